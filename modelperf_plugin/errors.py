@@ -1,0 +1,99 @@
+"""The errors of this package: one tree, drawn once.
+
+::
+
+    ModelPerfError
+    ├── InvalidValueError     (also a ValueError)
+    ├── ConfigError
+    ├── RegistrationError
+    └── StoreError
+        ├── StoreBusyError
+        ├── StoreVersionError
+        └── NotATrackerError
+
+Nothing in here reaches a host through a hook: a hook logs the error, counts it and answers None.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+class ModelPerfError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class InvalidValueError(ModelPerfError, ValueError):
+    """A value handed in is not usable; the message names the field, the rule and the value given.
+
+    Attributes:
+        field: the argument or key at fault, for example ``"cost_usd"``.
+        requirement: what was asked for, for example ``"a finite number ≥ 0"``.
+        value: what was given.
+    """
+
+    def __init__(self, field: str, requirement: str, value: Any) -> None:
+        self.field = field
+        self.requirement = requirement
+        self.value = value
+        super().__init__(f"{field} must be {requirement}, but got {brief(value)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing wrong with a configuration."""
+
+    source: str
+    """The file, environment variable or argument it was read from."""
+    path: str
+    """Where in it: the dotted path of the key, or ``line 3, column 7``; empty for the source as a whole."""
+    message: str
+    """What is wrong and what to do."""
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.source, self.path, self.message) if part)
+
+
+class ConfigError(ModelPerfError):
+    """A configuration is not usable; every problem found in it is reported at once.
+
+    Attributes:
+        problems: what is wrong, in the order of the sources.
+    """
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+class RegistrationError(ModelPerfError):
+    """The plugin cannot be registered with this host."""
+
+
+class StoreError(ModelPerfError):
+    """The store could not be opened, read or written; nothing half-written stays behind."""
+
+
+class StoreBusyError(StoreError):
+    """Another process kept the store locked for longer than the deadline."""
+
+
+class StoreVersionError(StoreError):
+    """The file was written by a newer version of this package; it was left alone."""
+
+
+class NotATrackerError(StoreError):
+    """The file is not a database of this package; it was left alone."""
+
+
+def brief(value: Any, limit: int = 80) -> str:
+    """Return ``repr(value)``, cut to ``limit`` characters: values come from elsewhere and may be huge.
+
+    A value whose ``repr`` fails is named by its type.
+    """
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - a message about a bad value must not fail on it
+        return f"<{type(value).__name__}>"
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -1,0 +1,27 @@
+"""The policy: pure functions from evidence to a decision. Knows no store, no clock and no file."""
+
+from __future__ import annotations
+
+from modelperf_plugin.policy.decide import Assessment, Choice, Policy, assess, choose, pick
+from modelperf_plugin.policy.demotion import AnyDemotion, DemoteBySuccessRate, NeverDemote
+from modelperf_plugin.policy.exploration import ABTest, AnyExploration, EpsilonGreedy, NeverExplore
+from modelperf_plugin.policy.ranking import AnyRanking, Posterior, SuccessRate
+
+__all__ = [
+    "ABTest",
+    "AnyDemotion",
+    "AnyExploration",
+    "AnyRanking",
+    "Assessment",
+    "Choice",
+    "DemoteBySuccessRate",
+    "EpsilonGreedy",
+    "NeverDemote",
+    "NeverExplore",
+    "Policy",
+    "Posterior",
+    "SuccessRate",
+    "assess",
+    "choose",
+    "pick",
+]

@@ -1,0 +1,15 @@
+"""Demotion strategies: which candidates are out of the running. Siblings that do not know each other."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from modelperf_plugin.policy.demotion.base import DemotionStrategy
+from modelperf_plugin.policy.demotion.never import NeverDemote
+from modelperf_plugin.policy.demotion.success_rate import DemoteBySuccessRate
+
+AnyDemotion = Annotated[DemoteBySuccessRate | NeverDemote, Field(discriminator="strategy")]
+
+__all__ = ["AnyDemotion", "DemoteBySuccessRate", "DemotionStrategy", "NeverDemote"]

@@ -1,0 +1,16 @@
+"""Exploration strategies: how a decision is spread over the candidates. Siblings that do not know each other."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from modelperf_plugin.policy.exploration.ab_test import ABTest
+from modelperf_plugin.policy.exploration.base import Contest, ExplorationStrategy, Shares
+from modelperf_plugin.policy.exploration.epsilon_greedy import EpsilonGreedy
+from modelperf_plugin.policy.exploration.never import NeverExplore
+
+AnyExploration = Annotated[EpsilonGreedy | ABTest | NeverExplore, Field(discriminator="strategy")]
+
+__all__ = ["ABTest", "AnyExploration", "Contest", "EpsilonGreedy", "ExplorationStrategy", "NeverExplore", "Shares"]

@@ -1,0 +1,91 @@
+"""A/B test: a fixed share of the decisions goes to a challenger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from modelperf_plugin.policy.exploration.base import Contest, Shares, best_only
+from modelperf_plugin.policy.strategy import Strategy
+from modelperf_plugin.types import RankedModel
+
+
+class ABTest(Strategy):
+    """The incumbent gets 1 − ``share`` of the decisions, the challenger ``share``, and nobody else any.
+
+    With a ``unit_id`` in the context the side is a hash of task type and unit, so that one unit always gets the
+    same side; without one it is drawn anew for every decision. Either way the propensity of a side is its share.
+    """
+
+    strategy: Literal["ab_test"] = "ab_test"
+    share: float = Field(default=0.1, gt=0, lt=1, description="Share of decisions that go to the challenger.")
+    incumbent: str | None = Field(default=None, description="Model id; if unset, the best-ranked candidate.")
+    challenger: str | None = Field(
+        default=None, description="Model id; if unset, the one with the fewest outcomes among the others."
+    )
+    salt: str = Field(default="", description="Changes the assignment of units to sides; set it for a new test.")
+
+    @model_validator(mode="after")
+    def _sides_differ(self) -> Self:
+        if self.incumbent is not None and self.incumbent == self.challenger:
+            raise ValueError(f"incumbent and challenger must be two different models, but both are {self.incumbent!r}")
+        return self
+
+    def __call__(self, contest: Contest) -> Shares:
+        """Return the probability of each row of the contest."""
+        incumbent, challenger = find_sides(contest.rows, self.incumbent, self.challenger)
+        if incumbent is None or challenger is None:
+            side = challenger if incumbent is None else incumbent
+            if side is None:
+                return Shares(best_only(contest))
+            return Shares([float(row is side) for row in contest.rows], None, self._alone(contest, side))
+        probabilities = [0.0] * len(contest.rows)
+        reasons: list[str | None] = [None] * len(contest.rows)
+        for side, share, word in ((incumbent, 1 - self.share, "incumbent"), (challenger, self.share, "challenger")):
+            position = contest.rows.index(side)
+            probabilities[position] = share
+            unit = "" if contest.unit_id is None else ", by its unit"
+            reasons[position] = f"{word} of an A/B test, share {share:g}{unit}; {side.reason}"
+        return Shares(probabilities, self._point(contest, incumbent, challenger), reasons)
+
+    def _alone(self, contest: Contest, side: RankedModel) -> list[str | None]:
+        missing = self.challenger if side.model_id != self.challenger else self.incumbent
+        absent = "there is no other candidate" if missing is None else f"{missing} is not available"
+        note = f"no A/B test: {absent}; {side.reason}"
+        return [note if row is side else None for row in contest.rows]
+
+    def _point(self, contest: Contest, incumbent: RankedModel, challenger: RankedModel) -> float | None:
+        """Return where the unit falls in [0, 1): below ``share`` means the challenger, wherever it is ranked."""
+        if contest.unit_id is None:
+            return None
+        position = unit_position(self.salt, contest.task_type, contest.unit_id)
+        challenger_first = contest.rows.index(challenger) < contest.rows.index(incumbent)
+        return position if challenger_first else 1.0 - position - 2.0**-53
+
+
+def find_sides(
+    rows: Sequence[RankedModel], incumbent_id: str | None = None, challenger_id: str | None = None
+) -> tuple[RankedModel | None, RankedModel | None]:
+    """Return the rows of incumbent and challenger, best-ranked rows first in ``rows``; None for a side not there.
+
+    A side that is named is that model and no other. If not named, the incumbent is the best-ranked row left, and
+    the challenger the one with the fewest outcomes among the others (the better-ranked of equals).
+    """
+    by_id = {row.model_id: row for row in rows}
+    if incumbent_id is not None:
+        incumbent = by_id.get(incumbent_id)
+    else:
+        incumbent = next((row for row in rows if row.model_id != challenger_id), None)
+    if challenger_id is not None:
+        return incumbent, by_id.get(challenger_id)
+    others = [row for row in rows if row.model_id not in {incumbent_id, incumbent.model_id if incumbent else None}]
+    return incumbent, min(others, key=lambda row: row.tally.samples, default=None)
+
+
+def unit_position(salt: str, task_type: str, unit_id: str) -> float:
+    """Return a number in [0, 1) that is always the same for these three and otherwise as good as random."""
+    key = "\x00".join((salt, task_type, unit_id)).encode()
+    return (int.from_bytes(blake2b(key, digest_size=8).digest()) >> 11) / 2**53

@@ -1,0 +1,53 @@
+"""What an exploration strategy does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from modelperf_plugin.types import RankedModel
+
+
+class Contest(NamedTuple):
+    """The candidates that may be chosen, as exploration sees them."""
+
+    task_type: str
+    """The class of work."""
+    rows: Sequence[RankedModel]
+    """Best first, at least one; demoted candidates are not among them unless all are."""
+    tied: int
+    """How many of the first rows are equally good: at least 1."""
+    unit_id: str | None
+    """Whom or what the task is for, if the host said so."""
+
+
+class Shares(NamedTuple):
+    """How likely each candidate of a contest is to be chosen."""
+
+    probabilities: list[float]
+    """One for each row of the contest; they sum to 1. They are the propensities, exactly."""
+    point: float | None = None
+    """Where in [0, 1) the decision falls, when that is not left to chance (a sticky assignment)."""
+    reasons: Sequence[str | None] = ()
+    """For each row why it would be chosen, where the strategy has more to say than its rank; may be empty."""
+
+
+class ExplorationStrategy(Protocol):
+    """Spreads one decision over the candidates; pure.
+
+    The choice itself is made elsewhere, with one random number against the cumulated probabilities: so the
+    propensities that are logged are exact by construction, whatever the strategy.
+    """
+
+    @property
+    def strategy(self) -> str:
+        """The name in TOML."""
+
+    def __call__(self, contest: Contest) -> Shares:
+        """Return the probability of each row of the contest."""
+
+
+def best_only(contest: Contest) -> list[float]:
+    """Return equal probabilities for the rows tied at the top, 0 for the rest."""
+    share = 1.0 / contest.tied
+    return [share] * contest.tied + [0.0] * (len(contest.rows) - contest.tied)

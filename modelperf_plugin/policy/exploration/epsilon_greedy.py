@@ -1,0 +1,26 @@
+"""ε-greedy: a fixed share of the decisions goes to a candidate drawn at random."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from modelperf_plugin.policy.exploration.base import Contest, Shares, best_only
+from modelperf_plugin.policy.strategy import Strategy
+
+
+class EpsilonGreedy(Strategy):
+    """With probability ε any candidate, all alike; otherwise the best-ranked one.
+
+    With K candidates, T of them tied at the top, each has the probability ε/K, and those at the top (1 − ε)/T
+    more. Source: R. Sutton and A. Barto, "Reinforcement Learning", section 2.2.
+    """
+
+    strategy: Literal["epsilon_greedy"] = "epsilon_greedy"
+    epsilon: float = Field(default=0.1, ge=0, le=1, description="Share of decisions drawn at random (ε).")
+
+    def __call__(self, contest: Contest) -> Shares:
+        """Return the probability of each row of the contest."""
+        floor = self.epsilon / len(contest.rows)
+        return Shares([floor + (1.0 - self.epsilon) * share for share in best_only(contest)])

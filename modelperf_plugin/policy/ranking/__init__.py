@@ -1,0 +1,15 @@
+"""Ranking strategies: from evidence to scores. Siblings that do not know each other."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from modelperf_plugin.policy.ranking.base import RankingStrategy, Score
+from modelperf_plugin.policy.ranking.posterior import Posterior
+from modelperf_plugin.policy.ranking.success_rate import SuccessRate
+
+AnyRanking = Annotated[Posterior | SuccessRate, Field(discriminator="strategy")]
+
+__all__ = ["AnyRanking", "Posterior", "RankingStrategy", "Score", "SuccessRate"]

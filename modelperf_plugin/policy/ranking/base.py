@@ -1,0 +1,36 @@
+"""What a ranking strategy does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from modelperf_plugin.types import Tally
+
+
+class Score(NamedTuple):
+    """What a ranking strategy thinks of one candidate."""
+
+    tier: int
+    """0 for candidates to be compared by value; a higher tier stands behind a lower one, whatever its value."""
+    value: float
+    """Sorts within a tier, higher first; equal values are a tie, which is broken at random."""
+    estimate: float | None
+    """Estimated probability of success, or None."""
+    interval: tuple[float, float] | None
+    """Where that probability lies with 95 % credibility or confidence."""
+    proven: bool
+    """Whether there is enough evidence to go by."""
+    reason: str
+    """One sentence for a person."""
+
+
+class RankingStrategy(Protocol):
+    """Scores candidates from their evidence; pure, and blind to the order in which they come."""
+
+    @property
+    def strategy(self) -> str:
+        """The name in TOML."""
+
+    def __call__(self, tallies: Sequence[Tally]) -> list[Score]:
+        """Return one score for each tally, in the same order."""

@@ -1,0 +1,15 @@
+"""What every strategy is: its own configuration, and a function."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Strategy(BaseModel):
+    """A frozen set of TOML keys with a ``__call__``; unknown keys are refused.
+
+    Adding a strategy takes one file with a subclass whose field ``strategy`` is a ``Literal`` of its name,
+    one member in the union of its folder, and one page in the docs.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
