@@ -1,0 +1,1 @@
+"""A pluggy plugin that learns which language model is best at which kind of task."""

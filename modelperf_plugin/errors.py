@@ -6,6 +6,7 @@
     ├── InvalidValueError     (also a ValueError)
     ├── ConfigError
     ├── RegistrationError
+    ├── OutcomesFileError
     └── StoreError
         ├── StoreBusyError
         ├── StoreVersionError
@@ -69,6 +70,20 @@ class ConfigError(ModelPerfError):
 
 class RegistrationError(ModelPerfError):
     """The plugin cannot be registered with this host."""
+
+
+class OutcomesFileError(ModelPerfError):
+    """A file of recorded outcomes is not usable; the message names the file, the line and what to do.
+
+    Attributes:
+        path: the file.
+        line: the line at fault, counted from 1, or None for the file as a whole.
+    """
+
+    def __init__(self, path: str, line: int | None, message: str) -> None:
+        self.path = path
+        self.line = line
+        super().__init__(f"{path}: {message}" if line is None else f"{path}, line {line}: {message}")
 
 
 class StoreError(ModelPerfError):

@@ -15,9 +15,7 @@ from typing import Any, Final, Literal, NamedTuple, Self, get_args, overload
 
 from modelperf_plugin.errors import InvalidValueError
 
-ErrorKind = Literal[
-    "rate_limit", "server_error", "network", "cancelled", "caller_error", "context_overflow", "other"
-]
+ErrorKind = Literal["rate_limit", "server_error", "network", "cancelled", "caller_error", "context_overflow", "other"]
 Mode = Literal["apply", "observe", "off"]
 Status = Literal["ranked", "unproven", "demoted", "unavailable", "pinned"]
 
@@ -53,9 +51,7 @@ def check_id(field_name: str, value: Any) -> str:
         requirement = f"1 to {MAX_ID_LENGTH} characters long (it has {len(value)})"
         raise InvalidValueError(field_name, requirement, value)
     if _UNPRINTABLE.search(value):
-        raise InvalidValueError(
-            field_name, "free of control characters, line separators and lone surrogates", value
-        )
+        raise InvalidValueError(field_name, "free of control characters, line separators and lone surrogates", value)
     return str(value)
 
 
@@ -498,6 +494,6 @@ def check_ids(field_name: str, values: Any) -> tuple[str, ...]:
     except TypeError:
         raise InvalidValueError(field_name, "a list of model ids", values) from None
     for position, value in enumerate(given):
-        check_id(f"{field_name}[{position}]", value)
+        if type(value) is not str or not 0 < len(value) <= MAX_ID_LENGTH or _UNPRINTABLE.search(value):
+            check_id(f"{field_name}[{position}]", value)
     return tuple(dict.fromkeys(given))
-

@@ -96,7 +96,12 @@ def assess(
     rows = tuple([_row(each, pin) for each in scored])
     available = sum(each.demoted is None for each in scored) or len(scored)
     return Assessment(
-        task_type, Ranking(rows, policy.ranking.strategy), available, _count_tied(scored, available), excluded, pin
+        task_type,
+        Ranking(rows, policy.ranking.strategy),
+        available,
+        _count_tied(scored, available),
+        excluded,
+        pin,
     )
 
 

@@ -13,4 +13,12 @@ from modelperf_plugin.policy.exploration.never import NeverExplore
 
 AnyExploration = Annotated[EpsilonGreedy | ABTest | NeverExplore, Field(discriminator="strategy")]
 
-__all__ = ["ABTest", "AnyExploration", "Contest", "EpsilonGreedy", "ExplorationStrategy", "NeverExplore", "Shares"]
+__all__ = [
+    "ABTest",
+    "AnyExploration",
+    "Contest",
+    "EpsilonGreedy",
+    "ExplorationStrategy",
+    "NeverExplore",
+    "Shares",
+]

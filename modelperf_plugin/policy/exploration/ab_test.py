@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Literal, Self
 
@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from modelperf_plugin.policy.exploration.base import Contest, Shares, best_only
 from modelperf_plugin.policy.strategy import Strategy
-from modelperf_plugin.types import RankedModel
+from modelperf_plugin.types import RankedModel, Tally
 
 
 class ABTest(Strategy):
@@ -44,7 +44,10 @@ class ABTest(Strategy):
             return Shares([float(row is side) for row in contest.rows], None, self._alone(contest, side))
         probabilities = [0.0] * len(contest.rows)
         reasons: list[str | None] = [None] * len(contest.rows)
-        for side, share, word in ((incumbent, 1 - self.share, "incumbent"), (challenger, self.share, "challenger")):
+        for side, share, word in (
+            (incumbent, 1 - self.share, "incumbent"),
+            (challenger, self.share, "challenger"),
+        ):
             position = contest.rows.index(side)
             probabilities[position] = share
             unit = "" if contest.unit_id is None else ", by its unit"
@@ -82,10 +85,16 @@ def find_sides(
     if challenger_id is not None:
         return incumbent, by_id.get(challenger_id)
     others = [row for row in rows if row.model_id not in {incumbent_id, incumbent.model_id if incumbent else None}]
-    return incumbent, min(others, key=lambda row: row.tally.samples, default=None)
+    fewest = fewest_samples(row.tally for row in others)
+    return incumbent, None if fewest is None else by_id[fewest.model_id]
+
+
+def fewest_samples(tallies: Iterable[Tally]) -> Tally | None:
+    """Return the tally with the fewest outcomes, the first of equals; None if there is none."""
+    return min(tallies, key=lambda tally: tally.samples, default=None)
 
 
 def unit_position(salt: str, task_type: str, unit_id: str) -> float:
     """Return a number in [0, 1) that is always the same for these three and otherwise as good as random."""
-    key = "\x00".join((salt, task_type, unit_id)).encode()
+    key = f"{salt}\0{task_type}\0{unit_id}".encode()
     return (int.from_bytes(blake2b(key, digest_size=8).digest()) >> 11) / 2**53

@@ -22,7 +22,10 @@ class Posterior(Strategy):
     strategy: Literal["posterior"] = "posterior"
     min_samples: int = Field(default=3, ge=1, description="Below this many outcomes a model is shown as unproven.")
     prior_success: float = Field(
-        default=0.5, gt=0, lt=1, description="Probability of success expected of a model nothing is known of (p₀)."
+        default=0.5,
+        gt=0,
+        lt=1,
+        description="Probability of success expected of a model nothing is known of (p₀).",
     )
     prior_strength: float = Field(
         default=2.0, gt=0, le=10_000, description="How many outcomes that expectation weighs (k)."

@@ -1,0 +1,115 @@
+"""A host that lets modelperf choose a model for every task, in about a hundred lines.
+
+Run it with ``python examples/orchestrator.py``. The models are simulated; everything else is what a real host
+would do: declare the two hooks, register the plugin, ask before a task, try the fallbacks if a model fails, and
+report every attempt. It works in a temporary directory and leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pluggy
+
+import modelperf_plugin as mp
+
+POLICY = Path(__file__).with_name("modelperf.toml").resolve()
+MODELS = ["swift-small", "solid-medium", "grand-large"]
+RNG = random.Random(7)
+
+hookspec = pluggy.HookspecMarker("tinyhost")
+
+
+class Hooks:
+    """What this host asks of its plugins. It need not know who answers."""
+
+    @hookspec(firstresult=True)
+    def select_model(
+        self, task_type: str, candidates: Sequence[str], context: Mapping[str, Any] | None
+    ) -> Sequence[str] | None:
+        """Return model ids in the order to try them, or None for no opinion."""
+
+    @hookspec
+    def on_task_complete(self, task_type: str, model_id: str, outcome: mp.Outcome, decision: Any) -> None:
+        """Called after every attempt."""
+
+
+class RateLimitError(Exception):
+    """The provider is busy."""
+
+
+# How often each simulated model does each kind of work well, and what a call costs in US dollars.
+SKILL = {
+    "fix-bug": {"swift-small": 0.30, "solid-medium": 0.55, "grand-large": 0.85},
+    "write-tests": {"swift-small": 0.60, "solid-medium": 0.90, "grand-large": 0.75},
+    "release-notes": {"swift-small": 0.95, "solid-medium": 0.90, "grand-large": 0.90},
+}
+PRICE = {"swift-small": 0.002, "solid-medium": 0.010, "grand-large": 0.040}
+
+
+def call_model(model_id: str, task_type: str) -> bool:
+    """Do one task with a simulated model; return whether the result passed the host's checks."""
+    luck = RNG.random()
+    if model_id == "grand-large" and luck > 0.95:
+        raise RateLimitError
+    if luck > 0.98:
+        raise TimeoutError
+    return luck < SKILL[task_type][model_id]
+
+
+def attempt(model_id: str, task_type: str) -> mp.Outcome:
+    """Turn whatever happens in a call into an outcome."""
+    try:
+        success = call_model(model_id, task_type)
+    except RateLimitError:  # the provider's fault: says nothing about the model's skill
+        return mp.Outcome(success=False, error_kind="rate_limit")
+    except TimeoutError:
+        return mp.Outcome(success=False, timeout=True, cost_usd=PRICE[model_id])
+    return mp.Outcome(success=success, tokens_used=1200, cost_usd=PRICE[model_id])
+
+
+def run_task(pm: pluggy.PluginManager, task_type: str) -> list[str]:
+    """Do one task; return the models that were tried, the last one with success unless all failed."""
+    decision = pm.hook.select_model(task_type=task_type, candidates=MODELS, context=None)
+    tried = []
+    for model_id in decision or MODELS:  # no opinion: the host's own order
+        outcome = attempt(model_id, task_type)
+        pm.hook.on_task_complete(task_type=task_type, model_id=model_id, outcome=outcome, decision=decision)
+        tried.append(model_id)
+        if outcome.success:
+            break
+        print(f"  {task_type}: {model_id} failed ({outcome.error_kind or 'bad result'}), next fallback")
+    return tried
+
+
+def main() -> None:
+    """Do 300 tasks, then show what was learned."""
+    pm = pluggy.PluginManager("tinyhost")
+    pm.add_hookspecs(Hooks)
+    plugin = mp.register(pm, config=POLICY, seed=7)
+    first_choices = {task_type: Counter[str]() for task_type in SKILL}
+    for number in range(300):
+        task_type = RNG.choice(list(SKILL))
+        # The noise of failing models is only interesting at the beginning.
+        with contextlib.nullcontext() if number < 20 else contextlib.redirect_stdout(None):
+            tried = run_task(pm, task_type)
+        first_choices[task_type][tried[0]] += 1
+
+    print("\nAfter 300 tasks:")
+    for task_type, counts in first_choices.items():
+        print(f"\n{task_type}: first choice", ", ".join(f"{n} × {m}" for m, n in counts.most_common()))
+        decision = pm.hook.select_model(task_type=task_type, candidates=MODELS, context=None)
+        for row in decision.ranking:
+            print(f"  {row.model_id:<13} {row.status:<8} {row.reason}")
+    plugin.close()
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        main()

@@ -1,0 +1,1 @@
+"""What ``modelperf demo`` shows: a simulated world of models, and an orchestrator that lives in it."""

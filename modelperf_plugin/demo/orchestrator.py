@@ -1,0 +1,327 @@
+"""An example of a host: an orchestrator that knows two hooks and nothing else of the plugin.
+
+It has its own :class:`pluggy.PluginManager` under its own project name, declares the hooks in its own words,
+and asks before every task which model to use. If a provider fails it goes on to the next fallback of the
+decision, and reports the failed attempt like any other.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from random import Random
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import pluggy
+
+from modelperf_plugin.demo.world import SOURCES, WORLD
+from modelperf_plugin.errors import InvalidValueError
+from modelperf_plugin.plugin import register
+from modelperf_plugin.types import OUTAGE_KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from os import PathLike
+
+    from modelperf_plugin.demo.world import World
+    from modelperf_plugin.engine import ConfigSource
+    from modelperf_plugin.types import Decision, Outcome
+
+PROJECT: Final = "demo-orchestrator"
+MOST_ATTEMPTS: Final = 3
+"""How many models are tried for one task while providers fail."""
+
+_hookspec = pluggy.HookspecMarker(PROJECT)
+
+
+class OrchestratorHooks:
+    """What this host asks of its plugins."""
+
+    @_hookspec(firstresult=True)
+    def select_model(
+        self, task_type: str, candidates: Sequence[str], context: Mapping[str, Any] | None
+    ) -> Sequence[str] | None:
+        """Called before a task: return model ids in the order to try them, or None for no opinion."""
+
+    @_hookspec
+    def on_task_complete(self, task_type: str, model_id: str, outcome: Outcome, decision: Any) -> None:
+        """Called after every attempt at a task."""
+
+
+class Attempt(NamedTuple):
+    """One model that tried a task."""
+
+    model_id: str
+    """The model."""
+    outcome: Outcome
+    """How it ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoTask:
+    """One task that was done."""
+
+    number: int
+    """Counted from 1."""
+    task_type: str
+    """The class of work."""
+    decision: Decision | None
+    """What the plugin said, or None if it had no opinion."""
+    attempts: tuple[Attempt, ...]
+    """The models that tried it; all but the last met an outage."""
+
+    @property
+    def success(self) -> bool:
+        """Whether it was done well in the end."""
+        return self.attempts[-1].outcome.success
+
+    @property
+    def cost_usd(self) -> float:
+        """What all attempts cost in US dollars."""
+        return sum(attempt.outcome.cost_usd for attempt in self.attempts)
+
+
+class Reference(NamedTuple):
+    """What some way of choosing would get on the tasks of this run, by the true rates of the world."""
+
+    success_rate: float
+    """Share of the tasks done well."""
+    cost_per_success_usd: float
+    """US dollars spent for each task done well."""
+
+
+class Stretch(NamedTuple):
+    """A part of the run."""
+
+    tasks: int
+    """How many tasks it holds."""
+    success_rate: float
+    """Share of them done well."""
+    expected_success: float
+    """Mean true success rate of the models chosen: how good the choices were, without the luck."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """What was learned about one task type, and what is true."""
+
+    task_type: str
+    """The class of work."""
+    benchmark: str
+    """The benchmark behind its success rates."""
+    tasks: int
+    """How many tasks of this type there were."""
+    success_rate: float
+    """Share of them done well."""
+    random_success: float
+    """Share that a random choice is expected to do well."""
+    learned_model: str | None
+    """The model ranked first at the last task of this type; None if the plugin had no opinion."""
+    estimate: float | None
+    """The success rate the plugin believed it to have."""
+    interval: tuple[float, float] | None
+    """Where the plugin believed that rate to lie with 95 % probability."""
+    learned_success: float | None
+    """The true success rate of that model."""
+    best_model: str
+    """The model that is truly the best."""
+    best_success: float
+    """Its true success rate."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoReport:
+    """How a run went. Everything that a last screen can show."""
+
+    tasks: int
+    """Tasks done."""
+    attempts: int
+    """Calls of models, retries included."""
+    outages: int
+    """Attempts that met an outage."""
+    timeouts: int
+    """Attempts that hit the time limit."""
+    explored: int
+    """Tasks for which something other than the best-ranked model was chosen, to learn about it."""
+    success_rate: float
+    """Share of the tasks done well."""
+    cost_usd: float
+    """Money spent, in US dollars."""
+    cost_per_success_usd: float | None
+    """Money spent for each task done well; None without any."""
+    random: Reference
+    """A random choice."""
+    best_single_model: str
+    """The model that would be the best if one had to do everything."""
+    best_single: Reference
+    """That model."""
+    best_per_task_type: Reference
+    """The best model of each task type: the most that can be learned."""
+    curve: tuple[Stretch, ...]
+    """The run in three parts, first to last."""
+    learned: tuple[Learned, ...]
+    """One row for each task type."""
+    sources: tuple[str, ...] = SOURCES
+    """Where the figures of the world come from, one sentence each."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as plain JSON values."""
+        values = asdict(self)
+        for name in ("random", "best_single", "best_per_task_type"):
+            values[name] = getattr(self, name)._asdict()
+        values["curve"] = [stretch._asdict() for stretch in self.curve]
+        values["learned"] = [
+            asdict(row) | {"interval": None if row.interval is None else list(row.interval)}
+            for row in self.learned
+        ]
+        values["sources"] = list(self.sources)
+        return values
+
+
+def run_demo(
+    config: ConfigSource = None,
+    store: str | PathLike[str] = ":memory:",
+    tasks: int = 600,
+    *,
+    seed: int = 0,
+    on_task: Callable[[DemoTask], None] | None = None,
+    world: World = WORLD,
+) -> DemoReport:
+    """Let an orchestrator do ``tasks`` tasks in ``world``, learning as it goes.
+
+    Args:
+        config: the policy: a path, a Config, a mapping in the shape of the TOML, or None to discover it.
+        store: where the outcomes go; what it holds already is built upon.
+        tasks: how many tasks, at least 1; their types are drawn at random.
+        seed: the same seed gives the same run, if the store is empty at the start.
+        on_task: called after every task.
+        world: the models and task types.
+
+    Raises:
+        InvalidValueError: ``tasks`` is below 1.
+        ConfigError: the configuration is not usable.
+        StoreError: the store cannot be used.
+    """
+    if tasks < 1:
+        raise InvalidValueError("tasks", "a whole number of 1 or more", tasks)
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(OrchestratorHooks)
+    plugin = register(manager, config, store=store, seed=seed)
+    try:
+        plugin.engine()  # a host would work on without its store; a demonstration of learning cannot
+        done = _work(manager, world, tasks, Random(seed), on_task)
+    finally:
+        plugin.close()
+    return _report(world, done)
+
+
+def _work(
+    manager: pluggy.PluginManager,
+    world: World,
+    tasks: int,
+    rng: Random,
+    on_task: Callable[[DemoTask], None] | None,
+) -> list[DemoTask]:
+    """The loop of the orchestrator."""
+    done = []
+    for number in range(1, tasks + 1):
+        task_type = rng.choice(list(world.task_types))
+        candidates = rng.sample(list(world.models), len(world.models))
+        decision = manager.hook.select_model(task_type=task_type, candidates=candidates, context=None)
+        order = candidates if decision is None else list(decision)  # no opinion: any order will do
+        attempts = _try_in_turn(manager, world, rng, task_type, order[:MOST_ATTEMPTS], decision)
+        done.append(DemoTask(number=number, task_type=task_type, decision=decision, attempts=attempts))
+        if on_task is not None:
+            on_task(done[-1])
+    return done
+
+
+def _try_in_turn(
+    manager: pluggy.PluginManager,
+    world: World,
+    rng: Random,
+    task_type: str,
+    order: Sequence[str],
+    decision: Decision | None,
+) -> tuple[Attempt, ...]:
+    """Try the models in turn until one of them meets no outage, and report every attempt."""
+    attempts = []
+    for model_id in order:
+        outcome = world.run_task(rng, task_type, model_id)
+        manager.hook.on_task_complete(
+            task_type=task_type, model_id=model_id, outcome=outcome, decision=decision
+        )
+        attempts.append(Attempt(model_id, outcome))
+        if outcome.error_kind not in OUTAGE_KINDS:
+            break
+    return tuple(attempts)
+
+
+def _report(world: World, done: Sequence[DemoTask]) -> DemoReport:
+    counts = Counter(task.task_type for task in done)
+    outcomes = [attempt.outcome for task in done for attempt in task.attempts]
+    successes = sum(task.success for task in done)
+    cost_usd = sum(task.cost_usd for task in done)
+    single = world.best_single_model(counts)
+    return DemoReport(
+        tasks=len(done),
+        attempts=len(outcomes),
+        outages=sum(outcome.error_kind in OUTAGE_KINDS for outcome in outcomes),
+        timeouts=sum(outcome.timeout for outcome in outcomes),
+        explored=sum(task.decision is not None and task.decision.explored for task in done),
+        success_rate=successes / len(done),
+        cost_usd=cost_usd,
+        cost_per_success_usd=cost_usd / successes if successes else None,
+        random=_reference(world, counts, dict.fromkeys(counts, tuple(world.models))),
+        best_single_model=single,
+        best_single=_reference(world, counts, dict.fromkeys(counts, (single,))),
+        best_per_task_type=_reference(world, counts, {name: (world.best_model(name),) for name in counts}),
+        curve=_curve(world, done),
+        learned=tuple(_learned(world, name, done) for name in world.task_types if counts[name]),
+    )
+
+
+def _reference(world: World, counts: Mapping[str, int], choice: Mapping[str, Sequence[str]]) -> Reference:
+    """Return what is expected if each task type is given, equally often, to the models of its ``choice``."""
+    successes = cost = 0.0
+    for task_type, count in counts.items():
+        models = choice[task_type]
+        successes += count * fmean(world.expected_success(task_type, model_id) for model_id in models)
+        cost += count * fmean(world.expected_cost_usd(task_type, model_id) for model_id in models)
+    return Reference(successes / sum(counts.values()), cost / successes)
+
+
+def _curve(world: World, done: Sequence[DemoTask], parts: int = 3) -> tuple[Stretch, ...]:
+    """Return ``done`` in ``parts`` of nearly equal length; fewer if there are fewer tasks."""
+    edges = [len(done) * part // parts for part in range(parts + 1)]
+    stretches = (done[start:end] for start, end in pairwise(edges) if end > start)
+    return tuple(
+        Stretch(
+            len(stretch),
+            fmean(task.success for task in stretch),
+            fmean(world.expected_success(task.task_type, task.attempts[0].model_id) for task in stretch),
+        )
+        for stretch in stretches
+    )
+
+
+def _learned(world: World, task_type: str, done: Sequence[DemoTask]) -> Learned:
+    tasks = [task for task in done if task.task_type == task_type]
+    decision = tasks[-1].decision
+    first = None if decision is None else decision.ranking[0]
+    best = world.best_model(task_type)
+    return Learned(
+        task_type=task_type,
+        benchmark=world.task_types[task_type].benchmark,
+        tasks=len(tasks),
+        success_rate=fmean(task.success for task in tasks),
+        random_success=fmean(world.expected_success(task_type, model_id) for model_id in world.models),
+        learned_model=None if first is None else first.model_id,
+        estimate=None if first is None else first.score,
+        interval=None if first is None else first.interval,
+        learned_success=None if first is None else world.expected_success(task_type, first.model_id),
+        best_model=best,
+        best_success=world.expected_success(task_type, best),
+    )

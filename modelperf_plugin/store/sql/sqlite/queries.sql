@@ -1,0 +1,113 @@
+-- record --
+-- Write one outcome: event, tally and daily roll-up, by the trigger of the view.
+INSERT INTO recording (tally_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+
+-- add_pair --
+-- Make sure that a (task type, model) has its row.
+INSERT INTO tally (task_type, model_id) VALUES (?, ?) ON CONFLICT (task_type, model_id) DO NOTHING;
+
+-- find_pair --
+-- The id that stands for a (task type, model).
+SELECT id FROM tally WHERE task_type = ? AND model_id = ?;
+
+-- add_outcome_key --
+-- Remember the id of the outcome that the next event will hold; changes nothing if it is known.
+INSERT INTO outcome_key (outcome_id, event_id)
+VALUES (?, (SELECT coalesce(max(id), 0) + 1 FROM event))
+ON CONFLICT (outcome_id) DO NOTHING;
+
+-- tallies_of_task_type --
+-- The evidence of one task type. A pair that was only reserved has no outcomes and is not evidence.
+SELECT
+    task_type, model_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
+    last_used_ms
+FROM tally WHERE task_type = ? AND successes + failures > 0 ORDER BY model_id;
+
+-- all_tallies --
+-- The evidence of every task type.
+SELECT
+    task_type, model_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
+    last_used_ms
+FROM tally WHERE successes + failures > 0 ORDER BY task_type, model_id;
+
+-- add_problem --
+-- Count a failure that a host must not notice but an operator should.
+INSERT INTO problem (kind, message, times, first_ms, last_ms) VALUES (?1, ?2, ?3, ?4, ?5)
+ON CONFLICT (kind, message) DO UPDATE SET
+    times = times + excluded.times, last_ms = max(last_ms, excluded.last_ms);
+
+-- trim_problems --
+-- Keep the hundred newest kinds of failure.
+DELETE FROM problem WHERE (kind, message) NOT IN (SELECT kind, message FROM problem ORDER BY last_ms DESC LIMIT 100);
+
+-- problems --
+-- The failures that were counted, newest first.
+SELECT kind, message, times, first_ms, last_ms FROM problem ORDER BY last_ms DESC;
+
+-- clear_problems --
+-- Forget the failures that were counted.
+DELETE FROM problem;
+
+-- newest_event --
+-- When an outcome was last recorded, and of what.
+SELECT tally.task_type, tally.model_id, event.ended_ms
+FROM event JOIN tally ON tally.id = event.tally_id ORDER BY event.id DESC LIMIT 1;
+
+-- counts --
+-- How much there is.
+SELECT
+    (SELECT count(*) FROM event),
+    (SELECT count(DISTINCT task_type) FROM tally WHERE successes + failures > 0),
+    (SELECT count(DISTINCT model_id) FROM tally WHERE successes + failures > 0);
+
+-- tally_drift --
+-- Pairs whose tally is not the sum of events and imports: must be none.
+SELECT tally.task_type, tally.model_id
+FROM tally
+LEFT JOIN (
+    SELECT
+        tally_id, sum(success) AS successes, sum(1 - success) AS failures, sum(timeout) AS timeouts,
+        sum(tokens) AS tokens, sum(cost_nano_usd) AS cost,
+        sum(NOT success AND coalesce(error_kind IN ('rate_limit', 'server_error', 'network'), 0)) AS outages,
+        sum(NOT success AND coalesce(error_kind IN ('cancelled', 'caller_error'), 0)) AS caller_errors
+    FROM event GROUP BY tally_id
+) AS events ON events.tally_id = tally.id
+LEFT JOIN (
+    SELECT
+        tally_id, sum(successes) AS successes, sum(failures) AS failures, sum(timeouts) AS timeouts,
+        sum(tokens) AS tokens, sum(cost_nano_usd) AS cost
+    FROM imported GROUP BY tally_id
+) AS sums ON sums.tally_id = tally.id
+WHERE tally.successes <> coalesce(events.successes, 0) + coalesce(sums.successes, 0)
+    OR tally.failures <> coalesce(events.failures, 0) + coalesce(sums.failures, 0)
+    OR tally.timeouts <> coalesce(events.timeouts, 0) + coalesce(sums.timeouts, 0)
+    OR tally.tokens <> coalesce(events.tokens, 0) + coalesce(sums.tokens, 0)
+    OR tally.cost_nano_usd <> coalesce(events.cost, 0) + coalesce(sums.cost, 0)
+    OR tally.outages <> coalesce(events.outages, 0)
+    OR tally.caller_errors <> coalesce(events.caller_errors, 0);
+
+-- daily_drift --
+-- Pairs whose daily roll-up is not their tally without imports: must be none.
+SELECT tally.task_type, tally.model_id
+FROM tally
+LEFT JOIN (
+    SELECT
+        tally_id, sum(successes) AS successes, sum(failures) AS failures, sum(timeouts) AS timeouts,
+        sum(tokens) AS tokens, sum(cost_nano_usd) AS cost, sum(outages) AS outages,
+        sum(caller_errors) AS caller_errors
+    FROM daily GROUP BY tally_id
+) AS days ON days.tally_id = tally.id
+LEFT JOIN (
+    SELECT
+        tally_id, sum(successes) AS successes, sum(failures) AS failures, sum(timeouts) AS timeouts,
+        sum(tokens) AS tokens, sum(cost_nano_usd) AS cost
+    FROM imported GROUP BY tally_id
+) AS sums ON sums.tally_id = tally.id
+WHERE tally.successes <> coalesce(days.successes, 0) + coalesce(sums.successes, 0)
+    OR tally.failures <> coalesce(days.failures, 0) + coalesce(sums.failures, 0)
+    OR tally.timeouts <> coalesce(days.timeouts, 0) + coalesce(sums.timeouts, 0)
+    OR tally.tokens <> coalesce(days.tokens, 0) + coalesce(sums.tokens, 0)
+    OR tally.cost_nano_usd <> coalesce(days.cost, 0) + coalesce(sums.cost, 0)
+    OR tally.outages <> coalesce(days.outages, 0)
+    OR tally.caller_errors <> coalesce(days.caller_errors, 0);

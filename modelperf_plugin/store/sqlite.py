@@ -1,0 +1,234 @@
+"""The SQLite store: one file, write-ahead log, safe for many threads and many processes."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from modelperf_plugin.errors import StoreError
+from modelperf_plugin.store.base import CountedProblem, Entry, Finding
+from modelperf_plugin.store.queries import load_queries
+from modelperf_plugin.store.sqlite_file import (
+    MEMORY,
+    Durability,
+    connect,
+    prepare,
+    transaction,
+    translate,
+    translated,
+)
+from modelperf_plugin.store.sqlite_health import examine
+from modelperf_plugin.types import Tally
+
+
+class SqliteStore:
+    """Keeps outcomes in one SQLite file; see :class:`~modelperf_plugin.store.base.Store` for the promises.
+
+    One connection writes, under a lock; another reads, so that a choice never waits for a writer. The evidence of
+    a task type is kept in memory after it was first read. It is carried forward by this store's own outcomes, and
+    dropped when SQLite's ``data_version`` says that somebody else has written.
+    """
+
+    def __init__(self, path: str, *, durability: Durability = "normal") -> None:
+        """Open the file at ``path`` (``":memory:"`` for none), creating it if need be.
+
+        Raises:
+            StoreError: it cannot be used; the message says why.
+        """
+        self._path = path
+        self._sql = load_queries("sqlite")
+        self._record_sql = self._sql["record"]
+        self._writer = prepare(path, durability)
+        with translated(path):
+            self._reader = self._writer if path == MEMORY else connect(path, durability, read_only=True)
+        # Lock order: _write_lock before _read_lock. In memory both are one lock, because there is one connection.
+        self._write_lock = threading.RLock()
+        self._read_lock = self._write_lock if path == MEMORY else threading.RLock()
+        self._pair_ids: dict[tuple[str, str], int] = {}
+        self._evidence: dict[str, dict[str, Tally]] = {}
+        self._others_version = self._data_version(self._writer)
+        self._read_version = self._data_version(self._reader)
+        self._closed = False
+
+    @property
+    def location(self) -> str:
+        """The path of the file."""
+        return self._path
+
+    def record(self, entry: Entry) -> bool:
+        """Write one outcome; return False if its ``outcome_id`` is known already and nothing was written."""
+        with self._write_lock:
+            try:
+                if entry.outcome.outcome_id is None:
+                    self._writer.execute(self._record_sql, self._row(entry))  # one statement: its own transaction
+                else:
+                    with transaction(self._writer):
+                        if not self._write_once(entry):
+                            return False
+                self._carry_forward(entry)
+            except BaseException as error:  # noqa: BLE001 - raised again, in our words
+                self._evidence.clear()  # whether it was committed is not known
+                self._raise(error)
+        return True
+
+    def record_many(self, entries: Iterable[Entry]) -> int:
+        """Write many outcomes in one transaction; return how many were new."""
+        with self._writing():
+            self._evidence.clear()
+            return sum(self._write_once(entry) for entry in entries)
+
+    def evidence(self, task_type: str) -> Mapping[str, Tally]:
+        """Return the tallies of ``task_type`` by model id, for reading only; models without outcomes are not in it."""
+        try:
+            with self._read_lock:
+                version = self._data_version(self._reader)
+                if version == self._read_version:
+                    known = self._evidence.get(task_type)
+                    if known is not None:
+                        return known
+            return self._refresh(task_type, version)
+        except sqlite3.Error as error:
+            self._raise(error)
+
+    def tallies(self) -> list[Tally]:
+        """Return the tallies of all task types, sorted by task type and model."""
+        return [Tally._make(row) for row in self._read("all_tallies")]
+
+    def add_problem(self, problem: CountedProblem) -> None:
+        """Add a failure to those of its kind."""
+        with self._writing():
+            self._writer.execute(self._sql["add_problem"], problem)
+            self._writer.execute(self._sql["trim_problems"])
+
+    def problems(self) -> list[CountedProblem]:
+        """Return the failures counted so far, newest first."""
+        return [CountedProblem._make(row) for row in self._read("problems")]
+
+    def clear_problems(self) -> None:
+        """Forget the failures counted so far."""
+        with self._writing():
+            self._writer.execute(self._sql["clear_problems"])
+
+    def check(self) -> list[Finding]:
+        """Look at the health of the file; reads all of it."""
+        with self._read_lock, translated(self._path):
+            self._ensure_open()
+            return examine(self._reader, self._path, self._sql)
+
+    def close(self) -> None:
+        """Let go of the file; closing twice is fine, and any other call after it is a StoreError."""
+        with self._write_lock, self._read_lock:
+            self._closed = True
+            self._evidence.clear()
+            self._reader.close()
+            self._writer.close()
+
+    def _row(self, entry: Entry) -> tuple[Any, ...]:
+        outcome = entry.outcome
+        duration = outcome.duration_seconds
+        return (
+            self._pair_ids.get((entry.task_type, entry.model_id)) or self._intern(entry),
+            entry.ended_ms,
+            outcome.success,
+            outcome.timeout,
+            outcome.tokens_used,
+            outcome.cost_nano_usd,
+            outcome.error_kind,
+            None if duration is None else round(duration * 1000),
+        )
+
+    def _write_once(self, entry: Entry) -> bool:
+        """Write one outcome within a transaction, unless its id is known."""
+        outcome_id = entry.outcome.outcome_id
+        if outcome_id is not None:
+            added = self._writer.execute(self._sql["add_outcome_key"], (outcome_id,))
+            if added.rowcount == 0:
+                return False
+        self._writer.execute(self._record_sql, self._row(entry))
+        return True
+
+    def _intern(self, entry: Entry) -> int:
+        pair = (entry.task_type, entry.model_id)
+        found = self._writer.execute(self._sql["find_pair"], pair).fetchone()
+        if found is None:
+            self._writer.execute(self._sql["add_pair"], pair)
+            found = self._writer.execute(self._sql["find_pair"], pair).fetchone()
+        pair_id: int = found[0]
+        if not self._writer.in_transaction:  # within one, a rollback may yet take the row away
+            self._pair_ids[pair] = pair_id
+        return pair_id
+
+    def _carry_forward(self, entry: Entry) -> None:
+        """Add a committed outcome to the evidence in memory; the write lock is held."""
+        with self._read_lock:
+            known = self._evidence.get(entry.task_type)
+            if known is not None:
+                model_id = entry.model_id
+                tally = known.get(model_id) or Tally(entry.task_type, model_id)
+                # a new mapping: whoever was handed the old one goes on reading what it was
+                self._evidence[entry.task_type] = {
+                    **known,
+                    model_id: tally.plus(entry.outcome, entry.ended_ms),
+                }
+
+    def _refresh(self, task_type: str, version: int) -> Mapping[str, Tally]:
+        """Bring the evidence in memory up to ``version`` of the reader, or read past it while a writer is busy.
+
+        What is in memory changes only under the write lock: then no outcome of our own is between its commit and
+        ``_carry_forward``, and none can be counted twice.
+        """
+        if not self._write_lock.acquire(blocking=self._reader is self._writer):
+            return self._load(task_type)
+        try:
+            with self._read_lock:
+                if version != self._read_version:
+                    others = self._data_version(self._writer)
+                    if others != self._others_version:
+                        self._evidence.clear()
+                        self._others_version = others
+                    self._read_version = version
+                known = self._evidence.get(task_type)
+                if known is None:
+                    known = self._evidence[task_type] = self._load(task_type)
+                return known
+        finally:
+            self._write_lock.release()
+
+    def _load(self, task_type: str) -> dict[str, Tally]:
+        return {row[1]: Tally._make(row) for row in self._read("tallies_of_task_type", task_type)}
+
+    def _read(self, name: str, *parameters: Any) -> list[Any]:
+        with self._read_lock:
+            try:
+                return self._reader.execute(self._sql[name], parameters).fetchall()
+            except sqlite3.Error as error:
+                self._raise(error)
+
+    @staticmethod
+    def _data_version(connection: sqlite3.Connection) -> int:
+        version: int = connection.execute("PRAGMA data_version").fetchone()[0]
+        return version
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        with self._write_lock:
+            try:
+                self._ensure_open()
+                with transaction(self._writer):
+                    yield
+            except BaseException as error:  # noqa: BLE001 - raised again, in our words
+                self._raise(error)
+
+    def _ensure_open(self) -> None:
+        if self._closed:
+            raise StoreError(f"the store {self._path} is closed")
+
+    def _raise(self, error: BaseException) -> NoReturn:
+        """Raise ``error`` in this package's words."""
+        self._ensure_open()
+        if isinstance(error, sqlite3.Error):
+            raise translate(error, self._path) from error
+        raise error

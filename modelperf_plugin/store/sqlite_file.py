@@ -1,0 +1,158 @@
+"""Opening an SQLite file: creation, identity, migrations, and the words for what can go wrong."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Literal
+
+from modelperf_plugin.errors import NotATrackerError, StoreBusyError, StoreError, StoreVersionError
+from modelperf_plugin.store.lock import file_lock
+from modelperf_plugin.store.queries import load_migrations, load_text
+
+Durability = Literal["normal", "full"]
+
+MEMORY: Final = ":memory:"
+APPLICATION_ID: Final = 0x4D504631
+"""Marks a file as ours in its header ("MPF1")."""
+BUSY_SECONDS: Final = 5.0
+"""How long a writer waits for other processes before it gives up."""
+
+_DOCUMENT_TABLES = {
+    "model_outcomes": {"task_type", "model_id", "success", "timeout", "tokens_used", "cost_usd", "timestamp"},
+    "model_stats": {
+        "task_type", "model_id", "successes", "failures", "timeouts", "total_tokens", "total_cost", "last_used",
+    },
+}  # fmt: skip
+
+
+def prepare(path: str, durability: Durability) -> sqlite3.Connection:
+    """Return a connection for writing to the file at ``path``, created and migrated if need be.
+
+    Raises:
+        StoreError: it cannot be used; the file is as it was before.
+    """
+    if path == MEMORY:
+        connection = connect(path, durability)
+        _migrate(connection, path)
+        return connection
+    file = Path(path)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # Several processes may open a new file at the same moment: turning WAL on can itself be busy.
+        with file_lock(file.with_name(f"{file.name}.lock"), BUSY_SECONDS * 2):
+            os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+            return _open(path, durability)
+    except OSError as error:
+        raise StoreError(f"cannot open {path}: {error.strerror or error}") from error
+
+
+def connect(path: str, durability: Durability, *, read_only: bool = False) -> sqlite3.Connection:
+    """Return a connection in autocommit mode that any thread may use, one at a time."""
+    connection = sqlite3.connect(
+        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=128
+    )
+    connection.execute(f"PRAGMA synchronous = {durability.upper()}")
+    if read_only:
+        connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+@contextmanager
+def translated(path: str) -> Iterator[None]:
+    """Turn SQLite's errors into :class:`StoreError`, with the path and what to do."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise translate(error, path) from error
+
+
+def translate(error: sqlite3.Error, path: str) -> StoreError:
+    """Return the error of this package for one of SQLite's."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return StoreBusyError(f"{path} was locked by another process for more than {BUSY_SECONDS:g} s")
+    if code == sqlite3.SQLITE_NOTADB:
+        return NotATrackerError(f"{path} is not an SQLite database; it was left alone")
+    if code == sqlite3.SQLITE_CORRUPT:
+        return StoreError(f"{path} is damaged ({error}); run `modelperf doctor`")
+    if code == sqlite3.SQLITE_FULL:
+        return StoreError(f"there is no room left for {path}: free some space on its disk")
+    if code == sqlite3.SQLITE_READONLY:
+        return StoreError(f"{path} cannot be written to: check the permissions of the file and its folder")
+    return StoreError(f"{path}: {error}")
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Hold the write lock over the block; commit at its end, or roll back if anything at all is raised."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _open(path: str, durability: Durability) -> sqlite3.Connection:
+    with translated(path):
+        connection = connect(path, durability)
+        try:
+            _refuse_strangers(connection, path)
+            connection.execute("PRAGMA journal_mode = WAL")
+            _migrate(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _refuse_strangers(connection: sqlite3.Connection, path: str) -> None:
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if application_id == APPLICATION_ID or not tables:
+        return
+    if application_id == 0 and _has_document_tables(connection):
+        return
+    raise NotATrackerError(f"{path} is a database of another program; it was left alone. Choose another path.")
+
+
+def _has_document_tables(connection: sqlite3.Connection) -> bool:
+    return all(
+        columns <= {name for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
+        for table, columns in _DOCUMENT_TABLES.items()
+    )
+
+
+def _migrate(connection: sqlite3.Connection, path: str) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    migrations = load_migrations("sqlite")
+    newest = migrations[-1].version
+    if version > newest:
+        raise StoreVersionError(
+            f"{path} was written by a newer version of modelperf-plugin (its schema is {version}, this version "
+            f"knows {newest}); it was left alone. Upgrade modelperf-plugin, or choose another path."
+        )
+    for migration in migrations[version:]:
+        adopting = migration.version == 1 and bool(_document_tables(connection))
+        script = [f"PRAGMA application_id = {APPLICATION_ID}", migration.script.strip().rstrip(";")]
+        if adopting:
+            script[:0] = [f"ALTER TABLE {table} RENAME TO document_{table}" for table in _DOCUMENT_TABLES]
+            script.append(load_text("sqlite", "adopt.sql").strip().rstrip(";"))
+        script.append(f"PRAGMA user_version = {migration.version}")
+        try:
+            connection.executescript(";\n".join(["BEGIN IMMEDIATE", *script, "COMMIT"]))
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def _document_tables(connection: sqlite3.Connection) -> list[str]:
+    query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ('model_outcomes', 'model_stats')"
+    return [name for (name,) in connection.execute(query)]

@@ -1,0 +1,129 @@
+"""The tracker, as the document this project grew out of names it: outcomes in, rankings out."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Literal, NamedTuple, Self
+
+from modelperf_plugin.errors import InvalidValueError
+from modelperf_plugin.policy.demotion import DemoteBySuccessRate
+from modelperf_plugin.policy.exploration.ab_test import fewest_samples
+from modelperf_plugin.store import Entry, Store, open_store
+from modelperf_plugin.types import Outcome, Tally, check_id, to_milliseconds
+
+Clock = Callable[[], datetime]
+
+
+class ABCandidates(NamedTuple):
+    """Who would be tested against whom."""
+
+    incumbent: str
+    """The best-ranked model."""
+    challenger: str
+    """The one with the fewest outcomes among the others."""
+
+
+class ModelPerformanceTracker:
+    """Records outcomes in a store and answers the document's four questions from it.
+
+    Its own rules are plain success rates; the policy of :class:`~modelperf_plugin.engine.ModelPerf` goes further
+    and reads the same store. Any thread may call any method.
+    """
+
+    def __init__(
+        self,
+        path_or_url: str | os.PathLike[str] = ".sf/model-performance.db",
+        *,
+        durability: Literal["normal", "full"] = "normal",
+        clock: Clock | None = None,
+    ) -> None:
+        """Open the store at ``path_or_url``: a path, ``":memory:"`` or a URL; a new file is created.
+
+        ``clock`` returns an aware datetime and stamps outcomes that come without a time.
+
+        Raises:
+            InvalidValueError: this version has no store for such a URL.
+            StoreError: the store cannot be used.
+        """
+        self.store: Store = open_store(path_or_url, durability=durability)
+        self._clock = clock
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def record_outcome(self, task_type: str, model_id: str, outcome: Outcome | Mapping[str, Any]) -> bool:
+        """Write one outcome in one transaction; return False if its ``outcome_id`` was recorded before.
+
+        Raises:
+            InvalidValueError: a value is not usable; nothing was written.
+            StoreError: it could not be written; nothing of it was.
+        """
+        check_id("task_type", task_type)
+        check_id("model_id", model_id)
+        if not isinstance(outcome, Outcome):
+            if not isinstance(outcome, Mapping):
+                raise InvalidValueError("outcome", "an Outcome or a mapping with the same keys", outcome)
+            outcome = Outcome.from_mapping(outcome)
+        ended_ms = self._now_ms() if outcome.timestamp is None else to_milliseconds(outcome.timestamp)
+        return self.store.record(Entry(task_type, model_id, outcome, ended_ms))
+
+    def get_ranked_models(self, task_type: str, min_samples: int = 3) -> list[Tally]:
+        """Return the tallies of the models with at least ``min_samples`` outcomes, highest success rate first.
+
+        Equal rates are sorted by more outcomes, then by name.
+        """
+        _check_min_samples(min_samples)
+        tallies = self.store.evidence(check_id("task_type", task_type)).values()
+        proven = [tally for tally in tallies if tally.samples >= min_samples]
+        return sorted(proven, key=lambda tally: (-(tally.success_rate or 0.0), -tally.samples, tally.model_id))
+
+    def should_demote(self, task_type: str, model_id: str, threshold: float = 0.5, min_samples: int = 3) -> bool:
+        """Return whether the model's success rate is below ``threshold`` after at least ``min_samples`` outcomes."""
+        if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 < threshold < 1:
+            raise InvalidValueError("threshold", "a number between 0 and 1", threshold)
+        _check_min_samples(min_samples)
+        tally = self.store.evidence(check_id("task_type", task_type)).get(check_id("model_id", model_id))
+        rule = DemoteBySuccessRate(threshold=threshold, min_samples=min_samples)
+        return tally is not None and rule([tally]) != [None]
+
+    def get_ab_test_candidates(
+        self, task_type: str, incumbent: str | None = None, min_samples: int = 3
+    ) -> ABCandidates | None:
+        """Return who would be tested against whom, or None while fewer than two models are known.
+
+        The incumbent is the one named, or the first of :meth:`get_ranked_models`, or the one with the most
+        outcomes; the challenger is the one with the fewest outcomes among the others.
+        """
+        evidence = self.store.evidence(check_id("task_type", task_type))
+        if incumbent is None:
+            ranked = self.get_ranked_models(task_type, min_samples)
+            most = max(evidence.values(), key=lambda tally: tally.samples, default=None)
+            first = ranked[0] if ranked else most
+            incumbent = None if first is None else first.model_id
+        challenger = fewest_samples(tally for tally in evidence.values() if tally.model_id != incumbent)
+        if incumbent is None or challenger is None:
+            return None
+        return ABCandidates(check_id("incumbent", incumbent), challenger.model_id)
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self.store.close()
+
+    def _now_ms(self) -> int:
+        if self._clock is None:
+            return time.time_ns() // 1_000_000
+        moment = self._clock()
+        if not isinstance(moment, datetime) or moment.utcoffset() is None:
+            raise InvalidValueError("clock", "a function that returns an aware datetime", moment)
+        return to_milliseconds(moment)
+
+
+def _check_min_samples(value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidValueError("min_samples", "a whole number of 1 or more", value)

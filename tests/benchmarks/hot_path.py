@@ -1,0 +1,107 @@
+"""One record and one choice through the hooks, beside the raw transaction in plain sqlite3."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from pathlib import Path
+
+import pluggy
+
+import modelperf_plugin as mp
+from tests.benchmarks.timing import interleaved, verdict
+
+RECORD_GOAL = 1.3
+CHOICE_GOAL_MICROSECONDS = 60.0
+COUNT = 4000
+MODELS = [f"model-{number}" for number in range(10)]
+
+DOCUMENT_SCHEMA = """
+CREATE TABLE model_outcomes (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, task_type TEXT NOT NULL, model_id TEXT NOT NULL, success INTEGER NOT NULL,
+    timeout INTEGER NOT NULL DEFAULT 0, tokens_used INTEGER NOT NULL DEFAULT 0, cost_usd REAL NOT NULL DEFAULT 0.0,
+    timestamp TEXT NOT NULL, FOREIGN KEY (task_type, model_id) REFERENCES model_stats(task_type, model_id)
+);
+CREATE INDEX idx_outcomes_task_model ON model_outcomes(task_type, model_id);
+CREATE INDEX idx_outcomes_timestamp ON model_outcomes(timestamp DESC);
+CREATE TABLE model_stats (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, task_type TEXT NOT NULL, model_id TEXT NOT NULL,
+    successes INTEGER NOT NULL DEFAULT 0, failures INTEGER NOT NULL DEFAULT 0, timeouts INTEGER NOT NULL DEFAULT 0,
+    total_tokens INTEGER NOT NULL DEFAULT 0, total_cost REAL NOT NULL DEFAULT 0.0, last_used TEXT,
+    UNIQUE(task_type, model_id)
+);
+CREATE INDEX idx_stats_task_model ON model_stats(task_type, model_id);
+"""
+INSERT = (
+    "INSERT INTO model_outcomes (task_type, model_id, success, timeout, tokens_used, cost_usd, timestamp) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+UPSERT = (
+    "INSERT INTO model_stats (task_type, model_id, successes, failures, timeouts, total_tokens, total_cost, last_used) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(task_type, model_id) DO UPDATE SET "
+    "successes = successes + excluded.successes, failures = failures + excluded.failures, "
+    "timeouts = timeouts + excluded.timeouts, total_tokens = total_tokens + excluded.total_tokens, "
+    "total_cost = total_cost + excluded.total_cost, last_used = excluded.last_used"
+)
+
+
+class Raw:
+    """The plain transaction with the document's schema: WAL, synchronous = NORMAL."""
+
+    def __init__(self, path: Path) -> None:
+        self.connection = sqlite3.connect(path, isolation_level=None)
+        self.connection.execute("PRAGMA journal_mode = WAL")
+        self.connection.execute("PRAGMA synchronous = NORMAL")
+        self.connection.executescript(DOCUMENT_SCHEMA)
+
+    def record(self, number: int) -> None:
+        """Record one outcome."""
+        model_id, success, now = MODELS[number % 10], int(number % 3 > 0), "2026-01-31T12:00:00.000Z"
+        execute = self.connection.execute
+        execute("BEGIN IMMEDIATE")
+        execute(INSERT, ("execute-task", model_id, success, 0, 1200, 0.012, now))
+        execute(UPSERT, ("execute-task", model_id, success, 1 - success, 0, 1200, 0.012, now))
+        execute("COMMIT")
+
+
+def main() -> None:
+    """Print p50 of a record (as a ratio to the raw transaction) and of a choice among ten candidates."""
+    with tempfile.TemporaryDirectory() as folder:
+        raw = Raw(Path(folder) / "raw.db")
+        pm = pluggy.PluginManager("benchmark")
+        plugin = mp.register(pm, config={}, store=Path(folder) / "ours.db")
+
+        def record(number: int) -> None:
+            outcome = mp.Outcome(success=number % 3 > 0, tokens_used=1200, cost_usd=0.012)
+            pm.hook.on_task_complete(
+                task_type="execute-task", model_id=MODELS[number % 10], outcome=outcome, decision=None
+            )
+
+        def choose(_: int) -> object:
+            return pm.hook.select_model(task_type="execute-task", candidates=MODELS, context=None)
+
+        def record_and_choose(number: int) -> None:
+            record(number)
+            choose(number)
+
+        found = interleaved(
+            {"raw": raw.record, "record": record, "choose": choose, "record and choose": record_and_choose},
+            COUNT,
+        )
+        if plugin.failure_count():
+            raise SystemExit(f"{plugin.failure_count()} hook calls failed: the figures mean nothing")
+        plugin.close()
+        raw.connection.close()
+    ratio = found["record"] / found["raw"]
+    fresh = found["record and choose"] - found["record"]
+    print(f"raw transaction          {found['raw']:7.1f} µs")
+    print(
+        f"record through the hook  {found['record']:7.1f} µs = {ratio:.2f} × raw "
+        f"(goal ≤ {RECORD_GOAL} ×: {verdict(ratio, RECORD_GOAL)})"
+    )
+    for name, figure in (
+        ("choice of 10, nothing new", found["choose"]),
+        ("choice of 10 after a record", fresh),
+    ):
+        goal = f"(goal ≤ {CHOICE_GOAL_MICROSECONDS:g} µs: {verdict(figure, CHOICE_GOAL_MICROSECONDS)})"
+        print(f"{name:<28} {figure:5.1f} µs {goal}")

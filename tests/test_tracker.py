@@ -1,0 +1,119 @@
+"""The document's tracker: its four methods with its semantics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from modelperf_plugin.errors import InvalidValueError
+from modelperf_plugin.tracker import ModelPerformanceTracker
+from modelperf_plugin.types import Outcome
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def tracker(tmp_path: Path) -> Iterator[ModelPerformanceTracker]:
+    """Return a tracker with an empty file and a clock that stands at noon."""
+    with ModelPerformanceTracker(tmp_path / "tracker.db", clock=lambda: NOON) as opened:
+        yield opened
+
+
+def record(tracker: ModelPerformanceTracker, model_id: str, successes: int, failures: int) -> None:
+    """Record so many outcomes of one task type."""
+    for number in range(successes + failures):
+        tracker.record_outcome("execute-task", model_id, Outcome(success=number < successes))
+
+
+def test_a_recorded_outcome_is_there_after_reopening(tmp_path: Path) -> None:
+    """What was recorded outlives the tracker that recorded it."""
+    path = tmp_path / "sub" / "tracker.db"
+    with ModelPerformanceTracker(path) as tracker:
+        assert tracker.record_outcome("execute-task", "gpt-4o", {"success": True, "tokensUsed": 100})
+    with ModelPerformanceTracker(str(path)) as tracker:
+        (tally,) = tracker.get_ranked_models("execute-task", min_samples=1)
+    assert (tally.model_id, tally.successes, tally.total_tokens) == ("gpt-4o", 1, 100)
+
+
+def test_ranking_is_by_success_rate_and_leaves_out_the_unproven(tracker: ModelPerformanceTracker) -> None:
+    """Models with at least ``min_samples`` (3) outcomes, the highest success rate first; ties by more outcomes."""
+    record(tracker, "half", 5, 5)
+    record(tracker, "good", 3, 1)
+    record(tracker, "new", 2, 0)
+    record(tracker, "also-half", 2, 2)
+    ranked = tracker.get_ranked_models("execute-task")
+    assert [(each.model_id, each.success_rate) for each in ranked] == [
+        ("good", 0.75),
+        ("half", 0.5),
+        ("also-half", 0.5),
+    ]
+    assert [each.model_id for each in tracker.get_ranked_models("execute-task", min_samples=2)][0] == "new"
+    assert tracker.get_ranked_models("unknown") == []
+
+
+def test_demotion_is_below_the_threshold_with_enough_samples(tracker: ModelPerformanceTracker) -> None:
+    """A model is to be demoted below the threshold, not at it, and never before ``min_samples`` outcomes."""
+    record(tracker, "bad", 1, 3)
+    record(tracker, "even", 2, 2)
+    record(tracker, "new", 0, 2)
+    assert tracker.should_demote("execute-task", "bad")
+    assert not tracker.should_demote("execute-task", "even")
+    assert not tracker.should_demote("execute-task", "new")
+    assert tracker.should_demote("execute-task", "new", min_samples=2)
+    assert tracker.should_demote("execute-task", "even", threshold=0.6)
+    assert not tracker.should_demote("execute-task", "never-seen")
+    assert not tracker.should_demote("other-task", "bad")
+
+
+def test_ab_candidates(tracker: ModelPerformanceTracker) -> None:
+    """The incumbent ranks first, the challenger has the fewest outcomes of the others; None below two models."""
+    assert tracker.get_ab_test_candidates("execute-task") is None
+    record(tracker, "best", 9, 1)
+    assert tracker.get_ab_test_candidates("execute-task") is None
+    record(tracker, "second", 5, 5)
+    record(tracker, "newest", 1, 0)
+    assert tracker.get_ab_test_candidates("execute-task") == ("best", "newest")
+    assert tracker.get_ab_test_candidates("execute-task", incumbent="second") == ("second", "newest")
+    assert tracker.get_ab_test_candidates("execute-task", min_samples=50) == ("best", "newest")
+
+
+def test_an_outcome_without_a_time_gets_the_clocks(tracker: ModelPerformanceTracker) -> None:
+    """The clock stamps outcomes that come without a time, and only those."""
+    early = datetime(2025, 6, 1, tzinfo=UTC)
+    tracker.record_outcome("a", "m", Outcome(success=True))
+    tracker.record_outcome("b", "m", Outcome(success=True, timestamp=early))
+    assert [tally.last_used for tally in tracker.store.tallies()] == [NOON, early]
+
+
+@pytest.mark.parametrize(
+    ("task_type", "model_id", "outcome", "field"),
+    [
+        ("", "m", Outcome(success=True), "task_type"),
+        ("t", "\x00", Outcome(success=True), "model_id"),
+        ("t", "m", None, "outcome"),
+        ("t", "m", {"success": True, "cost": 1}, "outcome"),
+        ("t", "m", {"success": True, "cost_usd": -1}, "cost_usd"),
+    ],
+)
+def test_bad_values_write_nothing(
+    tracker: ModelPerformanceTracker, task_type: str, model_id: str, outcome: Outcome, field: str
+) -> None:
+    """A bad value is one error that names the field; nothing is written."""
+    with pytest.raises(InvalidValueError, match=f"^{field}"):
+        tracker.record_outcome(task_type, model_id, outcome)
+    assert tracker.store.tallies() == []
+
+
+def test_bad_arguments_of_questions_are_named() -> None:
+    """``min_samples``, ``threshold`` and a clock without a timezone are refused with the value given."""
+    with ModelPerformanceTracker(":memory:") as tracker:
+        with pytest.raises(InvalidValueError, match="min_samples must be a whole number of 1 or more, but got 0"):
+            tracker.get_ranked_models("t", min_samples=0)
+        with pytest.raises(InvalidValueError, match="threshold must be a number between 0 and 1, but got 75"):
+            tracker.should_demote("t", "m", threshold=75)
+    naive = ModelPerformanceTracker(":memory:", clock=lambda: NOON.replace(tzinfo=None))
+    with naive, pytest.raises(InvalidValueError, match="clock must be a function that returns an aware datetime"):
+        naive.record_outcome("t", "m", Outcome(success=True))
