@@ -90,7 +90,8 @@ async def main() -> None:
     audit = Audit()
     pm.register(audit)
     # The policy may be a mapping instead of a file; a store in memory is gone when the host ends.
-    plugin = mp.register(pm, config={"exploration": {"epsilon": 0.2}}, store=":memory:", seed=3)
+    policy = {"exploration": {"strategy": "epsilon_greedy", "epsilon": 0.2}}
+    plugin = mp.register(pm, config=policy, store=":memory:", seed=1)
 
     slots = asyncio.Semaphore(AT_ONCE)
 

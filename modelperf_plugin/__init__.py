@@ -1,1 +1,44 @@
 """A pluggy plugin that learns which language model is best at which kind of task."""
+
+from __future__ import annotations
+
+from modelperf_plugin.config import Config
+from modelperf_plugin.engine import ModelPerf
+from modelperf_plugin.errors import (
+    ConfigError,
+    InvalidValueError,
+    ModelPerfError,
+    NotATrackerError,
+    Problem,
+    RegistrationError,
+    StoreBusyError,
+    StoreError,
+    StoreVersionError,
+)
+from modelperf_plugin.plugin import Plugin, register
+from modelperf_plugin.tracker import ABCandidates, ModelPerformanceTracker
+from modelperf_plugin.types import Decision, Exclusion, Outcome, RankedModel, Ranking, Tally
+
+__all__ = [
+    "ABCandidates",
+    "Config",
+    "ConfigError",
+    "Decision",
+    "Exclusion",
+    "InvalidValueError",
+    "ModelPerf",
+    "ModelPerfError",
+    "ModelPerformanceTracker",
+    "NotATrackerError",
+    "Outcome",
+    "Plugin",
+    "Problem",
+    "RankedModel",
+    "Ranking",
+    "RegistrationError",
+    "StoreBusyError",
+    "StoreError",
+    "StoreVersionError",
+    "Tally",
+    "register",
+]

@@ -22,7 +22,11 @@ from typing import Any
 
 
 class ModelPerfError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """Base of every error that this package raises on purpose; all can be copied and pickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # From its message and attributes, past __init__: that takes what the message is made of.
+        return _restore, (type(self), self.args), self.__dict__
 
 
 class InvalidValueError(ModelPerfError, ValueError):
@@ -100,6 +104,10 @@ class StoreVersionError(StoreError):
 
 class NotATrackerError(StoreError):
     """The file is not a database of this package; it was left alone."""
+
+
+def _restore(kind: type[ModelPerfError], args: tuple[Any, ...]) -> ModelPerfError:
+    return kind.__new__(kind, *args)
 
 
 def brief(value: Any, limit: int = 80) -> str:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from contextlib import suppress
 
 from modelperf_plugin.errors import InvalidValueError, ModelPerfError, brief
 from modelperf_plugin.store import CountedProblem, Store
 
 logger = logging.getLogger("modelperf_plugin")
 
-_FLUSH_SECONDS = 1.0
+_SHORTEST_PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 60.0
 _MOST_KINDS = 100
+
+_Kind = tuple[str, str]
+"""Where it happened, and what."""
 
 
 class Failures:
@@ -21,51 +24,74 @@ class Failures:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._logged: set[tuple[str, str]] = set()
-        self._unsaved: dict[tuple[str, str], CountedProblem] = {}
-        self._saved_at = float("-inf")
+        self._messages: dict[_Kind, str] = {}
+        self._unsaved: dict[_Kind, CountedProblem] = {}
+        self._save_at = 0.0
+        self._pause_seconds = _SHORTEST_PAUSE_SECONDS
         self.total = 0
         """How many failures there were."""
 
-    def note(self, where: str, error: BaseException) -> None:
-        """Log ``error`` if it is the first of its kind, and count it."""
+    def note(self, where: str, error: BaseException, *, log: bool = True) -> None:
+        """Count ``error``, and log it if it is the first of its kind; without ``log`` somebody else has done so."""
+        message = _text(error)
         # the kind of a bad value is its field and rule: the value itself differs every time
-        kind = f"{error.field}: {error.requirement}" if isinstance(error, InvalidValueError) else str(error)
-        key = (where, f"{type(error).__name__}: {kind}"[:300])
+        text = f"{error.field}: {error.requirement}" if isinstance(error, InvalidValueError) else message
+        kind = (where, f"{type(error).__name__}: {text}"[:300])
         now_ms = time.time_ns() // 1_000_000
         with self._lock:
             self.total += 1
-            first = key not in self._logged
-            if first and len(self._logged) >= _MOST_KINDS:
-                key, first = (where, "other failures"), False
-            self._logged.add(key)
-            known = self._unsaved.get(key) or CountedProblem(where, _message(error), 0, now_ms, now_ms)
-            self._unsaved[key] = known._replace(times=known.times + 1, last_ms=now_ms)
-        if first:
+            if kind not in self._messages and len(self._messages) >= _MOST_KINDS:
+                kind, message = (where, "other failures"), f"other failures, the first of them: {message}"
+            first = kind not in self._messages
+            self._add(kind, CountedProblem(where, self._messages.setdefault(kind, message), 1, now_ms, now_ms))
+        if first and log:
             unexpected = not isinstance(error, ModelPerfError)
-            logger.error("%s failed: %s", where, _message(error), exc_info=error if unexpected else None)
+            logger.error("%s failed: %s", where, message, exc_info=error if unexpected else None)
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether there are counts that no store has yet."""
+        return bool(self._unsaved)
 
     def save(self, store: Store, *, at_once: bool = False) -> None:
-        """Hand the counts to ``store``, at most once a second unless ``at_once``; if it fails they stay here."""
+        """Hand the counts over to ``store``, at most once a second unless ``at_once``.
+
+        A store that fails leaves them here, and is left alone for longer each time.
+        """
         with self._lock:
-            now = time.monotonic()
-            if not self._unsaved or (now - self._saved_at < _FLUSH_SECONDS and not at_once):
+            if not self._unsaved or (time.monotonic() < self._save_at and not at_once):
                 return
-            self._saved_at = now
-            unsaved = dict(self._unsaved)
-        for key, problem in unsaved.items():
-            with suppress(ModelPerfError):
-                store.add_problem(problem)
-                self._forget(key, problem)
+            self._save_at = time.monotonic() + self._pause_seconds
+            taken, self._unsaved = self._unsaved, {}
+        saved = [self._save_one(store, kind, problem) for kind, problem in taken.items()]
+        longer = min(self._pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
+        self._pause_seconds = _SHORTEST_PAUSE_SECONDS if all(saved) else longer
+        self._save_at = time.monotonic() + self._pause_seconds
 
-    def _forget(self, key: tuple[str, str], saved: CountedProblem) -> None:
-        with self._lock:
-            left = self._unsaved[key].times - saved.times
-            if left:
-                self._unsaved[key] = self._unsaved[key]._replace(times=left)
-            else:
-                del self._unsaved[key]
+    def _save_one(self, store: Store, kind: _Kind, problem: CountedProblem) -> bool:
+        try:
+            store.add_problem(problem)
+        except Exception:  # noqa: BLE001 - counting a failure must not be one that the host notices
+            with self._lock:
+                self._add(kind, problem)
+            return False
+        return True
+
+    def _add(self, kind: _Kind, problem: CountedProblem) -> None:
+        known = self._unsaved.get(kind)
+        if known is not None:
+            problem = problem._replace(
+                times=known.times + problem.times,
+                first_ms=min(known.first_ms, problem.first_ms),
+                last_ms=max(known.last_ms, problem.last_ms),
+            )
+        self._unsaved[kind] = problem
 
 
-def _message(error: BaseException) -> str:
-    return str(error)[:1000] or brief(error)
+def _text(error: BaseException) -> str:
+    """Return the message of ``error``, whatever it is made of, as text that every store can hold."""
+    try:
+        text = str(error) or brief(error)
+    except Exception:  # noqa: BLE001 - an error of the host's own may not even have a message
+        text = brief(error)
+    return text[:1000].encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")

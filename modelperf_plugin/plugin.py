@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from types import FunctionType, ModuleType
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -20,6 +21,7 @@ from modelperf_plugin.tracker import Clock
 from modelperf_plugin.types import Decision, Outcome
 
 logger = logging.getLogger("modelperf_plugin")
+logger.addHandler(logging.NullHandler())  # in a host without logging, errors would be printed
 
 PLUGIN_NAME: Final = "modelperf"
 _LONGEST_PAUSE_SECONDS: Final = 60.0
@@ -74,12 +76,12 @@ class Plugin:
         """Return the engine behind the hooks, for direct calls such as ``explain``.
 
         Raises:
-            StoreError: the store could not be opened so far.
+            StoreError: the store could not be opened so far, or the plugin is closed.
         """
         return self._engine.get()
 
     def failure_count(self) -> int:
-        """Return how many hook calls have failed and were answered with None."""
+        """Return how many failures the host was spared: hook calls answered with None, a store or file not read."""
         return self._engine.failures.total
 
     def close(self) -> None:
@@ -112,11 +114,14 @@ def register(
         The registered plugin; ``close()`` it when the host ends.
 
     Raises:
-        RegistrationError: the plugin is registered already, or a hook of the host lacks an essential argument.
+        RegistrationError: the plugin is registered already, a hook of the host lacks an essential argument, or
+            another plugin implements one of our hooks with arguments that nobody has declared.
         ConfigError: the configuration is not usable; every problem is in the message.
+        InvalidValueError: ``store`` is neither a path nor a URL that this version knows.
 
-    A store that cannot be opened is no reason to stop a host: it is logged and tried again later, and until then
-    every hook answers None.
+    Then nothing is registered and nothing stays open. A store that cannot be opened is no reason to stop a host: it
+    is logged and tried again later, and until then every hook answers None. Where the host blocks the plugin by its
+    name, ``"modelperf"``, nothing is opened at all.
     """
     if pm.has_plugin(PLUGIN_NAME):
         raise RegistrationError(
@@ -126,16 +131,36 @@ def register(
     limitations = tuple(limit for name, hook in _HOOKS.items() for limit in _limitations(pm, name, hook))
     guarded = _GuardedEngine(lambda failed: _open(config, store, clock, seed, failed))
     plugin = Plugin(guarded, limitations)
-    _declare_missing(pm)
-    mark = pluggy.HookimplMarker(pm.project_name)
-    plugin.on_task_complete = mark(optionalhook=True)(_task_completer(pm, guarded))
-    plugin.select_model = mark(optionalhook=True)(_model_selector(pm, guarded))
-    guarded.start()
-    if pm.register(plugin, name=PLUGIN_NAME) is None:
+    if pm.is_blocked(PLUGIN_NAME):
+        _declare_missing(pm)
         logger.warning("the host %r blocks the plugin %r: it is not active", pm.project_name, PLUGIN_NAME)
+        return plugin
+    guarded.start()
+    try:
+        _attach(pm, plugin, guarded)
+    except BaseException:
+        if pm.is_registered(plugin):
+            pm.unregister(plugin)
+        plugin.close()
+        raise
     for limit in limitations:
         logger.warning("%s", limit)
     return plugin
+
+
+def _attach(pm: pluggy.PluginManager, plugin: Plugin, engine: _GuardedEngine) -> None:
+    """Give ``plugin`` its hooks, fitted to the host, and register it."""
+    try:
+        _declare_missing(pm)
+    except pluggy.PluginValidationError as error:
+        raise RegistrationError(
+            f"another plugin of the host {pm.project_name!r} implements one of our hooks with arguments of its own; "
+            f"declare that hook in the host, with all of them: {error}"
+        ) from error
+    mark = pluggy.HookimplMarker(pm.project_name)
+    plugin.on_task_complete = mark(optionalhook=True)(_task_completer(pm, engine))
+    plugin.select_model = mark(optionalhook=True)(_model_selector(pm, engine))
+    pm.register(plugin, name=PLUGIN_NAME)
 
 
 class _GuardedEngine:
@@ -149,7 +174,7 @@ class _GuardedEngine:
         self._closed = False
         self._pause_seconds = 1.0
         self._retry_at = 0.0
-        self._error = StoreError("the store has not been opened yet")
+        self._error: Exception = StoreError("the store is being opened")
 
     def start(self) -> None:
         """Open the engine; a store that fails is noted, a bad configuration is raised."""
@@ -159,33 +184,37 @@ class _GuardedEngine:
             self.failures.note("opening the store", error)
 
     def get(self) -> ModelPerf:
-        """Return the engine, opening it if it is time to try; raise StoreError if there is none."""
+        """Return the engine, opening it if it is time to try; raise the last error if there is none.
+
+        One thread tries. The others do not wait for it: opening may take as long as a lock of another process.
+        """
         engine = self._engine
         if engine is not None:
             return engine
-        with self._lock:
-            if self._engine is not None:
-                return self._engine
+        if not self._lock.acquire(blocking=False):
+            raise self._last_error()
+        try:
             if self._closed:
                 raise StoreError("the plugin is closed")
-            if time.monotonic() < self._retry_at:
-                raise self._error
-            try:
-                self._engine = self._open_engine(self.failures)
-            except StoreError as error:
-                self._error = error
-                self._retry_at = time.monotonic() + self._pause_seconds
-                self._pause_seconds = min(self._pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
-                raise
+            if self._engine is None:
+                self._engine = self._try_to_open()
             return self._engine
+        finally:
+            self._lock.release()
 
-    def call(self, where: str, action: Callable[[ModelPerf], _T]) -> _T | None:
-        """Return what ``action`` returns, or None if anything at all goes wrong; that is noted."""
+    def call(self, where: str, action: Callable[[ModelPerf], _T], *, writes: bool = False) -> _T | None:
+        """Return what ``action`` returns, or None if anything at all goes wrong; that is noted.
+
+        After an action that ``writes`` the store is known to work, and failures that wait to be saved are.
+        """
         try:
-            return action(self.get())
+            answer = action(self.get())
         except Exception as error:  # noqa: BLE001 - a hook never raises into its host
             self._note(where, error)
             return None
+        if writes and self.failures.unsaved:
+            self._save()
+        return answer
 
     def close(self) -> None:
         """Save the counts of failures and close the engine."""
@@ -195,13 +224,32 @@ class _GuardedEngine:
             self.failures.save(engine.store, at_once=True)
             engine.close()
 
-    def _note(self, where: str, error: Exception) -> None:
+    def _try_to_open(self) -> ModelPerf:
+        if time.monotonic() < self._retry_at:
+            raise self._last_error()
         try:
+            return self._open_engine(self.failures)
+        except Exception as error:
+            self._error = error
+            self._retry_at = time.monotonic() + self._pause_seconds
+            self._pause_seconds = min(self._pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
+            raise
+
+    def _last_error(self) -> Exception:
+        # raised again and again: without this its traceback would grow, and keep the host's frames alive
+        return self._error.with_traceback(None)
+
+    def _note(self, where: str, error: Exception) -> None:
+        # A handler or a filter of the host's own logging may raise, too.
+        with suppress(Exception):
             self.failures.note(where, error)
-            if self._engine is not None:
-                self.failures.save(self._engine.store)
-        except Exception:
-            logger.exception("a failure of %s could not be counted", where)
+        if not isinstance(error, StoreError):  # one that has just failed need not be made to wait again
+            self._save()
+
+    def _save(self) -> None:
+        engine = self._engine
+        if engine is not None:
+            self.failures.save(engine.store)
 
 
 def _open(
@@ -216,16 +264,20 @@ def _open(
         store=store,
         clock=clock,
         seed=seed,
-        on_config_error=lambda error: failures.note("reading the configuration", error),
+        on_config_error=lambda error: failures.note("reading the configuration", error, log=False),
     )
     logger.info("active: mode %s, store %s", engine.config.mode, engine.store.location)
     return engine
 
 
 def _argument_names(pm: pluggy.PluginManager, name: str) -> tuple[str, ...] | None:
-    """Return the arguments of the host's own specification of a hook, or None if it has none."""
+    """Return the arguments that reach an implementation of a hook, or None if the host has not declared it."""
     caller = getattr(pm.hook, name, None)
-    return None if caller is None or not caller.has_spec() else tuple(caller.spec.argnames)
+    if caller is None or not caller.has_spec():
+        return None
+    spec = caller.spec
+    # pluggy 1.7 was the first to pass on the arguments that have a default in the specification
+    return (*spec.argnames, *spec.kwargnames) if hasattr(spec, "kwargdefaults") else tuple(spec.argnames)
 
 
 def _limitations(pm: pluggy.PluginManager, name: str, hook: _Hook) -> list[str]:
@@ -233,14 +285,17 @@ def _limitations(pm: pluggy.PluginManager, name: str, hook: _Hook) -> list[str]:
     if given is None:
         return []
     host = f"the host {pm.project_name!r} declares {name}({', '.join(given)})"
+    defaults = [argument for argument in getattr(pm.hook, name).spec.kwargnames if argument not in given]
+    if defaults:
+        host += f", and pluggy {pluggy.__version__} (unlike 1.7) does not pass on {', '.join(defaults)} with a default"
     missing = [argument for argument in hook.essential if argument not in given]
     if missing:
         raise RegistrationError(
             f"{host}, but the plugin cannot do without {', '.join(missing)}: "
-            f"add {'it' if len(missing) == 1 else 'them'} to the host's specification"
+            f"add {'it' if len(missing) == 1 else 'them'} to the host's specification, without a default"
         )
     return [
-        f"{host} without {argument}: {consequence}"
+        f"{host}, so without {argument}: {consequence}"
         for argument, consequence in hook.optional.items()
         if argument not in given
     ]
@@ -269,7 +324,7 @@ def _task_completer(pm: pluggy.PluginManager, engine: _GuardedEngine) -> Callabl
         outcome: Outcome | Mapping[str, Any],
         decision: Decision | str | None,
     ) -> None:
-        engine.call("on_task_complete", lambda it: it.record(task_type, model_id, outcome, decision))
+        engine.call("on_task_complete", lambda it: it.record(task_type, model_id, outcome, decision), writes=True)
 
     def without_decision(task_type: str, model_id: str, outcome: Outcome | Mapping[str, Any]) -> None:
         on_task_complete(task_type, model_id, outcome, None)

@@ -52,7 +52,7 @@ def check_id(field_name: str, value: Any) -> str:
         raise InvalidValueError(field_name, requirement, value)
     if _UNPRINTABLE.search(value):
         raise InvalidValueError(field_name, "free of control characters, line separators and lone surrogates", value)
-    return str(value)
+    return str.__str__(value)  # of an enumeration's member str() would be its name in the code
 
 
 def to_milliseconds(moment: datetime) -> int:
@@ -76,7 +76,7 @@ def _check_flag(name: str, value: Any) -> bool:
 def check_amount(name: str, value: Any, most: float = math.inf) -> float:
     """Return ``value`` as a float if it is a finite number from 0 to ``most``; raise InvalidValueError if not."""
     try:
-        amount = math.nan if isinstance(value, (bool, str, bytes)) else float(value)
+        amount = math.nan if isinstance(value, (bool, str, bytes, bytearray)) else float(value)
     except (TypeError, ValueError, OverflowError):
         amount = math.nan
     if not (0.0 <= amount <= most and amount != math.inf):
@@ -125,8 +125,8 @@ class Outcome:
         if self.duration_seconds is not None:
             duration = check_amount("duration_seconds", self.duration_seconds, MAX_TOKENS / 1000)
             object.__setattr__(self, "duration_seconds", duration)
-        if self.error_kind is not None and self.error_kind not in ERROR_KINDS:
-            raise InvalidValueError("error_kind", f"one of {', '.join(ERROR_KINDS)}", self.error_kind)
+        if self.error_kind is not None:
+            object.__setattr__(self, "error_kind", _check_error_kind(self.error_kind))
         if self.timestamp is not None:
             _check_timestamp(self.timestamp)
         if self.outcome_id is not None:
@@ -174,11 +174,23 @@ def _check_tokens(value: Any) -> int:
     return int(value)
 
 
+def _check_error_kind(value: Any) -> ErrorKind:
+    if isinstance(value, str):
+        for kind in ERROR_KINDS:
+            if kind == value:
+                return kind
+    raise InvalidValueError("error_kind", f"one of {', '.join(ERROR_KINDS)}", value)
+
+
 def _check_timestamp(value: Any) -> None:
     if not isinstance(value, datetime):
         raise InvalidValueError("timestamp", "an aware datetime", value)
     if value.utcoffset() is None:
         raise InvalidValueError("timestamp", "an aware datetime (give it a timezone, as in datetime.now(UTC))", value)
+    try:
+        value.astimezone(UTC)
+    except OverflowError:
+        raise InvalidValueError("timestamp", "from the years 1 to 9999 in UTC", value) from None
 
 
 def _parse_timestamp(text: str) -> datetime:
@@ -236,7 +248,7 @@ class Tally(NamedTuple):
     @property
     def mean_cost_usd(self) -> float | None:
         """Mean cost in US dollars of the outcomes that came with one; None if none did."""
-        return self.total_cost_nano_usd / NANO_USD / self.priced if self.priced else None
+        return self.total_cost_nano_usd / (NANO_USD * self.priced) if self.priced else None
 
     @property
     def cost_per_success_usd(self) -> float | None:
@@ -464,10 +476,12 @@ class Context:
         Raises:
             InvalidValueError: one of them is not usable.
         """
-        if not mapping:
+        if mapping is None:
             return NO_CONTEXT
         if not isinstance(mapping, Mapping):
             raise InvalidValueError("context", "a mapping or None", mapping)
+        if not mapping:
+            return NO_CONTEXT
         pin, unit_id = mapping.get("pin"), mapping.get("unit_id")
         exclude, max_cost_usd = mapping.get("exclude"), mapping.get("max_cost_usd")
         return cls(
@@ -493,7 +507,10 @@ def check_ids(field_name: str, values: Any) -> tuple[str, ...]:
         given = tuple(values)
     except TypeError:
         raise InvalidValueError(field_name, "a list of model ids", values) from None
-    for position, value in enumerate(given):
-        if type(value) is not str or not 0 < len(value) <= MAX_ID_LENGTH or _UNPRINTABLE.search(value):
-            check_id(f"{field_name}[{position}]", value)
-    return tuple(dict.fromkeys(given))
+    checked = [
+        check_id(f"{field_name}[{position}]", value)
+        if type(value) is not str or not 0 < len(value) <= MAX_ID_LENGTH or _UNPRINTABLE.search(value)
+        else value
+        for position, value in enumerate(given)
+    ]
+    return tuple(dict.fromkeys(checked))

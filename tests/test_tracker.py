@@ -50,7 +50,7 @@ def test_ranking_is_by_success_rate_and_leaves_out_the_unproven(tracker: ModelPe
         ("half", 0.5),
         ("also-half", 0.5),
     ]
-    assert [each.model_id for each in tracker.get_ranked_models("execute-task", min_samples=2)][0] == "new"
+    assert tracker.get_ranked_models("execute-task", min_samples=2)[0].model_id == "new"
     assert tracker.get_ranked_models("unknown") == []
 
 

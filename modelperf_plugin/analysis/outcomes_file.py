@@ -15,19 +15,16 @@ import csv
 import gzip
 import zlib
 from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from io import StringIO
-from os import fspath
+from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 from modelperf_plugin.errors import InvalidValueError, OutcomesFileError, brief
 from modelperf_plugin.types import Outcome, check_id, check_ids
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from os import PathLike
 
 REQUIRED: Final = ("instance_id", "task_type", "model_id", "success")
 """The columns that a file must have."""

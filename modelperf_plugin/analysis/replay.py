@@ -8,24 +8,20 @@ in real use, while the judge knows what every other choice would have got.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from math import sqrt
 from random import Random
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
-from modelperf_plugin.engine import ModelPerf
+from modelperf_plugin.analysis.outcomes_file import Instance, OutcomeData
+from modelperf_plugin.config import Config
+from modelperf_plugin.engine import ConfigSource, ModelPerf
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.types import Outcome, Tally
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
-    from modelperf_plugin.analysis.outcomes_file import Instance, OutcomeData
-    from modelperf_plugin.config import Config
-    from modelperf_plugin.engine import ConfigSource
 
 Order = Literal["shuffled", "recorded"]
 
@@ -318,13 +314,9 @@ class _Hindsight:
         self.everything = _sum(by_model)
         """All outcomes: what a random choice is expected to get."""
         self.best_single = _best(by_model)
-        self.best_of = {
-            task: _best([cells[task, model_id] for model_id in core.models]) for task in core.task_types
-        }
+        self.best_of = {task: _best([cells[task, model_id] for model_id in core.models]) for task in core.task_types}
         """For each task type the tally of its best model."""
-        self.random_of = {
-            task: _sum(cells[task, model_id] for model_id in core.models) for task in core.task_types
-        }
+        self.random_of = {task: _sum(cells[task, model_id] for model_id in core.models) for task in core.task_types}
         """For each task type all outcomes."""
         priced = [(cost, tally) for tally in by_model if (cost := tally.mean_cost_usd) is not None]
         self.cheapest = min(priced, key=lambda pair: pair[0])[1] if priced else None
@@ -393,8 +385,7 @@ def _curve(runs: Sequence[Sequence[_Step]]) -> tuple[float, ...]:
     length = len(runs[0])
     edges = sorted({length * part // CURVE_PARTS for part in range(CURVE_PARTS + 1)})
     return tuple(
-        fmean(step.outcome.success for run in runs for step in run[start:end])
-        for start, end in pairwise(edges)
+        fmean(step.outcome.success for run in runs for step in run[start:end]) for start, end in pairwise(edges)
     )
 
 

@@ -8,26 +8,21 @@ decision, and reports the failed attempt like any other.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
+from os import PathLike
 from random import Random
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pluggy
 
-from modelperf_plugin.demo.world import SOURCES, WORLD
+from modelperf_plugin.demo.world import SOURCES, WORLD, World
+from modelperf_plugin.engine import ConfigSource
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.plugin import register
-from modelperf_plugin.types import OUTAGE_KINDS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from os import PathLike
-
-    from modelperf_plugin.demo.world import World
-    from modelperf_plugin.engine import ConfigSource
-    from modelperf_plugin.types import Decision, Outcome
+from modelperf_plugin.types import OUTAGE_KINDS, Decision, Outcome
 
 PROJECT: Final = "demo-orchestrator"
 MOST_ATTEMPTS: Final = 3
@@ -173,8 +168,7 @@ class DemoReport:
             values[name] = getattr(self, name)._asdict()
         values["curve"] = [stretch._asdict() for stretch in self.curve]
         values["learned"] = [
-            asdict(row) | {"interval": None if row.interval is None else list(row.interval)}
-            for row in self.learned
+            asdict(row) | {"interval": None if row.interval is None else list(row.interval)} for row in self.learned
         ]
         values["sources"] = list(self.sources)
         return values
@@ -211,7 +205,8 @@ def run_demo(
     plugin = register(manager, config, store=store, seed=seed)
     try:
         plugin.engine()  # a host would work on without its store; a demonstration of learning cannot
-        done = _work(manager, world, tasks, Random(seed), on_task)
+        # not Random(seed): the plugin draws from that, and tasks must not be in step with its exploration
+        done = _work(manager, world, tasks, Random(f"{PROJECT}/{seed}"), on_task)
     finally:
         plugin.close()
     return _report(world, done)
@@ -226,8 +221,8 @@ def _work(
 ) -> list[DemoTask]:
     """The loop of the orchestrator."""
     done = []
-    for number in range(1, tasks + 1):
-        task_type = rng.choice(list(world.task_types))
+    task_types = rng.choices(list(world.task_types), k=tasks)  # the same ones for every policy
+    for number, task_type in enumerate(task_types, start=1):
         candidates = rng.sample(list(world.models), len(world.models))
         decision = manager.hook.select_model(task_type=task_type, candidates=candidates, context=None)
         order = candidates if decision is None else list(decision)  # no opinion: any order will do
@@ -250,9 +245,7 @@ def _try_in_turn(
     attempts = []
     for model_id in order:
         outcome = world.run_task(rng, task_type, model_id)
-        manager.hook.on_task_complete(
-            task_type=task_type, model_id=model_id, outcome=outcome, decision=decision
-        )
+        manager.hook.on_task_complete(task_type=task_type, model_id=model_id, outcome=outcome, decision=decision)
         attempts.append(Attempt(model_id, outcome))
         if outcome.error_kind not in OUTAGE_KINDS:
             break

@@ -4,8 +4,9 @@ What is published:
 
 - How often each model succeeds at each kind of work is the result of one benchmark, from the table in the
   README of openai/simple-evals at commit 0f2cf33303b9f20bc2db18f04a2fefdf69bb0dd8 (MIT). The models were not
-  all measured alike (o3 and o4-mini on MATH-500, the others on MATH; Claude 3.5 Sonnet by its maker), and the
-  F1 score of DROP is read as a rate like the others: good enough to learn in, not to compare models by.
+  all measured alike (newer ones on MATH-500 in place of MATH; Claude 3.5 Sonnet as reported, its prompt
+  unknown), and the F1 score of DROP is read as a rate like the others: good enough to learn in, not to compare
+  models by.
 - Prices are those of ``model_prices_and_context_window.json`` in BerriAI/litellm at commit
   19a1f629eb6fafde70968ef4815463eb08143aac (MIT), without caching or batches.
 
@@ -16,19 +17,15 @@ independently of all others.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import exp, log
+from random import Random
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from modelperf_plugin.errors import InvalidValueError
-from modelperf_plugin.types import Outcome
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from random import Random
-
-    from modelperf_plugin.types import ErrorKind
+from modelperf_plugin.types import ErrorKind, Outcome
 
 SOURCES: Final = (
     "Success rates: the benchmark table in the README of github.com/openai/simple-evals (commit 0f2cf333).",
@@ -157,9 +154,7 @@ _THINKING: Final = 6.0
 def _model(percent: tuple[float, ...], usd: tuple[float, float], verbosity: float = 1.0) -> SimulatedModel:
     """Return a model that solves ``percent`` of each benchmark, for ``usd`` a million tokens (in, out)."""
     success = {name: share / 100 for name, share in zip(_BENCHMARKS, percent, strict=True)}
-    return SimulatedModel(
-        success=MappingProxyType(success), input_usd=usd[0], output_usd=usd[1], verbosity=verbosity
-    )
+    return SimulatedModel(success=MappingProxyType(success), input_usd=usd[0], output_usd=usd[1], verbosity=verbosity)
 
 
 WORLD: Final = World(
@@ -181,8 +176,11 @@ WORLD: Final = World(
             "claude-3-5-sonnet": _model((59.4, 71.1, 92.0, 91.6, 87.1, 28.9), (3.0, 15.0)),
             "gpt-4.1-mini": _model((65.0, 81.4, 93.8, 88.2, 81.0, 16.8), (0.4, 1.6)),
             "gpt-4.1-nano": _model((50.3, 62.3, 87.0, 73.0, 82.2, 7.6), (0.1, 0.4)),
-            "gpt-4o-mini": _model((40.2, 70.2, 87.2, 87.0, 79.7, 9.5), (0.15, 0.6)),
         }
     ),
 )
-"""Six kinds of work and seven models, of which none is the best at everything."""
+"""Six kinds of work and six models, of which none is the best at everything.
+
+The prices are of ``o3``, ``o4-mini``, ``gpt-4.5-preview-2025-02-27``, ``claude-3-5-sonnet-20240620``,
+``gpt-4.1-mini`` and ``gpt-4.1-nano``.
+"""

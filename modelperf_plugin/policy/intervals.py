@@ -29,7 +29,7 @@ def wilson_interval(successes: int, samples: int, z: float = Z_95) -> tuple[floa
     zz = z * z / samples
     centre = (rate + zz / 2) / (1 + zz)
     half = z / (1 + zz) * sqrt(rate * (1 - rate) / samples + zz / (4 * samples))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return max(0.0, min(rate, centre - half)), min(1.0, max(rate, centre + half))
 
 
 def beta_interval(alpha: float, beta: float, z: float = Z_95) -> tuple[float, float]:

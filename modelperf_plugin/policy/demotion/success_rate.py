@@ -29,7 +29,9 @@ class DemoteBySuccessRate(Strategy):
 
     def _reason(self, tally: Tally) -> str | None:
         samples = tally.samples
-        if samples < self.min_samples or tally.successes >= self.threshold * samples:
+        if samples < self.min_samples:
             return None
-        rate = tally.successes / samples
+        rate = tally.successes / samples  # not successes ≥ threshold × samples: .07 × 100 is more than 7
+        if rate >= self.threshold:
+            return None
         return f"success rate {rate:.3f} ({tally.successes} of {samples}) is below the threshold {self.threshold:g}"

@@ -18,6 +18,7 @@ class ABTest(Strategy):
 
     With a ``unit_id`` in the context the side is a hash of task type and unit, so that one unit always gets the
     same side; without one it is drawn anew for every decision. Either way the propensity of a side is its share.
+    While a named side is not available, the other gets all, or the best-ranked candidate if the other is not named.
     """
 
     strategy: Literal["ab_test"] = "ab_test"
@@ -38,10 +39,7 @@ class ABTest(Strategy):
         """Return the probability of each row of the contest."""
         incumbent, challenger = find_sides(contest.rows, self.incumbent, self.challenger)
         if incumbent is None or challenger is None:
-            side = challenger if incumbent is None else incumbent
-            if side is None:
-                return Shares(best_only(contest))
-            return Shares([float(row is side) for row in contest.rows], None, self._alone(contest, side))
+            return self._untested(contest, incumbent or (challenger if self.challenger is not None else None))
         probabilities = [0.0] * len(contest.rows)
         reasons: list[str | None] = [None] * len(contest.rows)
         for side, share, word in (
@@ -54,11 +52,13 @@ class ABTest(Strategy):
             reasons[position] = f"{word} of an A/B test, share {share:g}{unit}; {side.reason}"
         return Shares(probabilities, self._point(contest, incumbent, challenger), reasons)
 
-    def _alone(self, contest: Contest, side: RankedModel) -> list[str | None]:
-        missing = self.challenger if side.model_id != self.challenger else self.incumbent
-        absent = "there is no other candidate" if missing is None else f"{missing} is not available"
-        note = f"no A/B test: {absent}; {side.reason}"
-        return [note if row is side else None for row in contest.rows]
+    def _untested(self, contest: Contest, side: RankedModel | None) -> Shares:
+        """Return all for ``side``, or for the best-ranked row if there is none to insist on."""
+        present = {row.model_id for row in contest.rows}
+        missing = [each for each in (self.incumbent, self.challenger) if each is not None and each not in present]
+        why = ", ".join(f"{each} is not available" for each in missing) or "there is no other candidate"
+        probabilities = best_only(contest) if side is None else [float(row is side) for row in contest.rows]
+        return Shares(probabilities, None, [f"no A/B test: {why}; {row.reason}" for row in contest.rows])
 
     def _point(self, contest: Contest, incumbent: RankedModel, challenger: RankedModel) -> float | None:
         """Return where the unit falls in [0, 1): below ``share`` means the challenger, wherever it is ranked."""

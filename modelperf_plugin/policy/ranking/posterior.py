@@ -23,12 +23,12 @@ class Posterior(Strategy):
     min_samples: int = Field(default=3, ge=1, description="Below this many outcomes a model is shown as unproven.")
     prior_success: float = Field(
         default=0.5,
-        gt=0,
-        lt=1,
+        ge=0.001,
+        le=0.999,
         description="Probability of success expected of a model nothing is known of (p₀).",
     )
     prior_strength: float = Field(
-        default=2.0, gt=0, le=10_000, description="How many outcomes that expectation weighs (k)."
+        default=2.0, ge=0.001, le=10_000, description="How many outcomes that expectation weighs (k)."
     )
 
     def __call__(self, tallies: Sequence[Tally]) -> list[Score]:

@@ -1,0 +1,95 @@
+"""The group of all commands, and what becomes of an error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from modelperf_plugin.cli.configuration import config, init
+from modelperf_plugin.cli.decisions import explain, rank
+from modelperf_plugin.cli.demo import demo
+from modelperf_plugin.cli.doctor import doctor
+from modelperf_plugin.cli.options import common_options
+from modelperf_plugin.cli.replay import replay
+from modelperf_plugin.cli.stats import stats
+from modelperf_plugin.cli.words import printable
+from modelperf_plugin.errors import ModelPerfError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NEGATIVE, USAGE, INTERRUPTED = 1, 2, 130
+"""Exit codes beside 0."""
+
+
+class _Program(click.Group):
+    """A group that lists its commands in the order in which a newcomer needs them, and words its errors."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # The reader has had enough (`modelperf stats | head`): nothing went wrong.
+            sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the process ends
+            return 0
+        return result
+
+    def main(self, *args: Any, **extra: Any) -> NoReturn:
+        """Run the command, say what went wrong in one clear message, and exit."""
+        extra["standalone_mode"] = False
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):  # names come from elsewhere: any of them can be shown
+                stream.reconfigure(errors="backslashreplace")
+        try:
+            code = super().main(*args, **extra)
+        except click.Abort:
+            code = _complain(["interrupted"], INTERRUPTED)
+        except click.UsageError as error:
+            hint = f"\n{error.ctx.get_usage()}" if error.ctx else ""
+            code = _complain([error.format_message() + hint], USAGE)
+        except click.ClickException as error:
+            code = _complain([error.format_message()], NEGATIVE)
+        except StoreError as error:
+            code = _complain([str(error)], NEGATIVE)
+        except ModelPerfError as error:
+            problems: Sequence[Any] = getattr(error, "problems", ()) or [error]
+            code = _complain([str(problem) for problem in problems], USAGE)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(messages: Sequence[str], code: int) -> int:
+    for message in messages:
+        click.echo("\n".join(map(printable, f"error: {message}".split("\n"))), err=True)
+    return code
+
+
+@click.group(
+    cls=_Program,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 ok, 1 negative finding, 2 usage or configuration error. Start with: modelperf demo",
+)
+@click.version_option(package_name="modelperf-plugin", message="modelperf %(version)s")
+@common_options
+def modelperf() -> None:
+    """Learn which language model is best at which kind of task.
+
+    Hosts record outcomes and ask for models through the plugin; this command shows what was learned, explains
+    choices, and judges a policy on recorded outcomes before it is used.
+    """
+
+
+for _command in (demo, init, config, rank, explain, stats, replay, doctor):
+    modelperf.add_command(_command)
+
+
+def main() -> NoReturn:
+    """Run the command ``modelperf`` and exit."""
+    modelperf.main(prog_name="modelperf")

@@ -1,0 +1,153 @@
+"""``rank`` and ``explain``: what the policy makes of the models, and which one it would choose."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from modelperf_plugin.cli.answer import Answer, Column, number
+from modelperf_plugin.cli.options import Common, common_options, json_option, pass_common, split_names
+from modelperf_plugin.cli.task_types import task_type_note, unknown_task_type
+from modelperf_plugin.cli.words import ago, count, dollars, percent, span
+
+if TYPE_CHECKING:
+    from modelperf_plugin.types import Decision, RankedModel
+
+_RANKING = (
+    Column("model", "bold"), number("score"), number("interval"), number("outcomes"), number("success"),
+    number("$/success"), Column("status"), number("last used", aside=True), Column("reason", aside=True),
+)  # fmt: skip
+_CHOICE = (
+    Column("model", "bold"), number("chosen"), number("score"), number("interval"), number("outcomes"),
+    Column("status"), Column("reason", aside=True),
+)  # fmt: skip
+_NOT_APPLIED = {
+    "observe": "mode is observe: hosts are answered None (no opinion); this is what would be chosen",
+    "off": "mode is off: hosts are answered None and nothing is recorded; this is what would be chosen",
+}
+
+
+@click.command()
+@click.argument("task_type", metavar="TASK")
+@click.option("--min-samples", type=click.IntRange(min=1), help="Outcomes a model needs before it is proven.")
+@json_option
+@common_options
+@pass_common
+def rank(common: Common, task_type: str, min_samples: int | None, as_json: bool) -> None:
+    """Rank the models that have outcomes of a task type, by the configured policy."""
+    answer = Answer("rank", as_json=as_json)
+    empty: dict[str, Any] = {"task_type": task_type, "ranking": []}
+    flags = {} if min_samples is None else {"task_types": {task_type: {"ranking": {"min_samples": min_samples}}}}
+    with common.reading(answer, flags, **empty) as engine:
+        decision = engine.explain(task_type)
+        if decision is None:
+            unknown_task_type(answer, engine, **empty)
+        if as_json:
+            answer.json(
+                store=engine.store.location,
+                task_type=task_type,
+                mode=decision.mode,
+                policy_id=decision.policy_id,
+                ranking_strategy=decision.ranking.strategy,
+                ranking=[row.as_dict() for row in decision.ranking],
+                note=None,
+            )
+            return
+    answer.line((task_type, "bold"), f": {count(len(decision.ranking), 'model')}, best first")
+    answer.line((f"ranking {decision.ranking.strategy}, policy {decision.policy_id}, {engine.store.location}", "dim"))
+    answer.line()
+    answer.table(_RANKING, [_ranking_row(row) for row in decision.ranking])
+
+
+@click.command()
+@click.argument("task_type", metavar="TASK")
+@click.option(
+    "--candidates",
+    metavar="A,B,C",
+    multiple=True,
+    help="The models on offer, separated by commas; may be given several times. Default: all with outcomes.",
+)
+@click.option("--pin", metavar="MODEL", help="As if the host insisted on this model.")
+@click.option(
+    "--exclude", metavar="A,B", multiple=True, help="As if the host had tried these already; like --candidates."
+)
+@click.option("--unit-id", metavar="ID", help="Whom or what the task is for: decides the side in an A/B test.")
+@click.option("--max-cost-usd", metavar="USD", type=float, help="The most that the task may cost.")
+@json_option
+@common_options
+@pass_common
+def explain(
+    common: Common,
+    task_type: str,
+    candidates: tuple[str, ...],
+    exclude: tuple[str, ...],
+    as_json: bool,
+    **context: Any,
+) -> None:
+    """Say which model would be chosen for a task now, and why.
+
+    The same code decides as in a host, so a share of the choices is drawn at random where the policy explores.
+    Nothing is written.
+    """
+    answer = Answer("explain", as_json=as_json)
+    empty: dict[str, Any] = {"task_type": task_type, "decision": None}
+    offered, tried = split_names(candidates), split_names(exclude)
+    with common.reading(answer, **empty) as engine:
+        known = engine.store.evidence(task_type)
+        if not known and not candidates:
+            unknown_task_type(answer, engine, **empty)
+        decision = engine.explain(task_type, offered if candidates else None, {**context, "exclude": tried})
+        if decision is None:
+            answer.nothing("no candidate is left: all are excluded or over the budget", **empty)
+        note = None if known else task_type_note(engine, task_type)
+        location = engine.store.location
+    if as_json:
+        answer.json(store=location, task_type=task_type, decision=decision.as_dict(), note=note)
+    else:
+        _show(answer, decision, note, location)
+
+
+def _show(answer: Answer, decision: Decision, note: str | None, location: str) -> None:
+    answer.line((decision.task_type, "bold"), " → ", (decision.model_id, "bold green"))
+    answer.line(decision.reason)
+    for warning in (note, _NOT_APPLIED.get(decision.mode)):
+        if warning is not None:
+            answer.line((warning, "yellow"))
+    answer.line((f"mode {decision.mode}, policy {decision.policy_id}, {location}", "dim"))
+    answer.line()
+    answer.table(
+        _CHOICE,
+        [
+            [
+                row.model_id,
+                percent(share),
+                percent(row.score),
+                span(row.interval),
+                f"{row.tally.samples:,}",
+                row.status,
+                row.reason,
+            ]
+            for row, share in zip(decision.ranking, decision.probabilities, strict=True)
+        ],
+    )
+    if decision.excluded:
+        answer.line()
+        answer.table(
+            [Column("excluded", "bold"), Column("reason")], [[row.model_id, row.reason] for row in decision.excluded]
+        )
+
+
+def _ranking_row(row: RankedModel) -> list[str]:
+    tally = row.tally
+    return [
+        row.model_id,
+        percent(row.score),
+        span(row.interval),
+        f"{tally.samples:,}",
+        percent(tally.success_rate),
+        dollars(tally.cost_per_success_usd),
+        row.status,
+        ago(tally.last_used),
+        row.reason,
+    ]

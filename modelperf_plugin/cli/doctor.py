@@ -1,0 +1,171 @@
+"""``doctor``: whether the plugin is active, and what is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from modelperf_plugin.cli.answer import Answer, Column, number
+from modelperf_plugin.cli.options import Common, common_options, is_missing, json_option, missing_note, pass_common
+from modelperf_plugin.cli.words import ago, count
+from modelperf_plugin.types import from_milliseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from modelperf_plugin.config import LoadedConfig
+    from modelperf_plugin.store import CountedProblem, Finding
+    from modelperf_plugin.types import Tally
+
+_FINDINGS = (Column("looked at", "bold"), Column("result"), Column("found"))
+_PROBLEMS = (Column("failed", "bold"), number("times"), number("last"), Column("first message"))
+_MODES: Final = {
+    "apply": "mode apply: hosts are told which model to use",
+    "observe": "mode observe: decisions are only logged, hosts are answered None",
+    "off": 'mode off: hosts are answered None and nothing is recorded; set mode = "apply"',
+}
+
+
+@dataclass(frozen=True)
+class _Examination:
+    """All that was looked at."""
+
+    findings: Sequence[Finding]
+    problems: Sequence[CountedProblem]
+    policies: dict[str, str]
+    """From task type to policy id."""
+
+    @property
+    def sound(self) -> bool:
+        return not self.problems and all(finding.ok for finding in self.findings)
+
+
+@click.command()
+@click.option("--clear", is_flag=True, help="Forget the problems that were counted so far.")
+@json_option
+@common_options
+@pass_common
+def doctor(common: Common, clear: bool, as_json: bool) -> None:
+    """Say whether the plugin is active, and what is wrong.
+
+    Looks at the configuration, the health of the store, and the problems that hosts ran into without noticing.
+    Exit code 1 if anything is not as it should be.
+    """
+    answer = Answer("doctor", as_json=as_json)
+    loaded = common.load()
+    location = str(loaded.config.store.path)
+    seen = _examine(loaded, location, clear=clear)
+    if as_json:
+        answer.json(
+            ok=seen.sound,
+            store=location,
+            mode=loaded.config.mode,
+            config_files=[str(file) for file in loaded.files],
+            policy_ids=seen.policies,
+            findings=[finding.as_dict() for finding in seen.findings],
+            problems=[_problem_as_dict(problem) for problem in seen.problems],
+        )
+    else:
+        _show(answer, location, seen)
+    raise click.exceptions.Exit(0 if seen.sound else 1)
+
+
+def _examine(loaded: LoadedConfig, location: str, *, clear: bool) -> _Examination:
+    from modelperf_plugin.errors import StoreError
+    from modelperf_plugin.store import Finding, open_store
+
+    configured = [_mode(loaded), _configuration(loaded)]
+    if is_missing(location):
+        absent = Finding("outcomes", ok=False, message=f"not active yet; {missing_note(location)}")
+        return _Examination([*configured, absent], [], {})
+    try:
+        store = open_store(location, durability=loaded.config.store.durability)
+        try:
+            if clear:
+                store.clear_problems()
+            tallies = store.tallies()
+            policies = _policies(loaded, tallies)
+            findings = [*configured, _policy(policies), _outcomes(tallies), *store.check()]
+            return _Examination(findings, store.problems(), policies)
+        finally:
+            store.close()
+    except StoreError as error:
+        return _Examination([*configured, Finding("store", ok=False, message=str(error))], [], {})
+
+
+def _mode(loaded: LoadedConfig) -> Finding:
+    from modelperf_plugin.store import Finding
+
+    mode = loaded.config.mode
+    return Finding("mode", ok=mode != "off", message=_MODES[mode])
+
+
+def _configuration(loaded: LoadedConfig) -> Finding:
+    from modelperf_plugin.store import Finding
+
+    files = ", ".join(str(file) for file in loaded.files)
+    return Finding("configuration", ok=True, message=f"read from {files}" if files else "no file: the defaults")
+
+
+def _policies(loaded: LoadedConfig, tallies: Sequence[Tally]) -> dict[str, str]:
+    names = sorted({tally.task_type for tally in tallies})
+    return {name: loaded.config.policy_for(name).policy_id for name in names}
+
+
+def _policy(policies: Mapping[str, str]) -> Finding:
+    from modelperf_plugin.store import Finding
+
+    users: dict[str, list[str]] = {}
+    for task_type, policy_id in policies.items():
+        users.setdefault(policy_id, []).append(task_type)
+    if len(users) < 2:
+        message = f"{next(iter(users))} for every task type" if users else "none in use yet"
+    else:
+        message = "; ".join(f"{policy_id} for {', '.join(names)}" for policy_id, names in users.items())
+    return Finding("policy", ok=True, message=message)
+
+
+def _outcomes(tallies: Sequence[Tally]) -> Finding:
+    from modelperf_plugin.store import Finding
+
+    newest = max(tallies, key=lambda tally: tally.last_used_ms or 0, default=None)
+    if newest is None:
+        return Finding("outcomes", ok=False, message="not active yet: the store is there, but holds no outcome")
+    message = (
+        f"{count(sum(tally.samples for tally in tallies), 'outcome')} of "
+        f"{count(len({tally.task_type for tally in tallies}), 'task type')} and "
+        f"{count(len({tally.model_id for tally in tallies}), 'model')}; "
+        f"the last {ago(newest.last_used)}: {newest.model_id} on {newest.task_type}"
+    )
+    return Finding("outcomes", ok=True, message=message)
+
+
+def _problem_as_dict(problem: CountedProblem) -> dict[str, Any]:
+    return {
+        "kind": problem.kind,
+        "message": problem.message,
+        "count": problem.count,
+        "first": from_milliseconds(problem.first_ms).isoformat(),
+        "last": from_milliseconds(problem.last_ms).isoformat(),
+    }
+
+
+def _show(answer: Answer, location: str, seen: _Examination) -> None:
+    answer.line(
+        (location, "bold"), ": ", ("all is well", "green") if seen.sound else ("something is wrong", "bold red")
+    )
+    answer.line()
+    answer.table(_FINDINGS, [[each.name, "ok" if each.ok else "problem", each.message] for each in seen.findings])
+    if seen.problems:
+        answer.line()
+        answer.table(
+            _PROBLEMS,
+            [
+                [each.kind, f"{each.count:,}", ago(from_milliseconds(each.last_ms)), each.message]
+                for each in seen.problems
+            ],
+        )
+        answer.line()
+        answer.line(("hosts were answered None each time; `modelperf doctor --clear` forgets these counts", "dim"))

@@ -1,0 +1,86 @@
+"""``stats``: all tallies."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from modelperf_plugin.cli.answer import Answer, Cell, Column, number
+from modelperf_plugin.cli.options import Common, common_options, json_option, pass_common
+from modelperf_plugin.cli.task_types import unknown_task_type
+from modelperf_plugin.cli.words import ago, count, dollars, percent, short
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from modelperf_plugin.types import Tally
+
+_COUNTS = (
+    number("outcomes"), number("success"), number("failed"), number("cost"), number("$/success"),
+    number("timeouts", aside=True), number("outages", aside=True), number("tokens", aside=True),
+    number("last used", aside=True),
+)  # fmt: skip
+
+
+@click.command()
+@click.option("--task", "task_type", metavar="TASK", help="Only this task type.")
+@json_option
+@common_options
+@pass_common
+def stats(common: Common, task_type: str | None, as_json: bool) -> None:
+    """Show what was recorded: every task type, every model, and the totals."""
+    answer = Answer("stats", as_json=as_json)
+    empty: dict[str, Any] = {"tallies": [], "totals": None}
+    with common.reading(answer, **empty) as engine:
+        location = engine.store.location
+        tallies = engine.store.tallies()
+        shown = [tally for tally in tallies if task_type in {None, tally.task_type}]
+        if not shown:
+            unknown_task_type(answer, engine, task_type or "", **empty)
+    totals = _sum(shown)
+    if as_json:
+        sums = {key: value for key, value in totals.as_dict().items() if key not in {"task_type", "model_id"}}
+        answer.json(store=location, tallies=[tally.as_dict() for tally in shown], totals=sums, note=None)
+        return
+    answer.line((count(totals.samples, "outcome"), "bold"), f" in {location}")
+    answer.line()
+    if answer.terminal:
+        answer.table([Column("task type / model"), *_COUNTS], _grouped(shown))
+    else:
+        rows = [[tally.task_type, tally.model_id, *_counts(tally)] for tally in shown]
+        answer.table([Column("task type"), Column("model"), *_COUNTS], rows)
+
+
+def _grouped(tallies: Sequence[Tally]) -> Iterator[list[Cell]]:
+    """Yield for each task type a row of sums and then its models, indented; at the end the sums of all."""
+    groups = [list(group) for _, group in groupby(tallies, key=lambda tally: tally.task_type)]
+    for group in groups:
+        yield [(group[0].task_type, "bold"), *_counts(_sum(group))]
+        for tally in group:
+            yield [f"  {tally.model_id}", *_counts(tally)]
+    if len(groups) > 1:
+        yield [("all", "bold"), *_counts(_sum(tallies))]
+
+
+def _counts(tally: Tally) -> list[str]:
+    return [
+        f"{tally.samples:,}",
+        percent(tally.success_rate),
+        f"{tally.failures:,}",
+        dollars(tally.total_cost_usd if tally.priced else None),
+        dollars(tally.cost_per_success_usd),
+        f"{tally.timeouts:,}",
+        f"{tally.outages:,}",
+        short(tally.total_tokens),
+        ago(tally.last_used),
+    ]
+
+
+def _sum(tallies: Sequence[Tally]) -> Tally:
+    from modelperf_plugin.types import Tally
+
+    columns = zip(*(tally[2:-1] for tally in tallies), strict=True)
+    newest = max((tally.last_used_ms for tally in tallies if tally.last_used_ms is not None), default=None)
+    return Tally("", "", *map(sum, columns), last_used_ms=newest)

@@ -1,0 +1,36 @@
+"""What to say when a task type has no outcomes: which ones have, the most similar first."""
+
+from __future__ import annotations
+
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from modelperf_plugin.cli.answer import Answer
+    from modelperf_plugin.engine import ModelPerf
+
+
+def unknown_task_type(answer: Answer, engine: ModelPerf, task_type: str, **empty: Any) -> NoReturn:
+    """Answer that ``task_type`` has no outcomes."""
+    known = known_task_types(engine, task_type)
+    answer.nothing(
+        task_type_note(engine, task_type),
+        store=engine.store.location,
+        task_type=task_type,
+        **empty,
+        known_task_types=known,
+    )
+
+
+def task_type_note(engine: ModelPerf, task_type: str) -> str:
+    """Return one sentence that says so."""
+    known = known_task_types(engine, task_type)
+    if not known:
+        return f"no outcomes yet: {engine.store.location} is empty; run `modelperf demo` or record through a host"
+    return f"no outcomes of task type {task_type!r}; known are: {', '.join(known)}"
+
+
+def known_task_types(engine: ModelPerf, task_type: str) -> list[str]:
+    """Return the task types that have outcomes, the most similar to ``task_type`` first."""
+    names = sorted({tally.task_type for tally in engine.store.tallies()})
+    return sorted(names, key=lambda name: -SequenceMatcher(None, task_type, name).ratio())

@@ -1,0 +1,99 @@
+"""Numbers, moments and names, as text for a person."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import unicodedata
+from datetime import UTC, datetime
+from pathlib import Path
+from shutil import which
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+UNKNOWN: Final = "-"
+_HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_BARS: Final = "▁▂▃▄▅▆▇█"
+_UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with what would steer a terminal (control and direction characters) spelled out."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        each.encode("unicode_escape").decode() if unicodedata.category(each) in _HIDDEN else each for each in text
+    )
+
+
+def percent(share: float | None) -> str:
+    """Return 0.1234 as ``12.3 %``."""
+    return UNKNOWN if share is None else f"{share:.1%}".replace("%", " %")
+
+
+def points(difference: float) -> str:
+    """Return 0.034 as ``+3.4``: a difference of two shares in percentage points."""
+    return f"{100 * difference:+.1f}"
+
+
+def span(interval: tuple[float, float] | None) -> str:
+    """Return an interval of shares as ``80 – 93 %``."""
+    return UNKNOWN if interval is None else f"{100 * interval[0]:.0f} – {100 * interval[1]:.0f} %"
+
+
+def dollars(amount: float | None) -> str:
+    """Return an amount of US dollars with three digits that count, two decimals at least."""
+    if amount is None:
+        return UNKNOWN
+    if amount == 0 or amount >= 1:
+        return f"${amount:,.2f}"
+    digits = f"{amount:.2e}"
+    return f"${amount:.{max(2, 2 - int(digits[digits.index('e') + 1 :]))}f}"
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """Return ``1 outcome`` or ``2,000 outcomes``."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def short(number: int) -> str:
+    """Return a large number with three digits that count: 1.23M."""
+    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if number >= size:
+            return f"{number / size:.3g}{unit}" if number < 1000 * size else f"{number / size:,.0f}{unit}"
+    return str(number)
+
+
+def ago(moment: datetime | None, now: datetime | None = None) -> str:
+    """Return how long ago ``moment`` was, in the largest unit that fits."""
+    if moment is None:
+        return UNKNOWN
+    seconds = int(((now or datetime.now(UTC)) - moment).total_seconds())
+    if seconds < 0:
+        return "in the future"
+    size, unit = next((each for each in _UNITS if seconds >= each[0]), (1, "s"))
+    return f"{seconds // size} {unit} ago" if seconds else "now"
+
+
+def moment_text(moment: datetime) -> str:
+    """Return a moment in UTC, to the second."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """Return ``values`` as a row of bars, the lowest value the lowest bar."""
+    low, high = min(values), max(values)
+    scale = (len(_BARS) - 1) / (high - low) if high > low else 0
+    return "".join(_BARS[round((value - low) * scale)] for value in values)
+
+
+def program() -> str:
+    """Return how to call this command from where it was called."""
+    if which("modelperf"):
+        return "modelperf"
+    called = Path(sys.argv[0])
+    return (
+        shlex.quote(str(called)) if called.stem == "modelperf" else f"{shlex.quote(sys.executable)} -m modelperf_plugin"
+    )

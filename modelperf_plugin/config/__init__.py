@@ -1,0 +1,25 @@
+"""Configuration: from TOML files, environment and flags to frozen models."""
+
+from __future__ import annotations
+
+from modelperf_plugin.config.describe import Setting, describe, json_schema, strategies
+from modelperf_plugin.config.load import ConfigSource, LoadedConfig, load
+from modelperf_plugin.config.schema import POLICY_SECTIONS, Config, StoreConfig, TaskTypeConfig
+from modelperf_plugin.config.template import template
+from modelperf_plugin.config.watch import ConfigWatch
+
+__all__ = [
+    "POLICY_SECTIONS",
+    "Config",
+    "ConfigSource",
+    "ConfigWatch",
+    "LoadedConfig",
+    "Setting",
+    "StoreConfig",
+    "TaskTypeConfig",
+    "describe",
+    "json_schema",
+    "load",
+    "strategies",
+    "template",
+]

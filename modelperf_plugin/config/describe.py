@@ -1,0 +1,123 @@
+"""The configuration described: every key with type, default and meaning, and the JSON Schema of the file."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, Final, NamedTuple, get_args
+
+from pydantic import BaseModel
+
+from modelperf_plugin.config.schema import POLICY_SECTIONS, Config, StoreConfig
+from modelperf_plugin.config.words import requirement
+from modelperf_plugin.policy import AnyDemotion, AnyExploration, AnyRanking
+from modelperf_plugin.policy.strategy import Strategy
+
+_UNIONS: Final = {"ranking": AnyRanking, "demotion": AnyDemotion, "exploration": AnyExploration}
+
+
+class Setting(NamedTuple):
+    """One key of the TOML file."""
+
+    keys: tuple[str, ...]
+    """Its path: section and key."""
+    strategy: str | None
+    """The strategy it belongs to; None if it belongs to its section."""
+    kind: str
+    """What values it takes, in words."""
+    default: Any
+    """Its default; None if it has none."""
+    description: str
+    """What it does, in one sentence."""
+
+
+@cache
+def strategies(section: str) -> dict[str, type[Strategy]]:
+    """Return the strategies of a policy section by their names, the default one first."""
+    union = get_args(get_args(_UNIONS[section])[0]) or (get_args(_UNIONS[section])[0],)
+    named = {each.model_fields["strategy"].default: each for each in union}
+    default = default_strategy(section)
+    return {default: named[default], **named}
+
+
+def default_strategy(section: str) -> str:
+    """Return the name of the strategy that a policy section has if none is named."""
+    name: str = Config.model_fields[section].default.strategy
+    return name
+
+
+@cache
+def describe() -> tuple[Setting, ...]:
+    """Return every key of the file, section by section; those of ``task_types`` stand for themselves once."""
+    found = [_setting(("mode",), None, Config, "mode")]
+    found += [_setting(("store", key), None, StoreConfig, key) for key in StoreConfig.model_fields]
+    for section in POLICY_SECTIONS:
+        names = " | ".join(strategies(section))
+        what = Config.model_fields[section].description or ""
+        found.append(Setting((section, "strategy"), None, f"one of {names}", default_strategy(section), what))
+        for name, model in strategies(section).items():
+            found += [_setting((section, key), name, model, key) for key in model.model_fields if key != "strategy"]
+    own = Config.model_fields["task_types"].description or ""
+    found.append(Setting(("task_types",), None, 'tables [task_types."NAME".SECTION]', None, own))
+    return tuple(found)
+
+
+@cache
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of the file, where every key may be left out."""
+    sections = {section: _any_strategy(section) for section in POLICY_SECTIONS}
+    overrides = {section: _any_key(section) for section in POLICY_SECTIONS}
+    top = Config.model_json_schema()["properties"]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "modelperf.toml",
+        "description": "Configuration of modelperf_plugin.",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "mode": top["mode"],
+            "store": {**_table(StoreConfig), "description": top["store"]["description"]},
+            **sections,
+            "task_types": {
+                "type": "object",
+                "description": top["task_types"]["description"],
+                "additionalProperties": {"type": "object", "additionalProperties": False, "properties": overrides},
+            },
+        },
+    }
+
+
+def key_schema(model: type[BaseModel], key: str) -> dict[str, Any]:
+    """Return the JSON Schema of one key."""
+    schema: dict[str, Any] = _table(model)["properties"][key]
+    return schema
+
+
+@cache
+def _table(model: type[BaseModel]) -> dict[str, Any]:
+    schema = model.model_json_schema()
+    return {"type": "object", "additionalProperties": False, "properties": schema["properties"]}
+
+
+def _any_strategy(section: str) -> dict[str, Any]:
+    choices = []
+    for name, model in strategies(section).items():
+        summary = (model.__doc__ or "").strip().splitlines()[0]
+        required = [] if name == default_strategy(section) else ["strategy"]
+        choices.append({**_table(model), "title": name, "description": summary, "required": required})
+    return {"description": Config.model_fields[section].description, "anyOf": choices}
+
+
+def _any_key(section: str) -> dict[str, Any]:
+    """Return a schema for an override, which may hold any key of whichever strategy is in force."""
+    properties: dict[str, Any] = {}
+    for model in strategies(section).values():
+        for key, schema in _table(model)["properties"].items():
+            known = properties.setdefault(key, {"anyOf": []})["anyOf"]
+            if schema not in known:
+                known.append(schema)
+    return {"type": "object", "additionalProperties": False, "properties": properties}
+
+
+def _setting(keys: tuple[str, ...], strategy: str | None, model: type[BaseModel], key: str) -> Setting:
+    field = model.model_fields[key]
+    return Setting(keys, strategy, requirement(key_schema(model, key)), field.default, field.description or "")

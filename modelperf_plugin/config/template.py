@@ -1,0 +1,69 @@
+"""The configuration file that ``modelperf init`` writes: every key, explained, at its default."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from typing import Any
+
+from modelperf_plugin.config.describe import Setting, default_strategy, describe, strategies
+from modelperf_plugin.config.schema import POLICY_SECTIONS
+
+_HEAD = """\
+# Configuration of modelperf_plugin. Every value below is the default: change what you want, delete the rest.
+# The file is read again when it changes; `modelperf config check` says what is wrong with it.
+"""
+_TAIL = """
+# Any policy section can differ for one task type. Keys that are not named stay as they are above.
+#
+# [task_types."plan-slice".demotion]
+# strategy = "success_rate"
+# threshold = 0.8
+"""
+
+
+def template() -> str:
+    """Return the commented TOML; it loads to exactly the defaults."""
+    lines = [_HEAD]
+    for setting in describe():
+        section, *rest = setting.keys
+        if section == "mode":
+            lines += [_comment(setting.description), f"mode = {_toml(setting.default)}"]
+        elif section in {"store", *POLICY_SECTIONS} and setting.strategy is None:
+            lines += (
+                _section_head(section, setting) if rest == ["strategy"] else _plain(section, rest[0], setting, lines)
+            )
+        elif setting.strategy is not None:
+            lines += _strategy_key(section, rest[0], setting)
+    return "\n".join(lines) + "\n" + _TAIL
+
+
+def _plain(section: str, key: str, setting: Setting, lines: list[str]) -> list[str]:
+    head = [] if f"[{section}]" in lines else ["", f"[{section}]"]
+    # a path that stands in a file is relative to it: the default, below the working directory, is left unset
+    off = "# " if (section, key) == ("store", "path") else ""
+    return [*head, _comment(setting.description), f"{off}{key} = {_toml(setting.default)}"]
+
+
+def _section_head(section: str, setting: Setting) -> list[str]:
+    head = ["", f"[{section}]", _comment(setting.description)]
+    for name, model in strategies(section).items():
+        summary = (model.__doc__ or "").strip().split("\n\n")[0]
+        head.append(_comment(f"{name}: {' '.join(summary.split())}"))
+    return [*head, f"strategy = {_toml(setting.default)}"]
+
+
+def _strategy_key(section: str, key: str, setting: Setting) -> list[str]:
+    in_force = setting.strategy == default_strategy(section)
+    value = "..." if setting.default is None else _toml(setting.default)
+    off = "" if in_force and setting.default is not None else "# "
+    note = setting.description if in_force else f"({setting.strategy}) {setting.description}"
+    return [_comment(note), f"{off}{key} = {value}"]
+
+
+def _comment(text: str) -> str:
+    return textwrap.fill(text, width=100, initial_indent="# ", subsequent_indent="#   ")
+
+
+def _toml(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,65 @@
+"""Words for what is wrong with a configuration."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+from modelperf_plugin.errors import brief
+
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def quoted_path(keys: Iterable[str]) -> str:
+    """Return a dotted path as TOML would write it: ``task_types."plan slice".demotion``."""
+    return ".".join(key if _BARE_KEY.fullmatch(key) else json.dumps(key, ensure_ascii=False) for key in keys)
+
+
+def unknown_key(given: str, known: Iterable[str], noun: str = "key") -> str:
+    """Return a sentence that names the nearest of the known names, or all of them where none is near."""
+    names = sorted(known)
+    near = get_close_matches(given, names, n=1, cutoff=0.6)
+    if near:
+        return f"unknown {noun}; did you mean {near[0]}?"
+    return f"unknown {noun}; there {'is' if len(names) == 1 else 'are'}: {', '.join(names)}"
+
+
+def requirement(schema: dict[str, Any]) -> str:
+    """Return what a JSON Schema asks of a value, as a few words: "a number from 0 to 1"."""
+    if "anyOf" in schema:
+        return " or ".join(requirement(choice) for choice in schema["anyOf"] if choice.get("type") != "null")
+    if "const" in schema:
+        return json.dumps(schema["const"])
+    if "enum" in schema:
+        return "one of " + ", ".join(str(value) for value in schema["enum"])
+    kind = schema.get("type")
+    if kind in {"integer", "number"}:
+        return ("a whole number" if kind == "integer" else "a number") + _bounds(schema)
+    words = {"boolean": "true or false", "object": "a table", "array": "an array"}
+    text = "text that is not empty" if schema.get("minLength") else "text"
+    return words.get(str(kind), text)
+
+
+def wrong_value(schema: dict[str, Any], given: Any) -> str:
+    """Return a sentence with what was asked for and what was given."""
+    return f"must be {requirement(schema)}, but got {_toml(given)}"
+
+
+def _bounds(schema: dict[str, Any]) -> str:
+    low, above = schema.get("minimum"), schema.get("exclusiveMinimum")
+    high, below = schema.get("maximum"), schema.get("exclusiveMaximum")
+    if low is not None and high is not None:
+        return f" from {low:g} to {high:g}"
+    lower = f"of at least {low:g}" if low is not None else f"above {above:g}" if above is not None else ""
+    upper = f"at most {high:g}" if high is not None else f"below {below:g}" if below is not None else ""
+    words = " and ".join(part for part in (lower, upper) if part)
+    return f" {words}" if words else ""
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "a table" if isinstance(value, dict) else brief(value)

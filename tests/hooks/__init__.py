@@ -1,0 +1,1 @@
+"""The plugin as hosts see it: through a plugin manager, over a real store."""

@@ -1,0 +1,259 @@
+"""Exploration strategies: exact shares, and assignments that stick."""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from modelperf_plugin.policy import ABTest, AnyExploration, EpsilonGreedy, NeverExplore, pick
+from modelperf_plugin.policy.exploration import Contest, ExplorationStrategy, Shares
+from modelperf_plugin.policy.exploration.ab_test import find_sides, unit_position
+from modelperf_plugin.types import RankedModel, Tally
+
+UNITS = [f"user-{number}" for number in range(20_000)]
+
+
+def contest(*names: str, tied: int = 1, unit_id: str | None = None, samples: tuple[int, ...] = ()) -> Contest:
+    """Return a contest of these models, best first, with these numbers of outcomes (10 each if not given)."""
+    rows = [
+        RankedModel(name, 0.5, None, Tally("t", name, count), "ranked", f"{name} is fine")
+        for name, count in zip(names, samples or [10] * len(names), strict=True)
+    ]
+    return Contest("t", rows, tied, unit_id)
+
+
+def drawn(strategy: ExplorationStrategy, held: Contest, number: float = 0.0) -> str:
+    """Return the model that ``strategy`` gives this contest to, with this random number."""
+    shares = strategy(held)
+    return held.rows[pick(shares.probabilities, number if shares.point is None else shares.point)].model_id
+
+
+def challenged(strategy: ABTest, *names: str, challenger: str) -> set[str]:
+    """Return the units whose task goes to ``challenger``, of models ranked like ``names``."""
+    return {unit for unit in UNITS if drawn(strategy, contest(*names, unit_id=unit)) == challenger}
+
+
+@pytest.mark.parametrize(
+    ("count", "tied", "expected"),
+    [(1, 1, [1.0]), (3, 1, [1.0, 0.0, 0.0]), (3, 2, [0.5, 0.5, 0.0]), (4, 4, [0.25] * 4)],
+)
+def test_never_explores(count: int, tied: int, expected: list[float]) -> None:
+    """All to the best-ranked, in equal parts if several are tied; nothing to the others; nothing more to say."""
+    assert NeverExplore()(contest(*"abcd"[:count], tied=tied)) == Shares(expected)
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "count", "tied", "expected"),
+    [
+        (0.1, 1, 1, [1.0]),
+        (0.1, 2, 1, [0.95, 0.05]),
+        (0.1, 4, 1, [0.925, 0.025, 0.025, 0.025]),
+        (0.2, 4, 2, [0.45, 0.45, 0.05, 0.05]),
+        (0.3, 3, 3, [1 / 3, 1 / 3, 1 / 3]),
+        (0.0, 3, 1, [1.0, 0.0, 0.0]),
+        (1.0, 4, 1, [0.25, 0.25, 0.25, 0.25]),
+    ],
+)
+def test_epsilon_greedy_shares(epsilon: float, count: int, tied: int, expected: list[float]) -> None:
+    """ε/K for each of K candidates, and (1 − ε)/T more for each of the T at the top."""
+    shares = EpsilonGreedy(epsilon=epsilon)(contest(*"abcd"[:count], tied=tied))
+    assert shares.probabilities == pytest.approx(expected, abs=1e-15)
+    assert shares.point is None
+
+
+def test_epsilon_greedy_ignores_the_unit() -> None:
+    """Only an A/B test sticks: with ε-greedy the same unit may get another model next time."""
+    held = contest("a", "b", unit_id="user-1")
+    assert [drawn(EpsilonGreedy(), held, number) for number in (0.0, 0.999)] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"),
+    [
+        ((10, 10, 10), [0.9, 0.1, 0.0]),
+        ((10, 9, 3), [0.9, 0.0, 0.1]),
+        ((10, 3, 9), [0.9, 0.1, 0.0]),
+        ((1, 9, 9), [0.9, 0.1, 0.0]),
+        ((10, 0, 0), [0.9, 0.1, 0.0]),
+    ],
+)
+def test_sides_that_are_not_named(samples: tuple[int, ...], expected: list[float]) -> None:
+    """The best-ranked against the one with the fewest outcomes among the others, the better-ranked of equals."""
+    assert ABTest()(contest(*"abc", samples=samples)).probabilities == expected
+
+
+@pytest.mark.parametrize(
+    ("incumbent", "challenger", "expected"),
+    [
+        ("c", "b", [0.0, 0.25, 0.75]),
+        ("b", "c", [0.0, 0.75, 0.25]),
+        ("c", None, [0.25, 0.0, 0.75]),
+        (None, "c", [0.75, 0.0, 0.25]),
+        (None, "a", [0.25, 0.75, 0.0]),
+        ("a", None, [0.75, 0.25, 0.0]),
+    ],
+)
+def test_sides_that_are_named(incumbent: str | None, challenger: str | None, expected: list[float]) -> None:
+    """A named side is that model, wherever it is ranked; the other is found among the rest; nobody else gets any."""
+    strategy = ABTest(share=0.25, incumbent=incumbent, challenger=challenger)
+    shares = strategy(contest(*"abc"))
+    assert shares.probabilities == expected
+    reasons = {row: reason for row, reason in zip("abc", shares.reasons, strict=True) if reason is not None}
+    challenged_name = "abc"[expected.index(0.25)]
+    assert reasons == {
+        "abc"[expected.index(0.75)]: f"incumbent of an A/B test, share 0.75; {'abc'[expected.index(0.75)]} is fine",
+        challenged_name: f"challenger of an A/B test, share 0.25; {challenged_name} is fine",
+    }
+
+
+@pytest.mark.parametrize(
+    ("incumbent", "challenger", "names", "expected", "says"),
+    [
+        (None, None, "a", [1.0], "there is no other candidate"),
+        ("a", None, "a", [1.0], "there is no other candidate"),
+        (None, "a", "a", [1.0], "there is no other candidate"),
+        ("c", "z", "abc", [0.0, 0.0, 1.0], "z is not available"),
+        ("z", "c", "abc", [0.0, 0.0, 1.0], "z is not available"),
+        (None, "z", "abc", [1.0, 0.0, 0.0], "z is not available"),
+        ("z", None, "abc", [1.0, 0.0, 0.0], "z is not available"),
+        ("y", "z", "abc", [1.0, 0.0, 0.0], "y is not available, z is not available"),
+    ],
+)
+@pytest.mark.parametrize("unit_id", [None, "user-1"])
+def test_without_one_side_there_is_no_test(
+    incumbent: str | None, challenger: str | None, names: str, expected: list[float], says: str, unit_id: str | None
+) -> None:
+    """The side that is named and there gets all, else the best-ranked, and the reason says what is missing."""
+    strategy = ABTest(incumbent=incumbent, challenger=challenger)
+    shares = strategy(contest(*names, samples=(10, 9, 3)[: len(names)], unit_id=unit_id))
+    assert (shares.probabilities, shares.point) == (expected, None)
+    chosen = names[expected.index(1.0)]
+    assert shares.reasons[expected.index(1.0)] == f"no A/B test: {says}; {chosen} is fine"
+
+
+def test_without_an_incumbent_ties_are_broken_at_random() -> None:
+    """With nobody to insist on, candidates tied at the top share the decisions as without exploration."""
+    shares = ABTest(incumbent="z")(contest(*"abc", tied=2))
+    assert shares.probabilities == [0.5, 0.5, 0.0]
+
+
+@pytest.mark.parametrize("share", [0.001, 0.1, 1 / 3, 0.5, 0.7, 0.999])
+@pytest.mark.parametrize("unit_id", [None, "user-1"])
+def test_the_propensity_of_the_challenger_is_exactly_the_share(share: float, unit_id: str | None) -> None:
+    """The logged probability is the configured figure itself, also when a unit decides."""
+    for names in ("abc", "bac", "cba"):
+        shares = ABTest(share=share, incumbent="a", challenger="b")(contest(*names, unit_id=unit_id))
+        assert shares.probabilities[names.index("b")] == share
+        assert shares.probabilities[names.index("a")] == 1 - share
+        assert shares.probabilities[names.index("c")] == 0.0
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5, 0.9])
+def test_the_share_of_units_on_the_challengers_side_is_the_share(share: float) -> None:
+    """Of 20,000 units as many get the challenger as the share says, give or take five standard errors."""
+    strategy = ABTest(share=share, incumbent="a", challenger="b")
+    error = sqrt(share * (1 - share) / len(UNITS))
+    for names in ("ab", "ba"):
+        found = len(challenged(strategy, *names, challenger="b")) / len(UNITS)
+        assert abs(found - share) < 5 * error
+
+
+def test_a_unit_keeps_its_side_whatever_the_ranking() -> None:
+    """While a test runs the ranking turns, others come and go, numbers differ: a unit's side never changes."""
+    strategy = ABTest(share=0.3, incumbent="a", challenger="b")
+    before = challenged(strategy, "a", "b", challenger="b")
+    for names in (("b", "a"), ("c", "b", "d", "a"), ("a", "c", "b")):
+        assert challenged(strategy, *names, challenger="b") == before
+    held = contest("a", "b", unit_id="user-1")
+    assert len({drawn(strategy, held, number / 100) for number in range(100)}) == 1
+
+
+def test_a_larger_share_only_adds_units() -> None:
+    """Ramping a test up moves nobody back: who had the challenger at 10 % has it at 20 %, in either order."""
+    for names in ("ab", "ba"):
+        tenth, fifth = (
+            challenged(ABTest(share=share, incumbent="a", challenger="b"), *names, challenger="b")
+            for share in (0.1, 0.2)
+        )
+        assert tenth < fifth
+
+
+def test_another_salt_or_task_type_reshuffles_the_units() -> None:
+    """A new test with a new salt is independent of the last one: half of each side changes over, not none or all."""
+    first, second = (
+        challenged(ABTest(share=0.5, salt=salt, incumbent="a", challenger="b"), "a", "b", challenger="b")
+        for salt in ("spring", "summer")
+    )
+    assert abs(len(first & second) / len(UNITS) - 0.25) < 5 * sqrt(0.25 * 0.75 / len(UNITS))
+    assert unit_position("", "plan", "user-1") != unit_position("", "execute", "user-1")
+
+
+def test_assignments_outlive_versions() -> None:
+    """The hash is part of the contract: these units were given these places by the first release."""
+    assert unit_position("", "execute-task", "user-1") == 0.5199386157176045
+    assert unit_position("spring", "execute-task", "user-1") == 0.8850788707778169
+    assert unit_position("", "plan", "Zoë") == 0.5742683934100985
+
+
+def test_without_a_unit_the_side_is_drawn_anew() -> None:
+    """The same contest goes to one side or the other as the random number falls."""
+    strategy = ABTest(share=0.25, incumbent="a", challenger="b")
+    assert [drawn(strategy, contest("a", "b"), number) for number in (0.0, 0.7499, 0.75, 0.99)] == ["a", "a", "b", "b"]
+
+
+@settings(deadline=None)
+@given(st.text(max_size=5), st.text(max_size=20), st.text(max_size=20))
+def test_a_unit_falls_somewhere_in_0_to_1(salt: str, task_type: str, unit_id: str) -> None:
+    """Always the same place, and one that a random number could have had: below 1, on a grid of 2^-53."""
+    position = unit_position(salt, task_type, unit_id)
+    assert position == unit_position(salt, task_type, unit_id)
+    assert 0.0 <= position < 1.0
+    assert (position * 2**53).is_integer()
+
+
+def test_find_sides_among_no_rows() -> None:
+    """Nobody there, nobody found; a candidate is never set against itself."""
+    assert find_sides([]) == (None, None)
+    (row,) = contest("a").rows
+    assert find_sides([row]) == (row, None)
+    assert find_sides([row], challenger_id="a") == (None, row)
+    assert find_sides([row], "a") == (row, None)
+
+
+@pytest.mark.parametrize(
+    ("table", "names"),
+    [
+        ({"strategy": "ab_test", "incumbent": "a", "challenger": "a"}, "two different models, but both are 'a'"),
+        ({"strategy": "ab_test", "share": 0}, "share"),
+        ({"strategy": "ab_test", "share": 1}, "share"),
+        ({"strategy": "ab_test", "share": 10}, "share"),
+        ({"strategy": "ab_test", "salt": 7}, "salt"),
+        ({"strategy": "ab_test", "epsilon": 0.1}, "epsilon"),
+        ({"strategy": "epsilon_greedy", "epsilon": -0.1}, "epsilon"),
+        ({"strategy": "epsilon_greedy", "epsilon": 1.1}, "epsilon"),
+        ({"strategy": "epsilon_greedy", "epsilon": float("nan")}, "epsilon"),
+        ({"strategy": "epsilon_greedy", "epsilon": True}, "epsilon"),
+        ({"strategy": "epsilon_greedy", "epsilon": "0.1"}, "epsilon"),
+        ({"strategy": "never", "epsilon": 0.1}, "epsilon"),
+        ({"strategy": "sometimes"}, "sometimes"),
+    ],
+)
+def test_a_bad_configuration_is_refused_by_key(table: dict[str, Any], names: str) -> None:
+    """Out of range, of the wrong type, unknown, or a model set against itself: one error, which names it."""
+    with pytest.raises(ValidationError, match=names) as caught:
+        TypeAdapter(AnyExploration).validate_python(table)
+    assert caught.value.error_count() == 1
+
+
+def test_a_strategy_is_found_by_its_name_and_frozen() -> None:
+    """The TOML table is the strategy; once made it cannot change under a running host."""
+    strategy = TypeAdapter(AnyExploration).validate_python({"strategy": "epsilon_greedy", "epsilon": 0.5})
+    assert strategy == EpsilonGreedy(epsilon=0.5)
+    assert TypeAdapter(AnyExploration).validate_python({"strategy": "never"}) == NeverExplore()
+    with pytest.raises(ValidationError, match="frozen"):
+        strategy.epsilon = 0.1  # type: ignore[misc]
