@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ import pluggy
 
 import modelperf_plugin as mp
 
-POLICY = Path(__file__).with_name("modelperf.toml").resolve()
+POLICY = Path(__file__).with_name("modelperf.toml")
 MODELS = ["swift-small", "solid-medium", "grand-large"]
 RNG = random.Random(7)
 
@@ -99,7 +100,8 @@ def main() -> None:
     """Do 300 tasks, then show what was learned."""
     pm = pluggy.PluginManager("tinyhost")
     pm.add_hookspecs(Hooks)
-    plugin = mp.register(pm, config=POLICY, seed=1)  # a real host needs no seed
+    # Without ``config`` the nearest modelperf.toml is found. A real host needs no seed either.
+    plugin = mp.register(pm, config="modelperf.toml", seed=1)
     for number in range(1, 301):
         task_type = RNG.choice(list(SKILL))
         story = run_task(pm, task_type)
@@ -116,5 +118,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        main()
+    # The outcomes are kept beside the policy, so the policy is copied to where they may be thrown away.
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(POLICY, folder)
+        with contextlib.chdir(folder):
+            main()

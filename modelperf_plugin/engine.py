@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Self
 
-from modelperf_plugin.config import Config, ConfigWatch
+from modelperf_plugin.config import Config, ConfigSource, ConfigWatch
 from modelperf_plugin.errors import ConfigError, InvalidValueError
 from modelperf_plugin.policy import assess, choose
 from modelperf_plugin.store import Store
@@ -18,7 +18,6 @@ from modelperf_plugin.types import Context, Decision, Outcome, check_id, check_i
 
 logger = logging.getLogger("modelperf_plugin")
 
-ConfigSource = str | os.PathLike[str] | Config | Mapping[str, Any] | None
 _DECISION_ID_BYTES: Final = 10
 
 
@@ -58,7 +57,7 @@ class ModelPerf:
         self.tracker = ModelPerformanceTracker(location, durability=configured.durability, clock=clock)
         self._clock = clock
         self._seed = seed
-        self._random = random.Random(seed)
+        self._random = self._numbers()
 
     def __enter__(self) -> Self:
         return self
@@ -134,7 +133,7 @@ class ModelPerf:
         """
         if candidates is None:
             candidates = self.store.evidence(check_id("task_type", task_type))
-        return self._decide(self.config, task_type, candidates, context, random.Random(self._seed))
+        return self._decide(self.config, task_type, candidates, context, self._numbers())
 
     def close(self) -> None:
         """Let go of the store; closing twice is fine."""
@@ -172,6 +171,10 @@ class ModelPerf:
             mode=config.mode,
             created_at=self._now(),
         )
+
+    def _numbers(self) -> random.Random:
+        # not the seed itself: a host may draw its own tasks from the same one, and would move in step
+        return random.Random() if self._seed is None else random.Random(f"modelperf/{self._seed}")
 
     def _now(self) -> datetime:
         if self._clock is None:

@@ -30,10 +30,8 @@ _T = TypeVar("_T")
 
 
 class _Hook(NamedTuple):
-    """What the plugin asks of one hook of a host."""
+    """What the plugin asks of one hook of a host; its contract is in :mod:`modelperf_plugin.hookspecs`."""
 
-    spec: FunctionType
-    """Our own contract, declared where the host has none."""
     first_result: bool
     """Whether one answer is enough."""
     essential: tuple[str, ...]
@@ -44,13 +42,11 @@ class _Hook(NamedTuple):
 
 _HOOKS: Final = {
     "on_task_complete": _Hook(
-        hookspecs.on_task_complete,
         first_result=False,
         essential=("task_type", "model_id", "outcome"),
         optional={"decision": "outcomes cannot be joined to the decisions that chose the models"},
     ),
     "select_model": _Hook(
-        hookspecs.select_model,
         first_result=True,
         essential=("task_type", "candidates"),
         optional={"context": "no pins, exclusions, budgets or sticky A/B assignment by unit"},
@@ -309,11 +305,11 @@ def _declare_missing(pm: pluggy.PluginManager) -> None:
     mark = pluggy.HookspecMarker(pm.project_name)
     namespace = ModuleType(hookspecs.__name__)
     for name in missing:
-        hook = _HOOKS[name]
+        contract: FunctionType = getattr(hookspecs, name)
         # a copy: markers are attributes, and the contract itself belongs to no host
-        spec = FunctionType(hook.spec.__code__, hook.spec.__globals__, name)
-        spec.__doc__, spec.__annotations__ = hook.spec.__doc__, hook.spec.__annotations__
-        setattr(namespace, name, mark(firstresult=hook.first_result)(spec))
+        spec = FunctionType(contract.__code__, contract.__globals__, name)
+        spec.__doc__, spec.__annotations__ = contract.__doc__, contract.__annotations__
+        setattr(namespace, name, mark(firstresult=_HOOKS[name].first_result)(spec))
     pm.add_hookspecs(namespace)
 
 

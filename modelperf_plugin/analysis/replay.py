@@ -15,13 +15,13 @@ from itertools import pairwise
 from math import sqrt
 from random import Random
 from statistics import fmean, stdev
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, cast
 
 from modelperf_plugin.analysis.outcomes_file import Instance, OutcomeData
-from modelperf_plugin.config import Config
-from modelperf_plugin.engine import ConfigSource, ModelPerf
+from modelperf_plugin.config import Config, ConfigSource, load
+from modelperf_plugin.engine import ModelPerf
 from modelperf_plugin.errors import InvalidValueError
-from modelperf_plugin.types import Outcome, Tally
+from modelperf_plugin.types import Decision, Outcome, Tally
 
 Order = Literal["shuffled", "recorded"]
 
@@ -227,8 +227,7 @@ class _Clock:
 
 def _resolve(config: ConfigSource) -> Config:
     """Return what ``config`` stands for, with the mode ``apply``; a file is read once and not watched."""
-    with ModelPerf(config, store=":memory:") as plugin:
-        return plugin.config.model_copy(update={"mode": "apply"})
+    return load(config).config.model_copy(update={"mode": "apply"})
 
 
 def _by_time(instances: Sequence[Instance]) -> Sequence[Instance]:
@@ -252,9 +251,8 @@ def _run(
     steps = []
     with ModelPerf(config, store=":memory:", clock=clock, seed=seed) as plugin:
         for instance in instances:
-            decision = plugin.select(instance.task_type, models)
-            if decision is None:
-                raise InvalidValueError("config", "a policy that chooses a model", None)
+            # never None: the mode is apply, and there are candidates
+            decision = cast("Decision", plugin.select(instance.task_type, models))
             outcome = instance.outcomes[decision.model_id]
             plugin.record(instance.task_type, decision.model_id, outcome, decision)
             steps.append(_Step(instance.task_type, decision.model_id, decision.explored, outcome))

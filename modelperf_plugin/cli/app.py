@@ -56,7 +56,7 @@ class _Program(click.Group):
             hint = f"\n{error.ctx.get_usage()}" if error.ctx else ""
             code = _complain([error.format_message() + hint], USAGE)
         except click.ClickException as error:
-            code = _complain([error.format_message()], NEGATIVE)
+            code = _complain([error.format_message()], error.exit_code)
         except StoreError as error:
             code = _complain([str(error)], NEGATIVE)
         except ModelPerfError as error:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from modelperf_plugin.cli.answer import Answer, Column
-from modelperf_plugin.cli.options import Common, common_options, json_option, pass_common
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+from modelperf_plugin.cli.options import Common, Refusal, common_options, json_option, pass_common
 
 _VALUES = (Column("key", "bold"), Column("value"), Column("from", "dim"))
 
@@ -20,10 +17,11 @@ _VALUES = (Column("key", "bold"), Column("value"), Column("from", "dim"))
 @click.command()
 @click.argument("path", type=click.Path(dir_okay=False), default="modelperf.toml", metavar="[PATH]")
 @click.option("--force", is_flag=True, help="Replace a file that is there already.")
-@common_options
-@pass_common
-def init(common: Common, path: str, force: bool) -> None:  # noqa: ARG001 - takes the common options for uniformity
-    """Write a configuration file with every key explained (default: modelperf.toml)."""
+def init(path: str, force: bool) -> None:
+    """Write a configuration file with every key explained.
+
+    PATH is modelperf.toml unless given; hosts find that file in their working directory or above it.
+    """
     from modelperf_plugin.config import template
 
     file = Path(path)
@@ -31,9 +29,9 @@ def init(common: Common, path: str, force: bool) -> None:  # noqa: ARG001 - take
         with file.open("w" if force else "x", encoding="utf-8") as stream:
             stream.write(template())
     except FileExistsError:
-        raise click.UsageError(f"{path} exists already; --force replaces it", ctx=None) from None
+        raise Refusal(f"{path} exists already; --force replaces it") from None
     except OSError as error:
-        raise click.UsageError(f"{path} cannot be written: {error.strerror or error}") from error
+        raise Refusal(f"{path} cannot be written: {error.strerror or error}") from error
     click.echo(f"wrote {path}; check it with `modelperf config check`")
 
 
@@ -48,7 +46,11 @@ def config() -> None:
 @common_options
 @pass_common
 def check(common: Common, path: str | None, as_json: bool) -> None:
-    """Say everything that is wrong with the configuration at once; exit code 2 if anything is."""
+    """Say everything that is wrong with the configuration.
+
+    PATH is what --config is: without it the configuration is looked for as a host does. Exit code 2 if anything
+    is wrong.
+    """
     from modelperf_plugin.errors import ConfigError
 
     answer = Answer("config check", as_json=as_json)
@@ -79,29 +81,27 @@ def show(common: Common, as_json: bool) -> None:
     if as_json:
         answer.json(config=values, origins=dict(loaded.origins), files=[str(file) for file in loaded.files], note=None)
         return
-    answer.table(
-        _VALUES,
-        [
-            [path, json.dumps(value, ensure_ascii=False), loaded.origins.get(path, "default")]
-            for path, value in _flat(values)
-        ],
-    )
+    rows = [
+        [path, json.dumps(_value_at(path, values), ensure_ascii=False), origin]
+        for path, origin in loaded.origins.items()
+    ]
+    answer.table(_VALUES, rows)
 
 
 @config.command()
-@common_options
-@pass_common
-def schema(common: Common) -> None:  # noqa: ARG001 - takes the common options for uniformity
+def schema() -> None:
     """Print the JSON Schema of the configuration file."""
     from modelperf_plugin.config import json_schema
 
     click.echo(json.dumps(json_schema(), indent=2))
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the dotted path and the value of every leaf."""
-    for key, value in values.items():
-        if isinstance(value, dict) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+def _value_at(path: str, values: Any) -> Any:
+    """Return the value at a dotted path, in which a key may be quoted as in TOML."""
+    import tomli
+
+    keys: Any = tomli.loads(f"{path} = 0")
+    while keys:
+        ((key, keys),) = keys.items()
+        values = values[key]
+    return values

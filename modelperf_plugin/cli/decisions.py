@@ -30,12 +30,19 @@ _NOT_APPLIED = {
 
 @click.command()
 @click.argument("task_type", metavar="TASK")
-@click.option("--min-samples", type=click.IntRange(min=1), help="Outcomes a model needs before it is proven.")
+@click.option(
+    "--min-samples", type=click.IntRange(min=1), metavar="N", help="Outcomes a model needs before it is proven."
+)
 @json_option
 @common_options
 @pass_common
 def rank(common: Common, task_type: str, min_samples: int | None, as_json: bool) -> None:
-    """Rank the models that have outcomes of a task type, by the configured policy."""
+    """Rank the models of a task type by the configured policy.
+
+    For every model that has outcomes: its score (the estimated probability of success) and the interval in which
+    that lies with 95 % certainty; then what was counted: outcomes, the share that succeeded, and the dollars spent
+    for each success, failures included.
+    """
     answer = Answer("rank", as_json=as_json)
     empty: dict[str, Any] = {"task_type": task_type, "ranking": []}
     flags = {} if min_samples is None else {"task_types": {task_type: {"ranking": {"min_samples": min_samples}}}}
@@ -85,7 +92,7 @@ def explain(
     as_json: bool,
     **context: Any,
 ) -> None:
-    """Say which model would be chosen for a task now, and why.
+    """Say which model would be chosen now, and why.
 
     The same code decides as in a host, so a share of the choices is drawn at random where the policy explores.
     Nothing is written.

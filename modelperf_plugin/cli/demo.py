@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
-from modelperf_plugin.cli.options import Common, common_options, json_option, pass_common
+from modelperf_plugin.cli.options import Common, Refusal, common_options, json_option, pass_common
 from modelperf_plugin.cli.words import count, dollars, percent, program, span
 
 if TYPE_CHECKING:
@@ -33,23 +33,26 @@ _BAR_LENGTH: Final = 20
 
 
 @click.command()
-@click.option("--tasks", type=click.IntRange(min=1), default=600, show_default=True, help="How many tasks.")
-@click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same run.")
+@click.option(
+    "--tasks", type=click.IntRange(min=1), metavar="N", default=600, show_default=True, help="How many tasks."
+)
+@click.option("--seed", type=int, metavar="N", default=0, show_default=True, help="The same seed gives the same run.")
 @json_option
 @common_options
 @pass_common
 def demo(common: Common, tasks: int, seed: int, as_json: bool) -> None:
-    """Watch it learn: an example orchestrator works through simulated tasks.
+    """Watch it learn, in a simulation with the figures of real models.
 
-    Real hooks, a real database, and the published success rates and prices of seven models; no network. The
-    outcomes go into .sf/demo.db, which every run replaces; a file that you name with --store is continued.
+    An example orchestrator works through tasks, with real hooks and a real database. Success rates and prices
+    are published ones; there is no network. The outcomes go into .sf/demo.db, which every run replaces; a file
+    that you name with --store is continued.
     """
     from modelperf_plugin.demo.orchestrator import run_demo
     from modelperf_plugin.engine import ModelPerf
 
     answer = Answer("demo", as_json=as_json)
     if common.store == ":memory:":
-        raise click.UsageError("a demo in memory leaves nothing to look at: name a file with --store")
+        raise Refusal("a demo in memory leaves nothing to look at: name a file with --store")
     if common.store is None:
         common.store = DEFAULT_STORE
         _make_room(Path(DEFAULT_STORE))
@@ -85,7 +88,7 @@ def _make_room(file: Path) -> None:
     finally:
         store.close()
     if foreign:
-        raise click.UsageError(
+        raise Refusal(
             f"{file} holds outcomes that no demo has written ({foreign[0].task_type}, {foreign[0].model_id}), so it "
             "was not replaced: move it away, or name another file with --store"
         )

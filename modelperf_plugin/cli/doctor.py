@@ -146,7 +146,7 @@ def _problem_as_dict(problem: CountedProblem) -> dict[str, Any]:
     return {
         "kind": problem.kind,
         "message": problem.message,
-        "count": problem.count,
+        "times": problem.times,
         "first": from_milliseconds(problem.first_ms).isoformat(),
         "last": from_milliseconds(problem.last_ms).isoformat(),
     }
@@ -163,7 +163,7 @@ def _show(answer: Answer, location: str, seen: _Examination) -> None:
         answer.table(
             _PROBLEMS,
             [
-                [each.kind, f"{each.count:,}", ago(from_milliseconds(each.last_ms)), each.message]
+                [each.kind, f"{each.times:,}", ago(from_milliseconds(each.last_ms)), each.message]
                 for each in seen.problems
             ],
         )

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 
+class Refusal(click.ClickException):
+    """A command does not do what it was told to, because it should not; exit code 2."""
+
+    exit_code = 2
+
+
 class Common:
     """What was said by the options that every command has, before or after the command's name."""
 

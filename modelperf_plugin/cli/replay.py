@@ -30,15 +30,22 @@ _TASK_TYPES = (
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @click.option("--models", metavar="A,B", multiple=True, help="Offer only these, separated by commas.")
-@click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="How often, for the error.")
+@click.option(
+    "--repeats",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=5,
+    show_default=True,
+    help="How often to replay everything; what differs between the repeats is the standard error.",
+)
 @click.option(
     "--order",
     type=click.Choice(["shuffled", "recorded"]),
     default="shuffled",
     show_default=True,
-    help="Anew for each repeat, or by time.",
+    help="shuffled: anew for each repeat; recorded: by time.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same answer.")
+@click.option("--seed", type=int, metavar="N", default=0, show_default=True, help="The same seed, the same answer.")
 @click.option("--by-task-type", is_flag=True, help="Also show every task type.")
 @json_option
 @common_options
@@ -53,10 +60,11 @@ def replay(
     by_task_type: bool,
     as_json: bool,
 ) -> None:
-    """Judge the configured policy on recorded outcomes before using it.
+    """Judge a policy on recorded outcomes before using it.
 
     FILE is a CSV file (or .csv.gz) with the columns instance_id, task_type, model_id, success, and if known
-    timeout, tokens_used, cost_usd, timestamp: one row for every model that tried the same instance.
+    timeout, tokens_used, cost_usd, timestamp: one row for every model that tried the same instance. The policy
+    is the configured one, so try another with --config.
     """
     from modelperf_plugin.analysis.outcomes_file import read_outcomes
     from modelperf_plugin.analysis.replay import replay as replay_policy
@@ -140,11 +148,11 @@ def _compared(report: ReplayReport, name: str, model_id: str, result: Result) ->
 
 def _facts(report: ReplayReport) -> Iterator[tuple[str, Cell]]:
     curve = report.learning_curve
-    yield "learning", f"{sparkline(curve)}  {percent(curve[0])} → {percent(curve[-1])}"
+    yield "learning curve", f"{sparkline(curve)}  {percent(curve[0])} → {percent(curve[-1])}"
     yield "chosen", ", ".join(f"{model_id} {percent(share)}" for model_id, share in report.shares.items() if share)
-    yield "to learn", f"{percent(report.explored_share)} of {count(report.decisions, 'decision')}"
+    yield "chosen to learn", f"{percent(report.explored_share)} of {count(report.decisions, 'decision')}"
     if report.unpriced:
-        yield "unpriced", f"{report.unpriced:,} of {count(report.outcomes, 'outcome')}"
+        yield "without a cost", f"{report.unpriced:,} of {count(report.outcomes, 'outcome')}"
     if report.left_out_models or report.left_out_instances:
         models, instances = count(len(report.left_out_models), "model"), count(report.left_out_instances, "instance")
         yield "left out", f"{models} and {instances}, so that the outcome of every model is known for every instance"

@@ -30,7 +30,7 @@ _COUNTS = (
 @common_options
 @pass_common
 def stats(common: Common, task_type: str | None, as_json: bool) -> None:
-    """Show what was recorded: every task type, every model, and the totals."""
+    """Show everything that was recorded, for every task type and model."""
     answer = Answer("stats", as_json=as_json)
     empty: dict[str, Any] = {"tallies": [], "totals": None}
     with common.reading(answer, **empty) as engine:
@@ -81,6 +81,10 @@ def _counts(tally: Tally) -> list[str]:
 def _sum(tallies: Sequence[Tally]) -> Tally:
     from modelperf_plugin.types import Tally
 
-    columns = zip(*(tally[2:-1] for tally in tallies), strict=True)
-    newest = max((tally.last_used_ms for tally in tallies if tally.last_used_ms is not None), default=None)
-    return Tally("", "", *map(sum, columns), last_used_ms=newest)
+    counted = Tally._fields[2:-1]  # between the names and the time
+    return Tally(
+        "",
+        "",
+        *(sum(getattr(tally, name) for tally in tallies) for name in counted),
+        max((tally.last_used_ms for tally in tallies if tally.last_used_ms is not None), default=None),
+    )

@@ -61,8 +61,9 @@ def count(number: int, noun: str, plural: str | None = None) -> str:
 def short(number: int) -> str:
     """Return a large number with three digits that count: 1.23M."""
     for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
-        if number >= size:
-            return f"{number / size:.3g}{unit}" if number < 1000 * size else f"{number / size:,.0f}{unit}"
+        if number >= 0.9995 * size:
+            amount = number / size
+            return f"{amount:,.0f}{unit}" if amount >= 100 else f"{amount:.3g}{unit}"
     return str(number)
 
 

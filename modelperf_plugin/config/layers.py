@@ -175,7 +175,7 @@ def _anchor_store(data: dict[str, Any], folder: Path) -> None:
     """Make a relative ``store.path`` of a file relative to that file."""
     store = data.get("store")
     path = store.get("path") if isinstance(store, dict) else None
-    if isinstance(path, str) and path and path != ":memory:" and "://" not in path:
+    if isinstance(store, dict) and isinstance(path, str) and path and path != ":memory:" and "://" not in path:
         data["store"] = {**store, "path": os.path.normpath(folder / Path(path).expanduser())}
 
 

@@ -63,7 +63,7 @@ def load(
     if isinstance(config, Config):
         if not over:
             return LoadedConfig(config, _origins(config, {}))
-        config = config.model_dump(exclude_defaults=True)
+        config = config.model_dump(exclude_none=True)
     problems: list[Problem] = []
     if isinstance(config, Mapping):
         layers = [Layer("the configuration given", config), *over]
@@ -114,12 +114,14 @@ class _Check:
         plain = {section: merged[section] for section in POLICY_SECTIONS if isinstance(merged.get(section), dict)}
         if "task_types" in merged:
             values["task_types"] = self.task_types(merged["task_types"], plain)
-        return self.validated(Config, (), {key: value for key, value in values.items() if value is not None})
+        config: Config | None = self.validated(Config, (), {k: v for k, v in values.items() if v is not None})
+        return config
 
     def task_types(self, given: Any, common: dict[str, Any]) -> dict[str, TaskTypeConfig] | None:
         """Check the overrides, each section laid over the common one."""
         if not isinstance(given, dict):
-            return self.note(("task_types",), 'must be a table of tables, [task_types."NAME".SECTION]')
+            self.note(("task_types",), 'must be a table of tables, [task_types."NAME".SECTION]')
+            return None
         found: dict[str, TaskTypeConfig] = {}
         for name, sections in given.items():
             path = ("task_types", name)
@@ -143,14 +145,16 @@ class _Check:
     def strategy(self, section: str, path: _Keys, given: Any, below: dict[str, Any]) -> Any:
         """Check one policy section, laid over ``below`` unless it names another strategy."""
         if not isinstance(given, dict):
-            return self.note(path, wrong_value({"type": "object"}, given))
+            self.note(path, wrong_value({"type": "object"}, given))
+            return None
         lower = below.get("strategy", default_strategy(section))
         name = given.get("strategy", lower)
         models = strategies(section)
         if not isinstance(name, str) or name not in models:
             if "strategy" not in given:  # said where it stands
                 return None
-            return self.note((*path, "strategy"), unknown_key(str(name), models, f"strategy {name!r}"))
+            self.note((*path, "strategy"), unknown_key(str(name), models, f"strategy {name!r}"))
+            return None
         model = models[name]
         for key in given.keys() - model.model_fields.keys():
             self.note((*path, key), _foreign_key(key, name, models))
@@ -167,7 +171,8 @@ class _Check:
     def section(self, model: type[BaseModel], path: _Keys, given: Any) -> Any:
         """Check one plain section."""
         if not isinstance(given, dict):
-            return self.note(path, wrong_value({"type": "object"}, given))
+            self.note(path, wrong_value({"type": "object"}, given))
+            return None
         for key in given.keys() - model.model_fields.keys():
             self.note((*path, key), unknown_key(key, model.model_fields))
         return self.validated(model, path, {key: value for key, value in given.items() if key in model.model_fields})
@@ -206,7 +211,7 @@ def _origins(config: Config, given: dict[_Keys, str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for path in _leaves(config.model_dump(exclude_none=True), ()):
         source = given.get(path)
-        if source is None and path[0] == "task_types" and len(path) > 3:  # noqa: PLR2004 - task_types, NAME, section, key
+        if source is None and path[0] == "task_types" and len(path) > 3:  # task_types, NAME, section, key
             source = given.get(path[2:])
         found[quoted_path(path)] = source or "default"
     return found

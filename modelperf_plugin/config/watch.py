@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,7 +46,7 @@ class ConfigWatch:
             ConfigError: what is there at the start is not usable.
         """
         where = cwd or Path.cwd()  # a host may change its working directory later
-        self._load = lambda: load(config, flags=flags, cwd=where, environ=environ)
+        self._load: Callable[[], LoadedConfig] = partial(load, config, flags=flags, cwd=where, environ=environ)
         self._clock = clock
         self._on_error = on_error
         self._on_change = on_change

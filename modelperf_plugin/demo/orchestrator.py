@@ -18,8 +18,8 @@ from typing import Any, Final, NamedTuple
 
 import pluggy
 
+from modelperf_plugin.config import ConfigSource
 from modelperf_plugin.demo.world import SOURCES, WORLD, World
-from modelperf_plugin.engine import ConfigSource
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.plugin import register
 from modelperf_plugin.types import OUTAGE_KINDS, Decision, Outcome

@@ -17,6 +17,7 @@ import pytest
 from modelperf_plugin.analysis import replay as replay_module
 from modelperf_plugin.analysis.outcomes_file import Instance, OutcomeData, read_outcomes
 from modelperf_plugin.analysis.replay import DOCUMENT_RULE, replay
+from modelperf_plugin.config import load
 from modelperf_plugin.engine import ModelPerf
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.types import Decision, Outcome
@@ -233,6 +234,15 @@ def test_a_policy_that_is_not_applied_is_replayed_as_if_it_were(mode: str) -> No
     """The mode says what a host gets; a replay asks what it would have got."""
     data = by_rates(30, a=0.7, b=0.5)
     assert replay(data, GREEDY | {"mode": mode}) == replay(data, GREEDY)
+
+
+def test_a_policy_may_come_as_a_file_or_a_value(tmp_path: Path) -> None:
+    """A path, a mapping and a Config that say the same give the same report."""
+    data = by_rates(30, a=0.7, b=0.5)
+    file = tmp_path / "policy.toml"
+    file.write_text("".join(f'[{name}]\nstrategy = "{keys["strategy"]}"\n' for name, keys in GREEDY.items()))
+    given = replay(data, GREEDY)
+    assert replay(data, file) == replay(data, load(GREEDY).config) == given != replay(data, DOCUMENT_RULE)
 
 
 def test_what_was_left_out_is_said() -> None:

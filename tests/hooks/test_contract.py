@@ -108,7 +108,7 @@ def test_a_decision_is_handed_back(handed_back: str, pm: pluggy.PluginManager, r
     ids=["Outcome", "snake_case", "camelCase", "mixed", "everything"],
 )
 def test_outcomes_of_any_form(outcome: Any, pm: pluggy.PluginManager, register: Register) -> None:
-    """An Outcome or a mapping, in snake_case or camelCase, with any spelling of the same moment: the tally is the same."""
+    """An Outcome or a mapping, in snake_case or camelCase, the same moment in any spelling: the tally is the same."""
     plugin = register(pm)
     complete(pm, outcome=outcome)
     tally = plugin.engine().store.evidence("plan")["gpt-4o"]

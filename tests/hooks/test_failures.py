@@ -1,4 +1,4 @@
-"""Nothing is ever raised into a host: it is logged once, counted, answered with None, and nothing half-written stays."""
+"""Nothing is ever raised into a host: a failure is logged once, counted and answered with None."""
 
 from __future__ import annotations
 
@@ -160,9 +160,9 @@ BAD_CONTEXTS = {
     "cost: a word": {"max_cost_usd": "cheap"},
 }
 BAD_CHOICES = [
-    *[pytest.param(lambda value=value: {"task_type": value}, id=f"task_type {name}") for name, value in BAD_IDS.items()],
-    *[pytest.param(lambda make=make: {"candidates": make()}, id=f"candidates {n}") for n, make in BAD_CANDIDATES.items()],
-    *[pytest.param(lambda value=value: {"context": value}, id=f"context {name}") for name, value in BAD_CONTEXTS.items()],
+    *[pytest.param("task_type", lambda value=value: value, id=f"task_type {name}") for name, value in BAD_IDS.items()],
+    *[pytest.param("candidates", make, id=f"candidates {name}") for name, make in BAD_CANDIDATES.items()],
+    *[pytest.param("context", lambda value=value: value, id=f"context {name}") for name, value in BAD_CONTEXTS.items()],
 ]
 
 
@@ -191,9 +191,10 @@ def test_a_bad_outcome(
     assert is_sound(path)
 
 
-@pytest.mark.parametrize("make", BAD_CHOICES)
+@pytest.mark.parametrize(("argument", "make"), BAD_CHOICES)
 def test_a_bad_question(
-    make: Callable[[], dict[str, Any]],
+    argument: str,
+    make: Callable[[], Any],
     pm: pluggy.PluginManager,
     register: Register,
     path: Path,
@@ -201,8 +202,8 @@ def test_a_bad_question(
 ) -> None:
     """A bad value in select_model is answered with None, logged once and counted; the next question is answered."""
     plugin = register(pm)
-    assert choose(pm, **make()) is None
-    assert choose(pm, **make()) is None
+    assert choose(pm, **{argument: make()}) is None
+    assert choose(pm, **{argument: make()}) is None
     (message,) = errors_logged(caplog)
     assert message.startswith("select_model failed: ")
     assert plugin.failure_count() == 2
@@ -292,7 +293,7 @@ def test_logging_of_the_host_fails(pm: pluggy.PluginManager, register: Register)
 
     class Broken(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            raise OSError("the log is full")
+            raise OSError(f"the log is full: no room for {record}")
 
     plugin = register(pm)
     handler = Broken()
@@ -316,7 +317,7 @@ def test_another_process_sees_the_failures(pm: pluggy.PluginManager, register: R
     )
 
     def elsewhere() -> str:
-        command = [sys.executable, "-c", script, path]
+        command = [sys.executable, "-c", script, str(path)]
         return subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout.strip()
 
     assert elsewhere() == "[('on_task_complete', 1)]"
@@ -431,21 +432,20 @@ def test_a_store_closed_underneath(
     assert is_sound(path)
 
 
-def test_a_table_dropped_underneath(
+def test_a_store_that_refuses_halfway(
     pm: pluggy.PluginManager, register: Register, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """If another program takes a table away, an outcome is written as a whole or not at all; choices go on."""
+    """An outcome whose last part cannot be written leaves nothing of the other parts behind; choices go on."""
     plugin = register(pm)
     complete(pm)
     connection = sqlite3.connect(path)
-    (definition,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'daily'").fetchone()
-    connection.executescript("CREATE TABLE kept AS SELECT * FROM daily; DROP TABLE daily;")
+    connection.execute("CREATE TRIGGER haunted AFTER UPDATE ON daily BEGIN SELECT RAISE(ABORT, 'haunted'); END")
     for _ in range(2):
         complete(pm)
     assert choose(pm).ranking.of("gpt-4o").tally.samples == 1
     assert count_rows(path, "event") == 1
     assert len(errors_logged(caplog)) == plugin.failure_count() / 2 == 1
-    connection.executescript(f"{definition}; INSERT INTO daily SELECT * FROM kept; DROP TABLE kept;")
+    connection.execute("DROP TRIGGER haunted")
     connection.close()
     complete(pm)
     assert choose(pm).ranking.of("gpt-4o").tally.samples == 2

@@ -39,7 +39,7 @@ for thread in range(int(sys.argv[3])):
 
 def record_and_die(path: Path, number: int) -> set[str]:
     """Let a process record outcomes and kill it at a random moment; return the ids that it had acknowledged."""
-    command = [sys.executable, "-W", "error", "-c", RECORDER, path, str(number), str(THREADS)]
+    command = [sys.executable, "-W", "error", "-c", RECORDER, str(path), str(number), str(THREADS)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8") as process:
         assert process.stdout is not None
         first = process.stdout.readline()

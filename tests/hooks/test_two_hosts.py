@@ -25,7 +25,7 @@ VISITOR = (
 
 def visit(path: Path, outcomes: int = 0) -> int:
     """Let another process record so many outcomes and leave; return how many there are then, as it sees it."""
-    arguments = [sys.executable, "-W", "error", "-c", VISITOR, path, str(outcomes)]
+    arguments = [sys.executable, "-W", "error", "-c", VISITOR, str(path), str(outcomes)]
     return int(subprocess.run(arguments, check=True, capture_output=True).stdout)
 
 

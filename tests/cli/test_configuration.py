@@ -1,0 +1,104 @@
+"""``init`` and ``config``: the file, its faults, and what is in force."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import tomli
+
+from modelperf_plugin.config import load
+from tests.cli.conftest import Run, RunJson
+
+
+def test_init_writes_a_file_that_is_found_and_changes_nothing(run: Run, run_json: RunJson) -> None:
+    """The file of init is the configuration in force from then on, and it is the defaults."""
+    defaults = run_json("config", "show")["config"]
+    result = run("init")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert run_json("config", "show")["config"] == defaults
+    assert run_json("config", "check")["files"] == [str(Path("modelperf.toml").absolute())]
+
+
+def test_init_keeps_what_is_there(run: Run) -> None:
+    """A file that exists is replaced with --force only."""
+    Path("own.toml").write_text('mode = "off"\n')
+    result = run("init", "own.toml")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "error: own.toml exists already; --force replaces it\n"
+    assert Path("own.toml").read_text() == 'mode = "off"\n'
+    assert run("init", "own.toml", "--force").exit_code == 0
+    assert tomli.loads(Path("own.toml").read_text())["mode"] == "apply"
+
+
+def test_init_says_why_it_cannot_write(run: Run) -> None:
+    """A folder that does not exist is one clear message."""
+    result = run("init", "no/such/folder.toml")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("error: no/such/folder.toml cannot be written: ")
+
+
+def test_check_reports_every_problem_at_once(run: Run, run_json: RunJson) -> None:
+    """Each problem is an error line of its own with its place; the exit code is 2."""
+    Path("bad.toml").write_text('mod = "apply"\n[ranking]\nmin_samples = 0\n')
+    result = run("config", "check", "bad.toml")
+    assert (result.exit_code, result.stdout) == (2, "")
+    lines = result.stderr.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("error: ") for line in lines)
+    assert any("mod: unknown key; did you mean mode?" in line for line in lines)
+    assert any("ranking.min_samples: must be" in line for line in lines)
+    answer = run_json("config", "check", "bad.toml", exit_code=2)
+    assert (answer["ok"], len(answer["problems"])) == (False, 2)
+
+
+def test_check_names_the_files_that_were_read(run: Run) -> None:
+    """A good configuration is "ok", with the files it comes from."""
+    assert run("config", "check").stdout == "ok: no file, the defaults\n"
+    Path("good.toml").write_text('mode = "observe"\n')
+    for arguments in (["good.toml"], ["--config", "good.toml"]):
+        assert run("config", "check", *arguments).stdout == f"ok: {Path('good.toml').absolute()}\n"
+
+
+def test_check_of_a_file_that_is_not_there_is_a_problem(run: Run) -> None:
+    """A file that was named must exist."""
+    result = run("config", "check", "none.toml")
+    assert result.exit_code == 2
+    assert "none.toml: cannot be read" in result.stderr
+
+
+@pytest.mark.parametrize("command", [["rank", "execute-task"], ["stats"], ["doctor"], ["demo"], ["config", "show"]])
+def test_a_broken_configuration_stops_every_command(run: Run, store: str, command: list[str]) -> None:
+    """No command goes on with a configuration it does not understand."""
+    Path("modelperf.toml").write_text("mode = \n")
+    result = run(*command, "--store", store)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("error: ")
+    assert "line 1, column 8" in result.stderr
+
+
+def test_show_tells_where_each_value_comes_from(run: Run, run_json: RunJson, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flag, environment, file and default are told apart, and every value of the configuration has its line."""
+    file = Path("modelperf.toml").absolute()
+    file.write_text('[ranking]\nmin_samples = 7\n[task_types."plan slice".ranking]\nmin_samples = 9\n')
+    monkeypatch.setenv("MODELPERF_MODE", "observe")
+    result = run("config", "show", "--store", "flag.db")
+    rows = {cells[0]: cells[1:] for cells in (line.split("  ") for line in result.stdout.splitlines())}
+    said = {name: [cell.strip() for cell in cells if cell.strip()] for name, cells in rows.items()}
+    assert said["ranking.min_samples"] == ["7", str(file)]
+    assert said["mode"] == ['"observe"', "environment variable MODELPERF_MODE"]
+    assert said["store.path"] == ['"flag.db"', "flag"]
+    assert said["exploration.strategy"][1] == "default"
+    assert said['task_types."plan slice".ranking.min_samples'] == ["9", str(file)]
+    answer = run_json("config", "show", "--store", "flag.db")
+    assert answer["origins"] == dict(load(flags={"store": {"path": "flag.db"}}).origins)
+    assert answer["config"]["ranking"]["min_samples"] == 7
+    assert set(rows) - {"key"} == set(answer["origins"])
+
+
+def test_schema_is_a_json_schema(run: Run) -> None:
+    """The schema is JSON on standard output, fit for an editor."""
+    schema = json.loads(run("config", "schema").stdout)
+    assert schema["$schema"].startswith("https://json-schema.org/")
+    assert {"mode", "store", "ranking", "demotion", "exploration"} <= set(schema["properties"])

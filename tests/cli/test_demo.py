@@ -1,0 +1,132 @@
+"""``demo``: real hooks, a real database, and something to look at afterwards."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from modelperf_plugin.demo.world import SOURCES, WORLD
+from modelperf_plugin.tracker import ModelPerformanceTracker
+from tests.cli.conftest import Run, RunJson
+from tests.cli.processes import Terminal, run_process
+
+
+def outcomes(path: str) -> int:
+    """Return how many outcomes a store holds."""
+    with closing(sqlite3.connect(path)) as connection:
+        count: int = connection.execute("SELECT count(*) FROM model_outcomes").fetchone()[0]
+    return count
+
+
+def test_the_demo_leaves_a_database_that_the_other_commands_read() -> None:
+    """What the demo proposes to try next works as printed, in a process of its own."""
+    result = run_process("demo", "--tasks", "60")
+    assert (result.returncode, result.stderr) == (0, "")
+    commands = [line.strip() for line in result.stdout.splitlines() if " --store .sf/demo.db" in line]
+    assert len(commands) == 3
+    for command in commands:
+        following = run_process(*shlex.split(command[command.index("modelperf") :])[1:])
+        assert (following.returncode, following.stderr) == (0, "")
+    assert outcomes(".sf/demo.db") >= 60
+
+
+def test_the_demo_shows_what_it_learned_beside_the_truth(run: Run) -> None:
+    """Every task type, the published rates, four ways of choosing, and the sources of the figures are shown."""
+    result = run("demo", "--tasks", "120")
+    assert result.exit_code == 0
+    for text in (*WORLD.task_types, *SOURCES, "a random model every time", "this run", "the best single model", "★"):
+        assert text in result.stdout
+
+
+def test_the_demo_in_json_is_its_whole_report(run_json: RunJson) -> None:
+    """The report and the rankings are there, with the store that they come from."""
+    answer = run_json("demo", "--tasks", "40", "--seed", "3")
+    assert (answer["schema_version"], answer["command"], answer["store"]) == (1, "demo", ".sf/demo.db")
+    assert answer["tasks"] == 40
+    assert set(answer["rankings"]) == set(WORLD.task_types)
+    assert {"success_rate", "random", "best_single", "best_per_task_type", "sources"} <= set(answer)
+
+
+def test_the_same_seed_gives_the_same_run(run_json: RunJson) -> None:
+    """Every run starts afresh in .sf/demo.db: the last one leaves no trace."""
+    first, second = (run_json("demo", "--tasks", "40", "--seed", "7") for _ in range(2))
+    for answer in (first, second):
+        for ranking in answer["rankings"].values():
+            for row in ranking:
+                del row["tally"]["last_used"]
+    assert first == second
+
+
+def test_a_named_store_is_continued(run: Run) -> None:
+    """--store is never replaced: the second run adds to the first."""
+    for runs in (1, 2):
+        assert run("demo", "--tasks", "20", "--store", "own.db").exit_code == 0
+        assert outcomes("own.db") >= 20 * runs
+    assert not Path(".sf").exists()
+
+
+def test_a_file_that_is_not_a_demos_is_never_replaced(run: Run) -> None:
+    """If a host has recorded into .sf/demo.db, the demo refuses and leaves it alone."""
+    with ModelPerformanceTracker(".sf/demo.db") as tracker:
+        tracker.record_outcome("execute-task", "gpt-4o", {"success": True})
+    result = run("demo")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "no demo has written (execute-task, gpt-4o)" in result.stderr
+    assert outcomes(".sf/demo.db") == 1
+
+
+def test_the_configured_store_is_not_the_demos(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Play data never gets into the store that a configuration names."""
+    Path("modelperf.toml").write_text('mode = "off"\n[store]\npath = "real.db"\n')
+    monkeypatch.setenv("MODELPERF_STORE__PATH", "real.db")
+    assert run("demo", "--tasks", "20").exit_code == 0
+    assert outcomes(".sf/demo.db") >= 20
+    assert not Path("real.db").exists()
+
+
+def test_a_demo_in_memory_is_refused(run: Run) -> None:
+    """There would be nothing to look at."""
+    result = run("demo", "--store", ":memory:")
+    assert (result.exit_code, result.stdout) == (2, "")
+
+
+def test_a_terminal_shows_how_it_goes() -> None:
+    """On a terminal there is a bar while it runs, and no line of the end is wider than the terminal."""
+    terminal = Terminal("demo", "--tasks", "30")
+    code, _ = terminal.finish()
+    assert code == 0
+    assert "30/30" in terminal.raw
+
+
+def test_progress_is_not_data() -> None:
+    """With standard output redirected, the bar stays on the terminal and the data goes into the file."""
+    with Path("out.txt").open("wb") as file:
+        code, text = Terminal("demo", "--tasks", "30", stdout=file.fileno()).finish()
+    assert code == 0
+    assert "30/30" in text
+    assert "What it learned" in Path("out.txt").read_text(encoding="utf-8")
+    assert "\x1b" not in Path("out.txt").read_text(encoding="utf-8")
+
+
+def test_ctrl_c_ends_the_demo_with_130() -> None:
+    """An interrupted demo says so, without a traceback."""
+    terminal = Terminal("demo", "--tasks", "1000000")
+    terminal.wait_for("done well")
+    terminal.interrupt()
+    code, text = terminal.finish()
+    assert code == 130
+    assert text.rstrip().endswith("error: interrupted")
+    assert "Traceback" not in text
+
+
+def test_the_demo_needs_no_home(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It runs where there is no home directory, as in a container."""
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    assert run("demo", "--tasks", "5").exit_code == 0
+    assert os.listdir() == [".sf"]  # noqa: PTH208 - the whole directory

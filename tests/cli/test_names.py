@@ -1,0 +1,72 @@
+"""Names of models and task types come from elsewhere: none of them may steer the output."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from modelperf_plugin.tracker import ModelPerformanceTracker
+from tests.cli.conftest import Run, RunJson
+from tests.cli.processes import Terminal
+
+TASK = "[bold]task[/bold]"
+NAMES = ["[red]boo[/red]", "[/]", ":smile:", "通义千问", "two  spaces", "-dash", "{x}", "%s", "é"]
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> str:
+    """Return a store with names that look like markup, options and formats."""
+    path = str(tmp_path / "hostile.db")
+    with ModelPerformanceTracker(path) as tracker:
+        for name in [*NAMES, "left\u202eright", "x" * 512]:
+            tracker.record_outcome(TASK, name, {"success": True})
+    return path
+
+
+@pytest.mark.parametrize("command", [["stats"], ["rank", TASK], ["explain", TASK], ["doctor"]])
+def test_markup_is_text(run: Run, hostile: str, command: list[str]) -> None:
+    """Every name is printed as it is, however much it looks like something else."""
+    result = run(*command, "--store", hostile)
+    assert result.exit_code == 0
+    assert TASK in result.stdout
+    for name in NAMES if command != ["doctor"] else []:
+        assert name in result.stdout
+
+
+def test_nothing_is_cut_off_outside_a_terminal(run: Run, hostile: str) -> None:
+    """The longest name there can be is there in full, and so is the line behind it."""
+    line = next(line for line in run("rank", TASK, "--store", hostile).stdout.splitlines() if "xxx" in line)
+    assert "x" * 512 in line
+    assert line.endswith("(1 of 1 succeeded)")
+
+
+def test_a_terminal_is_never_overrun(hostile: str) -> None:
+    """On a terminal long names are broken into lines, and all of them is there."""
+    code, text = Terminal("stats", "--store", hostile).finish()
+    assert code == 0
+    assert text.count("x") >= 512
+    assert "[red]boo[/red]" in text
+
+
+def test_what_steers_a_terminal_is_spelled_out(run: Run, run_json: RunJson, hostile: str) -> None:
+    """Direction marks, and control characters that another program wrote into the database, are escaped."""
+    with closing(sqlite3.connect(hostile)) as connection:
+        connection.execute("DROP TRIGGER model_outcomes_insert")  # whatever it forbids
+        connection.execute("UPDATE tally SET model_id = 'evil' || char(27) || '[2J' WHERE model_id = '%s'")
+        connection.commit()
+    text = run("stats", "--store", hostile).stdout
+    assert "evil\\x1b[2J" in text
+    assert "left\\u202eright" in text
+    assert not {"\x1b", "\u202e"} & set(text)
+    models = {tally["model_id"] for tally in run_json("stats", "--store", hostile)["tallies"]}
+    assert {"evil\x1b[2J", "left\u202eright"} <= models
+
+
+def test_a_task_type_that_looks_like_an_option_can_be_asked_for(run: Run, store: str) -> None:
+    """After -- everything is a name."""
+    result = run("rank", "--store", store, "--", "--json")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "no outcomes of task type '--json'" in result.stderr

@@ -1,0 +1,65 @@
+"""``stats``: what was recorded."""
+
+from __future__ import annotations
+
+from tests.cli.conftest import Run, RunJson
+from tests.cli.processes import Terminal
+
+
+def test_each_pair_has_its_counts(run_json: RunJson, store: str) -> None:
+    """Every (task type, model) is one tally, and the totals are their sums."""
+    answer = run_json("stats", "--store", store)
+    pairs = [(tally["task_type"], tally["model_id"]) for tally in answer["tallies"]]
+    assert pairs == [
+        ("execute-task", "claude-opus"),
+        ("execute-task", "gpt-4o"),
+        ("execute-task", "llama-70b"),
+        ("plan-slice", "gpt-4o"),
+    ]
+    totals = answer["totals"]
+    assert (totals["successes"], totals["failures"], totals["timeouts"], totals["outages"]) == (22, 16, 1, 1)
+    assert totals["total_tokens"] == 36_000
+    assert round(totals["total_cost_usd"], 9) == 0.36
+    assert totals["last_used"] == max(tally["last_used"] for tally in answer["tallies"])
+
+
+def test_one_task_type_can_be_asked_for(run: Run, run_json: RunJson, store: str) -> None:
+    """--task leaves out the others, in the totals too."""
+    answer = run_json("stats", "--store", store, "--task", "plan-slice")
+    assert [tally["task_type"] for tally in answer["tallies"]] == ["plan-slice"]
+    assert answer["totals"]["failures"] == 2
+    assert "execute-task" not in run("stats", "--store", store, "--task", "plan-slice").stdout
+
+
+def test_piped_lines_stand_for_themselves(run: Run, store: str) -> None:
+    """Without a terminal each line names its task type and its model, so that it can be searched for."""
+    lines = run("stats", "--store", store).stdout.splitlines()
+    assert [line.split()[:2] for line in lines[3:]] == [
+        ["execute-task", "claude-opus"],
+        ["execute-task", "gpt-4o"],
+        ["execute-task", "llama-70b"],
+        ["plan-slice", "gpt-4o"],
+    ]
+
+
+def test_a_terminal_shows_sums(store: str) -> None:
+    """On a terminal the models stand under their task type, which has a line of sums, and all has one too."""
+    code, text = Terminal("stats", "--store", store, columns=120).finish()
+    assert code == 0
+    table = text[text.index("─\n") + 2 :].splitlines()
+    named = [line.split()[:2] for line in table]
+    assert named == [
+        ["execute-task", "36"],
+        ["claude-opus", "12"],
+        ["gpt-4o", "12"],
+        ["llama-70b", "12"],
+        ["plan-slice", "2"],
+        ["gpt-4o", "2"],
+        ["all", "38"],
+    ]
+
+
+def test_what_is_not_known_is_a_dash(run: Run, store: str) -> None:
+    """A cost that was never given is not zero dollars."""
+    line = run("stats", "--store", store).stdout.splitlines()[-1]
+    assert line.split()[:8] == ["plan-slice", "gpt-4o", "2", "0.0", "%", "2", "-", "-"]
