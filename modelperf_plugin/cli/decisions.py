@@ -86,6 +86,7 @@ def rank(common: Common, task_type: str, min_samples: int | None, as_json: bool)
 @pass_common
 def explain(
     common: Common,
+    /,
     task_type: str,
     candidates: tuple[str, ...],
     exclude: tuple[str, ...],

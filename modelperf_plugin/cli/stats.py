@@ -81,10 +81,6 @@ def _counts(tally: Tally) -> list[str]:
 def _sum(tallies: Sequence[Tally]) -> Tally:
     from modelperf_plugin.types import Tally
 
-    counted = Tally._fields[2:-1]  # between the names and the time
-    return Tally(
-        "",
-        "",
-        *(sum(getattr(tally, name) for tally in tallies) for name in counted),
-        max((tally.last_used_ms for tally in tallies if tally.last_used_ms is not None), default=None),
-    )
+    sums = {name: sum(getattr(tally, name) for tally in tallies) for name in Tally._fields[2:-1]}
+    newest = max((tally.last_used_ms for tally in tallies if tally.last_used_ms is not None), default=None)
+    return Tally("", "", **sums, last_used_ms=newest)

@@ -66,7 +66,7 @@ def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of the file, where every key may be left out."""
     sections = {section: _any_strategy(section) for section in POLICY_SECTIONS}
     overrides = {section: _any_key(section) for section in POLICY_SECTIONS}
-    top = Config.model_json_schema()["properties"]
+    fields = Config.model_fields
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "modelperf.toml",
@@ -74,12 +74,12 @@ def json_schema() -> dict[str, Any]:
         "type": "object",
         "additionalProperties": False,
         "properties": {
-            "mode": top["mode"],
-            "store": {**_table(StoreConfig), "description": top["store"]["description"]},
+            "mode": key_schema(Config, "mode"),
+            "store": {**_table(StoreConfig), "description": fields["store"].description},
             **sections,
             "task_types": {
                 "type": "object",
-                "description": top["task_types"]["description"],
+                "description": fields["task_types"].description,
                 "additionalProperties": {"type": "object", "additionalProperties": False, "properties": overrides},
             },
         },

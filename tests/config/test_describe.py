@@ -1,0 +1,64 @@
+"""The configuration describes itself: template, JSON Schema and list of keys agree with the models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli
+
+from modelperf_plugin.config import POLICY_SECTIONS, Config, describe, json_schema, load, strategies, template
+
+
+def test_the_template_is_the_defaults(tmp_path: Path) -> None:
+    """What ``modelperf init`` writes loads to exactly the defaults, and no line is longer than 110 characters."""
+    file = tmp_path / "modelperf.toml"
+    file.write_text(template(), encoding="utf-8")
+    assert load(file, cwd=tmp_path, environ={}).config == Config()
+    assert max(len(line) for line in template().splitlines()) <= 110
+
+
+def test_the_template_names_every_key_and_strategy() -> None:
+    """No key and no strategy is missing from the template."""
+    text = template()
+    for setting in describe():
+        assert f"{setting.keys[-1]} =" in text or setting.keys == ("task_types",)
+        assert setting.description
+    for section in POLICY_SECTIONS:
+        assert all(f"# {name}: " in text for name in strategies(section))
+
+
+def test_the_commented_lines_of_the_template_are_toml() -> None:
+    """Uncommenting the example of an override gives a file that loads."""
+    example = template()[template().index('# [task_types."plan-slice"') :]
+    uncommented = "\n".join(line.removeprefix("# ") for line in example.splitlines())
+    config = load(tomli.loads(uncommented)).config
+    assert config.policy_for("plan-slice").demotion.model_dump()["threshold"] == 0.8
+
+
+def test_the_schema_is_json_and_closed() -> None:
+    """The JSON Schema can be written as JSON; every table of it refuses unknown keys."""
+    schema = json.loads(json.dumps(json_schema()))
+
+    def tables(node: Any) -> list[dict[str, Any]]:
+        if isinstance(node, list):
+            return [table for each in node for table in tables(each)]
+        if not isinstance(node, dict):
+            return []
+        here = [node] if node.get("type") == "object" and "properties" in node else []
+        return here + [table for each in node.values() for table in tables(each)]
+
+    assert schema["$schema"].endswith("2020-12/schema")
+    found = tables(schema)
+    assert len(found) > 8
+    assert all(table["additionalProperties"] is False for table in found)
+
+
+@pytest.mark.parametrize("section", POLICY_SECTIONS)
+def test_every_strategy_is_its_own_configuration(section: str) -> None:
+    """Each strategy can be named alone in its section, and all its keys have defaults."""
+    for name, model in strategies(section).items():
+        loaded = load({section: {"strategy": name}}).config
+        assert getattr(loaded, section) == model()

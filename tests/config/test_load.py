@@ -1,0 +1,296 @@
+"""Reading a configuration: layers, overrides per task type, and every problem at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelperf_plugin.config import Config, LoadedConfig, TaskTypeConfig, load
+from modelperf_plugin.errors import ConfigError
+from modelperf_plugin.policy import ABTest, DemoteBySuccessRate, EpsilonGreedy, NeverDemote, NeverExplore, SuccessRate
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Return an empty home directory."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Return an empty project directory."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return folder
+
+
+def load_in(project: Path, home: Path, source: Any = None, flags: Any = None, **environ: str) -> LoadedConfig:
+    """Load with ``project`` as working directory and a small environment."""
+    return load(source, flags=flags, cwd=project, environ={"HOME": str(home), **environ})
+
+
+def problems_of(given: Any) -> list[tuple[str, str]]:
+    """Return path and message of every problem of a mapping."""
+    with pytest.raises(ConfigError) as caught:
+        load(given)
+    return sorted((problem.path, problem.message) for problem in caught.value.problems)
+
+
+def test_no_file_is_needed(project: Path, home: Path) -> None:
+    """Without any source the defaults are in force, and every value says so."""
+    loaded = load_in(project, home)
+    assert loaded.config == Config()
+    assert loaded.files == ()
+    assert set(loaded.origins.values()) == {"default"}
+    assert loaded.config.ranking.strategy == "posterior"
+    assert loaded.config.exploration.strategy == "epsilon_greedy"
+
+
+def test_layers_win_in_the_documented_order(project: Path, home: Path) -> None:
+    """Flag > environment > project's file > user's file > default, key by key, each with its origin."""
+    user = home / ".config" / "modelperf" / "modelperf.toml"
+    user.parent.mkdir(parents=True)
+    user.write_text('mode = "off"\nranking.min_samples = 4\nstore.durability = "full"\nexploration.epsilon = 0.4\n')
+    own = project / "modelperf.toml"
+    own.write_text("ranking.min_samples = 5\nexploration.epsilon = 0.5\nranking.prior_strength = 5\n")
+    loaded = load_in(
+        project,
+        home,
+        flags={"exploration": {"epsilon": 0.7}},
+        MODELPERF_EXPLORATION__EPSILON="0.6",
+        MODELPERF_RANKING__PRIOR_STRENGTH="6",
+    )
+    config = loaded.config
+    assert (config.mode, config.store.durability) == ("off", "full")
+    assert config.exploration == EpsilonGreedy(epsilon=0.7)
+    assert config.ranking.model_dump() == {
+        "strategy": "posterior", "min_samples": 5, "prior_success": 0.5, "prior_strength": 6.0,
+    }  # fmt: skip
+    assert loaded.files == (user, own)
+    assert {key: loaded.origins[key] for key in ("mode", "ranking.min_samples", "ranking.prior_success")} == {
+        "mode": str(user),
+        "ranking.min_samples": str(own),
+        "ranking.prior_success": "default",
+    }
+    assert loaded.origins["exploration.epsilon"] == "flag"
+    assert loaded.origins["ranking.prior_strength"] == "environment variable MODELPERF_RANKING__PRIOR_STRENGTH"
+
+
+def test_the_nearest_file_is_found_upwards(project: Path, home: Path) -> None:
+    """The nearest modelperf.toml above the working directory counts, also if a pyproject.toml is nearer."""
+    (project / "modelperf.toml").write_text('mode = "observe"')
+    below = project / "a" / "b"
+    below.mkdir(parents=True)
+    (project / "a" / "pyproject.toml").write_text('[tool.modelperf]\nmode = "off"')
+    assert load_in(below, home).config.mode == "observe"
+    (below / "modelperf.toml").write_text('mode = "apply"')
+    assert load_in(below, home).files == (below / "modelperf.toml",)
+
+
+def test_pyproject_counts_where_it_has_the_table(project: Path, home: Path) -> None:
+    """Without a modelperf.toml, [tool.modelperf] of the nearest pyproject.toml that has it counts."""
+    (project / "pyproject.toml").write_text('[tool.modelperf]\nmode = "observe"')
+    below = project / "a"
+    below.mkdir()
+    (below / "pyproject.toml").write_text("[tool.other]\nx = 1")
+    loaded = load_in(below, home)
+    assert loaded.config.mode == "observe"
+    assert loaded.origins["mode"] == f"{project / 'pyproject.toml'} [tool.modelperf]"
+
+
+def test_the_environment_can_name_the_file(project: Path, home: Path) -> None:
+    """MODELPERF_CONFIG names the file; a path given in code wins over it."""
+    (project / "modelperf.toml").write_text('mode = "off"')
+    other, given_ = project / "other.toml", project / "given.toml"
+    other.write_text('mode = "observe"')
+    given_.write_text('mode = "apply"')
+    assert load_in(project, home, MODELPERF_CONFIG="other.toml").files == (other,)
+    assert load_in(project, home, "given.toml", MODELPERF_CONFIG="other.toml").files == (given_,)
+
+
+def test_a_mapping_or_config_is_taken_as_it_is(project: Path, home: Path) -> None:
+    """A mapping or Config given in code ignores files and environment; a flag still wins over it."""
+    (project / "modelperf.toml").write_text('mode = "off"')
+    assert load_in(project, home, {"mode": "observe"}, MODELPERF_MODE="off").config.mode == "observe"
+    config = Config(ranking=SuccessRate(min_samples=9))
+    assert load_in(project, home, config, MODELPERF_MODE="off").config is config
+    with_flag = load_in(project, home, config, flags={"mode": "observe"}).config
+    assert (with_flag.mode, with_flag.ranking) == ("observe", SuccessRate(min_samples=9))
+
+
+def test_another_strategy_in_a_higher_layer_starts_afresh(project: Path, home: Path) -> None:
+    """Keys of a lower layer's strategy do not reach into another strategy that a higher layer names."""
+    (project / "modelperf.toml").write_text('exploration.strategy = "epsilon_greedy"\nexploration.epsilon = 0.3')
+    loaded = load_in(project, home, MODELPERF_EXPLORATION__STRATEGY="never")
+    assert loaded.config.exploration == NeverExplore()
+
+
+def test_store_paths(project: Path, home: Path) -> None:
+    """A relative path in a file is relative to that file; the default and the environment's are left as they are."""
+    below = project / "below"
+    below.mkdir()
+    (project / "modelperf.toml").write_text('store.path = "data/../x.db"')
+    assert load_in(below, home).config.store.path == str(project / "x.db")
+    assert load_in(below, home, MODELPERF_STORE__PATH="y.db").config.store.path == "y.db"
+    (project / "modelperf.toml").write_text('store.path = ":memory:"')
+    assert load_in(below, home).config.store.path == ":memory:"
+    (project / "modelperf.toml").unlink()
+    assert load_in(below, home).config.store.path == ".sf/model-performance.db"
+
+
+def test_a_task_type_differs_where_it_says_so() -> None:
+    """An override keeps the other keys of the common section, unless it names another strategy."""
+    config = load(
+        {
+            "demotion": {"strategy": "success_rate", "threshold": 0.4, "min_samples": 30},
+            "task_types": {
+                "plan slice": {"demotion": {"threshold": 0.8}},
+                "fix": {"demotion": {"strategy": "never"}, "exploration": {"strategy": "ab_test", "share": 0.5}},
+            },
+        }
+    ).config
+    assert config.policy_for("plan slice").demotion == DemoteBySuccessRate(threshold=0.8, min_samples=30)
+    assert config.policy_for("fix").demotion == NeverDemote()
+    assert config.policy_for("fix").exploration == ABTest(share=0.5)
+    assert config.policy_for("fix").ranking == config.ranking
+    assert config.policy_for("other").demotion == DemoteBySuccessRate(threshold=0.4, min_samples=30)
+
+
+def test_policies_without_settings_of_their_own_are_one_object() -> None:
+    """However many task types there are, those without overrides share one policy."""
+    config = load({"task_types": {"a": {"exploration": {"epsilon": 0.2}}}}).config
+    assert config.policy_for("b") is config.policy_for("c")
+    assert config.policy_for("a") is config.policy_for("a")
+    assert config.policy_for("a").policy_id != config.policy_for("b").policy_id
+
+
+def test_the_fingerprint_says_what_can_change_a_decision() -> None:
+    """Equal policies have equal fingerprints, whatever else differs; any changed key changes it."""
+    plain = Config().policy_for("t").policy_id
+    assert plain == Config(mode="observe", task_types={"x": TaskTypeConfig()}).policy_for("t").policy_id
+    assert plain == load({"exploration": {"epsilon": 0.1}}).config.policy_for("t").policy_id
+    assert plain != load({"exploration": {"epsilon": 0.11}}).config.policy_for("t").policy_id
+    assert plain != load({"demotion": {"strategy": "success_rate"}}).config.policy_for("t").policy_id
+    assert len(plain) == 12
+
+
+def test_every_problem_is_reported_at_once() -> None:
+    """All that is wrong is in one error, each with its path, the value given and what to do."""
+    assert problems_of(
+        {
+            "mode": "aply",
+            "colour": 1,
+            "store": {"durabilty": "full"},
+            "exploration": {"epsilon": 2, "share": 0.5},
+            "ranking": {"min_samples": True},
+            "demotion": {"strategy": "succes_rate"},
+            "task_types": {"plan slice": {"exploration": {"epsilon": "much"}, "drift": {}}, "": {}},
+        }
+    ) == [
+        ("colour", "unknown key; there are: demotion, exploration, mode, ranking, store, task_types"),
+        ("demotion.strategy", "unknown strategy 'succes_rate'; did you mean success_rate?"),
+        ("exploration.epsilon", "must be a number from 0 to 1, but got 2"),
+        ("exploration.share", "is a key of strategy ab_test, but the strategy here is epsilon_greedy"),
+        ("mode", "must be one of apply, observe, off, but got 'aply'"),
+        ("ranking.min_samples", "must be a whole number of at least 1, but got true"),
+        ("store.durabilty", "unknown key; did you mean durability?"),
+        ('task_types.""', "a task type must be 1 to 512 characters long, but got ''"),
+        (
+            'task_types."plan slice".drift',
+            "unknown section of a task type; there are: demotion, exploration, ranking",
+        ),
+        ('task_types."plan slice".exploration.epsilon', "must be a number from 0 to 1, but got 'much'"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "path", "message"),
+    [
+        ({"store": 1}, "store", "must be a table, but got 1"),
+        ({"store": {"path": ""}}, "store.path", "must be text that is not empty, but got ''"),
+        ({"store": {"path": "mysql://x"}}, "store.path", "this version knows no other"),
+        ({"ranking": []}, "ranking", "must be a table, but got []"),
+        ({"task_types": 3}, "task_types", "must be a table of tables"),
+        ({"task_types": {"a": 3}}, "task_types.a", "must be a table, but got 3"),
+        ({"exploration": {"epsilon": True}}, "exploration.epsilon", "must be a number from 0 to 1, but got true"),
+        ({"exploration": {"epsilon": float("nan")}}, "exploration.epsilon", "but got nan"),
+        (
+            {"exploration": {"strategy": "ab_test", "incumbent": "a", "challenger": "a"}},
+            "exploration",
+            "incumbent and challenger must be two different models, but both are 'a'",
+        ),
+        ({"exploration": {"strategy": ["never"]}}, "exploration.strategy", "unknown strategy ['never']"),
+    ],
+)
+def test_problems_say_where_and_what(given: dict[str, Any], path: str, message: str) -> None:
+    """Each kind of mistake is one problem with its path and a sentence that holds the value given."""
+    ((found_path, found_message),) = problems_of(given)
+    assert found_path == path
+    assert message in found_message
+
+
+def test_problems_name_their_source(project: Path, home: Path) -> None:
+    """With several sources, each problem says in which of them it stands."""
+    own = project / "modelperf.toml"
+    own.write_text('mode = "aply"\n[exploration]\nepsilon = 2\n')
+    with pytest.raises(ConfigError) as caught:
+        load_in(project, home, MODELPERF_EXPLORATION__EPSILON="3", MODELPERF_MOD="off")
+    assert [str(problem) for problem in caught.value.problems] == [
+        "the environment: MODELPERF_MOD: unknown variable; did you mean MODELPERF_MODE?",
+        (
+            "environment variable MODELPERF_EXPLORATION__EPSILON: exploration.epsilon: "
+            "must be a number from 0 to 1, but got 3"
+        ),
+        f"{own}: mode: must be one of apply, observe, off, but got 'aply'",
+    ]
+    assert str(caught.value).count("\n") == 2
+
+
+def test_broken_files_say_where(project: Path, home: Path) -> None:
+    """Missing, binary and ill-formed files are each one problem, with line and column where there are any."""
+    own = project / "modelperf.toml"
+    own.write_text('mode = "apply"\nranking = {\n')
+    with pytest.raises(ConfigError, match=r"modelperf\.toml: line \d, column \d+: is not TOML"):
+        load_in(project, home)
+    own.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="is not UTF-8 text"):
+        load_in(project, home)
+    with pytest.raises(ConfigError, match=r"missing\.toml: cannot be read: No such file"):
+        load_in(project, home, "missing.toml")
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        load_in(project, home, project)
+
+
+@pytest.mark.parametrize(("text", "value"), [("observe", "observe"), ('"off"', "off")])
+def test_text_in_the_environment_needs_no_quotes(project: Path, home: Path, text: str, value: str) -> None:
+    """A variable is a TOML value where it is one, else text."""
+    assert load_in(project, home, MODELPERF_MODE=text).config.mode == value
+
+
+toml_values = st.recursive(
+    st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.none(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["strategy", "epsilon", "threshold", "min_samples", "x"]), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+sections = ["mode", "store", "ranking", "demotion", "exploration", "task_types", "x"]
+
+
+@given(st.dictionaries(st.sampled_from(sections), toml_values, max_size=6))
+def test_any_mapping_loads_or_says_what_is_wrong(given_: dict[str, Any]) -> None:
+    """Whatever is in a file, the answer is a configuration or a ConfigError with at least one problem."""
+    try:
+        load(given_)
+    except ConfigError as error:
+        problems = error.problems
+    else:
+        return
+    assert problems
