@@ -3,6 +3,9 @@
 A host may declare these hooks itself, under any project name and with fewer, more or differently ordered arguments;
 :func:`modelperf_plugin.register` fits the plugin to that. Where a host declares none, ``register`` declares these.
 
+A host's call names every argument of the specification, with ``None`` where there is nothing to say: pluggy passes
+arguments by name and fails in the host where one is left out.
+
 The functions carry no marker of their own: it is made for the host's project name when the plugin is registered.
 """
 

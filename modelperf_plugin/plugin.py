@@ -14,7 +14,8 @@ from typing import Any, Final, NamedTuple, TypeVar
 import pluggy
 
 from modelperf_plugin import hookspecs
-from modelperf_plugin.engine import ConfigSource, ModelPerf
+from modelperf_plugin.config import ConfigSource
+from modelperf_plugin.engine import ModelPerf
 from modelperf_plugin.errors import RegistrationError, StoreError
 from modelperf_plugin.failures import Failures
 from modelperf_plugin.tracker import Clock

@@ -23,8 +23,8 @@ _CHOICE = (
     Column("status"), Column("reason", aside=True),
 )  # fmt: skip
 _NOT_APPLIED = {
-    "observe": "mode is observe: hosts are answered None (no opinion); this is what would be chosen",
-    "off": "mode is off: hosts are answered None and nothing is recorded; this is what would be chosen",
+    "observe": "mode is observe: hosts are answered None; this is what would be chosen",
+    "off": "mode is off: hosts are answered None, nothing is recorded; this would be chosen",
 }
 
 

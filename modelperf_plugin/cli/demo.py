@@ -105,7 +105,7 @@ def _progress(tasks: int) -> Iterator[Callable[[DemoTask], None] | None]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    columns = BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}", markup=False)
+    columns = BarColumn(bar_width=30), MofNCompleteColumn(), TextColumn("{task.description}", markup=False)
     successes = 0
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         progress = bar.add_task("", total=tasks)
@@ -122,23 +122,27 @@ def _progress(tasks: int) -> Iterator[Callable[[DemoTask], None] | None]:
 def _rankings(engine: ModelPerf) -> dict[str, Ranking]:
     from modelperf_plugin.demo.world import WORLD
 
-    decisions = {name: engine.explain(name, WORLD.models) for name in WORLD.task_types}
-    return {name: decision.ranking for name, decision in decisions.items() if decision is not None}
+    rankings = {}
+    for name in WORLD.task_types:
+        tried = [model_id for model_id in WORLD.models if model_id in engine.store.evidence(name)]
+        decision = engine.explain(name, tried)
+        if decision is not None:
+            rankings[name] = decision.ranking
+    return rankings
 
 
 def _show(answer: Answer, report: DemoReport, rankings: Mapping[str, Ranking], store: str) -> None:
     answer.line(
         (f"{report.success_rate * report.tasks:,.0f} of {count(report.tasks, 'task')} done well", "bold"),
-        f"; {count(report.outages, 'outage')}, {count(report.explored, 'choice')} made to learn, "
-        f"{dollars(report.cost_usd)} of play money",
+        f", {count(report.outages, 'outage')} survived, {dollars(report.cost_usd)} of play money spent",
     )
     answer.line()
     _show_comparison(answer, report)
     answer.line()
     answer.line(
-        f"By the published rates its choices were good for {percent(report.curve[0].expected_success)} at first and ",
+        f"Judged by published rates its choices went from {percent(report.curve[0].expected_success)} to ",
         (percent(report.curve[-1].expected_success), "green"),
-        " at last.",
+        f"; {report.explored:,} explored",
     )
     answer.line()
     answer.line(("What it learned", "bold"), ", beside the published rate that it never saw (★ the best)")
@@ -149,7 +153,8 @@ def _show(answer: Answer, report: DemoReport, rankings: Mapping[str, Ranking], s
         answer.line((source, "dim"))
     answer.line()
     answer.line(("Look closer", "bold"))
-    for command in ("rank write-code", "explain recall-facts", "stats"):
+    known = list(rankings)
+    for command in (f"rank {known[0]}", f"explain {known[-1]}", "stats"):
         answer.command(f"{program()} {command} --store {shlex.quote(store)}")
 
 
@@ -157,7 +162,7 @@ def _show_comparison(answer: Answer, report: DemoReport) -> None:
     ways = [
         ("a random model every time", report.random),
         ("this run", (report.success_rate, report.cost_per_success_usd)),
-        (f"{report.best_single_model} for everything, the best single model", report.best_single),
+        (f"always {report.best_single_model}, the best single model", report.best_single),
         ("the best model of each task type", report.best_per_task_type),
     ]
     answer.table(

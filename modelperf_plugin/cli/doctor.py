@@ -168,4 +168,4 @@ def _show(answer: Answer, location: str, seen: _Examination) -> None:
             ],
         )
         answer.line()
-        answer.line(("hosts were answered None each time; `modelperf doctor --clear` forgets these counts", "dim"))
+        answer.line(("no host has noticed any of these; `modelperf doctor --clear` forgets them", "dim"))

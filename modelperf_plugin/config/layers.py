@@ -1,4 +1,4 @@
-"""Sources of configuration, each a layer: where they are found, how they are read, how they are laid over each other."""
+"""Sources of configuration, each a layer: where they are found, and how they are laid over each other."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Literal
 
@@ -44,10 +44,20 @@ def prepare(path: str, durability: Durability) -> sqlite3.Connection:
         file.parent.mkdir(parents=True, exist_ok=True)
         # Several processes may open a new file at the same moment: turning WAL on can itself be busy.
         with file_lock(file.with_name(f"{file.name}.lock"), BUSY_SECONDS * 2):
-            os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+            _create_private(file)
             return _open(path, durability)
     except OSError as error:
         raise StoreError(f"cannot open {path}: {error.strerror or error}") from error
+
+
+def _create_private(file: Path) -> None:
+    """Create an empty file that only its owner can read, if there is none.
+
+    A file that is there is not opened: closing it again would drop the locks that SQLite holds on it for other
+    connections of this process.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def connect(path: str, durability: Durability, *, read_only: bool = False) -> sqlite3.Connection:

@@ -10,6 +10,7 @@ import pytest
 import tomli
 
 from modelperf_plugin.config import POLICY_SECTIONS, Config, describe, json_schema, load, strategies, template
+from modelperf_plugin.policy import DemoteBySuccessRate
 
 
 def test_the_template_is_the_defaults(tmp_path: Path) -> None:
@@ -35,7 +36,7 @@ def test_the_commented_lines_of_the_template_are_toml() -> None:
     example = template()[template().index('# [task_types."plan-slice"') :]
     uncommented = "\n".join(line.removeprefix("# ") for line in example.splitlines())
     config = load(tomli.loads(uncommented)).config
-    assert config.policy_for("plan-slice").demotion.model_dump()["threshold"] == 0.8
+    assert config.policy_for("plan-slice").demotion == DemoteBySuccessRate(threshold=0.8)
 
 
 def test_the_schema_is_json_and_closed() -> None:

@@ -11,6 +11,9 @@ from typing import Any
 
 import pluggy
 
+from modelperf_plugin.engine import ModelPerf
+from modelperf_plugin.failures import Failures
+from modelperf_plugin.plugin import _GuardedEngine
 from tests.hooks.conftest import Register
 from tests.hooks.hosts import CANDIDATES, choose, complete, count_rows, is_sound, samples
 
@@ -98,6 +101,26 @@ def test_closing_while_threads_work(pm: pluggy.PluginManager, register: Register
     assert answers[0].model_id in CANDIDATES
     assert answers[-1] is None
     assert is_sound(path)
+
+
+def test_one_thread_opens_and_no_other_waits() -> None:
+    """While one thread opens a store that takes its time, hooks in other threads answer None at once."""
+    opening, go_on = threading.Event(), threading.Event()
+
+    def slowly(_: Failures) -> ModelPerf:
+        opening.set()
+        assert go_on.wait(timeout=30)
+        return ModelPerf({}, store=":memory:")
+
+    engine = _GuardedEngine(slowly)
+    thread = threading.Thread(target=engine.start)
+    thread.start()
+    assert opening.wait(timeout=30)
+    assert engine.call("select_model", lambda it: it.select("plan", CANDIDATES)) is None
+    go_on.set()
+    thread.join()
+    assert engine.call("select_model", lambda it: it.select("plan", CANDIDATES)) is not None
+    engine.close()
 
 
 async def asked(answer: Any) -> Any:

@@ -306,27 +306,26 @@ def test_logging_of_the_host_fails(pm: pluggy.PluginManager, register: Register)
 
 
 def test_another_process_sees_the_failures(pm: pluggy.PluginManager, register: Register, path: Path) -> None:
-    """Failures are in the store while the host runs: the first at once, the others within a second or at the end."""
+    """Failures are in the store while the host runs: the first at once, the others after a second or at the end."""
     plugin = register(pm)
     for _ in range(3):
         complete(pm, outcome="splendid")
     script = (
         "import sys; from modelperf_plugin.store import open_store\n"
         "store = open_store(sys.argv[1])\n"
-        "print([(problem.kind, problem.times) for problem in store.problems()]); store.close()"
+        "(problem,) = store.problems(); print(problem.times); store.close()"
     )
 
-    def elsewhere() -> str:
-        command = [sys.executable, "-c", script, str(path)]
-        return subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout.strip()
+    def elsewhere() -> int:
+        return int(subprocess.run([sys.executable, "-c", script, str(path)], check=True, capture_output=True).stdout)
 
-    assert elsewhere() == "[('on_task_complete', 1)]"
+    assert 1 <= elsewhere() <= 3
     time.sleep(1.0)
     complete(pm)  # in order: what still waits is saved on this occasion
-    assert elsewhere() == "[('on_task_complete', 3)]"
+    assert elsewhere() == 3
     complete(pm, outcome="splendid")
     plugin.close()
-    assert elsewhere() == "[('on_task_complete', 4)]"
+    assert elsewhere() == 4
 
 
 def no_database(path: Path) -> None:

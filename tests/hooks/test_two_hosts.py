@@ -66,7 +66,6 @@ def test_another_process_counts_at_the_next_choice(pm: pluggy.PluginManager, reg
     assert choose(pm).ranking.of("gpt-4o").tally.samples == 4
 
 
-@pytest.mark.xfail(strict=True, reason="opening the file a second time in one process drops SQLite's locks on it")
 def test_a_visitor_does_not_take_the_log_away_from_two_hosts(register: Register, path: Path) -> None:
     """With two hosts of one process on one file, another process that comes and goes costs no later outcome."""
     first, second = pluggy.PluginManager("one"), pluggy.PluginManager("two")

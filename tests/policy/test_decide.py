@@ -154,12 +154,28 @@ def test_choices_by_table(exploration: ExplorationStrategy, number: float, expec
 
 def test_ties_are_broken_at_random_and_are_no_exploration() -> None:
     """Candidates of equal score share the first place evenly, and the reason says that it was drawn."""
-    evidence = records(a=(6, 4), b=(3, 2), c=(5, 5))
-    assessment = assess(policy(), "t", ["c", "b", "a"], evidence, NO_CONTEXT)
-    assert ([row.model_id for row in assessment.ranking], assessment.tied) == (["a", "b", "c"], 2)
+    evidence = records(a=(3, 2), b=(6, 4), c=(5, 5), d=(3, 2))
+    assessment = assess(policy(), "t", "dcba", evidence, NO_CONTEXT)
     choice = choose(policy(), assessment, NO_CONTEXT, 0.5)
-    assert (choice.order, choice.probabilities, choice.explored) == (("b", "a", "c"), (0.5, 0.5, 0.0), False)
-    assert choice.reason == "drawn from 2 candidates tied at the top; success rate 0.600 (3 of 5)"
+    assert choice.probabilities == (1 / 3, 1 / 3, 1 / 3, 0.0)
+    assert (choice.order, choice.explored, assessment.tied) == (("a", "b", "d", "c"), False, 3)
+    assert choice.reason == "drawn from 3 candidates tied at the top; success rate 0.600 (3 of 5)"
+
+
+def test_ties_are_listed_by_more_outcomes_and_then_by_name() -> None:
+    """Where scores are equal the ranking is still always the same: the better known first."""
+    evidence = records(a=(3, 2), b=(6, 4), c=(3, 2), d=(9, 6))
+    ranking = assess(policy(), "t", "abcd", evidence, NO_CONTEXT).ranking
+    assert [row.model_id for row in ranking] == ["d", "b", "a", "c"]
+
+
+def test_a_demoted_model_is_never_tied_with_one_that_is_not() -> None:
+    """Equal in score, as all unproven models are, but out of the running: it has no part in the first place."""
+    evidence = records(bad=(0, 4), new=(1, 1))
+    rules = policy(ranking=SuccessRate(min_samples=10))
+    assessment = assess(rules, "t", ["bad", "new"], evidence, NO_CONTEXT)
+    assert (assessment.available, assessment.tied) == (1, 1)
+    assert choose(rules, assessment, NO_CONTEXT, LARGEST).probabilities == (1.0, 0.0)
 
 
 def test_nothing_known_is_one_big_tie() -> None:
