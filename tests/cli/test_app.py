@@ -136,8 +136,12 @@ def test_the_url_of_a_missing_file_creates_nothing_either(run: Run, tmp_path: Pa
 
 
 def test_verbose_talks_on_standard_error_only(run: Run, store: str) -> None:
-    """-v adds diagnostics, never data."""
-    assert run("-v", "stats", "--store", store, "-v").stdout == run("stats", "--store", store).stdout
+    """-v adds diagnostics, never data, on whichever side of the command it stands."""
+    arguments = ["explain", "execute-task", "--store", store, "--max-cost-usd", "0.001", "--json"]
+    quiet, talkative = run(*arguments), run("-v", *arguments)
+    assert quiet.stdout == talkative.stdout == run(*arguments, "-v").stdout
+    assert quiet.stderr == ""
+    assert talkative.stderr.startswith("info: no candidate is left for execute-task")
 
 
 def test_output_and_diagnostics_are_apart_in_a_real_process(store: str) -> None:

@@ -96,3 +96,13 @@ def test_ctrl_c_ends_a_long_replay_with_130(file: str) -> None:
     assert text.rstrip().endswith("error: interrupted")
     assert "Traceback" not in text
     assert "this policy" not in text
+
+
+def test_what_could_not_be_replayed_is_said(run: Run) -> None:
+    """Instances and models without a known outcome, and outcomes without a cost, are counted, not hidden."""
+    rows = ["1,t,a,1", "1,t,b,0", "2,t,a,1", "2,t,b,1", "3,t,a,0", "3,t,c,1"]
+    Path("thin.csv").write_text("\n".join(["instance_id,task_type,model_id,success", *rows]) + "\n")
+    text = run("replay", "thin.csv", "--repeats", "1").stdout
+    assert "left out         1 model and 1 instance, so that the outcome of every model is known" in text
+    assert "without a cost   4 of 4 outcomes" in text
+    assert "cheapest model" not in text

@@ -144,8 +144,14 @@ BEGIN
     SELECT CASE
         WHEN typeof(NEW.task_type) <> 'text' OR length(NEW.task_type) NOT BETWEEN 1 AND 512
             THEN RAISE(ABORT, 'model_outcomes.task_type must be text of 1 to 512 characters')
+        WHEN NEW.task_type GLOB '*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159) || char(8232, 8233) || ']*'
+            OR instr(NEW.task_type, char(0)) > 0
+            THEN RAISE(ABORT, 'model_outcomes.task_type must be free of control characters and line separators')
         WHEN typeof(NEW.model_id) <> 'text' OR length(NEW.model_id) NOT BETWEEN 1 AND 512
             THEN RAISE(ABORT, 'model_outcomes.model_id must be text of 1 to 512 characters')
+        WHEN NEW.model_id GLOB '*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159) || char(8232, 8233) || ']*'
+            OR instr(NEW.model_id, char(0)) > 0
+            THEN RAISE(ABORT, 'model_outcomes.model_id must be free of control characters and line separators')
         WHEN NEW.success IS NULL OR NEW.success NOT IN (0, 1)
             THEN RAISE(ABORT, 'model_outcomes.success must be 1 or 0')
         WHEN coalesce(NEW.timeout, 0) NOT IN (0, 1)
@@ -194,8 +200,14 @@ BEGIN
     SELECT CASE
         WHEN typeof(NEW.task_type) <> 'text' OR length(NEW.task_type) NOT BETWEEN 1 AND 512
             THEN RAISE(ABORT, 'model_stats.task_type must be text of 1 to 512 characters')
+        WHEN NEW.task_type GLOB '*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159) || char(8232, 8233) || ']*'
+            OR instr(NEW.task_type, char(0)) > 0
+            THEN RAISE(ABORT, 'model_stats.task_type must be free of control characters and line separators')
         WHEN typeof(NEW.model_id) <> 'text' OR length(NEW.model_id) NOT BETWEEN 1 AND 512
             THEN RAISE(ABORT, 'model_stats.model_id must be text of 1 to 512 characters')
+        WHEN NEW.model_id GLOB '*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159) || char(8232, 8233) || ']*'
+            OR instr(NEW.model_id, char(0)) > 0
+            THEN RAISE(ABORT, 'model_stats.model_id must be free of control characters and line separators')
         WHEN typeof(coalesce(NEW.successes, 0)) <> 'integer' OR coalesce(NEW.successes, 0) < 0
             THEN RAISE(ABORT, 'model_stats.successes must be a whole number of 0 or more')
         WHEN typeof(coalesce(NEW.failures, 0)) <> 'integer' OR coalesce(NEW.failures, 0) < 0
