@@ -1,0 +1,281 @@
+"""Sharing evidence between task types: an empirical-Bayes prior for every (task type, model).
+
+The log-odds of success of model *m* on task type *t* are taken as
+
+    logit p[t,m] = μ + a[m] + b[t] + e[t,m],   a ~ N(0, σa²), b ~ N(0, σb²), e ~ N(0, σe²):
+
+how good models are, how hard task types are, and what is special about a pair. :func:`fit` estimates μ, the a, the
+three variances and, as a by-product, the b, from all cells at once. :class:`TaskBeliefs` then gives each candidate of
+a task type a Beta posterior: its own outcomes, on a prior that leaves its own outcomes out, so that nothing counts
+twice. How hard the task type is (b) is carried forward with every outcome, so that it is never stale.
+
+Sources: P. McCullagh and J. Nelder, "Generalized Linear Models" (working response, iterative weighting);
+N. Breslow and D. Clayton, "Approximate inference in generalized linear mixed models", 1993; G. Casella, "An
+introduction to empirical Bayes data analysis", 1985. Standard library only; no step is longer than O(cells).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from modelperf_plugin.policy.intervals import expit
+
+Cell = tuple[float, float]
+"""Successes and failures that count; they need not be whole, because old ones fade."""
+Cells = Mapping[str, Mapping[str, Cell]]
+"""Cells by task type and model id."""
+
+NO_OUTCOMES: Final[Cell] = (0.0, 0.0)
+
+SWEEPS: Final = 4
+PRIOR_VARIANCE: Final = 0.4
+"""Where σa² and σb² start, and what they are pulled towards by two pseudo-observations."""
+CELL_VARIANCE: Final = 0.15
+"""The same for σe²."""
+PSEUDO_OBSERVATIONS: Final = 2.0
+SMALLEST_CELL_VARIANCE: Final = 0.02
+INTERCEPT_VARIANCE: Final = 2.25
+"""Prior variance of μ around even odds."""
+SMALLEST_SPREAD: Final = 0.02
+"""p(1 − p) is never taken below this: a rate near 0 or 1 is not known that well."""
+LARGEST_STEP: Final = 3.0
+"""A single working residual never moves further than this many logits."""
+WEAKEST, STRONGEST = 1.5, 60.0
+"""A prior weighs as many outcomes as this at least and at most."""
+
+
+class Belief(NamedTuple):
+    """A Beta distribution over a probability of success."""
+
+    alpha: float
+    """Successes, those of the prior included."""
+    beta: float
+    """Failures, those of the prior included."""
+
+    @property
+    def mean(self) -> float:
+        """The expected probability of success."""
+        return self.alpha / (self.alpha + self.beta)
+
+
+class _Share(NamedTuple):
+    """A weighted mean under way."""
+
+    weight: float
+    weighted: float
+
+
+_NOTHING: Final = _Share(0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A fit over all cells. Without any, every prior is even odds."""
+
+    intercept: float = 0.0
+    """μ, in logits."""
+    model_variance: float = PRIOR_VARIANCE
+    """σa²."""
+    task_variance: float = PRIOR_VARIANCE
+    """σb²."""
+    cell_variance: float = CELL_VARIANCE
+    """σe²."""
+    single: bool = True
+    """Whether there is one task type at most: then b is 0."""
+    models: Mapping[str, _Share] = field(default_factory=dict)
+    """For each model the weight of its cells, and their weighted residuals."""
+    shares: Mapping[tuple[str, str], _Share] = field(default_factory=dict)
+    """What each cell has contributed to that."""
+    tasks: Mapping[str, float] = field(default_factory=dict)
+    """b, where the estimate for one task type starts from."""
+
+    def effect(self, task_type: str, model_id: str) -> tuple[float, float]:
+        """Return mean and variance of a[m] + e[t,m], learned from the other task types alone."""
+        total = self.models.get(model_id)
+        if total is None:
+            return 0.0, self.model_variance + self.cell_variance
+        own = self.shares.get((task_type, model_id), _NOTHING)
+        variance = 1.0 / (max(0.0, total.weight - own.weight) + 1.0 / self.model_variance)
+        return (total.weighted - own.weighted) * variance, variance + self.cell_variance
+
+
+class TaskBeliefs:
+    """What is believed of every model on one task type, carried forward outcome by outcome between two fits."""
+
+    def __init__(self, pool: Pool, task_type: str, row: Mapping[str, Cell]) -> None:
+        """Start from a fit and the cells of the task type."""
+        self._pool = pool
+        self._task_type = task_type
+        self._cells: dict[str, Cell] = {}
+        self._effects: dict[str, tuple[float, float]] = {}
+        self._parts: dict[str, _Share] = {}
+        self._weight = 1.0 / pool.task_variance
+        self._weighted = 0.0
+        self._task = 0.0 if pool.single else pool.tasks.get(task_type, 0.0)
+        for _ in range(2):  # Newton steps for b, from where the fit left it
+            start = self._task
+            for model_id, cell in row.items():
+                self._add(model_id, cell, start)
+            self._estimate()
+
+    def update(self, model_id: str, cell: Cell) -> None:
+        """Take in the cell of one model after another outcome."""
+        self._add(model_id, cell, self._task)
+        self._estimate()
+
+    def cell(self, model_id: str) -> Cell:
+        """Return the cell of a model as last taken in."""
+        return self._cells.get(model_id, NO_OUTCOMES)
+
+    def belief(self, model_id: str) -> Belief:
+        """Return the posterior of one model: its own outcomes on a prior that leaves them out."""
+        mean, variance = self._effect(model_id)
+        logit = self._pool.intercept + mean
+        if not self._pool.single:
+            own = self._parts.get(model_id, _NOTHING)
+            weight = self._weight - own.weight
+            logit += (self._weighted - own.weighted) / weight
+            variance += 1.0 / weight
+        prior = expit(logit)
+        strength = 1.0 / (variance * max(prior * (1.0 - prior), SMALLEST_SPREAD))
+        strength = min(STRONGEST, max(WEAKEST, strength))
+        successes, failures = self._cells.get(model_id, NO_OUTCOMES)
+        return Belief(successes + strength * prior, failures + strength * (1.0 - prior))
+
+    def _effect(self, model_id: str) -> tuple[float, float]:
+        effect = self._effects.get(model_id)
+        if effect is None:
+            effect = self._effects[model_id] = self._pool.effect(self._task_type, model_id)
+        return effect
+
+    def _add(self, model_id: str, cell: Cell, task: float) -> None:
+        self._cells[model_id] = cell
+        successes, failures = cell
+        if self._pool.single:
+            return
+        part = _NOTHING
+        if successes + failures > 0.0:
+            mean, spread = self._effect(model_id)
+            residual, variance = _residual(self._pool.intercept + mean + task, successes, successes + failures)
+            weight = 1.0 / (spread + variance)
+            part = _Share(weight, weight * (residual + task))
+        before = self._parts.get(model_id, _NOTHING)
+        self._parts[model_id] = part
+        self._weight += part.weight - before.weight
+        self._weighted += part.weighted - before.weighted
+
+    def _estimate(self) -> None:
+        if not self._pool.single:
+            self._task = self._weighted / self._weight
+
+
+def fit(cells: Cells, previous: Pool | None = None) -> Pool:
+    """Return the pool of ``cells``, starting from the ``previous`` fit: a few refits make it converge."""
+    rows = [
+        (task_type, model_id, successes, successes + failures)
+        for task_type, row in cells.items()
+        for model_id, (successes, failures) in row.items()
+        if successes + failures > 0.0
+    ]
+    return _Fit(rows, previous or Pool()).run() if rows else Pool()
+
+
+class _Fit:
+    """Four sweeps of weighted means for μ, a and b; then one EM step for the variances."""
+
+    def __init__(self, rows: list[tuple[str, str, float, float]], previous: Pool) -> None:
+        self.previous = previous
+        self.task_types = list(dict.fromkeys(row[0] for row in rows))
+        self.model_ids = list(dict.fromkeys(row[1] for row in rows))
+        self.single = len(self.task_types) == 1
+        task_index = {task_type: index for index, task_type in enumerate(self.task_types)}
+        model_index = {model_id: index for index, model_id in enumerate(self.model_ids)}
+        self.rows = [(task_index[row[0]], model_index[row[1]], row[2], row[3]) for row in rows]
+        self.intercept = previous.intercept
+        self.tasks = [0.0 if self.single else previous.tasks.get(each, 0.0) for each in self.task_types]
+        self.models = [self._start(model_id) for model_id in self.model_ids]
+
+    def _start(self, model_id: str) -> float:
+        share = self.previous.models.get(model_id, _NOTHING)
+        return share.weighted / (share.weight + 1.0 / self.previous.model_variance)
+
+    def run(self) -> Pool:
+        """Return the fit."""
+        before = self.previous
+        model_totals: list[_Share] = []
+        task_totals: list[_Share] = []
+        for _ in range(SWEEPS):
+            cells = self._working_responses()
+            total = sum([weight * (response - self.models[m] - self.tasks[t]) for t, m, response, weight in cells])
+            self.intercept = total / (sum([cell[3] for cell in cells]) + 1.0 / INTERCEPT_VARIANCE)
+            model_totals = self._totals([(m, weight, response - self.tasks[t]) for t, m, response, weight in cells])
+            self.models = _shrunk(model_totals, before.model_variance)
+            if not self.single:
+                task_totals = self._totals([(t, weight, response - self.models[m]) for t, m, response, weight in cells])
+                self.tasks = _shrunk(task_totals, before.task_variance)
+        return Pool(
+            intercept=self.intercept,
+            model_variance=_variance(self.models, model_totals, before.model_variance),
+            task_variance=_variance(self.tasks, task_totals, before.task_variance),
+            cell_variance=before.cell_variance if self.single else self._cell_variance(cells),
+            single=self.single,
+            models=dict(zip(self.model_ids, model_totals, strict=True)),
+            shares={
+                (self.task_types[t], self.model_ids[m]): _Share(
+                    weight, weight * (response - self.intercept - self.tasks[t])
+                )
+                for t, m, response, weight in cells
+            },
+            tasks=dict(zip(self.task_types, self.tasks, strict=True)),
+        )
+
+    def _working_responses(self) -> list[tuple[int, int, float, float]]:
+        """Return task type, model, working response and weight of every cell."""
+        found = []
+        cell_variance = self.previous.cell_variance
+        for t, m, successes, samples in self.rows:
+            logit = self.intercept + self.models[m] + self.tasks[t]
+            residual, variance = _residual(logit, successes, samples)
+            found.append((t, m, logit + residual, 1.0 / (variance + cell_variance)))
+        return found
+
+    def _totals(self, cells: list[tuple[int, float, float]]) -> list[_Share]:
+        size = 1 + max(index for index, _, _ in cells)
+        weights, weighted = [0.0] * size, [0.0] * size
+        for index, weight, response in cells:
+            weights[index] += weight
+            weighted[index] += weight * (response - self.intercept)
+        return list(map(_Share, weights, weighted))
+
+    def _cell_variance(self, cells: list[tuple[int, int, float, float]]) -> float:
+        before = self.previous.cell_variance
+        total = 0.0
+        for t, m, response, weight in cells:
+            kept = before * weight  # σe² / (σe² + v): how much of the residual is the cell's own
+            residual = kept * (response - self.intercept - self.models[m] - self.tasks[t])
+            total += residual * residual + before * (1.0 - kept)
+        pseudo = PSEUDO_OBSERVATIONS * CELL_VARIANCE
+        return max(SMALLEST_CELL_VARIANCE, (pseudo + total) / (PSEUDO_OBSERVATIONS + len(cells)))
+
+
+def _shrunk(totals: list[_Share], variance: float) -> list[float]:
+    """Return the weighted means, pulled towards 0 by a normal prior."""
+    return [weighted / (weight + 1.0 / variance) for weight, weighted in totals]
+
+
+def _residual(logit: float, successes: float, samples: float) -> tuple[float, float]:
+    """Return the working residual of a cell at ``logit``, and its variance."""
+    p = expit(logit)
+    spread = max(p * (1.0 - p), SMALLEST_SPREAD)
+    residual = (successes / samples - p) / spread
+    return max(-LARGEST_STEP, min(LARGEST_STEP, residual)), 1.0 / (samples * spread)
+
+
+def _variance(effects: list[float], totals: list[_Share], before: float) -> float:
+    """Return the EM update of a variance, with a weak prior."""
+    total = sum(
+        [effect * effect + 1.0 / (share.weight + 1.0 / before) for effect, share in zip(effects, totals, strict=False)]
+    )
+    return (PSEUDO_OBSERVATIONS * PRIOR_VARIANCE + total) / (PSEUDO_OBSERVATIONS + len(totals))
