@@ -11,10 +11,11 @@ from typing import Any, Final, Self
 
 from modelperf_plugin.config import Config, ConfigSource, ConfigWatch
 from modelperf_plugin.errors import ConfigError, InvalidValueError
+from modelperf_plugin.learner import Learner
 from modelperf_plugin.policy import assess, choose
 from modelperf_plugin.store import Store
 from modelperf_plugin.tracker import Clock, ModelPerformanceTracker
-from modelperf_plugin.types import Context, Decision, Outcome, check_id, check_ids
+from modelperf_plugin.types import Context, Decision, Outcome, check_id, check_ids, to_milliseconds
 
 logger = logging.getLogger("modelperf_plugin")
 
@@ -55,6 +56,7 @@ class ModelPerf:
         configured = self._watch.current.config.store
         location = configured.path if store is None else store
         self.tracker = ModelPerformanceTracker(location, durability=configured.durability, clock=clock)
+        self._learner = Learner(self.tracker.store)
         self._clock = clock
         self._seed = seed
         self._random = self._numbers()
@@ -91,7 +93,12 @@ class ModelPerf:
         if config.mode == "off":
             return None
         decision = self._decide(config, task_type, candidates, context, self._random)
-        if config.mode == "apply" or decision is None:
+        if decision is None:
+            return None
+        if config.mode == "apply":
+            self._learner.pending.add(
+                decision.decision_id, task_type, decision.model_id, to_milliseconds(decision.created_at)
+            )
             return decision
         logger.info("observing only: would have chosen %s for %s: %s", decision[0], task_type, decision.reason)
         return None
@@ -115,7 +122,11 @@ class ModelPerf:
             check_id("decision", decision)
         if self._watch.poll().config.mode == "off":
             return False
-        return self.tracker.record_outcome(task_type, model_id, outcome)
+        new = self.tracker.record_outcome(task_type, model_id, outcome)
+        decision_id = decision.decision_id if isinstance(decision, Decision) else decision
+        self._learner.pending.settle(decision_id, task_type, model_id)
+        self._learner.refit_if_due()
+        return new
 
     def explain(
         self,
@@ -153,7 +164,9 @@ class ModelPerf:
         if not offered:
             return None
         policy = config.policy_for(task_type)
-        assessment = assess(policy, task_type, offered, self.store.evidence(task_type), said)
+        evidence = self.store.evidence(task_type)
+        knowledge = self._learner.knowledge(task_type, evidence, offered)
+        assessment = assess(policy, task_type, offered, evidence, said, knowledge)
         if not assessment.ranking:
             logger.info("no candidate is left for %s: %s", task_type, assessment.excluded)
             return None

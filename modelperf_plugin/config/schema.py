@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.policy import (
+    Adaptive,
     AnyDemotion,
     AnyExploration,
     AnyRanking,
-    EpsilonGreedy,
     NeverDemote,
     Policy,
     Posterior,
@@ -72,9 +72,7 @@ class Config(_Section):
     store: StoreConfig = Field(default=StoreConfig(), description="Where outcomes are kept.")
     ranking: AnyRanking = Field(default=Posterior(), description="How candidates are scored.")
     demotion: AnyDemotion = Field(default=NeverDemote(), description="Which candidates are out of the running.")
-    exploration: AnyExploration = Field(
-        default=EpsilonGreedy(), description="How decisions are spread over the candidates."
-    )
+    exploration: AnyExploration = Field(default=Adaptive(), description="How decisions are spread over the candidates.")
     task_types: dict[str, TaskTypeConfig] = Field(
         default={}, description="Policies of single task types: any policy section, where it differs."
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from modelperf_plugin.policy.decide import Assessment, Choice, Policy, assess, choose, pick
 from modelperf_plugin.policy.demotion import AnyDemotion, DemoteBySuccessRate, NeverDemote
-from modelperf_plugin.policy.exploration import ABTest, AnyExploration, EpsilonGreedy, NeverExplore
+from modelperf_plugin.policy.exploration import ABTest, Adaptive, AnyExploration, EpsilonGreedy, NeverExplore
 from modelperf_plugin.policy.ranking import AnyRanking, Posterior, SuccessRate
 
 __all__ = [
     "ABTest",
+    "Adaptive",
     "AnyDemotion",
     "AnyExploration",
     "AnyRanking",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from modelperf_plugin.errors import InvalidValueError
+from modelperf_plugin.policy.belief import Belief, Knowledge
 from modelperf_plugin.policy.demotion import DemotionStrategy
 from modelperf_plugin.policy.exploration import Contest, ExplorationStrategy, Shares
 from modelperf_plugin.policy.exploration.base import best_only
@@ -48,6 +49,10 @@ class Assessment(NamedTuple):
     """The candidates that are not permitted."""
     pin: str | None
     """The model that the host insists on."""
+    beliefs: tuple[Belief, ...] = ()
+    """The posterior of each row; empty if nothing is known beyond the tallies."""
+    pending: tuple[int, ...] = ()
+    """For each row how many choices wait for their outcome; empty likewise."""
 
 
 class Choice(NamedTuple):
@@ -67,6 +72,7 @@ class _Scored(NamedTuple):
     tally: Tally
     score: Score
     demoted: str | None
+    belief: Belief | None
 
 
 def assess(
@@ -75,10 +81,12 @@ def assess(
     candidates: Sequence[str],
     evidence: Mapping[str, Tally],
     context: Context,
+    knowledge: Knowledge | None = None,
 ) -> Assessment:
     """Return what ``policy`` makes of ``candidates``, each given once, in the light of ``evidence``.
 
-    ``evidence`` maps model ids to tallies of this task type; a model without one has no outcomes yet.
+    ``evidence`` maps model ids to tallies of this task type; a model without one has no outcomes yet. ``knowledge``
+    is what was learned beyond them.
 
     Raises:
         InvalidValueError: the pinned model is not a candidate, or is excluded by the same host.
@@ -91,7 +99,9 @@ def assess(
     excluded: tuple[Exclusion, ...] = ()
     if context.exclude or context.max_cost_usd is not None:
         tallies, excluded = _permit(tallies, context)
-    scored = list(map(_Scored, tallies, policy.ranking(tallies), policy.demotion(tallies)))
+    beliefs = None if knowledge is None else [knowledge.belief(tally.model_id) for tally in tallies]
+    known = [None] * len(tallies) if beliefs is None else beliefs
+    scored = list(map(_Scored, tallies, policy.ranking(tallies, beliefs), policy.demotion(tallies), known))
     scored.sort(key=_standing)
     rows = tuple([_row(each, pin) for each in scored])
     available = sum(each.demoted is None for each in scored) or len(scored)
@@ -102,6 +112,8 @@ def assess(
         _count_tied(scored, available),
         excluded,
         pin,
+        tuple([each.belief for each in scored if each.belief is not None]),
+        () if knowledge is None else tuple([knowledge.pending(each.tally.model_id) for each in scored]),
     )
 
 
@@ -111,7 +123,14 @@ def choose(policy: Policy, assessment: Assessment, context: Context, number: flo
     if assessment.pin is not None:
         return _pinned(assessment.pin, rows)
     available = assessment.available
-    contest = Contest(assessment.task_type, rows[:available], assessment.tied, context.unit_id)
+    contest = Contest(
+        assessment.task_type,
+        rows[:available],
+        assessment.tied,
+        context.unit_id,
+        assessment.beliefs[:available],
+        assessment.pending[:available],
+    )
     last_resort = rows[0].status == "demoted"
     shares = Shares(best_only(contest)) if last_resort else policy.exploration(contest)
     position = pick(shares.probabilities, number if shares.point is None else shares.point)
@@ -182,7 +201,7 @@ def _count_tied(scored: Sequence[_Scored], available: int) -> int:
 
 
 def _row(scored: _Scored, pin: str | None) -> RankedModel:
-    tally, score, demoted = scored
+    tally, score, demoted, _ = scored
     status: Status = "ranked" if score.proven else "unproven"
     reason = score.reason
     if demoted is not None:

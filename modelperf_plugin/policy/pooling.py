@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.intervals import expit
 
 Cell = tuple[float, float]
@@ -44,20 +45,6 @@ LARGEST_STEP: Final = 3.0
 """A single working residual never moves further than this many logits."""
 WEAKEST, STRONGEST = 1.5, 60.0
 """A prior weighs as many outcomes as this at least and at most."""
-
-
-class Belief(NamedTuple):
-    """A Beta distribution over a probability of success."""
-
-    alpha: float
-    """Successes, those of the prior included."""
-    beta: float
-    """Failures, those of the prior included."""
-
-    @property
-    def mean(self) -> float:
-        """The expected probability of success."""
-        return self.alpha / (self.alpha + self.beta)
 
 
 class _Share(NamedTuple):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from modelperf_plugin.config import Config, LoadedConfig, TaskTypeConfig, load
 from modelperf_plugin.errors import ConfigError
-from modelperf_plugin.policy import ABTest, DemoteBySuccessRate, EpsilonGreedy, NeverDemote, NeverExplore, SuccessRate
+from modelperf_plugin.policy import ABTest, Adaptive, DemoteBySuccessRate, NeverDemote, NeverExplore, SuccessRate
 
 
 @pytest.fixture
@@ -49,28 +49,28 @@ def test_no_file_is_needed(project: Path, home: Path) -> None:
     assert loaded.files == ()
     assert set(loaded.origins.values()) == {"default"}
     assert loaded.config.ranking.strategy == "posterior"
-    assert loaded.config.exploration.strategy == "epsilon_greedy"
+    assert loaded.config.exploration.strategy == "adaptive"
 
 
 def test_layers_win_in_the_documented_order(project: Path, home: Path) -> None:
     """Flag > environment > project's file > user's file > default, key by key, each with its origin."""
     user = home / ".config" / "modelperf" / "modelperf.toml"
     user.parent.mkdir(parents=True)
-    user.write_text('mode = "off"\nranking.min_samples = 4\nstore.durability = "full"\nexploration.epsilon = 0.4\n')
+    user.write_text('mode = "off"\nranking.min_samples = 4\nstore.durability = "full"\nexploration.floor = 0.4\n')
     own = project / "modelperf.toml"
-    own.write_text("ranking.min_samples = 5\nexploration.epsilon = 0.5\nranking.prior_strength = 5\n")
+    own.write_text("ranking.min_samples = 5\nexploration.floor = 0.5\nranking.prior_strength = 5\n")
     loaded = load_in(
         project,
         home,
-        flags={"exploration": {"epsilon": 0.7}},
-        MODELPERF_EXPLORATION__EPSILON="0.6",
+        flags={"exploration": {"floor": 0.7}},
+        MODELPERF_EXPLORATION__FLOOR="0.6",
         MODELPERF_RANKING__PRIOR_STRENGTH="6",
     )
     config = loaded.config
     assert (config.mode, config.store.durability) == ("off", "full")
-    assert config.exploration == EpsilonGreedy(epsilon=0.7)
+    assert config.exploration == Adaptive(floor=0.7)
     assert config.ranking.model_dump() == {
-        "strategy": "posterior", "min_samples": 5, "prior_success": 0.5, "prior_strength": 6.0,
+        "strategy": "posterior", "min_samples": 5, "pooled": True, "prior_success": 0.5, "prior_strength": 6.0,
     }  # fmt: skip
     assert loaded.files == (user, own)
     assert {key: loaded.origins[key] for key in ("mode", "ranking.min_samples", "ranking.prior_success")} == {
@@ -78,7 +78,7 @@ def test_layers_win_in_the_documented_order(project: Path, home: Path) -> None:
         "ranking.min_samples": str(own),
         "ranking.prior_success": "default",
     }
-    assert loaded.origins["exploration.epsilon"] == "flag"
+    assert loaded.origins["exploration.floor"] == "flag"
     assert loaded.origins["ranking.prior_strength"] == "environment variable MODELPERF_RANKING__PRIOR_STRENGTH"
 
 
@@ -164,7 +164,7 @@ def test_a_task_type_differs_where_it_says_so() -> None:
 
 def test_policies_without_settings_of_their_own_are_one_object() -> None:
     """However many task types there are, those without overrides share one policy."""
-    config = load({"task_types": {"a": {"exploration": {"epsilon": 0.2}}}}).config
+    config = load({"task_types": {"a": {"exploration": {"floor": 0.2}}}}).config
     assert config.policy_for("b") is config.policy_for("c")
     assert config.policy_for("a") is config.policy_for("a")
     assert config.policy_for("a").policy_id != config.policy_for("b").policy_id
@@ -174,8 +174,8 @@ def test_the_fingerprint_says_what_can_change_a_decision() -> None:
     """Equal policies have equal fingerprints, whatever else differs; any changed key changes it."""
     plain = Config().policy_for("t").policy_id
     assert plain == Config(mode="observe", task_types={"x": TaskTypeConfig()}).policy_for("t").policy_id
-    assert plain == load({"exploration": {"epsilon": 0.1}}).config.policy_for("t").policy_id
-    assert plain != load({"exploration": {"epsilon": 0.11}}).config.policy_for("t").policy_id
+    assert plain == load({"exploration": {"floor": 0.01}}).config.policy_for("t").policy_id
+    assert plain != load({"exploration": {"floor": 0.011}}).config.policy_for("t").policy_id
     assert plain != load({"demotion": {"strategy": "success_rate"}}).config.policy_for("t").policy_id
     assert len(plain) == 12
 
@@ -187,16 +187,16 @@ def test_every_problem_is_reported_at_once() -> None:
             "mode": "aply",
             "colour": 1,
             "store": {"durabilty": "full"},
-            "exploration": {"epsilon": 2, "share": 0.5},
+            "exploration": {"floor": 2, "share": 0.5},
             "ranking": {"min_samples": True},
             "demotion": {"strategy": "succes_rate"},
-            "task_types": {"plan slice": {"exploration": {"epsilon": "much"}, "drift": {}}, "": {}},
+            "task_types": {"plan slice": {"exploration": {"floor": "much"}, "drift": {}}, "": {}},
         }
     ) == [
         ("colour", "unknown key; there are: demotion, exploration, mode, ranking, store, task_types"),
         ("demotion.strategy", "unknown strategy 'succes_rate'; did you mean success_rate?"),
-        ("exploration.epsilon", "must be a number from 0 to 1, but got 2"),
-        ("exploration.share", "is a key of strategy ab_test, but the strategy here is epsilon_greedy"),
+        ("exploration.floor", "must be a number from 0 to 1, but got 2"),
+        ("exploration.share", "is a key of strategy ab_test, but the strategy here is adaptive"),
         ("mode", "must be one of apply, observe, off, but got 'aply'"),
         ("ranking.min_samples", "must be a whole number of at least 1, but got true"),
         ("store.durabilty", "unknown key; did you mean durability?"),
@@ -205,7 +205,7 @@ def test_every_problem_is_reported_at_once() -> None:
             'task_types."plan slice".drift',
             "unknown section of a task type; there are: demotion, exploration, ranking",
         ),
-        ('task_types."plan slice".exploration.epsilon', "must be a number from 0 to 1, but got 'much'"),
+        ('task_types."plan slice".exploration.floor', "must be a number from 0 to 1, but got 'much'"),
     ]
 
 
@@ -218,8 +218,8 @@ def test_every_problem_is_reported_at_once() -> None:
         ({"ranking": []}, "ranking", "must be a table, but got []"),
         ({"task_types": 3}, "task_types", "must be a table of tables"),
         ({"task_types": {"a": 3}}, "task_types.a", "must be a table, but got 3"),
-        ({"exploration": {"epsilon": True}}, "exploration.epsilon", "must be a number from 0 to 1, but got true"),
-        ({"exploration": {"epsilon": float("nan")}}, "exploration.epsilon", "but got nan"),
+        ({"exploration": {"floor": True}}, "exploration.floor", "must be a number from 0 to 1, but got true"),
+        ({"exploration": {"floor": float("nan")}}, "exploration.floor", "but got nan"),
         (
             {"exploration": {"strategy": "ab_test", "incumbent": "a", "challenger": "a"}},
             "exploration",
@@ -238,13 +238,13 @@ def test_problems_say_where_and_what(given: dict[str, Any], path: str, message: 
 def test_problems_name_their_source(project: Path, home: Path) -> None:
     """With several sources, each problem says in which of them it stands."""
     own = project / "modelperf.toml"
-    own.write_text('mode = "aply"\n[exploration]\nepsilon = 2\n')
+    own.write_text('mode = "aply"\n[exploration]\nfloor = 2\n')
     with pytest.raises(ConfigError) as caught:
-        load_in(project, home, MODELPERF_EXPLORATION__EPSILON="3", MODELPERF_MOD="off")
+        load_in(project, home, MODELPERF_EXPLORATION__FLOOR="3", MODELPERF_MOD="off")
     assert [str(problem) for problem in caught.value.problems] == [
         "the environment: MODELPERF_MOD: unknown variable; did you mean MODELPERF_MODE?",
         (
-            "environment variable MODELPERF_EXPLORATION__EPSILON: exploration.epsilon: "
+            "environment variable MODELPERF_EXPLORATION__FLOOR: exploration.floor: "
             "must be a number from 0 to 1, but got 3"
         ),
         f"{own}: mode: must be one of apply, observe, off, but got 'aply'",

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.policy import (
     ABTest,
+    Adaptive,
     Choice,
     DemoteBySuccessRate,
     EpsilonGreedy,
@@ -361,6 +362,7 @@ sides = st.lists(st.none() | st.sampled_from([*NAMES, "z"]), min_size=2, max_siz
 explorations: st.SearchStrategy[ExplorationStrategy] = (
     st.just(NeverExplore())
     | st.builds(EpsilonGreedy, epsilon=st.floats(0, 1))
+    | st.builds(Adaptive, floor=st.floats(0, 1), optimism=st.floats(0, 4.5))
     | st.builds(
         lambda share, pair: ABTest(share=share, incumbent=pair[0], challenger=pair[1]), st.floats(0.01, 0.99), sides
     )
@@ -506,6 +508,7 @@ DRAWS = 100_000
     [
         NeverExplore(),
         EpsilonGreedy(),
+        Adaptive(),
         EpsilonGreedy(epsilon=0.5),
         EpsilonGreedy(epsilon=1),
         ABTest(),

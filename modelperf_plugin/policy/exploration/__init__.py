@@ -7,11 +7,12 @@ from typing import Annotated
 from pydantic import Field
 
 from modelperf_plugin.policy.exploration.ab_test import ABTest
+from modelperf_plugin.policy.exploration.adaptive import Adaptive
 from modelperf_plugin.policy.exploration.base import Contest, ExplorationStrategy, Shares
 from modelperf_plugin.policy.exploration.epsilon_greedy import EpsilonGreedy
 from modelperf_plugin.policy.exploration.never import NeverExplore
 
-AnyExploration = Annotated[EpsilonGreedy | ABTest | NeverExplore, Field(discriminator="strategy")]
+AnyExploration = Annotated[Adaptive | EpsilonGreedy | ABTest | NeverExplore, Field(discriminator="strategy")]
 
 __all__ = [
     "ABTest",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.types import RankedModel
 
 
@@ -19,6 +20,10 @@ class Contest(NamedTuple):
     """How many of the first rows are equally good: at least 1."""
     unit_id: str | None
     """Whom or what the task is for, if the host said so."""
+    beliefs: Sequence[Belief] = ()
+    """The posterior of each row; empty if nothing is known beyond the tallies."""
+    pending: Sequence[int] = ()
+    """For each row how many choices wait for their outcome; empty if none does."""
 
 
 class Shares(NamedTuple):

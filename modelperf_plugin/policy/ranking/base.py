@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.types import Tally
 
 
@@ -32,5 +33,8 @@ class RankingStrategy(Protocol):
     def strategy(self) -> str:
         """The name in TOML."""
 
-    def __call__(self, tallies: Sequence[Tally]) -> list[Score]:
-        """Return one score for each tally, in the same order."""
+    def __call__(self, tallies: Sequence[Tally], beliefs: Sequence[Belief] | None = None) -> list[Score]:
+        """Return one score for each tally, in the same order.
+
+        ``beliefs`` are the posteriors of the same models with the evidence of other task types, where it is known.
+        """

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.intervals import beta_interval
 from modelperf_plugin.policy.ranking.base import Score
 from modelperf_plugin.policy.strategy import Strategy
@@ -14,32 +15,43 @@ from modelperf_plugin.types import Tally
 
 
 class Posterior(Strategy):
-    """The mean of Beta(k·p₀ + successes, k·(1 − p₀) + failures): the rate, shrunk to the prior when evidence is thin.
+    """The mean of Beta(k·p₀ + successes, k·(1 − p₀) + failures): the rate, drawn to the prior when evidence is thin.
 
-    Outages and the caller's own errors are left out of the failures: they say nothing about the model.
+    Outages and the caller's own errors are left out of the failures: they say nothing about the model. The prior is
+    learned from all task types and models together (see :mod:`modelperf_plugin.policy.pooling`), unless ``pooled`` is
+    false: then it is ``prior_success`` with the weight of ``prior_strength`` outcomes, and every task type stands alone.
     """
 
     strategy: Literal["posterior"] = "posterior"
     min_samples: int = Field(default=3, ge=1, description="Below this many outcomes a model is shown as unproven.")
+    pooled: bool = Field(
+        default=True, description="Whether the prior is learned from all task types and models together."
+    )
     prior_success: float = Field(
         default=0.5,
         ge=0.001,
         le=0.999,
-        description="Probability of success expected of a model nothing is known of (p₀).",
+        description="Without pooling: the success expected of a model nothing is known of (p₀).",
     )
     prior_strength: float = Field(
-        default=2.0, ge=0.001, le=10_000, description="How many outcomes that expectation weighs (k)."
+        default=2.0, ge=0.001, le=10_000, description="Without pooling: how many outcomes that weighs (k)."
     )
 
-    def __call__(self, tallies: Sequence[Tally]) -> list[Score]:
+    def __call__(self, tallies: Sequence[Tally], beliefs: Sequence[Belief] | None = None) -> list[Score]:
         """Return one score for each tally, in the same order."""
-        return [self._score(tally) for tally in tallies]
+        if beliefs is None or not self.pooled:
+            beliefs = [self._own(tally) for tally in tallies]
+        return list(map(self._score, tallies, beliefs))
 
-    def _score(self, tally: Tally) -> Score:
-        failures = tally.quality_failures
-        samples = tally.successes + failures
-        alpha = self.prior_strength * self.prior_success + tally.successes
-        beta = self.prior_strength * (1.0 - self.prior_success) + failures
+    def _own(self, tally: Tally) -> Belief:
+        return Belief(
+            self.prior_strength * self.prior_success + tally.successes,
+            self.prior_strength * (1.0 - self.prior_success) + tally.quality_failures,
+        )
+
+    def _score(self, tally: Tally, belief: Belief) -> Score:
+        alpha, beta = belief
+        samples = tally.successes + tally.quality_failures
         mean = alpha / (alpha + beta)
         reason = f"posterior mean {mean:.3f} ({tally.successes} of {samples} succeeded)"
         return Score(0, mean, mean, beta_interval(alpha, beta), samples >= self.min_samples, reason)

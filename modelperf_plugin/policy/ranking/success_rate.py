@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.intervals import wilson_interval
 from modelperf_plugin.policy.ranking.base import Score
 from modelperf_plugin.policy.strategy import Strategy
@@ -23,8 +24,8 @@ class SuccessRate(Strategy):
     strategy: Literal["success_rate"] = "success_rate"
     min_samples: int = Field(default=3, ge=1, description="Outcomes a model needs before its rate counts.")
 
-    def __call__(self, tallies: Sequence[Tally]) -> list[Score]:
-        """Return one score for each tally, in the same order."""
+    def __call__(self, tallies: Sequence[Tally], beliefs: Sequence[Belief] | None = None) -> list[Score]:  # noqa: ARG002
+        """Return one score for each tally, in the same order; the rate alone counts, no belief."""
         return [self._score(tally) for tally in tallies]
 
     def _score(self, tally: Tally) -> Score:

@@ -1,0 +1,108 @@
+"""What is learned from the store beyond the tallies of one task type: kept in memory, carried forward."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from modelperf_plugin.pending import Pending
+from modelperf_plugin.policy.belief import Belief
+from modelperf_plugin.policy.pooling import Cell, Pool, TaskBeliefs, fit
+from modelperf_plugin.store import Store
+from modelperf_plugin.types import Tally
+
+REFIT_OUTCOMES: Final = 25
+"""The pool is fitted again after so many outcomes, sooner at the start."""
+SMALL: Final = 400
+"""Up to so many cells a fit takes a millisecond or two, and may run within a choice."""
+OVERDUE: Final = 8
+"""On a larger table it runs on the recording side, unless it is overdue by this factor."""
+
+
+class _Task:
+    """The beliefs of one task type, and what they were made from."""
+
+    def __init__(self, pool: Pool, task_type: str, evidence: Mapping[str, Tally]) -> None:
+        self.pool = pool
+        self.evidence = evidence
+        self.beliefs = TaskBeliefs(pool, task_type, {model: _cell(tally) for model, tally in evidence.items()})
+
+    def take_in(self, evidence: Mapping[str, Tally]) -> int:
+        """Carry the beliefs forward to ``evidence``; return how many outcomes were new."""
+        new = 0
+        for model_id, tally in evidence.items():
+            before = self.evidence.get(model_id)
+            if tally is not before and tally != before:
+                new += tally.samples - (0 if before is None else before.samples)
+                self.beliefs.update(model_id, _cell(tally))
+        self.evidence = evidence
+        return new
+
+
+class TaskKnowledge:
+    """What was learned about the models on one task type, for one choice."""
+
+    def __init__(self, task_type: str, beliefs: Mapping[str, Belief], pending: Pending) -> None:
+        self._task_type = task_type
+        self._beliefs = beliefs
+        self._pending = pending
+
+    def belief(self, model_id: str) -> Belief:
+        """Return the posterior of a model, evidence of other task types included."""
+        return self._beliefs[model_id]
+
+    def pending(self, model_id: str) -> int:
+        """Return how many times the model was chosen without an outcome so far."""
+        return self._pending.count(self._task_type, model_id)
+
+
+class Learner:
+    """Fits the pool of a store and keeps the beliefs of each task type. Any thread may call any method."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.RLock()
+        self._pool = Pool()
+        self._tasks: dict[str, _Task] = {}
+        self._outcomes = 0
+        self._cells = 0
+        self._new: float = float("inf")
+        self.pending = Pending()
+        """The choices of this process whose outcome has not come yet."""
+
+    def knowledge(self, task_type: str, evidence: Mapping[str, Tally], candidates: Iterable[str]) -> TaskKnowledge:
+        """Return what is known of ``candidates`` on ``task_type``, whose tallies are ``evidence``."""
+        with self._lock:
+            known = self._tasks.get(task_type)
+            if known is not None and known.evidence is not evidence:
+                self._new += known.take_in(evidence)
+            if self._is_due(1 if self._cells <= SMALL else OVERDUE):
+                self._refit()
+            if known is None or known.pool is not self._pool:
+                known = self._tasks[task_type] = _Task(self._pool, task_type, evidence)
+            belief = known.beliefs.belief
+            return TaskKnowledge(task_type, {model_id: belief(model_id) for model_id in candidates}, self.pending)
+
+    def refit_if_due(self) -> None:
+        """Fit the pool again if enough has come in since; called on the recording side."""
+        if self._tasks and self._is_due(1):
+            with self._lock:
+                self._refit()
+
+    def _is_due(self, factor: int) -> bool:
+        return self._new >= factor * max(1, min(REFIT_OUTCOMES, self._outcomes // 4))
+
+    def _refit(self) -> None:
+        cells: dict[str, dict[str, Cell]] = {}
+        tallies = self._store.tallies()
+        for tally in tallies:
+            cells.setdefault(tally.task_type, {})[tally.model_id] = _cell(tally)
+        self._cells = len(tallies)
+        self._outcomes = sum([tally.samples for tally in tallies])
+        self._new = 0
+        self._pool = fit(cells, self._pool)
+
+
+def _cell(tally: Tally) -> Cell:
+    return tally.successes, tally.quality_failures

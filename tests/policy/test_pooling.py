@@ -1,0 +1,139 @@
+"""Pooled priors: evidence is shared between task types, and never counted twice."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelperf_plugin.policy.intervals import expit
+from modelperf_plugin.policy.pooling import STRONGEST, WEAKEST, Cell, Pool, TaskBeliefs, fit
+
+counts = st.integers(0, 1000)
+cells = st.dictionaries(
+    st.sampled_from("abcd"),
+    st.dictionaries(st.sampled_from("wxyz"), st.tuples(counts, counts), max_size=4),
+    max_size=4,
+)
+
+
+def fitted(known: dict[str, dict[str, Cell]], times: int = 20) -> Pool:
+    """Return the pool after it has converged."""
+    pool = Pool()
+    for _ in range(times):
+        pool = fit(known, pool)
+    return pool
+
+
+def prior_mean(pool: Pool, row: dict[str, Cell], task_type: str, model_id: str) -> float:
+    """Return what is expected of a model on a task type on which it has no outcomes."""
+    assert model_id not in row
+    return TaskBeliefs(pool, task_type, row).belief(model_id).mean
+
+
+def test_nothing_known_is_even_odds() -> None:
+    """A cold start believes one half of everybody, weakly."""
+    belief = TaskBeliefs(Pool(), "t", {}).belief("m")
+    assert belief.mean == 0.5
+    assert WEAKEST <= belief.alpha + belief.beta < 10
+    assert fit({}) == Pool()
+
+
+def test_a_model_that_is_good_elsewhere_is_expected_to_be_good_here() -> None:
+    """On a task type without outcomes the models are ranked as on the others."""
+    known: dict[str, dict[str, Cell]] = {
+        task_type: {"good": (45, 5), "fair": (35, 15), "bad": (20, 30)} for task_type in "abcde"
+    }
+    pool = fitted(known)
+    means = [prior_mean(pool, {}, "new", model_id) for model_id in ("good", "fair", "bad", "unknown")]
+    assert means[0] > means[1] > means[2]
+    assert means[0] > means[3] > means[2]
+    assert means[0] == pytest.approx(0.88, abs=0.05)
+
+
+def test_a_hard_task_type_lowers_what_is_expected_of_all() -> None:
+    """Failures of one model on a task type are expected of the others there, too, in part."""
+    known: dict[str, dict[str, Cell]] = {task_type: {"a": (40, 10), "b": (35, 15)} for task_type in "vwxyz"}
+    known["hard"] = {"a": (2, 38)}
+    pool = fitted(known)
+    assert prior_mean(pool, known["hard"], "hard", "b") < 0.4 < prior_mean(pool, {}, "new", "b")
+
+
+def test_own_outcomes_are_left_out_of_the_prior() -> None:
+    """With a single cell, its prior is that of a model nothing is known of: nothing counts twice."""
+    pool = fitted({"t": {"m": (90, 10)}})
+    belief = TaskBeliefs(pool, "t", {"m": (90, 10)}).belief("m")
+    stranger = TaskBeliefs(pool, "t", {"m": (90, 10)}).belief("stranger")
+    assert belief.alpha - 90 == pytest.approx(stranger.alpha)
+    assert belief.beta - 10 == pytest.approx(stranger.beta)
+
+
+def test_much_evidence_outweighs_any_prior() -> None:
+    """A thousand outcomes of its own make a model's posterior its own rate, whatever the others do."""
+    known: dict[str, dict[str, Cell]] = {task_type: {"m": (95, 5), "n": (90, 10)} for task_type in "abc"}
+    known["t"] = {"m": (200, 800)}
+    belief = TaskBeliefs(fitted(known), "t", known["t"]).belief("m")
+    assert belief.mean == pytest.approx(0.2, abs=0.03)
+
+
+def test_effects_are_recovered_from_data_that_has_them() -> None:
+    """On simulated cells the posterior is nearer to the truth than each cell's own rate."""
+    numbers = random.Random(7)
+    models = {f"m{n}": numbers.gauss(0, 0.8) for n in range(6)}
+    tasks = {f"t{n}": numbers.gauss(0, 0.8) for n in range(15)}
+    truth = {(t, m): expit(0.3 + a + b) for t, b in tasks.items() for m, a in models.items()}
+    known = {t: {m: (sum(numbers.random() < truth[t, m] for _ in range(6)) + 0.0, 0.0) for m in models} for t in tasks}
+    known = {t: {m: (s, 6 - s) for m, (s, _) in row.items()} for t, row in known.items()}
+    pool = fitted(known)
+    pooled = own = 0.0
+    for t, row in known.items():
+        beliefs = TaskBeliefs(pool, t, row)
+        for m, (successes, _) in row.items():
+            pooled += (beliefs.belief(m).mean - truth[t, m]) ** 2
+            own += ((successes + 1) / 8 - truth[t, m]) ** 2
+    assert pooled < 0.6 * own
+
+
+@given(cells)
+def test_any_evidence_gives_usable_beliefs(known: dict[str, dict[str, Cell]]) -> None:
+    """Whatever the counts, α and β are positive, and the prior weighs between the documented bounds."""
+    pool = fit(known, fit(known))
+    for task_type in "abcde":
+        row = known.get(task_type, {})
+        beliefs = TaskBeliefs(pool, task_type, row)
+        for model_id in "vwxyz":
+            alpha, beta = beliefs.belief(model_id)
+            successes, failures = row.get(model_id, (0, 0))
+            assert alpha > successes - 1e-9
+            assert beta > failures - 1e-9
+            assert WEAKEST - 1e-6 <= alpha + beta - successes - failures <= STRONGEST + 1e-6
+
+
+@given(cells, st.lists(st.tuples(st.sampled_from("wxyz"), st.booleans()), max_size=12))
+def test_carrying_forward_ends_near_a_fresh_start(
+    known: dict[str, dict[str, Cell]], outcomes: list[tuple[str, bool]]
+) -> None:
+    """Beliefs carried forward outcome by outcome hold the same cells as beliefs made from the end."""
+    pool = fit(known)
+    row = dict(known.get("a", {}))
+    carried = TaskBeliefs(pool, "a", row)
+    for model_id, success in outcomes:
+        successes, failures = row.get(model_id, (0, 0))
+        row[model_id] = (successes + success, failures + (not success))
+        carried.update(model_id, row[model_id])
+    assert all(carried.cell(model_id) == cell for model_id, cell in row.items())
+    fresh = TaskBeliefs(pool, "a", row)
+    for model_id in "wxyz":
+        assert carried.belief(model_id).mean == pytest.approx(fresh.belief(model_id).mean, abs=0.2)
+
+
+def test_a_single_task_type_shares_nothing_and_still_learns() -> None:
+    """With one task type there is no task effect; models with few outcomes are drawn to the mean of all."""
+    known: dict[str, dict[str, Cell]] = {"t": {"a": (90, 10), "b": (80, 20), "c": (1, 0)}}
+    pool = fitted(known)
+    assert pool.single
+    beliefs = TaskBeliefs(pool, "t", known["t"])
+    assert 0.6 < beliefs.belief("c").mean < 0.95
+    assert beliefs.belief("a").mean > beliefs.belief("b").mean
