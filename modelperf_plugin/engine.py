@@ -7,12 +7,13 @@ import os
 import random
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from operator import is_
 from typing import Any, Final, Self
 
 from modelperf_plugin.config import Config, ConfigSource, ConfigWatch
 from modelperf_plugin.errors import ConfigError, InvalidValueError
 from modelperf_plugin.learner import Learner
-from modelperf_plugin.policy import assess, choose
+from modelperf_plugin.policy import Assessment, Policy, assess, choose
 from modelperf_plugin.store import Store
 from modelperf_plugin.tracker import Clock, ModelPerformanceTracker
 from modelperf_plugin.types import Context, Decision, Outcome, check_id, check_ids, to_milliseconds
@@ -20,6 +21,7 @@ from modelperf_plugin.types import Context, Decision, Outcome, check_id, check_i
 logger = logging.getLogger("modelperf_plugin")
 
 _DECISION_ID_BYTES: Final = 10
+_MOST_ASSESSMENTS: Final = 1000
 
 
 class ModelPerf:
@@ -57,6 +59,7 @@ class ModelPerf:
         location = configured.path if store is None else store
         self.tracker = ModelPerformanceTracker(location, durability=configured.durability, clock=clock)
         self._learner = Learner(self.tracker.store)
+        self._assessments: dict[tuple[str, tuple[str, ...]], tuple[tuple[object, ...], Assessment]] = {}
         self._clock = clock
         self._seed = seed
         self._random = self._numbers()
@@ -164,13 +167,13 @@ class ModelPerf:
         if not offered:
             return None
         policy = config.policy_for(task_type)
-        evidence = self.store.evidence(task_type)
-        knowledge = self._learner.knowledge(task_type, evidence, offered)
-        assessment = assess(policy, task_type, offered, evidence, said, knowledge)
+        assessment = self._assess(policy, task_type, offered, said)
         if not assessment.ranking:
             logger.info("no candidate is left for %s: %s", task_type, assessment.excluded)
             return None
-        choice = choose(policy, assessment, said, numbers.random())
+        waiting = self._learner.pending.count
+        pending = [waiting(task_type, row.model_id) for row in assessment.ranking.rows]
+        choice = choose(policy, assessment, said, numbers.random(), pending)
         return Decision(
             order=choice.order,
             decision_id=os.urandom(_DECISION_ID_BYTES).hex(),
@@ -184,6 +187,21 @@ class ModelPerf:
             mode=config.mode,
             created_at=self._now(),
         )
+
+    def _assess(self, policy: Policy, task_type: str, offered: tuple[str, ...], said: Context) -> Assessment:
+        """Assess the candidates, or remember what was made of them while nothing has changed."""
+        evidence = self.store.evidence(task_type)
+        known = self._learner.know(task_type, evidence, offered)
+        basis = (policy, evidence, known)
+        remembered = self._assessments.get((task_type, offered)) if said.plain else None
+        if remembered is not None and all(map(is_, remembered[0], basis)):
+            return remembered[1]
+        assessment = assess(policy, task_type, offered, evidence, said, known)
+        if said.plain:
+            if len(self._assessments) >= _MOST_ASSESSMENTS:
+                self._assessments.clear()
+            self._assessments[task_type, offered] = (basis, assessment)
+        return assessment
 
     def _numbers(self) -> random.Random:
         # not the seed itself: a host may draw its own tasks from the same one, and would move in step

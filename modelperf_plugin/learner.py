@@ -26,7 +26,9 @@ class _Task:
     def __init__(self, pool: Pool, task_type: str, evidence: Mapping[str, Tally]) -> None:
         self.pool = pool
         self.evidence = evidence
-        self.beliefs = TaskBeliefs(pool, task_type, {model: _cell(tally) for model, tally in evidence.items()})
+        self._beliefs = TaskBeliefs(pool, task_type, {model: _cell(tally) for model, tally in evidence.items()})
+        self.known: dict[str, Belief] = {}
+        """The posteriors asked for so far; a new mapping whenever any of them may have changed."""
 
     def take_in(self, evidence: Mapping[str, Tally]) -> int:
         """Carry the beliefs forward to ``evidence``; return how many outcomes were new."""
@@ -35,26 +37,18 @@ class _Task:
             before = self.evidence.get(model_id)
             if tally is not before and tally != before:
                 new += tally.samples - (0 if before is None else before.samples)
-                self.beliefs.update(model_id, _cell(tally))
+                self._beliefs.update(model_id, _cell(tally))
+                self.known = {}
         self.evidence = evidence
         return new
 
-
-class TaskKnowledge:
-    """What was learned about the models on one task type, for one choice."""
-
-    def __init__(self, task_type: str, beliefs: Mapping[str, Belief], pending: Pending) -> None:
-        self._task_type = task_type
-        self._beliefs = beliefs
-        self._pending = pending
-
-    def belief(self, model_id: str) -> Belief:
-        """Return the posterior of a model, evidence of other task types included."""
-        return self._beliefs[model_id]
-
-    def pending(self, model_id: str) -> int:
-        """Return how many times the model was chosen without an outcome so far."""
-        return self._pending.count(self._task_type, model_id)
+    def know(self, candidates: Iterable[str]) -> dict[str, Belief]:
+        """Return the posteriors of at least ``candidates``."""
+        known = self.known
+        for model_id in candidates:
+            if model_id not in known:
+                known[model_id] = self._beliefs.belief(model_id)
+        return known
 
 
 class Learner:
@@ -71,8 +65,11 @@ class Learner:
         self.pending = Pending()
         """The choices of this process whose outcome has not come yet."""
 
-    def knowledge(self, task_type: str, evidence: Mapping[str, Tally], candidates: Iterable[str]) -> TaskKnowledge:
-        """Return what is known of ``candidates`` on ``task_type``, whose tallies are ``evidence``."""
+    def know(self, task_type: str, evidence: Mapping[str, Tally], candidates: Iterable[str]) -> Mapping[str, Belief]:
+        """Return the posteriors of at least ``candidates`` on ``task_type``, whose tallies are ``evidence``.
+
+        The mapping is the same object as long as none of them has changed.
+        """
         with self._lock:
             known = self._tasks.get(task_type)
             if known is not None and known.evidence is not evidence:
@@ -81,8 +78,7 @@ class Learner:
                 self._refit()
             if known is None or known.pool is not self._pool:
                 known = self._tasks[task_type] = _Task(self._pool, task_type, evidence)
-            belief = known.beliefs.belief
-            return TaskKnowledge(task_type, {model_id: belief(model_id) for model_id in candidates}, self.pending)
+            return known.know(candidates)
 
     def refit_if_due(self) -> None:
         """Fit the pool again if enough has come in since; called on the recording side."""

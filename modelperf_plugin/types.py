@@ -469,6 +469,11 @@ class Context:
     max_cost_usd: float | None = None
     """The most this task may cost in US dollars, judged by each model's mean cost on this task type."""
 
+    @property
+    def plain(self) -> bool:
+        """Whether nothing in it changes which candidates are permitted, or how they rank."""
+        return self.pin is None and not self.exclude and self.max_cost_usd is None
+
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any] | None) -> Context:
         """Read the four keys from ``mapping``.

@@ -1,8 +1,8 @@
-"""What is believed of one candidate beyond its tally, and who knows it."""
+"""What is believed of one candidate beyond its tally."""
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from modelperf_plugin.types import Tally
 
@@ -19,16 +19,6 @@ class Belief(NamedTuple):
     def mean(self) -> float:
         """The expected probability of success."""
         return self.alpha / (self.alpha + self.beta)
-
-
-class Knowledge(Protocol):
-    """What was learned about the models on one task type, for one choice."""
-
-    def belief(self, model_id: str) -> Belief:
-        """Return the posterior of a model, evidence of other task types included."""
-
-    def pending(self, model_id: str) -> int:
-        """Return how many times the model was chosen without an outcome so far."""
 
 
 def own_belief(tally: Tally) -> Belief:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from modelperf_plugin.errors import InvalidValueError
-from modelperf_plugin.policy.belief import Belief, Knowledge
+from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.demotion import DemotionStrategy
 from modelperf_plugin.policy.exploration import Contest, ExplorationStrategy, Shares
 from modelperf_plugin.policy.exploration.base import best_only
@@ -51,8 +51,6 @@ class Assessment(NamedTuple):
     """The model that the host insists on."""
     beliefs: tuple[Belief, ...] = ()
     """The posterior of each row; empty if nothing is known beyond the tallies."""
-    pending: tuple[int, ...] = ()
-    """For each row how many choices wait for their outcome; empty likewise."""
 
 
 class Choice(NamedTuple):
@@ -81,12 +79,12 @@ def assess(
     candidates: Sequence[str],
     evidence: Mapping[str, Tally],
     context: Context,
-    knowledge: Knowledge | None = None,
+    known: Mapping[str, Belief] | None = None,
 ) -> Assessment:
     """Return what ``policy`` makes of ``candidates``, each given once, in the light of ``evidence``.
 
-    ``evidence`` maps model ids to tallies of this task type; a model without one has no outcomes yet. ``knowledge``
-    is what was learned beyond them.
+    ``evidence`` maps model ids to tallies of this task type; a model without one has no outcomes yet. ``known``
+    are the posteriors of all candidates with the evidence of other task types, where there is such.
 
     Raises:
         InvalidValueError: the pinned model is not a candidate, or is excluded by the same host.
@@ -99,9 +97,9 @@ def assess(
     excluded: tuple[Exclusion, ...] = ()
     if context.exclude or context.max_cost_usd is not None:
         tallies, excluded = _permit(tallies, context)
-    beliefs = None if knowledge is None else [knowledge.belief(tally.model_id) for tally in tallies]
-    known = [None] * len(tallies) if beliefs is None else beliefs
-    scored = list(map(_Scored, tallies, policy.ranking(tallies, beliefs), policy.demotion(tallies), known))
+    beliefs = None if known is None else [known[tally.model_id] for tally in tallies]
+    unknown: list[Belief | None] = [None] * len(tallies)
+    scored = list(map(_Scored, tallies, policy.ranking(tallies, beliefs), policy.demotion(tallies), beliefs or unknown))
     scored.sort(key=_standing)
     rows = tuple([_row(each, pin) for each in scored])
     available = sum(each.demoted is None for each in scored) or len(scored)
@@ -113,12 +111,16 @@ def assess(
         excluded,
         pin,
         tuple([each.belief for each in scored if each.belief is not None]),
-        () if knowledge is None else tuple([knowledge.pending(each.tally.model_id) for each in scored]),
     )
 
 
-def choose(policy: Policy, assessment: Assessment, context: Context, number: float) -> Choice:
-    """Draw from an assessment of at least one candidate with one random ``number`` from [0, 1)."""
+def choose(
+    policy: Policy, assessment: Assessment, context: Context, number: float, pending: Sequence[int] = ()
+) -> Choice:
+    """Draw from an assessment of at least one candidate with one random ``number`` from [0, 1).
+
+    ``pending`` says for each row of the ranking how many choices wait for their outcome; empty if none does.
+    """
     rows = assessment.ranking.rows
     if assessment.pin is not None:
         return _pinned(assessment.pin, rows)
@@ -129,7 +131,7 @@ def choose(policy: Policy, assessment: Assessment, context: Context, number: flo
         assessment.tied,
         context.unit_id,
         assessment.beliefs[:available],
-        assessment.pending[:available],
+        pending[:available],
     )
     last_resort = rows[0].status == "demoted"
     shares = Shares(best_only(contest)) if last_resort else policy.exploration(contest)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from math import log, sqrt
+from bisect import bisect_left
+from functools import cached_property
+from math import inf, log, sqrt
 from statistics import NormalDist
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 from pydantic import Field
 
@@ -16,17 +18,6 @@ POINTS: Final = 24
 LARGEST_POINT: Final = 4.5
 _HALF_NORMAL: Final = tuple(NormalDist().inv_cdf(0.5 + 0.5 * (index + 0.5) / POINTS) for index in range(POINTS))
 """The quantiles of |N(0, 1)| in the middle of 24 equal parts."""
-
-
-class _Line(NamedTuple):
-    """The index of one candidate, or of several with the same belief, as a function of the optimism Z."""
-
-    mean: float
-    """Its height at Z = 0: the log-odds of success."""
-    deviation: float
-    """Its slope: the uncertainty of that."""
-    rows: tuple[int, ...]
-    """The candidates it stands for."""
 
 
 class Adaptive(Strategy):
@@ -48,62 +39,64 @@ class Adaptive(Strategy):
         default=1.2, ge=0, le=4.5, description="How far beyond what is known a candidate gets credit (0: not at all)."
     )
 
+    @cached_property
+    def points(self) -> tuple[float, ...]:
+        """The values of Z, all equally likely, smallest first."""
+        return tuple(min(self.optimism * quantile, LARGEST_POINT) for quantile in _HALF_NORMAL)
+
     def __call__(self, contest: Contest) -> Shares:
         """Return the probability of each row of the contest."""
         count = len(contest.rows)
         shares = [self.floor / count] * count
-        for rows, points in self._winners(_lines(contest)):
-            share = (1.0 - self.floor) * points / POINTS / len(rows)
+        starts, winners = _upper_envelope(_indices(contest))
+        points = self.points
+        before = 0
+        for start, rows in zip([*starts[1:], inf], winners, strict=True):
+            upto = bisect_left(points, start, before)
+            share = (1.0 - self.floor) * (upto - before) / (POINTS * len(rows))
             for row in rows:
                 shares[row] += share
+            before = upto
         return Shares(shares)
 
-    def _winners(self, lines: list[_Line]) -> list[tuple[tuple[int, ...], int]]:
-        """Return who has the highest index at how many of the points."""
-        hull, starts = _upper_envelope(lines)
-        points = [min(self.optimism * quantile, LARGEST_POINT) for quantile in _HALF_NORMAL]
-        won = [0] * len(hull)
-        current = 0
-        for point in points:
-            while current + 1 < len(hull) and point >= starts[current + 1]:
-                current += 1
-            won[current] += 1
-        return [(line.rows, count) for line, count in zip(hull, won, strict=True) if count]
 
-
-def _lines(contest: Contest) -> list[_Line]:
-    """Return the lines of the contest, flattest first; equal ones are one line."""
+def _indices(contest: Contest) -> list[tuple[float, float, int]]:
+    """Return slope, height at Z = 0 and row of the index of each candidate, the flattest first."""
     beliefs = contest.beliefs or [own_belief(row.tally) for row in contest.rows]
-    pending = contest.pending or [0] * len(beliefs)
-    grouped: dict[tuple[float, float], tuple[int, ...]] = {}
-    for row, ((alpha, beta), waiting) in enumerate(zip(beliefs, pending, strict=True)):
+    lines = []
+    for row, (alpha, beta) in enumerate(beliefs):
+        waiting = contest.pending[row] if contest.pending else 0
         deviation = sqrt((1.0 / alpha + 1.0 / beta) / (1.0 + waiting / (alpha + beta)))
-        key = (deviation, log(alpha / beta))
-        grouped[key] = (*grouped.get(key, ()), row)
-    return [_Line(mean, deviation, grouped[deviation, mean]) for deviation, mean in sorted(grouped)]
+        lines.append((deviation, log(alpha / beta), row))
+    lines.sort()
+    return lines
 
 
-def _upper_envelope(lines: list[_Line]) -> tuple[list[_Line], list[float]]:
-    """Return the lines that are highest somewhere at Z ≥ 0, and from which Z on each of them is.
+def _upper_envelope(lines: list[tuple[float, float, int]]) -> tuple[list[float], list[list[int]]]:
+    """Return from which Z ≥ 0 on which rows have the highest index; rows with the same line stand together.
 
-    The lines come sorted by slope. Each new one is at least as steep as all before, so it cuts off a tail of them.
+    The lines come sorted by slope and then height, so each new one is at least as steep as all before: it cuts off
+    a tail of the hull, and stays the highest for ever.
     """
-    hull: list[_Line] = []
+    hull: list[tuple[float, float]] = []
     starts: list[float] = []
-    for line in lines:
+    winners: list[list[int]] = []
+    for deviation, mean, row in lines:
+        if hull and hull[-1] == (deviation, mean):
+            winners[-1].append(row)
+            continue
+        start = 0.0
         while hull:
-            top = hull[-1]
-            if line.deviation == top.deviation:
-                start = 0.0 if line.mean >= top.mean else float("inf")
-            else:
-                start = (top.mean - line.mean) / (line.deviation - top.deviation)
-            if start > starts[-1]:
-                break
+            top_deviation, top_mean = hull[-1]
+            if mean < top_mean:
+                start = (top_mean - mean) / (deviation - top_deviation)
+                if start > starts[-1]:
+                    break
+            start = 0.0
             hull.pop()
             starts.pop()
-        else:
-            start = 0.0
-        if start != float("inf"):
-            hull.append(line)
-            starts.append(start)
-    return hull, starts
+            winners.pop()
+        hull.append((deviation, mean))
+        starts.append(start)
+        winners.append([row])
+    return starts, winners
