@@ -11,8 +11,10 @@ from operator import is_
 from typing import Any, Final, Self
 
 from modelperf_plugin.config import Config, ConfigSource, ConfigWatch
-from modelperf_plugin.errors import ConfigError, InvalidValueError
+from modelperf_plugin.errors import ConfigError, InvalidValueError, ModelPerfError
+from modelperf_plugin.journal import Journal
 from modelperf_plugin.learner import Learner
+from modelperf_plugin.monitor import Monitor
 from modelperf_plugin.policy import Assessment, Policy, assess, choose
 from modelperf_plugin.store import Store
 from modelperf_plugin.tracker import Clock, ModelPerformanceTracker
@@ -39,6 +41,7 @@ class ModelPerf:
         clock: Clock | None = None,
         seed: int | None = None,
         on_config_error: Callable[[ConfigError], None] | None = None,
+        on_background_error: Callable[[Exception], None] | None = None,
     ) -> None:
         """Read the configuration and open the store.
 
@@ -48,17 +51,29 @@ class ModelPerf:
             clock: returns an aware datetime; by default the time of the machine.
             seed: makes exploration repeatable.
             on_config_error: called when a new version of the file is broken; the last good one stays in force.
+            on_background_error: called when what is not the caller's business fails: writing the record of
+                decisions, watching models. By default that is logged, once for each.
 
         Raises:
             ConfigError: the configuration is not usable; every problem is in the message.
             StoreError: the store cannot be used.
         """
         self._on_config_error = on_config_error
+        self._on_background_error = on_background_error
+        self._background_errors: set[str] = set()
         self._watch = ConfigWatch(config, on_error=self._config_is_broken, on_change=self._config_has_changed)
         configured = self._watch.current.config.store
         location = configured.path if store is None else store
         self.tracker = ModelPerformanceTracker(location, durability=configured.durability, clock=clock)
         self._learner = Learner(self.tracker.store)
+        self._monitor = Monitor(
+            self.tracker.store,
+            self._learner,
+            config=lambda: self._watch.current.config,
+        )
+        self._journal = Journal(
+            self.tracker.store, lambda: self._watch.current.config.log, on_error=on_background_error
+        )
         self._assessments: dict[tuple[str, tuple[str, ...]], tuple[tuple[object, ...], Assessment]] = {}
         self._clock = clock
         self._seed = seed
@@ -98,6 +113,7 @@ class ModelPerf:
         decision = self._decide(config, task_type, candidates, context, self._random)
         if decision is None:
             return None
+        self._journal.made(decision)
         if config.mode == "apply":
             self._learner.pending.add(
                 decision.decision_id, task_type, decision.model_id, to_milliseconds(decision.created_at)
@@ -121,14 +137,18 @@ class ModelPerf:
             InvalidValueError: a value is not usable; nothing was written.
             StoreError: it could not be written; nothing of it was.
         """
-        if decision is not None and not isinstance(decision, Decision):
-            check_id("decision", decision)
+        decision_id = decision.decision_id if isinstance(decision, Decision) else decision
+        if decision_id is not None:
+            check_id("decision", decision_id)
         if self._watch.poll().config.mode == "off":
             return False
-        new = self.tracker.record_outcome(task_type, model_id, outcome)
-        decision_id = decision.decision_id if isinstance(decision, Decision) else decision
+        entry = self.tracker.entry(task_type, model_id, outcome)
+        new = self.store.record(entry)
         self._learner.pending.settle(decision_id, task_type, model_id)
-        self._learner.refit_if_due()
+        if new and decision_id is not None:
+            self._journal.ended(decision_id, model_id, entry.outcome, entry.ended_ms)
+        self._in_background(self._learner.refit_if_due, self._monitor.recorded)
+        self._journal.flush_if_due()
         return new
 
     def explain(
@@ -150,8 +170,22 @@ class ModelPerf:
         return self._decide(self.config, task_type, candidates, context, self._numbers())
 
     def close(self) -> None:
-        """Let go of the store; closing twice is fine."""
+        """Write what is left of the record of decisions and let go of the store; closing twice is fine."""
+        self._in_background(self._monitor.close)
+        self._journal.close()
         self.tracker.close()
+
+    def _in_background(self, *actions: Callable[[], None]) -> None:
+        """Do what a caller who has recorded an outcome is not concerned with: its failure is not theirs."""
+        try:
+            for action in actions:
+                action()
+        except ModelPerfError as error:
+            if self._on_background_error is not None:
+                self._on_background_error(error)
+            elif str(error) not in self._background_errors:
+                self._background_errors.add(str(error))
+                logger.exception("models are not watched for now")
 
     def _decide(
         self,
@@ -178,7 +212,7 @@ class ModelPerf:
             order=choice.order,
             decision_id=os.urandom(_DECISION_ID_BYTES).hex(),
             task_type=task_type,
-            ranking=assessment.ranking,
+            ranking=choice.ranking,
             probabilities=choice.probabilities,
             reason=choice.reason,
             explored=choice.explored,
@@ -192,11 +226,12 @@ class ModelPerf:
         """Assess the candidates, or remember what was made of them while nothing has changed."""
         evidence = self.store.evidence(task_type)
         known = self._learner.know(task_type, evidence, offered)
-        basis = (policy, evidence, known)
+        in_force = self._monitor.demoted(task_type)
+        basis = (policy, evidence, known, in_force)
         remembered = self._assessments.get((task_type, offered)) if said.plain else None
         if remembered is not None and all(map(is_, remembered[0], basis)):
             return remembered[1]
-        assessment = assess(policy, task_type, offered, evidence, said, known)
+        assessment = assess(policy, task_type, offered, evidence, said, known, in_force)
         if said.plain:
             if len(self._assessments) >= _MOST_ASSESSMENTS:
                 self._assessments.clear()

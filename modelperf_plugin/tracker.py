@@ -64,6 +64,14 @@ class ModelPerformanceTracker:
             InvalidValueError: a value is not usable; nothing was written.
             StoreError: it could not be written; nothing of it was.
         """
+        return self.store.record(self.entry(task_type, model_id, outcome))
+
+    def entry(self, task_type: str, model_id: str, outcome: Outcome | Mapping[str, Any]) -> Entry:
+        """Return an outcome as the store takes it: checked, and stamped if it came without a time.
+
+        Raises:
+            InvalidValueError: a value is not usable.
+        """
         check_id("task_type", task_type)
         check_id("model_id", model_id)
         if not isinstance(outcome, Outcome):
@@ -71,7 +79,7 @@ class ModelPerformanceTracker:
                 raise InvalidValueError("outcome", "an Outcome or a mapping with the same keys", outcome)
             outcome = Outcome.from_mapping(outcome)
         ended_ms = self._now_ms() if outcome.timestamp is None else to_milliseconds(outcome.timestamp)
-        return self.store.record(Entry(task_type, model_id, outcome, ended_ms))
+        return Entry(task_type, model_id, outcome, ended_ms)
 
     def get_ranked_models(self, task_type: str, min_samples: int = 3) -> list[Tally]:
         """Return the tallies of the models with at least ``min_samples`` outcomes, highest success rate first.

@@ -17,7 +17,7 @@ from modelperf_plugin.errors import InvalidValueError
 
 ErrorKind = Literal["rate_limit", "server_error", "network", "cancelled", "caller_error", "context_overflow", "other"]
 Mode = Literal["apply", "observe", "off"]
-Status = Literal["ranked", "unproven", "demoted", "unavailable", "pinned"]
+Status = Literal["ranked", "unproven", "demoted", "probe", "unavailable", "pinned"]
 
 ERROR_KINDS: Final[tuple[ErrorKind, ...]] = get_args(ErrorKind)
 OUTAGE_KINDS: Final = frozenset({"rate_limit", "server_error", "network"})
@@ -314,7 +314,8 @@ class RankedModel(NamedTuple):
     tally: Tally
     """The evidence behind the score."""
     status: Status
-    """``ranked``; ``unproven`` (fewer outcomes than ``min_samples``); ``demoted``; ``unavailable``; ``pinned``."""
+    """``ranked``; ``unproven`` (fewer outcomes than ``min_samples``); ``demoted``; ``probe`` (demoted, and tried again
+    by this decision); ``unavailable``; ``pinned``."""
     reason: str
     """One sentence for a person."""
 

@@ -18,7 +18,7 @@ from statistics import fmean, stdev
 from typing import Any, Final, Literal, NamedTuple, cast
 
 from modelperf_plugin.analysis.outcomes_file import Instance, OutcomeData
-from modelperf_plugin.config import Config, ConfigSource, load
+from modelperf_plugin.config import Config, ConfigSource, LogConfig, load
 from modelperf_plugin.engine import ModelPerf
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.types import Decision, Outcome, Tally
@@ -226,8 +226,8 @@ class _Clock:
 
 
 def _resolve(config: ConfigSource) -> Config:
-    """Return what ``config`` stands for, with the mode ``apply``; a file is read once and not watched."""
-    return load(config).config.model_copy(update={"mode": "apply"})
+    """Return what ``config`` stands for, applied and not logged; a file is read once and not watched."""
+    return load(config).config.model_copy(update={"mode": "apply", "log": LogConfig(share=0.0)})
 
 
 def _by_time(instances: Sequence[Instance]) -> Sequence[Instance]:

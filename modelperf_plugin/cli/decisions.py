@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -12,13 +12,15 @@ from modelperf_plugin.cli.task_types import task_type_note, unknown_task_type
 from modelperf_plugin.cli.words import ago, count, dollars, percent, span
 
 if TYPE_CHECKING:
-    from modelperf_plugin.types import Decision, RankedModel
+    from collections.abc import Sequence
+
+    from modelperf_plugin.types import Decision, Exclusion, RankedModel
 
 _RANKING = (
     Column("model", "bold"), number("score"), number("interval"), number("outcomes"), number("success"),
     number("$/success"), Column("status"), number("last used", aside=True), Column("reason", aside=True),
 )  # fmt: skip
-_CHOICE = (
+CHOICE: Final = (
     Column("model", "bold"), number("chosen"), number("score"), number("interval"), number("outcomes"),
     Column("status"), Column("reason", aside=True),
 )  # fmt: skip
@@ -125,7 +127,7 @@ def _show(answer: Answer, decision: Decision, note: str | None, location: str) -
     answer.line((f"mode {decision.mode}, policy {decision.policy_id}, {location}", "dim"))
     answer.line()
     answer.table(
-        _CHOICE,
+        CHOICE,
         [
             [
                 row.model_id,
@@ -139,11 +141,14 @@ def _show(answer: Answer, decision: Decision, note: str | None, location: str) -
             for row, share in zip(decision.ranking, decision.probabilities, strict=True)
         ],
     )
-    if decision.excluded:
+    show_excluded(answer, decision.excluded)
+
+
+def show_excluded(answer: Answer, excluded: Sequence[Exclusion]) -> None:
+    """Show which candidates were not permitted, if any."""
+    if excluded:
         answer.line()
-        answer.table(
-            [Column("excluded", "bold"), Column("reason")], [[row.model_id, row.reason] for row in decision.excluded]
-        )
+        answer.table([Column("excluded", "bold"), Column("reason")], [[row.model_id, row.reason] for row in excluded])
 
 
 def _ranking_row(row: RankedModel) -> list[str]:

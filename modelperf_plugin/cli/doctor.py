@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,14 +10,14 @@ import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
 from modelperf_plugin.cli.options import Common, common_options, is_missing, json_option, missing_note, pass_common
-from modelperf_plugin.cli.words import ago, count
+from modelperf_plugin.cli.words import ago, count, percent
 from modelperf_plugin.types import from_milliseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from modelperf_plugin.config import LoadedConfig
-    from modelperf_plugin.store import CountedProblem, Finding
+    from modelperf_plugin.store import CountedProblem, DecisionSummary, Finding
     from modelperf_plugin.types import Tally
 
 _FINDINGS = (Column("looked at", "bold"), Column("result"), Column("found"))
@@ -36,6 +37,8 @@ class _Examination:
     problems: Sequence[CountedProblem]
     policies: dict[str, str]
     """From task type to policy id."""
+    decisions: DecisionSummary | None = None
+    """What was kept of decisions; None without a store."""
 
     @property
     def sound(self) -> bool:
@@ -65,6 +68,7 @@ def doctor(common: Common, clear: bool, as_json: bool) -> None:
             config_files=[str(file) for file in loaded.files],
             policy_ids=seen.policies,
             findings=[finding.as_dict() for finding in seen.findings],
+            decisions=None if seen.decisions is None else seen.decisions.as_dict(),
             problems=[_problem_as_dict(problem) for problem in seen.problems],
         )
     else:
@@ -87,8 +91,9 @@ def _examine(loaded: LoadedConfig, location: str, *, clear: bool) -> _Examinatio
                 store.clear_problems()
             tallies = store.tallies()
             policies = _policies(loaded, tallies)
-            findings = [*configured, _policy(policies), _outcomes(tallies), *store.check()]
-            return _Examination(findings, store.problems(), policies)
+            kept = store.decision_summary(time.time_ns() // 1_000_000)
+            known = [_policy(policies), _outcomes(tallies), *_decisions(loaded, kept)]
+            return _Examination([*configured, *known, *store.check()], store.problems(), policies, kept)
         finally:
             store.close()
     except StoreError as error:
@@ -140,6 +145,34 @@ def _outcomes(tallies: Sequence[Tally]) -> Finding:
         f"the last {ago(newest.last_used)}: {newest.model_id} on {newest.task_type}"
     )
     return Finding("outcomes", ok=True, message=message)
+
+
+def _decisions(loaded: LoadedConfig, kept: DecisionSummary) -> Iterator[Finding]:
+    """Yield what the record of decisions says; none of it is a fault of the plugin."""
+    from modelperf_plugin.store import Finding
+
+    total = kept.total
+    if not total.decisions:
+        off = loaded.config.log.share == 0
+        yield Finding("decisions", ok=True, message="none are kept: log.share is 0" if off else "none are kept yet")
+        return
+    observed = total.decisions - kept.modes["apply"].decisions if "apply" in kept.modes else total.decisions
+    message = (
+        f"{count(total.decisions, 'decision')} of the last {count(loaded.config.log.keep_days, 'day')} kept: "
+        f"{total.with_outcome:,} with outcome, {total.waiting:,} waiting, {total.overdue:,} overdue"
+    )
+    if observed:
+        message += f", {observed:,} only observed"
+    yield Finding("decisions", ok=True, message=message)
+    if total.overdue:
+        never = count(total.overdue, "decision")
+        message = f"{never} older than an hour never got an outcome: is on_task_complete called with decision=…?"
+        yield Finding("overdue", ok=True, message=message)
+    message = (
+        f"{percent(total.exploration_share)} of the choices were spent on learning by their odds, "
+        f"{percent(total.explored_share)} by the draw"
+    )
+    yield Finding("exploration", ok=True, message=message)
 
 
 def _problem_as_dict(problem: CountedProblem) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from modelperf_plugin.config.describe import Setting, describe, json_schema, strategies
 from modelperf_plugin.config.load import ConfigSource, LoadedConfig, load
-from modelperf_plugin.config.schema import POLICY_SECTIONS, Config, StoreConfig, TaskTypeConfig
+from modelperf_plugin.config.schema import POLICY_SECTIONS, Config, LogConfig, StoreConfig, TaskTypeConfig
 from modelperf_plugin.config.template import template
 from modelperf_plugin.config.watch import ConfigWatch
 
@@ -14,6 +14,7 @@ __all__ = [
     "ConfigSource",
     "ConfigWatch",
     "LoadedConfig",
+    "LogConfig",
     "Setting",
     "StoreConfig",
     "TaskTypeConfig",

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple, get_args
 
 from pydantic import BaseModel
 
-from modelperf_plugin.config.schema import POLICY_SECTIONS, Config, StoreConfig
+from modelperf_plugin.config.schema import PLAIN_SECTIONS, POLICY_SECTIONS, Config
 from modelperf_plugin.config.words import requirement
 from modelperf_plugin.policy import AnyDemotion, AnyExploration, AnyRanking
 from modelperf_plugin.policy.strategy import Strategy
@@ -45,11 +45,18 @@ def default_strategy(section: str) -> str:
     return name
 
 
+def plain_section(section: str) -> type[BaseModel]:
+    """Return the model of a section that holds no strategies."""
+    return type(Config.model_fields[section].default)
+
+
 @cache
 def describe() -> tuple[Setting, ...]:
     """Return every key of the file, section by section; those of ``task_types`` stand for themselves once."""
     found = [_setting(("mode",), None, Config, "mode")]
-    found += [_setting(("store", key), None, StoreConfig, key) for key in StoreConfig.model_fields]
+    for section in PLAIN_SECTIONS:
+        plain = plain_section(section)
+        found += [_setting((section, key), None, plain, key) for key in plain.model_fields]
     for section in POLICY_SECTIONS:
         names = " | ".join(strategies(section))
         what = Config.model_fields[section].description or ""
@@ -75,7 +82,10 @@ def json_schema() -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {
             "mode": key_schema(Config, "mode"),
-            "store": {**_table(StoreConfig), "description": fields["store"].description},
+            **{
+                section: {**_table(plain_section(section)), "description": fields[section].description}
+                for section in PLAIN_SECTIONS
+            },
             **sections,
             "task_types": {
                 "type": "object",

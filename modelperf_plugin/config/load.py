@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from modelperf_plugin.config.describe import default_strategy, key_schema, strategies
+from modelperf_plugin.config.describe import default_strategy, key_schema, plain_section, strategies
 from modelperf_plugin.config.layers import FILE_VARIABLE, Layer, Places, lay_over, read_environment, read_files
-from modelperf_plugin.config.schema import POLICY_SECTIONS, Config, StoreConfig, TaskTypeConfig
+from modelperf_plugin.config.schema import PLAIN_SECTIONS, POLICY_SECTIONS, Config, TaskTypeConfig
 from modelperf_plugin.config.words import quoted_path, unknown_key, wrong_value
 from modelperf_plugin.errors import ConfigError, InvalidValueError, Problem
 from modelperf_plugin.types import check_id
@@ -105,8 +105,8 @@ class _Check:
                 self.note((key,), unknown_key(key, Config.model_fields))
             elif key in POLICY_SECTIONS:
                 values[key] = self.strategy(key, (key,), value, {})
-            elif key == "store":
-                values[key] = self.section(StoreConfig, (key,), value)
+            elif key in PLAIN_SECTIONS:
+                values[key] = self.section(plain_section(key), (key,), value)
             elif key == "task_types":
                 continue
             else:

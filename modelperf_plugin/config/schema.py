@@ -15,7 +15,7 @@ from modelperf_plugin.policy import (
     AnyDemotion,
     AnyExploration,
     AnyRanking,
-    NeverDemote,
+    DemoteByEvidence,
     Policy,
     Posterior,
 )
@@ -23,6 +23,8 @@ from modelperf_plugin.types import Mode, check_id
 
 POLICY_SECTIONS = ("ranking", "demotion", "exploration")
 """The sections that make up a policy; each holds one strategy and may be overridden per task type."""
+PLAIN_SECTIONS = ("store", "log", "drift")
+"""The other sections: each is one table of keys."""
 
 
 class _Section(BaseModel):
@@ -54,12 +56,40 @@ class StoreConfig(_Section):
         return path
 
 
+class LogConfig(_Section):
+    """Which decisions are kept, with all that went into them, and for how long."""
+
+    share: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Share of the decisions that is kept, with candidates, scores, probabilities, reasons and "
+        "outcome; 0 keeps none.",
+    )
+    keep_days: int = Field(
+        default=30,
+        ge=0,
+        le=36500,
+        description="For how many days they are kept; older ones are forgotten, once an hour.",
+    )
+
+
 class TaskTypeConfig(_Section):
     """The policy of one task type, where it differs; each strategy stands here complete."""
 
     ranking: AnyRanking | None = Field(default=None, description="As [ranking], for this task type.")
     demotion: AnyDemotion | None = Field(default=None, description="As [demotion], for this task type.")
     exploration: AnyExploration | None = Field(default=None, description="As [exploration], for this task type.")
+
+
+class DriftConfig(_Section):
+    """What is done about models that change."""
+
+    detect: bool = Field(
+        default=True,
+        description="Whether silent changes of a model are looked for, over all its task types; what came before a "
+        "change counts as two outcomes.",
+    )
 
 
 class Config(_Section):
@@ -70,9 +100,11 @@ class Config(_Section):
         description="apply: choose; observe: decide and log, but answer None; off: neither choose nor record.",
     )
     store: StoreConfig = Field(default=StoreConfig(), description="Where outcomes are kept.")
+    log: LogConfig = Field(default=LogConfig(), description="Which decisions are kept, and for how long.")
     ranking: AnyRanking = Field(default=Posterior(), description="How candidates are scored.")
-    demotion: AnyDemotion = Field(default=NeverDemote(), description="Which candidates are out of the running.")
+    demotion: AnyDemotion = Field(default=DemoteByEvidence(), description="Which candidates are out of the running.")
     exploration: AnyExploration = Field(default=Adaptive(), description="How decisions are spread over the candidates.")
+    drift: DriftConfig = Field(default=DriftConfig(), description="What is done about models that change.")
     task_types: dict[str, TaskTypeConfig] = Field(
         default={}, description="Policies of single task types: any policy section, where it differs."
     )

@@ -7,7 +7,7 @@ import textwrap
 from typing import Any
 
 from modelperf_plugin.config.describe import Setting, default_strategy, describe, strategies
-from modelperf_plugin.config.schema import POLICY_SECTIONS
+from modelperf_plugin.config.schema import PLAIN_SECTIONS, POLICY_SECTIONS
 
 _HEAD = """\
 # Configuration of modelperf_plugin. Every value below is the default: change what you want, delete the rest.
@@ -29,7 +29,7 @@ def template() -> str:
         section, *rest = setting.keys
         if section == "mode":
             lines += [_comment(setting.description), f"mode = {_toml(setting.default)}"]
-        elif section in {"store", *POLICY_SECTIONS} and setting.strategy is None:
+        elif section in {*PLAIN_SECTIONS, *POLICY_SECTIONS} and setting.strategy is None:
             lines += (
                 _section_head(section, setting) if rest == ["strategy"] else _plain(section, rest[0], setting, lines)
             )

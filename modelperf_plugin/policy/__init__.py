@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from modelperf_plugin.policy.decide import Assessment, Choice, Policy, assess, choose, pick
-from modelperf_plugin.policy.demotion import AnyDemotion, DemoteBySuccessRate, NeverDemote
+from modelperf_plugin.policy.demotion import AnyDemotion, DemoteByEvidence, DemoteBySuccessRate, NeverDemote
 from modelperf_plugin.policy.exploration import ABTest, Adaptive, AnyExploration, EpsilonGreedy, NeverExplore
 from modelperf_plugin.policy.ranking import AnyRanking, Posterior, SuccessRate
 
@@ -15,6 +15,7 @@ __all__ = [
     "AnyRanking",
     "Assessment",
     "Choice",
+    "DemoteByEvidence",
     "DemoteBySuccessRate",
     "EpsilonGreedy",
     "NeverDemote",

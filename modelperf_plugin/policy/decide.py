@@ -64,6 +64,8 @@ class Choice(NamedTuple):
     """One sentence for a person."""
     explored: bool
     """Whether something other than the best-ranked candidate was chosen without a pin."""
+    ranking: Ranking
+    """The ranking as it stands in the decision: a demoted candidate that is tried again has the status ``probe``."""
 
 
 class _Scored(NamedTuple):
@@ -80,11 +82,13 @@ def assess(
     evidence: Mapping[str, Tally],
     context: Context,
     known: Mapping[str, Belief] | None = None,
+    in_force: Mapping[str, str] | None = None,
 ) -> Assessment:
     """Return what ``policy`` makes of ``candidates``, each given once, in the light of ``evidence``.
 
     ``evidence`` maps model ids to tallies of this task type; a model without one has no outcomes yet. ``known``
-    are the posteriors of all candidates with the evidence of other task types, where there is such.
+    are the posteriors of all candidates with the evidence of other task types, where there is such; ``in_force`` the
+    reasons of the demotions that were made by evidence over time.
 
     Raises:
         InvalidValueError: the pinned model is not a candidate, or is excluded by the same host.
@@ -99,7 +103,9 @@ def assess(
         tallies, excluded = _permit(tallies, context)
     beliefs = None if known is None else [known[tally.model_id] for tally in tallies]
     unknown: list[Belief | None] = [None] * len(tallies)
-    scored = list(map(_Scored, tallies, policy.ranking(tallies, beliefs), policy.demotion(tallies), beliefs or unknown))
+    scored = list(
+        map(_Scored, tallies, policy.ranking(tallies, beliefs), policy.demotion(tallies, in_force), beliefs or unknown)
+    )
     scored.sort(key=_standing)
     rows = tuple([_row(each, pin) for each in scored])
     available = sum(each.demoted is None for each in scored) or len(scored)
@@ -123,7 +129,7 @@ def choose(
     """
     rows = assessment.ranking.rows
     if assessment.pin is not None:
-        return _pinned(assessment.pin, rows)
+        return _pinned(assessment.pin, assessment.ranking)
     available = assessment.available
     contest = Contest(
         assessment.task_type,
@@ -135,20 +141,30 @@ def choose(
     )
     last_resort = rows[0].status == "demoted"
     shares = Shares(best_only(contest)) if last_resort else policy.exploration(contest)
-    position = pick(shares.probabilities, number if shares.point is None else shares.point)
+    probabilities = [*shares.probabilities, *[0.0] * (len(rows) - available)]
+    if shares.point is None and available < len(rows):
+        _probe(probabilities, available, policy.demotion.probe_share)
+    position = pick(probabilities, number if shares.point is None else shares.point)
     chosen = rows[position]
-    explored = position >= assessment.tied
-    reason = (shares.reasons[position] if shares.reasons else None) or _reason(
-        chosen, position, assessment, policy.exploration.strategy
-    )
+    ranking = assessment.ranking
+    if position >= available:
+        reason = f"tried again (probability {probabilities[position]:.3g}), although it is demoted; {chosen.reason}"
+        rows = (*rows[:position], chosen._replace(status="probe"), *rows[position + 1 :])
+        ranking = Ranking(rows, ranking.strategy)
+    else:
+        reason = (shares.reasons[position] if shares.reasons else None) or _reason(
+            chosen, position, assessment, policy.exploration.strategy
+        )
     if last_resort:
         reason = f"every candidate is demoted, so the best of them is used all the same; {reason}"
-    return Choice(
-        _order(chosen.model_id, rows),
-        (*shares.probabilities, *[0.0] * (len(rows) - available)),
-        reason,
-        explored,
-    )
+    return Choice(_order(chosen.model_id, rows), tuple(probabilities), reason, position >= assessment.tied, ranking)
+
+
+def _probe(probabilities: list[float], available: int, share: float) -> None:
+    """Give the demoted candidates a share of the decisions between them, at the expense of the others."""
+    each = share / (len(probabilities) - available)
+    for position, probability in enumerate(probabilities):
+        probabilities[position] = probability * (1.0 - share) if position < available else each
 
 
 def pick(probabilities: Sequence[float], number: float) -> int:
@@ -213,10 +229,10 @@ def _row(scored: _Scored, pin: str | None) -> RankedModel:
     return RankedModel(tally.model_id, score.estimate, score.interval, tally, status, reason)
 
 
-def _pinned(pin: str, rows: Sequence[RankedModel]) -> Choice:
-    probabilities = tuple([float(row.model_id == pin) for row in rows])
-    reason = rows[probabilities.index(1.0)].reason
-    return Choice(_order(pin, rows), probabilities, reason, explored=False)
+def _pinned(pin: str, ranking: Ranking) -> Choice:
+    probabilities = tuple([float(row.model_id == pin) for row in ranking.rows])
+    reason = ranking.rows[probabilities.index(1.0)].reason
+    return Choice(_order(pin, ranking.rows), probabilities, reason, explored=False, ranking=ranking)
 
 
 def _order(chosen: str, rows: Sequence[RankedModel]) -> tuple[str, ...]:

@@ -3,6 +3,35 @@
 from __future__ import annotations
 
 from modelperf_plugin.store.base import CountedProblem, Entry, Finding, Store
+from modelperf_plugin.store.decisions import (
+    DecisionOutcome,
+    DecisionRecord,
+    DecisionSummary,
+    JoinedOutcome,
+    LoggedCandidate,
+    LoggedDecision,
+    ModeSummary,
+)
+from modelperf_plugin.store.monitoring import Baseline, Change, Demotion, Direction, Event, WatchState
 from modelperf_plugin.store.opening import open_store
 
-__all__ = ["CountedProblem", "Entry", "Finding", "Store", "open_store"]
+__all__ = [
+    "Baseline",
+    "Change",
+    "CountedProblem",
+    "DecisionOutcome",
+    "DecisionRecord",
+    "DecisionSummary",
+    "Demotion",
+    "Direction",
+    "Entry",
+    "Event",
+    "Finding",
+    "JoinedOutcome",
+    "LoggedCandidate",
+    "LoggedDecision",
+    "ModeSummary",
+    "Store",
+    "WatchState",
+    "open_store",
+]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
+from modelperf_plugin.store.decisions import DecisionOutcome, DecisionRecord, DecisionSummary, LoggedDecision
+from modelperf_plugin.store.monitoring import Baseline, Change, Demotion, Direction, Event, WatchState
 from modelperf_plugin.types import Outcome, Tally
 
 
@@ -51,6 +53,54 @@ class Finding(NamedTuple):
         return self._asdict()
 
 
+class Monitoring(Protocol):
+    """The part of a store that watches over models use. Any thread may call any method at any time."""
+
+    def events_after(self, event_id: int, limit: int) -> list[Event]:
+        """Return at most ``limit`` outcomes recorded after ``event_id``, in their order."""
+
+    def last_event_id(self) -> int:
+        """Return the number of the newest outcome; 0 if there is none."""
+
+    def changes(self) -> list[Change]:
+        """Return the changes of models, newest first."""
+
+    def add_change(
+        self,
+        model_id: str,
+        direction: Direction,
+        events: tuple[int, int],
+        moments_ms: tuple[int, int],
+        evidence: float | None,
+        rates: Mapping[str, float],
+    ) -> bool:
+        """Note a change and what is evidence no more, in one transaction; return False if it is noted already.
+
+        ``events`` and ``moments_ms`` are those after which it happened and at which it was noticed; ``rates`` what is
+        expected of the model since, by task type.
+        """
+
+    def baselines(self) -> dict[tuple[str, str], Baseline]:
+        """Return the counts from before the last change of each model, by task type and model."""
+
+    def demotions(self, *, in_force: bool = False) -> list[Demotion]:
+        """Return the demotions, newest first."""
+
+    def add_demotion(
+        self, task_type: str, model_id: str, since_ms: int, threshold: float, evidence: float, reason: str
+    ) -> bool:
+        """Demote a model on a task type; return False if it is demoted already."""
+
+    def end_demotion(self, task_type: str, model_id: str, ended_ms: int, ended_by: str) -> bool:
+        """Reinstate a model; return False if it was not demoted."""
+
+    def watches(self) -> tuple[int | None, list[WatchState]]:
+        """Return the last outcome that the watches have seen (None if none ever was), and their states then."""
+
+    def save_watches(self, event_id: int, states: Iterable[WatchState]) -> None:
+        """Save all states after ``event_id``; those of a process that is further stay."""
+
+
 class Store(Protocol):
     """Keeps outcomes and their tallies. Any thread may call any method at any time.
 
@@ -60,12 +110,17 @@ class Store(Protocol):
       survives the death of this process; with ``durability = "full"`` also the loss of power.
     - Tallies and roll-ups are always the aggregate of the events and the imported sums.
     - ``evidence`` holds every outcome that was recorded, by whichever process, before it was called.
+    - Decisions and their outcomes are written together or not at all, and never change evidence.
     - Failures are :class:`~modelperf_plugin.errors.StoreError`; after one the store is as it was before the call.
     """
 
     @property
     def location(self) -> str:
         """The path or URL, for messages."""
+
+    @property
+    def monitoring(self) -> Monitoring:
+        """What watches over models use."""
 
     def record(self, entry: Entry) -> bool:
         """Write one outcome; return False if its ``outcome_id`` is known already and nothing was written."""
@@ -78,6 +133,30 @@ class Store(Protocol):
 
     def tallies(self) -> list[Tally]:
         """Return the tallies of all task types, sorted by task type and model."""
+
+    def log_decisions(self, made: Iterable[DecisionRecord], ended: Iterable[DecisionOutcome]) -> None:
+        """Keep decisions, then join outcomes to these and to older ones, in one transaction.
+
+        A decision that is kept already stays as it is; an outcome of one that is not kept is ignored. Of several
+        outcomes the first stays, but the chosen model's takes the place of a fallback's.
+        """
+
+    def decision(self, decision_id: str) -> LoggedDecision | None:
+        """Return a decision that was kept, or None."""
+
+    def decisions_like(self, prefix: str, limit: int = 10) -> list[LoggedDecision]:
+        """Return decisions whose id starts with ``prefix``, by id."""
+
+    def decisions(
+        self, task_type: str | None = None, since_ms: int | None = None, limit: int = 100
+    ) -> list[LoggedDecision]:
+        """Return the newest decisions that were kept, newest first: of ``task_type``, made at ``since_ms`` or later."""
+
+    def decision_summary(self, now_ms: int) -> DecisionSummary:
+        """Return how many decisions were kept, have their outcome, wait for it, or are overdue at ``now_ms``."""
+
+    def forget_decisions(self, before_ms: int) -> int:
+        """Forget the oldest decisions made before ``before_ms``, a thousand at most; return how many these were."""
 
     def add_problem(self, problem: CountedProblem) -> None:
         """Add a failure to those of its kind."""

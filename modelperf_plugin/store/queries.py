@@ -22,12 +22,12 @@ class Migration(NamedTuple):
 
 
 @cache
-def load_queries(dialect: str) -> dict[str, str]:
-    """Return the statements of ``sql/<dialect>/queries.sql`` by name.
+def load_queries(dialect: str, name: str = "queries.sql") -> dict[str, str]:
+    """Return the statements of one file of ``sql/<dialect>`` by name.
 
     A statement is headed by a line ``-- name --`` and a line of comment that says what it is for.
     """
-    parts = _NAME.split(load_text(dialect, "queries.sql"))
+    parts = _NAME.split(load_text(dialect, name))
     return {name: body.strip().rstrip(";") for name, body in zip(parts[1::2], parts[2::2], strict=True)}
 
 

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from modelperf_plugin.errors import StoreError
+from modelperf_plugin.store import sqlite_decisions
 from modelperf_plugin.store.base import CountedProblem, Entry, Finding
+from modelperf_plugin.store.decisions import (
+    FORGOTTEN_AT_ONCE,
+    DecisionOutcome,
+    DecisionRecord,
+    DecisionSummary,
+    LoggedDecision,
+)
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.sqlite_file import (
     MEMORY,
@@ -21,6 +29,7 @@ from modelperf_plugin.store.sqlite_file import (
     translated,
 )
 from modelperf_plugin.store.sqlite_health import examine
+from modelperf_plugin.store.sqlite_monitoring import SqliteMonitoring
 from modelperf_plugin.types import Tally
 
 
@@ -52,6 +61,8 @@ class SqliteStore:
         self._others_version = self._data_version(self._writer)
         self._read_version = self._data_version(self._reader)
         self._closed = False
+        self.monitoring = SqliteMonitoring(self._fetch, self._executing)
+        """What watches over models use."""
 
     @property
     def location(self) -> str:
@@ -96,6 +107,35 @@ class SqliteStore:
     def tallies(self) -> list[Tally]:
         """Return the tallies of all task types, sorted by task type and model."""
         return [Tally._make(row) for row in self._read("all_tallies")]
+
+    def log_decisions(self, made: Iterable[DecisionRecord], ended: Iterable[DecisionOutcome]) -> None:
+        """Keep decisions, then join outcomes to these and to older ones, in one transaction."""
+        with self._writing():
+            sqlite_decisions.write(self._writer, self._sql, made, ended)
+
+    def decision(self, decision_id: str) -> LoggedDecision | None:
+        """Return a decision that was kept, or None."""
+        return next(map(sqlite_decisions.restore, self._read("decision", decision_id)), None)
+
+    def decisions_like(self, prefix: str, limit: int = 10) -> list[LoggedDecision]:
+        """Return decisions whose id starts with ``prefix``, by id."""
+        return [sqlite_decisions.restore(row) for row in self._read("decisions_by_prefix", prefix, limit)]
+
+    def decisions(
+        self, task_type: str | None = None, since_ms: int | None = None, limit: int = 100
+    ) -> list[LoggedDecision]:
+        """Return the newest decisions that were kept, newest first: of ``task_type``, made at ``since_ms`` or later."""
+        since_ms = sqlite_decisions.LONG_AGO_MS if since_ms is None else since_ms
+        return [sqlite_decisions.restore(row) for row in self._read("decisions", task_type, since_ms, limit)]
+
+    def decision_summary(self, now_ms: int) -> DecisionSummary:
+        """Return how many decisions were kept, have their outcome, wait for it, or are overdue at ``now_ms``."""
+        return sqlite_decisions.summarise(self._read("decision_summary", sqlite_decisions.overdue_since(now_ms)))
+
+    def forget_decisions(self, before_ms: int) -> int:
+        """Forget the oldest decisions made before ``before_ms``, a thousand at most; return how many these were."""
+        with self._writing():
+            return self._writer.execute(self._sql["forget_decisions"], (before_ms, FORGOTTEN_AT_ONCE)).rowcount
 
     def add_problem(self, problem: CountedProblem) -> None:
         """Add a failure to those of its kind."""
@@ -201,9 +241,12 @@ class SqliteStore:
         return {row[1]: Tally._make(row) for row in self._read("tallies_of_task_type", task_type)}
 
     def _read(self, name: str, *parameters: Any) -> list[Any]:
+        return self._fetch(self._sql[name], *parameters)
+
+    def _fetch(self, statement: str, *parameters: Any) -> list[Any]:
         with self._read_lock:
             try:
-                return self._reader.execute(self._sql[name], parameters).fetchall()
+                return self._reader.execute(statement, parameters).fetchall()
             except sqlite3.Error as error:
                 self._raise(error)
 
@@ -221,6 +264,11 @@ class SqliteStore:
                     yield
             except BaseException as error:  # noqa: BLE001 - raised again, in our words
                 self._raise(error)
+
+    @contextmanager
+    def _executing(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
+        with self._writing():
+            yield self._writer.execute
 
     def _ensure_open(self) -> None:
         if self._closed:

@@ -306,3 +306,8 @@ def test_the_default_policy_beats_chance_and_the_document_rule(name: str) -> Non
     report = replay(read_outcomes(SHARED / f"{name}.csv.gz"), {})
     assert report.policy.success_rate > report.random.success_rate
     assert report.policy.success_rate > report.document_rule.success_rate
+
+
+def test_a_replay_keeps_no_record_of_decisions() -> None:
+    """Its decisions are thrown away with its store: writing them would only take time."""
+    assert replay_module._resolve({"log": {"share": 1.0}}).log.share == 0.0

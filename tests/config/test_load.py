@@ -193,7 +193,7 @@ def test_every_problem_is_reported_at_once() -> None:
             "task_types": {"plan slice": {"exploration": {"floor": "much"}, "drift": {}}, "": {}},
         }
     ) == [
-        ("colour", "unknown key; there are: demotion, exploration, mode, ranking, store, task_types"),
+        ("colour", "unknown key; there are: demotion, exploration, log, mode, ranking, store, task_types"),
         ("demotion.strategy", "unknown strategy 'succes_rate'; did you mean success_rate?"),
         ("exploration.floor", "must be a number from 0 to 1, but got 2"),
         ("exploration.share", "is a key of strategy ab_test, but the strategy here is adaptive"),
@@ -214,6 +214,10 @@ def test_every_problem_is_reported_at_once() -> None:
     [
         ({"store": 1}, "store", "must be a table, but got 1"),
         ({"store": {"path": ""}}, "store.path", "must be text that is not empty, but got ''"),
+        ({"log": 1}, "log", "must be a table, but got 1"),
+        ({"log": {"share": 1.5}}, "log.share", "must be a number from 0 to 1, but got 1.5"),
+        ({"log": {"keep_days": -1}}, "log.keep_days", "must be a whole number from 0 to 36500, but got -1"),
+        ({"log": {"keep": 7}}, "log.keep", "did you mean keep_days?"),
         ({"store": {"path": "mysql://x"}}, "store.path", "this version knows no other"),
         ({"ranking": []}, "ranking", "must be a table, but got []"),
         ({"task_types": 3}, "task_types", "must be a table of tables"),
@@ -281,7 +285,7 @@ toml_values = st.recursive(
     ),
     max_leaves=8,
 )
-sections = ["mode", "store", "ranking", "demotion", "exploration", "task_types", "x"]
+sections = ["mode", "store", "log", "ranking", "demotion", "exploration", "task_types", "x"]
 
 
 @given(st.dictionaries(st.sampled_from(sections), toml_values, max_size=6))

@@ -13,6 +13,8 @@ import pytest
 
 from modelperf_plugin.errors import InvalidValueError, NotATrackerError, StoreError, StoreVersionError
 from modelperf_plugin.store import Entry, Store, open_store
+from modelperf_plugin.store.queries import load_migrations
+from modelperf_plugin.store.sqlite_file import APPLICATION_ID
 from modelperf_plugin.types import Outcome
 from tests.benchmarks.hot_path import DOCUMENT_SCHEMA
 
@@ -333,6 +335,27 @@ def test_a_file_from_a_newer_version_is_left_alone(store: Store, path: Path) -> 
     with pytest.raises(StoreVersionError, match=r"newer version.*999.*Upgrade"):
         open_store(path)
     assert path.read_bytes() == before
+
+
+def test_a_file_of_the_first_version_is_migrated(path: Path) -> None:
+    """A file without a record of decisions opens with all its outcomes, and keeps decisions from then on."""
+    path.parent.mkdir()
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.executescript(load_migrations("sqlite")[0].script)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute("PRAGMA user_version = 1")
+    connection.execute("INSERT INTO model_outcomes (task_type, model_id, success) VALUES ('t', 'm', 1)")
+    connection.close()
+    store = open_store(path)
+    assert store.evidence("t")["m"].successes == 1
+    assert store.decisions() == []
+    record(store, "m", successes=1)
+    assert sound(store)
+    store.close()
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA user_version").fetchone()[0] >= 2
+    assert connection.execute("SELECT count(*) FROM decision").fetchone() == (0,)
+    connection.close()
 
 
 def test_a_database_of_another_program_is_left_alone(tmp_path: Path) -> None:

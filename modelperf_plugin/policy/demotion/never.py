@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from modelperf_plugin.policy.strategy import Strategy
+from modelperf_plugin.policy.demotion.base import Unwatched
 from modelperf_plugin.types import Tally
 
 
-class NeverDemote(Strategy):
+class NeverDemote(Unwatched):
     """Every candidate stays in the running; the ranking alone decides."""
 
     strategy: Literal["never"] = "never"
 
-    def __call__(self, tallies: Sequence[Tally]) -> list[str | None]:
+    def __call__(self, tallies: Sequence[Tally], in_force: Mapping[str, str] | None = None) -> list[str | None]:  # noqa: ARG002
         """Return None for each tally."""
         return [None] * len(tallies)

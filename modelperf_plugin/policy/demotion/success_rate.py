@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field
 
-from modelperf_plugin.policy.strategy import Strategy
+from modelperf_plugin.policy.demotion.base import Unwatched
 from modelperf_plugin.types import Tally
 
 
-class DemoteBySuccessRate(Strategy):
+class DemoteBySuccessRate(Unwatched):
     """Demoted while the success rate is below ``threshold`` after at least ``min_samples`` outcomes.
 
     Quick and easy to check by hand, but looked at after every outcome it demotes good models by bad luck:
@@ -23,7 +23,7 @@ class DemoteBySuccessRate(Strategy):
     threshold: float = Field(default=0.5, gt=0, lt=1, description="Demote below this success rate.")
     min_samples: int = Field(default=3, ge=1, description="Outcomes a model needs before it can be demoted.")
 
-    def __call__(self, tallies: Sequence[Tally]) -> list[str | None]:
+    def __call__(self, tallies: Sequence[Tally], in_force: Mapping[str, str] | None = None) -> list[str | None]:  # noqa: ARG002
         """Return for each tally why its model is demoted, or None if it is not."""
         return [self._reason(tally) for tally in tallies]
 

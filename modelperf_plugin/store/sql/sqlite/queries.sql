@@ -111,3 +111,52 @@ WHERE tally.successes <> coalesce(days.successes, 0) + coalesce(sums.successes, 
     OR tally.cost_nano_usd <> coalesce(days.cost, 0) + coalesce(sums.cost, 0)
     OR tally.outages <> coalesce(days.outages, 0)
     OR tally.caller_errors <> coalesce(days.caller_errors, 0);
+
+-- add_decision --
+-- Keep a decision; changes nothing if it is kept already.
+INSERT INTO decision (
+    id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record
+)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO NOTHING;
+
+-- join_outcome --
+-- Say what came of a decision: the first outcome stays, unless it is a fallback's and this is the chosen model's.
+UPDATE decision SET
+    outcome_model_id = ?2, ended_ms = ?3, success = ?4, timeout = ?5, tokens = ?6, cost_nano_usd = ?7, error_kind = ?8
+WHERE id = ?1 AND (outcome_model_id IS NULL OR (model_id = ?2 AND outcome_model_id <> ?2));
+
+-- decision --
+-- One decision, by its id.
+SELECT
+    id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record,
+    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind
+FROM decision WHERE id = ?;
+
+-- decisions_by_prefix --
+-- The decisions whose id starts so.
+SELECT
+    id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record,
+    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind
+FROM decision WHERE id >= ?1 AND id < ?1 || char(1114111) ORDER BY id LIMIT ?2;
+
+-- decisions --
+-- The newest decisions, of one task type or of all.
+SELECT
+    id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record,
+    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind
+FROM decision
+WHERE made_ms >= ?2 AND (?1 IS NULL OR task_type = ?1)
+ORDER BY made_ms DESC, rowid DESC LIMIT ?3;
+
+-- decision_summary --
+-- For each mode: how many decisions, with and without outcome (made after and before a moment), and what was explored.
+SELECT
+    mode, count(*), count(outcome_model_id),
+    sum(outcome_model_id IS NULL AND made_ms > ?1), sum(outcome_model_id IS NULL AND made_ms <= ?1),
+    sum(explored), sum(exploring)
+FROM decision GROUP BY mode ORDER BY mode;
+
+-- forget_decisions --
+-- Forget the oldest decisions made before a moment, so many at most.
+DELETE FROM decision WHERE rowid IN (SELECT rowid FROM decision WHERE made_ms < ? ORDER BY made_ms LIMIT ?);

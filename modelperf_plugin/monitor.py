@@ -1,0 +1,223 @@
+"""Watching models over time: silent changes, demotion by evidence, reinstatement.
+
+Every outcome in the store is looked at once, in the order of recording, whichever process recorded it: by a watch over
+each model (has it changed?) and one over each pair (has it fallen below the bar?). What they find is written to the
+store, so that all processes act on it, and their states are saved from time to time, so that a restart goes on where
+the last process stopped.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from math import floor
+from typing import Final
+
+from modelperf_plugin.config import Config
+from modelperf_plugin.learner import Learner
+from modelperf_plugin.policy.belief import Belief
+from modelperf_plugin.policy.intervals import beta_interval
+from modelperf_plugin.policy.sequential import ChangeWatch, FallWatch, Probation, shifted
+from modelperf_plugin.store import Demotion, Event, Store, WatchState
+
+logger = logging.getLogger("modelperf_plugin")
+
+EVERY_OUTCOMES: Final = 8
+"""New outcomes are looked at in batches of this size, or after a second."""
+RELOAD_SECONDS: Final = 1.0
+"""How soon the demotions and changes that other processes noted are heeded."""
+SAVE_OUTCOMES: Final = 500
+"""The states are saved after so many outcomes, and when the process ends."""
+AT_ONCE: Final = 2000
+"""How many outcomes are read at once."""
+MOST_AT_ONCE: Final = 5_000
+"""Of a greater backlog (an import) only the newest are looked at: what is believed now predicts no more."""
+Z_LOWER: Final = 1.2815515655446004
+"""The best model surely has the rate that it exceeds with a probability of .9."""
+
+_Pair = tuple[str, str]
+
+
+class Monitor:
+    """Runs the watches over one store. Any thread may call any method."""
+
+    def __init__(self, store: Store, learner: Learner, *, config: Callable[[], Config]) -> None:
+        """Start where the last process stopped; ``config`` is the configuration in force."""
+        self._store = store
+        self._learner = learner
+        self._config = config
+        self._lock = threading.Lock()
+        self._changes: dict[str, ChangeWatch] = {}
+        self._falls: dict[_Pair, FallWatch] = {}
+        self._probations: dict[_Pair, Probation] = {}
+        self._in_force: dict[str, dict[str, str]] = {}
+        self._demotions: dict[_Pair, Demotion] = {}
+        self._newest_change = 0
+        self._reload_at = 0.0
+        self._unseen = 0
+        self._look_at = 0.0
+        self._position = self._restore()
+        self._saved = self._position
+
+    def demoted(self, task_type: str) -> Mapping[str, str]:
+        """Return why models are demoted on ``task_type``; the same object as long as nothing changes."""
+        if time.monotonic() >= self._reload_at:
+            self._reload()
+        return self._in_force.get(task_type, _NOBODY)
+
+    def recorded(self) -> None:
+        """Look at the new outcomes if there are enough of them by now; called on the recording side."""
+        self._unseen += 1
+        if self._unseen >= EVERY_OUTCOMES or time.monotonic() >= self._look_at:
+            self.look()
+
+    def look(self) -> None:
+        """Look at all new outcomes; a thread that comes while another looks goes on at once."""
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            self._unseen = 0
+            self._look_at = time.monotonic() + RELOAD_SECONDS
+            self._position = max(self._position, self._store.monitoring.last_event_id() - MOST_AT_ONCE)
+            while events := self._store.monitoring.events_after(self._position, AT_ONCE):
+                for event in events:
+                    self._see(event)
+                if self._position - self._saved >= SAVE_OUTCOMES:
+                    self._save()
+                if len(events) < AT_ONCE:
+                    break
+        finally:
+            self._lock.release()
+
+    def close(self) -> None:
+        """Look at what is left and save the states."""
+        self.look()
+        with self._lock:
+            if self._position > self._saved:
+                self._save()
+
+    def _see(self, event: Event) -> None:
+        self._position = event.event_id
+        if not event.counts:
+            return
+        beliefs = self._beliefs(event.task_type)
+        belief = beliefs.get(event.model_id)
+        if belief is None:
+            return
+        if self._config().drift.detect:
+            self._watch_for_change(event, belief)
+        bar = self._bar(event, beliefs)
+        if bar is not None:
+            self._watch_for_fall(event, bar)
+
+    def _beliefs(self, task_type: str) -> Mapping[str, Belief]:
+        evidence = self._store.evidence(task_type)
+        return self._learner.know(task_type, evidence, evidence)
+
+    def _watch_for_change(self, event: Event, belief: Belief) -> None:
+        watch = self._changes.get(event.model_id, ChangeWatch())
+        watch = watch.updated(belief.mean, event.success, event.event_id)
+        alarm = watch.alarm()
+        if alarm is None:
+            self._changes[event.model_id] = watch
+            return
+        self._changes[event.model_id] = ChangeWatch()
+        rates = {}
+        for task_type in {tally.task_type for tally in self._store.tallies() if tally.model_id == event.model_id}:
+            known = self._beliefs(task_type).get(event.model_id)
+            if known is not None:
+                rates[task_type] = shifted(known.mean, alarm.direction)
+        since = self._store.monitoring.events_after(alarm.since, 1)
+        since_ms = since[0].ended_ms if since else event.ended_ms
+        noted = self._store.monitoring.add_change(
+            event.model_id,
+            alarm.direction,
+            (alarm.since, event.event_id),
+            (since_ms, event.ended_ms),
+            alarm.evidence,
+            rates,
+        )
+        if noted:
+            word = "better" if alarm.direction == "up" else "worse"
+            logger.warning("%s has changed: it does %s since outcome %d", event.model_id, word, alarm.since + 1)
+        self._learner.start_afresh()
+
+    def _bar(self, event: Event, beliefs: Mapping[str, Belief]) -> float | None:
+        demotion = self._config().policy_for(event.task_type).demotion
+        others = [belief for model_id, belief in beliefs.items() if model_id != event.model_id]
+        surely = max([beta_interval(belief.alpha, belief.beta, Z_LOWER)[0] for belief in others], default=None)
+        bar = demotion.bar(surely)
+        return None if bar is None else floor(bar * 100) / 100 or None
+
+    def _watch_for_fall(self, event: Event, bar: float) -> None:
+        pair = (event.task_type, event.model_id)
+        if pair in self._demotions:
+            probation = self._probations.get(pair, Probation()).updated(event.success)
+            self._probations[pair] = probation
+            if probation.reinstates(bar):
+                self.reinstate(*pair, event.ended_ms, "evidence")
+            return
+        watch = self._falls.get(pair, FallWatch()).updated(event.success, bar)
+        self._falls[pair] = watch
+        if watch.demotes(self._config().policy_for(event.task_type).demotion.alpha):
+            reason = f"surely below {bar:g}, after {watch.outcomes} outcomes (e-value {watch.e_value:.3g})"
+            if self._store.monitoring.add_demotion(*pair, event.ended_ms, bar, watch.e_value, reason):
+                logger.warning("%s is demoted on %s: %s", event.model_id, event.task_type, reason)
+            self._reload()
+
+    def reinstate(self, task_type: str, model_id: str, ended_ms: int, ended_by: str) -> bool:
+        """Put a model back; return False if it was not demoted."""
+        ended = self._store.monitoring.end_demotion(task_type, model_id, ended_ms, ended_by)
+        self._reload()
+        return ended
+
+    def _reload(self) -> None:
+        """Heed what this and other processes have noted."""
+        self._reload_at = time.monotonic() + RELOAD_SECONDS
+        demotions = {(each.task_type, each.model_id): each for each in self._store.monitoring.demotions(in_force=True)}
+        if demotions != self._demotions:
+            for pair in demotions.keys() ^ self._demotions.keys():
+                # demoted or reinstated, here or elsewhere: both begin with nothing
+                self._falls.pop(pair, None)
+                self._probations.pop(pair, None)
+            self._demotions = demotions
+            in_force: dict[str, dict[str, str]] = {}
+            for (task_type, model_id), demotion in demotions.items():
+                in_force.setdefault(task_type, {})[model_id] = f"demoted: {demotion.reason}"
+            self._in_force = in_force
+        changes = self._store.monitoring.changes()
+        newest = changes[0].change_id if changes else 0
+        if newest != self._newest_change:
+            for change in changes:
+                if change.change_id > self._newest_change:
+                    self._changes.pop(change.model_id, None)
+            self._newest_change = newest
+            self._learner.start_afresh()
+
+    def _restore(self) -> int:
+        position, states = self._store.monitoring.watches()
+        newest = self._store.monitoring.last_event_id()
+        if position is None or position > newest:
+            return newest
+        for kind, task_type, model_id, numbers in states:
+            if kind == "change":
+                self._changes[model_id] = ChangeWatch.from_list(numbers)
+            elif kind == "fall":
+                self._falls[task_type, model_id] = FallWatch.from_list(numbers)
+            else:
+                self._probations[task_type, model_id] = Probation.from_list(numbers)
+        return position
+
+    def _save(self) -> None:
+        states = [WatchState("change", "", model, tuple(watch.as_list())) for model, watch in self._changes.items()]
+        for (task_type, model_id), fall in self._falls.items():
+            states.append(WatchState("fall", task_type, model_id, tuple(fall.as_list())))
+        for (task_type, model_id), probation in self._probations.items():
+            states.append(WatchState("probation", task_type, model_id, tuple(probation.as_list())))
+        self._store.monitoring.save_watches(self._position, states)
+        self._saved = self._position
+
+
+_NOBODY: Final[Mapping[str, str]] = {}

@@ -1,0 +1,166 @@
+"""A fall below a threshold: evidence that a rate of success is no longer what it was, and that it is back.
+
+The fall is an e-process, the wealth of a bet against "the rate is at least θ": if that is true, the wealth reaches
+1/α with a probability of at most α, ever, however often one looks. The bet is that the model broke before outcome i,
+with prior weight w_i, and that its rate has since been q:
+
+    L_q = (q/θ)^x ((1 − q)/(1 − θ))^(1 − x)     for every outcome x, 1 a success and 0 a failure
+    M_q ← (M_q + w_i) L_q                       for each of five alternatives q below θ
+    E   = mean of M_q + the weight not yet spent,    demote when E ≥ 1/α
+
+Given the past, L_q is 1 on average if the rate is θ, and less if it is higher; so is E against what it was before.
+
+The weights are w_i = W(i) − W(i + 1) with W(i) = ln 10 / ln(i + 10), the weight not yet spent after i outcomes: the
+integral of a density ∝ 1/((x + 10) ln²(x + 10)) from i to i + 1. They fade slowly enough that a model which breaks
+after a thousand outcomes is caught almost as soon as one which breaks after two hundred.
+
+Sources: A. Shiryaev, "On optimum methods in quickest detection problems", 1963 (the recursion); J. Shin, A. Ramdas and
+A. Rinaldo, "E-detectors", 2023 (mixtures over change points); A. Ramdas et al., "Game-theoretic statistics and safe
+anytime-valid inference", 2023 (e-processes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from math import exp, lgamma, log, log1p
+from typing import Final, NamedTuple, Self
+
+from modelperf_plugin.errors import InvalidValueError
+
+ALTERNATIVES: Final = (0.2, 0.35, 0.5, 0.6, 0.68)
+"""What the rate may have fallen to if the threshold is .75; for another, in the same proportion to it."""
+RATIOS: Final = tuple(rate / 0.75 for rate in ALTERNATIVES)
+"""q/θ, which is what a success multiplies the evidence by, whatever the threshold."""
+HIGHEST_THRESHOLD: Final = 0.999
+"""A threshold above counts as this one: the test then errs on the model's side."""
+LARGEST: Final = 1e100
+"""No M grows beyond this: it stays finite in storage, and a smaller E is never wrong."""
+OFFSET: Final = 10
+"""The 10 in the weights."""
+START: Final = log(OFFSET)
+
+
+class FallWatch(NamedTuple):
+    """The evidence that one model has fallen below the threshold, after some outcomes. Five numbers and a count.
+
+    Look at :meth:`demotes` after every outcome: the evidence can fall again later.
+
+    >>> watch = FallWatch()
+    >>> for success in [True] * 100 + [False] * 6:
+    ...     watch = watch.updated(success, threshold=0.75)
+    >>> round(watch.e_value, 2), watch.demotes()
+    (1.08, False)
+    """
+
+    outcomes: int = 0
+    """How many have been taken in."""
+    masses: tuple[float, ...] = (0.0,) * len(ALTERNATIVES)
+    """M for each alternative: what the weight spent on "it has broken" is worth by now."""
+
+    def updated(self, success: bool, threshold: float) -> FallWatch:
+        """Return the evidence after another outcome, O(1).
+
+        The threshold may differ from outcome to outcome, but it must be known before the outcome. The question
+        answered is then whether the rate was at least the threshold each time.
+        """
+        count = self.outcomes
+        spent = START / log(count + OFFSET) - START / log(count + OFFSET + 1)
+        factors = RATIOS if success else _on_failure(min(max(threshold, 0.0), HIGHEST_THRESHOLD))
+        masses = tuple([(mass + spent) * factor for mass, factor in zip(self.masses, factors, strict=True)])
+        if max(masses) > LARGEST:
+            masses = tuple([min(LARGEST, mass) for mass in masses])
+        return FallWatch(count + 1, masses)
+
+    @property
+    def e_value(self) -> float:
+        """E: how many times the stake the bet against the model is worth. 1 without any outcome."""
+        return sum(self.masses) / len(self.masses) + START / log(self.outcomes + OFFSET)
+
+    def demotes(self, alpha: float = 0.05) -> bool:
+        """Return whether to demote, with a probability of at most ``alpha`` to ever do so wrongly."""
+        return self.e_value * alpha >= 1.0
+
+    def as_list(self) -> list[float]:
+        """Return the state for storage: plain finite numbers."""
+        return [self.outcomes, *self.masses]
+
+    @classmethod
+    def from_list(cls, stored: Sequence[float]) -> Self:
+        """Return the state from what :meth:`as_list` gave."""
+        if len(stored) != len(ALTERNATIVES) + 1:
+            raise InvalidValueError("stored", f"the {len(ALTERNATIVES) + 1} numbers of a fall watch", stored)
+        outcomes, *masses = stored
+        return cls(int(outcomes), tuple(masses))
+
+
+class Probation(NamedTuple):
+    """What a demoted model has done since its demotion; nothing from before counts.
+
+    >>> Probation(successes=10).reinstates(threshold=0.75), Probation(successes=9).reinstates(threshold=0.75)
+    (True, False)
+    """
+
+    successes: int = 0
+    failures: int = 0
+
+    def updated(self, success: bool) -> Probation:
+        """Return the counts after another outcome."""
+        return Probation(self.successes + success, self.failures + (not success))
+
+    def reinstates(self, threshold: float, level: float = 0.95, minimum: int = 8) -> bool:
+        """Return whether P(p > ``threshold``) > ``level``, after ``minimum`` outcomes, from a uniform prior."""
+        if self.successes + self.failures < minimum:
+            return False
+        return chance_above(threshold, self.successes, self.failures) > level
+
+    def as_list(self) -> list[int]:
+        """Return the state for storage."""
+        return [self.successes, self.failures]
+
+    @classmethod
+    def from_list(cls, stored: Sequence[float]) -> Self:
+        """Return the state from what :meth:`as_list` gave."""
+        if len(stored) != 2:
+            raise InvalidValueError("stored", "the 2 numbers of a probation", stored)
+        successes, failures = stored
+        return cls(int(successes), int(failures))
+
+
+@lru_cache(maxsize=1024)
+def _on_failure(threshold: float) -> tuple[float, ...]:
+    """Return (1 − q)/(1 − θ) for each alternative, which is what a failure multiplies the evidence by."""
+    return tuple([(1.0 - ratio * threshold) / (1.0 - threshold) for ratio in RATIOS])
+
+
+def chance_above(threshold: float, successes: int, failures: int) -> float:
+    """Return P(p > ``threshold``) for p of Beta(1 + ``successes``, 1 + ``failures``).
+
+    That is P(X ≤ successes) for X binomial of n + 1 trials with probability ``threshold``: a finite sum, from the
+    largest term of the smaller tail outwards until the terms no longer count, which takes some √n of them.
+    Source: M. Abramowitz and I. Stegun, "Handbook of Mathematical Functions", 26.5.24.
+
+    >>> chance_above(0.5, 0, 0), chance_above(0.5, 2, 0)
+    (0.5, 0.875)
+    """
+    if threshold <= 0.0:
+        return 1.0
+    if threshold >= 1.0:
+        return 0.0
+    trials = successes + failures + 1
+    if successes < trials * threshold:
+        return _tail(trials, successes, threshold)
+    return 1.0 - _tail(trials, failures, 1.0 - threshold)
+
+
+def _tail(trials: int, highest: int, chance: float) -> float:
+    """Return P(X ≤ ``highest``) for X binomial; ``highest`` is at most about the mean, so that terms only shrink."""
+    log_term = lgamma(trials + 1) - lgamma(highest + 1) - lgamma(trials - highest + 1)
+    term = exp(log_term + highest * log(chance) + (trials - highest) * log1p(-chance))
+    total, odds = term, (1.0 - chance) / chance
+    for k in range(highest, 0, -1):
+        term *= k / (trials - k + 1) * odds
+        total += term
+        if term <= total * 1e-17:
+            break
+    return min(1.0, total)

@@ -1,0 +1,232 @@
+"""Which of two sides is better? An e-process for A/B tests with any split, fixed or adaptive, at every look.
+
+For every outcome x of side g, where the policy had chosen side B with the *known* probability ρ, the evidence against
+"both have the same rate" is multiplied by
+
+    f_g(x) / f_0(x),    f_A, f_B: Bernoulli with the rate of that side, f_0: Bernoulli with (1 − ρ) p_A + ρ p_B.
+
+p_A and p_B are the rates *before* this outcome, shrunk by k pseudo-outcomes to the rate of both sides together:
+p_g = (s_g + k p̄)/(n_g + k) with p̄ = (s + ½)/(n + 1). E is the average of three such processes, k = 5, 20, 60.
+
+If the outcome does not depend on the side, the factor is 1 on average, whatever the rate, the split and the past:
+Σ_x f(x)/f_0(x) · ((1 − ρ) f_A(x) + ρ f_B(x)) = Σ_x f(x) = 1. So E reaches 20 with a probability of at most 1/20,
+ever. The rate may even drift, as long as it is the same on both sides. What must hold is that the side was drawn
+with probability ρ: if one side's outcomes arrive sooner than the other's, take them in by the order of decisions.
+
+Source: R. Turner, A. Ly and P. Grünwald, "Generic E-variables for exact sequential k-sample tests", 2021; with the
+known probability of the side in place of blocks of fixed size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import exp, inf, log
+from typing import Final, Literal, NamedTuple, Self
+
+from modelperf_plugin.errors import InvalidValueError
+from modelperf_plugin.policy.intervals import wilson_interval
+
+Side = Literal["A", "B"]
+
+PSEUDO_OUTCOMES: Final = (5.0, 20.0, 60.0)
+"""k, how cautiously the difference between the sides is believed."""
+LEVEL: Final = 20.0
+"""The evidence that decides: wrong in at most one test of this many where the sides are equal."""
+FARTHEST: Final = 1_000_000
+"""A forecast of more outcomes than this is not worth printing."""
+LARGEST_LOG: Final = 700.0
+"""An e-value of e^700 is the largest that is told."""
+_SIDES: Final[dict[Side | None, float]] = {"A": -1.0, None: 0.0, "B": 1.0}
+_BY_NUMBER: Final = {number: side for side, number in _SIDES.items()}
+
+
+class Versus(NamedTuple):
+    """The evidence that two sides differ, after some outcomes.
+
+    >>> state = Versus()
+    >>> for _ in range(20):
+    ...     state = state.updated("A", success=False, share_b=0.5).updated("B", success=True, share_b=0.5)
+    >>> verdict(state).text
+    'B is better: 1.000 against 0.000 (e-value 3.18e+07, 20 needed)'
+    """
+
+    outcomes_a: int = 0
+    successes_a: int = 0
+    outcomes_b: int = 0
+    successes_b: int = 0
+    logs: tuple[float, ...] = (0.0,) * len(PSEUDO_OUTCOMES)
+    """ln E for each k."""
+    peak: float = 0.0
+    """The largest ln E there has been: what was once decided stays decided."""
+    leader: Side | None = None
+    """The side with the higher rate at that time."""
+
+    def updated(self, side: Side, success: bool, share_b: float) -> Versus:
+        """Return the evidence after another outcome, O(1).
+
+        ``share_b`` is the probability with which side B had been going to get it, given that one of the two did.
+        """
+        share = share_b if side == "B" else 1.0 - share_b
+        if not 0.0 < share <= 1.0:
+            raise InvalidValueError("share_b", f"a probability that lets side {side} have outcomes", share_b)
+        outcomes_a, successes_a, outcomes_b, successes_b = self[:4]
+        pooled = (successes_a + successes_b + 0.5) / (outcomes_a + outcomes_b + 1)
+        logs = []
+        for k, log_e in zip(PSEUDO_OUTCOMES, self.logs, strict=True):
+            rate_a = (successes_a + k * pooled) / (outcomes_a + k)
+            rate_b = (successes_b + k * pooled) / (outcomes_b + k)
+            rate = rate_b if side == "B" else rate_a
+            rate_0 = rate_a + share_b * (rate_b - rate_a)
+            logs.append(log_e + (log(rate / rate_0) if success else log((1.0 - rate) / (1.0 - rate_0))))
+        if side == "B":
+            outcomes_b, successes_b = outcomes_b + 1, successes_b + success
+        else:
+            outcomes_a, successes_a = outcomes_a + 1, successes_a + success
+        peak, leader, now = self.peak, self.leader, _log_mean(logs)
+        if now > peak:
+            ahead = successes_b * outcomes_a - successes_a * outcomes_b
+            peak, leader = now, "B" if ahead > 0 else "A" if ahead < 0 else leader
+        return Versus(outcomes_a, successes_a, outcomes_b, successes_b, tuple(logs), peak, leader)
+
+    @property
+    def outcomes(self) -> int:
+        """How many have been taken in."""
+        return self.outcomes_a + self.outcomes_b
+
+    @property
+    def log_e_value(self) -> float:
+        """The natural logarithm of E."""
+        return _log_mean(self.logs)
+
+    @property
+    def e_value(self) -> float:
+        """E, the evidence against equal rates as it is now. 1 without any outcome."""
+        return exp(min(self.log_e_value, LARGEST_LOG))
+
+    def as_list(self) -> list[float]:
+        """Return the state for storage: plain finite numbers."""
+        return [*self[:4], *self.logs, self.peak, _SIDES[self.leader]]
+
+    @classmethod
+    def from_list(cls, stored: Sequence[float]) -> Self:
+        """Return the state from what :meth:`as_list` gave."""
+        if len(stored) != len(PSEUDO_OUTCOMES) + 6:
+            raise InvalidValueError("stored", f"the {len(PSEUDO_OUTCOMES) + 6} numbers of an A/B test", stored)
+        outcomes_a, successes_a, outcomes_b, successes_b, *logs, peak, leader = stored
+        counts = (int(outcomes_a), int(successes_a), int(outcomes_b), int(successes_b))
+        return cls(*counts, tuple(logs), peak, _BY_NUMBER[leader])
+
+
+class Rate(NamedTuple):
+    """The rate of success of one side."""
+
+    successes: int
+    outcomes: int
+    rate: float | None
+    """None without any outcome."""
+    low: float
+    """Where Wilson's 95 % interval begins; an interval for this one look."""
+    high: float
+    """Where it ends."""
+
+
+class Verdict(NamedTuple):
+    """What can be said of the two sides now."""
+
+    winner: Side | None
+    """The better side; None if there is none yet, or none was found within the maximum."""
+    decided: bool
+    """Whether the test is over: there is a winner, or the maximum has been reached. It never becomes undecided."""
+    e_value: float
+    """The evidence against equal rates, as it is now."""
+    a: Rate
+    b: Rate
+    more: int | None
+    """About how many more outcomes would be needed at the present rates and split; None if that cannot be said."""
+    text: str
+    """All this in one sentence."""
+
+
+def verdict(state: Versus, level: float = LEVEL, minimum: int = 0, maximum: int | None = None) -> Verdict:
+    """Return what can be said of the two sides now.
+
+    There is a winner once E has reached ``level``, but never before ``minimum`` outcomes of both sides together; the
+    winner is the side that was ahead when the evidence was strongest. After ``maximum`` outcomes without one, the
+    test is over without a winner.
+    """
+    a = _rate(state.successes_a, state.outcomes_a)
+    b = _rate(state.successes_b, state.outcomes_b)
+    short = max(0, minimum - state.outcomes)
+    won = state.peak >= log(level)
+    winner = state.leader if won and not short else None
+    over = winner is None and maximum is not None and state.outcomes >= maximum
+    more: int | None = None
+    if winner is not None:
+        text = _winning(winner, a, b, exp(min(state.peak, LARGEST_LOG)), level)
+    elif over:
+        text = f"no winner within {state.outcomes:,} outcomes, the maximum was {maximum:,}"
+    else:
+        needed = 0 if won else outcomes_needed(state, level)
+        more = None if needed is None else max(short, needed)
+        text = _waiting(more, a, b, None if maximum is None else maximum - state.outcomes)
+    return Verdict(winner, winner is not None or over, state.e_value, a, b, more, text)
+
+
+def outcomes_needed(state: Versus, level: float = LEVEL) -> int | None:
+    """Return about how many more outcomes take E to ``level``, if rates and split stay as they have been.
+
+    ln E then grows on average by Σ_g share_g · KL(rate_g, rate of both) per outcome, the information that an outcome
+    gives about its side. None if there is no difference to find, or it would take more than a million.
+    """
+    outcomes = state.outcomes
+    if not state.outcomes_a or not state.outcomes_b:
+        return None
+    pooled = (state.successes_a + state.successes_b) / outcomes
+    growth = (
+        state.outcomes_a * _divergence(state.successes_a / state.outcomes_a, pooled)
+        + state.outcomes_b * _divergence(state.successes_b / state.outcomes_b, pooled)
+    ) / outcomes
+    missing = log(level) - state.log_e_value
+    if growth <= 0.0 or missing > FARTHEST * growth:
+        return None
+    return max(1, round(missing / growth))
+
+
+def _divergence(rate: float, other: float) -> float:
+    """Return the Kullback-Leibler divergence of Bernoulli(``rate``) from Bernoulli(``other``), in nats."""
+    if rate == other:
+        return 0.0
+    success = rate * log(rate / other) if rate > 0.0 else 0.0
+    return success + ((1.0 - rate) * log((1.0 - rate) / (1.0 - other)) if rate < 1.0 else 0.0)
+
+
+def _log_mean(logs: Sequence[float]) -> float:
+    """Return the logarithm of the mean of e^x, without overflow."""
+    largest = max(logs)
+    return largest + log(sum([exp(each - largest) for each in logs]) / len(logs))
+
+
+def _rate(successes: int, outcomes: int) -> Rate:
+    if not outcomes:
+        return Rate(0, 0, None, 0.0, 1.0)
+    return Rate(successes, outcomes, successes / outcomes, *wilson_interval(successes, outcomes))
+
+
+def _winning(winner: Side, a: Rate, b: Rate, e_value: float, level: float) -> str:
+    better, other = (b, a) if winner == "B" else (a, b)
+    return f"{winner} is better: {_told(better)} against {_told(other)} (e-value {e_value:.3g}, {level:g} needed)"
+
+
+def _waiting(more: int | None, a: Rate, b: Rate, left: int | None) -> str:
+    for name, side in (("A", a), ("B", b)):
+        if not side.outcomes:
+            return f"inconclusive, side {name} has no outcomes yet"
+    if more is None:
+        return f"inconclusive, no difference to be found at the present rates ({_told(a)} and {_told(b)})"
+    if more > (inf if left is None else left):
+        return f"inconclusive, about {more:,} more outcomes needed, but only {left:,} are left to the maximum"
+    return f"inconclusive, about {more:,} more outcomes needed"
+
+
+def _told(side: Rate) -> str:
+    return "none" if side.rate is None else f"{side.rate:.3f}"

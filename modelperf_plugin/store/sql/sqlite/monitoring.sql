@@ -1,0 +1,91 @@
+-- events_after --
+-- Outcomes in the order of recording, for the watches.
+SELECT
+    event.id, tally.task_type, tally.model_id, event.success,
+    event.success OR event.error_kind IS NULL OR event.error_kind IN ('context_overflow', 'other'), event.ended_ms
+FROM event JOIN tally ON tally.id = event.tally_id WHERE event.id > ? ORDER BY event.id LIMIT ?;
+
+-- last_event_id --
+-- The newest outcome.
+SELECT coalesce(max(id), 0) FROM event;
+
+-- changes --
+-- Changes of models, newest first.
+SELECT id, model_id, direction, since_event_id, noticed_event_id, since_ms, noticed_ms, evidence
+FROM change ORDER BY id DESC;
+
+-- add_change --
+-- A change that another process has not noted already.
+INSERT INTO change (model_id, direction, since_event_id, noticed_event_id, since_ms, noticed_ms, evidence)
+SELECT :model_id, :direction, :since_event_id, :noticed_event_id, :since_ms, :noticed_ms, :evidence
+WHERE NOT EXISTS (SELECT 1 FROM change WHERE model_id = :model_id AND noticed_event_id > :since_event_id);
+
+-- add_baselines --
+-- What the pairs of a changed model had counted up to the change: all, less what came after it.
+INSERT INTO baseline (tally_id, change_id, successes, failures, rate)
+SELECT
+    tally.id,
+    :change_id,
+    tally.successes - coalesce(later.successes, 0),
+    tally.failures - tally.outages - tally.caller_errors - coalesce(later.failures, 0),
+    NULL
+FROM tally
+LEFT JOIN (
+    SELECT
+        tally_id,
+        sum(success) AS successes,
+        sum(NOT success AND (error_kind IS NULL OR error_kind IN ('context_overflow', 'other'))) AS failures
+    FROM event WHERE id > :since_event_id GROUP BY tally_id
+) AS later ON later.tally_id = tally.id
+WHERE tally.model_id = :model_id
+ON CONFLICT (tally_id) DO UPDATE SET
+    change_id = excluded.change_id, successes = excluded.successes, failures = excluded.failures, rate = NULL;
+
+-- set_baseline_rate --
+-- What is expected of one pair after the change.
+UPDATE baseline SET rate = ? WHERE tally_id = (SELECT id FROM tally WHERE task_type = ? AND model_id = ?);
+
+-- baselines --
+-- The counts that are evidence no more.
+SELECT tally.task_type, tally.model_id, baseline.successes, baseline.failures, baseline.rate
+FROM baseline JOIN tally ON tally.id = baseline.tally_id;
+
+-- demotions --
+-- Demotions, newest first; all, or only those in force.
+SELECT
+    demotion.id, tally.task_type, tally.model_id, demotion.since_ms, demotion.threshold, demotion.evidence,
+    demotion.reason, demotion.ended_ms, demotion.ended_by
+FROM demotion JOIN tally ON tally.id = demotion.tally_id
+WHERE NOT ? OR demotion.ended_ms IS NULL ORDER BY demotion.id DESC;
+
+-- add_demotion --
+-- Demote, unless another process has done so.
+INSERT INTO demotion (tally_id, since_ms, threshold, evidence, reason)
+SELECT id, ?, ?, ?, ? FROM tally WHERE task_type = ? AND model_id = ?
+ON CONFLICT DO NOTHING;
+
+-- end_demotion --
+-- Reinstate.
+UPDATE demotion SET ended_ms = ?, ended_by = ?
+WHERE ended_ms IS NULL AND tally_id = (SELECT id FROM tally WHERE task_type = ? AND model_id = ?);
+
+-- watches --
+-- The states that the watches were left in.
+SELECT kind, task_type, model_id, state FROM watch;
+
+-- watch_position --
+-- The last outcome that the watches have seen.
+SELECT event_id FROM watch_position;
+
+-- save_watch_position --
+-- How far the watches have come; a process that is behind another changes nothing.
+INSERT INTO watch_position (only, event_id) VALUES (1, ?)
+ON CONFLICT (only) DO UPDATE SET event_id = excluded.event_id WHERE excluded.event_id > event_id;
+
+-- forget_watches --
+-- Make room for the new states.
+DELETE FROM watch;
+
+-- add_watch --
+-- The state of one watch.
+INSERT INTO watch (kind, task_type, model_id, state) VALUES (?, ?, ?, ?);

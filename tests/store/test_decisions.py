@@ -1,0 +1,295 @@
+"""The record of decisions, on every store: what is kept, what is joined, counted and forgotten."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelperf_plugin.errors import StoreError
+from modelperf_plugin.store import DecisionOutcome, DecisionRecord, DecisionSummary, ModeSummary, Store, open_store
+from modelperf_plugin.types import (
+    Decision,
+    Exclusion,
+    Mode,
+    Outcome,
+    RankedModel,
+    Ranking,
+    Status,
+    Tally,
+    to_milliseconds,
+)
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+NOON_MS = to_milliseconds(NOON)
+HOUR_MS = 3_600_000
+numbers = count()
+
+
+@pytest.fixture(params=["file", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """Return a new, empty store of each kind."""
+    opened = open_store(":memory:" if request.param == "memory" else tmp_path / "file.db")
+    yield opened
+    opened.close()
+
+
+def candidate(model_id: str, score: float | None = 0.5, status: Status = "ranked") -> RankedModel:
+    """Return a row of a ranking."""
+    interval = None if score is None else (score / 2, 1.0)
+    return RankedModel(model_id, score, interval, Tally("plan", model_id, 3, 1), status, f"because it is {model_id}")
+
+
+def decided(
+    decision_id: str | None = None,
+    model_id: str = "best",
+    *,
+    task_type: str = "plan",
+    mode: Mode = "apply",
+    at: datetime = NOON,
+    rows: tuple[RankedModel, ...] = (candidate("best", 0.9), candidate("other", 0.4)),
+    probabilities: tuple[float, ...] = (0.75, 0.25),
+    excluded: tuple[Exclusion, ...] = (),
+) -> Decision:
+    """Return a decision."""
+    return Decision(
+        order=(model_id, *[row.model_id for row in rows if row.model_id != model_id]),
+        decision_id=decision_id or f"decision-{next(numbers):04}",
+        task_type=task_type,
+        ranking=Ranking(rows, "posterior"),
+        probabilities=probabilities,
+        reason=f"{model_id} it is",
+        explored=model_id != rows[0].model_id,
+        excluded=excluded,
+        policy_id="0123456789ab",
+        mode=mode,
+        created_at=at,
+    )
+
+
+def keep(store: Store, *decisions: Decision) -> None:
+    """Keep ``decisions``."""
+    store.log_decisions([DecisionRecord.of(each) for each in decisions], [])
+
+
+def end(store: Store, decision_id: str, model_id: str, *, success: bool = True, **values: Any) -> None:
+    """Say what came of a decision."""
+    outcome = Outcome(success=success, **values)
+    store.log_decisions([], [DecisionOutcome(decision_id, model_id, outcome, NOON_MS + 5000)])
+
+
+def test_a_decision_is_read_as_it_was_made(store: Store) -> None:
+    """Every value of the decision comes back: candidates in order, propensities exactly, exclusions, None as None."""
+    made = decided(
+        "d1",
+        "other",
+        rows=(candidate("best", 0.9), candidate("other", None, "unproven"), candidate("“quoted” \U0001f600", 0.1)),
+        probabilities=(0.1 + 0.2, 2 / 3, 1 - (0.1 + 0.2) - 2 / 3),
+        excluded=(Exclusion("tried", "excluded by the host"),),
+    )
+    keep(store, made)
+    kept = store.decision("d1")
+    assert kept is not None
+    said, meant = kept.as_dict(), json.loads(json.dumps(made.as_dict()))
+    rows = said.pop("ranking")
+    assert [row["reason"] for row in rows] == [row["reason"] for row in meant["ranking"]]
+    for row, original, share in zip(rows, meant.pop("ranking"), made.probabilities, strict=True):
+        tally = original.pop("tally")
+        assert row == {**original, "samples": tally["successes"] + tally["failures"], "propensity": share}
+    assert said.pop("outcome") is None
+    assert said.pop("exploring") == pytest.approx(0.7)
+    meant.pop("order")
+    assert said == meant
+    json.dumps(kept.as_dict(), allow_nan=False)
+
+
+def test_a_decision_is_kept_once(store: Store) -> None:
+    """Keeping an id again changes nothing; an id that is not kept is None."""
+    keep(store, decided("d1"), decided("d1", "other"))
+    keep(store, decided("d1", "other"))
+    (kept,) = store.decisions()
+    assert kept.model_id == "best"
+    assert store.decision("d2") is None
+    assert store.decision("d") is None
+
+
+def test_an_outcome_is_joined(store: Store) -> None:
+    """What came of a decision stands beside it, whether both come at once or one after the other."""
+    outcome = Outcome(success=False, timeout=True, tokens_used=7, cost_usd=0.25, error_kind="network")
+    for together in (True, False):
+        made, ended = decided(), DecisionOutcome("", "best", outcome, NOON_MS + 5000)
+        ended = ended._replace(decision_id=made.decision_id)
+        if together:
+            store.log_decisions([DecisionRecord.of(made)], [ended])
+        else:
+            keep(store, made)
+            store.log_decisions([], [ended])
+        kept = store.decision(made.decision_id)
+        assert kept is not None
+        assert kept.outcome is not None
+        assert kept.outcome.as_dict() == {
+            "model_id": "best",
+            "ended_at": (NOON + timedelta(seconds=5)).isoformat(),
+            "success": False,
+            "timeout": True,
+            "tokens_used": 7,
+            "cost_usd": 0.25,
+            "error_kind": "network",
+        }
+
+
+def test_an_outcome_of_an_unknown_decision_is_ignored(store: Store) -> None:
+    """Hosts may name decisions that were not kept, or ids of their own."""
+    end(store, "nobody-knows", "best")
+    assert store.decisions() == []
+
+
+@pytest.mark.parametrize(
+    ("came", "stays"),
+    [
+        ([("best", True), ("best", False)], ("best", True)),
+        ([("fallback", True)], ("fallback", True)),
+        ([("fallback", True), ("best", False)], ("best", False)),
+        ([("best", False), ("fallback", True)], ("best", False)),
+        ([("fallback", True), ("other", False)], ("fallback", True)),
+    ],
+)
+def test_the_chosen_models_first_outcome_stays(
+    store: Store, came: list[tuple[str, bool]], stays: tuple[str, bool]
+) -> None:
+    """The first outcome stays, but the chosen model's takes the place of a fallback's."""
+    keep(store, decided("d1"))
+    for model_id, success in came:
+        end(store, "d1", model_id, success=success)
+    kept = store.decision("d1")
+    assert kept is not None
+    assert kept.outcome is not None
+    assert (kept.outcome.model_id, kept.outcome.success) == stays
+
+
+def test_decisions_are_written_together_or_not_at_all(store: Store) -> None:
+    """An error on the way leaves neither decisions nor outcomes behind."""
+    keep(store, decided("d1"))
+
+    def interrupted() -> Iterator[DecisionOutcome]:
+        yield DecisionOutcome("d1", "best", Outcome(success=True), NOON_MS)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.log_decisions([DecisionRecord.of(decided("d2"))], interrupted())
+    (kept,) = store.decisions()
+    assert (kept.decision_id, kept.outcome) == ("d1", None)
+
+
+def test_evidence_does_not_change(store: Store) -> None:
+    """The record of decisions is no evidence: the mapping in memory stays the very same."""
+    before = store.evidence("plan")
+    keep(store, decided("d1"))
+    end(store, "d1", "best")
+    assert store.evidence("plan") is before
+    assert store.tallies() == []
+
+
+def test_the_newest_decisions_come_first(store: Store) -> None:
+    """Of one task type or of all, since a moment, and so many at most."""
+    for minute, task_type in enumerate(["plan", "build", "plan", "build"]):
+        keep(store, decided(f"d{minute}", task_type=task_type, at=NOON + timedelta(minutes=minute)))
+
+    def ids(**said: Any) -> list[str]:
+        return [decision.decision_id for decision in store.decisions(**said)]
+
+    assert ids() == ["d3", "d2", "d1", "d0"]
+    assert ids(task_type="plan") == ["d2", "d0"]
+    assert ids(task_type="test") == []
+    assert ids(since_ms=NOON_MS + 120_000) == ["d3", "d2"]
+    assert ids(limit=1, task_type="plan") == ["d2"]
+
+
+def test_the_start_of_an_id_finds_it(store: Store) -> None:
+    """What starts so is found, in order, and so many at most; nothing in it is a pattern."""
+    keep(store, *[decided(decision_id) for decision_id in ("abc1", "abc2", "ab%", "abd", "b")])
+
+    def like(prefix: str, limit: int = 10) -> list[str]:
+        return [decision.decision_id for decision in store.decisions_like(prefix, limit)]
+
+    assert like("abc") == ["abc1", "abc2"]
+    assert like("abc", 1) == ["abc1"]
+    assert like("ab%") == ["ab%"]
+    assert like("ab_") == like("*") == []
+
+
+def test_the_summary_counts_what_came_and_what_did_not(store: Store) -> None:
+    """A decision waits for an hour and is overdue then; in the mode observe nobody waits."""
+    assert store.decision_summary(NOON_MS) == DecisionSummary({})
+    assert store.decision_summary(NOON_MS).as_dict()["exploration_share"] is None
+    hour_ago, recently = NOON - timedelta(hours=1), NOON - timedelta(minutes=59)
+    keep(store, decided("done"), decided("late", at=hour_ago), decided("slow", "other", at=recently))
+    keep(store, decided("seen", mode="observe", at=hour_ago))
+    end(store, "done", "best")
+    summary = store.decision_summary(NOON_MS)
+    assert summary.modes == {
+        "apply": ModeSummary(3, 1, 1, 1, 1, 0.75),
+        "observe": ModeSummary(1, 0, 0, 0, 0, 0.25),
+    }
+    assert summary.total == ModeSummary(4, 1, 1, 1, 1, 1.0)
+    assert summary.as_dict() == {
+        "decisions": 4,
+        "with_outcome": 1,
+        "waiting": 1,
+        "overdue": 1,
+        "explored": 1,
+        "explored_share": 0.25,
+        "exploration_share": 0.25,
+        "modes": {mode: each.as_dict() for mode, each in summary.modes.items()},
+    }
+
+
+@pytest.mark.parametrize(
+    ("rows", "probabilities", "exploring"),
+    [
+        ((candidate("a", 0.9), candidate("b", 0.5)), (0.9, 0.1), 0.1),
+        ((candidate("a", 0.9), candidate("b", 0.9), candidate("c", 0.1)), (0.45, 0.45, 0.1), 0.1),
+        ((candidate("a", None), candidate("b", None)), (0.5, 0.5), 0.0),
+        ((candidate("a", 0.9), candidate("b", 0.5, "pinned")), (0.0, 1.0), 0.0),
+        ((candidate("a", 0.9),), (1.0,), 0.0),
+    ],
+)
+def test_what_is_spent_on_learning(
+    rows: tuple[RankedModel, ...], probabilities: tuple[float, ...], exploring: float
+) -> None:
+    """It is 1 − P(best); candidates that are as good as the first are the best too, and a pin explores nothing."""
+    chosen = rows[probabilities.index(max(probabilities))].model_id
+    made = decided(model_id=chosen, rows=rows, probabilities=probabilities)
+    assert DecisionRecord.of(made).exploring == pytest.approx(exploring)
+
+
+def test_old_decisions_are_forgotten_in_steps(store: Store) -> None:
+    """What was made before the moment goes, a thousand at a time and the oldest first; the rest stays."""
+    keep(store, *[decided(f"old-{number:04}", at=NOON + timedelta(seconds=number)) for number in range(1100)])
+    keep(store, decided("new", at=NOON + timedelta(hours=1)))
+    assert store.forget_decisions(NOON_MS + HOUR_MS) == 1000
+    assert store.decision("old-0999") is None
+    assert store.decision("old-1000") is not None
+    assert store.forget_decisions(NOON_MS + HOUR_MS) == 100
+    assert store.forget_decisions(NOON_MS + HOUR_MS) == 0
+    assert [decision.decision_id for decision in store.decisions()] == ["new"]
+
+
+def test_a_closed_store_keeps_no_decisions(store: Store) -> None:
+    """After ``close`` every call is a StoreError that says it is closed."""
+    store.close()
+    for call in (
+        lambda: keep(store, decided()),
+        lambda: store.decision("d1"),
+        lambda: store.decisions_like("d"),
+        store.decisions,
+        lambda: store.decision_summary(NOON_MS),
+        lambda: store.forget_decisions(NOON_MS),
+    ):
+        with pytest.raises(StoreError, match="closed"):
+            call()
