@@ -105,8 +105,11 @@ def assess(
     )
 
 
-def choose(policy: Policy, assessment: Assessment, context: Context, number: float) -> Choice:
-    """Draw from an assessment of at least one candidate with one random ``number`` from [0, 1)."""
+def choose(policy: Policy, assessment: Assessment, context: Context, number: float | None) -> Choice:
+    """Draw from an assessment of at least one candidate with one random ``number`` from [0, 1).
+
+    None stands for the most likely choice, the better-ranked of equals.
+    """
     rows = assessment.ranking.rows
     if assessment.pin is not None:
         return _pinned(assessment.pin, rows)
@@ -114,7 +117,11 @@ def choose(policy: Policy, assessment: Assessment, context: Context, number: flo
     contest = Contest(assessment.task_type, rows[:available], assessment.tied, context.unit_id)
     last_resort = rows[0].status == "demoted"
     shares = Shares(best_only(contest)) if last_resort else policy.exploration(contest)
-    position = pick(shares.probabilities, number if shares.point is None else shares.point)
+    point = number if shares.point is None else shares.point
+    if point is None:
+        position = shares.probabilities.index(max(shares.probabilities))
+    else:
+        position = pick(shares.probabilities, point)
     chosen = rows[position]
     explored = position >= assessment.tied
     reason = (shares.reasons[position] if shares.reasons else None) or _reason(
