@@ -56,6 +56,7 @@ class ModelPerf:
 
         Raises:
             ConfigError: the configuration is not usable; every problem is in the message.
+            InvalidValueError: this version has no store for such a URL.
             StoreError: the store cannot be used.
         """
         self._on_config_error = on_config_error
@@ -76,8 +77,8 @@ class ModelPerf:
         )
         self._assessments: dict[tuple[str, tuple[str, ...]], tuple[tuple[object, ...], Assessment]] = {}
         self._clock = clock
-        self._seed = seed
-        self._random = self._numbers()
+        # not the seed itself: a host may draw its own tasks from the same one, and would move in step
+        self._random = random.Random() if seed is None else random.Random(f"modelperf/{seed}")
 
     def __enter__(self) -> Self:
         return self
@@ -157,7 +158,7 @@ class ModelPerf:
         candidates: Iterable[str] | None = None,
         context: Mapping[str, Any] | None = None,
     ) -> Decision | None:
-        """Return what :meth:`select` would decide now, whatever the mode; writes nothing and disturbs no seed.
+        """Return the most likely decision of :meth:`select` now, whatever the mode; writes nothing, draws nothing.
 
         Without ``candidates`` these are all models that have outcomes of this task type; None if there are none.
 
@@ -167,7 +168,7 @@ class ModelPerf:
         """
         if candidates is None:
             candidates = self.store.evidence(check_id("task_type", task_type))
-        return self._decide(self.config, task_type, candidates, context, self._numbers())
+        return self._decide(self.config, task_type, candidates, context, None)
 
     def close(self) -> None:
         """Write what is left of the record of decisions and let go of the store; closing twice is fine."""
@@ -193,7 +194,7 @@ class ModelPerf:
         task_type: str,
         candidates: Iterable[str],
         context: Mapping[str, Any] | None,
-        numbers: random.Random,
+        numbers: random.Random | None,
     ) -> Decision | None:
         check_id("task_type", task_type)
         offered = check_ids("candidates", candidates)
@@ -207,7 +208,8 @@ class ModelPerf:
             return None
         waiting = self._learner.pending.count
         pending = [waiting(task_type, row.model_id) for row in assessment.ranking.rows]
-        choice = choose(policy, assessment, said, numbers.random(), pending)
+        number = None if numbers is None else numbers.random()
+        choice = choose(policy, assessment, said, number, pending)
         return Decision(
             order=choice.order,
             decision_id=os.urandom(_DECISION_ID_BYTES).hex(),
@@ -237,10 +239,6 @@ class ModelPerf:
                 self._assessments.clear()
             self._assessments[task_type, offered] = (basis, assessment)
         return assessment
-
-    def _numbers(self) -> random.Random:
-        # not the seed itself: a host may draw its own tasks from the same one, and would move in step
-        return random.Random() if self._seed is None else random.Random(f"modelperf/{self._seed}")
 
     def _now(self) -> datetime:
         if self._clock is None:

@@ -147,13 +147,7 @@ def register(
 
 def _attach(pm: pluggy.PluginManager, plugin: Plugin, engine: _GuardedEngine) -> None:
     """Give ``plugin`` its hooks, fitted to the host, and register it."""
-    try:
-        _declare_missing(pm)
-    except pluggy.PluginValidationError as error:
-        raise RegistrationError(
-            f"another plugin of the host {pm.project_name!r} implements one of our hooks with arguments of its own; "
-            f"declare that hook in the host, with all of them: {error}"
-        ) from error
+    _declare_missing(pm)
     mark = pluggy.HookimplMarker(pm.project_name)
     plugin.on_task_complete = mark(optionalhook=True)(_task_completer(pm, engine))
     plugin.select_model = mark(optionalhook=True)(_model_selector(pm, engine))
@@ -312,7 +306,13 @@ def _declare_missing(pm: pluggy.PluginManager) -> None:
         spec = FunctionType(contract.__code__, contract.__globals__, name)
         spec.__doc__, spec.__annotations__ = contract.__doc__, contract.__annotations__
         setattr(namespace, name, mark(firstresult=_HOOKS[name].first_result)(spec))
-    pm.add_hookspecs(namespace)
+    try:
+        pm.add_hookspecs(namespace)
+    except pluggy.PluginValidationError as error:
+        raise RegistrationError(
+            f"another plugin of the host {pm.project_name!r} implements one of our hooks with arguments of its own; "
+            f"declare that hook in the host, with all of them: {error}"
+        ) from error
 
 
 def _task_completer(pm: pluggy.PluginManager, engine: _GuardedEngine) -> Callable[..., None]:

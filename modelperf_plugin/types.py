@@ -11,9 +11,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from typing import Any, Final, Literal, NamedTuple, Self, get_args, overload
 
-from modelperf_plugin.errors import InvalidValueError
+from modelperf_plugin.errors import InvalidValueError, brief
 
 ErrorKind = Literal["rate_limit", "server_error", "network", "cancelled", "caller_error", "context_overflow", "other"]
 Mode = Literal["apply", "observe", "off"]
@@ -150,7 +151,9 @@ class Outcome:
         for key, value in mapping.items():
             name = _OUTCOME_KEYS.get(key) if isinstance(key, str) else None
             if name is None:
-                raise InvalidValueError("outcome", f"a mapping with keys among {', '.join(_OUTCOME_FIELDS)}", key)
+                raise InvalidValueError(
+                    "outcome", f"a mapping with keys among {', '.join(_OUTCOME_FIELDS)}{_near(key)}", key
+                )
             if name in arguments:
                 raise InvalidValueError("outcome", f"a mapping that gives {name} once", dict(mapping))
             arguments[name] = value
@@ -165,6 +168,11 @@ _OUTCOME_FIELDS = tuple(each.name for each in fields(Outcome))
 _OUTCOME_KEYS = {name: name for name in _OUTCOME_FIELDS} | {
     re.sub(r"_(\w)", lambda match: match.group(1).upper(), name): name for name in _OUTCOME_FIELDS
 }
+
+
+def _near(key: Any) -> str:
+    near = get_close_matches(brief(key).strip("'"), _OUTCOME_FIELDS, n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
 
 
 def _check_tokens(value: Any) -> int:
@@ -373,7 +381,7 @@ class Ranking(Sequence[RankedModel]):
         raise KeyError(model_id)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Decision(Sequence[str]):
     """Which model to use now, and why: a frozen sequence of model ids in the order to try them.
 
@@ -436,6 +444,9 @@ class Decision(Sequence[str]):
 
     def __hash__(self) -> int:
         return hash(self.decision_id)
+
+    def __repr__(self) -> str:
+        return f"<Decision {self.decision_id} on {self.task_type!r}: {list(self.order)}; {self.reason}>"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the whole decision as plain JSON values."""

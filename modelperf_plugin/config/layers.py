@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import tomli
 
-from modelperf_plugin.config.describe import describe
+from modelperf_plugin.config.describe import Setting, default_strategy, describe
 from modelperf_plugin.config.schema import POLICY_SECTIONS
 from modelperf_plugin.config.words import unknown_key
 from modelperf_plugin.errors import Problem, brief
@@ -67,32 +67,32 @@ def read_files(places: Places, explicit: Path | None, problems: list[Problem]) -
     layers: list[Layer] = []
     files: list[Path] = []
     user = places.user_file()
-    if user is not None and user.is_file():
-        _add_file(user, None, layers, files, problems)
+    if user is not None and _is_file(user):
+        _add_file(user, layers, files, problems)
     if explicit is not None:
-        _add_file(explicit, None, layers, files, problems)
+        _add_file(explicit, layers, files, problems)
         return layers, files
     for path in places.candidates(None):
-        table = ("tool", "modelperf") if path.name == "pyproject.toml" else None
-        if path.is_file() and _add_file(path, table, layers, files, problems):
+        if _is_file(path) and _add_file(path, layers, files, problems):
             break
     return layers, files
 
 
 def read_environment(environ: Mapping[str, str], problems: list[Problem]) -> list[Layer]:
     """Return one layer for each variable ``MODELPERF_SECTION__KEY``; what is wrong goes to ``problems``."""
-    known = _environment_names()
+    known = _environment_settings()
     layers = []
-    for name in sorted(environ):
+    # a strategy first: a key of it must not be taken for one of the strategy that it replaces
+    for name in sorted(environ, key=lambda name: (not name.endswith("__STRATEGY"), name)):
         if not name.startswith(PREFIX) or name == FILE_VARIABLE:
             continue
-        path = known.get(name)
-        if path is None:
+        setting = known.get(name)
+        if setting is None:
             message = unknown_key(name, [*known, FILE_VARIABLE], "variable")
             problems.append(Problem(source="the environment", path=name, message=message))
             continue
-        value = _parse_value(environ[name])
-        for key in reversed(path):
+        value = _parse_value(environ[name], is_text=setting.kind.startswith("text"))
+        for key in reversed(setting.keys):
             value = {key: value}
         layers.append(Layer(f"environment variable {name}", value))
     return layers
@@ -108,8 +108,7 @@ def lay_over(layers: list[Layer]) -> tuple[dict[str, Any], dict[Path_, str]]:
 
 
 def _merge(below: dict[str, Any], above: Mapping[str, Any], path: Path_, label: str, origins: dict[Path_, str]) -> None:
-    strategy = above.get("strategy")
-    if path and path[-1] in POLICY_SECTIONS and strategy is not None and strategy != below.get("strategy"):
+    if path and path[-1] in POLICY_SECTIONS and _names_another(above, below, path[-1]):
         # another strategy has other keys: what lower layers said of this section does not apply to it
         below.clear()
         _forget(origins, path)
@@ -128,40 +127,58 @@ def _merge(below: dict[str, Any], above: Mapping[str, Any], path: Path_, label: 
             origins[here] = label
 
 
+def _names_another(above: Mapping[str, Any], below: Mapping[str, Any], section: str) -> bool:
+    lower = below.get("strategy", default_strategy(section))
+    return bool(above.get("strategy", lower) != lower)
+
+
 def _forget(origins: dict[Path_, str], path: Path_) -> None:
     for known in [known for known in origins if known[: len(path)] == path]:
         del origins[known]
 
 
-def _add_file(
-    path: Path, table: tuple[str, str] | None, layers: list[Layer], files: list[Path], problems: list[Problem]
-) -> bool:
+def _add_file(path: Path, layers: list[Layer], files: list[Path], problems: list[Problem]) -> bool:
     """Read one file; return whether it has anything to say, if only that it is broken."""
-    label = str(path)
-    try:
-        data: Any = tomli.loads(path.read_bytes().decode("utf-8"))
-    except OSError as error:
-        problems.append(Problem(source=label, path="", message=f"cannot be read: {error.strerror or error}"))
+    in_pyproject = path.name == "pyproject.toml"
+    found = _parse(path, only_if_mentioned=in_pyproject)
+    if isinstance(found, Problem):
+        problems.append(found)
         return True
-    except UnicodeDecodeError as error:
-        problems.append(Problem(source=label, path="", message=f"is not UTF-8 text (byte {error.start})"))
+    label, data = str(path), found
+    if in_pyproject:
+        label, data = f"{path} [tool.modelperf]", _own_table(found)
+    if data is None:
+        return False
+    if not isinstance(data, dict):
+        problems.append(Problem(source=label, path="", message=f"must be a table, but got {brief(data)}"))
         return True
-    except tomli.TOMLDecodeError as error:
-        problems.append(_syntax_problem(label, error))
-        return True
-    if table is not None:
-        outer, inner = table
-        data = data.get(outer, {}).get(inner) if isinstance(data.get(outer, {}), dict) else None
-        if data is None:
-            return False
-        label = f"{label} [{outer}.{inner}]"
-        if not isinstance(data, dict):
-            problems.append(Problem(source=label, path="", message=f"must be a table, but got {brief(data)}"))
-            return True
     files.append(path)
     _anchor_store(data, path.parent)
     layers.append(Layer(label, data))
     return True
+
+
+def _parse(path: Path, *, only_if_mentioned: bool) -> Any:
+    """Return what is in a file, or the Problem with it; None for a file of somebody else that does not mention us."""
+    label = str(path).replace("\0", "�")
+    try:
+        content = path.read_bytes()
+        if only_if_mentioned and b"modelperf" not in content:
+            return None
+        return tomli.loads(content.decode("utf-8-sig"))
+    except OSError as error:
+        return Problem(source=label, path="", message=f"cannot be read: {error.strerror or error}")
+    except UnicodeDecodeError as error:
+        return Problem(source=label, path="", message=f"is not UTF-8 text (byte {error.start})")
+    except tomli.TOMLDecodeError as error:
+        return _syntax_problem(label, error)
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, a NUL in the path …
+        return Problem(source=label, path="", message=f"cannot be used: {error}")
+
+
+def _own_table(data: Any) -> Any:
+    tool = data.get("tool") if isinstance(data, dict) else None
+    return tool.get("modelperf") if isinstance(tool, dict) else None
 
 
 def _syntax_problem(label: str, error: tomli.TOMLDecodeError) -> Problem:
@@ -179,15 +196,24 @@ def _anchor_store(data: dict[str, Any], folder: Path) -> None:
         data["store"] = {**store, "path": os.path.normpath(folder / Path(path).expanduser())}
 
 
-def _environment_names() -> dict[str, Path_]:
-    """Return the path in the configuration for each variable that there is."""
-    paths = {setting.keys for setting in describe() if setting.keys[0] != "task_types"}
-    return {PREFIX + "__".join(path).upper(): path for path in paths}
+def _environment_settings() -> dict[str, Setting]:
+    """Return what each variable that there is sets."""
+    return {
+        PREFIX + "__".join(setting.keys).upper(): setting for setting in describe() if setting.keys[0] != "task_types"
+    }
 
 
-def _parse_value(text: str) -> Any:
+def _parse_value(text: str, *, is_text: bool) -> Any:
     """Return a TOML value, or the text itself where it is none: ``0.1``, ``true`` and ``apply`` all work."""
     try:
-        return tomli.loads(f"value = {text}")["value"]
-    except tomli.TOMLDecodeError:
+        value = tomli.loads(f"value = {text}")["value"]
+    except (ValueError, RecursionError):
         return text
+    return text if is_text and not isinstance(value, str) else value
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a folder that may not be searched
+        return False

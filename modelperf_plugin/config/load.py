@@ -14,7 +14,7 @@ from modelperf_plugin.config.describe import default_strategy, key_schema, plain
 from modelperf_plugin.config.layers import FILE_VARIABLE, Layer, Places, lay_over, read_environment, read_files
 from modelperf_plugin.config.schema import PLAIN_SECTIONS, POLICY_SECTIONS, Config, TaskTypeConfig
 from modelperf_plugin.config.words import quoted_path, unknown_key, wrong_value
-from modelperf_plugin.errors import ConfigError, InvalidValueError, Problem
+from modelperf_plugin.errors import ConfigError, InvalidValueError, Problem, brief
 from modelperf_plugin.types import check_id
 
 ConfigSource = str | os.PathLike[str] | Config | Mapping[str, Any] | None
@@ -59,6 +59,9 @@ def load(
     Raises:
         ConfigError: with every problem of every source.
     """
+    if not isinstance(config, (str, os.PathLike, Config, Mapping, type(None))):
+        message = f"must be a path, a Config, a mapping or None, but got {brief(config)}"
+        raise ConfigError([Problem(source="config", path="", message=message)])
     over = [Layer("flag", flags)] if flags else []
     if isinstance(config, Config):
         if not over:
@@ -68,7 +71,7 @@ def load(
     if isinstance(config, Mapping):
         layers = [Layer("the configuration given", config), *over]
         return _build(layers, problems, (), ())
-    places = Places(cwd or Path.cwd(), os.environ if environ is None else environ)
+    places = Places(cwd or working_directory(), os.environ if environ is None else environ)
     named = config if config is not None else places.environ.get(FILE_VARIABLE) or None
     explicit = None if named is None else places.cwd / Path(named).expanduser()
     layers, files = read_files(places, explicit, problems)
@@ -76,6 +79,14 @@ def load(
     user = places.user_file()
     watched = (*places.candidates(explicit), *([] if user is None else [user]))
     return _build([*layers, *over], problems, tuple(files), watched)
+
+
+def working_directory() -> Path:
+    """Return where files are looked for."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:  # somebody has deleted it: then there is no project to look for
+        return Path("/")
 
 
 def _build(
@@ -102,7 +113,7 @@ class _Check:
         values: dict[str, Any] = {}
         for key, value in merged.items():
             if key not in Config.model_fields:
-                self.note((key,), unknown_key(key, Config.model_fields))
+                self.note((str(key),), unknown_key(str(key), Config.model_fields))
             elif key in POLICY_SECTIONS:
                 values[key] = self.strategy(key, (key,), value, {})
             elif key in PLAIN_SECTIONS:
@@ -124,7 +135,7 @@ class _Check:
             return None
         found: dict[str, TaskTypeConfig] = {}
         for name, sections in given.items():
-            path = ("task_types", name)
+            path = ("task_types", str(name))
             try:
                 check_id("a task type", name)
             except InvalidValueError as error:
@@ -138,7 +149,9 @@ class _Check:
                 if section in POLICY_SECTIONS:
                     own[section] = self.strategy(section, (*path, section), value, common.get(section, {}))
                 else:
-                    self.note((*path, section), unknown_key(section, POLICY_SECTIONS, "section of a task type"))
+                    self.note(
+                        (*path, str(section)), unknown_key(str(section), POLICY_SECTIONS, "section of a task type")
+                    )
             found[name] = TaskTypeConfig(**own)
         return found
 
@@ -157,7 +170,7 @@ class _Check:
             return None
         model = models[name]
         for key in given.keys() - model.model_fields.keys():
-            self.note((*path, key), _foreign_key(key, name, models))
+            self.note((*path, str(key)), _foreign_key(str(key), name, models))
         inherited = {key: value for key, value in below.items() if name == lower and key in model.model_fields}
         own = {key: value for key, value in given.items() if key in model.model_fields}
         checked = self.validated(model, path, {**own, "strategy": name})
@@ -174,7 +187,7 @@ class _Check:
             self.note(path, wrong_value({"type": "object"}, given))
             return None
         for key in given.keys() - model.model_fields.keys():
-            self.note((*path, key), unknown_key(key, model.model_fields))
+            self.note((*path, str(key)), unknown_key(str(key), model.model_fields))
         return self.validated(model, path, {key: value for key, value in given.items() if key in model.model_fields})
 
     def validated(self, model: type[BaseModel], path: _Keys, values: dict[str, Any]) -> Any:
@@ -203,7 +216,7 @@ def _foreign_key(key: str, strategy: str, models: Mapping[str, type[BaseModel]])
     owners = [name for name, model in models.items() if key in model.model_fields]
     if owners:
         return f"is a key of strategy {' and '.join(owners)}, but the strategy here is {strategy}"
-    return unknown_key(key, models[strategy].model_fields, f"key of strategy {strategy}")
+    return unknown_key(str(key), models[strategy].model_fields, f"key of strategy {strategy}")
 
 
 def _origins(config: Config, given: dict[_Keys, str]) -> dict[str, str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -50,8 +52,9 @@ class StoreConfig(_Section):
     @classmethod
     def _known_store(cls, path: str) -> str:
         if "://" in path and not path.startswith("sqlite:///"):
+            shown = re.sub(r"//[^@/]*@", "//…@", path)  # no password in a log
             raise ValueError(
-                f"must be a path, :memory: or sqlite:///path (this version knows no other), but got {path!r}"
+                f"must be a path, :memory: or sqlite:///path (this version knows no other), but got {shown!r}"
             )
         return path
 
@@ -122,6 +125,13 @@ class Config(_Section):
     def policy_for(self, task_type: str) -> Policy:
         """Return the policy in force for ``task_type``; task types without settings of their own share one."""
         return self._own_policies.get(task_type) or self._common_policy
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy with some fields changed; its policies are its own."""
+        copy = super().model_copy(update=update, deep=deep)
+        copy.__dict__.pop("_common_policy", None)
+        copy.__dict__.pop("_own_policies", None)
+        return copy
 
     @cached_property
     def _common_policy(self) -> Policy:

@@ -55,7 +55,7 @@ def _section_head(section: str, setting: Setting) -> list[str]:
 
 def _strategy_key(section: str, key: str, setting: Setting) -> list[str]:
     in_force = setting.strategy == default_strategy(section)
-    value = "..." if setting.default is None else _toml(setting.default)
+    value = '"model-id"' if setting.default is None else _toml(setting.default)
     off = "" if in_force and setting.default is not None else "# "
     note = setting.description if in_force else f"({setting.strategy}) {setting.description}"
     return [_comment(note), f"{off}{key} = {value}"]

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from modelperf_plugin.config.load import ConfigSource, LoadedConfig, load
+from modelperf_plugin.config.load import ConfigSource, LoadedConfig, load, working_directory
 from modelperf_plugin.errors import ConfigError, Problem
 
 logger = logging.getLogger("modelperf_plugin")
@@ -45,7 +45,7 @@ class ConfigWatch:
         Raises:
             ConfigError: what is there at the start is not usable.
         """
-        where = cwd or Path.cwd()  # a host may change its working directory later
+        where = cwd or working_directory()  # a host may change its working directory later
         self._load: Callable[[], LoadedConfig] = partial(load, config, flags=flags, cwd=where, environ=environ)
         self._clock = clock
         self._on_error = on_error
@@ -53,7 +53,7 @@ class ConfigWatch:
         self._lock = threading.Lock()
         self.current: LoadedConfig = self._load()
         """The configuration in force."""
-        self._stamp = _stamp(self.current.watched)
+        self._stamp: _Stamp | None = None  # a change while it was read for the first time is found at the first look
         self._next_check = clock() + CHECK_SECONDS if self.current.watched else float("inf")
 
     def poll(self) -> LoadedConfig:
@@ -71,6 +71,7 @@ class ConfigWatch:
         if stamp == self._stamp:
             return
         self._stamp = stamp
+        before = self.current.config
         try:
             self.current = self._load()
         except ConfigError as error:
@@ -78,7 +79,8 @@ class ConfigWatch:
         except Exception as error:  # noqa: BLE001 - a choice goes on with the last good configuration
             self._tell(self._on_error, ConfigError([Problem(source="configuration", path="", message=str(error))]))
         else:
-            self._tell(self._on_change)
+            if self.current.config != before:
+                self._tell(self._on_change)
 
     @staticmethod
     def _tell(callback: Callable[..., None] | None, *arguments: Any) -> None:

@@ -121,11 +121,12 @@ def assess(
 
 
 def choose(
-    policy: Policy, assessment: Assessment, context: Context, number: float, pending: Sequence[int] = ()
+    policy: Policy, assessment: Assessment, context: Context, number: float | None, pending: Sequence[int] = ()
 ) -> Choice:
     """Draw from an assessment of at least one candidate with one random ``number`` from [0, 1).
 
     ``pending`` says for each row of the ranking how many choices wait for their outcome; empty if none does.
+    None as the number stands for the most likely choice, the better-ranked of equals.
     """
     rows = assessment.ranking.rows
     if assessment.pin is not None:
@@ -144,7 +145,8 @@ def choose(
     probabilities = [*shares.probabilities, *[0.0] * (len(rows) - available)]
     if shares.point is None and available < len(rows):
         _probe(probabilities, available, policy.demotion.probe_share)
-    position = pick(probabilities, number if shares.point is None else shares.point)
+    point = number if shares.point is None else shares.point
+    position = probabilities.index(max(probabilities)) if point is None else pick(probabilities, point)
     chosen = rows[position]
     ranking = assessment.ranking
     if position >= available:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from modelperf_plugin.errors import StoreError
-from modelperf_plugin.store import sqlite_decisions
+from modelperf_plugin.errors import StoreBusyError, StoreError
+from modelperf_plugin.store import forks, sqlite_decisions
 from modelperf_plugin.store.base import CountedProblem, Entry, Finding
 from modelperf_plugin.store.decisions import (
     FORGOTTEN_AT_ONCE,
@@ -20,6 +21,7 @@ from modelperf_plugin.store.decisions import (
 )
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.sqlite_file import (
+    BUSY_SECONDS,
     MEMORY,
     Durability,
     connect,
@@ -31,6 +33,8 @@ from modelperf_plugin.store.sqlite_file import (
 from modelperf_plugin.store.sqlite_health import examine
 from modelperf_plugin.store.sqlite_monitoring import SqliteMonitoring
 from modelperf_plugin.types import Tally
+
+logger = logging.getLogger("modelperf_plugin")
 
 
 class SqliteStore:
@@ -48,21 +52,32 @@ class SqliteStore:
             StoreError: it cannot be used; the message says why.
         """
         self._path = path
+        self._durability: Durability = durability
         self._sql = load_queries("sqlite")
         self._record_sql = self._sql["record"]
-        self._writer = prepare(path, durability)
-        with translated(path):
-            self._reader = self._writer if path == MEMORY else connect(path, durability, read_only=True)
+        self._closed = False
         # Lock order: _write_lock before _read_lock. In memory both are one lock, because there is one connection.
         self._write_lock = threading.RLock()
         self._read_lock = self._write_lock if path == MEMORY else threading.RLock()
+        self._connect()
+        self.monitoring = SqliteMonitoring(self._fetch, self._executing)
+        """What watches over models use."""
+        forks.watch(self)
+
+    def _connect(self) -> None:
+        self._writer = prepare(self._path, self._durability)
+        try:
+            with translated(self._path):
+                self._reader = (
+                    self._writer if self._path == MEMORY else connect(self._path, self._durability, read_only=True)
+                )
+        except BaseException:
+            self._writer.close()
+            raise
         self._pair_ids: dict[tuple[str, str], int] = {}
         self._evidence: dict[str, dict[str, Tally]] = {}
         self._others_version = self._data_version(self._writer)
         self._read_version = self._data_version(self._reader)
-        self._closed = False
-        self.monitoring = SqliteMonitoring(self._fetch, self._executing)
-        """What watches over models use."""
 
     @property
     def location(self) -> str:
@@ -71,18 +86,20 @@ class SqliteStore:
 
     def record(self, entry: Entry) -> bool:
         """Write one outcome; return False if its ``outcome_id`` is known already and nothing was written."""
-        with self._write_lock:
-            try:
-                if entry.outcome.outcome_id is None:
-                    self._writer.execute(self._record_sql, self._row(entry))  # one statement: its own transaction
-                else:
-                    with transaction(self._writer):
-                        if not self._write_once(entry):
-                            return False
-                self._carry_forward(entry)
-            except BaseException as error:  # noqa: BLE001 - raised again, in our words
-                self._evidence.clear()  # whether it was committed is not known
-                self._raise(error)
+        self._wait_to_write()
+        try:
+            if entry.outcome.outcome_id is None:
+                self._writer.execute(self._record_sql, self._row(entry))  # one statement: its own transaction
+            else:
+                with transaction(self._writer):
+                    if not self._write_once(entry):
+                        return False
+            self._carry_forward(entry)
+        except BaseException as error:  # noqa: BLE001 - raised again, in our words
+            self._evidence.clear()  # whether it was committed is not known
+            self._raise(error)
+        finally:
+            self._write_lock.release()
         return True
 
     def record_many(self, entries: Iterable[Entry]) -> int:
@@ -165,6 +182,30 @@ class SqliteStore:
             self._evidence.clear()
             self._reader.close()
             self._writer.close()
+
+    def before_fork(self) -> None:
+        """Take the locks and let go of the file.
+
+        SQLite's own record of the locks that a process holds would go over to the child, but not the locks: also a
+        connection that the child opens anew would trust it. So nothing may be open while a process forks.
+        """
+        self._write_lock.acquire()
+        self._read_lock.acquire()
+        if not self._closed and self._path != MEMORY:
+            self._reader.close()
+            self._writer.close()
+
+    def after_fork(self) -> None:
+        """Open the file again, in the parent and in the child."""
+        try:
+            if not self._closed and self._path != MEMORY:
+                self._connect()
+        except StoreError:
+            self._closed = True
+            logger.exception("%s could not be opened again after a fork", self._path)
+        finally:
+            self._read_lock.release()
+            self._write_lock.release()
 
     def _row(self, entry: Entry) -> tuple[Any, ...]:
         outcome = entry.outcome
@@ -257,13 +298,20 @@ class SqliteStore:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        with self._write_lock:
-            try:
-                self._ensure_open()
-                with transaction(self._writer):
-                    yield
-            except BaseException as error:  # noqa: BLE001 - raised again, in our words
-                self._raise(error)
+        self._wait_to_write()
+        try:
+            self._ensure_open()
+            with transaction(self._writer):
+                yield
+        except BaseException as error:  # noqa: BLE001 - raised again, in our words
+            self._raise(error)
+        finally:
+            self._write_lock.release()
+
+    def _wait_to_write(self) -> None:
+        """Take the write lock; other threads of this process may hold it while they wait for other processes."""
+        if not self._write_lock.acquire(timeout=BUSY_SECONDS):
+            raise StoreBusyError(f"other threads have kept {self._path} busy for more than {BUSY_SECONDS:g} s")
 
     @contextmanager
     def _executing(self) -> Iterator[Callable[..., sqlite3.Cursor]]:

@@ -65,9 +65,13 @@ def connect(path: str, durability: Durability, *, read_only: bool = False) -> sq
     connection = sqlite3.connect(
         path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=128
     )
-    connection.execute(f"PRAGMA synchronous = {durability.upper()}")
-    if read_only:
-        connection.execute("PRAGMA query_only = ON")
+    try:
+        connection.execute(f"PRAGMA synchronous = {durability.upper()}")
+        if read_only:
+            connection.execute("PRAGMA query_only = ON")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

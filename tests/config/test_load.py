@@ -131,6 +131,15 @@ def test_another_strategy_in_a_higher_layer_starts_afresh(project: Path, home: P
     assert loaded.config.exploration == NeverExplore()
 
 
+def test_the_same_strategy_spelled_out_keeps_lower_keys(project: Path, home: Path) -> None:
+    """Naming the strategy that is in force anyway, the default included, drops nothing that lower layers said."""
+    user = home / ".config" / "modelperf" / "modelperf.toml"
+    user.parent.mkdir(parents=True)
+    user.write_text("ranking.min_samples = 7")
+    (project / "modelperf.toml").write_text('ranking.strategy = "posterior"')
+    assert load_in(project, home).config.ranking.model_dump()["min_samples"] == 7
+
+
 def test_store_paths(project: Path, home: Path) -> None:
     """A relative path in a file is relative to that file; the default and the environment's are left as they are."""
     below = project / "below"
@@ -254,6 +263,59 @@ def test_problems_name_their_source(project: Path, home: Path) -> None:
         f"{own}: mode: must be one of apply, observe, off, but got 'aply'",
     ]
     assert str(caught.value).count("\n") == 2
+
+
+def test_a_strategy_and_its_keys_in_the_environment(project: Path, home: Path) -> None:
+    """Variables of one section are taken together, whatever their order; text stays text."""
+    loaded = load_in(
+        project,
+        home,
+        MODELPERF_EXPLORATION__STRATEGY="ab_test",
+        MODELPERF_EXPLORATION__SHARE="0.3",
+        MODELPERF_EXPLORATION__INCUMBENT="2026",
+    )
+    assert loaded.config.exploration == ABTest(share=0.3, incumbent="2026")
+
+
+def test_a_file_of_somebody_else_does_no_harm(project: Path, home: Path) -> None:
+    """A broken pyproject.toml that does not mention the plugin is passed over; named, it is read for its table."""
+    (project / "pyproject.toml").write_text("[project\n")
+    assert load_in(project, home).config == Config()
+    (project / "pyproject.toml").write_text('[tool.modelperf]\nmode = "off"')
+    assert load_in(project, home, project / "pyproject.toml").config.mode == "off"
+
+
+@pytest.mark.parametrize("content", [b"a = " + b"1" * 5000, b"a = " + b"[" * 100_000, b"a = 1\x00"])
+def test_no_file_is_too_strange_for_an_error(project: Path, home: Path, content: bytes) -> None:
+    """Huge numbers, deep nesting and NULs are problems of the file, not exceptions of another kind."""
+    (project / "modelperf.toml").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"modelperf\.toml"):
+        load_in(project, home)
+
+
+@pytest.mark.parametrize(
+    "given_", [5, "a\0b", {5: 1}, {"store": {5: 1}}, {"exploration": {5: 1}}, {"task_types": {5: {}}}]
+)
+def test_no_source_is_too_strange_for_an_error(project: Path, home: Path, given_: Any) -> None:
+    """Whatever is handed over, what is wrong with it is a ConfigError."""
+    with pytest.raises(ConfigError):
+        load_in(project, home, given_)
+
+
+def test_no_password_is_shown() -> None:
+    """The message about a URL that cannot be used leaves its password out."""
+    ((_, message),) = problems_of({"store": {"path": "postgresql://me:secret@host/db"}})
+    assert "secret" not in message
+    assert "host/db" in message
+
+
+def test_a_copy_has_policies_of_its_own() -> None:
+    """A changed copy of a configuration answers with its own policies, also if the original was asked before."""
+    config = Config()
+    before = config.policy_for("t")
+    copy = config.model_copy(update={"exploration": NeverExplore()})
+    assert copy.policy_for("t").exploration == NeverExplore()
+    assert config.policy_for("t") is before
 
 
 def test_broken_files_say_where(project: Path, home: Path) -> None:

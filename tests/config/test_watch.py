@@ -94,10 +94,18 @@ def test_nothing_is_read_while_nothing_changes(watched: Watched) -> None:
     """The configuration in force is the same object until a file changes."""
     watched.file.write_text('mode = "observe"')
     watched.mode_after(2)
+    watched.mode_after(2)
     before = watched.watch.current
     assert watched.watch.poll() is before
     watched.clock.now += 10
     assert watched.watch.poll() is before
+
+
+def test_a_change_while_the_start_is_read_is_not_missed(tmp_path: Path) -> None:
+    """The first look reads again whatever the files' times say; if nothing is new, nothing is reported."""
+    watched = Watched(tmp_path)
+    assert watched.mode_after(2) == "apply"
+    assert (watched.changes, watched.errors) == (0, [])
 
 
 def test_a_broken_start_is_an_error(tmp_path: Path) -> None:

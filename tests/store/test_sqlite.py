@@ -247,6 +247,9 @@ def test_insert_fills_in_the_documents_defaults(store: Store, sql: sqlite3.Conne
         ("cost_usd", float("inf")),
         ("cost_usd", "free"),
         ("timestamp", "yesterday"),
+        ("timestamp", "now"),
+        ("timestamp", "2451545"),
+        ("timestamp", "2026-02-30x"),
         ("timestamp", 12),
     ],
 )

@@ -19,7 +19,7 @@ class Posterior(Strategy):
 
     Outages and the caller's own errors are left out of the failures: they say nothing about the model. The prior is
     learned from all task types and models together (see :mod:`modelperf_plugin.policy.pooling`), unless ``pooled`` is
-    false: then it is ``prior_success``, with the weight of ``prior_strength`` outcomes, and each task type stands alone.
+    false: then it is ``prior_success`` with the weight of ``prior_strength`` outcomes, for each task type alone.
     """
 
     strategy: Literal["posterior"] = "posterior"

@@ -33,7 +33,7 @@ FROM tally WHERE successes + failures > 0 ORDER BY task_type, model_id;
 
 -- add_problem --
 -- Count a failure that a host must not notice but an operator should.
-INSERT INTO problem (kind, message, times, first_ms, last_ms) VALUES (?1, ?2, ?3, ?4, ?5)
+INSERT INTO problem (kind, message, times, first_ms, last_ms) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (kind, message) DO UPDATE SET
     times = times + excluded.times, last_ms = max(last_ms, excluded.last_ms);
 

@@ -162,7 +162,11 @@ BEGIN
         WHEN typeof(coalesce(NEW.cost_usd, 0)) NOT IN ('integer', 'real')
             OR coalesce(NEW.cost_usd, 0) NOT BETWEEN 0 AND 1000000
             THEN RAISE(ABORT, 'model_outcomes.cost_usd must be a number from 0 to 1,000,000')
-        WHEN NEW.timestamp IS NOT NULL AND (typeof(NEW.timestamp) <> 'text' OR julianday(NEW.timestamp) IS NULL)
+        WHEN NEW.timestamp IS NOT NULL AND (
+            typeof(NEW.timestamp) <> 'text'
+            OR NEW.timestamp NOT GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*'
+            OR julianday(NEW.timestamp) IS NULL
+        )
             THEN RAISE(ABORT, 'model_outcomes.timestamp must be an ISO 8601 time such as 2026-01-31T12:00:00Z')
     END;
     INSERT INTO tally (task_type, model_id) VALUES (NEW.task_type, NEW.model_id)
@@ -219,7 +223,11 @@ BEGIN
         WHEN typeof(coalesce(NEW.total_cost, 0)) NOT IN ('integer', 'real')
             OR coalesce(NEW.total_cost, 0) NOT BETWEEN 0 AND 1000000000
             THEN RAISE(ABORT, 'model_stats.total_cost must be a number from 0 to 1,000,000,000')
-        WHEN NEW.last_used IS NOT NULL AND (typeof(NEW.last_used) <> 'text' OR julianday(NEW.last_used) IS NULL)
+        WHEN NEW.last_used IS NOT NULL AND (
+            typeof(NEW.last_used) <> 'text'
+            OR NEW.last_used NOT GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*'
+            OR julianday(NEW.last_used) IS NULL
+        )
             THEN RAISE(ABORT, 'model_stats.last_used must be an ISO 8601 time such as 2026-01-31T12:00:00Z')
     END;
     INSERT INTO tally (task_type, model_id) VALUES (NEW.task_type, NEW.model_id)

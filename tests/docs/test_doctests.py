@@ -1,0 +1,28 @@
+"""The examples in docstrings are true."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import modelperf_plugin
+
+MODULES = sorted(
+    each.name
+    for each in pkgutil.walk_packages(modelperf_plugin.__path__, "modelperf_plugin.")
+    if not each.name.endswith("__main__")
+)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_in_docstrings_are_true(name: str) -> None:
+    """Every example in the docstrings of a module gives what stands below it."""
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+def test_there_are_examples() -> None:
+    """The formulas have examples with exact numbers."""
+    assert doctest.testmod(importlib.import_module("modelperf_plugin.policy.intervals")).attempted > 0

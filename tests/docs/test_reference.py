@@ -1,0 +1,221 @@
+"""The reference is complete: hooks, names, configuration, strategies and database, compared with the code."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import re
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import modelperf_plugin as mp
+from modelperf_plugin import hookspecs
+from modelperf_plugin.config import POLICY_SECTIONS, Setting, describe, strategies
+from modelperf_plugin.store import open_store
+from modelperf_plugin.store.queries import load_migrations
+from modelperf_plugin.store.sqlite_file import APPLICATION_ID
+from modelperf_plugin.types import ERROR_KINDS, Context
+from tests.docs.pages import DOCS, ROOT, coded, first_column, headings, section, table_rows, text_of
+
+HOOKS = DOCS / "reference/hooks.md"
+PYTHON = DOCS / "reference/python.md"
+CONFIGURATION = DOCS / "reference/configuration.md"
+STRATEGIES = DOCS / "reference/strategies.md"
+DATABASE = DOCS / "reference/database.md"
+
+# Hooks.
+
+
+@pytest.mark.parametrize("hook", [hookspecs.select_model, hookspecs.on_task_complete], ids=lambda hook: hook.__name__)
+def test_every_argument_of_a_hook_is_documented(hook: Callable[..., Any]) -> None:
+    """Each argument has a row in the hook's section, in the order of the contract, and so have return values."""
+    text = section(HOOKS, f"`{hook.__name__}`")
+    arguments = list(inspect.signature(hook).parameters)
+    rows = first_column(text)
+    assert rows[: len(arguments)] == arguments
+    assert f"`{hook.__name__}({', '.join(arguments)})`" in text
+    assert ["return value", "meaning"] in table_rows(text)
+
+
+def test_every_key_of_a_context_is_documented() -> None:
+    """Each key of the context that has a meaning has a row."""
+    rows = first_column(section(HOOKS, "`select_model`"))
+    assert {each.name for each in dataclasses.fields(Context)} <= set(rows)
+
+
+def test_the_versions_of_pluggy_are_those_that_ci_runs() -> None:
+    """The page names the versions of pluggy with which CI runs the tests of the hooks."""
+    script = ROOT / ".ci" / "run"
+    if not script.exists():
+        pytest.skip("this checkout has no .ci/run")
+    loop = re.search(r"^for version in (.*); do\n.*hooks_with_pluggy", script.read_text(encoding="utf-8"), re.MULTILINE)
+    assert loop is not None
+    *others, last = [version.removesuffix(".0") for version in loop.group(1).split()]
+    assert f"with pluggy {', '.join(others)} and {last}." in section(HOOKS, "Versions of pluggy")
+
+
+# Public names.
+
+
+def signature_of(function: Callable[..., Any]) -> str:
+    """Return the arguments of a function as one would write them: without ``self`` and without types."""
+    signature = inspect.signature(function)
+    parameters = [
+        parameter.replace(annotation=inspect.Parameter.empty)
+        for name, parameter in signature.parameters.items()
+        if name != "self"
+    ]
+    bare = signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty)
+    return str(bare).replace("'", '"')
+
+
+def public_members(kind: type) -> list[str]:
+    """Return the public attributes and methods that a class defines itself."""
+    members = {**inspect.get_annotations(kind), **vars(kind)}
+    return [name for name in members if not name.startswith("_") and name != "model_config"]
+
+
+@pytest.mark.parametrize("name", mp.__all__)
+def test_every_public_name_is_documented(name: str) -> None:
+    """Each name of ``__all__`` has a section with all its public attributes, and every method with its arguments."""
+    text = section(PYTHON, f"`{name}`")
+    public = getattr(mp, name)
+    for member in public_members(public) if inspect.isclass(public) else []:
+        value = inspect.getattr_static(public, member, None)
+        if isinstance(value, classmethod):
+            value = value.__func__.__get__(public)
+        written = f"{member}{signature_of(value)}" if inspect.isroutine(value) else member
+        assert any(re.search(rf"(^|\.){re.escape(written)}$", each) for each in coded(text)), written
+
+
+@pytest.mark.parametrize("name", ["register", "ModelPerf", "ModelPerformanceTracker"])
+def test_every_way_in_is_documented_with_its_arguments(name: str) -> None:
+    """What is called by hand is shown with all its arguments and defaults."""
+    assert f"mp.{name}{signature_of(getattr(mp, name))}" in coded(section(PYTHON, f"`{name}`"))
+
+
+def test_no_section_is_about_a_name_that_is_gone() -> None:
+    """Each section of the Python API that is headed by a name is about a public one."""
+    named = [name for title in headings(PYTHON) for name in coded(title)]
+    assert sorted(named) == sorted(mp.__all__)
+
+
+def test_every_error_kind_is_documented() -> None:
+    """Each error kind of an outcome is in the table that says what it counts as."""
+    assert {f'"{kind}"' for kind in ERROR_KINDS} <= set(first_column(section(PYTHON, "`Outcome`")))
+
+
+# Configuration.
+
+
+def key_name(setting: Setting) -> str:
+    """Return how to call a setting in the name of a test."""
+    return ".".join([*setting.keys, *([setting.strategy] if setting.strategy else [])])
+
+
+def printed_default(setting: Setting) -> str:
+    """Return a default as the tables print it."""
+    return "unset" if setting.default is None else f"`{json.dumps(setting.default)}`"
+
+
+@pytest.mark.parametrize("setting", describe(), ids=key_name)
+def test_every_key_is_documented_with_its_default(setting: Setting) -> None:
+    """Each key of the TOML file has a row where it belongs, with its default and the values that it takes."""
+    head, *rest = setting.keys
+    if head == "task_types":
+        assert '`[task_types."NAME".SECTION]`' in headings(CONFIGURATION)
+        return
+    if setting.strategy is not None:
+        title = f'`{head}.strategy = "{setting.strategy}"`'
+    else:
+        title = f"`[{head}]`" if rest else f"`{head}`"
+    rows = [row for row in table_rows(section(CONFIGURATION, title)) if row[0] == f"`{setting.keys[-1]}`"]
+    assert rows, title
+    _, values, default, meaning = rows[0]
+    assert default == printed_default(setting)
+    assert meaning
+    if setting.kind.startswith("one of "):
+        assert coded(values) == re.findall(r"\w+", setting.kind.removeprefix("one of "))
+    else:
+        numbers = re.findall(r"[\d.]+", setting.kind)
+        assert re.findall(r"[\d.]+", values.replace(",", "")) == numbers
+
+
+def test_every_environment_variable_is_documented() -> None:
+    """The table of variables has one row for each key that a variable can set, and no other."""
+    variables = {
+        f"MODELPERF_{'__'.join(each.keys).upper()}": ".".join(each.keys)
+        for each in describe()
+        if each.keys != ("task_types",)
+    }
+    rows = table_rows(section(CONFIGURATION, "Environment variables"))[1:]
+    assert {row[0].strip("`"): row[1].strip("`") for row in rows} == variables
+
+
+@pytest.mark.parametrize(("group", "name"), [(group, name) for group in POLICY_SECTIONS for name in strategies(group)])
+def test_every_strategy_is_documented(group: str, name: str) -> None:
+    """Each strategy has a section: when to use it, formula, source, and all its keys with their defaults."""
+    text = section(STRATEGIES, group.capitalize(), f"`{name}`")
+    for word in ("When to use it", "Formula", "Source"):
+        assert f"- **{word}**: " in text
+    rows = {row[0].strip("`"): row[1] for row in table_rows(text)}
+    expected = {
+        each.keys[1]: printed_default(each) for each in describe() if each.keys[0] == group and each.strategy == name
+    }
+    assert {key: default for key, default in rows.items() if key != "key"} == expected
+    overview = next(row for row in table_rows(text_of(STRATEGIES)) if row[0] == f"`[{group}]`")
+    assert f"[`{name}`]" in overview[1 if name == next(iter(strategies(group))) else 2]
+
+
+# The database.
+
+
+@pytest.fixture(scope="module")
+def relations(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """Return every table and view of a new file, with its columns."""
+    path = tmp_path_factory.mktemp("schema") / "new.db"
+    open_store(path).close()
+    connection = sqlite3.connect(path)
+    names = connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name GLOB '[a-z]*'")
+    found = {
+        name: [column for _, column, *_ in connection.execute(f"PRAGMA table_info({name})")]
+        for (name,) in names.fetchall()
+        if not name.startswith("sqlite_")
+    }
+    connection.close()
+    return found
+
+
+def test_every_relation_is_documented(relations: dict[str, list[str]]) -> None:
+    """Each table and view of the schema has a section that names all its columns, and there are no others."""
+    titles = {title.strip("`") for title in headings(DATABASE) if re.fullmatch(r"`\w+`", title)}
+    assert titles == set(relations)
+    for name, columns in relations.items():
+        text = section(DATABASE, f"`{name}`")
+        documented = first_column(text) if table_rows(text) else coded(text)
+        assert set(columns) - set(documented) == set(), name
+        if table_rows(text):
+            assert documented == sorted(documented, key=columns.index), name
+
+
+def test_the_header_of_the_file_is_documented() -> None:
+    """The page gives the application id and the newest schema version."""
+    text = " ".join(section(DATABASE, "Versions and migrations").split())
+    assert f"`PRAGMA application_id` = {APPLICATION_ID} " in text
+    assert f"the number of the schema: {load_migrations('sqlite')[-1].version} in this version" in text
+
+
+def test_the_files_beside_the_database_are_documented(tmp_path: Path) -> None:
+    """What lies beside an open database is in the table of files."""
+    path = tmp_path / "model-performance.db"
+    store = open_store(path)
+    try:
+        store.clear_problems()
+        assert {file.name for file in tmp_path.iterdir()} == set(first_column(section(DATABASE, "Files")))
+    finally:
+        store.close()
