@@ -199,10 +199,10 @@ def test_every_problem_is_reported_at_once() -> None:
             "exploration": {"floor": 2, "share": 0.5},
             "ranking": {"min_samples": True},
             "demotion": {"strategy": "succes_rate"},
-            "task_types": {"plan slice": {"exploration": {"floor": "much"}, "drift": {}}, "": {}},
+            "task_types": {"plan slice": {"exploration": {"floor": "much"}, "store": {}}, "": {}},
         }
     ) == [
-        ("colour", "unknown key; there are: demotion, exploration, log, mode, ranking, store, task_types"),
+        ("colour", "unknown key; there are: demotion, drift, exploration, log, mode, ranking, store, task_types"),
         ("demotion.strategy", "unknown strategy 'succes_rate'; did you mean success_rate?"),
         ("exploration.floor", "must be a number from 0 to 1, but got 2"),
         ("exploration.share", "is a key of strategy ab_test, but the strategy here is adaptive"),
@@ -210,11 +210,11 @@ def test_every_problem_is_reported_at_once() -> None:
         ("ranking.min_samples", "must be a whole number of at least 1, but got true"),
         ("store.durabilty", "unknown key; did you mean durability?"),
         ('task_types.""', "a task type must be 1 to 512 characters long, but got ''"),
+        ('task_types."plan slice".exploration.floor', "must be a number from 0 to 1, but got 'much'"),
         (
-            'task_types."plan slice".drift',
+            'task_types."plan slice".store',
             "unknown section of a task type; there are: demotion, exploration, ranking",
         ),
-        ('task_types."plan slice".exploration.floor', "must be a number from 0 to 1, but got 'much'"),
     ]
 
 

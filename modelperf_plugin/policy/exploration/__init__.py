@@ -16,6 +16,7 @@ AnyExploration = Annotated[Adaptive | EpsilonGreedy | ABTest | NeverExplore, Fie
 
 __all__ = [
     "ABTest",
+    "Adaptive",
     "AnyExploration",
     "Contest",
     "EpsilonGreedy",
