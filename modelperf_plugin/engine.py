@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from operator import is_
@@ -24,6 +25,9 @@ logger = logging.getLogger("modelperf_plugin")
 
 _DECISION_ID_BYTES: Final = 10
 _MOST_ASSESSMENTS: Final = 1000
+_CATCH_UP_OUTCOMES: Final = 8
+_CATCH_UP_SECONDS: Final = 1.0
+"""After so many outcomes, or so long, a recording call also does what is not urgent."""
 
 
 class ModelPerf:
@@ -62,6 +66,8 @@ class ModelPerf:
         self._on_config_error = on_config_error
         self._on_background_error = on_background_error
         self._background_errors: set[str] = set()
+        self._new_outcomes = 0
+        self._catch_up_at = 0.0
         self._watch = ConfigWatch(config, on_error=self._config_is_broken, on_change=self._config_has_changed)
         configured = self._watch.current.config.store
         location = configured.path if store is None else store
@@ -148,8 +154,9 @@ class ModelPerf:
         self._learner.pending.settle(decision_id, task_type, model_id)
         if new and decision_id is not None:
             self._journal.ended(decision_id, model_id, entry.outcome, entry.ended_ms)
-        self._in_background(self._learner.refit_if_due, self._monitor.recorded)
-        self._journal.flush_if_due()
+        self._new_outcomes += 1
+        if self._new_outcomes >= _CATCH_UP_OUTCOMES or time.monotonic() >= self._catch_up_at:
+            self._catch_up()
         return new
 
     def explain(
@@ -172,15 +179,22 @@ class ModelPerf:
 
     def close(self) -> None:
         """Write what is left of the record of decisions and let go of the store; closing twice is fine."""
-        self._in_background(self._monitor.close)
+        self._guarded(self._monitor.close)
         self._journal.close()
         self.tracker.close()
 
-    def _in_background(self, *actions: Callable[[], None]) -> None:
+    def _catch_up(self) -> None:
+        """Do what new outcomes call for: learn from them, watch the models, write the record of decisions."""
+        self._new_outcomes = 0
+        self._catch_up_at = time.monotonic() + _CATCH_UP_SECONDS
+        self._guarded(self._learner.refit_if_due)
+        self._guarded(self._monitor.look)
+        self._journal.flush_if_due()
+
+    def _guarded(self, action: Callable[[], None]) -> None:
         """Do what a caller who has recorded an outcome is not concerned with: its failure is not theirs."""
         try:
-            for action in actions:
-                action()
+            action()
         except ModelPerfError as error:
             if self._on_background_error is not None:
                 self._on_background_error(error)

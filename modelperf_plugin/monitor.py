@@ -24,8 +24,6 @@ from modelperf_plugin.store import Demotion, Event, Store, WatchState
 
 logger = logging.getLogger("modelperf_plugin")
 
-EVERY_OUTCOMES: Final = 8
-"""New outcomes are looked at in batches of this size, or after a second."""
 RELOAD_SECONDS: Final = 1.0
 """How soon the demotions and changes that other processes noted are heeded."""
 SAVE_OUTCOMES: Final = 500
@@ -54,10 +52,10 @@ class Monitor:
         self._probations: dict[_Pair, Probation] = {}
         self._in_force: dict[str, dict[str, str]] = {}
         self._demotions: dict[_Pair, Demotion] = {}
+        self._lower_of: Mapping[str, Belief] | None = None
+        self._lower: dict[str, float] = {}
         self._newest_change = 0
         self._reload_at = 0.0
-        self._unseen = 0
-        self._look_at = 0.0
         self._position = self._restore()
         self._saved = self._position
 
@@ -67,19 +65,11 @@ class Monitor:
             self._reload()
         return self._in_force.get(task_type, _NOBODY)
 
-    def recorded(self) -> None:
-        """Look at the new outcomes if there are enough of them by now; called on the recording side."""
-        self._unseen += 1
-        if self._unseen >= EVERY_OUTCOMES or time.monotonic() >= self._look_at:
-            self.look()
-
     def look(self) -> None:
         """Look at all new outcomes; a thread that comes while another looks goes on at once."""
         if not self._lock.acquire(blocking=False):
             return
         try:
-            self._unseen = 0
-            self._look_at = time.monotonic() + RELOAD_SECONDS
             self._position = max(self._position, self._store.monitoring.last_event_id() - MOST_AT_ONCE)
             while events := self._store.monitoring.events_after(self._position, AT_ONCE):
                 for event in events:
@@ -146,8 +136,12 @@ class Monitor:
 
     def _bar(self, event: Event, beliefs: Mapping[str, Belief]) -> float | None:
         demotion = self._config().policy_for(event.task_type).demotion
-        others = [belief for model_id, belief in beliefs.items() if model_id != event.model_id]
-        surely = max([beta_interval(belief.alpha, belief.beta, Z_LOWER)[0] for belief in others], default=None)
+        if beliefs is not self._lower_of:
+            self._lower_of = beliefs
+            self._lower = {
+                model_id: beta_interval(belief.alpha, belief.beta, Z_LOWER)[0] for model_id, belief in beliefs.items()
+            }
+        surely = max([rate for model_id, rate in self._lower.items() if model_id != event.model_id], default=None)
         bar = demotion.bar(surely)
         return None if bar is None else floor(bar * 100) / 100 or None
 
