@@ -16,7 +16,7 @@ from modelperf_plugin.errors import ConfigError, InvalidValueError, ModelPerfErr
 from modelperf_plugin.journal import Journal
 from modelperf_plugin.learner import Learner
 from modelperf_plugin.monitor import Monitor
-from modelperf_plugin.policy import Assessment, Policy, assess, choose
+from modelperf_plugin.policy import Assessment, Policy, assess, choose, ranking_of
 from modelperf_plugin.store import Store
 from modelperf_plugin.tracker import Clock, ModelPerformanceTracker
 from modelperf_plugin.types import Context, Decision, Outcome, check_id, check_ids, to_milliseconds
@@ -228,7 +228,7 @@ class ModelPerf:
             order=choice.order,
             decision_id=os.urandom(_DECISION_ID_BYTES).hex(),
             task_type=task_type,
-            ranking=choice.ranking,
+            ranking=ranking_of(assessment, choice),
             probabilities=choice.probabilities,
             reason=choice.reason,
             explored=choice.explored,

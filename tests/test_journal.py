@@ -343,6 +343,7 @@ def test_a_host_does_not_notice_that_the_record_fails(path: Path, caplog: pytest
                 assert decision is not None
             pm.hook.on_task_complete(task_type="plan", model_id=decision.model_id, outcome=GOOD, decision=decision)
         plugin._engine.get()._journal._retry_at = 0.0
+        plugin._engine.get()._catch_up_at = 0.0
         pm.hook.on_task_complete(task_type="plan", model_id=decision.model_id, outcome=GOOD, decision=None)
         assert plugin.failure_count() == 2
         plugin._engine.failures.save(plugin.engine().store, at_once=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelperf_plugin.policy.decide import Assessment, Choice, Policy, assess, choose, pick
+from modelperf_plugin.policy.decide import Assessment, Choice, Policy, assess, choose, pick, ranking_of
 from modelperf_plugin.policy.demotion import AnyDemotion, DemoteByEvidence, DemoteBySuccessRate, NeverDemote
 from modelperf_plugin.policy.exploration import ABTest, Adaptive, AnyExploration, EpsilonGreedy, NeverExplore
 from modelperf_plugin.policy.ranking import AnyRanking, Posterior, SuccessRate
@@ -26,4 +26,5 @@ __all__ = [
     "assess",
     "choose",
     "pick",
+    "ranking_of",
 ]

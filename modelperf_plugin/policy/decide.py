@@ -64,8 +64,8 @@ class Choice(NamedTuple):
     """One sentence for a person."""
     explored: bool
     """Whether something other than the best-ranked candidate was chosen without a pin."""
-    ranking: Ranking
-    """The ranking as it stands in the decision: a demoted candidate that is tried again has the status ``probe``."""
+    probed: bool = False
+    """Whether a demoted candidate was chosen, to try it again."""
 
 
 class _Scored(NamedTuple):
@@ -130,7 +130,7 @@ def choose(
     """
     rows = assessment.ranking.rows
     if assessment.pin is not None:
-        return _pinned(assessment.pin, assessment.ranking)
+        return _pinned(assessment.pin, rows)
     available = assessment.available
     contest = Contest(
         assessment.task_type,
@@ -148,18 +148,26 @@ def choose(
     point = number if shares.point is None else shares.point
     position = probabilities.index(max(probabilities)) if point is None else pick(probabilities, point)
     chosen = rows[position]
-    ranking = assessment.ranking
-    if position >= available:
+    probed = position >= available
+    if probed:
         reason = f"tried again (probability {probabilities[position]:.3g}), although it is demoted; {chosen.reason}"
-        rows = (*rows[:position], chosen._replace(status="probe"), *rows[position + 1 :])
-        ranking = Ranking(rows, ranking.strategy)
     else:
         reason = (shares.reasons[position] if shares.reasons else None) or _reason(
             chosen, position, assessment, policy.exploration.strategy
         )
     if last_resort:
         reason = f"every candidate is demoted, so the best of them is used all the same; {reason}"
-    return Choice(_order(chosen.model_id, rows), tuple(probabilities), reason, position >= assessment.tied, ranking)
+    return Choice(_order(chosen.model_id, rows), tuple(probabilities), reason, position >= assessment.tied, probed)
+
+
+def ranking_of(assessment: Assessment, choice: Choice) -> Ranking:
+    """Return the ranking as it stands in the decision: a demoted candidate that is tried again has status ``probe``."""
+    ranking = assessment.ranking
+    if not choice.probed:
+        return ranking
+    chosen = choice.order[0]
+    rows = [row._replace(status="probe") if row.model_id == chosen else row for row in ranking.rows]
+    return Ranking(tuple(rows), ranking.strategy)
 
 
 def _probe(probabilities: list[float], available: int, share: float) -> None:
@@ -231,10 +239,10 @@ def _row(scored: _Scored, pin: str | None) -> RankedModel:
     return RankedModel(tally.model_id, score.estimate, score.interval, tally, status, reason)
 
 
-def _pinned(pin: str, ranking: Ranking) -> Choice:
-    probabilities = tuple([float(row.model_id == pin) for row in ranking.rows])
-    reason = ranking.rows[probabilities.index(1.0)].reason
-    return Choice(_order(pin, ranking.rows), probabilities, reason, explored=False, ranking=ranking)
+def _pinned(pin: str, rows: Sequence[RankedModel]) -> Choice:
+    probabilities = tuple([float(row.model_id == pin) for row in rows])
+    reason = rows[probabilities.index(1.0)].reason
+    return Choice(_order(pin, rows), probabilities, reason, explored=False)
 
 
 def _order(chosen: str, rows: Sequence[RankedModel]) -> tuple[str, ...]:

@@ -93,28 +93,29 @@ def stationary(rng: Random, count: int = 8, low: float = 0.48, high: float = 0.9
 
 
 def best_drops(rng: Random) -> Iterator[Task]:
-    """Eight models, U(.48, .96); halfway the best one falls to half of its rate."""
-    before = _uniform(rng, 8)
+    """Eight models, U(.46, .94); halfway the best one falls to half of its rate."""
+    before = _uniform(rng, 8, 0.46, 0.94)
     best = max(before, key=before.__getitem__)
     return _halves(before, {**before, best: before[best] / 2})
 
 
 def best_arrives(rng: Random) -> Iterator[Task]:
-    """Eight models, U(.48, .96); the best one is offered from halfway on."""
-    after = _uniform(rng, 8)
+    """Eight models, U(.46, .94); the best one is offered from halfway on."""
+    after = _uniform(rng, 8, 0.46, 0.94)
     best = max(after, key=after.__getitem__)
     return _halves({model_id: rate for model_id, rate in after.items() if model_id != best}, after)
 
 
-def near_tie(rng: Random) -> Iterator[Task]:  # noqa: ARG001 - nothing is drawn
+def near_tie(rng: Random) -> Iterator[Task]:
     """Two models, .70 and .72."""
     return repeat(Task(TASK_TYPES[0], {"model-0": 0.70, "model-1": 0.72}), STEPS)
 
 
 def poor_becomes_best(rng: Random) -> Iterator[Task]:
-    """Seven models, U(.55, .85), and one with .30 that silently becomes .92 halfway."""
-    others = _uniform(rng, 7, 0.55, 0.85)
-    return _halves({**others, "poor": 0.30}, {**others, "poor": 0.92})
+    """Eight models, U(.52, .88); halfway the worst one silently becomes the best: .95."""
+    before = _uniform(rng, 8, 0.52, 0.88)
+    worst = min(before, key=before.__getitem__)
+    return _halves(before, {**before, worst: 0.95})
 
 
 def four_of_eight(rng: Random) -> Iterator[Task]:
@@ -140,8 +141,9 @@ def unrelated(rng: Random) -> Iterator[Task]:
 
 
 def related(rng: Random) -> Iterator[Task]:
-    """Twenty task types, equally frequent, eight models: logit p = 1.5 + N(0, .7²) of the model + N(0, 1²) of the task
-    type + N(0, .4²) of the pair.
+    """Twenty task types, equally frequent, eight models, whose logits are sums.
+
+    1.5 + N(0, .7²) of the model + N(0, 1²) of the task type + N(0, .4²) of the pair.
     """
     skills = [rng.gauss(0.0, 0.7) for _ in range(8)]
     tasks = [_related_task(rng, task_type, skills) for task_type in TASK_TYPES]
