@@ -66,6 +66,7 @@ class ModelPerf:
         self._on_config_error = on_config_error
         self._on_background_error = on_background_error
         self._background_errors: set[str] = set()
+        self._has_recorded = False
         self._new_outcomes = 0
         self._catch_up_at = 0.0
         self._watch = ConfigWatch(config, on_error=self._config_is_broken, on_change=self._config_has_changed)
@@ -154,6 +155,7 @@ class ModelPerf:
         self._learner.pending.settle(decision_id, task_type, model_id)
         if new and decision_id is not None:
             self._journal.ended(decision_id, model_id, entry.outcome, entry.ended_ms)
+        self._has_recorded = True
         self._new_outcomes += 1
         if self._new_outcomes >= _CATCH_UP_OUTCOMES or time.monotonic() >= self._catch_up_at:
             self._catch_up()
@@ -179,7 +181,8 @@ class ModelPerf:
 
     def close(self) -> None:
         """Write what is left of the record of decisions and let go of the store; closing twice is fine."""
-        self._guarded(self._monitor.close)
+        if self._has_recorded:  # who only reads leaves the watching to others
+            self._guarded(self._monitor.close)
         self._journal.close()
         self.tracker.close()
 

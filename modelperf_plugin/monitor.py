@@ -149,7 +149,7 @@ class Monitor:
         pair = (event.task_type, event.model_id)
         if pair in self._demotions:
             probation = self._probations.get(pair, Probation()).updated(event.success)
-            self._probations[pair] = probation
+            self._probations[pair] = Probation() if probation.fails(bar) else probation
             if probation.reinstates(bar):
                 self.reinstate(*pair, event.ended_ms, "evidence")
             return

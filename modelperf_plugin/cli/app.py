@@ -14,6 +14,7 @@ from modelperf_plugin.cli.decisions import explain, rank
 from modelperf_plugin.cli.demo import demo
 from modelperf_plugin.cli.doctor import doctor
 from modelperf_plugin.cli.journal import decisions, why
+from modelperf_plugin.cli.monitoring import announce, changes, demotions, reset
 from modelperf_plugin.cli.options import common_options
 from modelperf_plugin.cli.replay import replay
 from modelperf_plugin.cli.stats import stats
@@ -87,7 +88,22 @@ def modelperf() -> None:
     """
 
 
-for _command in (demo, init, config, rank, explain, why, decisions, stats, replay, doctor):
+for _command in (
+    demo,
+    init,
+    config,
+    rank,
+    explain,
+    why,
+    decisions,
+    stats,
+    changes,
+    demotions,
+    announce,
+    reset,
+    replay,
+    doctor,
+):
     modelperf.add_command(_command)
 
 

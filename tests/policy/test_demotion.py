@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from modelperf_plugin.policy import AnyDemotion, DemoteBySuccessRate, NeverDemote
+from modelperf_plugin.policy import AnyDemotion, DemoteByEvidence, DemoteBySuccessRate, NeverDemote
+from modelperf_plugin.policy.demotion import DemotionStrategy
 from modelperf_plugin.types import Tally
 
 
@@ -109,3 +110,32 @@ def test_a_strategy_is_found_by_its_name_and_frozen() -> None:
     assert TypeAdapter(AnyDemotion).validate_python({"strategy": "never"}) == NeverDemote()
     with pytest.raises(ValidationError, match="frozen"):
         strategy.threshold = 0.1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "best", "bar"),
+    [
+        (DemoteByEvidence(), None, None),
+        (DemoteByEvidence(), 0.9, 0.7),
+        (DemoteByEvidence(margin=0.3), 0.9, 0.6),
+        (DemoteByEvidence(), 0.1, None),
+        (DemoteByEvidence(threshold=0.8), 0.9, 0.8),
+        (DemoteByEvidence(threshold=0.5), 0.9, 0.7),
+        (DemoteByEvidence(threshold=0.5), None, 0.5),
+        (DemoteByEvidence(margin=None, threshold=0.5), 0.9, 0.5),
+        (DemoteByEvidence(margin=None), 0.9, None),
+        (NeverDemote(), 0.9, None),
+        (DemoteBySuccessRate(), 0.9, None),
+    ],
+)
+def test_the_bar_of_demotion_by_evidence(strategy: DemotionStrategy, best: float | None, bar: float | None) -> None:
+    """The threshold or the best rate less the margin, whichever is higher; none if neither says anything."""
+    assert strategy.bar(best) == (None if bar is None else pytest.approx(bar))
+
+
+def test_demotion_by_evidence_goes_by_what_is_in_force() -> None:
+    """The tallies as they stand demote nobody; the demotions in force do, each with its reason."""
+    tallies = [Tally("t", "a", 0, 100), Tally("t", "b", 100, 0)]
+    assert DemoteByEvidence()(tallies) == [None, None]
+    assert DemoteByEvidence()(tallies, {"b": "demoted: why", "gone": "x"}) == [None, "demoted: why"]
+    assert NeverDemote()(tallies, {"b": "demoted: why"}) == [None, None]

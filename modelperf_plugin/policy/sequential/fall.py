@@ -114,6 +114,16 @@ class Probation(NamedTuple):
             return False
         return chance_above(threshold, self.successes, self.failures) > level
 
+    def fails(self, threshold: float, level: float = 0.95, minimum: int = 8) -> bool:
+        """Return whether P(p < ``threshold``) > ``level``: time to begin anew, so that the past does not weigh on.
+
+        >>> Probation(failures=8).fails(threshold=0.75), Probation(successes=4, failures=3).fails(threshold=0.75)
+        (True, False)
+        """
+        if self.successes + self.failures < minimum:
+            return False
+        return chance_above(threshold, self.successes, self.failures) < 1.0 - level
+
     def as_list(self) -> list[int]:
         """Return the state for storage."""
         return [self.successes, self.failures]

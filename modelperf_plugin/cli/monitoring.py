@@ -1,0 +1,137 @@
+"""``changes``, ``demotions`` and what an operator may do about them: ``announce`` and ``reset``."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from modelperf_plugin.cli.answer import Answer, Column, number
+from modelperf_plugin.cli.options import Common, common_options, json_option, pass_common
+from modelperf_plugin.cli.words import ago, count, percent
+from modelperf_plugin.types import from_milliseconds
+
+if TYPE_CHECKING:
+    from modelperf_plugin.engine import ModelPerf
+    from modelperf_plugin.store import Change, Demotion
+
+_CHANGES = (
+    Column("model", "bold"), Column("change"), number("since"), number("noticed"), number("evidence"),
+)  # fmt: skip
+_DEMOTIONS = (
+    Column("task type", "bold"), Column("model", "bold"), number("since"), Column("until"), Column("why", aside=True),
+)  # fmt: skip
+_WORDS = {"up": "does better", "down": "does worse", "announced": "announced by an operator"}
+
+
+@click.command()
+@click.option("--model", "model_id", metavar="MODEL", help="Only this model.")
+@json_option
+@common_options
+@pass_common
+def changes(common: Common, model_id: str | None, as_json: bool) -> None:
+    """Show which models have changed, and since when."""
+    answer = Answer("changes", as_json=as_json)
+    with common.reading(answer, changes=[]) as engine:
+        location = engine.store.location
+        found = [each for each in engine.store.monitoring.changes() if model_id in {None, each.model_id}]
+    if as_json:
+        answer.json(store=location, changes=[each.as_dict() for each in found], note=None)
+    elif found:
+        answer.table(_CHANGES, [_change_row(each) for each in found])
+    else:
+        answer.line("no model has changed, as far as the outcomes show")
+
+
+@click.command()
+@click.option("--task", "task_type", metavar="TASK", help="Only this task type.")
+@click.option("--all", "all_of_them", is_flag=True, help="Also the demotions that have ended.")
+@json_option
+@common_options
+@pass_common
+def demotions(common: Common, task_type: str | None, all_of_them: bool, as_json: bool) -> None:
+    """Show who is demoted by evidence, since when, and why."""
+    answer = Answer("demotions", as_json=as_json)
+    with common.reading(answer, demotions=[]) as engine:
+        location = engine.store.location
+        kept = engine.store.monitoring.demotions(in_force=not all_of_them)
+        found = [each for each in kept if task_type in {None, each.task_type}]
+        rows = [_demotion_row(engine, each) for each in found]
+    if as_json:
+        answer.json(store=location, demotions=[each.as_dict() for each in found], note=None)
+    elif found:
+        answer.table(_DEMOTIONS, rows)
+    else:
+        answer.line("nobody is demoted by evidence")
+
+
+@click.command()
+@click.argument("model_id", metavar="MODEL")
+@common_options
+@pass_common
+def announce(common: Common, model_id: str) -> None:
+    """Say that a model has changed: its old outcomes count no more.
+
+    They are kept, and what its outcomes elsewhere and other models show still counts.
+    """
+    answer = Answer("announce", as_json=False)
+    with common.reading(answer) as engine:
+        if all(tally.model_id != model_id for tally in engine.store.tallies()):
+            answer.nothing(f"no outcomes of a model {model_id!r}: there is nothing to forget")
+        now_ms = time.time_ns() // 1_000_000
+        newest = engine.store.monitoring.last_event_id()
+        engine.store.monitoring.add_change(model_id, "announced", (newest, newest + 1), (now_ms, now_ms), None, {})
+    answer.line(f"{model_id} has changed: what was recorded of it before is kept, but is evidence no more")
+
+
+@click.group()
+def reset() -> None:
+    """Take back what the plugin has concluded."""
+
+
+@reset.command()
+@click.argument("task_type", metavar="TASK")
+@click.argument("model_id", metavar="MODEL")
+@common_options
+@pass_common
+def demotion(common: Common, task_type: str, model_id: str) -> None:
+    """Put a demoted model back on one task type; the evidence against it begins anew."""
+    answer = Answer("reset demotion", as_json=False)
+    with common.reading(answer) as engine:
+        if not _end(engine, task_type, model_id):
+            answer.nothing(f"{model_id!r} is not demoted on {task_type!r}")
+    answer.line(f"{model_id} is back on {task_type}")
+
+
+@reset.command(name="demotions")
+@common_options
+@pass_common
+def all_demotions(common: Common) -> None:
+    """Put all demoted models back."""
+    answer = Answer("reset demotions", as_json=False)
+    with common.reading(answer) as engine:
+        in_force = engine.store.monitoring.demotions(in_force=True)
+        if not in_force:
+            answer.nothing("nobody is demoted by evidence")
+        ended = sum(_end(engine, each.task_type, each.model_id) for each in in_force)
+    answer.line(f"{count(ended, 'demotion')} ended")
+
+
+def _end(engine: ModelPerf, task_type: str, model_id: str) -> bool:
+    now_ms = time.time_ns() // 1_000_000
+    return engine.store.monitoring.end_demotion(task_type, model_id, now_ms, "operator")
+
+
+def _change_row(change: Change) -> list[str]:
+    evidence = "-" if change.evidence is None else f"{change.evidence:,.0f} to 1"
+    since, noticed = from_milliseconds(change.since_ms), from_milliseconds(change.noticed_ms)
+    return [change.model_id, _WORDS[change.direction], ago(since), ago(noticed), evidence]
+
+
+def _demotion_row(engine: ModelPerf, each: Demotion) -> list[str]:
+    share = engine.config.policy_for(each.task_type).demotion.probe_share
+    until = f"fresh outcomes show more than {percent(each.threshold)}; tried again on {percent(share)}"
+    if each.ended_ms is not None:
+        until = f"{ago(from_milliseconds(each.ended_ms))}, by {each.ended_by}"
+    return [each.task_type, each.model_id, ago(from_milliseconds(each.since_ms)), until, each.reason]
