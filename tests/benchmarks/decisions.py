@@ -1,9 +1,9 @@
 """How good decisions are: the product beside its peers on real outcomes, on a model that changed, and in simulation.
 
 The product is driven through its hooks and learns from nothing but the outcomes of its own choices. Everything is
-seeded. ``MODELPERF_BENCH_SCALE=0.1`` does a tenth of the runs, ``3`` three times as many. The extra ``bench`` brings
+seeded. ``BENCH_SCALE=0.1`` does a tenth of the runs, ``3`` three times as many. The extra ``bench`` brings
 the peers. The real outcomes are looked for beside the repository in ``../shared/outcomes``, or where
-``MODELPERF_OUTCOMES`` says.
+``BENCH_OUTCOMES`` says.
 """
 
 from __future__ import annotations
@@ -30,10 +30,8 @@ from tests.benchmarks._peers import PRODUCT, ROUTERS, missing
 from tests.benchmarks._scenarios import SCENARIOS, Scenario, Task, random_regret, regret
 from tests.benchmarks.timing import verdict
 
-SCALE: Final = float(os.environ.get("MODELPERF_BENCH_SCALE", "1"))
-OUTCOMES: Final = Path(
-    os.environ.get("MODELPERF_OUTCOMES") or Path(__file__).resolve().parents[3] / "shared" / "outcomes"
-)
+SCALE: Final = float(os.environ.get("BENCH_SCALE", "1"))
+OUTCOMES: Final = Path(os.environ.get("BENCH_OUTCOMES") or Path(__file__).resolve().parents[3] / "shared" / "outcomes")
 PROCESSES: Final = 2
 
 REAL_GOALS: Final = {"metr_runs_2025_01": -0.022, "swebench_pro": -0.030, "swebench_bash_only": -0.030}
@@ -58,7 +56,7 @@ def main() -> None:
             _timed(lambda: real_outcomes(executor))
             _timed(lambda: changed_model(executor))
         else:
-            print(f"real outcomes: skipped, {OUTCOMES} is not there (MODELPERF_OUTCOMES says where they are)")
+            print(f"real outcomes: skipped, {OUTCOMES} is not there (BENCH_OUTCOMES says where they are)")
         _timed(lambda: simulations(executor))
     _timed(cost_of_a_choice)
 

@@ -1,0 +1,131 @@
+"""What a store promises to the watches over models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from modelperf_plugin.errors import StoreError
+from modelperf_plugin.store import Baseline, Entry, Store, WatchState, open_store
+from modelperf_plugin.types import ErrorKind, Outcome
+
+
+@pytest.fixture(params=["file", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """Return a new, empty store of each kind."""
+    opened = open_store(":memory:" if request.param == "memory" else tmp_path / "x.db")
+    yield opened
+    opened.close()
+
+
+def record(
+    store: Store, model_id: str, *, success: bool, task_type: str = "t", error_kind: ErrorKind | None = None
+) -> None:
+    """Record one outcome."""
+    store.record(Entry(task_type, model_id, Outcome(success=success, error_kind=error_kind), 1000))
+
+
+def test_events_come_in_the_order_of_recording(store: Store) -> None:
+    """Each outcome once, with whether it counts: outages and the caller's errors do not, unless it succeeded."""
+    record(store, "a", success=True)
+    record(store, "b", success=False, error_kind="rate_limit")
+    record(store, "a", success=False, error_kind="context_overflow")
+    record(store, "b", success=True, error_kind="network")
+    events = store.monitoring.events_after(0, 10)
+    assert [(event.model_id, event.success, event.counts) for event in events] == [
+        ("a", True, True),
+        ("b", False, False),
+        ("a", False, True),
+        ("b", True, True),
+    ]
+    assert store.monitoring.events_after(events[1].event_id, 1) == events[2:3]
+    assert store.monitoring.last_event_id() == events[-1].event_id
+
+
+def test_a_change_is_noted_once(store: Store) -> None:
+    """A second note of the same change, by a process that saw it later, adds nothing; a later change does."""
+    for _ in range(3):
+        record(store, "a", success=True)
+    note = store.monitoring.add_change
+    assert note("a", "down", (1, 3), (10, 30), 20_000.0, {"t": 0.25})
+    assert not note("a", "down", (2, 3), (10, 40), 21_000.0, {})
+    assert note("b", "up", (1, 3), (10, 30), 20_000.0, {})
+    assert note("a", "up", (3, 9), (50, 90), 30_000.0, {})
+    assert [(each.model_id, each.direction) for each in store.monitoring.changes()] == [
+        ("a", "up"),
+        ("b", "up"),
+        ("a", "down"),
+    ]
+
+
+events = st.lists(
+    st.tuples(st.sampled_from("ab"), st.booleans(), st.sampled_from([None, "other", "rate_limit", "cancelled"])),
+    max_size=12,
+)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(before=events, after=events)
+def test_a_baseline_is_what_was_counted_before(
+    before: list[tuple[str, bool, ErrorKind | None]], after: list[tuple[str, bool, ErrorKind | None]]
+) -> None:
+    """The baseline of a changed model holds exactly the quality counts up to the change, and its expected rate."""
+    with_store = open_store(":memory:")
+    for model_id, success, error_kind in before:
+        record(with_store, model_id, success=success, error_kind=error_kind)
+    position = with_store.monitoring.last_event_id()
+    for model_id, success, error_kind in after:
+        record(with_store, model_id, success=success, error_kind=error_kind)
+    with_store.monitoring.add_change("a", "down", (position, position + 99), (0, 0), 1.0, {"t": 0.5})
+    successes = sum(success for model_id, success, _ in before if model_id == "a")
+    failures = sum(
+        not success and kind not in {"rate_limit", "cancelled"} for model_id, success, kind in before if model_id == "a"
+    )
+    seen = any(model_id == "a" for model_id, _, _ in before + after)
+    expected = {("t", "a"): Baseline(successes, failures, 0.5)} if seen else {}
+    assert with_store.monitoring.baselines() == expected
+    with_store.close()
+
+
+def test_a_model_is_demoted_once_at_a_time(store: Store) -> None:
+    """A second demotion while one lasts changes nothing; after its end there may be another, and both are kept."""
+    record(store, "a", success=False)
+    monitoring = store.monitoring
+    assert monitoring.add_demotion("t", "a", 1, 0.7, 20.0, "first")
+    assert not monitoring.add_demotion("t", "a", 2, 0.7, 30.0, "second")
+    assert [each.reason for each in monitoring.demotions(in_force=True)] == ["first"]
+    assert monitoring.end_demotion("t", "a", 5, "operator")
+    assert not monitoring.end_demotion("t", "a", 6, "operator")
+    assert monitoring.demotions(in_force=True) == []
+    assert monitoring.add_demotion("t", "a", 7, 0.7, 20.0, "third")
+    assert [(each.reason, each.ended_ms, each.ended_by) for each in monitoring.demotions()] == [
+        ("third", None, None),
+        ("first", 5, "operator"),
+    ]
+
+
+def test_states_of_a_process_that_is_behind_change_nothing(store: Store) -> None:
+    """The states saved are those of the process that has seen most; before any, there is no position."""
+    monitoring = store.monitoring
+    assert monitoring.watches() == (None, [])
+    state = WatchState("fall", "t", "a", (1.0, 0.5))
+    monitoring.save_watches(10, [state])
+    monitoring.save_watches(9, [])
+    assert monitoring.watches() == (10, [state])
+    monitoring.save_watches(11, [WatchState("change", "", "a", (2.0,))])
+    assert monitoring.watches() == (11, [WatchState("change", "", "a", (2.0,))])
+
+
+def test_a_closed_store_says_so(store: Store) -> None:
+    """After ``close`` every call is a StoreError."""
+    monitoring = store.monitoring
+    store.close()
+    for call in (monitoring.last_event_id, monitoring.changes, monitoring.demotions, monitoring.watches):
+        with pytest.raises(StoreError, match="closed"):
+            call()
+    with pytest.raises(StoreError, match="closed"):
+        monitoring.end_demotion("t", "a", 1, "operator")
