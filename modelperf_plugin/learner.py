@@ -14,6 +14,8 @@ from modelperf_plugin.types import Tally
 
 REFIT_OUTCOMES: Final = 25
 """The pool is fitted again after so many outcomes, sooner at the start."""
+FIRST_STEPS: Final = 12
+"""The variances converge step by step: a process that starts on a file with outcomes takes several at once."""
 SMALL: Final = 400
 """Up to so many cells a fit takes a millisecond or two, and may run within a choice."""
 PSEUDO_OUTCOMES: Final = 2.0
@@ -111,7 +113,9 @@ class Learner:
         self._cells = len(tallies)
         self._outcomes = sum([tally.samples for tally in tallies])
         self._new = 0
-        self._pool = fit(cells, self._pool)
+        starting = not self._pool.models and self._outcomes > REFIT_OUTCOMES
+        for _ in range(FIRST_STEPS if starting else 1):
+            self._pool = fit(cells, self._pool)
 
 
 def _cell(tally: Tally, baselines: _Baselines) -> Cell:
