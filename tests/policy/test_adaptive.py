@@ -52,6 +52,7 @@ def test_probabilities_are_those_of_the_whole_grid(
     # two indices that meet within rounding at one point may share it or not
     assert sum(abs(a - b) for a, b in zip(shares, expected, strict=True)) <= 2 / 24 + 1e-9
     assert min(shares) >= floor / len(known) - 1e-15
+    assert max(shares) <= 1.0
 
 
 @given(sides, st.randoms())

@@ -55,7 +55,7 @@ class Adaptive(Strategy):
             upto = bisect_left(points, start, before)
             share = (1.0 - self.floor) * (upto - before) / (POINTS * len(rows))
             for row in rows:
-                shares[row] += share
+                shares[row] = min(1.0, shares[row] + share)  # a sum of parts may be 1 + 2⁻⁵²
             before = upto
         return Shares(shares)
 
