@@ -136,18 +136,20 @@ class SqliteStore:
 
     def decisions_like(self, prefix: str, limit: int = 10) -> list[LoggedDecision]:
         """Return decisions whose id starts with ``prefix``, by id."""
-        return [sqlite_decisions.restore(row) for row in self._read("decisions_by_prefix", prefix, limit)]
+        return [sqlite_decisions.restore(row) for row in self._read("decisions_by_prefix", prefix, prefix, limit)]
 
     def decisions(
         self, task_type: str | None = None, since_ms: int | None = None, limit: int = 100
     ) -> list[LoggedDecision]:
         """Return the newest decisions that were kept, newest first: of ``task_type``, made at ``since_ms`` or later."""
         since_ms = sqlite_decisions.LONG_AGO_MS if since_ms is None else since_ms
-        return [sqlite_decisions.restore(row) for row in self._read("decisions", task_type, since_ms, limit)]
+        rows = self._read("decisions", since_ms, task_type, task_type, limit)
+        return [sqlite_decisions.restore(row) for row in rows]
 
     def decision_summary(self, now_ms: int) -> DecisionSummary:
         """Return how many decisions were kept, have their outcome, wait for it, or are overdue at ``now_ms``."""
-        return sqlite_decisions.summarise(self._read("decision_summary", sqlite_decisions.overdue_since(now_ms)))
+        since_ms = sqlite_decisions.overdue_since(now_ms)
+        return sqlite_decisions.summarise(self._read("decision_summary", since_ms, since_ms))
 
     def forget_decisions(self, before_ms: int) -> int:
         """Forget the oldest decisions made before ``before_ms``, a thousand at most; return how many these were."""

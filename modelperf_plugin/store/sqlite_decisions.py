@@ -52,18 +52,18 @@ def overdue_since(now_ms: int) -> int:
     return now_ms - OVERDUE_MS
 
 
-def _outcome_row(ended: DecisionOutcome) -> tuple[Any, ...]:
+def _outcome_row(ended: DecisionOutcome) -> dict[str, Any]:
     outcome = ended.outcome
-    return (
-        ended.decision_id,
-        ended.model_id,
-        ended.ended_ms,
-        outcome.success,
-        outcome.timeout,
-        outcome.tokens_used,
-        outcome.cost_nano_usd,
-        outcome.error_kind,
-    )
+    return {
+        "decision_id": ended.decision_id,
+        "model_id": ended.model_id,
+        "ended_ms": ended.ended_ms,
+        "success": outcome.success,
+        "timeout": outcome.timeout,
+        "tokens": outcome.tokens_used,
+        "cost_nano_usd": outcome.cost_nano_usd,
+        "error_kind": outcome.error_kind,
+    }
 
 
 def _joined(

@@ -123,8 +123,10 @@ ON CONFLICT (id) DO NOTHING;
 -- join_outcome --
 -- Say what came of a decision: the first outcome stays, unless it is a fallback's and this is the chosen model's.
 UPDATE decision SET
-    outcome_model_id = ?2, ended_ms = ?3, success = ?4, timeout = ?5, tokens = ?6, cost_nano_usd = ?7, error_kind = ?8
-WHERE id = ?1 AND (outcome_model_id IS NULL OR (model_id = ?2 AND outcome_model_id <> ?2));
+    outcome_model_id = :model_id, ended_ms = :ended_ms, success = :success, timeout = :timeout, tokens = :tokens,
+    cost_nano_usd = :cost_nano_usd, error_kind = :error_kind
+WHERE id = :decision_id
+    AND (outcome_model_id IS NULL OR (model_id = :model_id AND outcome_model_id <> :model_id));
 
 -- decision --
 -- One decision, by its id.
@@ -138,7 +140,7 @@ FROM decision WHERE id = ?;
 SELECT
     id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record,
     outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind
-FROM decision WHERE id >= ?1 AND id < ?1 || char(1114111) ORDER BY id LIMIT ?2;
+FROM decision WHERE id >= ? AND id < ? || char(1114111) ORDER BY id LIMIT ?;
 
 -- decisions --
 -- The newest decisions, of one task type or of all.
@@ -146,14 +148,14 @@ SELECT
     id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record,
     outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind
 FROM decision
-WHERE made_ms >= ?2 AND (?1 IS NULL OR task_type = ?1)
-ORDER BY made_ms DESC, rowid DESC LIMIT ?3;
+WHERE made_ms >= ? AND (? IS NULL OR task_type = ?)
+ORDER BY made_ms DESC, rowid DESC LIMIT ?;
 
 -- decision_summary --
 -- For each mode: how many decisions, with and without outcome (made after and before a moment), and what was explored.
 SELECT
     mode, count(*), count(outcome_model_id),
-    sum(outcome_model_id IS NULL AND made_ms > ?1), sum(outcome_model_id IS NULL AND made_ms <= ?1),
+    sum(outcome_model_id IS NULL AND made_ms > ?), sum(outcome_model_id IS NULL AND made_ms <= ?),
     sum(explored), sum(exploring)
 FROM decision GROUP BY mode ORDER BY mode;
 
