@@ -85,7 +85,8 @@ class ModelPerf:
         self._assessments: dict[tuple[str, tuple[str, ...]], tuple[tuple[object, ...], Assessment]] = {}
         self._clock = clock
         # not the seed itself: a host may draw its own tasks from the same one, and would move in step
-        self._random = random.Random() if seed is None else random.Random(f"modelperf/{seed}")
+        # without one, the system's numbers: forked workers must not draw the same
+        self._random = random.SystemRandom() if seed is None else random.Random(f"modelperf/{seed}")
 
     def __enter__(self) -> Self:
         return self

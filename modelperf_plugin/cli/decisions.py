@@ -97,8 +97,7 @@ def explain(
 ) -> None:
     """Say which model would be chosen now, and why.
 
-    The same code decides as in a host, so a share of the choices is drawn at random where the policy explores.
-    Nothing is written.
+    The same code decides as in a host; shown is the most likely choice. Nothing is drawn, nothing is written.
     """
     answer = Answer("explain", as_json=as_json)
     empty: dict[str, Any] = {"task_type": task_type, "decision": None}

@@ -164,7 +164,7 @@ def sure_choices(monkeypatch: pytest.MonkeyPatch) -> None:
     def seeded(seed: int | None = None) -> random.Random:
         return random.Random(1 if seed is None else seed)
 
-    monkeypatch.setattr("modelperf_plugin.engine.random", SimpleNamespace(Random=seeded))
+    monkeypatch.setattr("modelperf_plugin.engine.random", SimpleNamespace(Random=seeded, SystemRandom=seeded))
 
 
 @pytest.mark.usefixtures("quiet_logging", "sure_choices")
