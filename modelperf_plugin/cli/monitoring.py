@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import click
@@ -57,9 +58,12 @@ def demotions(common: Common, task_type: str | None, all_of_them: bool, as_json:
         location = engine.store.location
         kept = engine.store.monitoring.demotions(in_force=not all_of_them)
         found = [each for each in kept if task_type in {None, each.task_type}]
-        rows = [_demotion_row(engine, each) for each in found]
+        in_force = Counter(each.task_type for each in kept if each.ended_ms is None)
+        rows = [_demotion_row(engine, each, in_force[each.task_type]) for each in found]
+        shares = [_probe_share(engine, each, in_force[each.task_type]) for each in found]
     if as_json:
-        answer.json(store=location, demotions=[each.as_dict() for each in found], note=None)
+        listed = [{**each.as_dict(), "probe_share": share} for each, share in zip(found, shares, strict=True)]
+        answer.json(store=location, demotions=listed, note=None)
     elif found:
         answer.table(_DEMOTIONS, rows)
     else:
@@ -81,7 +85,7 @@ def announce(common: Common, model_id: str) -> None:
             answer.nothing(f"no outcomes of a model {model_id!r}: there is nothing to forget")
         now_ms = time.time_ns() // 1_000_000
         newest = engine.store.monitoring.last_event_id()
-        engine.store.monitoring.add_change(model_id, "announced", (newest, newest + 1), (now_ms, now_ms), None, {})
+        engine.store.monitoring.add_change(model_id, "announced", (newest, newest), (now_ms, now_ms), None, {})
     answer.line(f"{model_id} has changed: what was recorded of it before is kept, but is evidence no more")
 
 
@@ -123,15 +127,25 @@ def _end(engine: ModelPerf, task_type: str, model_id: str) -> bool:
     return engine.store.monitoring.end_demotion(task_type, model_id, now_ms, "operator")
 
 
+def _probe_share(engine: ModelPerf, each: Demotion, in_force: int) -> float | None:
+    """Return on which share of the decisions the model is tried again, if all that are demoted there are offered."""
+    if each.ended_ms is not None:
+        return None
+    return engine.config.policy_for(each.task_type).demotion.probe_share / in_force
+
+
 def _change_row(change: Change) -> list[str]:
     evidence = "-" if change.evidence is None else f"{change.evidence:,.0f} to 1"
     since, noticed = from_milliseconds(change.since_ms), from_milliseconds(change.noticed_ms)
     return [change.model_id, _WORDS[change.direction], ago(since), ago(noticed), evidence]
 
 
-def _demotion_row(engine: ModelPerf, each: Demotion) -> list[str]:
-    share = engine.config.policy_for(each.task_type).demotion.probe_share
-    until = f"fresh outcomes show more than {percent(each.threshold)}; tried again on {percent(share)}"
+def _demotion_row(engine: ModelPerf, each: Demotion, in_force: int) -> list[str]:
+    share = _probe_share(engine, each, in_force)
+    demotion = engine.config.policy_for(each.task_type).demotion
+    until = f"reinstated by evidence when fresh outcomes show that it is above the bar; tried again on {percent(share)}"
     if each.ended_ms is not None:
         until = f"{ago(from_milliseconds(each.ended_ms))}, by {each.ended_by}"
+    elif demotion.alpha == 0:
+        until = f"not heeded: demotion.strategy is {demotion.strategy}"
     return [each.task_type, each.model_id, ago(from_milliseconds(each.since_ms)), until, each.reason]

@@ -89,6 +89,8 @@ class Demotion(NamedTuple):
     """When it was reinstated; None while the demotion lasts."""
     ended_by: str | None = None
     """``evidence`` or ``operator``."""
+    event_id: int = 0
+    """The newest outcome when it was made, or ended: only later ones count for what comes next."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the demotion as plain JSON values."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -93,12 +93,13 @@ class SqliteMonitoring:
 
     def watches(self) -> tuple[int | None, list[WatchState]]:
         """Return the last outcome that the watches have seen (None if none ever was), and their states then."""
-        position: Sequence[Any] = self._read(self._sql["watch_position"])
+        rows = self._read(self._sql["watches"])
         states = [
             WatchState(kind, task_type, model_id, tuple(json.loads(state)))
-            for kind, task_type, model_id, state in self._read(self._sql["watches"])
+            for _, kind, task_type, model_id, state in rows
+            if kind is not None
         ]
-        return (position[0][0] if position else None), states
+        return (rows[0][0] if rows else None), states
 
     def save_watches(self, event_id: int, states: Iterable[WatchState]) -> None:
         """Save all states after ``event_id``; those of a process that is further stay."""

@@ -31,7 +31,7 @@ def test_demotions_say_who_why_since_when_and_until_what(run: Run, watched: str)
     line = next(line for line in text.splitlines() if "[red]bad" in line)
     assert line.startswith("plan")
     assert "surely below" in text
-    assert "fresh outcomes show more than" in line
+    assert "reinstated by evidence when fresh outcomes show" in line
     assert "tried again on 2.0 %" in line
 
 
@@ -42,6 +42,7 @@ def test_demotions_as_json(run: Run, watched: str) -> None:
     (demotion,) = answer["demotions"]
     assert demotion["model_id"] == "[red]bad"
     assert demotion["ended"] is None
+    assert demotion["probe_share"] == pytest.approx(0.02)
     assert json.loads(run("demotions", "--json", "--task", "nothing", "--store", watched).stdout)["demotions"] == []
 
 
@@ -79,6 +80,11 @@ def test_a_change_can_be_announced(run: Run, watched: str) -> None:
     answer = json.loads(run("changes", "--json", "--model", "good", "--store", watched).stdout)
     assert [(each["direction"], each["evidence"]) for each in answer["changes"]] == [("announced", None)]
     assert run("announce", "nobody", "--store", watched).exit_code == 1
+    with mp.ModelPerf({}, store=watched) as perf:
+        newest = perf.store.monitoring.last_event_id()
+        assert perf.store.monitoring.changes()[0][3:5] == (newest, newest)
+        # what the outcomes show from the next one on is another change
+        assert perf.store.monitoring.add_change("good", "down", (newest, newest + 9), (0, 0), 20_000.0, {})
 
 
 @pytest.mark.parametrize("command", ["changes", "demotions"])
@@ -87,3 +93,59 @@ def test_reading_creates_no_database(run: Run, tmp_path: Path, command: str) -> 
     missing = tmp_path / "missing.db"
     assert run(command, "--store", str(missing)).exit_code == 1
     assert not missing.exists()
+
+
+@pytest.mark.parametrize("command", [["announce", "a"], ["reset", "demotion", "t", "a"], ["reset", "demotions"]])
+def test_taking_back_creates_no_database(run: Run, tmp_path: Path, command: list[str]) -> None:
+    """Where there is nothing to take back there is nothing to create either."""
+    missing = tmp_path / "missing.db"
+    assert run(*command, "--store", str(missing)).exit_code == 1
+    assert not missing.exists()
+
+
+def test_an_ended_demotion_is_shown_with_who_ended_it(run: Run, watched: str) -> None:
+    """Without ``--all`` it is gone; with it the line says when and by whom, and promises no more probes."""
+    run("reset", "demotions", "--store", watched)
+    assert run("demotions", "--store", watched).exit_code == 0
+    text = run("demotions", "--all", "--store", watched).stdout
+    assert ", by operator" in text
+    assert "tried again" not in text
+    ended = json.loads(run("demotions", "--all", "--json", "--store", watched).stdout)["demotions"]
+    assert {each["probe_share"] for each in ended} == {None}
+
+
+def test_a_share_of_probes_is_divided_among_the_demoted(run: Run, tmp_path: Path) -> None:
+    """Two demoted models of one task type get half of ``probe_share`` each."""
+    path = tmp_path / "two.db"
+    with mp.ModelPerf({}, store=path) as perf:
+        for model_id in ("a", "b"):
+            perf.record("plan", model_id, mp.Outcome(success=False))
+            perf.store.monitoring.add_demotion("plan", model_id, 0, 0.7, 20.0, "why")
+    answer = json.loads(run("demotions", "--json", "--store", str(path)).stdout)
+    assert [each["probe_share"] for each in answer["demotions"]] == [0.01, 0.01]
+    assert run("demotions", "--store", str(path)).stdout.count("tried again on 1.0 %") == 2
+
+
+def test_demotions_that_the_policy_does_not_heed_are_said_to_be_so(run: Run, watched: str, tmp_path: Path) -> None:
+    """With another strategy of demotion, what is kept demotes nobody; the line says which strategy it is."""
+    config = tmp_path / "never.toml"
+    config.write_text('[demotion]\nstrategy = "never"\n')
+    text = run("demotions", "--store", watched, "--config", str(config)).stdout
+    assert "not heeded: demotion.strategy is never" in text
+
+
+def test_an_announced_change_leaves_the_prior_of_the_others(run: Run, watched: str) -> None:
+    """Old evidence counts no more after ``announce``: the score falls back towards what the others show."""
+    with mp.ModelPerf({}, store=watched) as perf:
+        before = perf.explain("build", ["fallen"])
+    assert run("announce", "fallen", "--store", watched).exit_code == 0
+    with mp.ModelPerf({}, store=watched) as perf:
+        after = perf.explain("build", ["fallen"])
+        assert perf.store.evidence("build")["fallen"].samples == 360
+    assert before is not None
+    assert after is not None
+    narrow, wide = before.ranking[0].interval, after.ranking[0].interval
+    assert narrow is not None
+    assert wide is not None
+    assert wide[1] - wide[0] > 2 * (narrow[1] - narrow[0])
+    assert after.ranking[0].status != "ranked" or wide != narrow

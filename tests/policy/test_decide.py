@@ -17,6 +17,7 @@ from modelperf_plugin.policy import (
     ABTest,
     Adaptive,
     Choice,
+    DemoteByEvidence,
     DemoteBySuccessRate,
     EpsilonGreedy,
     NeverDemote,
@@ -27,6 +28,7 @@ from modelperf_plugin.policy import (
     assess,
     choose,
     pick,
+    ranking_of,
 )
 from modelperf_plugin.policy.demotion import DemotionStrategy
 from modelperf_plugin.policy.exploration import ExplorationStrategy
@@ -498,6 +500,94 @@ def test_other_models_evidence_does_not_matter(case: Case) -> None:
     assert assess(case.rules, "t", case.candidates, more, case.context) == assess(
         case.rules, "t", case.candidates, case.evidence, case.context
     )
+
+
+@st.composite
+def watched_cases(draw: st.DrawFn) -> tuple[Case, dict[str, str]]:
+    """Draw a case in which demotion is by evidence, and the demotions in force, also of models not offered."""
+    case = draw(cases())
+    share = draw(st.just(0.0) | st.floats(0, 0.5))
+    rules = Policy(
+        ranking=case.rules.ranking,
+        demotion=DemoteByEvidence(probe_share=share),
+        exploration=case.rules.exploration,
+        policy_id="p",
+    )
+    names = draw(st.sets(st.sampled_from(NAMES)))
+    return case._replace(rules=rules), {name: f"demoted: {name} is bad" for name in sorted(names)}
+
+
+@any_case
+@given(watched_cases())
+def test_demoted_models_get_exactly_their_share(watched: tuple[Case, dict[str, str]]) -> None:
+    """Together ``probe_share``, each the same; without one they are never chosen. No probes if a unit or pin decides.
+
+    If all are demoted, the best of them is used, and nobody is tried.
+    """
+    case, in_force = watched
+    assessment = assess(case.rules, "t", case.candidates, case.evidence, case.context, None, in_force)
+    choice = choose(case.rules, assessment, case.context, case.number)
+    assert abs(fsum(choice.probabilities) - 1.0) < 1e-12
+    assert all(0.0 <= probability <= 1.0 for probability in choice.probabilities)
+    names = [row.model_id for row in assessment.ranking]
+    assert choice.probabilities[names.index(choice.order[0])] > 0.0
+    shares = [share for name, share in zip(names, choice.probabilities, strict=True) if name in in_force]
+    if case.context.pin is not None:
+        assert not choice.probed
+        return
+    if len(shares) == len(names):
+        assert fsum(choice.probabilities[: assessment.tied]) == pytest.approx(1.0)
+        assert (choice.explored, choice.probed) == (False, False)
+        return
+    assert names[len(names) - len(shares) :] == [name for name in names if name in in_force]
+    by_unit = isinstance(case.rules.exploration, ABTest) and case.context.unit_id is not None
+    probe_share = case.rules.demotion.probe_share
+    assert len(set(shares)) <= 1
+    if by_unit and fsum(shares) == 0.0:
+        assert not choice.probed
+    else:
+        assert fsum(shares) == pytest.approx(probe_share if shares else 0.0)
+    assert choice.probed == (choice.order[0] in in_force)
+    assert not (choice.probed and probe_share == 0.0)
+
+
+@any_case
+@given(watched_cases())
+def test_a_probe_says_so_and_demoted_fallbacks_come_last(watched: tuple[Case, dict[str, str]]) -> None:
+    """Only the demoted model that was chosen has status ``probe``; the others stay ``demoted``, behind all."""
+    case, in_force = watched
+    assessment = assess(case.rules, "t", case.candidates, case.evidence, case.context, None, in_force)
+    choice = choose(case.rules, assessment, case.context, case.number)
+    fallbacks = [name in in_force for name in choice.order[1:]]
+    assert fallbacks == sorted(fallbacks)
+    ranking = ranking_of(assessment, choice)
+    probes = [row.model_id for row in ranking if row.status == "probe"]
+    assert probes == ([choice.order[0]] if choice.probed else [])
+    for row in ranking:
+        if row.model_id not in {*probes, case.context.pin}:
+            assert (row.status == "demoted") == (row.model_id in in_force)
+            assert row.reason == in_force.get(row.model_id, row.reason)
+    if choice.probed:
+        assert choice.explored
+        assert choice.reason.startswith("tried again (probability ")
+
+
+@pytest.mark.parametrize(
+    ("share", "demoted", "probabilities"),
+    [
+        (0.0, "b", (1.0, 0.0, 0.0, 0.0)),
+        (0.5, "b", (0.5, 0.0, 0.0, 0.5)),
+        (0.25, "bc", (0.75, 0.0, 0.125, 0.125)),
+        (0.25, "", (1.0, 0.0, 0.0, 0.0)),
+        (0.25, "abcd", (1.0, 0.0, 0.0, 0.0)),
+    ],
+)
+def test_probes_by_table(share: float, demoted: str, probabilities: tuple[float, ...]) -> None:
+    """The demoted have the share between them, at the expense of the others in proportion."""
+    rules = policy(demotion=DemoteByEvidence(probe_share=share))
+    evidence = records(a=(9, 1), b=(8, 2), c=(7, 3), d=(6, 4))
+    assessment = assess(rules, "t", "abcd", evidence, NO_CONTEXT, None, dict.fromkeys(demoted, "demoted: why"))
+    assert choose(rules, assessment, NO_CONTEXT, 0.0).probabilities == probabilities
 
 
 DRAWS = 100_000

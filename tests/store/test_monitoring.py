@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from hypothesis import strategies as st
 
 from modelperf_plugin.errors import StoreError
 from modelperf_plugin.store import Baseline, Entry, Store, WatchState, open_store
+from modelperf_plugin.store.queries import load_migrations
+from modelperf_plugin.store.sqlite_file import APPLICATION_ID
 from modelperf_plugin.types import ErrorKind, Outcome
 
 
@@ -129,3 +133,64 @@ def test_a_closed_store_says_so(store: Store) -> None:
             call()
     with pytest.raises(StoreError, match="closed"):
         monitoring.end_demotion("t", "a", 1, "operator")
+
+
+def test_a_demotion_knows_the_newest_outcome_when_it_began_and_ended(store: Store) -> None:
+    """Outcomes up to that one count no more for what comes next; it moves on when the demotion ends."""
+    record(store, "a", success=False)
+    store.monitoring.add_demotion("t", "a", 1, 0.7, 20.0, "why")
+    assert [each.event_id for each in store.monitoring.demotions()] == [store.monitoring.last_event_id()]
+    record(store, "b", success=False)
+    store.monitoring.end_demotion("t", "a", 5, "operator")
+    assert [each.event_id for each in store.monitoring.demotions()] == [store.monitoring.last_event_id()]
+
+
+def test_a_change_that_cannot_be_noted_leaves_nothing(store: Store) -> None:
+    """The change, its baselines and rates are one transaction: a value that is refused takes all of it back."""
+    record(store, "a", success=True)
+    with pytest.raises(StoreError):
+        store.monitoring.add_change("a", "down", (1, 1), (0, 0), 1.0, {"t": "much"})  # type: ignore[dict-item]
+    assert store.monitoring.changes() == []
+    assert store.monitoring.baselines() == {}
+
+
+def test_a_later_change_takes_the_place_of_the_baseline_before(store: Store) -> None:
+    """One baseline for each pair, up to the last change; one that is announced expects nothing."""
+    record(store, "a", success=True)
+    store.monitoring.add_change("a", "down", (1, 1), (0, 0), 1.0, {"t": 0.5})
+    record(store, "a", success=False)
+    assert store.monitoring.add_change("a", "announced", (2, 2), (0, 0), None, {})
+    assert store.monitoring.baselines() == {("t", "a"): Baseline(1, 1, None)}
+
+
+def test_two_processes_note_a_change_and_a_demotion_once(tmp_path: Path) -> None:
+    """Of two stores on one file the second is told that it is noted already, and reads the first one's note."""
+    with closing(open_store(tmp_path / "x.db")) as one, closing(open_store(tmp_path / "x.db")) as two:
+        for _ in range(3):
+            record(one, "a", success=False)
+        assert one.monitoring.add_change("a", "down", (1, 3), (10, 30), 20_000.0, {})
+        assert not two.monitoring.add_change("a", "down", (1, 3), (10, 30), 20_000.0, {})
+        assert one.monitoring.add_demotion("t", "a", 1, 0.7, 20.0, "first")
+        assert not two.monitoring.add_demotion("t", "a", 1, 0.7, 20.0, "second")
+        assert two.monitoring.changes() == one.monitoring.changes()
+        assert two.monitoring.demotions() == one.monitoring.demotions()
+        assert two.monitoring.end_demotion("t", "a", 2, "evidence")
+        assert not one.monitoring.end_demotion("t", "a", 2, "operator")
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_older_file_is_migrated(tmp_path: Path, version: int) -> None:
+    """A file of a version that watched nothing keeps its outcomes, and can be watched from then on."""
+    path = tmp_path / "old.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for migration in load_migrations("sqlite")[:version]:
+            connection.executescript(migration.script)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {version}")
+        connection.execute("INSERT INTO model_outcomes (task_type, model_id, success) VALUES ('t', 'm', 1)")
+    with closing(open_store(path)) as store:
+        assert [(event.model_id, event.success) for event in store.monitoring.events_after(0, 9)] == [("m", True)]
+        assert store.monitoring.watches() == (None, [])
+        assert store.monitoring.add_change("m", "announced", (1, 1), (0, 0), None, {})
+        assert store.monitoring.add_demotion("t", "m", 1, 0.7, 20.0, "why")
+        assert store.monitoring.baselines() == {("t", "m"): Baseline(1, 0, None)}

@@ -54,28 +54,24 @@ FROM baseline JOIN tally ON tally.id = baseline.tally_id;
 -- Demotions, newest first; all, or only those in force.
 SELECT
     demotion.id, tally.task_type, tally.model_id, demotion.since_ms, demotion.threshold, demotion.evidence,
-    demotion.reason, demotion.ended_ms, demotion.ended_by
+    demotion.reason, demotion.ended_ms, demotion.ended_by, demotion.event_id
 FROM demotion JOIN tally ON tally.id = demotion.tally_id
 WHERE NOT ? OR demotion.ended_ms IS NULL ORDER BY demotion.id DESC;
 
 -- add_demotion --
 -- Demote, unless another process has done so.
-INSERT INTO demotion (tally_id, since_ms, threshold, evidence, reason)
-SELECT id, ?, ?, ?, ? FROM tally WHERE task_type = ? AND model_id = ?
+INSERT INTO demotion (tally_id, since_ms, threshold, evidence, reason, event_id)
+SELECT id, ?, ?, ?, ?, (SELECT coalesce(max(id), 0) FROM event) FROM tally WHERE task_type = ? AND model_id = ?
 ON CONFLICT DO NOTHING;
 
 -- end_demotion --
 -- Reinstate.
-UPDATE demotion SET ended_ms = ?, ended_by = ?
+UPDATE demotion SET ended_ms = ?, ended_by = ?, event_id = (SELECT coalesce(max(id), 0) FROM event)
 WHERE ended_ms IS NULL AND tally_id = (SELECT id FROM tally WHERE task_type = ? AND model_id = ?);
 
 -- watches --
--- The states that the watches were left in.
-SELECT kind, task_type, model_id, state FROM watch;
-
--- watch_position --
--- The last outcome that the watches have seen.
-SELECT event_id FROM watch_position;
+-- The last outcome that the watches have seen, with each state that they were left in; NULLs if there is none.
+SELECT watch_position.event_id, kind, task_type, model_id, state FROM watch_position LEFT JOIN watch ON TRUE;
 
 -- save_watch_position --
 -- How far the watches have come; a process that is behind another changes nothing.

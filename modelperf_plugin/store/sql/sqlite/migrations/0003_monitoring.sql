@@ -22,7 +22,8 @@ CREATE TABLE baseline (
     rate REAL
 ) STRICT;
 
--- One row for each demotion by evidence; ended_ms is NULL while it lasts.
+-- One row for each demotion by evidence; ended_ms is NULL while it lasts. Of the pair's outcomes only those after
+-- event_id, the newest when it was made or ended, count for what comes next.
 CREATE TABLE demotion (
     id INTEGER PRIMARY KEY,
     tally_id INTEGER NOT NULL REFERENCES tally (id),
@@ -31,7 +32,8 @@ CREATE TABLE demotion (
     evidence REAL NOT NULL,
     reason TEXT NOT NULL,
     ended_ms INTEGER,
-    ended_by TEXT
+    ended_by TEXT,
+    event_id INTEGER NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX demotion_in_force ON demotion (tally_id) WHERE ended_ms IS NULL;
 
