@@ -11,15 +11,17 @@ from datetime import UTC, datetime
 from operator import is_
 from typing import Any, Final, Self
 
+from modelperf_plugin.availability import Availability
 from modelperf_plugin.config import Config, ConfigSource, ConfigWatch
 from modelperf_plugin.errors import ConfigError, InvalidValueError, ModelPerfError
 from modelperf_plugin.journal import Journal
 from modelperf_plugin.learner import Learner
 from modelperf_plugin.monitor import Monitor
-from modelperf_plugin.policy import Assessment, Policy, assess, choose, ranking_of
+from modelperf_plugin.policy import Assessment, Knowledge, assess, choose, ranking_of
+from modelperf_plugin.policy.quality import classified
 from modelperf_plugin.store import Store
 from modelperf_plugin.tracker import Clock, ModelPerformanceTracker
-from modelperf_plugin.types import Context, Decision, Outcome, check_id, check_ids, to_milliseconds
+from modelperf_plugin.types import OUTAGE_KINDS, Context, Decision, Outcome, check_id, check_ids, to_milliseconds
 
 logger = logging.getLogger("modelperf_plugin")
 
@@ -73,20 +75,21 @@ class ModelPerf:
         configured = self._watch.current.config.store
         location = configured.path if store is None else store
         self.tracker = ModelPerformanceTracker(location, durability=configured.durability, clock=clock)
-        self._learner = Learner(self.tracker.store)
-        self._monitor = Monitor(
-            self.tracker.store,
-            self._learner,
-            config=lambda: self._watch.current.config,
-        )
-        self._journal = Journal(
-            self.tracker.store, lambda: self._watch.current.config.log, on_error=on_background_error
-        )
-        self._assessments: dict[tuple[str, tuple[str, ...]], tuple[tuple[object, ...], Assessment]] = {}
         self._clock = clock
         # not the seed itself: a host may draw its own tasks from the same one, and would move in step
         # without one, the system's numbers: forked workers must not draw the same
         self._random = random.SystemRandom() if seed is None else random.Random(f"modelperf/{seed}")
+
+        def in_force() -> Config:
+            return self._watch.current.config
+
+        self._learner = Learner(self.tracker.store, in_force, self._seconds)
+        self._monitor = Monitor(self.tracker.store, self._learner, config=in_force)
+        self._availability = Availability(self.tracker.store, in_force, self._random.random)
+        self._journal = Journal(
+            self.tracker.store, lambda: self._watch.current.config.log, on_error=on_background_error
+        )
+        self._assessments: dict[tuple[str, tuple[str, ...]], tuple[tuple[object, ...], Assessment]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -156,6 +159,8 @@ class ModelPerf:
         self._learner.pending.settle(decision_id, task_type, model_id)
         if new and decision_id is not None:
             self._journal.ended(decision_id, model_id, entry.outcome, entry.ended_ms)
+        if entry.outcome.error_kind in OUTAGE_KINDS or self._availability.has_streak(model_id):
+            self._guarded(self._availability.look)
         self._has_recorded = True
         self._new_outcomes += 1
         if self._new_outcomes >= _CATCH_UP_OUTCOMES or time.monotonic() >= self._catch_up_at:
@@ -219,15 +224,15 @@ class ModelPerf:
         said = Context.from_mapping(context)
         if not offered:
             return None
-        policy = config.policy_for(task_type)
-        assessment = self._assess(policy, task_type, offered, said)
-        if not assessment.ranking:
+        now = self._now()
+        assessment = self._assess(config, task_type, offered, said, to_milliseconds(now))
+        if not assessment.standings:
             logger.info("no candidate is left for %s: %s", task_type, assessment.excluded)
             return None
         waiting = self._learner.pending.count
-        pending = [waiting(task_type, row.model_id) for row in assessment.ranking.rows]
+        pending = [waiting(task_type, model_id) for model_id in assessment.ranking.model_ids]
         number = None if numbers is None else numbers.random()
-        choice = choose(policy, assessment, said, number, pending)
+        choice = choose(assessment, said, number, pending)
         return Decision(
             order=choice.order,
             decision_id=os.urandom(_DECISION_ID_BYTES).hex(),
@@ -237,21 +242,26 @@ class ModelPerf:
             reason=choice.reason,
             explored=choice.explored,
             excluded=assessment.excluded,
-            policy_id=policy.policy_id,
+            policy_id=assessment.policy.policy_id,
             mode=config.mode,
-            created_at=self._now(),
+            created_at=now,
         )
 
-    def _assess(self, policy: Policy, task_type: str, offered: tuple[str, ...], said: Context) -> Assessment:
+    def _assess(
+        self, config: Config, task_type: str, offered: tuple[str, ...], said: Context, now_ms: int
+    ) -> Assessment:
         """Assess the candidates, or remember what was made of them while nothing has changed."""
+        policy = config.policy_for(task_type)
         evidence = self.store.evidence(task_type)
         known = self._learner.know(task_type, evidence, offered)
-        in_force = self._monitor.demoted(task_type)
-        basis = (policy, evidence, known, in_force)
+        demoted, paused = self._monitor.demoted(task_type), self._availability.paused(now_ms)
+        basis = (policy, evidence, known, demoted, paused)
         remembered = self._assessments.get((task_type, offered)) if said.plain else None
         if remembered is not None and all(map(is_, remembered[0], basis)):
             return remembered[1]
-        assessment = assess(policy, task_type, offered, evidence, said, known, in_force)
+        tallies = classified(evidence, config.quality.timeouts)
+        knowledge = Knowledge(tallies, known, demoted, paused, self._learner.model_costs)
+        assessment = assess(policy, task_type, offered, knowledge, said)
         if said.plain:
             if len(self._assessments) >= _MOST_ASSESSMENTS:
                 self._assessments.clear()
@@ -271,5 +281,9 @@ class ModelPerf:
         if self._on_config_error is not None:
             self._on_config_error(error)
 
+    def _seconds(self) -> float:
+        return time.time() if self._clock is None else self._now().timestamp()
+
     def _config_has_changed(self) -> None:
         logger.info("the configuration was read again")
+        self._learner.start_afresh()

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from modelperf_plugin.config import Config
+from modelperf_plugin.evidence import Evidence
 from modelperf_plugin.pending import Pending
 from modelperf_plugin.policy.belief import Belief
-from modelperf_plugin.policy.pooling import Cell, Pool, TaskBeliefs, fit
-from modelperf_plugin.store import Baseline, Store
+from modelperf_plugin.policy.cost.base import CostSource, ModelCosts
+from modelperf_plugin.policy.pooling import Cell, Known, Pool, TaskBeliefs, fit
+from modelperf_plugin.store import Store
 from modelperf_plugin.types import Tally
 
 REFIT_OUTCOMES: Final = 25
@@ -18,36 +22,38 @@ FIRST_STEPS: Final = 12
 """The variances converge step by step: a process that starts on a file with outcomes takes several at once."""
 SMALL: Final = 400
 """Up to so many cells a fit takes a millisecond or two, and may run within a choice."""
-PSEUDO_OUTCOMES: Final = 2.0
-"""What is expected of a model after a change weighs as much as so many outcomes."""
-_Baselines = Mapping[tuple[str, str], Baseline]
-
-OVERDUE: Final = 8
-"""On a larger table it runs on the recording side, unless it is overdue by this factor."""
+EARLY: Final = 100
+"""Up to so many outcomes every fit counts, and it runs within a choice as soon as it is due."""
+LATE, OVERDUE = 2, 8
+"""Later the recording side has the first turn: on a small and on a large table a choice only fits the pool if that is
+due by so many times as many outcomes."""
+READY: Final = 100
+"""So many task types at most have their beliefs made anew by the recording side after a fit."""
+SECONDS_A_DAY: Final = 86_400
 
 
 class _Task:
     """The beliefs of one task type, and what they were made from."""
 
-    def __init__(self, pool: Pool, task_type: str, evidence: Mapping[str, Tally], baselines: _Baselines) -> None:
+    def __init__(self, pool: Pool, task_type: str, tallies: Mapping[str, Tally], evidence: Evidence) -> None:
         self.pool = pool
-        self.evidence = evidence
-        self._baselines = baselines
-        row = {model_id: _cell(tally, baselines) for model_id, tally in evidence.items()}
+        self.tallies = tallies
+        self._evidence = evidence
+        row = {model_id: evidence.cell(tally) for model_id, tally in tallies.items()}
         self._beliefs = TaskBeliefs(pool, task_type, row)
         self.known: dict[str, Belief] = {}
         """The posteriors asked for so far; a new mapping whenever any of them may have changed."""
 
-    def take_in(self, evidence: Mapping[str, Tally]) -> int:
-        """Carry the beliefs forward to ``evidence``; return how many outcomes were new."""
+    def take_in(self, tallies: Mapping[str, Tally]) -> int:
+        """Carry the beliefs forward to ``tallies``; return how many outcomes were new."""
         new = 0
-        for model_id, tally in evidence.items():
-            before = self.evidence.get(model_id)
+        for model_id, tally in tallies.items():
+            before = self.tallies.get(model_id)
             if tally is not before and tally != before:
                 new += tally.samples - (0 if before is None else before.samples)
-                self._beliefs.update(model_id, _cell(tally, self._baselines))
+                self._beliefs.update(model_id, self._evidence.cell(tally))
                 self.known = {}
-        self.evidence = evidence
+        self.tallies = tallies
         return new
 
     def know(self, candidates: Iterable[str]) -> dict[str, Belief]:
@@ -55,74 +61,127 @@ class _Task:
         known = self.known
         for model_id in candidates:
             if model_id not in known:
-                known[model_id] = self._beliefs.belief(model_id)
+                tally = self.tallies.get(model_id)
+                weight = None if tally is None else self._evidence.weight(tally)
+                known[model_id] = self._beliefs.belief(model_id, weight)
         return known
 
 
 class Learner:
     """Fits the pool of a store and keeps the beliefs of each task type. Any thread may call any method."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(
+        self,
+        store: Store,
+        config: Callable[[], Config] = Config,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """Learn from ``store``.
+
+        Args:
+            store: where the tallies are.
+            config: the configuration in force.
+            now: seconds since the Unix epoch: old evidence fades by the day.
+        """
         self._store = store
+        self._config = config
+        self._now = now
         self._lock = threading.RLock()
         self._pool = Pool()
-        self._baselines: _Baselines = {}
+        self._evidence: Evidence | None = None
         self._tasks: dict[str, _Task] = {}
         self._outcomes = 0
         self._cells = 0
         self._new: float = float("inf")
+        self.model_costs: ModelCosts = {}
+        """What a task costs with each model, whatever its type."""
         self.pending = Pending()
         """The choices of this process whose outcome has not come yet."""
 
-    def know(self, task_type: str, evidence: Mapping[str, Tally], candidates: Iterable[str]) -> Mapping[str, Belief]:
-        """Return the posteriors of at least ``candidates`` on ``task_type``, whose tallies are ``evidence``.
+    def know(self, task_type: str, tallies: Mapping[str, Tally], candidates: Iterable[str]) -> Mapping[str, Belief]:
+        """Return the posteriors of at least ``candidates`` on ``task_type``, whose tallies are ``tallies``.
 
         The mapping is the same object as long as none of them has changed.
         """
         with self._lock:
             known = self._tasks.get(task_type)
-            if known is not None and known.evidence is not evidence:
-                self._new += known.take_in(evidence)
-            if self._is_due(1 if self._cells <= SMALL else OVERDUE):
-                self._refit()
+            if known is not None and known.tallies is not tallies:
+                self._new += known.take_in(tallies)
+            evidence = self._evidence
+            if evidence is None or evidence.today != self._now() // SECONDS_A_DAY:
+                self._new = float("inf")
+            if evidence is None or self._is_due(self._patience()):
+                evidence = self._refit()
             if known is None or known.pool is not self._pool:
-                known = self._tasks[task_type] = _Task(self._pool, task_type, evidence, self._baselines)
+                known = self._tasks[task_type] = _Task(self._pool, task_type, tallies, evidence)
             return known.know(candidates)
 
     def start_afresh(self) -> None:
-        """Forget what was made of evidence that counts no more: a model has changed."""
+        """Forget what was made of evidence that counts no more, or otherwise: a model has changed, or a setting."""
         with self._lock:
             self._tasks.clear()
+            self._evidence = None
             self._new = float("inf")
 
     def refit_if_due(self) -> None:
         """Fit the pool again if enough has come in since; called on the recording side."""
         if self._tasks and self._is_due(1):
             with self._lock:
-                self._refit()
+                evidence = self._refit()
+                if len(self._tasks) > READY:
+                    return
+                for task_type, known in self._tasks.items():
+                    ready = _Task(self._pool, task_type, known.tallies, evidence)
+                    ready.know(known.known)
+                    self._tasks[task_type] = ready
+
+    def _patience(self) -> int:
+        if self._outcomes < EARLY:
+            return 1
+        return LATE if self._cells <= SMALL else OVERDUE
 
     def _is_due(self, factor: int) -> bool:
         return self._new >= factor * max(1, min(REFIT_OUTCOMES, self._outcomes // 4))
 
-    def _refit(self) -> None:
-        cells: dict[str, dict[str, Cell]] = {}
-        self._baselines = self._store.monitoring.baselines()
+    def _refit(self) -> Evidence:
+        """Fit the pool again to all that counts today."""
+        config = self._config()
         tallies = self._store.tallies()
+        today = int(self._now() // SECONDS_A_DAY)
+        evidence = self._evidence
+        if evidence is None or evidence.small or evidence.today != today:
+            evidence = Evidence(config, self._store.monitoring, tallies, today)
+        cells: dict[str, dict[str, Cell]] = {}
         for tally in tallies:
-            cells.setdefault(tally.task_type, {})[tally.model_id] = _cell(tally, self._baselines)
+            cells.setdefault(tally.task_type, {})[tally.model_id] = evidence.cell(tally)
+        priors = {
+            model_id: Known.of(model.prior_success, model.prior_strength)
+            for model_id, model in config.models.items()
+            if model.prior_success is not None
+        }
         self._cells = len(tallies)
         self._outcomes = sum([tally.samples for tally in tallies])
         self._new = 0
+        self._evidence = evidence
+        self.model_costs = _model_costs(config, tallies)
         starting = not self._pool.models and self._outcomes > REFIT_OUTCOMES
         for _ in range(FIRST_STEPS if starting else 1):
-            self._pool = fit(cells, self._pool)
+            self._pool = fit(cells, self._pool, priors)
+        return evidence
 
 
-def _cell(tally: Tally, baselines: _Baselines) -> Cell:
-    """Return the evidence that counts: what came before a change of the model is as good as two outcomes."""
-    baseline = baselines.get((tally.task_type, tally.model_id))
-    if baseline is None:
-        return tally.successes, tally.quality_failures
-    rate, weight = (0.0, 0.0) if baseline.rate is None else (baseline.rate, PSEUDO_OUTCOMES)
-    successes = max(0, tally.successes - baseline.successes) + weight * rate
-    return successes, max(0, tally.quality_failures - baseline.failures) + weight * (1.0 - rate)
+def _model_costs(config: Config, tallies: Iterable[Tally]) -> ModelCosts:
+    """Return what a task costs with each model: its mean over all outcomes with a cost, or else what is configured."""
+    costs: dict[str, tuple[float, CostSource]] = {
+        model_id: (model.cost_usd, "configured")
+        for model_id, model in config.models.items()
+        if model.cost_usd is not None
+    }
+    sums: dict[str, tuple[float, int]] = {}
+    for tally in tallies:
+        if tally.priced:
+            cost, outcomes = sums.get(tally.model_id, (0.0, 0))
+            sums[tally.model_id] = (cost + tally.total_cost_usd, outcomes + tally.priced)
+    for model_id, (cost, outcomes) in sums.items():
+        costs[model_id] = (cost / outcomes, "model")
+    return costs

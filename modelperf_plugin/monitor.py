@@ -95,14 +95,15 @@ class Monitor:
 
     def _see(self, event: Event) -> None:
         self._position = event.event_id
-        if not event.counts:
+        config = self._config()
+        if not event.counts or (event.timed_out and config.quality.timeouts != "failure"):
             return
         evidence = self._store.evidence(event.task_type)
         beliefs = self._learner.know(event.task_type, evidence, evidence)
         belief = beliefs.get(event.model_id)
         if belief is None:
             return
-        if self._config().drift.detect and event.event_id > self._changed.get(event.model_id, 0):
+        if config.drift.detect and event.event_id > self._changed.get(event.model_id, 0):
             self._watch_for_change(event, belief)
         pair = (event.task_type, event.model_id)
         if event.event_id > self._turned.get(pair, 0):

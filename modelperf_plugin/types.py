@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import FrozenInstanceError, dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from typing import Any, Final, Literal, NamedTuple, Self, get_args, overload
@@ -25,6 +25,7 @@ OUTAGE_KINDS: Final = frozenset({"rate_limit", "server_error", "network"})
 """The provider failed, not the model: these lower availability, not quality."""
 CALLER_ERROR_KINDS: Final = frozenset({"cancelled", "caller_error"})
 """The caller's own doing: these say nothing about the model."""
+_NOT_THE_MODEL: Final = OUTAGE_KINDS | CALLER_ERROR_KINDS
 
 MAX_ID_LENGTH: Final = 512
 MAX_TOKENS: Final = 2**53
@@ -231,6 +232,8 @@ class Tally(NamedTuple):
     """Outcomes that came with a cost above 0."""
     last_used_ms: int | None = None
     """Milliseconds from the Unix epoch to the newest outcome, or None if there is none."""
+    timeout_failures: int = 0
+    """The failures that ran out of time and are neither outages nor the caller's errors."""
 
     @property
     def samples(self) -> int:
@@ -247,6 +250,12 @@ class Tally(NamedTuple):
     def quality_failures(self) -> int:
         """Failures that say something about the model: neither outages nor the caller's errors."""
         return self.failures - self.outages - self.caller_errors
+
+    @property
+    def availability(self) -> float | None:
+        """The share of the outcomes that were no outages; None without any."""
+        samples = self.successes + self.failures
+        return 1.0 - self.outages / samples if samples else None
 
     @property
     def total_cost_usd(self) -> float:
@@ -289,6 +298,7 @@ class Tally(NamedTuple):
             self.total_cost_nano_usd + cost,
             self.priced + (cost > 0),
             at_ms if newest is None or at_ms > newest else newest,
+            self.timeout_failures + (failed and outcome.timeout and outcome.error_kind not in _NOT_THE_MODEL),
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -300,12 +310,14 @@ class Tally(NamedTuple):
             "successes": self.successes,
             "failures": self.failures,
             "timeouts": self.timeouts,
+            "timeout_failures": self.timeout_failures,
             "outages": self.outages,
             "caller_errors": self.caller_errors,
             "total_tokens": self.total_tokens,
             "total_cost_usd": self.total_cost_usd,
             "priced": self.priced,
             "success_rate": self.success_rate,
+            "availability": self.availability,
             "cost_per_success_usd": self.cost_per_success_usd,
             "last_used": None if last_used is None else last_used.isoformat(),
         }
@@ -323,9 +335,11 @@ class RankedModel(NamedTuple):
     """The evidence behind the score."""
     status: Status
     """``ranked``; ``unproven`` (fewer outcomes than ``min_samples``); ``demoted``; ``probe`` (demoted, and tried again
-    by this decision); ``unavailable``; ``pinned``."""
+    by this decision); ``unavailable`` (it has had outages, and is left alone for a while); ``pinned``."""
     reason: str
     """One sentence for a person."""
+    expected_cost_usd: float | None = None
+    """What a task is expected to cost in US dollars, where costs matter to the decision and something is known."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the row as plain JSON values."""
@@ -335,6 +349,7 @@ class RankedModel(NamedTuple):
             "interval": None if self.interval is None else list(self.interval),
             "status": self.status,
             "reason": self.reason,
+            "expected_cost_usd": self.expected_cost_usd,
             "tally": self.tally.as_dict(),
         }
 
@@ -351,14 +366,62 @@ class Exclusion(NamedTuple):
         return {"model_id": self.model_id, "reason": self.reason}
 
 
-@dataclass(frozen=True, slots=True)
 class Ranking(Sequence[RankedModel]):
-    """The candidates of one task type, best first; demoted ones last."""
+    """The candidates of one task type, best first; demoted ones last. Read only, equal if the rows are.
 
-    rows: tuple[RankedModel, ...]
-    """The candidates, each once."""
+    The rows of a decision are made when somebody looks at them: a host that only wants the model does not wait for
+    intervals and sentences.
+    """
+
+    __slots__ = ("_make", "_rows", "model_ids", "strategy")
+
+    _rows: tuple[RankedModel, ...] | None
+    _make: Callable[[], Iterable[RankedModel]] | None
+    model_ids: tuple[str, ...]
+    """The candidates' ids, in the order of the rows."""
     strategy: str
     """The ranking strategy that made it, by its name in TOML."""
+
+    def __init__(self, rows: Iterable[RankedModel], strategy: str) -> None:
+        """Make a ranking of ``rows``, best first, each model once."""
+        made = tuple(rows)
+        self._fill(tuple([row.model_id for row in made]), strategy, made, None)
+
+    @classmethod
+    def deferred(cls, model_ids: tuple[str, ...], strategy: str, make: Callable[[], Iterable[RankedModel]]) -> Self:
+        """Return a ranking of ``model_ids`` whose rows are made by ``make`` when they are first asked for."""
+        ranking = cls.__new__(cls)
+        ranking._fill(model_ids, strategy, None, make)  # noqa: SLF001 - a second way to make one
+        return ranking
+
+    def _fill(
+        self,
+        model_ids: tuple[str, ...],
+        strategy: str,
+        rows: tuple[RankedModel, ...] | None,
+        make: Callable[[], Iterable[RankedModel]] | None,
+    ) -> None:
+        put = object.__setattr__
+        put(self, "model_ids", model_ids)
+        put(self, "strategy", strategy)
+        put(self, "_rows", rows)
+        put(self, "_make", make)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise FrozenInstanceError(f"cannot assign to field {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        raise FrozenInstanceError(f"cannot delete field {name!r}")
+
+    @property
+    def rows(self) -> tuple[RankedModel, ...]:
+        """The candidates, each once."""
+        make, rows = self._make, self._rows  # in this order: the rows are there before `make` goes
+        if rows is None:
+            # two threads may both make them: they make the same
+            rows = tuple(make()) if make is not None else ()
+            self._fill(self.model_ids, self.strategy, rows, None)
+        return rows
 
     @overload
     def __getitem__(self, index: int) -> RankedModel: ...
@@ -368,10 +431,30 @@ class Ranking(Sequence[RankedModel]):
         return self.rows[index]
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.model_ids)
 
     def __iter__(self) -> Iterator[RankedModel]:
         return iter(self.rows)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Ranking):
+            return NotImplemented
+        return self.rows == other.rows and self.strategy == other.strategy
+
+    def __hash__(self) -> int:
+        return hash((self.model_ids, self.strategy))
+
+    def __repr__(self) -> str:
+        return f"Ranking({list(self.rows)}, {self.strategy!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Ranking, (self.rows, self.strategy)
+
+    def first(self, count: int) -> Ranking:
+        """Return the ranking of the first ``count`` candidates."""
+        if count >= len(self.model_ids):
+            return self
+        return Ranking.deferred(self.model_ids[:count], self.strategy, lambda: self.rows[:count])
 
     def of(self, model_id: str) -> RankedModel:
         """Return the row of ``model_id``; raise KeyError if it is not a candidate."""
@@ -419,12 +502,12 @@ class Decision(Sequence[str]):
     @property
     def propensities(self) -> dict[str, float]:
         """For every permitted candidate the probability with which this policy chose it; they sum to 1."""
-        return {row.model_id: share for row, share in zip(self.ranking, self.probabilities, strict=True)}
+        return dict(zip(self.ranking.model_ids, self.probabilities, strict=True))
 
     @property
     def propensity(self) -> float:
         """The probability with which this policy chose this model, given the evidence: above 0, at most 1."""
-        return self.propensities[self.order[0]]
+        return self.probabilities[self.ranking.model_ids.index(self.order[0])]
 
     @overload
     def __getitem__(self, index: int) -> str: ...

@@ -504,7 +504,7 @@ def test_values_survive_pickling_and_copying(value: object) -> None:
 @by_type
 def test_values_are_frozen(value: Any) -> None:
     """Nothing handed out can be changed afterwards, so it can be shared between threads and kept."""
-    names = getattr(value, "_fields", None) or value.__dataclass_fields__
+    names = getattr(value, "_fields", None) or getattr(value, "__dataclass_fields__", None) or value.__slots__
     for name in names:
         with pytest.raises((FrozenInstanceError, AttributeError)):
             setattr(value, name, None)
@@ -584,21 +584,27 @@ def test_a_tally_counts_what_was_added(events: list[tuple[Outcome, int]]) -> Non
         total_cost_nano_usd=sum(outcome.cost_nano_usd for outcome, _ in events),
         priced=len([outcome for outcome, _ in events if outcome.cost_nano_usd]),
         last_used_ms=max((at_ms for _, at_ms in events), default=None),
+        timeout_failures=len([each for each in failures if each.timeout and each.error_kind in THE_MODELS_OWN]),
     )
-    assert {type(figure) for figure in tally[2:-1]} == {int}
+    assert {type(figure) for name, figure in tally._asdict().items() if name in COUNTED} == {int}
     assert tally.samples == len(events)
     assert 0 <= tally.quality_failures <= tally.failures
     assert json.loads(json.dumps(tally.as_dict(), allow_nan=False)) == tally.as_dict()
 
 
+THE_MODELS_OWN = {None, "context_overflow", "other"}
+COUNTED = set(Tally._fields) - {"task_type", "model_id", "last_used_ms"}
+
+
 def test_a_tally_derives_its_rates_from_its_counts() -> None:
     """Rates are of all outcomes; unpriced ones count at the mean of the others; nothing is made up from nothing."""
     tally = Tally("t", "m", 6, 4, outages=1, caller_errors=2, total_cost_nano_usd=500_000_000, priced=5)
-    assert (tally.success_rate, tally.quality_failures) == (0.6, 1)
+    assert (tally.success_rate, tally.quality_failures, tally.availability) == (0.6, 1, 0.9)
     assert tally.mean_cost_usd == 0.1
     assert tally.cost_per_success_usd == pytest.approx(10 * 0.1 / 6)
     empty = Tally("t", "m")
     assert (empty.success_rate, empty.mean_cost_usd, empty.cost_per_success_usd, empty.last_used) == (None,) * 4
+    assert empty.availability is None
     assert Tally("t", "m", 0, 3, total_cost_nano_usd=9, priced=3).cost_per_success_usd is None
     assert Tally("t", "m", 3, 0).cost_per_success_usd is None
 

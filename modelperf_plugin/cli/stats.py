@@ -81,6 +81,7 @@ def _counts(tally: Tally) -> list[str]:
 def _sum(tallies: Sequence[Tally]) -> Tally:
     from modelperf_plugin.types import Tally
 
-    sums = {name: sum(getattr(tally, name) for tally in tallies) for name in Tally._fields[2:-1]}
+    summed = [name for name in Tally._fields if name not in {"task_type", "model_id", "last_used_ms"}]
+    sums = {name: sum(getattr(tally, name) for tally in tallies) for name in summed}
     newest = max((tally.last_used_ms for tally in tallies if tally.last_used_ms is not None), default=None)
     return Tally("", "", **sums, last_used_ms=newest)

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from modelperf_plugin.config.describe import Setting, describe, json_schema, strategies
 from modelperf_plugin.config.load import ConfigSource, LoadedConfig, load
-from modelperf_plugin.config.schema import POLICY_SECTIONS, Config, LogConfig, StoreConfig, TaskTypeConfig
+from modelperf_plugin.config.schema import (
+    POLICY_SECTIONS,
+    Config,
+    LogConfig,
+    ModelConfig,
+    StoreConfig,
+    TaskTypeConfig,
+    naming_key,
+)
 from modelperf_plugin.config.template import template
 from modelperf_plugin.config.watch import ConfigWatch
 
@@ -15,12 +23,14 @@ __all__ = [
     "ConfigWatch",
     "LoadedConfig",
     "LogConfig",
+    "ModelConfig",
     "Setting",
     "StoreConfig",
     "TaskTypeConfig",
     "describe",
     "json_schema",
     "load",
+    "naming_key",
     "strategies",
     "template",
 ]

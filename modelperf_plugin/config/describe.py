@@ -7,12 +7,17 @@ from typing import Any, Final, NamedTuple, get_args
 
 from pydantic import BaseModel
 
-from modelperf_plugin.config.schema import PLAIN_SECTIONS, POLICY_SECTIONS, Config
+from modelperf_plugin.config.schema import PLAIN_SECTIONS, POLICY_SECTIONS, Config, ModelConfig, naming_key
 from modelperf_plugin.config.words import requirement
-from modelperf_plugin.policy import AnyDemotion, AnyExploration, AnyRanking
+from modelperf_plugin.policy import AnyCostObjective, AnyDemotion, AnyExploration, AnyRanking
 from modelperf_plugin.policy.strategy import Strategy
 
-_UNIONS: Final = {"ranking": AnyRanking, "demotion": AnyDemotion, "exploration": AnyExploration}
+_UNIONS: Final = {
+    "ranking": AnyRanking,
+    "demotion": AnyDemotion,
+    "cost": AnyCostObjective,
+    "exploration": AnyExploration,
+}
 
 
 class Setting(NamedTuple):
@@ -34,14 +39,14 @@ class Setting(NamedTuple):
 def strategies(section: str) -> dict[str, type[Strategy]]:
     """Return the strategies of a policy section by their names, the default one first."""
     union = get_args(get_args(_UNIONS[section])[0]) or (get_args(_UNIONS[section])[0],)
-    named = {each.model_fields["strategy"].default: each for each in union}
+    named = {each.model_fields[naming_key(section)].default: each for each in union}
     default = default_strategy(section)
     return {default: named[default], **named}
 
 
 def default_strategy(section: str) -> str:
     """Return the name of the strategy that a policy section has if none is named."""
-    name: str = Config.model_fields[section].default.strategy
+    name: str = getattr(Config.model_fields[section].default, naming_key(section))
     return name
 
 
@@ -52,7 +57,7 @@ def plain_section(section: str) -> type[BaseModel]:
 
 @cache
 def describe() -> tuple[Setting, ...]:
-    """Return every key of the file, section by section; those of ``task_types`` stand for themselves once."""
+    """Return every key of the file, section by section; those under a name (``models``, ``task_types``) once."""
     found = [_setting(("mode",), None, Config, "mode")]
     for section in PLAIN_SECTIONS:
         plain = plain_section(section)
@@ -60,9 +65,11 @@ def describe() -> tuple[Setting, ...]:
     for section in POLICY_SECTIONS:
         names = " | ".join(strategies(section))
         what = Config.model_fields[section].description or ""
-        found.append(Setting((section, "strategy"), None, f"one of {names}", default_strategy(section), what))
+        naming = naming_key(section)
+        found.append(Setting((section, naming), None, f"one of {names}", default_strategy(section), what))
         for name, model in strategies(section).items():
-            found += [_setting((section, key), name, model, key) for key in model.model_fields if key != "strategy"]
+            found += [_setting((section, key), name, model, key) for key in model.model_fields if key != naming]
+    found += [_setting(("models", "NAME", key), None, ModelConfig, key) for key in ModelConfig.model_fields]
     own = Config.model_fields["task_types"].description or ""
     found.append(Setting(("task_types",), None, 'tables [task_types."NAME".SECTION]', None, own))
     return tuple(found)
@@ -87,6 +94,11 @@ def json_schema() -> dict[str, Any]:
                 for section in PLAIN_SECTIONS
             },
             **sections,
+            "models": {
+                "type": "object",
+                "description": fields["models"].description,
+                "additionalProperties": _table(ModelConfig),
+            },
             "task_types": {
                 "type": "object",
                 "description": fields["task_types"].description,
@@ -112,7 +124,8 @@ def _any_strategy(section: str) -> dict[str, Any]:
     choices = []
     for name, model in strategies(section).items():
         summary = (model.__doc__ or "").strip().splitlines()[0]
-        required = [] if name == default_strategy(section) else ["strategy"]
+        required = [] if name == default_strategy(section) else [naming_key(section)]
+        required += [key for key, field in model.model_fields.items() if field.is_required()]
         choices.append({**_table(model), "title": name, "description": summary, "required": required})
     return {"description": Config.model_fields[section].description, "anyOf": choices}
 
@@ -130,4 +143,5 @@ def _any_key(section: str) -> dict[str, Any]:
 
 def _setting(keys: tuple[str, ...], strategy: str | None, model: type[BaseModel], key: str) -> Setting:
     field = model.model_fields[key]
-    return Setting(keys, strategy, requirement(key_schema(model, key)), field.default, field.description or "")
+    default = None if field.is_required() else field.default
+    return Setting(keys, strategy, requirement(key_schema(model, key)), default, field.description or "")

@@ -12,7 +12,7 @@ from typing import Any, Final
 import tomli
 
 from modelperf_plugin.config.describe import Setting, default_strategy, describe
-from modelperf_plugin.config.schema import POLICY_SECTIONS
+from modelperf_plugin.config.schema import NAMED_SECTIONS, POLICY_SECTIONS, naming_key
 from modelperf_plugin.config.words import unknown_key
 from modelperf_plugin.errors import Problem, brief
 
@@ -83,7 +83,7 @@ def read_environment(environ: Mapping[str, str], problems: list[Problem]) -> lis
     known = _environment_settings()
     layers = []
     # a strategy first: a key of it must not be taken for one of the strategy that it replaces
-    for name in sorted(environ, key=lambda name: (not name.endswith("__STRATEGY"), name)):
+    for name in sorted(environ, key=lambda name: (not name.endswith(("__STRATEGY", "__OBJECTIVE")), name)):
         if not name.startswith(PREFIX) or name == FILE_VARIABLE:
             continue
         setting = known.get(name)
@@ -128,8 +128,9 @@ def _merge(below: dict[str, Any], above: Mapping[str, Any], path: Path_, label: 
 
 
 def _names_another(above: Mapping[str, Any], below: Mapping[str, Any], section: str) -> bool:
-    lower = below.get("strategy", default_strategy(section))
-    return bool(above.get("strategy", lower) != lower)
+    naming = naming_key(section)
+    lower = below.get(naming, default_strategy(section))
+    return bool(above.get(naming, lower) != lower)
 
 
 def _forget(origins: dict[Path_, str], path: Path_) -> None:
@@ -199,7 +200,9 @@ def _anchor_store(data: dict[str, Any], folder: Path) -> None:
 def _environment_settings() -> dict[str, Setting]:
     """Return what each variable that there is sets."""
     return {
-        PREFIX + "__".join(setting.keys).upper(): setting for setting in describe() if setting.keys[0] != "task_types"
+        PREFIX + "__".join(setting.keys).upper(): setting
+        for setting in describe()
+        if setting.keys[0] not in NAMED_SECTIONS
     }
 
 

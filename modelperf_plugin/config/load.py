@@ -12,8 +12,15 @@ from pydantic import BaseModel, ValidationError
 
 from modelperf_plugin.config.describe import default_strategy, key_schema, plain_section, strategies
 from modelperf_plugin.config.layers import FILE_VARIABLE, Layer, Places, lay_over, read_environment, read_files
-from modelperf_plugin.config.schema import PLAIN_SECTIONS, POLICY_SECTIONS, Config, TaskTypeConfig
-from modelperf_plugin.config.words import quoted_path, unknown_key, wrong_value
+from modelperf_plugin.config.schema import (
+    PLAIN_SECTIONS,
+    POLICY_SECTIONS,
+    Config,
+    ModelConfig,
+    TaskTypeConfig,
+    naming_key,
+)
+from modelperf_plugin.config.words import quoted_path, requirement, unknown_key, wrong_value
 from modelperf_plugin.errors import ConfigError, InvalidValueError, Problem, brief
 from modelperf_plugin.types import check_id
 
@@ -118,6 +125,8 @@ class _Check:
                 values[key] = self.strategy(key, (key,), value, {})
             elif key in PLAIN_SECTIONS:
                 values[key] = self.section(plain_section(key), (key,), value)
+            elif key == "models":
+                values[key] = self.models(value)
             elif key == "task_types":
                 continue
             else:
@@ -127,6 +136,24 @@ class _Check:
             values["task_types"] = self.task_types(merged["task_types"], plain)
         config: Config | None = self.validated(Config, (), {k: v for k, v in values.items() if v is not None})
         return config
+
+    def models(self, given: Any) -> dict[str, ModelConfig] | None:
+        """Check what is said of single models."""
+        if not isinstance(given, dict):
+            self.note(("models",), 'must be a table of tables, [models."NAME"]')
+            return None
+        found: dict[str, ModelConfig] = {}
+        for name, value in given.items():
+            path = ("models", str(name))
+            try:
+                check_id("a model", name)
+            except InvalidValueError as error:
+                self.note(path, str(error))
+                continue
+            checked = self.section(ModelConfig, path, value)
+            if checked is not None:
+                found[name] = checked
+        return found
 
     def task_types(self, given: Any, common: dict[str, Any]) -> dict[str, TaskTypeConfig] | None:
         """Check the overrides, each section laid over the common one."""
@@ -160,26 +187,28 @@ class _Check:
         if not isinstance(given, dict):
             self.note(path, wrong_value({"type": "object"}, given))
             return None
-        lower = below.get("strategy", default_strategy(section))
-        name = given.get("strategy", lower)
+        naming = naming_key(section)
+        lower = below.get(naming, default_strategy(section))
+        name = given.get(naming, lower)
         models = strategies(section)
         if not isinstance(name, str) or name not in models:
-            if "strategy" not in given:  # said where it stands
+            if naming not in given:  # said where it stands
                 return None
-            self.note((*path, "strategy"), unknown_key(str(name), models, f"strategy {name!r}"))
+            self.note((*path, naming), unknown_key(str(name), models, f"{naming} {name!r}"))
             return None
         model = models[name]
         for key in given.keys() - model.model_fields.keys():
-            self.note((*path, str(key)), _foreign_key(str(key), name, models))
+            self.note((*path, str(key)), _foreign_key(str(key), naming, name, models))
         inherited = {key: value for key, value in below.items() if name == lower and key in model.model_fields}
         own = {key: value for key, value in given.items() if key in model.model_fields}
-        checked = self.validated(model, path, {**own, "strategy": name})
+        lacking = {key: below[key] for key in inherited if key not in own and model.model_fields[key].is_required()}
+        checked = self.validated(model, path, {**lacking, **own, naming: name})
         if checked is None or not inherited:
             return checked
         try:
-            return model.model_validate({**inherited, **own, "strategy": name})
+            return model.model_validate({**inherited, **own, naming: name})
         except ValidationError:
-            return self.validated(model, path, {**inherited, **own, "strategy": name}) if not self.problems else None
+            return self.validated(model, path, {**inherited, **own, naming: name}) if not self.problems else None
 
     def section(self, model: type[BaseModel], path: _Keys, given: Any) -> Any:
         """Check one plain section."""
@@ -198,7 +227,9 @@ class _Check:
             for each in error.errors(include_url=False):
                 keys = tuple(str(key) for key in each["loc"])
                 context = each.get("ctx", {}).get("error")
-                if context is not None or not keys:
+                if each["type"] == "missing":
+                    self.note((*path, *keys), f"is missing: {requirement(key_schema(model, keys[0]))} is needed")
+                elif context is not None or not keys:
                     self.note((*path, *keys), str(context) if context is not None else each["msg"])
                 else:
                     self.note((*path, *keys), wrong_value(key_schema(model, keys[0]), each["input"]))
@@ -212,11 +243,11 @@ class _Check:
         self.problems.append(Problem(source=source, path=quoted_path(path), message=message))
 
 
-def _foreign_key(key: str, strategy: str, models: Mapping[str, type[BaseModel]]) -> str:
-    owners = [name for name, model in models.items() if key in model.model_fields]
+def _foreign_key(key: str, naming: str, name: str, models: Mapping[str, type[BaseModel]]) -> str:
+    owners = [other for other, model in models.items() if key in model.model_fields]
     if owners:
-        return f"is a key of strategy {' and '.join(owners)}, but the strategy here is {strategy}"
-    return unknown_key(str(key), models[strategy].model_fields, f"key of strategy {strategy}")
+        return f"is a key of {naming} {' and '.join(owners)}, but the {naming} here is {name}"
+    return unknown_key(str(key), models[name].model_fields, f"key of {naming} {name}")
 
 
 def _origins(config: Config, given: dict[_Keys, str]) -> dict[str, str]:

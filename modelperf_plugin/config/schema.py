@@ -9,24 +9,34 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.policy import (
     Adaptive,
+    AnyCostObjective,
     AnyDemotion,
     AnyExploration,
     AnyRanking,
     DemoteByEvidence,
     Policy,
     Posterior,
+    Success,
 )
+from modelperf_plugin.policy.quality import Timeouts
 from modelperf_plugin.types import Mode, check_id
 
-POLICY_SECTIONS = ("ranking", "demotion", "exploration")
+POLICY_SECTIONS = ("ranking", "demotion", "cost", "exploration")
 """The sections that make up a policy; each holds one strategy and may be overridden per task type."""
-PLAIN_SECTIONS = ("store", "log", "drift")
+PLAIN_SECTIONS = ("store", "log", "quality", "availability", "drift")
 """The other sections: each is one table of keys."""
+NAMED_SECTIONS = ("models", "task_types")
+"""The sections that hold one table for each name."""
+
+
+def naming_key(section: str) -> str:
+    """Return the key of a policy section that names its strategy."""
+    return "objective" if section == "cost" else "strategy"
 
 
 class _Section(BaseModel):
@@ -82,12 +92,68 @@ class TaskTypeConfig(_Section):
 
     ranking: AnyRanking | None = Field(default=None, description="As [ranking], for this task type.")
     demotion: AnyDemotion | None = Field(default=None, description="As [demotion], for this task type.")
+    cost: AnyCostObjective | None = Field(default=None, description="As [cost], for this task type.")
     exploration: AnyExploration | None = Field(default=None, description="As [exploration], for this task type.")
+
+
+class ModelConfig(_Section):
+    """What is known of one model from elsewhere."""
+
+    prior_success: float | None = Field(
+        default=None,
+        ge=0.01,
+        le=0.99,
+        description="The success expected of it on an average task type, for example from a published benchmark.",
+    )
+    prior_strength: float = Field(
+        default=10.0, gt=0, le=10_000, description="How many outcomes on one task type that expectation weighs."
+    )
+    cost_usd: float | None = Field(
+        default=None, ge=0, le=1_000_000, description="What a task costs in US dollars, where no host reports it."
+    )
+
+
+class QualityConfig(_Section):
+    """What counts as a failure of the model."""
+
+    timeouts: Timeouts = Field(
+        default="failure",
+        description="What a failed task that ran out of time counts as. failure: the model has failed; outage: it was "
+        "not available; ignore: it says nothing.",
+    )
+
+
+class AvailabilityConfig(_Section):
+    """What is done about models that have outages."""
+
+    pause_seconds: float = Field(
+        default=2.0,
+        ge=0,
+        le=86_400,
+        description="For how long a model is left alone after an outage; twice as long after each further one in a "
+        "row. 0: not at all.",
+    )
+    longest_pause_seconds: float = Field(
+        default=300.0, ge=0, le=604_800, description="The pause grows no longer than this."
+    )
+    jitter: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Each pause is longer by a random part of up to this share, so that hosts do not return at once.",
+    )
 
 
 class DriftConfig(_Section):
     """What is done about models that change."""
 
+    half_life_days: float = Field(
+        default=30.0,
+        ge=0,
+        le=36_500,
+        description="After so many days an outcome weighs half, after twice as many a quarter; 0: it weighs the same "
+        "for ever.",
+    )
     detect: bool = Field(
         default=True,
         description="Whether silent changes of a model are looked for, over all its task types; what came before a "
@@ -106,21 +172,29 @@ class Config(_Section):
     log: LogConfig = Field(default=LogConfig(), description="Which decisions are kept, and for how long.")
     ranking: AnyRanking = Field(default=Posterior(), description="How candidates are scored.")
     demotion: AnyDemotion = Field(default=DemoteByEvidence(), description="Which candidates are out of the running.")
+    cost: AnyCostObjective = Field(default=Success(), description="How success is weighed against cost.")
     exploration: AnyExploration = Field(default=Adaptive(), description="How decisions are spread over the candidates.")
+    quality: QualityConfig = Field(default=QualityConfig(), description="What counts as a failure of the model.")
+    availability: AvailabilityConfig = Field(
+        default=AvailabilityConfig(), description="What is done about models that have outages."
+    )
     drift: DriftConfig = Field(default=DriftConfig(), description="What is done about models that change.")
+    models: dict[str, ModelConfig] = Field(
+        default={}, description="What is known of single models from elsewhere, before they have outcomes."
+    )
     task_types: dict[str, TaskTypeConfig] = Field(
         default={}, description="Policies of single task types: any policy section, where it differs."
     )
 
-    @field_validator("task_types")
+    @field_validator("task_types", "models")
     @classmethod
-    def _usable_names(cls, task_types: dict[str, TaskTypeConfig]) -> dict[str, TaskTypeConfig]:
-        for name in task_types:
+    def _usable_names(cls, named: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        for name in named:
             try:
-                check_id("a task type", name)
+                check_id("a model" if info.field_name == "models" else "a task type", name)
             except InvalidValueError as error:
                 raise ValueError(str(error)) from error
-        return task_types
+        return named
 
     def policy_for(self, task_type: str) -> Policy:
         """Return the policy in force for ``task_type``; task types without settings of their own share one."""
@@ -145,12 +219,21 @@ class Config(_Section):
 def _policy(config: Config, own: TaskTypeConfig) -> Policy:
     ranking = own.ranking or config.ranking
     demotion = own.demotion or config.demotion
+    cost = own.cost or config.cost
     exploration = own.exploration or config.exploration
-    settings = {"ranking": ranking, "demotion": demotion, "exploration": exploration}
-    return Policy(ranking=ranking, demotion=demotion, exploration=exploration, policy_id=_fingerprint(settings))
+    settings = {"ranking": ranking, "demotion": demotion, "cost": cost, "exploration": exploration}
+    shared = {name: getattr(config, name) for name in ("quality", "availability", "drift", "models")}
+    policy_id = _fingerprint({**settings, **shared})
+    return Policy(ranking=ranking, demotion=demotion, cost=cost, exploration=exploration, policy_id=policy_id)
 
 
 def _fingerprint(settings: dict[str, Any]) -> str:
     """Return 12 hexadecimal digits that are the same for the same settings, in every process."""
-    plain = {name: strategy.model_dump(mode="json") for name, strategy in settings.items()}
+    plain = {name: _plain(value) for name, value in settings.items()}
     return sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    return value.model_dump(mode="json")

@@ -7,18 +7,25 @@ import textwrap
 from typing import Any
 
 from modelperf_plugin.config.describe import Setting, default_strategy, describe, strategies
-from modelperf_plugin.config.schema import PLAIN_SECTIONS, POLICY_SECTIONS
+from modelperf_plugin.config.schema import NAMED_SECTIONS, naming_key
 
 _HEAD = """\
 # Configuration of modelperf_plugin. Every value below is the default: change what you want, delete the rest.
 # The file is read again when it changes; `modelperf config check` says what is wrong with it.
 """
 _TAIL = """
+# What is known of a model from elsewhere: its success on an average task type, and how many outcomes that
+# weighs, so that it counts from the first task; what a task costs, where no host reports it.
+#
+# [models."model-id"]
+# prior_success = 0.8
+# prior_strength = 10
+# cost_usd = 0.02
+
 # Any policy section can differ for one task type. Keys that are not named stay as they are above.
 #
 # [task_types."plan-slice".demotion]
-# strategy = "success_rate"
-# threshold = 0.8
+# threshold = 0.5
 """
 
 
@@ -29,9 +36,11 @@ def template() -> str:
         section, *rest = setting.keys
         if section == "mode":
             lines += [_comment(setting.description), f"mode = {_toml(setting.default)}"]
-        elif section in {*PLAIN_SECTIONS, *POLICY_SECTIONS} and setting.strategy is None:
+        elif section not in NAMED_SECTIONS and setting.strategy is None:
             lines += (
-                _section_head(section, setting) if rest == ["strategy"] else _plain(section, rest[0], setting, lines)
+                _section_head(section, setting)
+                if rest == [naming_key(section)]
+                else _plain(section, rest[0], setting, lines)
             )
         elif setting.strategy is not None:
             lines += _strategy_key(section, rest[0], setting)
@@ -50,7 +59,7 @@ def _section_head(section: str, setting: Setting) -> list[str]:
     for name, model in strategies(section).items():
         summary = (model.__doc__ or "").strip().split("\n\n")[0]
         head.append(_comment(f"{name}: {' '.join(summary.split())}"))
-    return [*head, f"strategy = {_toml(setting.default)}"]
+    return [*head, f"{naming_key(section)} = {_toml(setting.default)}"]
 
 
 def _strategy_key(section: str, key: str, setting: Setting) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from os import PathLike
 from random import Random
@@ -27,6 +28,8 @@ from modelperf_plugin.types import OUTAGE_KINDS, Decision, Outcome
 PROJECT: Final = "demo-orchestrator"
 MOST_ATTEMPTS: Final = 3
 """How many models are tried for one task while providers fail."""
+SPAN: Final = timedelta(days=14)
+"""The simulated time that a run takes; it ends with the last midnight (UTC)."""
 
 _hookspec = pluggy.HookspecMarker(PROJECT)
 
@@ -202,14 +205,29 @@ def run_demo(
         raise InvalidValueError("tasks", "a whole number of 1 or more", tasks)
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(OrchestratorHooks)
-    plugin = register(manager, config, store=store, seed=seed)
+    clock = _Clock(SPAN / tasks)
+    plugin = register(manager, config, store=store, clock=clock, seed=seed)
     try:
         plugin.engine()  # a host would work on without its store; a demonstration of learning cannot
         # not Random(seed): the plugin draws from that, and tasks must not be in step with its exploration
-        done = _work(manager, world, tasks, Random(f"{PROJECT}/{seed}"), on_task)
+        done = _work(manager, world, tasks, Random(f"{PROJECT}/{seed}"), clock, on_task)
     finally:
         plugin.close()
     return _report(world, done)
+
+
+class _Clock:
+    """Simulated time: days pass while a run takes a second, as they would for a real host."""
+
+    def __init__(self, step: timedelta) -> None:
+        self._step = step
+        self._now = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - SPAN
+
+    def __call__(self) -> datetime:
+        return self._now
+
+    def advance(self) -> None:
+        self._now += self._step
 
 
 def _work(
@@ -217,6 +235,7 @@ def _work(
     world: World,
     tasks: int,
     rng: Random,
+    clock: _Clock,
     on_task: Callable[[DemoTask], None] | None,
 ) -> list[DemoTask]:
     """The loop of the orchestrator."""
@@ -228,6 +247,7 @@ def _work(
         order = candidates if decision is None else list(decision)  # no opinion: any order will do
         attempts = _try_in_turn(manager, world, rng, task_type, order[:MOST_ATTEMPTS], decision)
         done.append(DemoTask(number=number, task_type=task_type, decision=decision, attempts=attempts))
+        clock.advance()
         if on_task is not None:
             on_task(done[-1])
     return done

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from modelperf_plugin.policy.decide import Assessment, Choice, Policy, assess, choose, pick, ranking_of
+from modelperf_plugin.policy.cost import AnyCostObjective, CheapestWithin, Success, Value
+from modelperf_plugin.policy.decide import Assessment, Choice, Knowledge, Policy, assess, choose, pick, ranking_of
 from modelperf_plugin.policy.demotion import AnyDemotion, DemoteByEvidence, DemoteBySuccessRate, NeverDemote
 from modelperf_plugin.policy.exploration import ABTest, Adaptive, AnyExploration, EpsilonGreedy, NeverExplore
 from modelperf_plugin.policy.ranking import AnyRanking, Posterior, SuccessRate
@@ -10,19 +11,24 @@ from modelperf_plugin.policy.ranking import AnyRanking, Posterior, SuccessRate
 __all__ = [
     "ABTest",
     "Adaptive",
+    "AnyCostObjective",
     "AnyDemotion",
     "AnyExploration",
     "AnyRanking",
     "Assessment",
+    "CheapestWithin",
     "Choice",
     "DemoteByEvidence",
     "DemoteBySuccessRate",
     "EpsilonGreedy",
+    "Knowledge",
     "NeverDemote",
     "NeverExplore",
     "Policy",
     "Posterior",
+    "Success",
     "SuccessRate",
+    "Value",
     "assess",
     "choose",
     "pick",

@@ -14,6 +14,9 @@ class Belief(NamedTuple):
     """Successes, those of the prior included."""
     beta: float
     """Failures, those of the prior included."""
+    outcomes: float | None = None
+    """How many outcomes the model's own evidence on this task type weighs today, where that is less than were counted:
+    it has faded, or the model has changed. None: every outcome counts in full."""
 
     @property
     def mean(self) -> float:

@@ -1,4 +1,4 @@
-"""From evidence to a choice: exclusions → ranking → demotion → pin or exploration. Pure functions.
+"""From evidence to a choice: exclusions → ranking → demotion → cost → pin or exploration. Pure functions.
 
 The whole order stands in :func:`assess` (what is known, the same every time) and :func:`choose` (what is drawn,
 from one random number). Nothing here reads a clock, a file or a store, so a choice can be tested by table,
@@ -9,20 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from typing import Final, NamedTuple
 
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.policy.belief import Belief
+from modelperf_plugin.policy.cost import CostObjective, ExpectedCost, ModelCosts, Offer, Success, Worth, expected_cost
 from modelperf_plugin.policy.demotion import DemotionStrategy
 from modelperf_plugin.policy.exploration import Contest, ExplorationStrategy, Shares
 from modelperf_plugin.policy.exploration.base import best_only
 from modelperf_plugin.policy.ranking import RankingStrategy, Score
 from modelperf_plugin.types import Context, Exclusion, RankedModel, Ranking, Status, Tally
 
+_SUCCESS: Final = Success()
+NOTHING: Final[Mapping[str, str]] = {}
+NO_COSTS: Final[ModelCosts] = {}
+IN_THE_RUNNING, PAUSED, DEMOTED = 0, 1, 2
+"""Groups of candidates; nobody of a later one is chosen while somebody of an earlier one is there."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """Ranking, demotion and exploration together, as configured for one task type."""
+    """Ranking, demotion, cost and exploration together, as configured for one task type."""
 
     ranking: RankingStrategy
     """Scores the candidates."""
@@ -30,17 +38,54 @@ class Policy:
     """Takes bad ones out of the running."""
     exploration: ExplorationStrategy
     """Spreads the decisions over the others."""
+    cost: CostObjective = _SUCCESS
+    """Weighs success against cost."""
     policy_id: str
     """Fingerprint of all the configuration that can change a decision."""
+
+
+class Knowledge(NamedTuple):
+    """What is known of the models of one task type."""
+
+    evidence: Mapping[str, Tally]
+    """Tallies by model; a model without one has no outcomes yet."""
+    beliefs: Mapping[str, Belief] | None = None
+    """The posteriors of all candidates with the evidence of other task types, where there is such."""
+    demotions: Mapping[str, str] = NOTHING
+    """Why models are demoted by evidence over time."""
+    pauses: Mapping[str, str] = NOTHING
+    """Why models are not available for now, after outages."""
+    model_costs: ModelCosts = NO_COSTS
+    """What a task costs with each model, whatever its type."""
+
+
+class Standing(NamedTuple):
+    """One permitted candidate, and what puts it where it stands."""
+
+    tally: Tally
+    score: Score
+    group: int
+    """In the running, paused or demoted."""
+    why: str | None
+    """Why it is paused or demoted."""
+    belief: Belief | None
+    cost: ExpectedCost | None
+    """What a task is expected to cost, where that was asked for."""
+    worth: Worth
+    """What it is worth to the cost objective, among its equals."""
 
 
 class Assessment(NamedTuple):
     """What the policy makes of the candidates, before anything is drawn."""
 
+    policy: Policy
+    """Which policy."""
     task_type: str
     """The class of work."""
+    standings: tuple[Standing, ...]
+    """The permitted candidates, best first, paused and then demoted ones last; empty if none is permitted."""
     ranking: Ranking
-    """The permitted candidates, best first, demoted ones last; empty if none is permitted."""
+    """The same, as rows for people."""
     available: int
     """How many of the first rows may be chosen; the rest are a last resort."""
     tied: int
@@ -49,8 +94,11 @@ class Assessment(NamedTuple):
     """The candidates that are not permitted."""
     pin: str | None
     """The model that the host insists on."""
-    beliefs: tuple[Belief, ...] = ()
-    """The posterior of each row; empty if nothing is known beyond the tallies."""
+
+    @property
+    def beliefs(self) -> tuple[Belief, ...]:
+        """The posterior of each row; empty if nothing is known beyond the tallies."""
+        return tuple([each.belief for each in self.standings if each.belief is not None])
 
 
 class Choice(NamedTuple):
@@ -68,27 +116,10 @@ class Choice(NamedTuple):
     """Whether a demoted candidate was chosen, to try it again."""
 
 
-class _Scored(NamedTuple):
-    tally: Tally
-    score: Score
-    demoted: str | None
-    belief: Belief | None
-
-
 def assess(
-    policy: Policy,
-    task_type: str,
-    candidates: Sequence[str],
-    evidence: Mapping[str, Tally],
-    context: Context,
-    known: Mapping[str, Belief] | None = None,
-    in_force: Mapping[str, str] | None = None,
+    policy: Policy, task_type: str, candidates: Sequence[str], knowledge: Knowledge, context: Context
 ) -> Assessment:
-    """Return what ``policy`` makes of ``candidates``, each given once, in the light of ``evidence``.
-
-    ``evidence`` maps model ids to tallies of this task type; a model without one has no outcomes yet. ``known``
-    are the posteriors of all candidates with the evidence of other task types, where there is such; ``in_force`` the
-    reasons of the demotions that were made by evidence over time.
+    """Return what ``policy`` makes of ``candidates``, each given once, in the light of what is known.
 
     Raises:
         InvalidValueError: the pinned model is not a candidate, or is excluded by the same host.
@@ -97,67 +128,60 @@ def assess(
     if pin is not None and (pin not in candidates or pin in context.exclude):
         requirement = f"one of the candidates that are not excluded ({', '.join(candidates)})"
         raise InvalidValueError("context['pin']", requirement, pin)
+    evidence = knowledge.evidence
     tallies = [evidence.get(model_id) or Tally(task_type, model_id) for model_id in candidates]
+    costs: Mapping[str, ExpectedCost | None] = {}
     excluded: tuple[Exclusion, ...] = ()
+    if policy.cost.weighs_costs or context.max_cost_usd is not None:
+        costs = {tally.model_id: expected_cost(tally, knowledge.model_costs) for tally in tallies}
     if context.exclude or context.max_cost_usd is not None:
-        tallies, excluded = _permit(tallies, context)
-    beliefs = None if known is None else [known[tally.model_id] for tally in tallies]
-    unknown: list[Belief | None] = [None] * len(tallies)
-    scored = list(
-        map(_Scored, tallies, policy.ranking(tallies, beliefs), policy.demotion(tallies, in_force), beliefs or unknown)
-    )
-    scored.sort(key=_standing)
-    rows = tuple([_row(each, pin) for each in scored])
-    available = sum(each.demoted is None for each in scored) or len(scored)
+        tallies, excluded = _permit(tallies, costs, context)
+    standings = _stand(policy, tallies, knowledge, costs)
+    available = _count_first_group(standings)
     return Assessment(
+        policy,
         task_type,
-        Ranking(rows, policy.ranking.strategy),
+        standings,
+        Ranking.deferred(
+            tuple([each.tally.model_id for each in standings]),
+            policy.ranking.strategy,
+            partial(_rows, policy, standings, pin),
+        ),
         available,
-        _count_tied(scored, available),
+        _count_tied(standings, available),
         excluded,
         pin,
-        tuple([each.belief for each in scored if each.belief is not None]),
     )
 
 
-def choose(
-    policy: Policy, assessment: Assessment, context: Context, number: float | None, pending: Sequence[int] = ()
-) -> Choice:
+def choose(assessment: Assessment, context: Context, number: float | None, pending: Sequence[int] = ()) -> Choice:
     """Draw from an assessment of at least one candidate with one random ``number`` from [0, 1).
 
     ``pending`` says for each row of the ranking how many choices wait for their outcome; empty if none does.
     None as the number stands for the most likely choice, the better-ranked of equals.
     """
-    rows = assessment.ranking.rows
     if assessment.pin is not None:
-        return _pinned(assessment.pin, rows)
-    available = assessment.available
-    contest = Contest(
-        assessment.task_type,
-        rows[:available],
-        assessment.tied,
-        context.unit_id,
-        assessment.beliefs[:available],
-        pending[:available],
-    )
-    last_resort = rows[0].status == "demoted"
-    shares = Shares(best_only(contest)) if last_resort else policy.exploration(contest)
-    probabilities = [*shares.probabilities, *[0.0] * (len(rows) - available)]
-    if shares.point is None and available < len(rows):
-        _probe(probabilities, available, policy.demotion.probe_share)
+        return _pinned(assessment, assessment.pin)
+    available, standings = assessment.available, assessment.standings
+    last_resort = standings[0].group == DEMOTED
+    shares = _shares(assessment, context, pending, last_resort=last_resort)
+    probabilities = [*shares.probabilities, *[0.0] * (len(standings) - available)]
+    if shares.point is None and not last_resort:
+        _probe(probabilities, standings, assessment.policy.demotion.probe_share)
     point = number if shares.point is None else shares.point
     position = probabilities.index(max(probabilities)) if point is None else pick(probabilities, point)
-    chosen = rows[position]
     probed = position >= available
     if probed:
-        reason = f"tried again (probability {probabilities[position]:.3g}), although it is demoted; {chosen.reason}"
+        reason = f"tried again (probability {probabilities[position]:.3g}), although it is demoted"
+        reason = f"{reason}; {_sentence(assessment, position)}"
     else:
-        reason = (shares.reasons[position] if shares.reasons else None) or _reason(
-            chosen, position, assessment, policy.exploration.strategy
-        )
+        reason = (shares.reasons[position] if shares.reasons else None) or _reason(assessment, position)
     if last_resort:
         reason = f"every candidate is demoted, so the best of them is used all the same; {reason}"
-    return Choice(_order(chosen.model_id, rows), tuple(probabilities), reason, position >= assessment.tied, probed)
+    elif standings[0].group == PAUSED:
+        reason = f"every candidate has had outages, so the best of them is used all the same; {reason}"
+    order = _order(assessment.ranking.model_ids, position)
+    return Choice(order, tuple(probabilities), reason, position >= assessment.tied, probed)
 
 
 def ranking_of(assessment: Assessment, choice: Choice) -> Ranking:
@@ -167,14 +191,7 @@ def ranking_of(assessment: Assessment, choice: Choice) -> Ranking:
         return ranking
     chosen = choice.order[0]
     rows = [row._replace(status="probe") if row.model_id == chosen else row for row in ranking.rows]
-    return Ranking(tuple(rows), ranking.strategy)
-
-
-def _probe(probabilities: list[float], available: int, share: float) -> None:
-    """Give the demoted candidates a share of the decisions between them, at the expense of the others."""
-    each = share / (len(probabilities) - available)
-    for position, probability in enumerate(probabilities):
-        probabilities[position] = probability * (1.0 - share) if position < available else each
+    return Ranking(rows, ranking.strategy)
 
 
 def pick(probabilities: Sequence[float], number: float) -> int:
@@ -192,11 +209,13 @@ def pick(probabilities: Sequence[float], number: float) -> int:
     return last
 
 
-def _permit(tallies: list[Tally], context: Context) -> tuple[list[Tally], tuple[Exclusion, ...]]:
+def _permit(
+    tallies: list[Tally], costs: Mapping[str, ExpectedCost | None], context: Context
+) -> tuple[list[Tally], tuple[Exclusion, ...]]:
     permitted: list[Tally] = []
     excluded: list[Exclusion] = []
     for tally in tallies:
-        reason = _objection(tally, context)
+        reason = _objection(tally.model_id, costs.get(tally.model_id), context)
         if reason is None:
             permitted.append(tally)
         else:
@@ -204,56 +223,163 @@ def _permit(tallies: list[Tally], context: Context) -> tuple[list[Tally], tuple[
     return permitted, tuple(excluded)
 
 
-def _objection(tally: Tally, context: Context) -> str | None:
-    if tally.model_id in context.exclude:
+def _objection(model_id: str, cost: ExpectedCost | None, context: Context) -> str | None:
+    if model_id in context.exclude:
         return "excluded by the host"
-    cost, most = tally.mean_cost_usd, context.max_cost_usd
-    if most is None or cost is None or cost <= most or tally.model_id == context.pin:
+    most = context.max_cost_usd
+    if most is None or cost is None or cost.usd <= most or model_id == context.pin:
         return None
-    return f"costs ${cost:.6g} a task on average, more than max_cost_usd = {most:g}"
+    return f"costs ${cost.usd:.6g} a task on average{_COST_NOTES[cost.source]}, more than max_cost_usd = {most:g}"
 
 
-def _standing(scored: _Scored) -> tuple[bool, int, float, int, str]:
-    """Sort the best first: the demoted behind all others, ties by more outcomes and then by name."""
-    score = scored.score
-    return scored.demoted is not None, score.tier, -score.value, -scored.tally.samples, scored.tally.model_id
+_COST_NOTES: Final = {
+    "own": "",
+    "model": " (on other task types: none is known on this one)",
+    "configured": " (as configured: none was reported)",
+}
 
 
-def _count_tied(scored: Sequence[_Scored], available: int) -> int:
+def _stand(
+    policy: Policy, tallies: Sequence[Tally], knowledge: Knowledge, costs: Mapping[str, ExpectedCost | None]
+) -> tuple[Standing, ...]:
+    """Return the candidates in their order."""
+    known, pauses = knowledge.beliefs, knowledge.pauses
+    beliefs: Sequence[Belief | None] | None = None
+    if known is not None:
+        beliefs = given = [known[tally.model_id] for tally in tallies]
+        scores = policy.ranking(tallies, given)
+    else:
+        scores = policy.ranking(tallies)
+    reasons = policy.demotion(tallies, knowledge.demotions)
+    standings: list[Standing] = []
+    for tally, score, why, belief in zip(tallies, scores, reasons, beliefs or [None] * len(tallies), strict=True):
+        group, reason = IN_THE_RUNNING if why is None else DEMOTED, why
+        if pauses and why is None:
+            reason = pauses.get(tally.model_id)
+            group = IN_THE_RUNNING if reason is None else PAUSED
+        cost = costs.get(tally.model_id) if costs else None
+        standings.append(Standing(tally, score, group, reason, belief, cost, (score.value, 0.0, 0.0)))
+    if policy.cost.weighs_costs:
+        standings = _weigh(policy.cost, standings)
+    standings.sort(key=_place)
+    return tuple(standings)
+
+
+def _weigh(objective: CostObjective, standings: list[Standing]) -> list[Standing]:
+    """Return the standings with what they are worth, compared within their group and tier."""
+    weighed = list(standings)
+    for group, tier in {(each.group, each.score.tier) for each in standings}:
+        positions = [n for n, each in enumerate(standings) if (each.group, each.score.tier) == (group, tier)]
+        offers = [offer_of(standings[position]) for position in positions]
+        for position, worth in zip(positions, objective(offers, [offer.mean for offer in offers]), strict=True):
+            weighed[position] = standings[position]._replace(worth=worth)
+    return weighed
+
+
+def offer_of(standing: Standing) -> Offer:
+    """Return a candidate as a cost objective sees it."""
+    cost = None if standing.cost is None else standing.cost.usd
+    if standing.belief is None:
+        return Offer(standing.score.value, 0.0, cost)
+    alpha, beta, _ = standing.belief
+    mean = alpha / (alpha + beta)
+    return Offer(mean, mean * (1.0 - mean) / (alpha + beta + 1.0), cost)
+
+
+def _place(each: Standing) -> tuple[int, int, float, float, float, int, str]:
+    """Sort the best first: paused and demoted ones behind all others, ties by more outcomes and then by name."""
+    tally, score, group, _, _, _, (first, second, third) = each
+    return group, score[0], -first, -second, -third, -tally[2] - tally[3], tally[1]
+
+
+def _count_first_group(standings: Sequence[Standing]) -> int:
+    if not standings or standings[-1].group == standings[0].group:
+        return len(standings)
+    return sum([each.group == standings[0].group for each in standings])
+
+
+def _count_tied(standings: Sequence[Standing], available: int) -> int:
     tied = 0
-    for each in scored[:available]:
-        if (each.score.tier, each.score.value) != (scored[0].score.tier, scored[0].score.value):
+    for each in standings[:available]:
+        if each.worth != standings[0].worth or each.score[0] != standings[0].score[0]:
             break
         tied += 1
     return tied
 
 
-def _row(scored: _Scored, pin: str | None) -> RankedModel:
-    tally, score, demoted, _ = scored
-    status: Status = "ranked" if score.proven else "unproven"
-    reason = score.reason
-    if demoted is not None:
-        status, reason = "demoted", demoted
+def _rows(policy: Policy, standings: Sequence[Standing], pin: str | None) -> list[RankedModel]:
+    return [_row(policy, each, pin) for each in standings]
+
+
+def _row(policy: Policy, each: Standing, pin: str | None) -> RankedModel:
+    tally = each.tally
+    account = policy.ranking.account(tally, each.belief)
+    status: Status = "ranked" if each.score.proven else "unproven"
+    reason = account.reason
+    if each.group == DEMOTED:
+        status, reason = "demoted", each.why or reason
+    elif each.group == PAUSED:
+        status, reason = "unavailable", each.why or reason
     if tally.model_id == pin:
         status, reason = "pinned", f"pinned by the host; {reason}"
-    return RankedModel(tally.model_id, score.estimate, score.interval, tally, status, reason)
+    cost = None if each.cost is None else each.cost.usd
+    return RankedModel(tally.model_id, account.estimate, account.interval, tally, status, reason, cost)
 
 
-def _pinned(pin: str, rows: Sequence[RankedModel]) -> Choice:
-    probabilities = tuple([float(row.model_id == pin) for row in rows])
-    reason = rows[probabilities.index(1.0)].reason
-    return Choice(_order(pin, rows), probabilities, reason, explored=False)
+def _shares(assessment: Assessment, context: Context, pending: Sequence[int], *, last_resort: bool) -> Shares:
+    available, policy = assessment.available, assessment.policy
+    standings = assessment.standings[:available]
+    contest = Contest(
+        assessment.task_type,
+        assessment.ranking.first(available),
+        assessment.tied,
+        context.unit_id,
+        tuple([each.belief for each in standings if each.belief is not None]),
+        pending[:available],
+        policy.cost if policy.cost.weighs_costs else None,
+        tuple(map(offer_of, standings)) if policy.cost.weighs_costs else (),
+    )
+    return Shares(best_only(contest)) if last_resort else policy.exploration(contest)
 
 
-def _order(chosen: str, rows: Sequence[RankedModel]) -> tuple[str, ...]:
-    return (chosen, *[row.model_id for row in rows if row.model_id != chosen])
+def _probe(probabilities: list[float], standings: Sequence[Standing], share: float) -> None:
+    """Give the demoted candidates a share of the decisions between them, at the expense of the others."""
+    demoted = [position for position, each in enumerate(standings) if each.group == DEMOTED]
+    if not demoted:
+        return
+    for position, probability in enumerate(probabilities):
+        probabilities[position] = probability * (1.0 - share)
+    for position in demoted:
+        probabilities[position] = share / len(demoted)
 
 
-def _reason(chosen: RankedModel, position: int, assessment: Assessment, strategy: str) -> str:
+def _pinned(assessment: Assessment, pin: str) -> Choice:
+    model_ids = assessment.ranking.model_ids
+    position = model_ids.index(pin)
+    probabilities = tuple([float(each == pin) for each in model_ids])
+    reason = assessment.ranking.rows[position].reason
+    return Choice(_order(model_ids, position), probabilities, reason, explored=False)
+
+
+def _order(model_ids: tuple[str, ...], position: int) -> tuple[str, ...]:
+    return (model_ids[position], *model_ids[:position], *model_ids[position + 1 :])
+
+
+def _sentence(assessment: Assessment, position: int) -> str:
+    """Return what there is to say about one row."""
+    each = assessment.standings[position]
+    return each.why or assessment.policy.ranking.reason(each.tally, each.belief)
+
+
+def _reason(assessment: Assessment, position: int) -> str:
+    sentence = _sentence(assessment, position)
     if position >= assessment.tied:
-        return f"explored by {strategy}, rank {position + 1} of {assessment.available}; {chosen.reason}"
+        strategy = assessment.policy.exploration.strategy
+        return f"explored by {strategy}, rank {position + 1} of {assessment.available}; {sentence}"
     if assessment.available == 1:
-        return f"the only candidate left; {chosen.reason}"
+        return f"the only candidate left; {sentence}"
+    if assessment.policy.cost.weighs_costs:
+        return f"{assessment.policy.cost.account(assessment.standings[position].cost)}; {sentence}"
     if assessment.tied == 1:
-        return f"ranked first of {assessment.available}; {chosen.reason}"
-    return f"drawn from {assessment.tied} candidates tied at the top; {chosen.reason}"
+        return f"ranked first of {assessment.available}; {sentence}"
+    return f"drawn from {assessment.tied} candidates tied at the top; {sentence}"

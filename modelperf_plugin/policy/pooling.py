@@ -4,10 +4,13 @@ The log-odds of success of model *m* on task type *t* are taken as
 
     logit p[t,m] = μ + a[m] + b[t] + e[t,m],   a ~ N(0, σa²), b ~ N(0, σb²), e ~ N(0, σe²):
 
-how good models are, how hard task types are, and what is special about a pair. :func:`fit` estimates μ, the a, the
-three variances and, as a by-product, the b, from all cells at once. :class:`TaskBeliefs` then gives each candidate of
-a task type a Beta posterior: its own outcomes, on a prior that leaves its own outcomes out, so that nothing counts
-twice. How hard the task type is (b) is carried forward with every outcome, so that it is never stale.
+how good models are, how hard task types are, and what is special about a pair. Where something is known of a model
+from elsewhere, a[m] ~ N(logit(s) − μ, 1/(k s (1 − s))) instead: success s, known as well as from k outcomes.
+
+:func:`fit` estimates μ, the a, the three variances and, as a by-product, the b, from all cells at once.
+:class:`TaskBeliefs` then gives each candidate of a task type a Beta posterior: its own outcomes, on a prior that leaves
+its own outcomes out, so that nothing counts twice. How hard the task type is (b) is carried forward with every outcome,
+so that it is never stale.
 
 Sources: P. McCullagh and J. Nelder, "Generalized Linear Models" (working response, iterative weighting);
 N. Breslow and D. Clayton, "Approximate inference in generalized linear mixed models", 1993; G. Casella, "An
@@ -18,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import log
 from typing import Final, NamedTuple
 
 from modelperf_plugin.policy.belief import Belief
@@ -29,6 +33,29 @@ Cells = Mapping[str, Mapping[str, Cell]]
 """Cells by task type and model id."""
 
 NO_OUTCOMES: Final[Cell] = (0.0, 0.0)
+
+
+class Known(NamedTuple):
+    """What is known of a model from elsewhere."""
+
+    logit: float
+    """Its log-odds of success on an average task type."""
+    precision: float
+    """One over the variance of that."""
+
+    @classmethod
+    def of(cls, success: float, strength: float) -> Known:
+        """Return what ``strength`` outcomes with a rate of ``success`` tell.
+
+        >>> Known.of(0.8, 10)
+        Known(logit=1.3862943611198908, precision=1.5999999999999999)
+        """
+        return cls(log(success / (1.0 - success)), strength * success * (1.0 - success))
+
+
+Priors = Mapping[str, Known]
+"""By model."""
+NO_PRIORS: Final[Priors] = {}
 
 SWEEPS: Final = 4
 PRIOR_VARIANCE: Final = 0.4
@@ -77,15 +104,16 @@ class Pool:
     """What each cell has contributed to that."""
     tasks: Mapping[str, float] = field(default_factory=dict)
     """b, where the estimate for one task type starts from."""
+    priors: Priors = field(default_factory=dict)
+    """What is known of models from elsewhere."""
 
     def effect(self, task_type: str, model_id: str) -> tuple[float, float]:
         """Return mean and variance of a[m] + e[t,m], learned from the other task types alone."""
-        total = self.models.get(model_id)
-        if total is None:
-            return 0.0, self.model_variance + self.cell_variance
+        total = self.models.get(model_id, _NOTHING)
         own = self.shares.get((task_type, model_id), _NOTHING)
-        variance = 1.0 / (max(0.0, total.weight - own.weight) + 1.0 / self.model_variance)
-        return (total.weighted - own.weighted) * variance, variance + self.cell_variance
+        prior = _expected(self.priors.get(model_id), self.intercept, self.model_variance)
+        variance = 1.0 / (max(0.0, total.weight - own.weight) + prior.weight)
+        return (total.weighted - own.weighted + prior.weighted) * variance, variance + self.cell_variance
 
 
 class TaskBeliefs:
@@ -94,6 +122,7 @@ class TaskBeliefs:
     def __init__(self, pool: Pool, task_type: str, row: Mapping[str, Cell]) -> None:
         """Start from a fit and the cells of the task type."""
         self._pool = pool
+        self._single, self._intercept = pool.single, pool.intercept  # looked up for every belief
         self._task_type = task_type
         self._cells: dict[str, Cell] = {}
         self._effects: dict[str, tuple[float, float]] = {}
@@ -116,20 +145,25 @@ class TaskBeliefs:
         """Return the cell of a model as last taken in."""
         return self._cells.get(model_id, NO_OUTCOMES)
 
-    def belief(self, model_id: str) -> Belief:
-        """Return the posterior of one model: its own outcomes on a prior that leaves them out."""
-        mean, variance = self._effect(model_id)
-        logit = self._pool.intercept + mean
-        if not self._pool.single:
+    def belief(self, model_id: str, outcomes: float | None = None) -> Belief:
+        """Return the posterior of one model: its own outcomes on a prior that leaves them out.
+
+        ``outcomes`` is what :class:`~modelperf_plugin.policy.belief.Belief` says of it.
+        """
+        mean, variance = self._effects.get(model_id) or self._effect(model_id)
+        logit = self._intercept + mean
+        if not self._single:
             own = self._parts.get(model_id, _NOTHING)
-            weight = self._weight - own.weight
-            logit += (self._weighted - own.weighted) / weight
+            weight = self._weight - own[0]
+            logit += (self._weighted - own[1]) / weight
             variance += 1.0 / weight
         prior = expit(logit)
-        strength = 1.0 / (variance * max(prior * (1.0 - prior), SMALLEST_SPREAD))
-        strength = min(STRONGEST, max(WEAKEST, strength))
+        spread = prior * (1.0 - prior)
+        strength = 1.0 / (variance * max(spread, SMALLEST_SPREAD))
+        if not WEAKEST <= strength <= STRONGEST:
+            strength = WEAKEST if strength < WEAKEST else STRONGEST
         successes, failures = self._cells.get(model_id, NO_OUTCOMES)
-        return Belief(successes + strength * prior, failures + strength * (1.0 - prior))
+        return Belief(successes + strength * prior, failures + strength * (1.0 - prior), outcomes)
 
     def _effect(self, model_id: str) -> tuple[float, float]:
         effect = self._effects.get(model_id)
@@ -158,7 +192,7 @@ class TaskBeliefs:
             self._task = self._weighted / self._weight
 
 
-def fit(cells: Cells, previous: Pool | None = None) -> Pool:
+def fit(cells: Cells, previous: Pool | None = None, priors: Priors = NO_PRIORS) -> Pool:
     """Return the pool of ``cells``, starting from the ``previous`` fit: a few refits make it converge."""
     rows = [
         (task_type, model_id, successes, successes + failures)
@@ -166,14 +200,15 @@ def fit(cells: Cells, previous: Pool | None = None) -> Pool:
         for model_id, (successes, failures) in row.items()
         if successes + failures > 0.0
     ]
-    return _Fit(rows, previous or Pool()).run() if rows else Pool()
+    return _Fit(rows, previous or Pool(), priors).run() if rows else Pool(priors=priors)
 
 
 class _Fit:
     """Four sweeps of weighted means for μ, a and b; then one EM step for the variances."""
 
-    def __init__(self, rows: list[tuple[str, str, float, float]], previous: Pool) -> None:
+    def __init__(self, rows: list[tuple[str, str, float, float]], previous: Pool, priors: Priors) -> None:
         self.previous = previous
+        self.priors = priors
         self.task_types = list(dict.fromkeys(row[0] for row in rows))
         self.model_ids = list(dict.fromkeys(row[1] for row in rows))
         self.single = len(self.task_types) == 1
@@ -185,8 +220,10 @@ class _Fit:
         self.models = [self._start(model_id) for model_id in self.model_ids]
 
     def _start(self, model_id: str) -> float:
-        share = self.previous.models.get(model_id, _NOTHING)
-        return share.weighted / (share.weight + 1.0 / self.previous.model_variance)
+        return _mean(self.previous.models.get(model_id, _NOTHING), self._expected(model_id))
+
+    def _expected(self, model_id: str) -> _Share:
+        return _expected(self.priors.get(model_id), self.intercept, self.previous.model_variance)
 
     def run(self) -> Pool:
         """Return the fit."""
@@ -198,13 +235,14 @@ class _Fit:
             total = sum([weight * (response - self.models[m] - self.tasks[t]) for t, m, response, weight in cells])
             self.intercept = total / (sum([cell[3] for cell in cells]) + 1.0 / INTERCEPT_VARIANCE)
             model_totals = self._totals([(m, weight, response - self.tasks[t]) for t, m, response, weight in cells])
-            self.models = _shrunk(model_totals, before.model_variance)
+            self.models = list(map(_mean, model_totals, map(self._expected, self.model_ids)))
             if not self.single:
                 task_totals = self._totals([(t, weight, response - self.models[m]) for t, m, response, weight in cells])
-                self.tasks = _shrunk(task_totals, before.task_variance)
+                towards = _Share(1.0 / before.task_variance, 0.0)
+                self.tasks = [_mean(total, towards) for total in task_totals]
         return Pool(
             intercept=self.intercept,
-            model_variance=_variance(self.models, model_totals, before.model_variance),
+            model_variance=_variance(*self._unknown(model_totals), before.model_variance),
             task_variance=_variance(self.tasks, task_totals, before.task_variance),
             cell_variance=before.cell_variance if self.single else self._cell_variance(cells),
             single=self.single,
@@ -216,7 +254,15 @@ class _Fit:
                 for t, m, response, weight in cells
             },
             tasks=dict(zip(self.task_types, self.tasks, strict=True)),
+            priors=self.priors,
         )
+
+    def _unknown(self, totals: list[_Share]) -> tuple[list[float], list[_Share]]:
+        """Return the effects of the models of which nothing is known from elsewhere: only they say how models vary."""
+        if not self.priors:
+            return self.models, totals
+        chosen = [n for n, model_id in enumerate(self.model_ids) if model_id not in self.priors]
+        return [self.models[n] for n in chosen], [totals[n] for n in chosen]
 
     def _working_responses(self) -> list[tuple[int, int, float, float]]:
         """Return task type, model, working response and weight of every cell."""
@@ -247,9 +293,16 @@ class _Fit:
         return max(SMALLEST_CELL_VARIANCE, (pseudo + total) / (PSEUDO_OBSERVATIONS + len(cells)))
 
 
-def _shrunk(totals: list[_Share], variance: float) -> list[float]:
-    """Return the weighted means, pulled towards 0 by a normal prior."""
-    return [weighted / (weight + 1.0 / variance) for weight, weighted in totals]
+def _expected(known: Known | None, intercept: float, variance: float) -> _Share:
+    """Return what is expected of a model's effect without outcomes, as a share that is added to those of its cells."""
+    if known is None:
+        return _Share(1.0 / variance, 0.0)
+    return _Share(known.precision, known.precision * (known.logit - intercept))
+
+
+def _mean(total: _Share, prior: _Share) -> float:
+    """Return a weighted mean, pulled towards what was expected."""
+    return (total.weighted + prior.weighted) / (total.weight + prior.weight)
 
 
 def _residual(logit: float, successes: float, samples: float) -> tuple[float, float]:

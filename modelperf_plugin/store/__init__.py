@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelperf_plugin.store.base import CountedProblem, Entry, Finding, Store
+from modelperf_plugin.store.base import CountedProblem, Entry, Finding, Monitoring, Store
 from modelperf_plugin.store.decisions import (
     DecisionOutcome,
     DecisionRecord,
@@ -12,7 +12,7 @@ from modelperf_plugin.store.decisions import (
     LoggedDecision,
     ModeSummary,
 )
-from modelperf_plugin.store.monitoring import Baseline, Change, Demotion, Direction, Event, WatchState
+from modelperf_plugin.store.monitoring import Baseline, Change, Demotion, Direction, Event, Faded, WatchState
 from modelperf_plugin.store.opening import open_store
 
 __all__ = [
@@ -26,11 +26,13 @@ __all__ = [
     "Direction",
     "Entry",
     "Event",
+    "Faded",
     "Finding",
     "JoinedOutcome",
     "LoggedCandidate",
     "LoggedDecision",
     "ModeSummary",
+    "Monitoring",
     "Store",
     "WatchState",
     "open_store",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from modelperf_plugin.store.decisions import DecisionOutcome, DecisionRecord, DecisionSummary, LoggedDecision
-from modelperf_plugin.store.monitoring import Baseline, Change, Demotion, Direction, Event, WatchState
+from modelperf_plugin.store.monitoring import Baseline, Change, Demotion, Direction, Event, Faded, WatchState
 from modelperf_plugin.types import Outcome, Tally
 
 
@@ -82,6 +82,13 @@ class Monitoring(Protocol):
 
     def baselines(self) -> dict[tuple[str, str], Baseline]:
         """Return the counts from before the last change of each model, by task type and model."""
+
+    def faded(self, today: int, lost: Sequence[float]) -> dict[tuple[str, str], Faded]:
+        """Return how much of each pair has faded by ``today``, if ``lost`` of an outcome is gone after 0, 1, 2 … days.
+
+        Days are counted from the Unix epoch in UTC; of outcomes that are older than ``lost`` is long, all is gone. Only
+        the days after the last change of the model count.
+        """
 
     def demotions(self, *, in_force: bool = False) -> list[Demotion]:
         """Return the demotions, newest first."""

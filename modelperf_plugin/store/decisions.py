@@ -55,6 +55,7 @@ class DecisionRecord(NamedTuple):
                     "propensity": share,
                     "samples": row.tally.samples,
                     "reason": row.reason,
+                    "expected_cost_usd": row.expected_cost_usd,
                 }
                 for row, share in zip(rows, shares, strict=True)
             ],
@@ -103,6 +104,8 @@ class LoggedCandidate(NamedTuple):
     """How many outcomes there were of it."""
     reason: str
     """One sentence for a person."""
+    expected_cost_usd: float | None = None
+    """What a task was expected to cost in US dollars, where costs mattered to the decision and something was known."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the row as plain JSON values."""

@@ -24,6 +24,10 @@ class Event(NamedTuple):
     """Whether it says something about the model: neither an outage nor the caller's error."""
     ended_ms: int
     """When, in milliseconds since the Unix epoch."""
+    outage: bool = False
+    """Whether the provider failed."""
+    timed_out: bool = False
+    """Whether it failed and ran out of time."""
 
 
 class Change(NamedTuple):
@@ -66,6 +70,25 @@ class Baseline(NamedTuple):
     """Failures before it that say something about the model."""
     rate: float | None
     """What the rate was expected to be after it; None if nothing was known."""
+    timeout_failures: int = 0
+    """Those of the failures that ran out of time."""
+    since_ms: int = 0
+    """When the first outcome after the change ended, about; in milliseconds since the Unix epoch."""
+
+
+class Faded(NamedTuple):
+    """How much of the outcomes of a pair has faded, of the days after the last change of its model."""
+
+    successes: float
+    """Of the successes."""
+    failures: float
+    """Of the failures that say something about the model."""
+    timeout_failures: float
+    """Of those that ran out of time."""
+    counted: tuple[int, int, int]
+    """All outcomes of these days: successes, such failures, and those that ran out of time."""
+    days: int
+    """How many days these are."""
 
 
 class Demotion(NamedTuple):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from modelperf_plugin.store.monitoring import Baseline, Change, Demotion, Direction, Event, WatchState
+from modelperf_plugin.store.monitoring import Baseline, Change, Demotion, Direction, Event, Faded, WatchState
 from modelperf_plugin.store.queries import load_queries
 
 Read = Callable[..., list[Any]]
@@ -26,10 +26,8 @@ class SqliteMonitoring:
     def events_after(self, event_id: int, limit: int) -> list[Event]:
         """Return at most ``limit`` outcomes recorded after ``event_id``, in their order."""
         return [
-            Event(number, task_type, model_id, bool(success), bool(counts), ended_ms)
-            for number, task_type, model_id, success, counts, ended_ms in self._read(
-                self._sql["events_after"], event_id, limit
-            )
+            Event(row[0], row[1], row[2], bool(row[3]), bool(row[4]), row[5], bool(row[6]), bool(row[7]))
+            for row in self._read(self._sql["events_after"], event_id, limit)
         ]
 
     def last_event_id(self) -> int:
@@ -72,6 +70,11 @@ class SqliteMonitoring:
     def baselines(self) -> dict[tuple[str, str], Baseline]:
         """Return the counts from before the last change of each model, by task type and model."""
         return {(row[0], row[1]): Baseline._make(row[2:]) for row in self._read(self._sql["baselines"])}
+
+    def faded(self, today: int, lost: Sequence[float]) -> dict[tuple[str, str], Faded]:
+        """Return how much of each pair has faded by ``today``, if ``lost`` of an outcome is gone after so many days."""
+        rows = self._read(self._sql["faded"], json.dumps(list(lost)), today)
+        return {(row[0], row[1]): Faded(row[2], row[3], row[4], (row[5], row[6], row[7]), row[8]) for row in rows}
 
     def demotions(self, *, in_force: bool = False) -> list[Demotion]:
         """Return the demotions, newest first."""

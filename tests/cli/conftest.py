@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -65,5 +66,7 @@ def store(tmp_path: Path) -> str:
                 outcome = Outcome(success=number < successes, tokens_used=1000, cost_usd=0.01)
                 tracker.record_outcome("execute-task", model_id, outcome)
         tracker.record_outcome("plan-slice", "gpt-4o", Outcome(success=False, timeout=True))
-        tracker.record_outcome("plan-slice", "gpt-4o", Outcome(success=False, error_kind="rate_limit"))
+        an_hour_ago = datetime.now(UTC) - timedelta(hours=1)  # so that nobody is paused for it now
+        outage = Outcome(success=False, error_kind="rate_limit", timestamp=an_hour_ago)
+        tracker.record_outcome("plan-slice", "gpt-4o", outage)
     return path

@@ -9,8 +9,18 @@ from typing import Any
 import pytest
 import tomli
 
-from modelperf_plugin.config import POLICY_SECTIONS, Config, describe, json_schema, load, strategies, template
-from modelperf_plugin.policy import DemoteBySuccessRate
+from modelperf_plugin.config import (
+    POLICY_SECTIONS,
+    Config,
+    ModelConfig,
+    describe,
+    json_schema,
+    load,
+    naming_key,
+    strategies,
+    template,
+)
+from modelperf_plugin.policy import DemoteByEvidence
 
 
 def test_the_template_is_the_defaults(tmp_path: Path) -> None:
@@ -32,11 +42,12 @@ def test_the_template_names_every_key_and_strategy() -> None:
 
 
 def test_the_commented_lines_of_the_template_are_toml() -> None:
-    """Uncommenting the example of an override gives a file that loads."""
-    example = template()[template().index('# [task_types."plan-slice"') :]
-    uncommented = "\n".join(line.removeprefix("# ") for line in example.splitlines())
-    config = load(tomli.loads(uncommented)).config
-    assert config.policy_for("plan-slice").demotion == DemoteBySuccessRate(threshold=0.8)
+    """Uncommenting the examples of an override and of a model gives a file that loads."""
+    tail = template()[template().index('# [models."model-id"') :]
+    examples = [line for line in tail.splitlines() if line.startswith("# [") or " = " in line]
+    config = load(tomli.loads("\n".join(line.removeprefix("# ") for line in examples))).config
+    assert config.policy_for("plan-slice").demotion == DemoteByEvidence(threshold=0.5)
+    assert config.models == {"model-id": ModelConfig(prior_success=0.8, prior_strength=10.0, cost_usd=0.02)}
 
 
 def test_the_schema_is_json_and_closed() -> None:
@@ -59,7 +70,9 @@ def test_the_schema_is_json_and_closed() -> None:
 
 @pytest.mark.parametrize("section", POLICY_SECTIONS)
 def test_every_strategy_is_its_own_configuration(section: str) -> None:
-    """Each strategy can be named alone in its section, and all its keys have defaults."""
+    """Each strategy can be named alone in its section; only what no default can know must be said."""
     for name, model in strategies(section).items():
-        loaded = load({section: {"strategy": name}}).config
-        assert getattr(loaded, section) == model()
+        needed = {key: 1.0 for key, field in model.model_fields.items() if field.is_required()}
+        assert set(needed) <= {"usd_per_success"}
+        loaded = load({section: {naming_key(section): name, **needed}}).config
+        assert getattr(loaded, section) == model(**needed)

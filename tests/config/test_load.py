@@ -202,7 +202,10 @@ def test_every_problem_is_reported_at_once() -> None:
             "task_types": {"plan slice": {"exploration": {"floor": "much"}, "store": {}}, "": {}},
         }
     ) == [
-        ("colour", "unknown key; there are: demotion, drift, exploration, log, mode, ranking, store, task_types"),
+        (
+            "colour",
+            f"unknown key; there are: {', '.join(sorted(Config.model_fields))}",
+        ),
         ("demotion.strategy", "unknown strategy 'succes_rate'; did you mean success_rate?"),
         ("exploration.floor", "must be a number from 0 to 1, but got 2"),
         ("exploration.share", "is a key of strategy ab_test, but the strategy here is adaptive"),
@@ -213,7 +216,7 @@ def test_every_problem_is_reported_at_once() -> None:
         ('task_types."plan slice".exploration.floor', "must be a number from 0 to 1, but got 'much'"),
         (
             'task_types."plan slice".store',
-            "unknown section of a task type; there are: demotion, exploration, ranking",
+            "unknown section of a task type; there are: cost, demotion, exploration, ranking",
         ),
     ]
 

@@ -31,7 +31,7 @@ def enumerated(strategy: Adaptive, known: list[Belief], pending: list[int]) -> l
         z = min(strategy.optimism * NormalDist().inv_cdf(0.5 + 0.5 * (number + 0.5) / 24), 4.5)
         index = [
             log(a / b) + z * sqrt((1 / a + 1 / b) / (1 + waiting / (a + b)))
-            for (a, b), waiting in zip(known, pending, strict=True)
+            for (a, b, _), waiting in zip(known, pending, strict=True)
         ]
         best = [row for row, value in enumerate(index) if value >= max(index) - 1e-12]
         for row in best:

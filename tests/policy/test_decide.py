@@ -20,6 +20,7 @@ from modelperf_plugin.policy import (
     DemoteByEvidence,
     DemoteBySuccessRate,
     EpsilonGreedy,
+    Knowledge,
     NeverDemote,
     NeverExplore,
     Policy,
@@ -72,7 +73,7 @@ def decide(
     number: float = 0.0,
 ) -> Choice:
     """Assess and choose in one go."""
-    return choose(rules, assess(rules, "t", candidates, evidence, context), context, number)
+    return choose(assess(rules, "t", candidates, Knowledge(evidence), context), context, number)
 
 
 EVIDENCE = records(good=(9, 1), fair=(7, 3), bad=(1, 9), new=(1, 0))
@@ -81,7 +82,7 @@ MODELS = ["bad", "new", "fair", "good"]
 
 def test_the_whole_way_by_table() -> None:
     """Proven models by rate, unproven ones behind them, demoted ones last; each row says why it stands there."""
-    assessment = assess(policy(), "t", [*MODELS, "unknown"], EVIDENCE, NO_CONTEXT)
+    assessment = assess(policy(), "t", [*MODELS, "unknown"], Knowledge(EVIDENCE), NO_CONTEXT)
     assert [(row.model_id, row.score, row.status, row.reason) for row in assessment.ranking] == [
         ("good", 0.9, "ranked", "success rate 0.900 (9 of 10)"),
         ("fair", 0.7, "ranked", "success rate 0.700 (7 of 10)"),
@@ -158,8 +159,8 @@ def test_choices_by_table(exploration: ExplorationStrategy, number: float, expec
 def test_ties_are_broken_at_random_and_are_no_exploration() -> None:
     """Candidates of equal score share the first place evenly, and the reason says that it was drawn."""
     evidence = records(a=(3, 2), b=(6, 4), c=(5, 5), d=(3, 2))
-    assessment = assess(policy(), "t", "dcba", evidence, NO_CONTEXT)
-    choice = choose(policy(), assessment, NO_CONTEXT, 0.5)
+    assessment = assess(policy(), "t", "dcba", Knowledge(evidence), NO_CONTEXT)
+    choice = choose(assessment, NO_CONTEXT, 0.5)
     assert choice.probabilities == (1 / 3, 1 / 3, 1 / 3, 0.0)
     assert (choice.order, choice.explored, assessment.tied) == (("a", "b", "d", "c"), False, 3)
     assert choice.reason == "drawn from 3 candidates tied at the top; success rate 0.600 (3 of 5)"
@@ -168,7 +169,7 @@ def test_ties_are_broken_at_random_and_are_no_exploration() -> None:
 def test_ties_are_listed_by_more_outcomes_and_then_by_name() -> None:
     """Where scores are equal the ranking is still always the same: the better known first."""
     evidence = records(a=(3, 2), b=(6, 4), c=(3, 2), d=(9, 6))
-    ranking = assess(policy(), "t", "abcd", evidence, NO_CONTEXT).ranking
+    ranking = assess(policy(), "t", "abcd", Knowledge(evidence), NO_CONTEXT).ranking
     assert [row.model_id for row in ranking] == ["d", "b", "a", "c"]
 
 
@@ -176,9 +177,9 @@ def test_a_demoted_model_is_never_tied_with_one_that_is_not() -> None:
     """Equal in score, as all unproven models are, but out of the running: it has no part in the first place."""
     evidence = records(bad=(0, 4), new=(1, 1))
     rules = policy(ranking=SuccessRate(min_samples=10))
-    assessment = assess(rules, "t", ["bad", "new"], evidence, NO_CONTEXT)
+    assessment = assess(rules, "t", ["bad", "new"], Knowledge(evidence), NO_CONTEXT)
     assert (assessment.available, assessment.tied) == (1, 1)
-    assert choose(rules, assessment, NO_CONTEXT, LARGEST).probabilities == (1.0, 0.0)
+    assert choose(assessment, NO_CONTEXT, LARGEST).probabilities == (1.0, 0.0)
 
 
 def test_nothing_known_is_one_big_tie() -> None:
@@ -198,7 +199,7 @@ def test_excluded_models_are_named_with_a_reason() -> None:
     """What the host excludes and what is over the budget is out of the ranking and listed with why."""
     evidence = records(0.5, a=(9, 1)) | records(0.125, b=(8, 2)) | records(c=(7, 3))
     assessment = assess(
-        policy(), "t", ["a", "b", "c", "d"], evidence, Context(exclude=frozenset("d"), max_cost_usd=0.2)
+        policy(), "t", ["a", "b", "c", "d"], Knowledge(evidence), Context(exclude=frozenset("d"), max_cost_usd=0.2)
     )
     assert [row.model_id for row in assessment.ranking] == ["b", "c"]
     assert assessment.excluded == (
@@ -212,15 +213,15 @@ def test_a_budget_is_inclusive_and_judges_only_what_is_known() -> None:
     for thousandths in range(1, 200):
         budget = thousandths / 1000
         evidence = records(budget, at=(5, 2)) | records(budget + 1e-9, over=(5, 2)) | records(unknown=(5, 2))
-        ranking = assess(policy(), "t", [*evidence], evidence, Context(max_cost_usd=budget)).ranking
+        ranking = assess(policy(), "t", [*evidence], Knowledge(evidence), Context(max_cost_usd=budget)).ranking
         assert {row.model_id for row in ranking} == {"at", "unknown"}, budget
     free = records(1e-9, a=(1, 0))
-    assert not assess(policy(), "t", ["a"], free, Context(max_cost_usd=0.0)).ranking
+    assert not assess(policy(), "t", ["a"], Knowledge(free), Context(max_cost_usd=0.0)).ranking
 
 
 def test_all_excluded_leaves_an_empty_ranking() -> None:
     """Nothing permitted is a fact to report, not an error."""
-    assessment = assess(policy(), "t", ["a", "b"], {}, Context(exclude=frozenset("ab")))
+    assessment = assess(policy(), "t", ["a", "b"], Knowledge({}), Context(exclude=frozenset("ab")))
     assert (len(assessment.ranking), assessment.available) == (0, 0)
     assert [row.model_id for row in assessment.excluded] == ["a", "b"]
 
@@ -243,8 +244,8 @@ def test_a_pin_wins_and_the_rest_follows_in_order(pin: str) -> None:
     """The pinned model, demoted or not, with propensity 1; its row says that the host wanted it."""
     context = Context(pin=pin)
     rules = policy(EpsilonGreedy(epsilon=1))
-    assessment = assess(rules, "t", MODELS, EVIDENCE, context)
-    choice = choose(rules, assessment, context, LARGEST)
+    assessment = assess(rules, "t", MODELS, Knowledge(EVIDENCE), context)
+    choice = choose(assessment, context, LARGEST)
     assert choice.order == (pin, *[name for name in ("good", "fair", "new", "bad") if name != pin])
     row = assessment.ranking.of(pin)
     assert (row.status, choice.reason, choice.explored) == ("pinned", row.reason, False)
@@ -263,7 +264,7 @@ def test_a_pin_is_used_although_it_is_over_the_budget() -> None:
 def test_a_pin_that_cannot_be_used_is_an_error(context: Context) -> None:
     """Neither a candidate nor permitted by the same host: a mistake of the host, said in one line."""
     with pytest.raises(InvalidValueError, match="one of the candidates that are not excluded") as caught:
-        assess(policy(), "t", ["a", "b"], {}, context)
+        assess(policy(), "t", ["a", "b"], Knowledge({}), context)
     assert caught.value.field == "context['pin']"
     assert caught.value.value == context.pin
 
@@ -401,8 +402,8 @@ any_case = settings(deadline=None, max_examples=150)
 @given(cases())
 def test_probabilities_are_a_distribution(case: Case) -> None:
     """One for every row, none negative, together 1; and what was chosen was possible."""
-    assessment = assess(case.rules, "t", case.candidates, case.evidence, case.context)
-    choice = choose(case.rules, assessment, case.context, case.number)
+    assessment = assess(case.rules, "t", case.candidates, Knowledge(case.evidence), case.context)
+    choice = choose(assessment, case.context, case.number)
     assert len(choice.probabilities) == len(assessment.ranking)
     assert all(0.0 <= probability <= 1.0 for probability in choice.probabilities)
     assert abs(fsum(choice.probabilities) - 1.0) < 1e-12
@@ -414,8 +415,8 @@ def test_probabilities_are_a_distribution(case: Case) -> None:
 @given(cases())
 def test_the_order_is_the_ranking_with_the_choice_in_front(case: Case) -> None:
     """Every permitted candidate is in the order once: the choice, then the others as ranked."""
-    assessment = assess(case.rules, "t", case.candidates, case.evidence, case.context)
-    order = choose(case.rules, assessment, case.context, case.number).order
+    assessment = assess(case.rules, "t", case.candidates, Knowledge(case.evidence), case.context)
+    order = choose(assessment, case.context, case.number).order
     names = [row.model_id for row in assessment.ranking]
     assert order[1:] == tuple(name for name in names if name != order[0])
     assert sorted(order) == sorted(names)
@@ -425,8 +426,8 @@ def test_the_order_is_the_ranking_with_the_choice_in_front(case: Case) -> None:
 @given(cases())
 def test_what_is_not_permitted_is_never_in_the_order(case: Case) -> None:
     """Every candidate is either in the order or among the excluded; excluded or over the budget is never used."""
-    assessment = assess(case.rules, "t", case.candidates, case.evidence, case.context)
-    order = choose(case.rules, assessment, case.context, case.number).order
+    assessment = assess(case.rules, "t", case.candidates, Knowledge(case.evidence), case.context)
+    order = choose(assessment, case.context, case.number).order
     out = {row.model_id for row in assessment.excluded}
     assert out == case.forbidden & set(case.candidates)
     assert set(order) == set(case.candidates) - out
@@ -436,8 +437,8 @@ def test_what_is_not_permitted_is_never_in_the_order(case: Case) -> None:
 @given(cases())
 def test_a_demoted_model_is_a_last_resort(case: Case) -> None:
     """Never chosen while another is available, and behind all others; chosen only if all are, and then it is said."""
-    assessment = assess(case.rules, "t", case.candidates, case.evidence, case.context)
-    choice = choose(case.rules, assessment, case.context, case.number)
+    assessment = assess(case.rules, "t", case.candidates, Knowledge(case.evidence), case.context)
+    choice = choose(assessment, case.context, case.number)
     permitted = [case.evidence.get(row.model_id, Tally("t", row.model_id)) for row in assessment.ranking]
     reasons = case.rules.demotion(permitted)
     demoted = {tally.model_id for tally, reason in zip(permitted, reasons, strict=True) if reason is not None}
@@ -458,8 +459,8 @@ def test_a_pin_always_wins(case: Case, data: st.DataObject) -> None:
     """Whatever the policy, the evidence, the budget and the number: the pin, with propensity 1, not exploration."""
     pin = data.draw(st.sampled_from(sorted(set(case.candidates) - case.context.exclude)))
     context = Context(pin=pin, exclude=case.context.exclude, max_cost_usd=case.context.max_cost_usd)
-    assessment = assess(case.rules, "t", case.candidates, case.evidence, context)
-    choice = choose(case.rules, assessment, context, case.number)
+    assessment = assess(case.rules, "t", case.candidates, Knowledge(case.evidence), context)
+    choice = choose(assessment, context, case.number)
     assert choice.order[0] == pin
     shares = {row.model_id: share for row, share in zip(assessment.ranking, choice.probabilities, strict=True)}
     assert shares == {name: float(name == pin) for name in choice.order}
@@ -473,19 +474,19 @@ def test_the_order_of_the_candidates_does_not_matter(case: Case, data: st.DataOb
     """Candidates and evidence in any order: the same ranking, the same propensities, the same choice."""
     candidates = data.draw(st.permutations(case.candidates))
     evidence = dict(data.draw(st.permutations(list(case.evidence.items()))))
-    first = assess(case.rules, "t", case.candidates, case.evidence, case.context)
-    second = assess(case.rules, "t", candidates, evidence, case.context)
+    first = assess(case.rules, "t", case.candidates, Knowledge(case.evidence), case.context)
+    second = assess(case.rules, "t", candidates, Knowledge(evidence), case.context)
     assert second._replace(excluded=()) == first._replace(excluded=())
     assert set(second.excluded) == set(first.excluded)
-    assert choose(case.rules, second, case.context, case.number) == choose(case.rules, first, case.context, case.number)
+    assert choose(second, case.context, case.number) == choose(first, case.context, case.number)
 
 
 @any_case
 @given(cases(), st.lists(numbers, min_size=2, max_size=5))
 def test_propensities_do_not_depend_on_what_is_drawn(case: Case, draws: list[float]) -> None:
     """They are those of the policy given the evidence: the same whichever candidate the number chose."""
-    assessment = assess(case.rules, "t", case.candidates, case.evidence, case.context)
-    choices = [choose(case.rules, assessment, case.context, number) for number in draws]
+    assessment = assess(case.rules, "t", case.candidates, Knowledge(case.evidence), case.context)
+    choices = [choose(assessment, case.context, number) for number in draws]
     assert len({choice.probabilities for choice in choices}) == 1
     for choice in choices:
         first = {row.model_id for row in assessment.ranking[: assessment.tied]}
@@ -497,8 +498,8 @@ def test_propensities_do_not_depend_on_what_is_drawn(case: Case, draws: list[flo
 def test_other_models_evidence_does_not_matter(case: Case) -> None:
     """Models that are not offered have no say, however much is known of them."""
     more = case.evidence | {"not offered": Tally("t", "not offered", 1000, 0)}
-    assert assess(case.rules, "t", case.candidates, more, case.context) == assess(
-        case.rules, "t", case.candidates, case.evidence, case.context
+    assert assess(case.rules, "t", case.candidates, Knowledge(more), case.context) == assess(
+        case.rules, "t", case.candidates, Knowledge(case.evidence), case.context
     )
 
 
@@ -525,8 +526,8 @@ def test_demoted_models_get_exactly_their_share(watched: tuple[Case, dict[str, s
     If all are demoted, the best of them is used, and nobody is tried.
     """
     case, in_force = watched
-    assessment = assess(case.rules, "t", case.candidates, case.evidence, case.context, None, in_force)
-    choice = choose(case.rules, assessment, case.context, case.number)
+    assessment = assess(case.rules, "t", case.candidates, Knowledge(case.evidence, None, in_force), case.context)
+    choice = choose(assessment, case.context, case.number)
     assert abs(fsum(choice.probabilities) - 1.0) < 1e-12
     assert all(0.0 <= probability <= 1.0 for probability in choice.probabilities)
     names = [row.model_id for row in assessment.ranking]
@@ -556,8 +557,8 @@ def test_demoted_models_get_exactly_their_share(watched: tuple[Case, dict[str, s
 def test_a_probe_says_so_and_demoted_fallbacks_come_last(watched: tuple[Case, dict[str, str]]) -> None:
     """Only the demoted model that was chosen has status ``probe``; the others stay ``demoted``, behind all."""
     case, in_force = watched
-    assessment = assess(case.rules, "t", case.candidates, case.evidence, case.context, None, in_force)
-    choice = choose(case.rules, assessment, case.context, case.number)
+    assessment = assess(case.rules, "t", case.candidates, Knowledge(case.evidence, None, in_force), case.context)
+    choice = choose(assessment, case.context, case.number)
     fallbacks = [name in in_force for name in choice.order[1:]]
     assert fallbacks == sorted(fallbacks)
     ranking = ranking_of(assessment, choice)
@@ -586,8 +587,10 @@ def test_probes_by_table(share: float, demoted: str, probabilities: tuple[float,
     """The demoted have the share between them, at the expense of the others in proportion."""
     rules = policy(demotion=DemoteByEvidence(probe_share=share))
     evidence = records(a=(9, 1), b=(8, 2), c=(7, 3), d=(6, 4))
-    assessment = assess(rules, "t", "abcd", evidence, NO_CONTEXT, None, dict.fromkeys(demoted, "demoted: why"))
-    assert choose(rules, assessment, NO_CONTEXT, 0.0).probabilities == probabilities
+    assessment = assess(
+        rules, "t", "abcd", Knowledge(evidence, None, dict.fromkeys(demoted, "demoted: why")), NO_CONTEXT
+    )
+    assert choose(assessment, NO_CONTEXT, 0.0).probabilities == probabilities
 
 
 DRAWS = 100_000
@@ -611,11 +614,11 @@ def test_frequencies_match_propensities(exploration: ExplorationStrategy, rankin
     """Of 100,000 seeded draws each candidate gets as many as its propensity says, within 5 standard errors."""
     rules = policy(exploration, ranking=ranking)
     evidence = records(a=(9, 1), b=(9, 1), c=(6, 4), d=(5, 5), e=(2, 1), f=(0, 10))
-    assessment = assess(rules, "t", "abcdef", evidence, NO_CONTEXT)
+    assessment = assess(rules, "t", "abcdef", Knowledge(evidence), NO_CONTEXT)
     source = random.Random(20_260_101)
     chosen = Counter[Any]()
     for _ in range(DRAWS):
-        choice = choose(rules, assessment, NO_CONTEXT, source.random())
+        choice = choose(assessment, NO_CONTEXT, source.random())
         chosen[choice.order[0]] += 1
     for row, propensity in zip(assessment.ranking, choice.probabilities, strict=True):
         error = sqrt(propensity * (1 - propensity) / DRAWS)

@@ -104,7 +104,7 @@ def test_any_evidence_gives_usable_beliefs(known: dict[str, dict[str, Cell]]) ->
         row = known.get(task_type, {})
         beliefs = TaskBeliefs(pool, task_type, row)
         for model_id in "vwxyz":
-            alpha, beta = beliefs.belief(model_id)
+            alpha, beta, _ = beliefs.belief(model_id)
             successes, failures = row.get(model_id, (0, 0))
             assert alpha > successes - 1e-9
             assert beta > failures - 1e-9

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from modelperf_plugin.policy import AnyRanking, NeverDemote, NeverExplore, Policy, Posterior, SuccessRate, assess
+from modelperf_plugin.policy import (
+    AnyRanking,
+    Knowledge,
+    NeverDemote,
+    NeverExplore,
+    Policy,
+    Posterior,
+    SuccessRate,
+    assess,
+)
 from modelperf_plugin.policy.intervals import beta_interval, wilson_interval
-from modelperf_plugin.policy.ranking import RankingStrategy, Score
+from modelperf_plugin.policy.ranking import RankingStrategy
 from modelperf_plugin.types import MAX_TOKENS, NO_CONTEXT, Tally
 
 counts = st.integers(0, 30) | st.integers(0, 10**6)
@@ -20,26 +29,38 @@ pairs = st.lists(st.tuples(counts, counts), max_size=8)
 RANKINGS: list[RankingStrategy] = [Posterior(), SuccessRate()]
 
 
-def score(strategy: RankingStrategy, successes: int, failures: int, outages: int = 0, caller_errors: int = 0) -> Score:
+class Scored(NamedTuple):
+    """The score of one model, and the account of it."""
+
+    tier: int
+    value: float
+    estimate: float | None
+    interval: tuple[float, float] | None
+    proven: bool
+    reason: str
+
+
+def score(strategy: RankingStrategy, successes: int, failures: int, outages: int = 0, caller_errors: int = 0) -> Scored:
     """Return what ``strategy`` makes of one model."""
     tally = Tally("t", "m", successes, failures, outages=outages, caller_errors=caller_errors)
-    (only,) = strategy([tally])
-    return only
+    ((tier, value, proven),) = strategy([tally])
+    estimate, interval, reason = strategy.account(tally)
+    return Scored(tier, value, estimate, interval, proven, reason)
 
 
 @pytest.mark.parametrize(
     ("successes", "failures", "expected"),
     [
-        (0, 0, Score(1, 0.0, None, None, False, "unproven: 0 of 3 outcomes")),
-        (2, 0, Score(1, 0.0, 1.0, None, False, "unproven: 2 of 3 outcomes")),
-        (1, 1, Score(1, 0.0, 0.5, None, False, "unproven: 2 of 3 outcomes")),
-        (3, 0, Score(0, 1.0, 1.0, wilson_interval(3, 3), True, "success rate 1.000 (3 of 3)")),
-        (0, 3, Score(0, 0.0, 0.0, wilson_interval(0, 3), True, "success rate 0.000 (0 of 3)")),
-        (2, 1, Score(0, 2 / 3, 2 / 3, wilson_interval(2, 3), True, "success rate 0.667 (2 of 3)")),
-        (90, 10, Score(0, 0.9, 0.9, wilson_interval(90, 100), True, "success rate 0.900 (90 of 100)")),
+        (0, 0, Scored(1, 0.0, None, None, False, "unproven: 0 of 3 outcomes")),
+        (2, 0, Scored(1, 0.0, 1.0, None, False, "unproven: 2 of 3 outcomes")),
+        (1, 1, Scored(1, 0.0, 0.5, None, False, "unproven: 2 of 3 outcomes")),
+        (3, 0, Scored(0, 1.0, 1.0, wilson_interval(3, 3), True, "success rate 1.000 (3 of 3)")),
+        (0, 3, Scored(0, 0.0, 0.0, wilson_interval(0, 3), True, "success rate 0.000 (0 of 3)")),
+        (2, 1, Scored(0, 2 / 3, 2 / 3, wilson_interval(2, 3), True, "success rate 0.667 (2 of 3)")),
+        (90, 10, Scored(0, 0.9, 0.9, wilson_interval(90, 100), True, "success rate 0.900 (90 of 100)")),
     ],
 )
-def test_success_rate_scores(successes: int, failures: int, expected: Score) -> None:
+def test_success_rate_scores(successes: int, failures: int, expected: Scored) -> None:
     """Successes over all outcomes from ``min_samples`` (3) on; below it a model stands behind all proven ones."""
     assert score(SuccessRate(), successes, failures) == expected
 
@@ -63,7 +84,7 @@ def test_success_rate_is_the_documents_order(evidence: list[tuple[int, int]], mi
     tallies = {f"m{number}": Tally("t", f"m{number}", *pair) for number, pair in enumerate(evidence)}
     strategy = SuccessRate(min_samples=min_samples)
     policy = Policy(ranking=strategy, demotion=NeverDemote(), exploration=NeverExplore(), policy_id="")
-    rows = assess(policy, "t", list(tallies), tallies, NO_CONTEXT).ranking
+    rows = assess(policy, "t", list(tallies), Knowledge(tallies), NO_CONTEXT).ranking
     proven = [tally for tally in tallies.values() if tally.successes + tally.failures >= min_samples]
     ranked = [row.tally for row in rows if row.status == "ranked"]
     assert set(ranked) == set(proven)
@@ -95,7 +116,7 @@ def test_posterior_means(strategy: Posterior, successes: int, failures: int, mea
 
 def test_posterior_row_in_full() -> None:
     """Score, interval, whether proven and the sentence for a person, for 8 successes in 10."""
-    assert score(Posterior(), 8, 2) == Score(
+    assert score(Posterior(), 8, 2) == Scored(
         0, 0.75, 0.75, beta_interval(9, 3), True, "posterior mean 0.750 (8 of 10 succeeded)"
     )
     assert score(Posterior(), 0, 0).interval == beta_interval(1, 1)

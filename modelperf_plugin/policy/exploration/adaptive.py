@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from math import inf, log, sqrt
 from statistics import NormalDist
@@ -11,13 +12,16 @@ from typing import Final, Literal
 from pydantic import Field
 
 from modelperf_plugin.policy.belief import own_belief
+from modelperf_plugin.policy.cost import CostObjective, Offer
 from modelperf_plugin.policy.exploration.base import Contest, Shares
+from modelperf_plugin.policy.intervals import expit
 from modelperf_plugin.policy.strategy import Strategy
 
 POINTS: Final = 24
 LARGEST_POINT: Final = 4.5
 _HALF_NORMAL: Final = tuple(NormalDist().inv_cdf(0.5 + 0.5 * (index + 0.5) / POINTS) for index in range(POINTS))
 """The quantiles of |N(0, 1)| in the middle of 24 equal parts."""
+_Line = tuple[float, float, int]
 
 
 class Adaptive(Strategy):
@@ -26,7 +30,8 @@ class Adaptive(Strategy):
     With the belief Beta(α, β) of a candidate its index is ln(α/β) + Z·√((1/α + 1/β) / (1 + pending/(α + β))), where
     *pending* counts its choices whose outcome has not come yet. Z is one of 24 equally likely points of
     ``optimism``·|N(0, 1)|, cut at 4.5, the same for all candidates of a decision. So the propensity of each is exact:
-    the share of the points at which its index is the highest, on top of a uniform ``floor``.
+    the share of the points at which its index is the highest, on top of a uniform ``floor``. Where costs matter, it is
+    the share at which the cost objective prefers it, if the chances of all were as good as their indices say.
 
     Source: S. Vaswani et al., "Old Dog Learns New Tricks: Randomized UCB for Bandit Problems", 2020.
     """
@@ -48,31 +53,53 @@ class Adaptive(Strategy):
         """Return the probability of each row of the contest."""
         count = len(contest.rows)
         shares = [self.floor / count] * count
-        starts, winners = _upper_envelope(_indices(contest))
-        points = self.points
-        before = 0
-        for start, rows in zip([*starts[1:], inf], winners, strict=True):
-            upto = bisect_left(points, start, before)
-            share = (1.0 - self.floor) * (upto - before) / (POINTS * len(rows))
+        lines = _indices(contest)
+        if contest.objective is None:
+            wins = self._highest(lines)
+        else:
+            wins = self._worthiest(lines, contest.objective, contest.offers)
+        for points, rows in wins:
+            share = (1.0 - self.floor) * points / (POINTS * len(rows))
             for row in rows:
                 shares[row] = min(1.0, shares[row] + share)  # a sum of parts may be 1 + 2⁻⁵²
-            before = upto
         return Shares(shares)
 
+    def _highest(self, lines: list[_Line]) -> Iterator[tuple[int, list[int]]]:
+        """Yield at how many points of Z which rows have the highest index."""
+        lines.sort()
+        starts, winners = _upper_envelope(lines)
+        before = 0
+        for start, rows in zip([*starts[1:], inf], winners, strict=True):
+            upto = bisect_left(self.points, start, before)
+            yield upto - before, rows
+            before = upto
 
-def _indices(contest: Contest) -> list[tuple[float, float, int]]:
-    """Return slope, height at Z = 0 and row of the index of each candidate, the flattest first."""
+    def _worthiest(
+        self, lines: list[_Line], objective: CostObjective, offers: Sequence[Offer]
+    ) -> Iterator[tuple[int, list[int]]]:
+        """Yield for each point of Z which rows are worth most, if their chances are as good as their indices say."""
+        for point in self.points:
+            chances = [expit(mean + point * deviation) for deviation, mean, _ in lines]
+            worths = objective(offers, chances)
+            most = max(worths)
+            yield 1, [row for row, worth in enumerate(worths) if worth == most]
+
+
+def _indices(contest: Contest) -> list[_Line]:
+    """Return slope, height at Z = 0 and row of the index of each candidate."""
     beliefs = contest.beliefs or [own_belief(row.tally) for row in contest.rows]
-    lines = []
-    for row, (alpha, beta) in enumerate(beliefs):
-        waiting = contest.pending[row] if contest.pending else 0
-        deviation = sqrt((1.0 / alpha + 1.0 / beta) / (1.0 + waiting / (alpha + beta)))
-        lines.append((deviation, log(alpha / beta), row))
-    lines.sort()
-    return lines
+    pending = contest.pending
+    if not pending or not any(pending):
+        return [
+            (sqrt(1.0 / alpha + 1.0 / beta), log(alpha / beta), row) for row, (alpha, beta, _) in enumerate(beliefs)
+        ]
+    return [
+        (sqrt((1.0 / alpha + 1.0 / beta) / (1.0 + waiting / (alpha + beta))), log(alpha / beta), row)
+        for row, ((alpha, beta, _), waiting) in enumerate(zip(beliefs, pending, strict=True))
+    ]
 
 
-def _upper_envelope(lines: list[tuple[float, float, int]]) -> tuple[list[float], list[list[int]]]:
+def _upper_envelope(lines: list[_Line]) -> tuple[list[float], list[list[int]]]:
     """Return from which Z ≥ 0 on which rows have the highest index; rows with the same line stand together.
 
     The lines come sorted by slope and then height, so each new one is at least as steep as all before: it cuts off

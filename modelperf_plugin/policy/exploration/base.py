@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from modelperf_plugin.policy.belief import Belief
+from modelperf_plugin.policy.cost import CostObjective, Offer
 from modelperf_plugin.types import RankedModel
 
 
@@ -15,7 +16,8 @@ class Contest(NamedTuple):
     task_type: str
     """The class of work."""
     rows: Sequence[RankedModel]
-    """Best first, at least one; demoted candidates are not among them unless all are."""
+    """Best first, at least one; demoted and paused candidates are not among them unless all are. Their reasons and
+    intervals are made when one is looked at: a strategy that need not look, should not."""
     tied: int
     """How many of the first rows are equally good: at least 1."""
     unit_id: str | None
@@ -24,6 +26,10 @@ class Contest(NamedTuple):
     """The posterior of each row; empty if nothing is known beyond the tallies."""
     pending: Sequence[int] = ()
     """For each row how many choices wait for their outcome; empty if none does."""
+    objective: CostObjective | None = None
+    """What weighs success against cost; None if costs do not matter."""
+    offers: Sequence[Offer] = ()
+    """The rows as that objective sees them; empty if costs do not matter."""
 
 
 class Shares(NamedTuple):

@@ -10,24 +10,32 @@ from modelperf_plugin.types import Tally
 
 
 class Score(NamedTuple):
-    """What a ranking strategy thinks of one candidate."""
+    """Where a ranking strategy puts one candidate."""
 
     tier: int
     """0 for candidates to be compared by value; a higher tier stands behind a lower one, whatever its value."""
     value: float
     """Sorts within a tier, higher first; equal values are a tie, which is broken at random."""
+    proven: bool
+    """Whether there is enough evidence to go by."""
+
+
+class Account(NamedTuple):
+    """What a ranking strategy tells a person about one candidate."""
+
     estimate: float | None
     """Estimated probability of success, or None."""
     interval: tuple[float, float] | None
     """Where that probability lies with 95 % credibility or confidence."""
-    proven: bool
-    """Whether there is enough evidence to go by."""
     reason: str
     """One sentence for a person."""
 
 
 class RankingStrategy(Protocol):
-    """Scores candidates from their evidence; pure, and blind to the order in which they come."""
+    """Scores candidates from their evidence; pure, and blind to the order in which they come.
+
+    A choice needs the scores alone. The account, with an interval and a sentence, is asked for when somebody looks.
+    """
 
     @property
     def strategy(self) -> str:
@@ -38,3 +46,9 @@ class RankingStrategy(Protocol):
 
         ``beliefs`` are the posteriors of the same models with the evidence of other task types, where it is known.
         """
+
+    def account(self, tally: Tally, belief: Belief | None = None) -> Account:
+        """Return what there is to say about the score of one tally."""
+
+    def reason(self, tally: Tally, belief: Belief | None = None) -> str:
+        """Return the sentence of the account alone."""

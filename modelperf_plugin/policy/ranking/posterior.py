@@ -9,7 +9,7 @@ from pydantic import Field
 
 from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.intervals import beta_interval
-from modelperf_plugin.policy.ranking.base import Score
+from modelperf_plugin.policy.ranking.base import Account, Score
 from modelperf_plugin.policy.strategy import Strategy
 from modelperf_plugin.types import Tally
 
@@ -41,17 +41,28 @@ class Posterior(Strategy):
         """Return one score for each tally, in the same order."""
         if beliefs is None or not self.pooled:
             beliefs = [self._own(tally) for tally in tallies]
-        return list(map(self._score, tallies, beliefs))
+        least = self.min_samples
+        return [
+            Score(0, belief[0] / (belief[0] + belief[1]), tally.successes + tally.quality_failures >= least)
+            for tally, belief in zip(tallies, beliefs, strict=True)
+        ]
+
+    def account(self, tally: Tally, belief: Belief | None = None) -> Account:
+        """Return what there is to say about the score of one tally."""
+        alpha, beta, _ = self._own(tally) if belief is None or not self.pooled else belief
+        return Account(alpha / (alpha + beta), beta_interval(alpha, beta), self.reason(tally, belief))
+
+    def reason(self, tally: Tally, belief: Belief | None = None) -> str:
+        """Return the mean, and what it rests on."""
+        alpha, beta, outcomes = self._own(tally) if belief is None or not self.pooled else belief
+        samples = tally.successes + tally.quality_failures
+        counted = f"{tally.successes} of {samples} succeeded"
+        if outcomes is not None and outcomes < 0.8 * samples:
+            counted += f", weighing {outcomes:.3g} today"
+        return f"posterior mean {alpha / (alpha + beta):.3f} ({counted})"
 
     def _own(self, tally: Tally) -> Belief:
         return Belief(
             self.prior_strength * self.prior_success + tally.successes,
             self.prior_strength * (1.0 - self.prior_success) + tally.quality_failures,
         )
-
-    def _score(self, tally: Tally, belief: Belief) -> Score:
-        alpha, beta = belief
-        samples = tally.successes + tally.quality_failures
-        mean = alpha / (alpha + beta)
-        reason = f"posterior mean {mean:.3f} ({tally.successes} of {samples} succeeded)"
-        return Score(0, mean, mean, beta_interval(alpha, beta), samples >= self.min_samples, reason)

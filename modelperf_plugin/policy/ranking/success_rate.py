@@ -9,7 +9,7 @@ from pydantic import Field
 
 from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.intervals import wilson_interval
-from modelperf_plugin.policy.ranking.base import Score
+from modelperf_plugin.policy.ranking.base import Account, Score
 from modelperf_plugin.policy.strategy import Strategy
 from modelperf_plugin.types import Tally
 
@@ -28,11 +28,21 @@ class SuccessRate(Strategy):
         """Return one score for each tally, in the same order; the rate alone counts, no belief."""
         return [self._score(tally) for tally in tallies]
 
+    def account(self, tally: Tally, belief: Belief | None = None) -> Account:  # noqa: ARG002
+        """Return what there is to say about the score of one tally."""
+        samples = tally.samples
+        interval = None if samples < self.min_samples else wilson_interval(tally.successes, samples)
+        return Account(tally.success_rate, interval, self.reason(tally))
+
+    def reason(self, tally: Tally, belief: Belief | None = None) -> str:  # noqa: ARG002
+        """Return the rate, or how many outcomes there are of those that are needed."""
+        samples = tally.samples
+        if samples < self.min_samples:
+            return f"unproven: {samples} of {self.min_samples} outcomes"
+        return f"success rate {tally.successes / samples:.3f} ({tally.successes} of {samples})"
+
     def _score(self, tally: Tally) -> Score:
         samples = tally.samples
         if samples < self.min_samples:
-            reason = f"unproven: {samples} of {self.min_samples} outcomes"
-            return Score(1, 0.0, tally.success_rate, None, False, reason)
-        rate = tally.successes / samples
-        reason = f"success rate {rate:.3f} ({tally.successes} of {samples})"
-        return Score(0, rate, rate, wilson_interval(tally.successes, samples), True, reason)
+            return Score(1, 0.0, proven=False)
+        return Score(0, tally.successes / samples, proven=True)

@@ -2,7 +2,9 @@
 -- Outcomes in the order of recording, for the watches.
 SELECT
     event.id, tally.task_type, tally.model_id, event.success,
-    event.success OR event.error_kind IS NULL OR event.error_kind IN ('context_overflow', 'other'), event.ended_ms
+    event.success OR event.error_kind IS NULL OR event.error_kind IN ('context_overflow', 'other'), event.ended_ms,
+    NOT event.success AND coalesce(event.error_kind IN ('rate_limit', 'server_error', 'network'), 0),
+    event.timeout AND NOT event.success
 FROM event JOIN tally ON tally.id = event.tally_id WHERE event.id > ? ORDER BY event.id LIMIT ?;
 
 -- last_event_id --
@@ -22,24 +24,29 @@ WHERE NOT EXISTS (SELECT 1 FROM change WHERE model_id = :model_id AND noticed_ev
 
 -- add_baselines --
 -- What the pairs of a changed model had counted up to the change: all, less what came after it.
-INSERT INTO baseline (tally_id, change_id, successes, failures, rate)
+INSERT INTO baseline (tally_id, change_id, successes, failures, rate, timeout_failures)
 SELECT
     tally.id,
     :change_id,
     tally.successes - coalesce(later.successes, 0),
     tally.failures - tally.outages - tally.caller_errors - coalesce(later.failures, 0),
-    NULL
+    NULL,
+    tally.timeout_failures - coalesce(later.timeout_failures, 0)
 FROM tally
 LEFT JOIN (
     SELECT
         tally_id,
         sum(success) AS successes,
-        sum(NOT success AND (error_kind IS NULL OR error_kind IN ('context_overflow', 'other'))) AS failures
+        sum(NOT success AND (error_kind IS NULL OR error_kind IN ('context_overflow', 'other'))) AS failures,
+        sum(
+            timeout AND NOT success AND (error_kind IS NULL OR error_kind IN ('context_overflow', 'other'))
+        ) AS timeout_failures
     FROM event WHERE id > :since_event_id GROUP BY tally_id
 ) AS later ON later.tally_id = tally.id
 WHERE tally.model_id = :model_id
 ON CONFLICT (tally_id) DO UPDATE SET
-    change_id = excluded.change_id, successes = excluded.successes, failures = excluded.failures, rate = NULL;
+    change_id = excluded.change_id, successes = excluded.successes, failures = excluded.failures, rate = NULL,
+    timeout_failures = excluded.timeout_failures;
 
 -- set_baseline_rate --
 -- What is expected of one pair after the change.
@@ -47,8 +54,31 @@ UPDATE baseline SET rate = ? WHERE tally_id = (SELECT id FROM tally WHERE task_t
 
 -- baselines --
 -- The counts that are evidence no more.
-SELECT tally.task_type, tally.model_id, baseline.successes, baseline.failures, baseline.rate
-FROM baseline JOIN tally ON tally.id = baseline.tally_id;
+SELECT
+    tally.task_type, tally.model_id, baseline.successes, baseline.failures, baseline.rate, baseline.timeout_failures,
+    change.since_ms
+FROM baseline JOIN tally ON tally.id = baseline.tally_id JOIN change ON change.id = baseline.change_id;
+
+-- faded --
+-- How much of each pair has faded by a day, of the days after the last change of its model. The first parameter is a
+-- JSON array: which part of an outcome is gone after 0, 1, 2 … days; after more days than it holds, all.
+WITH share AS MATERIALIZED (SELECT key AS age, value AS lost FROM json_each(?))
+SELECT
+    tally.task_type, tally.model_id,
+    sum(day.successes * coalesce(share.lost, 1.0)),
+    sum((day.failures - day.outages - day.caller_errors) * coalesce(share.lost, 1.0)),
+    sum(day.timeout_failures * coalesce(share.lost, 1.0)),
+    sum(day.successes),
+    sum(day.failures - day.outages - day.caller_errors),
+    sum(day.timeout_failures),
+    count(*)
+FROM daily AS day
+JOIN tally ON tally.id = day.tally_id
+LEFT JOIN baseline ON baseline.tally_id = day.tally_id
+LEFT JOIN change ON change.id = baseline.change_id
+LEFT JOIN share ON share.age = max(0, ? - day.day)
+WHERE baseline.tally_id IS NULL OR day.day > change.since_ms / 86400000
+GROUP BY day.tally_id;
 
 -- demotions --
 -- Demotions, newest first; all, or only those in force.

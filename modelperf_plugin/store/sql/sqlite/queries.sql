@@ -21,14 +21,14 @@ ON CONFLICT (outcome_id) DO NOTHING;
 -- The evidence of one task type. A pair that was only reserved has no outcomes and is not evidence.
 SELECT
     task_type, model_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
-    last_used_ms
+    last_used_ms, timeout_failures
 FROM tally WHERE task_type = ? AND successes + failures > 0 ORDER BY model_id;
 
 -- all_tallies --
 -- The evidence of every task type.
 SELECT
     task_type, model_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
-    last_used_ms
+    last_used_ms, timeout_failures
 FROM tally WHERE successes + failures > 0 ORDER BY task_type, model_id;
 
 -- add_problem --
@@ -70,7 +70,8 @@ LEFT JOIN (
         tally_id, sum(success) AS successes, sum(1 - success) AS failures, sum(timeout) AS timeouts,
         sum(tokens) AS tokens, sum(cost_nano_usd) AS cost,
         sum(NOT success AND coalesce(error_kind IN ('rate_limit', 'server_error', 'network'), 0)) AS outages,
-        sum(NOT success AND coalesce(error_kind IN ('cancelled', 'caller_error'), 0)) AS caller_errors
+        sum(NOT success AND coalesce(error_kind IN ('cancelled', 'caller_error'), 0)) AS caller_errors,
+        sum(timeout AND NOT success AND coalesce(error_kind IN ('context_overflow', 'other'), 1)) AS timeout_failures
     FROM event GROUP BY tally_id
 ) AS events ON events.tally_id = tally.id
 LEFT JOIN (
@@ -85,7 +86,8 @@ WHERE tally.successes <> coalesce(events.successes, 0) + coalesce(sums.successes
     OR tally.tokens <> coalesce(events.tokens, 0) + coalesce(sums.tokens, 0)
     OR tally.cost_nano_usd <> coalesce(events.cost, 0) + coalesce(sums.cost, 0)
     OR tally.outages <> coalesce(events.outages, 0)
-    OR tally.caller_errors <> coalesce(events.caller_errors, 0);
+    OR tally.caller_errors <> coalesce(events.caller_errors, 0)
+    OR tally.timeout_failures <> coalesce(events.timeout_failures, 0);
 
 -- daily_drift --
 -- Pairs whose daily roll-up is not their tally without imports: must be none.
@@ -95,7 +97,7 @@ LEFT JOIN (
     SELECT
         tally_id, sum(successes) AS successes, sum(failures) AS failures, sum(timeouts) AS timeouts,
         sum(tokens) AS tokens, sum(cost_nano_usd) AS cost, sum(outages) AS outages,
-        sum(caller_errors) AS caller_errors
+        sum(caller_errors) AS caller_errors, sum(timeout_failures) AS timeout_failures
     FROM daily GROUP BY tally_id
 ) AS days ON days.tally_id = tally.id
 LEFT JOIN (
@@ -110,7 +112,8 @@ WHERE tally.successes <> coalesce(days.successes, 0) + coalesce(sums.successes, 
     OR tally.tokens <> coalesce(days.tokens, 0) + coalesce(sums.tokens, 0)
     OR tally.cost_nano_usd <> coalesce(days.cost, 0) + coalesce(sums.cost, 0)
     OR tally.outages <> coalesce(days.outages, 0)
-    OR tally.caller_errors <> coalesce(days.caller_errors, 0);
+    OR tally.caller_errors <> coalesce(days.caller_errors, 0)
+    OR tally.timeout_failures <> coalesce(days.timeout_failures, 0);
 
 -- add_decision --
 -- Keep a decision; changes nothing if it is kept already.

@@ -1,0 +1,126 @@
+"""What of the counts is evidence today: not what came before a change, and the less, the older it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from modelperf_plugin.config import Config
+from modelperf_plugin.policy.pooling import Cell
+from modelperf_plugin.policy.quality import Timeouts
+from modelperf_plugin.store import Baseline, Faded, Monitoring
+from modelperf_plugin.types import Tally
+
+DAY_MS: Final = 86_400_000
+PSEUDO_OUTCOMES: Final = 2.0
+"""What is expected of a model after a change weighs as much as so many outcomes."""
+NEGLIGIBLE: Final = 0.001
+"""An outcome that weighs less than this counts no more."""
+MOST_DAYS: Final = 4_000
+"""Outcomes older than this have faded, whatever the half-life."""
+SMALL: Final = 2_000
+"""So many rows of the daily roll-up are read in a millisecond or less."""
+
+_Pair = tuple[str, str]
+_NOTHING: Final = (0.0, 0.0)
+
+
+class Void(NamedTuple):
+    """The counts of one pair that are evidence no more, and what is expected in their place."""
+
+    successes: float
+    failures: float
+    expected: Cell
+    """Pseudo-outcomes: what was expected of the model after it changed."""
+
+
+class Evidence:
+    """Turns tallies into cells: the successes and failures of quality that count today.
+
+    A cell is (successes − void successes, failures − void failures) and what was expected instead. Void is what came
+    before the last change of the model and, of what came after it, the part that has faded: an outcome weighs
+    2^(−age / half_life_days), its age counted in whole days. The daily roll-up says how old the outcomes are, so the
+    half-life can be changed at any time and nothing is written anew.
+    """
+
+    def __init__(self, config: Config, monitoring: Monitoring, tallies: Iterable[Tally], today: int) -> None:
+        """Read what is void as of ``today``, in days since the Unix epoch, of the pairs in ``tallies``."""
+        self.today = today
+        self.timeouts: Timeouts = config.quality.timeouts
+        self._void: dict[_Pair, Void] = {}
+        baselines = monitoring.baselines()
+        lost = shares_lost(config.drift.half_life_days)
+        faded = monitoring.faded(today, lost) if lost else {}
+        self.small = sum([each.days for each in faded.values()]) <= SMALL
+        """Whether it costs little to read all this again: outcomes may be recorded late, under a day long past."""
+        for tally in tallies:
+            pair = (tally.task_type, tally.model_id)
+            void = self._find(tally, baselines.get(pair), faded.get(pair), lost)
+            if void.successes > 0.0 or void.failures > 0.0 or void.expected != _NOTHING:
+                self._void[pair] = void
+
+    def cell(self, tally: Tally) -> Cell:
+        """Return the successes and failures of quality of one pair that count today."""
+        successes, failures = tally.successes, self._failures(tally)
+        void = self._void.get((tally.task_type, tally.model_id))
+        if void is None:
+            return successes, failures
+        return (
+            max(0.0, successes - void.successes) + void.expected[0],
+            max(0.0, failures - void.failures) + void.expected[1],
+        )
+
+    def weight(self, tally: Tally) -> float | None:
+        """Return how many outcomes a pair weighs today; None if every one counts in full."""
+        if (tally.task_type, tally.model_id) not in self._void:
+            return None
+        return sum(self.cell(tally))
+
+    def _failures(self, tally: Tally) -> int:
+        return tally.quality_failures - (0 if self.timeouts == "failure" else tally.timeout_failures)
+
+    def _find(self, tally: Tally, baseline: Baseline | None, faded: Faded | None, lost: list[float]) -> Void:
+        """Return what is void of one pair.
+
+        The roll-up knows days, a change happens within one: what came after the change but not on a later day, came
+        on its day.
+        """
+        old, gone, dated = _NOTHING, _NOTHING, _NOTHING
+        if baseline is not None:
+            old = (baseline.successes, self._of(baseline.failures, baseline.timeout_failures))
+        if faded is not None:
+            gone = (faded.successes, self._of(faded.failures, faded.timeout_failures))
+            dated = (faded.counted[0], self._of(faded.counted[1], faded.counted[2]))
+        share = 0.0
+        if baseline is not None and lost:
+            age = max(0, self.today - baseline.since_ms // DAY_MS)
+            share = lost[age] if age < len(lost) else 1.0
+        successes = old[0] + gone[0] + share * max(0, tally.successes - old[0] - dated[0])
+        failures = old[1] + gone[1] + share * max(0, self._failures(tally) - old[1] - dated[1])
+        return Void(successes, failures, _expected(baseline))
+
+    def _of(self, failures: float, timeout_failures: float) -> float:
+        return failures - (0 if self.timeouts == "failure" else timeout_failures)
+
+
+def shares_lost(half_life_days: float) -> list[float]:
+    """Return which part of an outcome is gone after 0, 1, 2 … days: 1 − 2^(−days / half-life); empty if none ever is.
+
+    >>> [round(each, 3) for each in shares_lost(1.0)][:4], shares_lost(0)
+    ([0.0, 0.5, 0.75, 0.875], [])
+    """
+    if half_life_days <= 0.0:
+        return []
+    lost: list[float] = []
+    while len(lost) < MOST_DAYS:
+        kept = 0.5 ** (len(lost) / half_life_days)
+        if kept < NEGLIGIBLE:
+            break
+        lost.append(1.0 - kept)
+    return lost
+
+
+def _expected(baseline: Baseline | None) -> Cell:
+    if baseline is None or baseline.rate is None:
+        return _NOTHING
+    return PSEUDO_OUTCOMES * baseline.rate, PSEUDO_OUTCOMES * (1.0 - baseline.rate)

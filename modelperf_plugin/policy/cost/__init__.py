@@ -1,0 +1,27 @@
+"""Cost objectives: success against dollars. Siblings that do not know each other."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from modelperf_plugin.policy.cost.base import CostObjective, ExpectedCost, ModelCosts, Offer, Worth, expected_cost
+from modelperf_plugin.policy.cost.cheapest_within import CheapestWithin
+from modelperf_plugin.policy.cost.success import Success
+from modelperf_plugin.policy.cost.value import Value
+
+AnyCostObjective = Annotated[Success | CheapestWithin | Value, Field(discriminator="objective")]
+
+__all__ = [
+    "AnyCostObjective",
+    "CheapestWithin",
+    "CostObjective",
+    "ExpectedCost",
+    "ModelCosts",
+    "Offer",
+    "Success",
+    "Value",
+    "Worth",
+    "expected_cost",
+]

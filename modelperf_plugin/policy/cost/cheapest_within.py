@@ -1,0 +1,74 @@
+"""The cheapest model that is about as good as the best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from math import sqrt
+from statistics import NormalDist
+from typing import Literal
+
+from pydantic import Field
+
+from modelperf_plugin.policy.cost.base import ExpectedCost, Offer, Worth
+from modelperf_plugin.policy.strategy import Strategy
+
+
+class CheapestWithin(Strategy):
+    """The cheapest model whose success is within ``margin`` of the best, with probability ``confidence``.
+
+    Two things must hold for a model to take the place of the best. Its chance is within the margin of the best chance,
+    also with the optimism that exploration has drawn: a dear model that might be better than that is still tried. And
+    where the best chance belongs to the model that is best by what is known, P(p ≥ p_best − margin) ≥ ``confidence``,
+    with both beliefs taken as normal: (mean − mean_best + margin) / √(variance + variance_best) is at least the
+    normal quantile of ``confidence``. Among these the lowest expected cost wins.
+    """
+
+    objective: Literal["cheapest_within"] = "cheapest_within"
+    margin: float = Field(default=0.03, ge=0, lt=1, description="How much less success a cheaper model may have.")
+    confidence: float = Field(
+        default=0.5, ge=0.5, lt=1, description="How sure it must be that a cheaper model is within the margin."
+    )
+
+    @property
+    def weighs_costs(self) -> bool:
+        """Costs matter."""
+        return True
+
+    @cached_property
+    def _quantile(self) -> float:
+        return NormalDist().inv_cdf(self.confidence)
+
+    def __call__(self, offers: Sequence[Offer], chances: Sequence[float]) -> list[Worth]:
+        """Return (1, −cost, chance) for models that may be chosen, and (0, chance, 0) for the others."""
+        highest = max(chances)
+        leaders = [offer for offer, chance in zip(offers, chances, strict=True) if chance == highest]
+        if all(leader.cost is None for leader in leaders):
+            return [(0.0, chance, 0.0) for chance in chances]  # what the best one costs is learned by trying it
+        best = max(offers, key=_mean)
+        exploits = any(leader.mean == best.mean for leader in leaders)
+        worths: list[Worth] = []
+        for offer, chance in zip(offers, chances, strict=True):
+            may = chance == highest or (
+                chance >= highest - self.margin and (not exploits or self._is_surely_near(offer, best))
+            )
+            if may and offer.cost is not None:
+                worths.append((1.0, -offer.cost, chance))
+            else:
+                worths.append((0.0, chance, 0.0))
+        return worths
+
+    def account(self, cost: ExpectedCost | None) -> str:
+        """Return what the choice is said to be."""
+        if cost is None:
+            return "the best, its cost is not known"
+        estimated = ", estimated from other task types" if cost.source == "model" else ""
+        return f"the cheapest within {self.margin:g} of the best (${cost.usd:.3g} a task{estimated})"
+
+    def _is_surely_near(self, offer: Offer, best: Offer) -> bool:
+        ahead = offer.mean - best.mean + self.margin
+        return ahead >= self._quantile * sqrt(offer.variance + best.variance)
+
+
+def _mean(offer: Offer) -> float:
+    return offer.mean

@@ -1,0 +1,28 @@
+"""Success alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from modelperf_plugin.policy.cost.base import ExpectedCost, Offer, Worth
+from modelperf_plugin.policy.strategy import Strategy
+
+
+class Success(Strategy):
+    """The best model, whatever it costs."""
+
+    objective: Literal["success"] = "success"
+
+    @property
+    def weighs_costs(self) -> bool:
+        """Costs do not matter."""
+        return False
+
+    def __call__(self, offers: Sequence[Offer], chances: Sequence[float]) -> list[Worth]:  # noqa: ARG002
+        """Return the chances."""
+        return [(chance, 0.0, 0.0) for chance in chances]
+
+    def account(self, cost: ExpectedCost | None) -> str:  # noqa: ARG002
+        """There is nothing to say."""
+        return ""

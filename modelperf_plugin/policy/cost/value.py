@@ -1,0 +1,39 @@
+"""Dollars per success against dollars per task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from modelperf_plugin.policy.cost.base import ExpectedCost, Offer, Worth
+from modelperf_plugin.policy.strategy import Strategy
+
+
+class Value(Strategy):
+    """The model with the highest net value: chance of success × ``usd_per_success`` − expected cost of a task."""
+
+    objective: Literal["value"] = "value"
+    usd_per_success: float = Field(gt=0, le=1_000_000, description="What one success is worth to you, in US dollars.")
+
+    @property
+    def weighs_costs(self) -> bool:
+        """Costs matter."""
+        return True
+
+    def __call__(self, offers: Sequence[Offer], chances: Sequence[float]) -> list[Worth]:
+        """Return the net value of each candidate; one of which nothing is known is taken to be as cheap as any."""
+        cheapest = min([offer.cost for offer in offers if offer.cost is not None], default=0.0)
+        worths: list[Worth] = []
+        for offer, chance in zip(offers, chances, strict=True):
+            cost = cheapest if offer.cost is None else offer.cost
+            worths.append((chance * self.usd_per_success - cost, chance, 0.0))
+        return worths
+
+    def account(self, cost: ExpectedCost | None) -> str:
+        """Return what the choice is said to be."""
+        if cost is None:
+            return "the best value, its cost is not known"
+        estimated = ", estimated from other task types" if cost.source == "model" else ""
+        return f"the best value at ${self.usd_per_success:g} a success (${cost.usd:.3g} a task{estimated})"
