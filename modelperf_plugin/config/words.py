@@ -52,11 +52,15 @@ def _bounds(schema: dict[str, Any]) -> str:
     low, above = schema.get("minimum"), schema.get("exclusiveMinimum")
     high, below = schema.get("maximum"), schema.get("exclusiveMaximum")
     if low is not None and high is not None:
-        return f" from {low:g} to {high:g}"
-    lower = f"of at least {low:g}" if low is not None else f"above {above:g}" if above is not None else ""
-    upper = f"at most {high:g}" if high is not None else f"below {below:g}" if below is not None else ""
+        return f" from {_number(low)} to {_number(high)}"
+    lower = f"of at least {_number(low)}" if low is not None else f"above {_number(above)}" if above is not None else ""
+    upper = f"at most {_number(high)}" if high is not None else f"below {_number(below)}" if below is not None else ""
     words = " and ".join(part for part in (lower, upper) if part)
     return f" {words}" if words else ""
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value >= 1000 else f"{value:g}"
 
 
 def _toml(value: Any) -> str:

@@ -47,8 +47,8 @@ class Known(NamedTuple):
     def of(cls, success: float, strength: float) -> Known:
         """Return what ``strength`` outcomes with a rate of ``success`` tell.
 
-        >>> Known.of(0.8, 10)
-        Known(logit=1.3862943611198908, precision=1.5999999999999999)
+        >>> [round(each, 4) for each in Known.of(0.8, 10)]
+        [1.3863, 1.6]
         """
         return cls(log(success / (1.0 - success)), strength * success * (1.0 - success))
 

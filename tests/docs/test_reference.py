@@ -15,7 +15,7 @@ import pytest
 
 import modelperf_plugin as mp
 from modelperf_plugin import hookspecs
-from modelperf_plugin.config import POLICY_SECTIONS, Setting, describe, strategies
+from modelperf_plugin.config import POLICY_SECTIONS, Setting, describe, naming_key, strategies
 from modelperf_plugin.store import open_store
 from modelperf_plugin.store.queries import load_migrations
 from modelperf_plugin.store.sqlite_file import APPLICATION_ID
@@ -130,8 +130,10 @@ def test_every_key_is_documented_with_its_default(setting: Setting) -> None:
     if head == "task_types":
         assert '`[task_types."NAME".SECTION]`' in headings(CONFIGURATION)
         return
-    if setting.strategy is not None:
-        title = f'`{head}.strategy = "{setting.strategy}"`'
+    if head == "models":
+        title = '`[models."NAME"]`'
+    elif setting.strategy is not None:
+        title = f'`{head}.{naming_key(head)} = "{setting.strategy}"`'
     else:
         title = f"`[{head}]`" if rest else f"`{head}`"
     rows = [row for row in table_rows(section(CONFIGURATION, title)) if row[0] == f"`{setting.keys[-1]}`"]
@@ -151,7 +153,7 @@ def test_every_environment_variable_is_documented() -> None:
     variables = {
         f"MODELPERF_{'__'.join(each.keys).upper()}": ".".join(each.keys)
         for each in describe()
-        if each.keys != ("task_types",)
+        if each.keys[0] not in {"models", "task_types"}
     }
     rows = table_rows(section(CONFIGURATION, "Environment variables"))[1:]
     assert {row[0].strip("`"): row[1].strip("`") for row in rows} == variables

@@ -16,6 +16,7 @@ from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.policy import (
     ABTest,
     Adaptive,
+    CheapestWithin,
     Choice,
     DemoteByEvidence,
     DemoteBySuccessRate,
@@ -25,12 +26,16 @@ from modelperf_plugin.policy import (
     NeverExplore,
     Policy,
     Posterior,
+    Success,
     SuccessRate,
+    Value,
     assess,
     choose,
     pick,
     ranking_of,
 )
+from modelperf_plugin.policy.cost import CostObjective
+from modelperf_plugin.policy.cost.base import CostSource
 from modelperf_plugin.policy.demotion import DemotionStrategy
 from modelperf_plugin.policy.exploration import ExplorationStrategy
 from modelperf_plugin.policy.ranking import RankingStrategy
@@ -328,17 +333,25 @@ class Case(NamedTuple):
     evidence: dict[str, Tally]
     context: Context
     number: float
+    pauses: dict[str, str]
+    model_costs: dict[str, tuple[float, CostSource]]
+
+    @property
+    def knowledge(self) -> Knowledge:
+        """What the policy is told."""
+        return Knowledge(self.evidence, None, {}, self.pauses, self.model_costs)
 
     @property
     def forbidden(self) -> set[str]:
         """The candidates that the context rules out, found from the costs themselves."""
-        over = {
-            name
-            for name, tally in self.evidence.items()
-            if self.context.max_cost_usd is not None
-            and tally.priced
-            and tally.total_cost_nano_usd / tally.priced > self.context.max_cost_usd * NANO_USD + 0.5
-        }
+        over = set()
+        for name in self.candidates:
+            tally = self.evidence.get(name, Tally("t", name))
+            cost, _ = self.model_costs.get(name, (0.0, None))
+            if tally.priced:
+                cost = tally.total_cost_nano_usd / tally.priced / NANO_USD
+            if self.context.max_cost_usd is not None and cost > self.context.max_cost_usd:
+                over.add(name)
         return (set(self.context.exclude) | over) - {self.context.pin}
 
 
@@ -358,6 +371,11 @@ rankings: st.SearchStrategy[RankingStrategy] = st.builds(SuccessRate, min_sample
 )
 demotions: st.SearchStrategy[DemotionStrategy] = st.just(NeverDemote()) | st.builds(
     DemoteBySuccessRate, threshold=st.floats(0.01, 0.99), min_samples=st.integers(1, 10)
+)
+objectives: st.SearchStrategy[CostObjective] = (
+    st.just(Success())
+    | st.builds(CheapestWithin, margin=st.floats(0, 0.5), confidence=st.floats(0.5, 0.99))
+    | st.builds(Value, usd_per_success=st.floats(0.01, 100))
 )
 sides = st.lists(st.none() | st.sampled_from([*NAMES, "z"]), min_size=2, max_size=2).filter(
     lambda pair: pair[0] is None or pair[0] != pair[1]
@@ -380,7 +398,13 @@ def cases(draw: st.DrawFn) -> Case:
     pin = draw(st.none() | st.sampled_from(candidates))
     excluded = draw(st.none() | st.sets(st.sampled_from(NAMES))) or set()
     case = Case(
-        Policy(ranking=draw(rankings), demotion=draw(demotions), exploration=draw(explorations), policy_id="p"),
+        Policy(
+            ranking=draw(rankings),
+            demotion=draw(demotions),
+            cost=draw(objectives),
+            exploration=draw(explorations),
+            policy_id="p",
+        ),
         candidates,
         {name: draw(tallies(name)) for name in known},
         Context(
@@ -390,6 +414,8 @@ def cases(draw: st.DrawFn) -> Case:
             max_cost_usd=draw(st.none() | st.floats(0, 2)),
         ),
         draw(numbers),
+        dict.fromkeys(draw(st.sets(st.sampled_from(NAMES), max_size=3)), "paused until noon"),
+        {name: (draw(st.floats(0, 2)), "model") for name in draw(st.sets(st.sampled_from(NAMES), max_size=3))},
     )
     assume(set(candidates) - case.forbidden)
     return case
@@ -402,7 +428,7 @@ any_case = settings(deadline=None, max_examples=150)
 @given(cases())
 def test_probabilities_are_a_distribution(case: Case) -> None:
     """One for every row, none negative, together 1; and what was chosen was possible."""
-    assessment = assess(case.rules, "t", case.candidates, Knowledge(case.evidence), case.context)
+    assessment = assess(case.rules, "t", case.candidates, case.knowledge, case.context)
     choice = choose(assessment, case.context, case.number)
     assert len(choice.probabilities) == len(assessment.ranking)
     assert all(0.0 <= probability <= 1.0 for probability in choice.probabilities)
@@ -415,7 +441,7 @@ def test_probabilities_are_a_distribution(case: Case) -> None:
 @given(cases())
 def test_the_order_is_the_ranking_with_the_choice_in_front(case: Case) -> None:
     """Every permitted candidate is in the order once: the choice, then the others as ranked."""
-    assessment = assess(case.rules, "t", case.candidates, Knowledge(case.evidence), case.context)
+    assessment = assess(case.rules, "t", case.candidates, case.knowledge, case.context)
     order = choose(assessment, case.context, case.number).order
     names = [row.model_id for row in assessment.ranking]
     assert order[1:] == tuple(name for name in names if name != order[0])
@@ -426,7 +452,7 @@ def test_the_order_is_the_ranking_with_the_choice_in_front(case: Case) -> None:
 @given(cases())
 def test_what_is_not_permitted_is_never_in_the_order(case: Case) -> None:
     """Every candidate is either in the order or among the excluded; excluded or over the budget is never used."""
-    assessment = assess(case.rules, "t", case.candidates, Knowledge(case.evidence), case.context)
+    assessment = assess(case.rules, "t", case.candidates, case.knowledge, case.context)
     order = choose(assessment, case.context, case.number).order
     out = {row.model_id for row in assessment.excluded}
     assert out == case.forbidden & set(case.candidates)
@@ -437,7 +463,7 @@ def test_what_is_not_permitted_is_never_in_the_order(case: Case) -> None:
 @given(cases())
 def test_a_demoted_model_is_a_last_resort(case: Case) -> None:
     """Never chosen while another is available, and behind all others; chosen only if all are, and then it is said."""
-    assessment = assess(case.rules, "t", case.candidates, Knowledge(case.evidence), case.context)
+    assessment = assess(case.rules, "t", case.candidates, case.knowledge, case.context)
     choice = choose(assessment, case.context, case.number)
     permitted = [case.evidence.get(row.model_id, Tally("t", row.model_id)) for row in assessment.ranking]
     reasons = case.rules.demotion(permitted)
@@ -454,12 +480,29 @@ def test_a_demoted_model_is_a_last_resort(case: Case) -> None:
 
 
 @any_case
+@given(cases())
+def test_a_paused_model_is_chosen_only_if_all_others_are_paused_or_demoted(case: Case) -> None:
+    """After outages a model stands behind all that are available and before the demoted, whatever the exploration."""
+    assessment = assess(case.rules, "t", case.candidates, case.knowledge, case.context)
+    choice = choose(assessment, case.context, case.number)
+    if case.context.pin is not None:
+        return
+    groups = [{"unavailable": 1, "demoted": 2}.get(row.status, 0) for row in assessment.ranking]
+    assert groups == sorted(groups)
+    for row, group, probability in zip(assessment.ranking, groups, choice.probabilities, strict=True):
+        assert (row.status == "unavailable") == (group == 1)
+        assert probability == 0.0 or group == groups[0]
+        assert group != 1 or row.reason == "paused until noon"
+    assert choice.reason.startswith("every candidate has had outages") == (groups[0] == 1)
+
+
+@any_case
 @given(cases(), st.data())
 def test_a_pin_always_wins(case: Case, data: st.DataObject) -> None:
     """Whatever the policy, the evidence, the budget and the number: the pin, with propensity 1, not exploration."""
     pin = data.draw(st.sampled_from(sorted(set(case.candidates) - case.context.exclude)))
     context = Context(pin=pin, exclude=case.context.exclude, max_cost_usd=case.context.max_cost_usd)
-    assessment = assess(case.rules, "t", case.candidates, Knowledge(case.evidence), context)
+    assessment = assess(case.rules, "t", case.candidates, case.knowledge, context)
     choice = choose(assessment, context, case.number)
     assert choice.order[0] == pin
     shares = {row.model_id: share for row, share in zip(assessment.ranking, choice.probabilities, strict=True)}
@@ -474,8 +517,8 @@ def test_the_order_of_the_candidates_does_not_matter(case: Case, data: st.DataOb
     """Candidates and evidence in any order: the same ranking, the same propensities, the same choice."""
     candidates = data.draw(st.permutations(case.candidates))
     evidence = dict(data.draw(st.permutations(list(case.evidence.items()))))
-    first = assess(case.rules, "t", case.candidates, Knowledge(case.evidence), case.context)
-    second = assess(case.rules, "t", candidates, Knowledge(evidence), case.context)
+    first = assess(case.rules, "t", case.candidates, case.knowledge, case.context)
+    second = assess(case.rules, "t", candidates, case.knowledge._replace(evidence=evidence), case.context)
     assert second._replace(excluded=()) == first._replace(excluded=())
     assert set(second.excluded) == set(first.excluded)
     assert choose(second, case.context, case.number) == choose(first, case.context, case.number)
@@ -485,7 +528,7 @@ def test_the_order_of_the_candidates_does_not_matter(case: Case, data: st.DataOb
 @given(cases(), st.lists(numbers, min_size=2, max_size=5))
 def test_propensities_do_not_depend_on_what_is_drawn(case: Case, draws: list[float]) -> None:
     """They are those of the policy given the evidence: the same whichever candidate the number chose."""
-    assessment = assess(case.rules, "t", case.candidates, Knowledge(case.evidence), case.context)
+    assessment = assess(case.rules, "t", case.candidates, case.knowledge, case.context)
     choices = [choose(assessment, case.context, number) for number in draws]
     assert len({choice.probabilities for choice in choices}) == 1
     for choice in choices:
@@ -497,9 +540,9 @@ def test_propensities_do_not_depend_on_what_is_drawn(case: Case, draws: list[flo
 @given(cases())
 def test_other_models_evidence_does_not_matter(case: Case) -> None:
     """Models that are not offered have no say, however much is known of them."""
-    more = case.evidence | {"not offered": Tally("t", "not offered", 1000, 0)}
-    assert assess(case.rules, "t", case.candidates, Knowledge(more), case.context) == assess(
-        case.rules, "t", case.candidates, Knowledge(case.evidence), case.context
+    more = case.knowledge._replace(evidence=case.evidence | {"not offered": Tally("t", "not offered", 1000, 0)})
+    assert assess(case.rules, "t", case.candidates, more, case.context) == assess(
+        case.rules, "t", case.candidates, case.knowledge, case.context
     )
 
 
@@ -526,7 +569,7 @@ def test_demoted_models_get_exactly_their_share(watched: tuple[Case, dict[str, s
     If all are demoted, the best of them is used, and nobody is tried.
     """
     case, in_force = watched
-    assessment = assess(case.rules, "t", case.candidates, Knowledge(case.evidence, None, in_force), case.context)
+    assessment = assess(case.rules, "t", case.candidates, case.knowledge._replace(demotions=in_force), case.context)
     choice = choose(assessment, case.context, case.number)
     assert abs(fsum(choice.probabilities) - 1.0) < 1e-12
     assert all(0.0 <= probability <= 1.0 for probability in choice.probabilities)
@@ -557,7 +600,7 @@ def test_demoted_models_get_exactly_their_share(watched: tuple[Case, dict[str, s
 def test_a_probe_says_so_and_demoted_fallbacks_come_last(watched: tuple[Case, dict[str, str]]) -> None:
     """Only the demoted model that was chosen has status ``probe``; the others stay ``demoted``, behind all."""
     case, in_force = watched
-    assessment = assess(case.rules, "t", case.candidates, Knowledge(case.evidence, None, in_force), case.context)
+    assessment = assess(case.rules, "t", case.candidates, case.knowledge._replace(demotions=in_force), case.context)
     choice = choose(assessment, case.context, case.number)
     fallbacks = [name in in_force for name in choice.order[1:]]
     assert fallbacks == sorted(fallbacks)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from math import inf
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from modelperf_plugin.policy.intervals import expit
-from modelperf_plugin.policy.pooling import STRONGEST, WEAKEST, Cell, Pool, TaskBeliefs, fit
+from modelperf_plugin.policy.pooling import STRONGEST, WEAKEST, Cell, Known, Pool, TaskBeliefs, fit
 
 counts = st.integers(0, 1000)
 cells = st.dictionaries(
@@ -137,3 +138,56 @@ def test_a_single_task_type_shares_nothing_and_still_learns() -> None:
     beliefs = TaskBeliefs(pool, "t", known["t"])
     assert 0.6 < beliefs.belief("c").mean < 0.95
     assert beliefs.belief("a").mean > beliefs.belief("b").mean
+
+
+def prior_of(pool: Pool, model_id: str, task_type: str = "t") -> tuple[float, float]:
+    """Return mean and weight of what is believed of a model without outcomes of its own."""
+    alpha, beta, _ = TaskBeliefs(pool, task_type, {}).belief(model_id)
+    return alpha / (alpha + beta), alpha + beta
+
+
+def test_what_is_known_of_a_model_counts_from_the_first_task() -> None:
+    """Without a single outcome: success .8, weighing nearly ten outcomes; an unknown model is at even odds."""
+    pool = fit({}, None, {"known": Known.of(0.8, 10)})
+    mean, weight = prior_of(pool, "known")
+    assert mean == pytest.approx(0.8)
+    assert weight == pytest.approx(8.06, abs=0.01)
+    assert prior_of(pool, "other")[0] == 0.5
+
+
+def test_outcomes_outweigh_what_was_known_before() -> None:
+    """A model said to be good that fails everywhere is believed to be bad, also where it has not been tried."""
+    cells = {f"t{n}": {"boasted": (1, 9), "a": (5, 5), "b": (6, 4)} for n in range(10)}
+    priors = {"boasted": Known.of(0.95, 10)}
+    pool: Pool | None = None
+    for _ in range(10):
+        pool = fit(cells, pool, priors)
+    assert pool is not None
+    assert prior_of(pool, "boasted", "new")[0] < 0.3
+
+
+def test_what_is_known_of_one_model_says_nothing_of_the_others() -> None:
+    """Priors of two models leave the belief in a third where it was, nearly."""
+    cells = {f"t{n}": {"a": (5, 5), "b": (6, 4), "c": (4, 6)} for n in range(5)}
+    plain, informed = None, None
+    for _ in range(10):
+        plain, informed = fit(cells, plain), fit(cells, informed, {"a": Known.of(0.5, 20), "x": Known.of(0.99, 50)})
+    assert plain is not None
+    assert informed is not None
+    for model_id in ("b", "c", "never seen"):
+        assert prior_of(informed, model_id)[0] == pytest.approx(prior_of(plain, model_id)[0], abs=0.03)
+
+
+@given(cells, st.dictionaries(st.sampled_from("vwxyz"), st.tuples(st.floats(0.01, 0.99), st.floats(0.01, 10_000))))
+def test_any_priors_give_usable_beliefs(
+    known: dict[str, dict[str, Cell]], told: dict[str, tuple[float, float]]
+) -> None:
+    """Whatever is said of models and counted, every belief is positive and finite."""
+    priors = {model_id: Known.of(*each) for model_id, each in told.items()}
+    pool = fit(known, fit(known, None, priors), priors)
+    for task_type in "abe":
+        beliefs = TaskBeliefs(pool, task_type, known.get(task_type, {}))
+        for model_id in "vwxyz":
+            alpha, beta, _ = beliefs.belief(model_id)
+            assert 0.0 < alpha < inf
+            assert 0.0 < beta < inf
