@@ -127,7 +127,7 @@ class Reader:
 
 def _plain(text: str) -> str:
     """Return ``text`` without what differs from run to run: times, fingerprints of policies, the width of columns."""
-    text = re.sub(r"\bpolicy [0-9a-f]{12}\b", "policy …", re.sub(r"\b\d+ s ago\b", "now", text))
+    text = re.sub(r"\b[0-9a-f]{12}\b", "…", re.sub(r"\b\d+ s ago\b", "now", text))
     lines = text.strip().splitlines()
     return "\n".join(" ".join(line.split()) for line in lines)
 
