@@ -9,10 +9,10 @@ import click
 from modelperf_plugin.cli.answer import Answer, Column, number
 from modelperf_plugin.cli.options import Common, common_options, json_option, pass_common, split_names
 from modelperf_plugin.cli.task_types import task_type_note, unknown_task_type
-from modelperf_plugin.cli.words import ago, count, dollars, percent, span
+from modelperf_plugin.cli.words import ESTIMATED, ago, count, mean_costs, percent, span, spent_per_success
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from modelperf_plugin.types import Decision, Exclusion, RankedModel
 
@@ -52,6 +52,7 @@ def rank(common: Common, task_type: str, min_samples: int | None, as_json: bool)
         decision = engine.explain(task_type)
         if decision is None:
             unknown_task_type(answer, engine, **empty)
+        means = mean_costs(engine.store.tallies())
         if as_json:
             answer.json(
                 store=engine.store.location,
@@ -66,7 +67,10 @@ def rank(common: Common, task_type: str, min_samples: int | None, as_json: bool)
     answer.line((task_type, "bold"), f": {count(len(decision.ranking), 'model')}, best first")
     answer.line((f"ranking {decision.ranking.strategy}, policy {decision.policy_id}, {engine.store.location}", "dim"))
     answer.line()
-    answer.table(_RANKING, [_ranking_row(row) for row in decision.ranking])
+    answer.table(_RANKING, [_ranking_row(row, means) for row in decision.ranking])
+    if any("≈" in spent_per_success(row.tally, means.get(row.model_id)) for row in decision.ranking):
+        answer.line()
+        answer.line((ESTIMATED, "dim"))
 
 
 @click.command()
@@ -150,7 +154,7 @@ def show_excluded(answer: Answer, excluded: Sequence[Exclusion]) -> None:
         answer.table([Column("excluded", "bold"), Column("reason")], [[row.model_id, row.reason] for row in excluded])
 
 
-def _ranking_row(row: RankedModel) -> list[str]:
+def _ranking_row(row: RankedModel, means: Mapping[str, float]) -> list[str]:
     tally = row.tally
     return [
         row.model_id,
@@ -158,7 +162,7 @@ def _ranking_row(row: RankedModel) -> list[str]:
         span(row.interval),
         f"{tally.samples:,}",
         percent(tally.success_rate),
-        dollars(tally.cost_per_success_usd),
+        spent_per_success(tally, means.get(row.model_id)),
         row.status,
         ago(tally.last_used),
         row.reason,

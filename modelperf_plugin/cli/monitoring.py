@@ -77,7 +77,8 @@ def demotions(common: Common, task_type: str | None, all_of_them: bool, as_json:
 def announce(common: Common, model_id: str) -> None:
     """Say that a model has changed: its old outcomes count no more.
 
-    They are kept, and what its outcomes elsewhere and other models show still counts.
+    They are kept, but are evidence no more, and demotions that rest on them are ended. What is expected of the model
+    now is what the other models let expect.
     """
     answer = Answer("announce", as_json=False)
     with common.reading(answer) as engine:
@@ -85,8 +86,16 @@ def announce(common: Common, model_id: str) -> None:
             answer.nothing(f"no outcomes of a model {model_id!r}: there is nothing to forget")
         now_ms = time.time_ns() // 1_000_000
         newest = engine.store.monitoring.last_event_id()
-        engine.store.monitoring.add_change(model_id, "announced", (newest, newest), (now_ms, now_ms), None, {})
+        monitoring = engine.store.monitoring
+        monitoring.add_change(model_id, "announced", (newest, newest), (now_ms, now_ms), None, {})
+        ended = [
+            each.task_type
+            for each in monitoring.demotions(in_force=True)
+            if each.model_id == model_id and _end(engine, each.task_type, model_id)
+        ]
     answer.line(f"{model_id} has changed: what was recorded of it before is kept, but is evidence no more")
+    if ended:
+        answer.line(f"it is back on {', '.join(sorted(ended))}, where it was demoted")
 
 
 @click.group()

@@ -10,10 +10,10 @@ import click
 from modelperf_plugin.cli.answer import Answer, Cell, Column, number
 from modelperf_plugin.cli.options import Common, common_options, json_option, pass_common
 from modelperf_plugin.cli.task_types import unknown_task_type
-from modelperf_plugin.cli.words import ago, count, dollars, percent, short
+from modelperf_plugin.cli.words import ESTIMATED, ago, count, dollars, mean_costs, percent, short, spent_per_success
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from modelperf_plugin.types import Tally
 
@@ -39,7 +39,7 @@ def stats(common: Common, task_type: str | None, as_json: bool) -> None:
         shown = [tally for tally in tallies if task_type in {None, tally.task_type}]
         if not shown:
             unknown_task_type(answer, engine, task_type or "", **empty)
-    totals = _sum(shown)
+    totals, means = _sum(shown), mean_costs(tallies)
     if as_json:
         sums = {key: value for key, value in totals.as_dict().items() if key not in {"task_type", "model_id"}}
         answer.json(store=location, tallies=[tally.as_dict() for tally in shown], totals=sums, note=None)
@@ -47,30 +47,33 @@ def stats(common: Common, task_type: str | None, as_json: bool) -> None:
     answer.line((count(totals.samples, "outcome"), "bold"), f" in {location}")
     answer.line()
     if answer.terminal:
-        answer.table([Column("task type / model"), *_COUNTS], _grouped(shown))
+        answer.table([Column("task type / model"), *_COUNTS], _grouped(shown, means))
     else:
-        rows = [[tally.task_type, tally.model_id, *_counts(tally)] for tally in shown]
+        rows = [[tally.task_type, tally.model_id, *_counts(tally, means)] for tally in shown]
         answer.table([Column("task type"), Column("model"), *_COUNTS], rows)
+    if any("≈" in spent_per_success(tally, means.get(tally.model_id)) for tally in shown):
+        answer.line()
+        answer.line((ESTIMATED, "dim"))
 
 
-def _grouped(tallies: Sequence[Tally]) -> Iterator[list[Cell]]:
+def _grouped(tallies: Sequence[Tally], means: Mapping[str, float]) -> Iterator[list[Cell]]:
     """Yield for each task type a row of sums and then its models, indented; at the end the sums of all."""
     groups = [list(group) for _, group in groupby(tallies, key=lambda tally: tally.task_type)]
     for group in groups:
-        yield [(group[0].task_type, "bold"), *_counts(_sum(group))]
+        yield [(group[0].task_type, "bold"), *_counts(_sum(group), {})]
         for tally in group:
-            yield [f"  {tally.model_id}", *_counts(tally)]
+            yield [f"  {tally.model_id}", *_counts(tally, means)]
     if len(groups) > 1:
-        yield [("all", "bold"), *_counts(_sum(tallies))]
+        yield [("all", "bold"), *_counts(_sum(tallies), {})]
 
 
-def _counts(tally: Tally) -> list[str]:
+def _counts(tally: Tally, means: Mapping[str, float]) -> list[str]:
     return [
         f"{tally.samples:,}",
         percent(tally.success_rate),
         f"{tally.failures:,}",
         dollars(tally.total_cost_usd if tally.priced else None),
-        dollars(tally.cost_per_success_usd),
+        spent_per_success(tally, means.get(tally.model_id)),
         f"{tally.timeouts:,}",
         f"{tally.outages:,}",
         short(tally.total_tokens),

@@ -11,7 +11,9 @@ from shutil import which
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    from modelperf_plugin.types import Tally
 
 UNKNOWN: Final = "-"
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -51,6 +53,31 @@ def dollars(amount: float | None) -> str:
         return f"${amount:,.2f}"
     digits = f"{amount:.2e}"
     return f"${amount:.{max(2, 2 - int(digits[digits.index('e') + 1 :]))}f}"
+
+
+def spent_per_success(tally: Tally, model_mean_usd: float | None = None) -> str:
+    """Return the dollars spent for each success; ``≈`` says that outcomes without a cost were taken at a mean.
+
+    That is the pair's own mean or, if it has no cost at all, the model's mean over its other task types.
+    """
+    own = tally.cost_per_success_usd
+    if own is not None:
+        return dollars(own) if tally.priced == tally.samples else f"≈{dollars(own)}"
+    if tally.priced or not tally.successes or model_mean_usd is None:
+        return UNKNOWN
+    return f"≈{dollars(model_mean_usd * tally.samples / tally.successes)}"
+
+
+def mean_costs(tallies: Iterable[Tally]) -> dict[str, float]:
+    """Return what a task costs on average with each model that has a known cost, in US dollars."""
+    sums: dict[str, tuple[float, int]] = {}
+    for tally in tallies:
+        cost, outcomes = sums.get(tally.model_id, (0.0, 0))
+        sums[tally.model_id] = (cost + tally.total_cost_usd, outcomes + tally.priced)
+    return {model_id: cost / outcomes for model_id, (cost, outcomes) in sums.items() if outcomes}
+
+
+ESTIMATED: Final = "≈: outcomes without a reported cost are taken at the model's own mean"
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:

@@ -74,6 +74,14 @@ def test_changes_show_what_was_noticed(run: Run, watched: str) -> None:
     assert "no model has changed" in run("changes", "--model", "good", "--store", watched).stdout
 
 
+def test_an_announced_change_ends_what_rests_on_the_old_outcomes(run: Run, watched: str) -> None:
+    """A demoted model that has changed is back: what it was demoted for is evidence no more."""
+    text = run("announce", "[red]bad", "--store", watched).stdout
+    assert "it is back on plan, where it was demoted" in text
+    rest = json.loads(run("demotions", "--json", "--store", watched).stdout)["demotions"]
+    assert "[red]bad" not in [each["model_id"] for each in rest]
+
+
 def test_a_change_can_be_announced(run: Run, watched: str) -> None:
     """``announce`` is a change of its own kind; a model without outcomes is a finding."""
     assert run("announce", "good", "--store", watched).exit_code == 0

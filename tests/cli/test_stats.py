@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from modelperf_plugin import ModelPerformanceTracker, Outcome
 from tests.cli.conftest import Run, RunJson
 from tests.cli.processes import Terminal
 
@@ -40,6 +41,17 @@ def test_piped_lines_stand_for_themselves(run: Run, store: str) -> None:
         ["execute-task", "llama-70b"],
         ["plan-slice", "gpt-4o"],
     ]
+
+
+def test_estimated_costs_are_said_to_be(run: Run, store: str) -> None:
+    """A model without any cost on one task type is taken at its own mean elsewhere, marked, with a note below."""
+    with ModelPerformanceTracker(store) as tracker:
+        for success in (True, False):
+            tracker.record_outcome("review", "gpt-4o", Outcome(success=success))
+    text = run("stats", "--store", store).stdout
+    assert next(line for line in text.splitlines() if line.startswith("review")).count("≈$0.02") == 1
+    assert text.splitlines()[-1] == "≈: outcomes without a reported cost are taken at the model's own mean"
+    assert "≈" not in run("stats", "--store", store, "--task", "execute-task").stdout
 
 
 def test_a_terminal_shows_sums(store: str) -> None:

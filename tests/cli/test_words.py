@@ -6,7 +6,20 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from modelperf_plugin.cli.words import ago, count, dollars, percent, points, printable, short, span, sparkline
+from modelperf_plugin.cli.words import (
+    ago,
+    count,
+    dollars,
+    mean_costs,
+    percent,
+    points,
+    printable,
+    short,
+    span,
+    sparkline,
+    spent_per_success,
+)
+from modelperf_plugin.types import NANO_USD, Tally
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -27,6 +40,32 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 def test_dollars_have_three_digits_that_count(amount: float | None, text: str) -> None:
     """Small prices are not rounded to nothing, and never written with an exponent."""
     assert dollars(amount) == text
+
+
+def priced(successes: int, failures: int, costs: int, model_id: str = "m") -> Tally:
+    """Return a tally of which so many outcomes have cost a dollar each."""
+    return Tally("t", model_id, successes, failures, total_cost_nano_usd=costs * NANO_USD, priced=costs)
+
+
+@pytest.mark.parametrize(
+    ("tally", "mean", "text"),
+    [
+        (priced(4, 4, 8), None, "$2.00"),
+        (priced(4, 4, 8), 50.0, "$2.00"),
+        (priced(4, 4, 2), None, "≈$2.00"),
+        (priced(4, 4, 0), 0.5, "≈$1.00"),
+        (priced(4, 4, 0), None, "-"),
+        (priced(0, 4, 4), 0.5, "-"),
+    ],
+)
+def test_an_estimated_cost_is_marked(tally: Tally, mean: float | None, text: str) -> None:
+    """Outcomes without a cost are taken at the pair's own mean, or else the model's, and the figure says so."""
+    assert spent_per_success(tally, mean) == text
+
+
+def test_mean_costs_are_those_of_the_outcomes_that_have_one() -> None:
+    """Over all task types of a model; a model without any cost has none."""
+    assert mean_costs([priced(3, 1, 1), priced(5, 5, 3), priced(1, 1, 0, "n")]) == {"m": 1.0}
 
 
 @pytest.mark.parametrize(
