@@ -166,7 +166,7 @@ def choose(assessment: Assessment, context: Context, number: float | None, pendi
     last_resort = standings[0].group == DEMOTED
     shares = _shares(assessment, context, pending, last_resort=last_resort)
     probabilities = [*shares.probabilities, *[0.0] * (len(standings) - available)]
-    if shares.point is None and not last_resort:
+    if shares.point is None and not last_resort and standings[-1].group == DEMOTED:
         _probe(probabilities, standings, assessment.policy.demotion.probe_share)
     point = number if shares.point is None else shares.point
     position = probabilities.index(max(probabilities)) if point is None else pick(probabilities, point)
@@ -345,8 +345,6 @@ def _shares(assessment: Assessment, context: Context, pending: Sequence[int], *,
 def _probe(probabilities: list[float], standings: Sequence[Standing], share: float) -> None:
     """Give the demoted candidates a share of the decisions between them, at the expense of the others."""
     demoted = [position for position, each in enumerate(standings) if each.group == DEMOTED]
-    if not demoted:
-        return
     for position, probability in enumerate(probabilities):
         probabilities[position] = probability * (1.0 - share)
     for position in demoted:

@@ -43,8 +43,9 @@ class Posterior(Strategy):
             beliefs = [self._own(tally) for tally in tallies]
         least = self.min_samples
         return [
-            Score(0, belief[0] / (belief[0] + belief[1]), tally.successes + tally.quality_failures >= least)
-            for tally, belief in zip(tallies, beliefs, strict=True)
+            # most have so many successes alone: the rest need not be added up
+            Score(0, alpha / (alpha + beta), tally[2] >= least or tally.successes + tally.quality_failures >= least)
+            for tally, (alpha, beta, _) in zip(tallies, beliefs, strict=True)
         ]
 
     def account(self, tally: Tally, belief: Belief | None = None) -> Account:
