@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from modelperf_plugin.config import Config
@@ -19,7 +19,8 @@ from modelperf_plugin.types import Tally
 REFIT_OUTCOMES: Final = 25
 """The pool is fitted again after so many outcomes, sooner at the start."""
 FIRST_STEPS: Final = 12
-"""The variances converge step by step: a process that starts on a file with outcomes takes several at once."""
+"""The variances converge step by step: a process that starts on a file with outcomes, and without what another one
+has saved, takes several at once."""
 SMALL: Final = 400
 """Up to so many cells a fit takes a millisecond or two, and may run within a choice."""
 EARLY: Final = 100
@@ -93,6 +94,7 @@ class Learner:
         self._outcomes = 0
         self._cells = 0
         self._new: float = float("inf")
+        self._resumed = False
         self.model_costs: ModelCosts = {}
         """What a task costs with each model, whatever its type."""
         self.pending = Pending()
@@ -115,6 +117,20 @@ class Learner:
             if known is None or known.pool is not self._pool:
                 known = self._tasks[task_type] = _Task(self._pool, task_type, tallies, evidence)
             return known.know(candidates)
+
+    def state(self) -> tuple[float, ...]:
+        """Return what a later process begins with."""
+        return tuple(self._pool.as_list())
+
+    def resume(self, state: Sequence[float]) -> None:
+        """Begin with what an earlier process knew of how models and task types vary: a single fit is enough then.
+
+        Raises:
+            InvalidValueError: that is not a state.
+        """
+        with self._lock:
+            self._pool = Pool.from_list(state)
+            self._resumed = True
 
     def start_afresh(self) -> None:
         """Forget what was made of evidence that counts no more, or otherwise: a model has changed, or a setting."""
@@ -164,7 +180,7 @@ class Learner:
         self._new = 0
         self._evidence = evidence
         self.model_costs = _model_costs(config, tallies)
-        starting = not self._pool.models and self._outcomes > REFIT_OUTCOMES
+        starting = not self._pool.models and not self._resumed and self._outcomes > REFIT_OUTCOMES
         for _ in range(FIRST_STEPS if starting else 1):
             self._pool = fit(cells, self._pool, priors)
         return evidence

@@ -243,7 +243,9 @@ class Monitor:
         """Go on with a saved state, unless the model was demoted, put back or found to have changed since."""
         kind, task_type, model_id, numbers = saved
         pair = (task_type, model_id)
-        if kind == "change":
+        if kind == "pool":
+            self._learner.resume(numbers)
+        elif kind == "change":
             watch = ChangeWatch.from_list(numbers)
             if _beginning(watch) >= self._changed.get(model_id, 0):
                 self._changes[model_id] = watch
@@ -256,7 +258,8 @@ class Monitor:
 
     def _save(self) -> None:
         self._reload()  # what others have found makes some states worthless
-        states = [
+        states = [WatchState("pool", "", "", self._learner.state())]
+        states += [
             WatchState("change", "", model_id, tuple(watch.as_list()))
             for model_id, watch in self._changes.copy().items()  # other threads heed what others have found meanwhile
         ]

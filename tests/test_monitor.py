@@ -266,7 +266,7 @@ def states(perf: mp.ModelPerf) -> tuple[int | None, list[WatchState]]:
     perf._monitor.look()
     perf._monitor._save()
     position, kept = perf.store.monitoring.watches()
-    return position, sorted(each for each in kept if each.kind != "change")
+    return position, sorted(each for each in kept if each.kind not in {"change", "pool"})
 
 
 BAR = {"demotion": {"threshold": 0.6}, "drift": {"detect": False}}
@@ -574,3 +574,30 @@ def test_models_that_were_only_offered_set_no_bar() -> None:
         catch_up(perf)
         assert [each for each in perf.store.monitoring.demotions() if each.task_type == "plan"] == []
         assert set(perf._monitor._lower) == {"other"}
+
+
+def test_a_restart_goes_on_with_what_was_learned_of_models_and_task_types(tmp_path: Path) -> None:
+    """How much models and task types vary is saved: a new process believes nearly the same after a single fit."""
+    path = tmp_path / "x.db"
+    with mp.ModelPerf({}, store=path) as perf:
+        feed(perf, {"steady": 0.8, "other": 0.3, "third": 0.6}, 300)
+        before = {model_id: belief(perf, "plan", model_id) for model_id in ("steady", "other", "third")}
+        state = perf._learner.state()
+    with mp.ModelPerf({}, store=path) as perf:
+        assert perf._learner.state() == pytest.approx(state, abs=0.05)
+        after = {model_id: belief(perf, "plan", model_id) for model_id in before}
+    assert after == pytest.approx(before, abs=0.02)
+
+
+@pytest.mark.parametrize("state", [(), (0.0, 1.0, 1.0), (0.0, 1.0, 0.0, 1.0), (float("nan"), 1.0, 1.0, 1.0)])
+def test_a_saved_fit_that_is_none_is_left_alone(tmp_path: Path, state: tuple[float, ...]) -> None:
+    """What another version has saved does not stop a process from starting, and from learning anew."""
+    path = tmp_path / "x.db"
+    with mp.ModelPerf({}, store=path) as perf:
+        feed(perf, {"steady": 0.8, "other": 0.3}, 30)
+        newest = perf.store.monitoring.last_event_id()
+    with mp.ModelPerf({}, store=path) as perf:
+        perf.record("plan", "steady", mp.Outcome(success=True))
+        perf.store.monitoring.save_watches(newest + 1, [WatchState("pool", "", "", state)])
+    with mp.ModelPerf({}, store=path) as perf:
+        assert belief(perf, "plan", "steady") > belief(perf, "plan", "other")

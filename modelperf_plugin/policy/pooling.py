@@ -19,11 +19,12 @@ introduction to empirical Bayes data analysis", 1985. Standard library only; no 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import log
-from typing import Final, NamedTuple
+from math import isfinite, log
+from typing import Final, NamedTuple, Self
 
+from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.intervals import expit
 
@@ -106,6 +107,22 @@ class Pool:
     """b, where the estimate for one task type starts from."""
     priors: Priors = field(default_factory=dict)
     """What is known of models from elsewhere."""
+
+    def as_list(self) -> list[float]:
+        """Return what a later fit of the same cells begins with, for storage: μ and the three variances."""
+        return [self.intercept, self.model_variance, self.task_variance, self.cell_variance]
+
+    @classmethod
+    def from_list(cls, stored: Sequence[float]) -> Self:
+        """Return what to begin with from what :meth:`as_list` gave.
+
+        Raises:
+            InvalidValueError: these are not the numbers of a fit.
+        """
+        if len(stored) != 4 or not all(map(isfinite, stored)) or min(stored[1:]) <= 0.0:
+            raise InvalidValueError("stored", "the 4 numbers of a fit", stored)
+        intercept, model_variance, task_variance, cell_variance = stored
+        return cls(intercept, model_variance, task_variance, cell_variance)
 
     def effect(self, task_type: str, model_id: str) -> tuple[float, float]:
         """Return mean and variance of a[m] + e[t,m], learned from the other task types alone."""

@@ -133,10 +133,10 @@ class WatchState(NamedTuple):
     """The state of one watch, for going on after a restart."""
 
     kind: str
-    """``change``, ``fall`` or ``probation``."""
+    """``change``, ``fall`` or ``probation``; ``pool`` for how models and task types vary."""
     task_type: str
     """The task type; empty for a watch over all of a model's task types."""
     model_id: str
-    """The model."""
+    """The model; empty for all."""
     state: tuple[float, ...]
     """Its numbers."""
