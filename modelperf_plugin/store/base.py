@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from modelperf_plugin.store.decisions import DecisionOutcome, DecisionRecord, DecisionSummary, LoggedDecision
@@ -83,11 +83,10 @@ class Monitoring(Protocol):
     def baselines(self) -> dict[tuple[str, str], Baseline]:
         """Return the counts from before the last change of each model, by task type and model."""
 
-    def faded(self, today: int, lost: Sequence[float]) -> dict[tuple[str, str], Faded]:
-        """Return how much of each pair has faded by ``today``, if ``lost`` of an outcome is gone after 0, 1, 2 … days.
+    def faded(self, today: int, half_life_days: float) -> dict[tuple[str, str], Faded]:
+        """Return what the dated outcomes of each pair weigh on the day ``today``: 2^(−age/half-life) each.
 
-        Days are counted from the Unix epoch in UTC; of outcomes that are older than ``lost`` is long, all is gone. Only
-        the days after the last change of the model count.
+        Days are counted from the Unix epoch in UTC. Of a model that has changed only the days after that count.
         """
 
     def demotions(self, *, in_force: bool = False) -> list[Demotion]:

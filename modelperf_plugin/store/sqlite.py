@@ -287,9 +287,10 @@ class SqliteStore:
         return self._fetch(self._sql[name], *parameters)
 
     def _fetch(self, statement: str, *parameters: Any) -> list[Any]:
+        named = parameters[0] if parameters and isinstance(parameters[0], dict) else parameters
         with self._read_lock:
             try:
-                return self._reader.execute(statement, parameters).fetchall()
+                return self._reader.execute(statement, named).fetchall()
             except sqlite3.Error as error:
                 self._raise(error)
 
