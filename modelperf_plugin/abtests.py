@@ -9,17 +9,16 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from math import exp, inf
-from typing import Final, NamedTuple, Self
+from math import inf
+from typing import Final, NamedTuple
 
-from modelperf_plugin.errors import InvalidValueError, StoreError
-from modelperf_plugin.policy import ABTest, Assessment, Choice, Policy
-from modelperf_plugin.policy.exploration.ab_test import Split, find_sides, unit_position
+from modelperf_plugin.errors import StoreError
+from modelperf_plugin.policy import ABTest, Assessment, Policy
+from modelperf_plugin.policy.exploration.ab_test import Split, find_sides
 from modelperf_plugin.policy.quality import Timeouts
-from modelperf_plugin.policy.sequential import Side, Verdict, Versus, verdict
-from modelperf_plugin.policy.sequential.versus import LARGEST_LOG
-from modelperf_plugin.store import Entry, LoggedDecision, PairVerdict, Store, StoredPair, StoredTest
-from modelperf_plugin.types import CALLER_ERROR_KINDS, OUTAGE_KINDS, Assignment, Decision, Outcome
+from modelperf_plugin.store import Entry, Store, StoredPair, StoredTest
+from modelperf_plugin.types import Decision
+from modelperf_plugin.verdicts import Drawn, counts, judged, progress
 
 RELOAD_SECONDS: Final = 1.0
 """How soon the tests that other processes began, decided or ended are heeded."""
@@ -27,31 +26,10 @@ RETRY_SECONDS: Final = 5.0
 """A test that could not be begun is tried again after so long."""
 UNKNOWN_SECONDS: Final = 6.0
 """An outcome waits so long for the record of a decision that another process made: that is written within five."""
+IDLE_MS: Final = 86_400_000
+"""Ids that are not known are looked up only where a test has begun, or has counted an outcome, within a day."""
 MOST: Final = 10_000
 """So many decisions, and outcomes that wait, are remembered at most."""
-_UNIT_NUMBERS: Final = 2**53
-
-
-class Drawn(NamedTuple):
-    """A choice that a test made: what its outcome is judged with."""
-
-    assignment: Assignment
-    """The test, and the unit."""
-    model_id: str
-    """The side that was drawn."""
-    shares: dict[str, float]
-    """The probability with which each model would have been."""
-
-    @classmethod
-    def of(cls, decision: Decision | LoggedDecision | None) -> Self | None:
-        """Return what a test drew; None if no test made this decision."""
-        if decision is None or decision.assignment is None:
-            return None
-        if isinstance(decision, Decision):
-            shares = decision.propensities
-        else:
-            shares = {row.model_id: row.propensity for row in decision.candidates}
-        return cls(decision.assignment, decision.model_id, {name: share for name, share in shares.items() if share})
 
 
 class _Unknown(NamedTuple):
@@ -73,7 +51,7 @@ class ABTests:
         self._lock = threading.Lock()
         self._tests: dict[tuple[str, str], StoredTest] = {}
         self._task_types: frozenset[str] = frozenset()
-        self._in_force: dict[str, tuple[Policy, Policy]] = {}
+        self._in_force: dict[str, tuple[Policy, StoredTest, Policy]] = {}
         self._agreed: dict[str, Policy] = {}
         self._spared: tuple[Split, Mapping[str, str], Mapping[str, str]] | None = None
         self._choices: dict[str, Drawn] = {}
@@ -95,11 +73,16 @@ class ABTests:
         test = self._tests.get((task_type, exploration.fingerprint))
         if test is None:
             return configured
-        split = progress(exploration, test)
         known = self._in_force.get(task_type)
-        if known is None or known[0] is not configured or known[1].exploration != split:
-            known = self._in_force[task_type] = (configured, replace(configured, exploration=split))
-        return known[1]
+        if known is not None and known[0] is configured and known[1] is test:
+            return known[2]
+        split = progress(exploration, test)
+        if known is not None and known[0] is configured and known[2].exploration == split:
+            policy = known[2]  # the same object: what was made of it before holds
+        else:
+            policy = replace(configured, exploration=split)
+        self._in_force[task_type] = (configured, test, policy)
+        return policy
 
     def begin(self, configured: Policy, assessment: Assessment, now_ms: int) -> bool:
         """Begin the test, or tell the one that goes on its present terms; return whether anything is new.
@@ -113,14 +96,14 @@ class ABTests:
         test = self._tests.get((task_type, exploration.fingerprint))
         if (test is not None and self._agreed.get(task_type) is configured) or time.monotonic() < self._begin_at:
             return False
-        proposed = _proposed(exploration, assessment, now_ms)
-        if test is not None and (proposed is None or test.terms == proposed.terms):
-            self._agreed[task_type] = configured
-            return False
+        proposed = _proposed(exploration, assessment, now_ms) if test is None else _on_terms_of(exploration, test)
         if proposed is None:
             return False
+        if proposed == test:
+            self._agreed[task_type] = configured
+            return False
         self._begin_at = time.monotonic() + RETRY_SECONDS
-        begun = self._store.ab_tests.begin(proposed)
+        begun = self._store.ab_tests.begin(replace(proposed, started_ms=now_ms))  # if it was ended just now
         self._begin_at = 0.0
         with self._lock:
             self._keep([*self._tests.values(), begun])
@@ -156,15 +139,16 @@ class ABTests:
         """
         if isinstance(decision, Decision):
             decision_id, drawn = decision.decision_id, Drawn.of(decision)
-        elif entry.task_type in self._task_types:
-            decision_id, drawn = decision, self._choices.get(decision)
         else:
+            decision_id, drawn = decision, self._choices.get(decision)
+        made_elsewhere = drawn is None and decision_id is decision and entry.task_type in self._task_types
+        if (drawn is None and not made_elsewhere) or decision_id in self._counted:
             return
-        if not counts(entry.outcome, timeouts) or decision_id in self._counted:
+        if not counts(entry.outcome, timeouts):
             return
         if drawn is not None:
             self._take_in(decision_id, drawn, entry)
-        elif not isinstance(decision, Decision):
+        else:
             self._unknown.append(_Unknown(decision_id, entry, time.monotonic() + UNKNOWN_SECONDS))
 
     def catch_up(self) -> None:
@@ -240,111 +224,22 @@ class ABTests:
 
     def _keep(self, tests: Sequence[StoredTest]) -> None:
         self._tests = {(test.task_type, test.fingerprint): test for test in tests}
-        self._task_types = frozenset(test.task_type for test in tests)
+        self._task_types = frozenset(test.task_type for test in tests if _is_live(test))
 
 
-def assignment(assessment: Assessment, choice: Choice, unit_id: str | None) -> Assignment | None:
-    """Return the assignment of a choice that was left to a test that goes on; None for any other choice."""
-    split = assessment.policy.exploration
-    if not isinstance(split, Split) or split.test_id is None or split.final is not None or assessment.pin is not None:
-        return None
-    shares = dict(zip(assessment.ranking.model_ids, choice.probabilities, strict=True))
-    sides = [side for side in (split.incumbent, *split.challengers) if side is not None and shares.get(side)]
-    if len(sides) < 2 or split.incumbent not in sides or choice.order[0] not in sides:
-        return None
-    unit = None if unit_id is None else int(unit_position(split.salt, assessment.task_type, unit_id) * _UNIT_NUMBERS)
-    return Assignment(split.test_id, unit)
+def _is_live(test: StoredTest) -> bool:
+    newest_ms = max([test.started_ms, *[pair.last_ms or 0 for pair in test.pairs]])
+    return newest_ms > time.time() * 1000 - IDLE_MS
 
 
-def counts(outcome: Outcome, timeouts: Timeouts) -> bool:
-    """Return whether an outcome says something about the model: neither an outage nor the caller's error."""
-    if outcome.success:
-        return True
-    if outcome.timeout and timeouts != "failure":
-        return False
-    return outcome.error_kind not in OUTAGE_KINDS | CALLER_ERROR_KINDS
-
-
-def judged(test: StoredTest, drawn: Drawn, entry: Entry) -> list[StoredPair]:
-    """Return the pairs of a test after another outcome: that of the side which was drawn."""
-    if entry.task_type != test.task_type:
-        return list(test.pairs)
-    return [_judged(test, pair, drawn, entry) for pair in test.pairs]
-
-
-def _judged(test: StoredTest, pair: StoredPair, drawn: Drawn, entry: Entry) -> StoredPair:
-    incumbent, challenger = drawn.shares.get(test.incumbent, 0.0), drawn.shares.get(pair.challenger, 0.0)
-    if drawn.model_id not in {test.incumbent, pair.challenger} or not incumbent or not challenger:
-        return pair
-    side: Side = "B" if drawn.model_id == pair.challenger else "A"
-    state = state_of(pair)
-    evidence = state.outcomes >= test.min_samples  # the first outcomes to come are not a fair sample of the slower side
-    state = state.updated(side, entry.outcome.success, challenger / (incumbent + challenger), evidence=evidence)
-    pair = pair._replace(state=tuple(state.as_list()), last_ms=entry.ended_ms)
-    if pair.verdict is not None:
-        return pair
-    found = standing(test, pair)
-    if not found.decided:
-        return pair
-    words: Mapping[str | None, PairVerdict] = {"A": "incumbent", "B": "challenger", None: "none"}
-    return pair._replace(verdict=words[found.winner], decided_ms=entry.ended_ms)
-
-
-def state_of(pair: StoredPair) -> Versus:
-    """Return the evidence on a challenger, side B, against its incumbent, side A."""
-    with suppress(InvalidValueError):  # of another version, or none yet: the evidence begins anew
-        return Versus.from_list(pair.state)
-    return Versus()
-
-
-def level_of(test: StoredTest) -> float:
-    """Return the e-value that decides a pair: the higher the more challengers, so that ``alpha`` holds for all."""
-    return len(test.pairs) / test.alpha
-
-
-def standing(test: StoredTest, pair: StoredPair) -> Verdict:
-    """Return what the evidence on a challenger says by the present terms, whatever was decided before."""
-    names = (test.incumbent, pair.challenger)
-    return verdict(state_of(pair), level_of(test), test.min_samples, test.max_samples, names)
-
-
-def in_words(test: StoredTest, pair: StoredPair) -> str:
-    """Return the verdict on a challenger in one sentence; what was decided stays decided."""
-    if pair.verdict is None:
-        return standing(test, pair).text
-    state = state_of(pair)
-    if pair.verdict == "none":
-        return f"no winner within {state.outcomes:,} outcomes; {test.incumbent} stays"
-    found = standing(test, pair)
-    sides = [(test.incumbent, found.a), (pair.challenger, found.b)]
-    (better, rate), (_, other) = sides if pair.verdict == "incumbent" else sides[::-1]
-    peak = exp(min(state.peak, LARGEST_LOG))
-    return (
-        f"{better} is better: {rate.rate or 0.0:.3f} against {other.rate or 0.0:.3f} "
-        f"(largest e-value {peak:.3g}, {level_of(test):g} needed)"
-    )
-
-
-def progress(exploration: ABTest, test: StoredTest) -> Split:
-    """Return how a test spreads decisions at this point, by its verdicts and terms."""
-    winners = [pair for pair in test.pairs if pair.verdict == "challenger"]
-    over = {pair.challenger for pair in test.pairs if pair.verdict == "none"}
-    beaten = {pair.challenger for pair in test.pairs if pair.verdict == "incumbent"}
-    settled = frozenset(over | beaten if test.promote else over)
-    final, why = None, ""
-    if winners and test.promote:
-        final = max(winners, key=lambda pair: standing(test, pair).b.rate or 0.0).challenger
-        why = f"won the A/B test against {test.incumbent}"
-    elif len(settled) == len(test.pairs):
-        final = test.incumbent
-        why = "the A/B test is over without a winner" if over else "won the A/B test"
-    return exploration.split(
-        test.incumbent,
-        tuple([pair.challenger for pair in test.pairs]),
-        settled=settled,
-        final=final,
-        why=why,
-        test_id=test.test_id,
+def _on_terms_of(exploration: ABTest, test: StoredTest) -> StoredTest:
+    """Return a test that goes on, on the terms that are configured now."""
+    return replace(
+        test,
+        alpha=exploration.alpha,
+        min_samples=exploration.min_samples,
+        max_samples=exploration.max_samples,
+        promote=exploration.promote,
     )
 
 

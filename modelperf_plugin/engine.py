@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from operator import is_
 from typing import Any, Final, Self
 
-from modelperf_plugin.abtests import ABTests, assignment
+from modelperf_plugin.abtests import ABTests
 from modelperf_plugin.availability import Availability
 from modelperf_plugin.config import Config, ConfigSource, ConfigWatch
 from modelperf_plugin.errors import ConfigError, InvalidValueError, ModelPerfError, StoreError
@@ -23,6 +23,7 @@ from modelperf_plugin.policy.quality import classified
 from modelperf_plugin.store import Store
 from modelperf_plugin.tracker import Clock, ModelPerformanceTracker
 from modelperf_plugin.types import OUTAGE_KINDS, Context, Decision, Outcome, check_id, check_ids, to_milliseconds
+from modelperf_plugin.verdicts import assignment
 
 logger = logging.getLogger("modelperf_plugin")
 

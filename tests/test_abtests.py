@@ -18,10 +18,10 @@ import pytest
 
 import modelperf_plugin as mp
 from modelperf_plugin import abtests
-from modelperf_plugin.abtests import in_words, state_of
 from modelperf_plugin.errors import StoreBusyError
 from modelperf_plugin.policy.sequential import Versus
 from modelperf_plugin.store import StoredTest
+from modelperf_plugin.verdicts import in_words, level_of, state_of
 
 MODELS = ["a", "b", "c"]
 HALF: dict[str, Any] = {"strategy": "ab_test", "incumbent": "a", "challenger": "b", "share": 0.5, "min_samples": 0}
@@ -321,7 +321,7 @@ def test_the_level_holds_for_all_challengers_together(path: Path) -> None:
     """With two challengers each must reach 2/alpha."""
     with opened(path, challenger=["b", "c"], alpha=0.1) as perf:
         run(perf, 1, {"a": 1.0, "b": 1.0, "c": 1.0})
-        assert abtests.level_of(only(perf)) == pytest.approx(20)
+        assert level_of(only(perf)) == pytest.approx(20)
 
 
 def test_the_first_outcomes_are_no_evidence(path: Path) -> None:
@@ -466,6 +466,17 @@ def test_an_id_is_looked_up_while_the_process_goes_on(path: Path, monkeypatch: p
             worker._tests.catch_up()
         assert outcomes(perf) == 1
         assert not worker._tests._unknown
+
+
+def test_ids_are_looked_up_only_where_a_test_is_live(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that has counted nothing for a day costs those who hand back ids nothing."""
+    with opened(path) as perf:
+        decision = chosen(perf)
+        monkeypatch.setattr(abtests, "IDLE_MS", -10_000)
+        with mp.ModelPerf({}, store=path) as worker:
+            worker.record("t", decision.model_id, mp.Outcome(success=True), decision.decision_id)
+            assert not worker._tests._unknown
+        assert outcomes(perf) == 0
 
 
 def test_a_busy_store_delays_a_step_and_loses_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,8 +117,8 @@ class _TestRow:
     """One challenger of a test, in words."""
 
     def __init__(self, engine: ModelPerf, test: StoredTest, pair: StoredPair) -> None:
-        from modelperf_plugin.abtests import in_words, level_of, standing
         from modelperf_plugin.policy import ABTest
+        from modelperf_plugin.verdicts import in_words, level_of, standing
 
         self._test, self._pair = test, pair
         self._standing = standing(test, pair)

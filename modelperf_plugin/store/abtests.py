@@ -54,8 +54,3 @@ class StoredTest:
     """When an operator put an end to it; None while it counts."""
     pairs: tuple[StoredPair, ...]
     """The challengers, in their order."""
-
-    @property
-    def terms(self) -> tuple[float, int, int | None, bool]:
-        """What may change while it goes on."""
-        return self.alpha, self.min_samples, self.max_samples, self.promote
