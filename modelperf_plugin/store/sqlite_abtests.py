@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import groupby
 from typing import Any
 
@@ -61,11 +61,12 @@ class SqliteABTests:
             (test,) = found
             if unit is not None and execute(self._sql["add_ab_unit"], (test_id, unit)).rowcount < 1:
                 return test
-            for pair, known in zip(step(test), test.pairs, strict=True):
+            pairs = tuple(step(test))
+            for pair, known in zip(pairs, test.pairs, strict=True):
                 if pair != known:
                     row = (json.dumps(pair.state), *pair[2:], test_id, pair.challenger)
                     execute(self._sql["set_ab_challenger"], row)
-            return self._one(execute, test_id)[0]
+            return replace(test, pairs=pairs)
 
     def end(self, task_type: str, ended_ms: int) -> int:
         """Put an end to the tests of a task type, so that they begin anew; return how many these were."""

@@ -108,8 +108,8 @@ def test_sides_that_are_named(incumbent: str | None, challenger: str | None, exp
     reasons = {row: reason for row, reason in zip("abc", shares.reasons, strict=True) if reason is not None}
     challenged_name = "abc"[expected.index(0.25)]
     assert reasons == {
-        "abc"[expected.index(0.75)]: f"incumbent of an A/B test, share 0.75; {'abc'[expected.index(0.75)]} is fine",
-        challenged_name: f"challenger of an A/B test, share 0.25; {challenged_name} is fine",
+        "abc"[expected.index(0.75)]: "incumbent of an A/B test, share 0.75",
+        challenged_name: "challenger of an A/B test, share 0.25",
     }
 
 
@@ -134,8 +134,7 @@ def test_without_one_side_there_is_no_test(
     strategy = ABTest(incumbent=incumbent, challenger=challenger)
     shares = strategy(contest(*names, samples=(10, 9, 3)[: len(names)], unit_id=unit_id))
     assert (shares.probabilities, shares.point) == (expected, None)
-    chosen = names[expected.index(1.0)]
-    assert shares.reasons[expected.index(1.0)] == f"no A/B test: {says}; {chosen} is fine"
+    assert shares.reasons[expected.index(1.0)] == f"no A/B test: {says}"
 
 
 def test_without_an_incumbent_ties_are_broken_at_random() -> None:

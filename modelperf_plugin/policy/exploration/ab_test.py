@@ -14,7 +14,7 @@ from pydantic import Field, ValidatorFunctionWrapHandler, field_validator, model
 from modelperf_plugin.errors import brief
 from modelperf_plugin.policy.exploration.base import Contest, Shares, best_only
 from modelperf_plugin.policy.strategy import Strategy
-from modelperf_plugin.types import RankedModel, Tally
+from modelperf_plugin.types import RankedModel, Ranking, Tally
 
 
 class ABTest(Strategy):
@@ -131,35 +131,35 @@ class Split:
 
     def __call__(self, contest: Contest) -> Shares:
         """Return the probability of each row of the contest."""
-        present = {row.model_id for row in contest.rows}
+        present = model_ids(contest.rows)
         if self.final is not None:
             return _all_to(contest, self.final if self.final in present else None, self._finally(present))
         active = [each for each in self.challengers if each in present and each not in self.settled]
         if self.incumbent in present and active:
-            return self._split(contest, active)
+            return self._split(contest, present, active)
         return self._unsplit(contest, present, active)
 
-    def _split(self, contest: Contest, active: Sequence[str]) -> Shares:
+    def _split(self, contest: Contest, present: Sequence[str], active: Sequence[str]) -> Shares:
         part = self.share / len(self.challengers)
         rest = 1 - self.share * (len(active) / len(self.challengers))
         unit = "" if contest.unit_id is None else ", by its unit"
-        probabilities, reasons = [], []
-        for row in contest.rows:
+        probabilities: list[float] = []
+        reasons: list[str | None] = []
+        for model_id in present:
             share, word = 0.0, ""
-            if row.model_id == self.incumbent:
+            if model_id == self.incumbent:
                 share, word = rest, "incumbent"
-            elif row.model_id in active:
+            elif model_id in active:
                 share, word = part, "challenger"
             probabilities.append(share)
-            reasons.append(f"{word} of an A/B test, share {share:g}{unit}; {row.reason}" if word else None)
+            reasons.append(f"{word} of an A/B test, share {share:g}{unit}" if word else None)
         if contest.unit_id is None:
             return Shares(probabilities, None, reasons)
         side = self.side_of(contest.task_type, contest.unit_id)
-        chosen = side if side in active else self.incumbent
-        position = next(position for position, row in enumerate(contest.rows) if row.model_id == chosen)
+        position = present.index(side if side in active else self.incumbent)
         return Shares(probabilities, sum(probabilities[:position]) + probabilities[position] / 2, reasons)
 
-    def _unsplit(self, contest: Contest, present: set[str], active: Sequence[str]) -> Shares:
+    def _unsplit(self, contest: Contest, present: Sequence[str], active: Sequence[str]) -> Shares:
         """Return all for the side that is there, or for the best-ranked row if there is none to insist on."""
         sides = [each for each in (self.incumbent, *self.challengers) if each is not None]
         missing = [each for each in sides if each not in present]
@@ -168,10 +168,10 @@ class Split:
         if self.incumbent in present:
             stands_in = self.incumbent
         elif self.named:
-            stands_in = next((row.model_id for row in contest.rows if row.model_id in active), None)
+            stands_in = next((model_id for model_id in present if model_id in active), None)
         return _all_to(contest, stands_in, f"no A/B test: {why}")
 
-    def _finally(self, present: set[str]) -> str:
+    def _finally(self, present: Sequence[str]) -> str:
         return self.why if self.final in present else f"{self.why}, but {self.final} is not available"
 
     def side_of(self, task_type: str, unit_id: str) -> str | None:
@@ -188,10 +188,16 @@ class Split:
 
 def _all_to(contest: Contest, model_id: str | None, why: str) -> Shares:
     """Return all for one model, or for the best-ranked rows if that is None."""
-    probabilities = (
-        best_only(contest) if model_id is None else [float(row.model_id == model_id) for row in contest.rows]
-    )
-    return Shares(probabilities, None, [f"{why}; {row.reason}" for row in contest.rows])
+    if model_id is None:
+        shares = best_only(contest)
+    else:
+        shares = [float(each == model_id) for each in model_ids(contest.rows)]
+    return Shares(shares, None, [why] * len(shares))
+
+
+def model_ids(rows: Sequence[RankedModel]) -> Sequence[str]:
+    """Return the ids of the rows; those of a ranking are known before its rows are made."""
+    return rows.model_ids if isinstance(rows, Ranking) else [row.model_id for row in rows]
 
 
 def find_sides(
