@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from modelperf_plugin.store.abtests import PairVerdict, StoredPair, StoredTest
 from modelperf_plugin.store.base import CountedProblem, Entry, Finding, Monitoring, Store
 from modelperf_plugin.store.decisions import (
     DecisionOutcome,
@@ -33,7 +34,10 @@ __all__ = [
     "LoggedDecision",
     "ModeSummary",
     "Monitoring",
+    "PairVerdict",
     "Store",
+    "StoredPair",
+    "StoredTest",
     "WatchState",
     "open_store",
 ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from modelperf_plugin.store.abtests import StoredPair, StoredTest
 from modelperf_plugin.store.decisions import DecisionOutcome, DecisionRecord, DecisionSummary, LoggedDecision
 from modelperf_plugin.store.monitoring import Baseline, Change, Demotion, Direction, Event, Faded, WatchState
 from modelperf_plugin.types import Outcome, Tally
@@ -107,6 +108,31 @@ class Monitoring(Protocol):
         """Save all states after ``event_id``; those of a process that is further stay."""
 
 
+class ABTestStore(Protocol):
+    """The part of a store that A/B tests use. Any thread of any process may call any method at any time."""
+
+    def tests(self, task_type: str | None = None, *, ended: bool = False) -> list[StoredTest]:
+        """Return the tests, newest first; those that were ended only if asked for."""
+
+    def begin(self, test: StoredTest) -> StoredTest:
+        """Begin ``test``, or go on with the one that has its task type and fingerprint, on the terms of ``test``.
+
+        The sides of a test that goes on stay. Pairs that were given up go on if the maximum has changed.
+        """
+
+    def advance(
+        self, test_id: int, unit: int | None, step: Callable[[StoredTest], Sequence[StoredPair]]
+    ) -> StoredTest | None:
+        """Replace the pairs of a test by what ``step`` makes of them, in one transaction; None if it was ended.
+
+        ``step`` only calculates; no other outcome can come between its reading and its writing. Nothing changes if
+        the outcome of this ``unit`` has been counted before.
+        """
+
+    def end(self, task_type: str, ended_ms: int) -> int:
+        """Put an end to the tests of a task type, so that they begin anew; return how many these were."""
+
+
 class Store(Protocol):
     """Keeps outcomes and their tallies. Any thread may call any method at any time.
 
@@ -127,6 +153,10 @@ class Store(Protocol):
     @property
     def monitoring(self) -> Monitoring:
         """What watches over models use."""
+
+    @property
+    def ab_tests(self) -> ABTestStore:
+        """What A/B tests use."""
 
     def record(self, entry: Entry) -> bool:
         """Write one outcome; return False if its ``outcome_id`` is known already and nothing was written."""

@@ -20,6 +20,7 @@ from modelperf_plugin.store.decisions import (
     LoggedDecision,
 )
 from modelperf_plugin.store.queries import load_queries
+from modelperf_plugin.store.sqlite_abtests import SqliteABTests
 from modelperf_plugin.store.sqlite_file import (
     BUSY_SECONDS,
     MEMORY,
@@ -62,6 +63,8 @@ class SqliteStore:
         self._connect()
         self.monitoring = SqliteMonitoring(self._fetch, self._executing)
         """What watches over models use."""
+        self.ab_tests = SqliteABTests(self._fetch, self._executing)
+        """What A/B tests use."""
         forks.watch(self)
 
     def _connect(self) -> None:
