@@ -240,7 +240,8 @@ class ModelPerf:
         now_ms = to_milliseconds(now)
         assessment = self._assess(config, task_type, offered, said, now_ms)
         applied = numbers is not None and config.mode == "apply"
-        if applied and self._has_begun_test(config, assessment, now_ms):
+        first_try = not said.exclude and said.pin is None  # a test begins with all sides on offer
+        if applied and first_try and self._has_begun_test(config, assessment, now_ms):
             assessment = self._assess(config, task_type, offered, said, now_ms)
         if not assessment.standings:
             logger.info("no candidate is left for %s: %s", task_type, assessment.excluded)

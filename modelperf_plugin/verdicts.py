@@ -65,7 +65,8 @@ def counts(outcome: Outcome, timeouts: Timeouts) -> bool:
 
 def judged(test: StoredTest, drawn: Drawn, entry: Entry) -> list[StoredPair]:
     """Return the pairs of a test after another outcome: that of the side which was drawn."""
-    if entry.task_type != test.task_type:
+    promoted = test.promote and any(pair.verdict == "challenger" for pair in test.pairs)
+    if promoted or entry.task_type != test.task_type:  # what was under way at the verdict does not turn it
         return list(test.pairs)
     return [_judged(test, pair, drawn, entry) for pair in test.pairs]
 

@@ -101,6 +101,7 @@ def test_a_missing_challenger_changes_the_shares_of_the_others(path: Path) -> No
     """Of three sides one is excluded: the incumbent has its part, and the pair of the other learns with that share."""
     with opened(path, challenger=["b", "c"], share=0.4) as perf:
         expected = Versus()
+        chosen(perf)
         for number in range(40):
             decision = chosen(perf, {"exclude": ["c"]})
             assert decision.propensities == {"a": 0.8, "b": 0.2}
@@ -138,6 +139,7 @@ def test_a_decision_counts_by_itself_or_by_its_id_once(path: Path, hand_back: An
 def test_what_counts(path: Path, context: dict[str, Any] | None, outcome: mp.Outcome, counted: int) -> None:
     """Outcomes of choices that were left to the test, if they say something about the model."""
     with opened(path) as perf:
+        chosen(perf)
         decision = chosen(perf, context)
         perf.record("t", decision.model_id, outcome, decision)
         assert outcomes(perf) == counted
@@ -231,6 +233,16 @@ def test_sides_that_are_not_named_stay(path: Path) -> None:
         assert without.propensities == {"fair": 1.0, "rare": 0.0}, "nobody named the challenger: the best stands in"
 
 
+def test_a_second_try_does_not_begin_a_test(path: Path) -> None:
+    """Where the host excludes a model or insists on one, the sides that are not named cannot be told yet."""
+    with mp.ModelPerf({"exploration": {"strategy": "ab_test"}}, store=path) as perf:
+        for context in ({"exclude": ["a"]}, {"pin": "b"}):
+            chosen(perf, context)
+            assert perf.store.ab_tests.tests() == []
+        chosen(perf)
+        assert only(perf).incumbent == "a"
+
+
 def test_another_configuration_is_another_test(path: Path) -> None:
     """Sides, share and salt make a test; going back to the first configuration goes on with the first test."""
     for salt, count in (("x", 10), ("y", 4), ("x", 5)):
@@ -282,6 +294,18 @@ def test_a_promoted_challenger_gets_all(path: Path) -> None:
             "won the A/B test against a, but b is not available; "
         )
         assert chosen(perf, {"pin": "c"}).model_id == "c"
+
+
+def test_what_was_under_way_does_not_turn_a_promotion(path: Path) -> None:
+    """Outcomes that come after the verdict, of decisions from before, make no second winner."""
+    with opened(path, challenger=["b", "c"], share=0.6, promote=True) as perf:
+        late = [chosen(perf) for _ in range(400)]
+        run(perf, 200, {"a": 0.2, "b": 0.95, "c": 0.2})
+        assert verdicts(perf) == ["challenger", None]
+        for decision in late:
+            perf.record("t", decision.model_id, mp.Outcome(success=decision.model_id != "a"), decision)
+        assert verdicts(perf) == ["challenger", None]
+        assert chosen(perf).model_id == "b"
 
 
 def test_promotion_may_be_decided_after_the_verdict(path: Path) -> None:
