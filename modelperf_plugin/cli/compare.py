@@ -25,8 +25,8 @@ _SIDES: Final = (
     number("$/success"), number("tokens/task"), number("timeouts"), number("outages", aside=True),
 )  # fmt: skip
 _TESTS: Final = (
-    Column("incumbent", "bold"), Column("challenger", "bold"), number("share"), number("outcomes"),
-    number("began"), number("last outcome"), Column("state"), Column("verdict", aside=True),
+    Column("test", "bold"), number("share"), number("outcomes"), number("began"),
+    number("last outcome"), Column("state"), Column("verdict", aside=True),
 )  # fmt: skip
 _OBSERVATIONAL: Final = (
     "no A/B test of these two: the numbers are observational, the tasks of one may have been easier than those of the "
@@ -159,8 +159,7 @@ class _TestRow:
         outcomes = self._standing.a.outcomes + self._standing.b.outcomes
         last = self._pair.last_ms
         return [
-            self._test.incumbent,
-            self._pair.challenger,
+            f"{self._pair.challenger} against {self._test.incumbent}",
             percent(self._share),
             f"{outcomes:,}",
             ago(from_milliseconds(self._test.started_ms)),
@@ -226,7 +225,7 @@ def _cells(tally: Tally) -> list[str]:
         percent(tally.success_rate),
         span(_interval(tally)),
         dollars(tally.cost_per_success_usd),
-        short(round(tally.total_tokens / tally.samples)) if tally.samples else UNKNOWN,
+        short(round(tally.total_tokens / tally.samples)) if tally.total_tokens else UNKNOWN,
         f"{tally.timeouts:,}",
         f"{tally.outages:,}",
     ]

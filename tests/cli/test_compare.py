@@ -81,7 +81,7 @@ def test_without_a_test_numbers_are_observational(run: Run, run_json: RunJson, t
 def test_the_tests_of_a_task_type_are_listed(run: Run, run_json: RunJson, tested: str, store: str) -> None:
     """One row for each challenger with its state; none is an answer, too."""
     lines = run("compare", "t", "--store", tested).stdout.splitlines()
-    assert [line.split()[:2] for line in lines[1:]] == [["old", "[red]new"], ["old", "newer"]]
+    assert [line.split("  ")[0] for line in lines[1:]] == ["[red]new against old", "newer against old"]
     assert "running" in lines[2]
     assert [test["challenger"] for test in run_json("compare", "t", "--store", tested)["tests"]] == [
         "[red]new",
