@@ -113,12 +113,11 @@ class ABTests:
     def spared(self, policy: Policy, demoted: Mapping[str, str]) -> Mapping[str, str]:
         """Return ``demoted`` without the sides of a test that goes on; the same object as long as nothing changes."""
         split = policy.exploration
-        if not demoted or not isinstance(split, Split) or split.final is not None:
+        if not demoted or not isinstance(split, Split) or not split.on_trial:
             return demoted
         known = self._spared
         if known is None or known[0] != split or known[1] is not demoted:
-            sides = {split.incumbent, *split.challengers} - split.settled
-            rest = {model_id: reason for model_id, reason in demoted.items() if model_id not in sides}
+            rest = {model_id: reason for model_id, reason in demoted.items() if model_id not in split.on_trial}
             known = self._spared = (split, demoted, rest)
         return known[2]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from math import exp
 from typing import Final, NamedTuple, Self
@@ -122,6 +122,14 @@ def in_words(test: StoredTest, pair: StoredPair) -> str:
         f"{better} is better: {rate.rate or 0.0:.3f} against {other.rate or 0.0:.3f} "
         f"(largest e-value {peak:.3g}, {level_of(test):g} needed)"
     )
+
+
+def on_trial(exploration: object, tests: Iterable[StoredTest]) -> frozenset[str]:
+    """Return the models that the configured test still needs: evidence does not demote them; nobody without one."""
+    if not isinstance(exploration, ABTest):
+        return frozenset()
+    going_on = [progress(exploration, test) for test in tests if test.fingerprint == exploration.fingerprint]
+    return frozenset().union(*[split.on_trial for split in going_on])
 
 
 def progress(exploration: ABTest, test: StoredTest) -> Split:

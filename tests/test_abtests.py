@@ -492,6 +492,18 @@ def test_an_id_is_looked_up_while_the_process_goes_on(path: Path, monkeypatch: p
         assert not worker._tests._unknown
 
 
+def test_a_forked_process_leaves_what_waits_to_its_parent(path: Path) -> None:
+    """Else it would be counted twice."""
+    with opened(path) as perf, mp.ModelPerf({}, store=path) as worker:
+        decision = chosen(perf)
+        worker._tests.catch_up()
+        worker.record("t", decision.model_id, mp.Outcome(success=True), decision.decision_id)
+        assert len(worker._tests._unknown) == 1
+        worker._tests._process = -1  # as if this were the child
+        worker._tests.catch_up()
+        assert not worker._tests._unknown
+
+
 def test_ids_are_looked_up_only_where_a_test_is_live(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A test that has counted nothing for a day costs those who hand back ids nothing."""
     with opened(path) as perf:

@@ -129,6 +129,13 @@ class Split:
     test_id: int | None = None
     """The test in the store; None while it has not begun."""
 
+    @property
+    def on_trial(self) -> frozenset[str]:
+        """The models that the test still needs; nobody once it is over."""
+        if self.final is not None:
+            return frozenset()
+        return frozenset(each for each in (self.incumbent, *self.challengers) if each is not None) - self.settled
+
     def __call__(self, contest: Contest) -> Shares:
         """Return the probability of each row of the contest."""
         present = model_ids(contest.rows)
