@@ -9,6 +9,7 @@ import random
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -609,6 +610,25 @@ def test_two_processes_lose_nothing(path: Path) -> None:
         host.communicate(timeout=120)
         assert host.returncode == 0
     assert in_the_file(path) == (600, 600)
+
+
+def test_threads_lose_nothing(path: Path) -> None:
+    """Eight threads of one host, by decision and by id: every outcome is counted once."""
+    with opened(path) as perf:
+        threads = [threading.Thread(target=work_in_turns, args=(perf, 50)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert outcomes(perf) == 400
+
+
+def work_in_turns(perf: mp.ModelPerf, count: int) -> None:
+    """Choose and record, handing back the decision and its id in turn."""
+    for number in range(count):
+        decision = chosen(perf)
+        handed_back = decision if number % 2 else decision.decision_id
+        perf.record("t", decision.model_id, mp.Outcome(success=number % 3 > 0), handed_back)
 
 
 @pytest.fixture
