@@ -190,7 +190,7 @@ def test_exploration_learns_of_dear_models_that_might_be_better() -> None:
     """A dear model of which little is known is still tried under cheapest_within, a surely worse one is not."""
     evidence = {
         "cheap": tally("cheap", 70, 30, 0.01),
-        "dear": tally("dear", 4, 3, 1.0),
+        "dear": tally("dear", 2, 1, 1.0),
         "bad": tally("bad", 20, 80, 1.0),
     }
     beliefs = {name: Belief(each.successes + 1.0, each.failures + 1.0) for name, each in evidence.items()}

@@ -22,6 +22,8 @@ LOWEST: Final = 0.25
 _PARTS: Final = tuple(LOWEST + (1.0 - LOWEST) * (index + 0.5) / POINTS for index in range(POINTS))
 """The middles of 24 equal parts of what lies between a quarter and 1."""
 _INVERSE: Final = NormalDist().inv_cdf
+_WHERE_COSTS_MATTER: Final = tuple(1.2 * _INVERSE(0.5 + 0.5 * (index + 0.5) / POINTS) for index in range(POINTS))
+"""The middles of 24 equally likely parts of 1.2·|N(0, 1)|: what is dear is not tried for long to save money."""
 _Line = tuple[float, float, int]
 
 
@@ -33,8 +35,9 @@ class Adaptive(Strategy):
     of ``optimism``·z(n) and all of it, the same for all candidates of a decision. z(n) is the normal quantile of
     1 − 1/(n + 3), with n the outcomes of all candidates on this task type: it grows, slowly and for ever, so that a
     poor model that has become a good one is found. The propensity of each candidate is exact: the share of the points
-    at which its index is the highest, on top of a uniform ``floor``. Where costs matter, it is the share at which the
-    cost objective prefers it, if the chances of all were as good as their indices say.
+    at which its index is the highest, on top of a uniform ``floor``. Where costs matter, Z is
+    one of 24 points of 1.2·``optimism``·|N(0, 1)| instead, and it is the share at which the cost objective prefers it,
+    if the chances of all were as good as their indices say.
 
     Sources: S. Vaswani et al., "Old Dog Learns New Tricks: Randomized UCB for Bandit Problems", 2020 (one draw per
     decision); E. Kaufmann et al., "On Bayesian Upper Confidence Bounds for Bandit Problems", 2012 (the quantile).
@@ -62,7 +65,7 @@ class Adaptive(Strategy):
         if contest.objective is None:
             wins = self._highest(lines, unit)
         else:
-            wins = self._worthiest(lines, unit, contest.objective, contest.offers)
+            wins = self._worthiest(lines, contest.objective, contest.offers)
         for points, rows in wins:
             share = (1.0 - self.floor) * points / (POINTS * len(rows))
             for row in rows:
@@ -80,11 +83,11 @@ class Adaptive(Strategy):
             before = upto
 
     def _worthiest(
-        self, lines: list[_Line], unit: float, objective: CostObjective, offers: Sequence[Offer]
+        self, lines: list[_Line], objective: CostObjective, offers: Sequence[Offer]
     ) -> Iterator[tuple[int, list[int]]]:
         """Yield for each point of Z which rows are worth most, if their chances are as good as their indices say."""
-        for point in self.points:
-            chances = [expit(mean + point * unit * deviation) for deviation, mean, _ in lines]
+        for point in _WHERE_COSTS_MATTER:
+            chances = [expit(mean + self.optimism * point * deviation) for deviation, mean, _ in lines]
             worths = objective(offers, chances)
             most = max(worths)
             yield 1, [row for row, worth in enumerate(worths) if worth == most]
