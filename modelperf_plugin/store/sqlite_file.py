@@ -44,11 +44,16 @@ def prepare(path: str, durability: Durability) -> sqlite3.Connection:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         # Several processes may open a new file at the same moment: turning WAL on can itself be busy.
-        with file_lock(file.with_name(f"{file.name}.lock"), BUSY_SECONDS * 2):
+        with file_lock(lock_path(path), BUSY_SECONDS * 2):
             _create_private(file)
             return _open(path, durability)
     except OSError as error:
         raise StoreError(f"cannot open {path}: {error.strerror or error}") from error
+
+
+def lock_path(path: str) -> Path | None:
+    """Return the file whose lock is held to open the database at ``path`` and to write to it; None in memory."""
+    return None if path == MEMORY else Path(f"{path}.lock")
 
 
 def _create_private(file: Path) -> None:
