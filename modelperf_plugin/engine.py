@@ -81,7 +81,7 @@ class ModelPerf:
         self._random = random.SystemRandom() if seed is None else random.Random(f"modelperf/{seed}")
         self._closed = False
         self._begin()
-        forks.follow(self)
+        forks.renew(self._renew)
 
     def _begin(self) -> None:
         """Begin with what the store holds: nothing was learned, watched or kept aside yet."""
@@ -102,7 +102,7 @@ class ModelPerf:
         self._journal = Journal(self.tracker.store, lambda: in_force().log, on_error=self._on_background_error)
         self._assessments: dict[tuple[str, tuple[str, ...]], tuple[tuple[object, ...], Assessment]] = {}
 
-    def renew(self) -> None:
+    def _renew(self) -> None:
         """Begin anew in a forked process: what was kept aside is the parent's, and its threads may have held locks."""
         self._watch.renew()
         if self._outbox is not None:

@@ -30,9 +30,9 @@ class Failures:
         self._pause_seconds = _SHORTEST_PAUSE_SECONDS
         self.total = 0
         """How many failures there were."""
-        forks.follow(self)
+        forks.renew(self._renew)
 
-    def renew(self) -> None:
+    def _renew(self) -> None:
         """Begin anew in a forked process: the parent saves what was counted so far."""
         self._lock = threading.Lock()
         self._unsaved = {}

@@ -167,9 +167,9 @@ class _GuardedEngine:
         self._pause_seconds = 1.0
         self._retry_at = 0.0
         self._error: Exception = StoreError("the store is being opened")
-        forks.follow(self)
+        forks.renew(self._renew)
 
-    def renew(self) -> None:
+    def _renew(self) -> None:
         """Go on in a forked process: a thread that is not there may have held the lock."""
         self._lock = threading.Lock()
 

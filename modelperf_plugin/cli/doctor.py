@@ -92,7 +92,7 @@ def _examine(loaded: LoadedConfig, location: str, *, clear: bool) -> _Examinatio
             tallies = store.tallies()
             policies = _policies(loaded, tallies)
             kept = store.decision_summary(time.time_ns() // 1_000_000)
-            known = [_policy(policies), _outcomes(tallies), _promise(loaded), *_decisions(loaded, kept)]
+            known = [_policy(policies), _outcomes(tallies), *_queue(loaded), *_decisions(loaded, kept)]
             return _Examination([*configured, *known, *store.check()], store.problems(), policies, kept)
         finally:
             store.close()
@@ -107,18 +107,14 @@ def _mode(loaded: LoadedConfig) -> Finding:
     return Finding("mode", ok=mode != "off", message=_MODES[mode])
 
 
-def _promise(loaded: LoadedConfig) -> Finding:
-    """Say what the configuration lets a crash take away."""
+def _queue(loaded: LoadedConfig) -> Iterator[Finding]:
+    """Say what a crash may take away, if it may."""
     from modelperf_plugin.outbox import FLUSH_SECONDS, MOST
     from modelperf_plugin.store import Finding
 
-    store = loaded.config.store
-    died, power = "nothing that was acknowledged", "the outcomes of the last moments"
-    if store.acknowledge == "queued":
-        died = f"up to {MOST:,} acknowledged outcomes, those of the last {FLUSH_SECONDS:g} s or so"
-    if store.durability == "full":
-        power = died
-    return Finding("promise", ok=True, message=f"a host that dies loses {died}; a loss of power, {power}")
+    if loaded.config.store.acknowledge == "queued":
+        message = f"a host that dies loses up to {MOST:,} acknowledged outcomes, those of the last {FLUSH_SECONDS:g} s"
+        yield Finding("queue", ok=True, message=message)
 
 
 def _configuration(loaded: LoadedConfig) -> Finding:

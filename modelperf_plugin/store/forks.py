@@ -5,9 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import weakref
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from operator import itemgetter
+from typing import Protocol, TypeVar
 
 logger = logging.getLogger("modelperf_plugin")
+
+_T = TypeVar("_T")
 
 
 class Forkable(Protocol):
@@ -20,36 +24,30 @@ class Forkable(Protocol):
         """Go on, in the parent and in the child."""
 
 
-class Renewable(Protocol):
-    """Something that goes on in the parent of a fork, and begins anew in the child."""
-
-    def renew(self) -> None:
-        """Begin anew, in a child: other threads are not there, and may have left locks and data halfway."""
-
-
 # Weak references by id, not weak sets: those cannot be gone through while other threads add to them.
 _stores: dict[int, weakref.ref[Forkable]] = {}
-_followers: dict[int, weakref.ref[Renewable]] = {}
+_in_child: dict[int, weakref.WeakMethod[Callable[[], None]]] = {}
 _resting: list[Forkable] = []
 
 
 def watch(store: Forkable) -> None:
     """Tell ``store`` of every fork from now on."""
-    _remember(_stores, store)
+    key = id(store)
+    _stores[key] = weakref.ref(store, lambda _: _stores.pop(key, None))
 
 
-def follow(follower: Renewable) -> None:
-    """Tell ``follower`` in every child from now on, when the stores are open again."""
-    _remember(_followers, follower)
+def renew(begin_anew: Callable[[], None]) -> None:
+    """Call a method in every child from now on, when the stores are open again.
+
+    It makes its object begin anew: other threads are not there, and may have left locks and data halfway. It is
+    forgotten with its object, of which there is one such method.
+    """
+    key = id(begin_anew.__self__)  # type: ignore[attr-defined]
+    _in_child[key] = weakref.WeakMethod(begin_anew, lambda _: _in_child.pop(key, None))
 
 
-def _remember(known: dict[int, weakref.ref[Any]], it: object) -> None:
-    key = id(it)
-    known[key] = weakref.ref(it, lambda _: known.pop(key, None))
-
-
-def _alive(known: dict[int, weakref.ref[Any]]) -> list[Any]:
-    found = [reference() for _, reference in sorted(known.copy().items())]
+def _alive(known: Mapping[int, Callable[[], _T | None]]) -> list[_T]:
+    found = [reference() for _, reference in sorted(dict(known).items(), key=itemgetter(0))]
     return [each for each in found if each is not None]
 
 
@@ -67,9 +65,9 @@ def _after() -> None:
 
 def _after_in_child() -> None:
     _after()
-    for follower in _alive(_followers):
+    for begin_anew in _alive(_in_child):
         try:
-            follower.renew()
+            begin_anew()
         except Exception:
             logger.exception("what was in memory could not be made anew after a fork")
 
