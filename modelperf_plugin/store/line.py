@@ -62,6 +62,8 @@ class Line:
         self._waiting: list[Ticket] = []
         self._taken: list[Ticket] = []
         self._crowd = 1
+        self.crowded = False
+        """Whether anybody waits, or more than one was served the last time: to go past them would be unfair."""
         self._wanted = 0
         self._gathered = threading.Event()
 
@@ -70,15 +72,11 @@ class Line:
         """Whether anybody waits."""
         return bool(self._waiting)
 
-    @property
-    def crowded(self) -> bool:
-        """Whether anybody waits, or more than one was served the last time: to go past them would be unfair."""
-        return bool(self._waiting) or self._crowd > 1
-
     def join(self, ticket: Ticket) -> None:
         """Stand in line."""
         with self._lock:
             self._waiting.append(ticket)
+            self.crowded = True
             if len(self._waiting) == self._wanted:
                 self._gathered.set()
 
@@ -102,6 +100,7 @@ class Line:
             if ticket not in self._waiting:
                 return False
             self._waiting.remove(ticket)
+            self._look_around()
             return True
 
     def take(self) -> Batch:
@@ -120,6 +119,7 @@ class Line:
             served = [ticket for ticket in self._taken if ticket.served]
             self._waiting[:0] = [ticket for ticket in self._taken if not ticket.served]
             self._taken = []
+            self._look_around()
         for ticket in served:
             ticket.wake()
 
@@ -133,3 +133,7 @@ class Line:
         """Forget all who wait: in a forked process their threads are not there."""
         self._lock = threading.Lock()
         self._waiting, self._taken, self._crowd = [], [], 1
+        self._look_around()
+
+    def _look_around(self) -> None:
+        self.crowded = self._crowd > 1 or bool(self._waiting)

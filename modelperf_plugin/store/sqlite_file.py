@@ -19,6 +19,8 @@ Durability = Literal["normal", "full"]
 MEMORY: Final = ":memory:"
 APPLICATION_ID: Final = 0x4D504631
 """Marks a file as ours in its header ("MPF1")."""
+PAGE_BYTES: Final = 2048
+"""Of a new file. A record changes three pages, and each is written to the log as a whole."""
 BUSY_SECONDS: Final = 5.0
 """How long a writer waits for other processes before it gives up."""
 
@@ -133,6 +135,7 @@ def _open(path: str, durability: Durability) -> sqlite3.Connection:
         connection = connect(path, durability)
         try:
             _refuse_strangers(connection, path)
+            connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             connection.execute("PRAGMA journal_mode = WAL")
             _migrate(connection, path)
         except BaseException:
