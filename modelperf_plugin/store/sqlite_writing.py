@@ -40,6 +40,7 @@ class SqliteWriting:
         """The thread that writes just now; 0 if none does."""
         self._line = Line()
         self._commit_seconds = 0.0
+        self._processes = ProcessLock(None)
         self._evidence: dict[str, dict[str, Tally]] = {}
         self._fresh: list[Entry] = []
         """What was recorded and is not in ``_evidence`` yet."""
@@ -139,6 +140,9 @@ class SqliteWriting:
             batch.complete = True
             self._execute("COMMIT")
             batch.committed = True
+            for ticket in batch.tickets:
+                if ticket.answer:
+                    self._carry_forward(ticket.entry)
         except BaseException as error:
             self._forget_evidence()
             if self._writer.in_transaction:
@@ -147,12 +151,9 @@ class SqliteWriting:
                 batch.committed = True  # it was interrupted, but after the commit
             if not isinstance(error, Exception):
                 raise  # it was meant for this thread: others are written by the next
-            for ticket in batch.tickets:
-                ticket.error = ticket.error or error
-        else:
-            for ticket in batch.tickets:
-                if ticket.answer and ticket.error is None:
-                    self._carry_forward(ticket.entry)
+            if not batch.committed:
+                for ticket in batch.tickets:
+                    ticket.error = ticket.error or error
 
     def _write_ticket(self, ticket: Ticket) -> None:
         """Write one outcome of a batch; what is wrong with it is no concern of the others."""
