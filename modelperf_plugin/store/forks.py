@@ -5,13 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import weakref
-from collections.abc import Callable, Mapping
-from operator import itemgetter
-from typing import Protocol, TypeVar
+from collections.abc import Callable
+from types import MethodType
+from typing import Any, Protocol, cast
 
 logger = logging.getLogger("modelperf_plugin")
-
-_T = TypeVar("_T")
 
 
 class Forkable(Protocol):
@@ -26,14 +24,14 @@ class Forkable(Protocol):
 
 # Weak references by id, not weak sets: those cannot be gone through while other threads add to them.
 _stores: dict[int, weakref.ref[Forkable]] = {}
-_in_child: dict[int, weakref.WeakMethod[Callable[[], None]]] = {}
+_owners: dict[int, tuple[weakref.ref[object], Callable[[Any], None]]] = {}
 _resting: list[Forkable] = []
 
 
 def watch(store: Forkable) -> None:
     """Tell ``store`` of every fork from now on."""
-    key = id(store)
-    _stores[key] = weakref.ref(store, lambda _: _stores.pop(key, None))
+    key, known = id(store), _stores
+    known[key] = weakref.ref(store, lambda _: known.pop(key, None))
 
 
 def renew(begin_anew: Callable[[], None]) -> None:
@@ -42,17 +40,14 @@ def renew(begin_anew: Callable[[], None]) -> None:
     It makes its object begin anew: other threads are not there, and may have left locks and data halfway. It is
     forgotten with its object, of which there is one such method.
     """
-    key = id(begin_anew.__self__)  # type: ignore[attr-defined]
-    _in_child[key] = weakref.WeakMethod(begin_anew, lambda _: _in_child.pop(key, None))
-
-
-def _alive(known: Mapping[int, Callable[[], _T | None]]) -> list[_T]:
-    found = [reference() for _, reference in sorted(dict(known).items(), key=itemgetter(0))]
-    return [each for each in found if each is not None]
+    method = cast("MethodType", begin_anew)
+    key, known = id(method.__self__), _owners
+    known[key] = (weakref.ref(method.__self__, lambda _: known.pop(key, None)), method.__func__)
 
 
 def _before() -> None:
-    _resting[:] = _alive(_stores)  # two threads that fork at once take the locks in the same order
+    found = [reference() for _, reference in sorted(_stores.copy().items())]
+    _resting[:] = [store for store in found if store is not None]  # in the same order in two threads that fork at once
     for store in _resting:
         store.before_fork()
 
@@ -65,9 +60,12 @@ def _after() -> None:
 
 def _after_in_child() -> None:
     _after()
-    for begin_anew in _alive(_in_child):
+    for reference, begin_anew in _owners.copy().values():
+        owner = reference()
+        if owner is None:
+            continue
         try:
-            begin_anew()
+            begin_anew(owner)
         except Exception:
             logger.exception("what was in memory could not be made anew after a fork")
 
