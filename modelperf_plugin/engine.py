@@ -21,6 +21,7 @@ from modelperf_plugin.monitor import Monitor
 from modelperf_plugin.outbox import Outbox
 from modelperf_plugin.policy import Assessment, Knowledge, assess, choose, ranking_of
 from modelperf_plugin.policy.quality import classified
+from modelperf_plugin.retention import Retention
 from modelperf_plugin.store import Store, forks
 from modelperf_plugin.tracker import Clock, ModelPerformanceTracker
 from modelperf_plugin.types import OUTAGE_KINDS, Context, Decision, Outcome, check_id, check_ids, to_milliseconds
@@ -100,6 +101,7 @@ class ModelPerf:
         self._availability = Availability(self.tracker.store, in_force, self._random.random)
         self._tests = ABTests(self.tracker.store)
         self._journal = Journal(self.tracker.store, lambda: in_force().log, on_error=self._on_background_error)
+        self._retention = Retention(self.tracker.store, in_force().store.retention_days)
         self._assessments: dict[tuple[str, tuple[str, ...]], tuple[tuple[object, ...], Assessment]] = {}
 
     def _renew(self) -> None:
@@ -259,6 +261,7 @@ class ModelPerf:
         self._guarded(self._learner.refit_if_due)
         self._guarded(self._monitor.look)
         self._guarded(self._tests.catch_up)
+        self._guarded(lambda: self._retention.step_if_due(lambda: to_milliseconds(self._now())))
         self._journal.flush_if_due()
 
     def _guarded(self, action: Callable[[], None]) -> None:

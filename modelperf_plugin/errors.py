@@ -10,7 +10,10 @@
     └── StoreError
         ├── StoreBusyError
         ├── StoreVersionError
-        └── NotATrackerError
+        ├── StoreOutdatedError
+        ├── NotATrackerError
+        └── StoreFailedError
+            └── StoreDamagedError
 
 Nothing in here reaches a host through a hook: a hook logs the error, counts it and answers None.
 """
@@ -102,8 +105,20 @@ class StoreVersionError(StoreError):
     """The file was written by a newer version of this package; it was left alone."""
 
 
+class StoreOutdatedError(StoreError):
+    """The file was written by an older version, and is to be read without being brought up to date."""
+
+
 class NotATrackerError(StoreError):
-    """The file is not a database of this package; it was left alone."""
+    """The file is a database of another program; it was left alone."""
+
+
+class StoreFailedError(StoreError):
+    """The database cannot be used for now: not opened, not written, no room. A tracker goes on without it."""
+
+
+class StoreDamagedError(StoreFailedError):
+    """The database is damaged, or no database at all; it was left alone, and works again when it is repaired."""
 
 
 def _restore(kind: type[ModelPerfError], args: tuple[Any, ...]) -> ModelPerfError:

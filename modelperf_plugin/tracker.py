@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, NamedTuple, Self
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.policy.demotion import DemoteBySuccessRate
 from modelperf_plugin.policy.exploration.ab_test import fewest_samples
-from modelperf_plugin.store import Entry, Store, open_store
+from modelperf_plugin.store import Entry, Store, open_steady
 from modelperf_plugin.types import Outcome, Tally, check_id, to_milliseconds
 
 Clock = Callable[[], datetime]
@@ -50,7 +50,7 @@ class ModelPerformanceTracker:
             InvalidValueError: this version has no store for such a URL.
             StoreError: the store cannot be used.
         """
-        self.store: Store = open_store(path_or_url, durability=durability)
+        self.store: Store = open_steady(path_or_url, durability=durability)
         self._clock = clock
         self._pairs: dict[tuple[str, str], tuple[str, str]] = {}
         """The pairs that were checked already."""

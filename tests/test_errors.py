@@ -19,7 +19,10 @@ from modelperf_plugin.errors import (
     Problem,
     RegistrationError,
     StoreBusyError,
+    StoreDamagedError,
     StoreError,
+    StoreFailedError,
+    StoreOutdatedError,
     StoreVersionError,
     brief,
 )
@@ -38,6 +41,9 @@ SAMPLES = [
     StoreBusyError("locked for 5 s"),
     StoreVersionError("version 9"),
     NotATrackerError("another program's file"),
+    StoreOutdatedError("version 2"),
+    StoreFailedError("no room"),
+    StoreDamagedError("a page is broken"),
 ]
 
 

@@ -15,6 +15,7 @@ from modelperf_plugin.cli.decisions import explain, rank
 from modelperf_plugin.cli.demo import demo
 from modelperf_plugin.cli.doctor import doctor
 from modelperf_plugin.cli.journal import decisions, why
+from modelperf_plugin.cli.maintenance import backup, compact
 from modelperf_plugin.cli.monitoring import announce, changes, demotions, reset
 from modelperf_plugin.cli.options import common_options
 from modelperf_plugin.cli.replay import replay
@@ -105,6 +106,8 @@ for _command in (
     reset,
     replay,
     doctor,
+    backup,
+    compact,
 ):
     modelperf.add_command(_command)
 

@@ -63,6 +63,14 @@ class StoreConfig(_Section):
         "outcomes of the last moment are lost if the process dies.",
     )
 
+    retention_days: int | None = Field(
+        default=None,
+        ge=1,
+        le=36500,
+        description="For how many days single outcomes are kept; older ones are dropped in small steps, and go on "
+        "counting in the tallies and in the trends by day. Unset: all are kept.",
+    )
+
     @field_validator("path")
     @classmethod
     def _known_store(cls, path: str) -> str:

@@ -50,8 +50,9 @@ def template() -> str:
 def _plain(section: str, key: str, setting: Setting, lines: list[str]) -> list[str]:
     head = [] if f"[{section}]" in lines else ["", f"[{section}]"]
     # a path that stands in a file is relative to it: the default, below the working directory, is left unset
-    off = "# " if (section, key) == ("store", "path") else ""
-    return [*head, _comment(setting.description), f"{off}{key} = {_toml(setting.default)}"]
+    off = "# " if (section, key) == ("store", "path") or setting.default is None else ""
+    value = "365" if setting.default is None else _toml(setting.default)
+    return [*head, _comment(setting.description), f"{off}{key} = {value}"]
 
 
 def _section_head(section: str, setting: Setting) -> list[str]:

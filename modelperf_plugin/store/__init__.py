@@ -14,7 +14,7 @@ from modelperf_plugin.store.decisions import (
     ModeSummary,
 )
 from modelperf_plugin.store.monitoring import Baseline, Change, Demotion, Direction, Event, Faded, WatchState
-from modelperf_plugin.store.opening import open_store
+from modelperf_plugin.store.opening import open_steady, open_store, open_to_read
 
 __all__ = [
     "Baseline",
@@ -39,5 +39,7 @@ __all__ = [
     "StoredPair",
     "StoredTest",
     "WatchState",
+    "open_steady",
     "open_store",
+    "open_to_read",
 ]

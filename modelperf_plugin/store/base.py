@@ -54,6 +54,17 @@ class Finding(NamedTuple):
         return self._asdict()
 
 
+class DroppedStep(NamedTuple):
+    """What one step of dropping did."""
+
+    looked_at: int
+    """How many events it looked at; fewer than a thousand at the end."""
+    dropped: int
+    """How many of them were too old."""
+    last_id: int
+    """Where the next step begins."""
+
+
 class Monitoring(Protocol):
     """The part of a store that watches over models use. Any thread may call any method at any time."""
 
@@ -151,6 +162,10 @@ class Store(Protocol):
         """The path or URL, for messages."""
 
     @property
+    def degraded(self) -> str | None:
+        """Why the database cannot be used and something stands in for it; None if it can."""
+
+    @property
     def monitoring(self) -> Monitoring:
         """What watches over models use."""
 
@@ -193,6 +208,9 @@ class Store(Protocol):
 
     def forget_decisions(self, before_ms: int) -> int:
         """Forget the oldest decisions made before ``before_ms``, a thousand at most; return how many these were."""
+
+    def drop_events(self, before_ms: int, after_id: int = 0) -> DroppedStep:
+        """Drop what ended before ``before_ms`` among the next thousand events after ``after_id``; tallies stay."""
 
     def add_problem(self, problem: CountedProblem) -> None:
         """Add a failure to those of its kind."""

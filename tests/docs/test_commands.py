@@ -114,6 +114,8 @@ ARGUMENTS: dict[str, list[list[str]]] = {
     "modelperf compare": [["write-code"], ["no-such-task"]],
     "modelperf replay": [["outcomes.csv", "--repeats", "1"]],
     "modelperf doctor": [[]],
+    "modelperf backup": [["copy.db"]],
+    "modelperf compact": [[]],
 }
 
 
