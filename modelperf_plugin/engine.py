@@ -198,6 +198,7 @@ class ModelPerf:
         self._catch_up_at = time.monotonic() + _CATCH_UP_SECONDS
         self._guarded(self._learner.refit_if_due)
         self._guarded(self._monitor.look)
+        self._guarded(self.tracker.take_over)
         self._journal.flush_if_due()
 
     def _guarded(self, action: Callable[[], None]) -> None:

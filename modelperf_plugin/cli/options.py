@@ -104,6 +104,9 @@ def is_missing(location: str) -> bool:
 
 def missing_note(location: str) -> str:
     """Return what to say, and to do, when the file at ``location`` does not exist."""
+    old = Path(location).with_suffix(".json")
+    if old.is_file():
+        return f"no outcomes yet: {location} does not exist; `modelperf import json {old}`, or the first host, makes it"
     return f"no outcomes yet: {location} does not exist; run `modelperf demo` or record through a host"
 
 

@@ -12,10 +12,12 @@ from modelperf_plugin.store.decisions import (
     LoggedDecision,
     ModeSummary,
 )
+from modelperf_plugin.store.exchange import Attached, EventRow, Exchange, ImportRecord, Merged, Prior, Step, Sums
 from modelperf_plugin.store.monitoring import Baseline, Change, Demotion, Direction, Event, Faded, WatchState
 from modelperf_plugin.store.opening import open_store
 
 __all__ = [
+    "Attached",
     "Baseline",
     "Change",
     "CountedProblem",
@@ -26,14 +28,21 @@ __all__ = [
     "Direction",
     "Entry",
     "Event",
+    "EventRow",
+    "Exchange",
     "Faded",
     "Finding",
+    "ImportRecord",
     "JoinedOutcome",
     "LoggedCandidate",
     "LoggedDecision",
+    "Merged",
     "ModeSummary",
     "Monitoring",
+    "Prior",
+    "Step",
     "Store",
+    "Sums",
     "WatchState",
     "open_store",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from modelperf_plugin.store.decisions import DecisionOutcome, DecisionRecord, DecisionSummary, LoggedDecision
+from modelperf_plugin.store.exchange import Exchange
 from modelperf_plugin.store.monitoring import Baseline, Change, Demotion, Direction, Event, Faded, WatchState
 from modelperf_plugin.types import Outcome, Tally
 
@@ -128,6 +129,10 @@ class Store(Protocol):
     @property
     def monitoring(self) -> Monitoring:
         """What watches over models use."""
+
+    @property
+    def exchange(self) -> Exchange:
+        """What comes from elsewhere."""
 
     def record(self, entry: Entry) -> bool:
         """Write one outcome; return False if its ``outcome_id`` is known already and nothing was written."""

@@ -20,6 +20,7 @@ from modelperf_plugin.store.decisions import (
     LoggedDecision,
 )
 from modelperf_plugin.store.queries import load_queries
+from modelperf_plugin.store.sqlite_exchange import SqliteExchange
 from modelperf_plugin.store.sqlite_file import (
     BUSY_SECONDS,
     MEMORY,
@@ -62,6 +63,8 @@ class SqliteStore:
         self._connect()
         self.monitoring = SqliteMonitoring(self._fetch, self._executing)
         """What watches over models use."""
+        self.exchange = SqliteExchange(self._fetch, self._exchanging)
+        """What comes from elsewhere."""
         forks.watch(self)
 
     def _connect(self) -> None:
@@ -319,6 +322,12 @@ class SqliteStore:
     def _executing(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
         with self._writing():
             yield self._writer.execute
+
+    @contextmanager
+    def _exchanging(self) -> Iterator[sqlite3.Connection]:
+        with self._writing():
+            self._evidence.clear()
+            yield self._writer
 
     def _ensure_open(self) -> None:
         if self._closed:
