@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
 from modelperf_plugin.cli.options import Common, common_options, json_option, pass_common
-from modelperf_plugin.cli.words import ago, count, dollars, percent, short
+from modelperf_plugin.cli.words import ago, count, dollars, percent, printable, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from modelperf_plugin.federation.history import Report
     from modelperf_plugin.federation.old_json import OldJson
+    from modelperf_plugin.federation.sources import Source
     from modelperf_plugin.store import Store, Sums
 
+LISTED: Final = 20
+"""So many lines that could not be used are shown."""
 _SUMS = (
     Column("task type", "bold"), Column("model", "bold"), number("outcomes"), number("success"), number("cost"),
     number("timeouts", aside=True), number("tokens", aside=True), number("last used", aside=True),
@@ -120,3 +125,131 @@ def _sums_as_dict(sums: Sums) -> dict[str, Any]:
         "total_cost_usd": sums.cost_nano_usd / NANO_USD,
         "last_used": last_used,
     }
+
+
+columns_option = click.option(
+    "--column", "columns", metavar="OURS=THEIRS", multiple=True,
+    help="What the file calls one of our columns; may be given several times.",
+)  # fmt: skip
+task_type_option = click.option(
+    "--task-type", metavar="TASK", help="The task type of all its outcomes, where the file does not say."
+)
+
+
+@import_.command(name="csv")
+@file_argument
+@columns_option
+@task_type_option
+@dry_run_option
+@json_option
+@common_options
+@pass_common
+def import_csv(
+    common: Common, file: Path, columns: tuple[str, ...], task_type: str | None, dry_run: bool, as_json: bool
+) -> None:
+    """Import a CSV file of outcomes, plain or gzipped."""
+    from modelperf_plugin.federation.files import CsvFile
+
+    answer = Answer("import csv", as_json=as_json)
+    run(common, answer, CsvFile(file, mapping(columns), task_type), dry_run=dry_run)
+
+
+@import_.command(name="jsonl")
+@file_argument
+@columns_option
+@task_type_option
+@dry_run_option
+@json_option
+@common_options
+@pass_common
+def import_jsonl(
+    common: Common, file: Path, columns: tuple[str, ...], task_type: str | None, dry_run: bool, as_json: bool
+) -> None:
+    """Import a JSON Lines file of outcomes, plain or gzipped."""
+    from modelperf_plugin.federation.files import JsonLinesFile
+
+    answer = Answer("import jsonl", as_json=as_json)
+    run(common, answer, JsonLinesFile(file, mapping(columns), task_type), dry_run=dry_run)
+
+
+def mapping(columns: tuple[str, ...]) -> dict[str, str]:
+    """Return what ``OURS=THEIRS`` say together."""
+    from modelperf_plugin.federation.rows import COLUMNS
+
+    found = {}
+    for each in columns:
+        ours, equals, theirs = each.partition("=")
+        if not equals or not theirs or ours not in COLUMNS:
+            names = ", ".join(COLUMNS)
+            raise click.BadParameter(
+                f"must be OURS=THEIRS with one of {names}, but got {each!r}", param_hint="--column"
+            )
+        found[ours] = theirs
+    return found
+
+
+def run(common: Common, answer: Answer, source: Source, *, dry_run: bool) -> NoReturn:
+    """Import a source, show how far it is on standard error, and answer what came of it."""
+    from modelperf_plugin.federation.history import import_history
+
+    progress = Progress(source)
+    try:
+        with writing(common, dry_run=dry_run) as store:
+            location = None if dry_run else store.location
+            now_ms = time.time_ns() // 1_000_000
+            report = import_history(store, source, now_ms, dry_run=dry_run, on_progress=progress)
+    except KeyboardInterrupt:
+        progress.end()
+        click.echo("what was read stays imported; the same command goes on from there", err=True)
+        raise
+    finally:
+        source.close()
+        progress.end()
+    if answer.as_json:
+        answer.json(store=location, **report.as_dict())
+    else:
+        _show(answer, report, dry_run=dry_run)
+    raise click.exceptions.Exit(1 if report.rejected else 0)
+
+
+def _show(answer: Answer, report: Report, *, dry_run: bool) -> None:
+    word = "would be imported" if dry_run else "imported"
+    line = f"{count(report.outcomes, 'outcome')} of {count(report.pairs, 'pair')} {word} from {report.source}"
+    answer.line(line if report.outcomes or not report.before else f"nothing new in {report.source}")
+    for left, what in (
+        (report.before, "had been imported before"),
+        (report.known, "left out: their outcome_id is in the store already"),
+        (report.unknown, "left out: they do not say whether they succeeded"),
+        (report.rejected, "could not be used"),
+    ):
+        if left:
+            answer.line(f"{left:,} {what}")
+    for each in report.listed[:LISTED]:
+        click.echo(printable(f"line {each.line:,}: {each.reason}"), err=True)
+    if report.rejected > LISTED:
+        click.echo(f"and {report.rejected - LISTED:,} more; --json lists the first 1,000", err=True)
+
+
+class Progress:
+    """Says on standard error how far an import is: on a terminal in one line that changes, else now and then."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._begun = self._said = time.monotonic()
+        self._terminal = sys.stderr.isatty()
+        self._shown = False
+
+    def __call__(self, report: Report) -> None:
+        """Say it, if it is time."""
+        now = time.monotonic()
+        if now - self._said < (0.2 if self._terminal else 10):
+            return
+        self._said, self._shown = now, True
+        share = f", {percent(min(1.0, self._source.done / self._source.size))}" if self._source.size else ""
+        text = f"{report.outcomes:,} outcomes{share}, {report.outcomes / (now - self._begun):,.0f} per second"
+        click.echo(f"\r{text}  " if self._terminal else text, nl=not self._terminal, err=True)
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self._shown and self._terminal:
+            click.echo(err=True)

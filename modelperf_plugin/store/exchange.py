@@ -128,7 +128,9 @@ class Exchange(Protocol):
     def pair_id(self, task_type: str, model_id: str) -> int:
         """Return the id that stands for a pair, from now on."""
 
-    def import_events(self, step: Step, rows: Sequence[EventRow], outcome_ids: Sequence[str | None] = ()) -> int | None:
+    def import_events(
+        self, step: Step, rows: Sequence[EventRow], outcome_ids: Sequence[str | None] = ()
+    ) -> tuple[int, int] | None:
         """Write a batch of outcomes together with how far that brings the import, or nothing of it.
 
         Args:
@@ -137,7 +139,8 @@ class Exchange(Protocol):
             outcome_ids: empty, or for each row its id or None; rows whose id is known are left out.
 
         Returns:
-            The id of the import; None if another process went on with it meanwhile (then look again).
+            The id of the import, and how many outcomes were new; None if another process went on with it meanwhile
+            (then look again).
         """
 
     def import_sums(self, step: Step, sums: Sequence[Sums], *, once: bool = False) -> bool:

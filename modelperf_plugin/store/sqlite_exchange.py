@@ -41,7 +41,9 @@ class SqliteExchange:
         with self._write() as connection:
             return self._pair_id(connection, pair)
 
-    def import_events(self, step: Step, rows: Sequence[EventRow], outcome_ids: Sequence[str | None] = ()) -> int | None:
+    def import_events(
+        self, step: Step, rows: Sequence[EventRow], outcome_ids: Sequence[str | None] = ()
+    ) -> tuple[int, int] | None:
         """Write a batch of outcomes together with how far that brings the import, or nothing of it."""
         with self._write() as connection:
             import_id = self._advance(connection, step)
@@ -56,7 +58,7 @@ class SqliteExchange:
                 connection.executemany(self._sql["add_event"], rows)
             self._count(connection, before)
             connection.execute(self._sql["count_imported"], {"outcomes": len(rows), "import_id": import_id})
-            return import_id
+            return import_id, len(rows)
 
     def import_sums(self, step: Step, sums: Sequence[Sums], *, once: bool = False) -> bool:
         """Write sums in place of those that came from the same source before, in one transaction."""

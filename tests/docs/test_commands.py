@@ -91,6 +91,7 @@ def prepared(tmp_path: Path) -> Path:
     """Return a folder with a demo's outcomes in the default store, and a file to replay."""
     rows = [f"i{n},t,{model},{int(model == 'a')},0.01" for n in range(4) for model in "ab"]
     (tmp_path / "outcomes.csv").write_text("\n".join(["instance_id,task_type,model_id,success,cost_usd", *rows]))
+    (tmp_path / "outcomes.jsonl").write_text('{"task_type": "t", "model_id": "a", "success": true}')
     (tmp_path / "old.json").write_text('{"t": {"a": {"successes": 3, "failures": 1}}}')
     CliRunner().invoke(modelperf, ["demo", "--tasks", "60", "--store", ".sf/model-performance.db"])
     return tmp_path
@@ -114,6 +115,8 @@ ARGUMENTS: dict[str, list[list[str]]] = {
     "modelperf stats": [[]],
     "modelperf replay": [["outcomes.csv", "--repeats", "1"]],
     "modelperf import json": [["old.json"]],
+    "modelperf import csv": [["outcomes.csv"]],
+    "modelperf import jsonl": [["outcomes.jsonl"]],
     "modelperf doctor": [[]],
 }
 
