@@ -14,12 +14,13 @@ from typing import Any, Final, Self
 from modelperf_plugin.availability import Availability
 from modelperf_plugin.config import Config, ConfigSource, ConfigWatch
 from modelperf_plugin.errors import ConfigError, InvalidValueError, ModelPerfError
+from modelperf_plugin.federation.federated import configured, federated
 from modelperf_plugin.journal import Journal
 from modelperf_plugin.learner import Learner
 from modelperf_plugin.monitor import Monitor
 from modelperf_plugin.policy import Assessment, Knowledge, assess, choose, ranking_of
 from modelperf_plugin.policy.quality import classified
-from modelperf_plugin.store import Store
+from modelperf_plugin.store import Attached, Store
 from modelperf_plugin.tracker import Clock, ModelPerformanceTracker
 from modelperf_plugin.types import OUTAGE_KINDS, Context, Decision, Outcome, check_id, check_ids, to_milliseconds
 
@@ -75,6 +76,7 @@ class ModelPerf:
         configured = self._watch.current.config.store
         location = configured.path if store is None else store
         self.tracker = ModelPerformanceTracker(location, durability=configured.durability, clock=clock)
+        self._store = federated(self.tracker.store, self._attached)
         self._clock = clock
         # not the seed itself: a host may draw its own tasks from the same one, and would move in step
         # without one, the system's numbers: forked workers must not draw the same
@@ -83,8 +85,8 @@ class ModelPerf:
         def in_force() -> Config:
             return self._watch.current.config
 
-        self._learner = Learner(self.tracker.store, in_force, self._seconds)
-        self._monitor = Monitor(self.tracker.store, self._learner, config=in_force)
+        self._learner = Learner(self._store, in_force, self._seconds)
+        self._monitor = Monitor(self._store, self._learner, config=in_force)
         self._availability = Availability(self.tracker.store, in_force, self._random.random)
         self._journal = Journal(
             self.tracker.store, lambda: self._watch.current.config.log, on_error=on_background_error
@@ -104,8 +106,8 @@ class ModelPerf:
 
     @property
     def store(self) -> Store:
-        """Where outcomes are kept."""
-        return self.tracker.store
+        """Where outcomes are kept; its evidence includes that of attached databases."""
+        return self._store
 
     def select(
         self, task_type: str, candidates: Iterable[str], context: Mapping[str, Any] | None = None
@@ -190,7 +192,7 @@ class ModelPerf:
         if self._has_recorded:  # who only reads leaves the watching to others
             self._guarded(self._monitor.close)
         self._journal.close()
-        self.tracker.close()
+        self._store.close()
 
     def _catch_up(self) -> None:
         """Do what new outcomes call for: learn from them, watch the models, write the record of decisions."""
@@ -268,6 +270,10 @@ class ModelPerf:
                 self._assessments.clear()
             self._assessments[task_type, offered] = (basis, assessment)
         return assessment
+
+    def _attached(self) -> list[Attached]:
+        """Return the databases that the configuration attaches."""
+        return configured(self._watch.current.config.federation)
 
     def _now(self) -> datetime:
         if self._clock is None:

@@ -13,6 +13,7 @@ from modelperf_plugin.cli.configuration import config, init
 from modelperf_plugin.cli.decisions import explain, rank
 from modelperf_plugin.cli.demo import demo
 from modelperf_plugin.cli.doctor import doctor
+from modelperf_plugin.cli.federate import federate
 from modelperf_plugin.cli.imports import import_
 from modelperf_plugin.cli.journal import decisions, why
 from modelperf_plugin.cli.monitoring import announce, changes, demotions, reset
@@ -104,6 +105,7 @@ for _command in (
     reset,
     replay,
     import_,
+    federate,
     doctor,
 ):
     modelperf.add_command(_command)

@@ -92,7 +92,7 @@ def _examine(loaded: LoadedConfig, location: str, *, clear: bool) -> _Examinatio
             tallies = store.tallies()
             policies = _policies(loaded, tallies)
             kept = store.decision_summary(time.time_ns() // 1_000_000)
-            known = [_policy(policies), _outcomes(tallies), *_decisions(loaded, kept), *_elsewhere(store)]
+            known = [_policy(policies), _outcomes(tallies), *_decisions(loaded, kept), *_elsewhere(loaded, store)]
             return _Examination([*configured, *known, *store.check()], store.problems(), policies, kept)
         finally:
             store.close()
@@ -175,12 +175,13 @@ def _decisions(loaded: LoadedConfig, kept: DecisionSummary) -> Iterator[Finding]
     yield Finding("exploration", ok=True, message=message)
 
 
-def _elsewhere(store: Store) -> list[Finding]:
+def _elsewhere(loaded: LoadedConfig, store: Store) -> list[Finding]:
     """Return what there is to say of what comes from elsewhere."""
+    from modelperf_plugin.federation.federated import look_at_attached
     from modelperf_plugin.federation.takeover import look_at
 
     old_file = look_at(store, time.time_ns() // 1_000_000)
-    return [] if old_file is None else [old_file]
+    return [*look_at_attached(store, loaded.config.federation), *([] if old_file is None else [old_file])]
 
 
 def _problem_as_dict(problem: CountedProblem) -> dict[str, Any]:

@@ -56,12 +56,15 @@ class Common:
     def reading(self, answer: Answer, flags: Mapping[str, Any] | None = None, **empty: Any) -> Iterator[ModelPerf]:
         """Open the engine on a store that is there already; without one answer with ``empty`` and a note."""
         from modelperf_plugin.engine import ModelPerf
+        from modelperf_plugin.federation.federated import FederatedStore
 
         config = self.load(flags).config
         location = str(config.store.path)
         if is_missing(location):
             answer.nothing(missing_note(location), store=location, **empty)
         with ModelPerf(config) as engine:
+            if isinstance(engine.store, FederatedStore):
+                engine.store.wait()
             yield engine
 
 

@@ -117,6 +117,7 @@ ARGUMENTS: dict[str, list[list[str]]] = {
     "modelperf import json": [["old.json"]],
     "modelperf import csv": [["outcomes.csv"]],
     "modelperf import jsonl": [["outcomes.jsonl"]],
+    "modelperf federate list": [[]],
     "modelperf doctor": [[]],
 }
 
