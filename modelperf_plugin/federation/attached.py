@@ -35,6 +35,7 @@ REST: Final = 20
 Tallies = Mapping[str, Mapping[str, Tally]]
 """By task type, then by model."""
 _Sums = dict[tuple[str, str], Tally]
+_SUMMED: Final = tuple(name for name in Tally._fields if name not in {"task_type", "model_id", "last_used_ms"})
 NOTHING: Final[Mapping[str, Tally]] = {}
 
 
@@ -267,13 +268,13 @@ def open_read_only(path: str) -> sqlite3.Connection:
 def plus(one: Tally, other: Tally) -> Tally:
     """Return the sum of two tallies of the same pair."""
     moments = [moment for moment in (one.last_used_ms, other.last_used_ms) if moment is not None]
-    sums = [left + right for left, right in zip(one[2:10], other[2:10], strict=True)]
-    return Tally._make((one.task_type, one.model_id, *sums, max(moments, default=None)))
+    sums = {name: getattr(one, name) + getattr(other, name) for name in _SUMMED}
+    return one._replace(**sums, last_used_ms=max(moments, default=None))
 
 
 def _sums(rows: list[Any]) -> _Sums:
     found: _Sums = {}
-    for task_type, model_id, successes, failures, timeouts, tokens, cost, priced, last_used in rows:
+    for task_type, model_id, successes, failures, timeouts, tokens, cost, priced, last_used, timeout_failures in rows:
         try:
             pair = (check_id("task_type", task_type), check_id("model_id", model_id))
         except InvalidValueError:
@@ -288,6 +289,7 @@ def _sums(rows: list[Any]) -> _Sums:
             total_cost_nano_usd=round(_within(cost, MAX_COST_USD * 1000) * NANO_USD),
             priced=priced,
             last_used_ms=int(last_used) if isinstance(last_used, (int, float)) and isfinite(last_used) else None,
+            timeout_failures=timeout_failures,
         )
     return found
 

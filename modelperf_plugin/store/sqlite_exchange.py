@@ -119,7 +119,7 @@ class SqliteExchange:
 
     def priors(self) -> list[Prior]:
         """Return what other projects counted, by task type, model and source."""
-        return [Prior(Tally._make(row[:11]), *row[11:]) for row in self._read(self._sql["priors"])]
+        return [Prior(Tally._make(row[:12]), *row[12:]) for row in self._read(self._sql["priors"])]
 
     def merge(self, source: Merged, tallies: Iterable[Tally], *, replaces: str | None = None) -> None:
         """Keep another project's tallies under a name, in place of those under the name ``replaces``."""
@@ -157,7 +157,7 @@ class SqliteExchange:
     def _count(self, connection: sqlite3.Connection, before: int) -> None:
         """Add the events after ``before`` to tallies and daily roll-ups."""
         sums = connection.execute(self._sql["sums_of_batch"], (before,)).fetchall()
-        connection.executemany(self._sql["add_to_daily"], (row[:10] for row in sums))
+        connection.executemany(self._sql["add_to_daily"], (row[:11] for row in sums))
         connection.executemany(self._sql["add_to_tally"], ((*row[2:], row[0]) for row in sums))
 
     def _pair_id(self, connection: sqlite3.Connection, pair: tuple[str, str]) -> int:

@@ -58,15 +58,17 @@ SELECT
     sum(success), sum(1 - success), sum(timeout),
     sum(NOT success AND coalesce(error_kind IN ('rate_limit', 'server_error', 'network'), 0)),
     sum(NOT success AND coalesce(error_kind IN ('cancelled', 'caller_error'), 0)),
-    sum(tokens), sum(cost_nano_usd), sum(cost_nano_usd > 0), max(ended_ms)
+    sum(tokens), sum(cost_nano_usd), sum(cost_nano_usd > 0),
+    sum(timeout AND NOT success AND coalesce(error_kind IN ('context_overflow', 'other'), 1)), max(ended_ms)
 FROM event WHERE id > ? GROUP BY tally_id, day;
 
 -- add_to_daily --
 -- Add to one day of a pair.
 INSERT INTO daily (
-    tally_id, day, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced
+    tally_id, day, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
+    timeout_failures
 )
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (tally_id, day) DO UPDATE SET
     successes = successes + excluded.successes,
     failures = failures + excluded.failures,
@@ -75,13 +77,15 @@ ON CONFLICT (tally_id, day) DO UPDATE SET
     caller_errors = caller_errors + excluded.caller_errors,
     tokens = tokens + excluded.tokens,
     cost_nano_usd = cost_nano_usd + excluded.cost_nano_usd,
-    priced = priced + excluded.priced;
+    priced = priced + excluded.priced,
+    timeout_failures = timeout_failures + excluded.timeout_failures;
 
 -- add_to_tally --
 -- Add to the tally of a pair.
 UPDATE tally SET
     successes = successes + ?, failures = failures + ?, timeouts = timeouts + ?, outages = outages + ?,
     caller_errors = caller_errors + ?, tokens = tokens + ?, cost_nano_usd = cost_nano_usd + ?, priced = priced + ?,
+    timeout_failures = timeout_failures + ?,
     last_used_ms = max(coalesce(last_used_ms, -9223372036854775808), ?)
 WHERE id = ?;
 
@@ -148,7 +152,7 @@ GROUP BY merged.id ORDER BY merged.name;
 -- What other projects counted, each row with its source and strength.
 SELECT
     prior.task_type, prior.model_id, prior.successes, prior.failures, prior.timeouts, prior.outages,
-    prior.caller_errors, prior.tokens, prior.cost_nano_usd, prior.priced, prior.last_used_ms,
+    prior.caller_errors, prior.tokens, prior.cost_nano_usd, prior.priced, prior.last_used_ms, prior.timeout_failures,
     merged.name, merged.strength
 FROM prior JOIN merged ON merged.id = prior.merged_id
 ORDER BY prior.task_type, prior.model_id, merged.name;
@@ -161,9 +165,9 @@ INSERT INTO merged (name, origin, digest, strength, merged_ms) VALUES (?, ?, ?, 
 -- What one source counted of a pair.
 INSERT INTO prior (
     merged_id, task_type, model_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd,
-    priced, last_used_ms
+    priced, last_used_ms, timeout_failures
 )
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- forget_priors --
 -- Take one source out again: first its rows.

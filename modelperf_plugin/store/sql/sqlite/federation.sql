@@ -29,7 +29,8 @@ SELECT
         -- seconds or milliseconds since the Unix epoch: the former would be in the year 5138
         WHEN {timestamp} < 100000000000 THEN {timestamp} * 1000
         ELSE {timestamp}
-    END)
+    END),
+    sum(coalesce(lower({timeout}) IN ('1', '1.0', 'true') AND lower({success}) NOT IN ('1', '1.0', 'true'), 0))
 FROM {table}
 WHERE {success} IS NOT NULL AND {range}
 GROUP BY 1, 2;

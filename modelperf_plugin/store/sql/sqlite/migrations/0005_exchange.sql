@@ -59,5 +59,6 @@ CREATE TABLE prior (
     cost_nano_usd INTEGER NOT NULL CHECK (cost_nano_usd >= 0),
     priced INTEGER NOT NULL CHECK (priced >= 0),
     last_used_ms INTEGER,
+    timeout_failures INTEGER NOT NULL DEFAULT 0 CHECK (timeout_failures >= 0),
     PRIMARY KEY (merged_id, task_type, model_id)
 ) STRICT, WITHOUT ROWID;
