@@ -19,6 +19,7 @@ from modelperf_plugin.cli.journal import decisions, why
 from modelperf_plugin.cli.monitoring import announce, changes, demotions, reset
 from modelperf_plugin.cli.options import common_options
 from modelperf_plugin.cli.replay import replay
+from modelperf_plugin.cli.share import export, merge, merged
 from modelperf_plugin.cli.stats import stats
 from modelperf_plugin.cli.words import printable
 from modelperf_plugin.errors import ModelPerfError, StoreError
@@ -106,6 +107,9 @@ for _command in (
     replay,
     import_,
     federate,
+    export,
+    merge,
+    merged,
     doctor,
 ):
     modelperf.add_command(_command)

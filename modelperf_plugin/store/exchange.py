@@ -171,6 +171,9 @@ class Exchange(Protocol):
     def merged(self) -> list[Merged]:
         """Return the sources of merged experience, by name."""
 
+    def merged_version(self) -> tuple[float, ...]:
+        """Return numbers that are others when what was merged has changed; all 0 if nothing is."""
+
     def priors(self) -> list[Prior]:
         """Return what other projects counted, by task type, model and source."""
 

@@ -117,6 +117,10 @@ class SqliteExchange:
         """Return the sources of merged experience, by name."""
         return [Merged._make(row) for row in self._read(self._sql["merged"])]
 
+    def merged_version(self) -> tuple[float, ...]:
+        """Return numbers that are others when what was merged has changed; all 0 if nothing is."""
+        return tuple(self._read(self._sql["merged_version"])[0])
+
     def priors(self) -> list[Prior]:
         """Return what other projects counted, by task type, model and source."""
         return [Prior(Tally._make(row[:12]), *row[12:]) for row in self._read(self._sql["priors"])]

@@ -118,6 +118,7 @@ ARGUMENTS: dict[str, list[list[str]]] = {
     "modelperf import csv": [["outcomes.csv"]],
     "modelperf import jsonl": [["outcomes.jsonl"]],
     "modelperf federate list": [[]],
+    "modelperf merged list": [[]],
     "modelperf doctor": [[]],
 }
 

@@ -148,6 +148,10 @@ SELECT
 FROM merged LEFT JOIN prior ON prior.merged_id = merged.id
 GROUP BY merged.id ORDER BY merged.name;
 
+-- merged_version --
+-- Changes with every merge and removal: ids are not used again while a later one is there.
+SELECT count(*), coalesce(max(id), 0), total(strength), coalesce(max(merged_ms), 0) FROM merged;
+
 -- priors --
 -- What other projects counted, each row with its source and strength.
 SELECT
