@@ -16,6 +16,7 @@ from modelperf_plugin.cli.doctor import doctor
 from modelperf_plugin.cli.federate import federate
 from modelperf_plugin.cli.imports import import_
 from modelperf_plugin.cli.journal import decisions, why
+from modelperf_plugin.cli.logs import import_litellm, import_llm
 from modelperf_plugin.cli.monitoring import announce, changes, demotions, reset
 from modelperf_plugin.cli.options import common_options
 from modelperf_plugin.cli.replay import replay
@@ -90,6 +91,9 @@ def modelperf() -> None:
     choices, and judges a policy on recorded outcomes before it is used.
     """
 
+
+for _command in (import_litellm, import_llm):
+    import_.add_command(_command)
 
 for _command in (
     demo,

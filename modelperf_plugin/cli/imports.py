@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
-from modelperf_plugin.cli.options import Common, common_options, json_option, pass_common
+from modelperf_plugin.cli.options import Common, Refusal, common_options, json_option, pass_common
 from modelperf_plugin.cli.words import ago, count, dollars, percent, printable, short
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from modelperf_plugin.federation.history import Report
     from modelperf_plugin.federation.old_json import OldJson
@@ -188,8 +188,20 @@ def mapping(columns: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def run(common: Common, answer: Answer, source: Source, *, dry_run: bool) -> NoReturn:
-    """Import a source, show how far it is on standard error, and answer what came of it."""
+def run(
+    common: Common,
+    answer: Answer,
+    source: Source,
+    *,
+    dry_run: bool,
+    prepare: Callable[[Store, int], int] = lambda _store, _now_ms: 0,
+    explain: str | None = None,
+) -> NoReturn:
+    """Import a source, show how far it is on standard error, and answer what came of it.
+
+    ``prepare`` does what comes first and returns how many outcomes that brought; ``explain`` is said of rows that do
+    not say whether they succeeded.
+    """
     from modelperf_plugin.federation.history import import_history
 
     progress = Progress(source)
@@ -197,6 +209,7 @@ def run(common: Common, answer: Answer, source: Source, *, dry_run: bool) -> NoR
         with writing(common, dry_run=dry_run) as store:
             location = None if dry_run else store.location
             now_ms = time.time_ns() // 1_000_000
+            summed = prepare(store, now_ms)
             report = import_history(store, source, now_ms, dry_run=dry_run, on_progress=progress)
     except KeyboardInterrupt:
         progress.end()
@@ -208,7 +221,11 @@ def run(common: Common, answer: Answer, source: Source, *, dry_run: bool) -> NoR
     if answer.as_json:
         answer.json(store=location, **report.as_dict())
     else:
+        if summed:
+            answer.line(f"{count(summed, 'outcome')} {'would be imported' if dry_run else 'imported'} as sums")
         _show(answer, report, dry_run=dry_run)
+        if explain is not None and report.unknown:
+            answer.line(explain)
     raise click.exceptions.Exit(1 if report.rejected else 0)
 
 
@@ -253,3 +270,45 @@ class Progress:
         """Leave the line."""
         if self._shown and self._terminal:
             click.echo(err=True)
+
+
+@import_.command(name="parquet")
+@file_argument
+@columns_option
+@task_type_option
+@dry_run_option
+@json_option
+@common_options
+@pass_common
+def import_parquet(
+    common: Common, file: Path, columns: tuple[str, ...], task_type: str | None, dry_run: bool, as_json: bool
+) -> None:
+    """Import a Parquet file of outcomes."""
+    from modelperf_plugin.federation.tables import ParquetTable
+
+    answer = Answer("import parquet", as_json=as_json)
+    run(common, answer, ParquetTable(file, mapping(columns), task_type), dry_run=dry_run)
+
+
+@import_.command(name="modelperf")
+@file_argument
+@dry_run_option
+@json_option
+@common_options
+@pass_common
+def import_modelperf(common: Common, file: Path, dry_run: bool, as_json: bool) -> None:
+    """Import the outcomes of another store.
+
+    It is only read. Outcomes that it was given as sums, without events, are imported as sums.
+    """
+    from modelperf_plugin.federation.tables import TrackerFile
+
+    answer = Answer("import modelperf", as_json=as_json)
+    source = TrackerFile(file)
+
+    def prepare(store: Store, now_ms: int) -> int:
+        if source.is_file_of(store):
+            raise Refusal(f"{file} is the store itself")
+        return source.import_sums(store, now_ms)
+
+    run(common, answer, source, dry_run=dry_run, prepare=prepare)

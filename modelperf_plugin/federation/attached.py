@@ -257,10 +257,10 @@ class AttachedTable:
             self._thread = None
 
 
-def open_read_only(path: str) -> sqlite3.Connection:
+def open_read_only(path: str, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
     """Return a connection that cannot change the database at ``path``, and is not misled by its schema."""
     uri = f"{Path(path).absolute().as_uri()}?mode=ro"
-    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(uri, uri=True, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA trusted_schema = OFF")
     return connection
 
