@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from operator import is_
 from typing import Any, Final, Self
 
+from modelperf_plugin.abtests import ABTests
 from modelperf_plugin.availability import Availability
 from modelperf_plugin.config import Config, ConfigSource, ConfigWatch
-from modelperf_plugin.errors import ConfigError, InvalidValueError, ModelPerfError
+from modelperf_plugin.errors import ConfigError, InvalidValueError, ModelPerfError, StoreError
 from modelperf_plugin.federation.federated import configured, federated
 from modelperf_plugin.journal import Journal
 from modelperf_plugin.learner import Learner
@@ -23,6 +24,7 @@ from modelperf_plugin.policy.quality import classified
 from modelperf_plugin.store import Attached, Store
 from modelperf_plugin.tracker import Clock, ModelPerformanceTracker
 from modelperf_plugin.types import OUTAGE_KINDS, Context, Decision, Outcome, check_id, check_ids, to_milliseconds
+from modelperf_plugin.verdicts import assignment
 
 logger = logging.getLogger("modelperf_plugin")
 
@@ -88,6 +90,7 @@ class ModelPerf:
         self._learner = Learner(self._store, in_force, self._seconds)
         self._monitor = Monitor(self._store, self._learner, config=in_force)
         self._availability = Availability(self.tracker.store, in_force, self._random.random)
+        self._tests = ABTests(self.tracker.store)
         self._journal = Journal(
             self.tracker.store, lambda: self._watch.current.config.log, on_error=on_background_error
         )
@@ -132,6 +135,8 @@ class ModelPerf:
             self._learner.pending.add(
                 decision.decision_id, task_type, decision.model_id, to_milliseconds(decision.created_at)
             )
+            if decision.assignment is not None:
+                self._tests.made(decision)
             return decision
         logger.info("observing only: would have chosen %s for %s: %s", decision[0], task_type, decision.reason)
         return None
@@ -154,13 +159,15 @@ class ModelPerf:
         decision_id = decision.decision_id if isinstance(decision, Decision) else decision
         if decision_id is not None:
             check_id("decision", decision_id)
-        if self._watch.poll().config.mode == "off":
+        config = self._watch.poll().config
+        if config.mode == "off":
             return False
         entry = self.tracker.entry(task_type, model_id, outcome)
         new = self.store.record(entry)
         self._learner.pending.settle(decision_id, task_type, model_id)
-        if new and decision_id is not None:
+        if new and decision is not None and decision_id is not None:
             self._journal.ended(decision_id, model_id, entry.outcome, entry.ended_ms)
+            self._tests.ended(decision, entry, config.quality.timeouts)
         if entry.outcome.error_kind in OUTAGE_KINDS or self._availability.has_streak(model_id):
             self._guarded(self._availability.look)
         self._has_recorded = True
@@ -192,6 +199,7 @@ class ModelPerf:
         if self._has_recorded:  # who only reads leaves the watching to others
             self._guarded(self._monitor.close)
         self._journal.close()
+        self._guarded(self._tests.close)
         self._store.close()
 
     def _catch_up(self) -> None:
@@ -200,6 +208,7 @@ class ModelPerf:
         self._catch_up_at = time.monotonic() + _CATCH_UP_SECONDS
         self._guarded(self._learner.refit_if_due)
         self._guarded(self._monitor.look)
+        self._guarded(self._tests.catch_up)
         self._guarded(self.tracker.take_over)
         self._journal.flush_if_due()
 
@@ -208,11 +217,14 @@ class ModelPerf:
         try:
             action()
         except ModelPerfError as error:
-            if self._on_background_error is not None:
-                self._on_background_error(error)
-            elif str(error) not in self._background_errors:
-                self._background_errors.add(str(error))
-                logger.exception("models are not watched for now")
+            self._report(error)
+
+    def _report(self, error: ModelPerfError) -> None:
+        if self._on_background_error is not None:
+            self._on_background_error(error)
+        elif str(error) not in self._background_errors:
+            self._background_errors.add(str(error))
+            logger.error("models are not watched, nor tested, for now", exc_info=error)
 
     def _decide(
         self,
@@ -228,7 +240,12 @@ class ModelPerf:
         if not offered:
             return None
         now = self._now()
-        assessment = self._assess(config, task_type, offered, said, to_milliseconds(now))
+        now_ms = to_milliseconds(now)
+        assessment = self._assess(config, task_type, offered, said, now_ms)
+        applied = numbers is not None and config.mode == "apply"
+        first_try = not said.exclude and said.pin is None  # a test begins with all sides on offer
+        if applied and first_try and self._has_begun_test(config, assessment, now_ms):
+            assessment = self._assess(config, task_type, offered, said, now_ms)
         if not assessment.standings:
             logger.info("no candidate is left for %s: %s", task_type, assessment.excluded)
             return None
@@ -248,16 +265,28 @@ class ModelPerf:
             policy_id=assessment.policy.policy_id,
             mode=config.mode,
             created_at=now,
+            assignment=assignment(assessment, choice, said.unit_id) if applied else None,
         )
+
+    def _has_begun_test(self, config: Config, assessment: Assessment, now_ms: int) -> bool:
+        """Begin an A/B test that is configured, if it has not begun; return whether the policy is another one now."""
+        if assessment.policy.exploration.strategy != "ab_test":
+            return False
+        try:
+            return self._tests.begin(config.policy_for(assessment.task_type), assessment, now_ms)
+        except StoreError as error:
+            self._report(error)
+            return False
 
     def _assess(
         self, config: Config, task_type: str, offered: tuple[str, ...], said: Context, now_ms: int
     ) -> Assessment:
         """Assess the candidates, or remember what was made of them while nothing has changed."""
-        policy = config.policy_for(task_type)
+        policy = self._tests.policy(config.policy_for(task_type), task_type)
         evidence = self.store.evidence(task_type)
         known = self._learner.know(task_type, evidence, offered)
-        demoted, paused = self._monitor.demoted(task_type), self._availability.paused(now_ms)
+        demoted = self._tests.spared(policy, self._monitor.demoted(task_type))
+        paused = self._availability.paused(now_ms)
         basis = (policy, evidence, known, demoted, paused)
         remembered = self._assessments.get((task_type, offered)) if said.plain else None
         if remembered is not None and all(map(is_, remembered[0], basis)):

@@ -14,15 +14,13 @@ from modelperf_plugin.types import Tally
 DAY_MS: Final = 86_400_000
 PSEUDO_OUTCOMES: Final = 2.0
 """What is expected of a model after a change weighs as much as so many outcomes."""
-NEGLIGIBLE: Final = 0.001
-"""An outcome that weighs less than this counts no more."""
-MOST_DAYS: Final = 4_000
-"""Outcomes older than this have faded, whatever the half-life."""
 SMALL: Final = 2_000
 """So many rows of the daily roll-up are read in a millisecond or less."""
 
 _Pair = tuple[str, str]
 _NOTHING: Final = (0.0, 0.0)
+_ROUNDING: Final = 1e-9
+"""A sum of weights may differ from the sum of counts by so much, where nothing has faded."""
 
 
 class Void(NamedTuple):
@@ -60,14 +58,14 @@ class Evidence:
         self._void: dict[_Pair, Void] = {}
         self._elsewhere = self._pseudo_outcomes(priors)
         baselines = monitoring.baselines()
-        lost = shares_lost(config.drift.half_life_days)
-        faded = monitoring.faded(today, lost) if lost else {}
+        self._half_life = config.drift.half_life_days
+        faded = monitoring.faded(today, self._half_life) if self._half_life else {}
         self.small = sum([each.days for each in faded.values()]) <= SMALL
         """Whether it costs little to read all this again: outcomes may be recorded late, under a day long past."""
         for tally in tallies:
             pair = (tally.task_type, tally.model_id)
-            void = self._find(tally, baselines.get(pair), faded.get(pair), lost)
-            if void.successes > 0.0 or void.failures > 0.0 or void.expected != _NOTHING:
+            void = self._find(tally, baselines.get(pair), faded.get(pair))
+            if void.successes > _ROUNDING or void.failures > _ROUNDING or void.expected != _NOTHING:
                 self._void[pair] = void
 
     def cell(self, tally: Tally) -> Cell:
@@ -112,7 +110,7 @@ class Evidence:
     def _failures(self, tally: Tally) -> int:
         return tally.quality_failures - (0 if self.timeouts == "failure" else tally.timeout_failures)
 
-    def _find(self, tally: Tally, baseline: Baseline | None, faded: Faded | None, lost: list[float]) -> Void:
+    def _find(self, tally: Tally, baseline: Baseline | None, faded: Faded | None) -> Void:
         """Return what is void of one pair.
 
         The roll-up knows days, a change happens within one: what came after the change but not on a later day, came
@@ -122,35 +120,17 @@ class Evidence:
         if baseline is not None:
             old = (baseline.successes, self._of(baseline.failures, baseline.timeout_failures))
         if faded is not None:
-            gone = (faded.successes, self._of(faded.failures, faded.timeout_failures))
-            dated = (faded.counted[0], self._of(faded.counted[1], faded.counted[2]))
+            dated = (faded.counts[0], self._of(*faded.counts[1:]))
+            gone = (dated[0] - faded.weights[0], dated[1] - self._of(*faded.weights[1:]))
         share = 0.0
-        if baseline is not None and lost:
-            age = max(0, self.today - baseline.since_ms // DAY_MS)
-            share = lost[age] if age < len(lost) else 1.0
+        if baseline is not None and self._half_life:
+            share = 1.0 - 0.5 ** (max(0, self.today - baseline.since_ms // DAY_MS) / self._half_life)
         successes = old[0] + gone[0] + share * max(0, tally.successes - old[0] - dated[0])
         failures = old[1] + gone[1] + share * max(0, self._failures(tally) - old[1] - dated[1])
         return Void(successes, failures, _expected(baseline))
 
     def _of(self, failures: float, timeout_failures: float) -> float:
         return failures - (0 if self.timeouts == "failure" else timeout_failures)
-
-
-def shares_lost(half_life_days: float) -> list[float]:
-    """Return which part of an outcome is gone after 0, 1, 2 … days: 1 − 2^(−days / half-life); empty if none ever is.
-
-    >>> [round(each, 3) for each in shares_lost(1.0)][:4], shares_lost(0)
-    ([0.0, 0.5, 0.75, 0.875], [])
-    """
-    if half_life_days <= 0.0:
-        return []
-    lost: list[float] = []
-    while len(lost) < MOST_DAYS:
-        kept = 0.5 ** (len(lost) / half_life_days)
-        if kept < NEGLIGIBLE:
-            break
-        lost.append(1.0 - kept)
-    return lost
 
 
 def _expected(baseline: Baseline | None) -> Cell:

@@ -19,8 +19,8 @@ from modelperf_plugin.types import Tally
 REFIT_OUTCOMES: Final = 25
 """The pool is fitted again after so many outcomes, sooner at the start."""
 FIRST_STEPS: Final = 12
-"""The variances converge step by step: a process that starts on a file with outcomes, and without what another one
-has saved, takes several at once."""
+"""A fit converges step by step: a process that starts on a file with outcomes takes several at once, unless the table
+is large and another process has saved its variances."""
 SMALL: Final = 400
 """Up to so many cells a fit takes a millisecond or two, and may run within a choice."""
 EARLY: Final = 100
@@ -186,7 +186,8 @@ class Learner:
         self._new = 0
         self._evidence = evidence
         self.model_costs = _model_costs(config, tallies)
-        starting = not self._pool.models and not self._resumed and self._outcomes > REFIT_OUTCOMES
+        starting = not self._pool.models and self._outcomes > REFIT_OUTCOMES
+        starting = starting and (self._cells <= SMALL or not self._resumed)
         for _ in range(FIRST_STEPS if starting else 1):
             self._pool = fit(cells, self._pool, priors)
         return evidence

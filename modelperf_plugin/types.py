@@ -354,6 +354,15 @@ class RankedModel(NamedTuple):
         }
 
 
+class Assignment(NamedTuple):
+    """That a decision was made by an A/B test: its outcome is evidence there."""
+
+    test_id: int
+    """The test."""
+    unit: int | None
+    """A number for the unit that the task is for; None if the host named none."""
+
+
 class Exclusion(NamedTuple):
     """A candidate that this decision may not use at all."""
 
@@ -493,6 +502,8 @@ class Decision(Sequence[str]):
     """``apply``, or ``observe`` when the host was answered None."""
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     """When it was made, in UTC."""
+    assignment: Assignment | None = None
+    """The A/B test that made it, if one did."""
 
     @property
     def model_id(self) -> str:
@@ -548,6 +559,7 @@ class Decision(Sequence[str]):
             "policy_id": self.policy_id,
             "mode": self.mode,
             "created_at": self.created_at.isoformat(),
+            "assignment": None if self.assignment is None else self.assignment._asdict(),
         }
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import modelperf_plugin as mp
 from modelperf_plugin.config import load
-from modelperf_plugin.evidence import DAY_MS, Evidence, shares_lost
+from modelperf_plugin.evidence import DAY_MS, Evidence
 from modelperf_plugin.store import Store, open_store
 from tests.clocks import FakeClock
 
@@ -153,14 +153,4 @@ def test_fading_is_the_sum_over_all_outcomes(outcomes: list[tuple[int, bool]], h
             sum(weight for weight, (_, success) in zip(weights, outcomes, strict=True) if success is wanted)
             for wanted in (True, False)
         ]
-        # what weighs less than a thousandth counts as nothing
-        assert evidence.cell(tally) == pytest.approx(tuple(expected), abs=0.001 * len(outcomes) + 1e-9)
-
-
-def test_the_share_lost_grows_with_age() -> None:
-    """From 0 on the day itself, always more, and never all of an outcome that still counts."""
-    lost = shares_lost(30.0)
-    assert lost[0] == 0.0
-    assert lost == sorted(lost)
-    assert lost[30] == pytest.approx(0.5)
-    assert lost[-1] < 1.0
+        assert evidence.cell(tally) == pytest.approx(tuple(expected), abs=1e-9)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from modelperf_plugin.cli.compare import compare
 from modelperf_plugin.cli.configuration import config, init
 from modelperf_plugin.cli.decisions import explain, rank
 from modelperf_plugin.cli.demo import demo
@@ -104,6 +105,7 @@ for _command in (
     why,
     decisions,
     stats,
+    compare,
     changes,
     demotions,
     announce,

@@ -9,21 +9,24 @@ import click
 from modelperf_plugin.cli.answer import Answer, Column, number
 from modelperf_plugin.cli.options import Common, common_options, json_option, pass_common, split_names
 from modelperf_plugin.cli.task_types import task_type_note, unknown_task_type
-from modelperf_plugin.cli.words import ESTIMATED, ago, count, mean_costs, percent, span, spent_per_success
+from modelperf_plugin.cli.words import ESTIMATED, ago, count, dollars, mean_costs, percent, span, spent_per_success
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from modelperf_plugin.store import LoggedCandidate
     from modelperf_plugin.types import Decision, Exclusion, RankedModel
 
 _RANKING = (
     Column("model", "bold"), number("score"), number("interval"), number("outcomes"), number("success"),
     number("$/success"), Column("status"), number("last used", aside=True), Column("reason", aside=True),
 )  # fmt: skip
-CHOICE: Final = (
+_CHOICE: Final = (
     Column("model", "bold"), number("chosen"), number("score"), number("interval"), number("outcomes"),
-    Column("status"), Column("reason", aside=True),
+    number("$/task"), Column("status"), Column("reason", aside=True),
 )  # fmt: skip
+_COST: Final = 5
+"""Which of these columns is shown only where costs matter."""
 _NOT_APPLIED = {
     "observe": "mode is observe: hosts are answered None; this is what would be chosen",
     "off": "mode is off: hosts are answered None, nothing is recorded; this would be chosen",
@@ -129,22 +132,29 @@ def _show(answer: Answer, decision: Decision, note: str | None, location: str) -
             answer.line((warning, "yellow"))
     answer.line((f"mode {decision.mode}, policy {decision.policy_id}, {location}", "dim"))
     answer.line()
-    answer.table(
-        CHOICE,
-        [
-            [
-                row.model_id,
-                percent(share),
-                percent(row.score),
-                span(row.interval),
-                f"{row.tally.samples:,}",
-                row.status,
-                row.reason,
-            ]
-            for row, share in zip(decision.ranking, decision.probabilities, strict=True)
-        ],
-    )
+    shares = decision.propensities
+    show_candidates(answer, [(row, shares[row.model_id], row.tally.samples) for row in decision.ranking])
     show_excluded(answer, decision.excluded)
+
+
+def show_candidates(answer: Answer, candidates: Sequence[tuple[RankedModel | LoggedCandidate, float, int]]) -> None:
+    """Show the candidates of a decision, each with the probability that it was chosen and its number of outcomes."""
+    rows = [
+        [
+            row.model_id,
+            percent(share),
+            percent(row.score),
+            span(row.interval),
+            f"{samples:,}",
+            dollars(row.expected_cost_usd),
+            row.status,
+            row.reason,
+        ]
+        for row, share, samples in candidates
+    ]
+    costs_matter = any(row.expected_cost_usd is not None for row, _, _ in candidates)
+    shown = [position for position in range(len(_CHOICE)) if costs_matter or position != _COST]
+    answer.table([_CHOICE[position] for position in shown], [[row[position] for position in shown] for row in rows])
 
 
 def show_excluded(answer: Answer, excluded: Sequence[Exclusion]) -> None:

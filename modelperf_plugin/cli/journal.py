@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from modelperf_plugin.cli.answer import Answer, Cell, Column, number
-from modelperf_plugin.cli.decisions import CHOICE, show_excluded
+from modelperf_plugin.cli.decisions import show_candidates, show_excluded
 from modelperf_plugin.cli.options import Common, common_options, json_option, pass_common
-from modelperf_plugin.cli.words import ago, count, dollars, moment_text, percent, short, span
+from modelperf_plugin.cli.words import ago, count, dollars, moment_text, percent, short
 
 if TYPE_CHECKING:
     from modelperf_plugin.config import LogConfig
@@ -114,21 +114,7 @@ def _show(answer: Answer, decision: LoggedDecision, location: str) -> None:
     answer.line()
     answer.facts([("what came of it", _what_came(decision)), ("chosen", percent(decision.propensity))])
     answer.line()
-    answer.table(
-        CHOICE,
-        [
-            [
-                row.model_id,
-                percent(row.propensity),
-                percent(row.score),
-                span(row.interval),
-                f"{row.samples:,}",
-                row.status,
-                row.reason,
-            ]
-            for row in decision.candidates
-        ],
-    )
+    show_candidates(answer, [(row, row.propensity, row.samples) for row in decision.candidates])
     show_excluded(answer, decision.excluded)
 
 

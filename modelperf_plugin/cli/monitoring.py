@@ -143,6 +143,13 @@ def _probe_share(engine: ModelPerf, each: Demotion, in_force: int) -> float | No
     return engine.config.policy_for(each.task_type).demotion.probe_share / in_force
 
 
+def _is_on_trial(engine: ModelPerf, each: Demotion) -> bool:
+    from modelperf_plugin.verdicts import on_trial
+
+    exploration = engine.config.policy_for(each.task_type).exploration
+    return each.model_id in on_trial(exploration, engine.store.ab_tests.tests(each.task_type))
+
+
 def _change_row(change: Change) -> list[str]:
     evidence = "-" if change.evidence is None else f"{change.evidence:,.0f} to 1"
     since, noticed = from_milliseconds(change.since_ms), from_milliseconds(change.noticed_ms)
@@ -157,4 +164,6 @@ def _demotion_row(engine: ModelPerf, each: Demotion, in_force: int) -> list[str]
         until = f"{ago(from_milliseconds(each.ended_ms))}, by {each.ended_by}"
     elif demotion.alpha == 0:
         until = f"not heeded: demotion.strategy is {demotion.strategy}"
+    elif _is_on_trial(engine, each):
+        until = "not heeded while its A/B test runs"
     return [each.task_type, each.model_id, ago(from_milliseconds(each.since_ms)), until, each.reason]

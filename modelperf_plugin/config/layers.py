@@ -221,7 +221,7 @@ def _parse_value(text: str, *, is_text: bool) -> Any:
         value = tomli.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):
         return text
-    return text if is_text and not isinstance(value, str) else value
+    return text if is_text and not isinstance(value, (str, list)) else value
 
 
 def _is_file(path: Path) -> bool:

@@ -72,7 +72,8 @@ def _section_head(section: str, setting: Setting) -> list[str]:
 
 def _strategy_key(section: str, key: str, setting: Setting) -> list[str]:
     in_force = setting.strategy == default_strategy(section)
-    unset = '"model-id"' if setting.kind.startswith("text") else "0.5"
+    examples = {"text": '"model-id"', "a whole number": "1000"}
+    unset = next((example for kind, example in examples.items() if setting.kind.startswith(kind)), "0.5")
     value = unset if setting.default is None else _toml(setting.default)
     off = "" if in_force and setting.default is not None else "# "
     note = setting.description if in_force else f"({setting.strategy}) {setting.description}"

@@ -175,7 +175,8 @@ def choose(assessment: Assessment, context: Context, number: float | None, pendi
         reason = f"tried again (probability {probabilities[position]:.3g}), although it is demoted"
         reason = f"{reason}; {_sentence(assessment, position)}"
     else:
-        reason = (shares.reasons[position] if shares.reasons else None) or _reason(assessment, position)
+        said = shares.reasons[position] if shares.reasons else None
+        reason = f"{said}; {_sentence(assessment, position)}" if said else _reason(assessment, position)
     if last_resort:
         reason = f"every candidate is demoted, so the best of them is used all the same; {reason}"
     elif standings[0].group == PAUSED:

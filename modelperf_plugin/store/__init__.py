@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from modelperf_plugin.store.abtests import PairVerdict, StoredPair, StoredTest
 from modelperf_plugin.store.base import CountedProblem, Entry, Finding, Monitoring, Store
 from modelperf_plugin.store.decisions import (
     DecisionOutcome,
@@ -39,9 +40,12 @@ __all__ = [
     "Merged",
     "ModeSummary",
     "Monitoring",
+    "PairVerdict",
     "Prior",
     "Step",
     "Store",
+    "StoredPair",
+    "StoredTest",
     "Sums",
     "WatchState",
     "open_store",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from modelperf_plugin.store.abtests import StoredPair, StoredTest
 from modelperf_plugin.store.decisions import DecisionOutcome, DecisionRecord, DecisionSummary, LoggedDecision
 from modelperf_plugin.store.exchange import Exchange
 from modelperf_plugin.store.monitoring import Baseline, Change, Demotion, Direction, Event, Faded, WatchState
@@ -84,11 +85,10 @@ class Monitoring(Protocol):
     def baselines(self) -> dict[tuple[str, str], Baseline]:
         """Return the counts from before the last change of each model, by task type and model."""
 
-    def faded(self, today: int, lost: Sequence[float]) -> dict[tuple[str, str], Faded]:
-        """Return how much of each pair has faded by ``today``, if ``lost`` of an outcome is gone after 0, 1, 2 … days.
+    def faded(self, today: int, half_life_days: float) -> dict[tuple[str, str], Faded]:
+        """Return what the dated outcomes of each pair weigh on the day ``today``: 2^(−age/half-life) each.
 
-        Days are counted from the Unix epoch in UTC; of outcomes that are older than ``lost`` is long, all is gone. Only
-        the days after the last change of the model count.
+        Days are counted from the Unix epoch in UTC. Of a model that has changed only the days after that count.
         """
 
     def demotions(self, *, in_force: bool = False) -> list[Demotion]:
@@ -107,6 +107,31 @@ class Monitoring(Protocol):
 
     def save_watches(self, event_id: int, states: Iterable[WatchState]) -> None:
         """Save all states after ``event_id``; those of a process that is further stay."""
+
+
+class ABTestStore(Protocol):
+    """The part of a store that A/B tests use. Any thread of any process may call any method at any time."""
+
+    def tests(self, task_type: str | None = None, *, ended: bool = False) -> list[StoredTest]:
+        """Return the tests, newest first; those that were ended only if asked for."""
+
+    def begin(self, test: StoredTest) -> StoredTest:
+        """Begin ``test``, or go on with the one that has its task type and fingerprint, on the terms of ``test``.
+
+        The sides of a test that goes on stay. Pairs that were given up go on if the maximum has changed.
+        """
+
+    def advance(
+        self, test_id: int, unit: int | None, step: Callable[[StoredTest], Sequence[StoredPair]]
+    ) -> StoredTest | None:
+        """Replace the pairs of a test by what ``step`` makes of them, in one transaction; None if it was ended.
+
+        ``step`` only calculates; no other outcome can come between its reading and its writing. Nothing changes if
+        the outcome of this ``unit`` has been counted before.
+        """
+
+    def end(self, task_type: str, ended_ms: int) -> int:
+        """Put an end to the tests of a task type, so that they begin anew; return how many these were."""
 
 
 class Store(Protocol):
@@ -133,6 +158,10 @@ class Store(Protocol):
     @property
     def exchange(self) -> Exchange:
         """What comes from elsewhere."""
+
+    @property
+    def ab_tests(self) -> ABTestStore:
+        """What A/B tests use."""
 
     def record(self, entry: Entry) -> bool:
         """Write one outcome; return False if its ``outcome_id`` is known already and nothing was written."""

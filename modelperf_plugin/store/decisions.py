@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple, Self
 
-from modelperf_plugin.types import NANO_USD, Decision, Exclusion, Outcome, from_milliseconds, to_milliseconds
+from modelperf_plugin.types import (
+    NANO_USD,
+    Assignment,
+    Decision,
+    Exclusion,
+    Outcome,
+    from_milliseconds,
+    to_milliseconds,
+)
 
 OVERDUE_MS: Final = 3_600_000
 """A decision without an outcome is waiting for so long; after that it is overdue."""
@@ -43,7 +51,7 @@ class DecisionRecord(NamedTuple):
     def of(cls, decision: Decision) -> Self:
         """Return ``decision`` as it is kept."""
         rows, shares = decision.ranking.rows, decision.probabilities
-        record = {
+        record: dict[str, Any] = {
             "ranking_strategy": decision.ranking.strategy,
             "reason": decision.reason,
             "candidates": [
@@ -61,6 +69,8 @@ class DecisionRecord(NamedTuple):
             ],
             "excluded": [row._asdict() for row in decision.excluded],
         }
+        if decision.assignment is not None:
+            record["assignment"] = decision.assignment._asdict()
         return cls(
             decision.decision_id,
             to_milliseconds(decision.created_at),
@@ -175,6 +185,8 @@ class LoggedDecision:
     """Candidates that were not permitted."""
     outcome: JoinedOutcome | None
     """What came of it; None as long as no outcome has named it."""
+    assignment: Assignment | None = None
+    """The A/B test that made it, if one did."""
 
     @property
     def created_at(self) -> datetime:
@@ -207,6 +219,7 @@ class LoggedDecision:
             ),
             excluded=tuple(Exclusion(**row) for row in rest["excluded"]),
             outcome=outcome,
+            assignment=Assignment(**rest["assignment"]) if "assignment" in rest else None,
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -226,6 +239,7 @@ class LoggedDecision:
             "policy_id": self.policy_id,
             "mode": self.mode,
             "created_at": self.created_at.isoformat(),
+            "assignment": None if self.assignment is None else self.assignment._asdict(),
             "outcome": None if self.outcome is None else self.outcome.as_dict(),
         }
 

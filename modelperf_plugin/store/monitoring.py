@@ -77,18 +77,17 @@ class Baseline(NamedTuple):
 
 
 class Faded(NamedTuple):
-    """How much of the outcomes of a pair has faded, of the days after the last change of its model."""
+    """What the dated outcomes of a pair weigh on some day, of the days after the last change of its model.
 
-    successes: float
-    """Of the successes."""
-    failures: float
-    """Of the failures that say something about the model."""
-    timeout_failures: float
-    """Of those that ran out of time."""
-    counted: tuple[int, int, int]
-    """All outcomes of these days: successes, such failures, and those that ran out of time."""
+    Each tuple holds successes, failures that say something about the model, and those of them that ran out of time.
+    """
+
+    weights: tuple[float, float, float]
+    """What they weigh."""
+    counts: tuple[int, int, int]
+    """How many they are."""
     days: int
-    """How many days these are."""
+    """On how many days they ended."""
 
 
 class Demotion(NamedTuple):

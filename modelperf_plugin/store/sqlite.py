@@ -20,6 +20,7 @@ from modelperf_plugin.store.decisions import (
     LoggedDecision,
 )
 from modelperf_plugin.store.queries import load_queries
+from modelperf_plugin.store.sqlite_abtests import SqliteABTests
 from modelperf_plugin.store.sqlite_exchange import SqliteExchange
 from modelperf_plugin.store.sqlite_file import (
     BUSY_SECONDS,
@@ -63,6 +64,8 @@ class SqliteStore:
         self._connect()
         self.monitoring = SqliteMonitoring(self._fetch, self._executing)
         """What watches over models use."""
+        self.ab_tests = SqliteABTests(self._fetch, self._executing)
+        """What A/B tests use."""
         self.exchange = SqliteExchange(self._fetch, self._exchanging)
         """What comes from elsewhere."""
         forks.watch(self)
@@ -290,9 +293,10 @@ class SqliteStore:
         return self._fetch(self._sql[name], *parameters)
 
     def _fetch(self, statement: str, *parameters: Any) -> list[Any]:
+        named = parameters[0] if parameters and isinstance(parameters[0], dict) else parameters
         with self._read_lock:
             try:
-                return self._reader.execute(statement, parameters).fetchall()
+                return self._reader.execute(statement, named).fetchall()
             except sqlite3.Error as error:
                 self._raise(error)
 

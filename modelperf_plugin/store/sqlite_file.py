@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -67,12 +68,21 @@ def connect(path: str, durability: Durability, *, read_only: bool = False) -> sq
     )
     try:
         connection.execute(f"PRAGMA synchronous = {durability.upper()}")
+        _ensure_exp(connection)
         if read_only:
             connection.execute("PRAGMA query_only = ON")
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _ensure_exp(connection: sqlite3.Connection) -> None:
+    """Give an SQLite that was built without mathematical functions the one that fading needs."""
+    try:
+        connection.execute("SELECT exp(0.0)")
+    except sqlite3.OperationalError:  # pragma: no cover - a question of how SQLite was built
+        connection.create_function("exp", 1, math.exp, deterministic=True)
 
 
 @contextmanager

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
+from math import log
 from typing import Any
 
 from modelperf_plugin.store.monitoring import Baseline, Change, Demotion, Direction, Event, Faded, WatchState
@@ -71,10 +72,10 @@ class SqliteMonitoring:
         """Return the counts from before the last change of each model, by task type and model."""
         return {(row[0], row[1]): Baseline._make(row[2:]) for row in self._read(self._sql["baselines"])}
 
-    def faded(self, today: int, lost: Sequence[float]) -> dict[tuple[str, str], Faded]:
-        """Return how much of each pair has faded by ``today``, if ``lost`` of an outcome is gone after so many days."""
-        rows = self._read(self._sql["faded"], json.dumps(list(lost)), today)
-        return {(row[0], row[1]): Faded(row[2], row[3], row[4], (row[5], row[6], row[7]), row[8]) for row in rows}
+    def faded(self, today: int, half_life_days: float) -> dict[tuple[str, str], Faded]:
+        """Return what the dated outcomes of each pair weigh on the day ``today``, with this half-life."""
+        rows = self._read(self._sql["faded"], {"today": today, "decay": log(2.0) / half_life_days})
+        return {(row[0], row[1]): Faded(row[3:6], row[6:9], row[9]) for row in rows}
 
     def demotions(self, *, in_force: bool = False) -> list[Demotion]:
         """Return the demotions, newest first."""

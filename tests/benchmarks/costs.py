@@ -46,8 +46,8 @@ def main() -> None:
         print(f"skipped, {file} is not there (BENCH_OUTCOMES says where it is)")
         return
     core = read_outcomes(file).dense_core()
-    runs = max(2, round(RUNS * SCALE))
     for passes in PASSES:
+        runs = max(2, round(RUNS * SCALE / passes))
         data = replace(core, instances=core.instances * passes)
         print(f"{len(data.instances):,} decisions among {len(core.models)} models, {runs} orders, ± standard error")
         found = {name: [_run(data, cost, seed) for seed in range(runs)] for name, cost in OBJECTIVES.items()}

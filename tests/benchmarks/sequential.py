@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 import statistics
-from math import inf, log
+from heapq import heappop, heappush
+from math import exp, inf, log
 
+import modelperf_plugin as mp
 from modelperf_plugin.policy.sequential import FallWatch, Side, Versus
 from modelperf_plugin.policy.sequential.versus import LEVEL
 from tests.benchmarks.timing import p50_microseconds, verdict
@@ -17,6 +19,18 @@ FALSE_DEMOTIONS_GOAL = 0.01
 CAUGHT_GOAL = 80
 FALSE_VERDICTS_GOAL = 0.05
 UPDATE_GOAL_MICROSECONDS = 4.0
+MINIMUM = 100
+KNOWN_POWER = {
+    ("50/50", 0.9): "; known for the plug-in e-variable in pairs: 392",
+    ("50/50", 0.85): "; known for it: 53 %",
+    ("90/10", 0.9): "; known: 83 %",
+    ("90/10", 0.85): "",
+}
+"""What the tables that this project started from give for tests of this kind."""
+ENGINE_RUNS = 200
+STICKY_RUNS = 300
+LATE_RUNS = 300
+STICKY_UNITS = 20
 
 
 def main() -> None:
@@ -30,13 +44,27 @@ def main() -> None:
         goal = f"(goal ≤ {CAUGHT_GOAL}: {verdict(caught, CAUGHT_GOAL)})"
         print(f"outcomes until a fall to .5 at {good:>5,} is caught, median  {caught:6.0f} {goal}")
     for name, share_b in (("50/50", 0.5), ("90/10", 0.1)):
-        false = sum(outcomes_until_verdict(rng, 0.8, share_b) < inf for _ in range(RUNS)) / RUNS
-        goal = f"(goal ≤ {FALSE_VERDICTS_GOAL:.0%}: {verdict(false, FALSE_VERDICTS_GOAL)})"
-        print(f"A/B {name}, verdict within {LONGEST:,} at .80/.80              {false:6.1%} {goal}")
-        found = [outcomes_until_verdict(rng, 0.9, share_b) for _ in range(RUNS)]
-        power = sum(each < inf for each in found) / RUNS
-        print(f"A/B {name}, verdict within {LONGEST:,} at .80/.90              {power:6.1%}", end=" ")
-        print(f"(after a median of {statistics.median(found):.0f} outcomes)")
+        for minimum in (0, MINIMUM):
+            false = sum(outcomes_until_verdict(rng, 0.8, share_b, minimum) < inf for _ in range(RUNS)) / RUNS
+            goal = f"(goal ≤ {FALSE_VERDICTS_GOAL:.0%}: {verdict(false, FALSE_VERDICTS_GOAL)})"
+            what = f"A/B {name}, min_samples {minimum:>3}, verdict within {LONGEST:,} at .80"
+            print(f"{what}/.80 {false:6.1%} {goal}")
+            for rate_b in (0.9, 0.85):
+                found = [outcomes_until_verdict(rng, rate_b, share_b, minimum) for _ in range(RUNS)]
+                power = sum(each < inf for each in found) / RUNS
+                median = f"{statistics.median(found):,.0f}" if power > 0.5 else f"more than {LONGEST:,}"
+                print(
+                    f"{what}/{rate_b:.2f} {power:6.1%} (after a median of {median} outcomes){KNOWN_POWER[name, rate_b]}"
+                )
+    through_the_engine(rng)
+    for minimum in (0, 100, 200):
+        for delay in (8, 30, 100):
+            false = sum(late_sides_differ(rng, delay, minimum) for _ in range(LATE_RUNS)) / LATE_RUNS
+            late = f"outcomes late by {delay} or {delay // 2}, failures thrice that"
+            print(f"A/B, {late}, min_samples {minimum}: {false:6.1%} false verdicts")
+    for name, first_only in (("all outcomes", False), ("the first outcome of each", True)):
+        false = sum(sticky_units_differ(rng, first_only=first_only) for _ in range(STICKY_RUNS)) / STICKY_RUNS
+        print(f"A/B by unit, {STICKY_UNITS} unequal units, {name:<25} {false:6.1%} false verdicts")
     cost = update_cost(rng)
     goal = f"(goal ≤ {UPDATE_GOAL_MICROSECONDS:g} µs: {verdict(cost, UPDATE_GOAL_MICROSECONDS)})"
     print(f"update of a fall watch, p50                                {cost:6.1f} µs {goal}")
@@ -67,15 +95,88 @@ def outcomes_until_caught(rng: random.Random, good: int) -> float:
     return inf
 
 
-def outcomes_until_verdict(rng: random.Random, rate_b: float, share_b: float) -> float:
-    """Return after how many outcomes there is a verdict on A at .80 and B at ``rate_b``."""
+def outcomes_until_verdict(rng: random.Random, rate_b: float, share_b: float, minimum: int) -> float:
+    """Return after how many outcomes there is a verdict on A at .80 and B at ``rate_b``; the first are no evidence."""
     state, level = Versus(), log(LEVEL)
     for number in range(1, LONGEST + 1):
         side: Side = "B" if rng.random() < share_b else "A"
-        state = state.updated(side, rng.random() < (rate_b if side == "B" else 0.8), share_b)
+        success = rng.random() < (rate_b if side == "B" else 0.8)
+        state = state.updated(side, success, share_b, evidence=state.outcomes >= minimum)
         if state.peak >= level:
             return number
     return inf
+
+
+def through_the_engine(rng: random.Random) -> None:
+    """Print false verdicts and power of whole A/B tests, with a look into the store after each outcome."""
+    for arms in (2, 3):
+        for name, share in (("50/50", 0.5), ("90/10", 0.1)):
+            equal = dict.fromkeys("ABC"[:arms], 0.8)
+            found = [engine_verdict(rng.getrandbits(32), equal, share) for _ in range(ENGINE_RUNS)]
+            false = sum(winner is not None for winner, _ in found) / ENGINE_RUNS
+            goal = f"(goal ≤ {FALSE_VERDICTS_GOAL:.0%}: {verdict(false, FALSE_VERDICTS_GOAL)})"
+            print(f"engine, {arms} arms {name}, all at .80: a verdict in {false:6.1%} {goal}", flush=True)
+            found = [engine_verdict(rng.getrandbits(32), {**equal, "B": 0.9}, share) for _ in range(ENGINE_RUNS)]
+            right = [outcomes for winner, outcomes in found if winner == "B"]
+            wrong = sum(winner not in {None, "B"} for winner, _ in found) / ENGINE_RUNS
+            median = statistics.median(right) if right else inf
+            print(
+                f"engine, {arms} arms {name}, B at .90: B wins first in {len(right) / ENGINE_RUNS:6.1%} "
+                f"(after a median of {median:.0f} outcomes), another in {wrong:.1%}",
+                flush=True,
+            )
+
+
+def engine_verdict(seed: int, rates: dict[str, float], share: float) -> tuple[str | None, int]:
+    """Return who is the first to be found better in an A/B test of ``rates``, and after how many outcomes."""
+    world = random.Random(seed)
+    incumbent, *challengers = rates
+    test = {"strategy": "ab_test", "incumbent": incumbent, "challenger": challengers, "share": share}
+    config = {"exploration": test, "demotion": {"strategy": "never"}, "drift": {"detect": False}, "log": {"share": 0.0}}
+    with mp.ModelPerf(config, store=":memory:", seed=seed) as perf:
+        for number in range(1, LONGEST + 1):
+            decision = perf.select("t", list(rates))
+            if decision is None:
+                raise SystemExit("there was no decision: the figures mean nothing")
+            success = world.random() < rates[decision.model_id]
+            perf.record("t", decision.model_id, mp.Outcome(success=success), decision)
+            for pair in perf.store.ab_tests.tests()[0].pairs:
+                if pair.verdict is not None:
+                    return (pair.challenger if pair.verdict == "challenger" else incumbent), number
+    return None, LONGEST
+
+
+def late_sides_differ(rng: random.Random, delay: int, minimum: int) -> bool:
+    """Return whether equal sides seem to differ when B's outcomes come in half the time, and failures in thrice."""
+    arriving: list[tuple[int, int, Side, bool]] = []
+    state, level = Versus(), log(LEVEL)
+    for now in range(LONGEST):
+        side: Side = rng.choice(("A", "B"))
+        success = rng.random() < 0.8
+        late = (delay if side == "A" else delay // 2) * (1 if success else 3)
+        heappush(arriving, (now + late, now, side, success))
+        while arriving and arriving[0][0] <= now:
+            *_, side, success = heappop(arriving)
+            state = state.updated(side, success, 0.5, evidence=state.outcomes >= minimum)
+            if state.peak >= level:
+                return True
+    return False
+
+
+def sticky_units_differ(rng: random.Random, *, first_only: bool) -> bool:
+    """Return whether equal models seem to differ when few units of unequal difficulty keep their sides."""
+    rates = [1.0 / (1.0 + exp(-(log(4.0) + rng.gauss(0.0, 1.0)))) for _ in range(STICKY_UNITS)]
+    sides: list[Side] = [rng.choice(("A", "B")) for _ in range(STICKY_UNITS)]
+    state, level, seen = Versus(), log(LEVEL), set()
+    for _ in range(LONGEST):
+        unit = rng.randrange(STICKY_UNITS)
+        success = rng.random() < rates[unit]
+        if not (first_only and unit in seen):
+            state = state.updated(sides[unit], success, 0.5)
+        seen.add(unit)
+        if state.peak >= level:
+            return True
+    return False
 
 
 def update_cost(rng: random.Random) -> float:

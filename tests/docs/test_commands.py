@@ -122,6 +122,7 @@ ARGUMENTS: dict[str, list[list[str]]] = {
     "modelperf changes": [[]],
     "modelperf demotions": [[]],
     "modelperf stats": [[]],
+    "modelperf compare": [["write-code"], ["no-such-task"]],
     "modelperf replay": [["outcomes.csv", "--repeats", "1"]],
     "modelperf import json": [["old.json"]],
     "modelperf import csv": [["outcomes.csv"]],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from heapq import heappop, heappush
 from itertools import product
 from math import exp, log
 
@@ -64,6 +65,42 @@ def test_a_side_that_gets_all_is_no_evidence() -> None:
         assert state.updated("A", success=True, share_b=0.0).logs == state.logs
         state = state.updated("B", success=True, share_b=1.0)
     assert state.logs == judged([("A", True, 0.5), ("B", False, 0.5)]).logs
+
+
+def test_what_only_teaches_the_rates_is_no_evidence() -> None:
+    """The counts are the same as with evidence, E and its peak stay; later outcomes are judged by those rates."""
+    past: Past = [("A", True, 0.3), ("B", False, 0.3)] * 10
+    taught = Versus()
+    for side, success, share_b in past:
+        taught = taught.updated(side, success, share_b, evidence=False)
+    assert taught == Versus(*judged(past)[:4])
+    known = taught._replace(logs=judged(past).logs)
+    after, other = taught.updated("B", success=False, share_b=0.3), known.updated("B", success=False, share_b=0.3)
+    for factor, with_past, before in zip(after.logs, other.logs, known.logs, strict=True):
+        assert factor == pytest.approx(with_past - before)
+
+
+def late_sides_differ(seed: int, minimum: int) -> bool:
+    """Return whether equal sides seem to differ when A's outcomes come twice as late, and failures three times."""
+    rng = random.Random(seed)
+    arriving: list[tuple[int, int, Side, bool]] = []
+    state = Versus()
+    for now in range(1000):
+        side: Side = rng.choice(SIDES)
+        success = rng.random() < 0.8
+        heappush(arriving, (now + (100 if side == "A" else 50) * (1 if success else 3), now, side, success))
+        while arriving[0][0] <= now:
+            *_, side, success = heappop(arriving)
+            state = state.updated(side, success, 0.5, evidence=state.outcomes >= minimum)
+            if state.peak >= log(20):
+                return True
+    return False
+
+
+def test_late_failures_are_no_evidence_after_the_first_outcomes() -> None:
+    """At first the slower side has successes only: without a minimum that is taken for a difference."""
+    assert sum(late_sides_differ(seed, 0) for seed in range(40)) > 30
+    assert sum(late_sides_differ(seed, 200) for seed in range(40)) <= 4
 
 
 @pytest.mark.parametrize(("side", "share_b"), [("B", 0.0), ("A", 1.0), ("A", -0.1), ("B", 1.1), ("B", float("nan"))])
@@ -145,7 +182,7 @@ def test_no_verdict_before_the_minimum() -> None:
     found = verdict(state, minimum=100)
     assert not found.decided
     assert found.winner is None
-    assert found.more == 60
+    assert found.more == 60, "the evidence is there, only outcomes are missing"
     assert found.text == "inconclusive, about 60 more outcomes needed"
     assert verdict(state, minimum=40).winner == "B"
 
@@ -177,7 +214,7 @@ def test_rates_come_with_wilson_intervals() -> None:
     found = verdict(judged([("A", number < 8, 0.5) for number in range(10)]))
     assert (found.a.rate, round(found.a.low, 3), round(found.a.high, 3)) == (0.8, 0.49, 0.943)
     assert found.b == (0, 0, None, 0.0, 1.0)
-    assert found.text == "inconclusive, side B has no outcomes yet"
+    assert found.text == "inconclusive, B has no outcomes yet"
     assert found.more is None
 
 

@@ -40,7 +40,8 @@ class Shares(NamedTuple):
     point: float | None = None
     """Where in [0, 1) the decision falls, when that is not left to chance (a sticky assignment)."""
     reasons: Sequence[str | None] = ()
-    """For each row why it would be chosen, where the strategy has more to say than its rank; may be empty."""
+    """For each row why it would be chosen, where the strategy has more to say than its rank; may be empty.
+    What is known of the row is added to it."""
 
 
 class ExplorationStrategy(Protocol):

@@ -11,7 +11,9 @@ p_g = (s_g + k p̄)/(n_g + k) with p̄ = (s + ½)/(n + 1). E is the average of t
 If the outcome does not depend on the side, the factor is 1 on average, whatever the rate, the split and the past:
 Σ_x f(x)/f_0(x) · ((1 − ρ) f_A(x) + ρ f_B(x)) = Σ_x f(x) = 1. So E reaches 20 with a probability of at most 1/20,
 ever. The rate may even drift, as long as it is the same on both sides. What must hold is that the side was drawn
-with probability ρ: if one side's outcomes arrive sooner than the other's, take them in by the order of decisions.
+with probability ρ. Where failures take longer than successes, and longer on one side than on the other, that is not so
+at the beginning: the first outcomes of the slower side are all successes. So let the first outcomes, about twice as
+many as are under way at the same time, teach the rates only.
 
 Source: R. Turner, A. Ly and P. Grünwald, "Generic E-variables for exact sequential k-sample tests", 2021; with the
 known probability of the side in place of blocks of fixed size.
@@ -61,10 +63,11 @@ class Versus(NamedTuple):
     leader: Side | None = None
     """The side with the higher rate at that time."""
 
-    def updated(self, side: Side, success: bool, share_b: float) -> Versus:
+    def updated(self, side: Side, success: bool, share_b: float, *, evidence: bool = True) -> Versus:
         """Return the evidence after another outcome, O(1).
 
         ``share_b`` is the probability with which side B had been going to get it, given that one of the two did.
+        Without ``evidence`` the outcome only teaches the rates: E stays what it is.
         """
         share = share_b if side == "B" else 1.0 - share_b
         if not 0.0 < share <= 1.0:
@@ -77,7 +80,8 @@ class Versus(NamedTuple):
             rate_b = (successes_b + k * pooled) / (outcomes_b + k)
             rate = rate_b if side == "B" else rate_a
             rate_0 = rate_a + share_b * (rate_b - rate_a)
-            logs.append(log_e + (log(rate / rate_0) if success else log((1.0 - rate) / (1.0 - rate_0))))
+            factor = log(rate / rate_0) if success else log((1.0 - rate) / (1.0 - rate_0))
+            logs.append(log_e + factor if evidence else log_e)
         if side == "B":
             outcomes_b, successes_b = outcomes_b + 1, successes_b + success
         else:
@@ -114,7 +118,7 @@ class Versus(NamedTuple):
             raise InvalidValueError("stored", f"the {len(PSEUDO_OUTCOMES) + 6} numbers of an A/B test", stored)
         outcomes_a, successes_a, outcomes_b, successes_b, *logs, peak, leader = stored
         counts = (int(outcomes_a), int(successes_a), int(outcomes_b), int(successes_b))
-        return cls(*counts, tuple(logs), peak, _BY_NUMBER[leader])
+        return cls(*counts, tuple(logs), peak, _BY_NUMBER.get(leader))
 
 
 class Rate(NamedTuple):
@@ -147,12 +151,18 @@ class Verdict(NamedTuple):
     """All this in one sentence."""
 
 
-def verdict(state: Versus, level: float = LEVEL, minimum: int = 0, maximum: int | None = None) -> Verdict:
+def verdict(
+    state: Versus,
+    level: float = LEVEL,
+    minimum: int = 0,
+    maximum: int | None = None,
+    names: tuple[str, str] = ("A", "B"),
+) -> Verdict:
     """Return what can be said of the two sides now.
 
     There is a winner once E has reached ``level``, but never before ``minimum`` outcomes of both sides together; the
     winner is the side that was ahead when the evidence was strongest. After ``maximum`` outcomes without one, the
-    test is over without a winner.
+    test is over without a winner. ``names`` are those of the sides in the text.
     """
     a = _rate(state.successes_a, state.outcomes_a)
     b = _rate(state.successes_b, state.outcomes_b)
@@ -162,13 +172,13 @@ def verdict(state: Versus, level: float = LEVEL, minimum: int = 0, maximum: int 
     over = winner is None and maximum is not None and state.outcomes >= maximum
     more: int | None = None
     if winner is not None:
-        text = _winning(winner, a, b, exp(min(state.peak, LARGEST_LOG)), level)
+        text = _winning(winner, a, b, exp(min(state.peak, LARGEST_LOG)), level, names)
     elif over:
         text = f"no winner within {state.outcomes:,} outcomes, the maximum was {maximum:,}"
     else:
         needed = 0 if won else outcomes_needed(state, level)
-        more = None if needed is None else max(short, needed)
-        text = _waiting(more, a, b, None if maximum is None else maximum - state.outcomes)
+        more = None if needed is None else short + needed
+        text = _waiting(more, a, b, None if maximum is None else maximum - state.outcomes, names)
     return Verdict(winner, winner is not None or over, state.e_value, a, b, more, text)
 
 
@@ -212,15 +222,15 @@ def _rate(successes: int, outcomes: int) -> Rate:
     return Rate(successes, outcomes, successes / outcomes, *wilson_interval(successes, outcomes))
 
 
-def _winning(winner: Side, a: Rate, b: Rate, e_value: float, level: float) -> str:
-    better, other = (b, a) if winner == "B" else (a, b)
-    return f"{winner} is better: {_told(better)} against {_told(other)} (e-value {e_value:.3g}, {level:g} needed)"
+def _winning(winner: Side, a: Rate, b: Rate, e_value: float, level: float, names: tuple[str, str]) -> str:
+    (better, name), (other, _) = [(b, names[1]), (a, names[0])] if winner == "B" else [(a, names[0]), (b, names[1])]
+    return f"{name} is better: {_told(better)} against {_told(other)} (e-value {e_value:.3g}, {level:g} needed)"
 
 
-def _waiting(more: int | None, a: Rate, b: Rate, left: int | None) -> str:
-    for name, side in (("A", a), ("B", b)):
+def _waiting(more: int | None, a: Rate, b: Rate, left: int | None, names: tuple[str, str]) -> str:
+    for name, side in zip(names, (a, b), strict=True):
         if not side.outcomes:
-            return f"inconclusive, side {name} has no outcomes yet"
+            return f"inconclusive, {name} has no outcomes yet"
     if more is None:
         return f"inconclusive, no difference to be found at the present rates ({_told(a)} and {_told(b)})"
     if more > (inf if left is None else left):

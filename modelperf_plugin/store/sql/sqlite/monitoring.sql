@@ -60,25 +60,39 @@ SELECT
 FROM baseline JOIN tally ON tally.id = baseline.tally_id JOIN change ON change.id = baseline.change_id;
 
 -- faded --
--- How much of each pair has faded by a day, of the days after the last change of its model. The first parameter is a
--- JSON array: which part of an outcome is gone after 0, 1, 2 … days; after more days than it holds, all.
-WITH share AS MATERIALIZED (SELECT key AS age, value AS lost FROM json_each(?))
-SELECT
-    tally.task_type, tally.model_id,
-    sum(day.successes * coalesce(share.lost, 1.0)),
-    sum((day.failures - day.outages - day.caller_errors) * coalesce(share.lost, 1.0)),
-    sum(day.timeout_failures * coalesce(share.lost, 1.0)),
-    sum(day.successes),
-    sum(day.failures - day.outages - day.caller_errors),
-    sum(day.timeout_failures),
-    count(*)
-FROM daily AS day
-JOIN tally ON tally.id = day.tally_id
-LEFT JOIN baseline ON baseline.tally_id = day.tally_id
-LEFT JOIN change ON change.id = baseline.change_id
-LEFT JOIN share ON share.age = max(0, ? - day.day)
-WHERE baseline.tally_id IS NULL OR day.day > change.since_ms / 86400000
-GROUP BY day.tally_id;
+-- What the outcomes of each pair weigh on a day, of the days after the last change of its model, and how many they are.
+-- The parameter decay is ln 2 over the half-life in days. Pairs without a change, nearly all, are summed up without
+-- looking for one.
+SELECT tally.task_type, tally.model_id, sums.*
+FROM (
+    SELECT
+        tally_id,
+        sum(successes * weight),
+        sum((failures - outages - caller_errors) * weight),
+        sum(timeout_failures * weight),
+        sum(successes),
+        sum(failures - outages - caller_errors),
+        sum(timeout_failures),
+        count(*)
+    FROM (SELECT *, exp(:decay * min(0, day - :today)) AS weight FROM daily)
+    WHERE tally_id NOT IN (SELECT tally_id FROM baseline)
+    GROUP BY tally_id
+    UNION ALL
+    SELECT
+        day.tally_id,
+        sum(day.successes * exp(:decay * min(0, day.day - :today))),
+        sum((day.failures - day.outages - day.caller_errors) * exp(:decay * min(0, day.day - :today))),
+        sum(day.timeout_failures * exp(:decay * min(0, day.day - :today))),
+        sum(day.successes),
+        sum(day.failures - day.outages - day.caller_errors),
+        sum(day.timeout_failures),
+        count(*)
+    FROM baseline
+    JOIN change ON change.id = baseline.change_id
+    JOIN daily AS day ON day.tally_id = baseline.tally_id AND day.day > change.since_ms / 86400000
+    GROUP BY day.tally_id
+) AS sums
+JOIN tally ON tally.id = sums.tally_id;
 
 -- demotions --
 -- Demotions, newest first; all, or only those in force.

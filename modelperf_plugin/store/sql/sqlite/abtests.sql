@@ -1,0 +1,57 @@
+-- ab_tests --
+-- Tests with their challengers, newest first: of one task type or of all, also those that were ended or only the others.
+SELECT
+    ab_test.id, task_type, fingerprint, incumbent, share, salt, alpha, min_samples, max_samples, promote, started_ms,
+    ended_ms, model_id, state, verdict, decided_ms, last_ms
+FROM ab_test JOIN ab_challenger ON test_id = ab_test.id
+WHERE (? IS NULL OR task_type = ?) AND (? OR ended_ms IS NULL)
+ORDER BY ab_test.id DESC, position;
+
+-- ab_test --
+-- One test with its challengers, unless it was ended.
+SELECT
+    ab_test.id, task_type, fingerprint, incumbent, share, salt, alpha, min_samples, max_samples, promote, started_ms,
+    ended_ms, model_id, state, verdict, decided_ms, last_ms
+FROM ab_test JOIN ab_challenger ON test_id = ab_test.id
+WHERE ab_test.id = ? AND ended_ms IS NULL ORDER BY position;
+
+-- ab_test_id --
+-- The test of a task type that goes on with these sides, share and salt.
+SELECT id FROM ab_test WHERE task_type = ? AND fingerprint = ? AND ended_ms IS NULL;
+
+-- begin_ab_test --
+-- Begin a test, unless another process has.
+INSERT INTO ab_test (
+    task_type, fingerprint, incumbent, share, salt, alpha, min_samples, max_samples, promote, started_ms
+)
+VALUES (
+    :task_type, :fingerprint, :incumbent, :share, :salt, :alpha, :min_samples, :max_samples, :promote, :started_ms
+)
+ON CONFLICT DO NOTHING;
+
+-- add_ab_challenger --
+-- Put a model on trial.
+INSERT INTO ab_challenger (test_id, position, model_id, state) VALUES (?, ?, ?, '[]');
+
+-- reopen_ab_test --
+-- Where the maximum has changed, pairs that were given up go on.
+UPDATE ab_challenger SET verdict = NULL, decided_ms = NULL
+WHERE verdict = 'none' AND test_id = :test_id
+    AND (SELECT max_samples IS NOT :max_samples FROM ab_test WHERE id = :test_id);
+
+-- set_ab_terms --
+-- What may change while a test goes on.
+UPDATE ab_test SET alpha = :alpha, min_samples = :min_samples, max_samples = :max_samples, promote = :promote
+WHERE id = :test_id;
+
+-- add_ab_unit --
+-- Remember a unit whose outcome counts; changes nothing if one has counted already.
+INSERT INTO ab_unit (test_id, unit) VALUES (?, ?) ON CONFLICT DO NOTHING;
+
+-- set_ab_challenger --
+-- The evidence on a challenger after another outcome.
+UPDATE ab_challenger SET state = ?, verdict = ?, decided_ms = ?, last_ms = ? WHERE test_id = ? AND model_id = ?;
+
+-- end_ab_tests --
+-- Put an end to all tests of a task type.
+UPDATE ab_test SET ended_ms = ? WHERE task_type = ? AND ended_ms IS NULL;

@@ -1,0 +1,143 @@
+"""``compare`` and ``reset test``."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+import modelperf_plugin as mp
+from tests.cli.conftest import Run, RunJson
+
+CONFIG = """
+[exploration]
+strategy = "ab_test"
+incumbent = "old"
+challenger = ["[red]new", "newer"]
+share = 0.5
+"""
+
+
+@pytest.fixture
+def tested(tmp_path: Path) -> str:
+    """Return a store with a test of two challengers, one of which has won."""
+    (tmp_path / "modelperf.toml").write_text(CONFIG)
+    path = tmp_path / "tested.db"
+    world, rates = random.Random(1), {"old": 0.4, "[red]new": 0.95, "newer": 0.42, "other": 0.5}
+    with mp.ModelPerf(tmp_path / "modelperf.toml", store=path, seed=1) as perf:
+        for _ in range(300):
+            decision = perf.select("t", list(rates))
+            assert decision is not None
+            outcome = mp.Outcome(success=world.random() < rates[decision.model_id], tokens_used=2000, cost_usd=0.01)
+            perf.record("t", decision.model_id, outcome, decision)
+        perf.record("t", "other", mp.Outcome(success=False, timeout=True, error_kind="network"))
+    return str(path)
+
+
+def test_a_comparison_has_figures_and_a_verdict(run: Run, tested: str) -> None:
+    """Both sides with what was counted, then who is better, and what was done about it; in either order."""
+    for names in (("old", "[red]new"), ("[red]new", "old")):
+        lines = run("compare", "t", *names, "--store", tested).stdout.splitlines()
+        assert lines[0] == f"t: {names[0]} and {names[1]}"
+        assert lines[2].split() == [
+            "model", "outcomes", "succeeded", "success", "interval", "$/success", "tokens/task", "timeouts", "outages",
+        ]  # fmt: skip
+        assert {lines[3].split()[0], lines[4].split()[0]} == set(names)
+        assert lines[6].startswith("[red]new is better: 0.")
+        assert lines[6].endswith(", 40 needed)")
+        assert lines[7] == "A/B test of [red]new against old: [red]new has won, the split goes on"
+        assert lines[8].startswith("share 25.0 %, began ")
+
+
+def test_a_comparison_as_json(run_json: RunJson, tested: str) -> None:
+    """Every figure, and the test in full."""
+    answer = run_json("compare", "t", "old", "newer", "--store", tested)
+    assert [side["model_id"] for side in answer["models"]] == ["old", "newer"]
+    assert all(low < side["success_rate"] < high for side in answer["models"] for low, high in [side["interval"]])
+    (test,) = answer["tests"]
+    assert (test["incumbent"], test["challenger"], test["share"]) == ("old", "newer", 0.25)
+    assert (test["verdict"], test["winner"], test["promoted"], test["decided"]) == (None, None, False, None)
+    assert test["configured"] is True
+    assert test["text"].startswith("inconclusive, ")
+    assert [side["outcomes"] for side in test["sides"]] == [
+        side["successes"] + side["failures"] for side in answer["models"]
+    ]
+    assert answer["note"] is None
+    (won,) = run_json("compare", "t", "old", "[red]new", "--store", tested)["tests"]
+    assert (won["verdict"], won["winner"], won["promoted"], won["more"]) == ("challenger", "[red]new", False, None)
+    assert won["decided"] >= won["started"]
+
+
+def test_without_a_test_numbers_are_observational(run: Run, run_json: RunJson, tested: str) -> None:
+    """Two challengers were never tested against each other: the figures are there, a verdict is not."""
+    text = run("compare", "t", "[red]new", "other", "--store", tested).stdout
+    assert "no A/B test of these two: the numbers are observational" in text
+    answer = run_json("compare", "t", "[red]new", "newer", "--store", tested)
+    assert answer["tests"] == []
+    assert "observational" in answer["note"]
+
+
+def test_the_tests_of_a_task_type_are_listed(run: Run, run_json: RunJson, tested: str, store: str) -> None:
+    """One row for each challenger with its state; none is an answer, too."""
+    lines = run("compare", "t", "--store", tested).stdout.splitlines()
+    assert [line.split("  ")[0] for line in lines[1:]] == ["[red]new against old", "newer against old"]
+    assert "running" in lines[2]
+    assert [test["challenger"] for test in run_json("compare", "t", "--store", tested)["tests"]] == [
+        "[red]new",
+        "newer",
+    ]
+    assert run("compare", "execute-task", "--store", store).stdout == "no A/B test on execute-task\n"
+
+
+def test_a_test_that_is_not_configured_here_says_so(run: Run, tested: str, tmp_path: Path) -> None:
+    """A host with another configuration may run it, or nobody does."""
+    (tmp_path / "modelperf.toml").unlink()
+    assert "not in the configuration here" in run("compare", "t", "--store", tested).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "says"),
+    [
+        (["t", "old"], 2, "name two models to compare"),
+        (["t", "old", "newer", "other"], 2, "name two models to compare"),
+        (["t", "old", "old"], 2, "name two different models, not 'old' twice"),
+        (["t", "nobody", "no one"], 1, "neither 'nobody' nor 'no one' has outcomes of task type 't'; known are: "),
+        (["u", "old", "newer"], 1, "no outcomes of task type 'u'; known are: t"),
+    ],
+)
+def test_what_cannot_be_compared(run: Run, tested: str, arguments: list[str], exit_code: int, says: str) -> None:
+    """One clear message, and the usual exit code."""
+    result = run("compare", *arguments, "--store", tested)
+    assert result.exit_code == exit_code
+    assert says in result.stderr
+
+
+def test_a_model_without_outcomes_is_compared_all_the_same(run: Run, tested: str) -> None:
+    """Its figures are not known."""
+    row = run("compare", "t", "old", "unknown", "--store", tested).stdout.splitlines()[4]
+    assert row.split() == ["unknown", "0", "0", "-", "-", "-", "-", "0", "0"]
+
+
+def test_a_demotion_of_a_side_is_not_heeded_while_the_test_runs(run: Run, tested: str, tmp_path: Path) -> None:
+    """And the list of demotions says so; without the test it is heeded."""
+    with mp.ModelPerf({}, store=tested) as perf:
+        perf.store.monitoring.add_demotion("t", "old", 1, 0.5, 30.0, "surely below 0.5")
+    assert "not heeded while its A/B test runs" in run("demotions", "--store", tested).stdout
+    (tmp_path / "modelperf.toml").unlink()
+    text = run("demotions", "--store", tested).stdout
+    assert "tried again on" in text
+    assert "not heeded" not in text
+
+
+def test_a_test_begins_anew(run: Run, run_json: RunJson, tested: str, tmp_path: Path) -> None:
+    """After ``reset test`` it is listed no more, until the next decision; a second reset finds nothing."""
+    result = run("reset", "test", "t", "--store", tested)
+    assert (result.exit_code, result.stdout) == (0, "1 A/B test on t ended\n")
+    assert run_json("compare", "t", "--store", tested)["tests"] == []
+    result = run("reset", "test", "t", "--store", tested)
+    assert (result.exit_code, result.stderr) == (1, "no A/B test on 't'\n")
+    with mp.ModelPerf(tmp_path / "modelperf.toml", store=tested) as perf:
+        assert perf.select("t", ["old", "[red]new", "newer"]) is not None
+    tests = run_json("compare", "t", "--store", tested)["tests"]
+    assert [test["e_value"] for test in tests] == [1.0, 1.0]

@@ -1,0 +1,141 @@
+"""What a store promises to A/B tests."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from modelperf_plugin.errors import StoreError
+from modelperf_plugin.store import Store, StoredPair, StoredTest, open_store
+
+TEST = StoredTest(
+    task_type="t", fingerprint="f", incumbent="a", share=0.3, salt="s", alpha=0.05, min_samples=0, max_samples=10,
+    promote=False, started_ms=1000, pairs=(StoredPair("c", ()), StoredPair("b", ())),
+)  # fmt: skip
+
+
+@pytest.fixture(params=["file", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """Return a new, empty store of each kind."""
+    opened = open_store(":memory:" if request.param == "memory" else tmp_path / "x.db")
+    yield opened
+    opened.close()
+
+
+def counted_up(test: StoredTest) -> list[StoredPair]:
+    """Return the pairs after one more of whatever they count."""
+    return [pair._replace(state=(sum(pair.state) + 1.0,), last_ms=7) for pair in test.pairs]
+
+
+def given_up(test: StoredTest) -> list[StoredPair]:
+    """Return the pairs after the maximum."""
+    return [pair._replace(verdict="none", decided_ms=5) for pair in test.pairs]
+
+
+def test_a_test_is_kept_as_it_began(store: Store) -> None:
+    """With all its terms, the challengers in their order, and a number."""
+    begun = store.ab_tests.begin(TEST)
+    assert begun == replace(TEST, test_id=begun.test_id)
+    assert store.ab_tests.tests() == store.ab_tests.tests("t") == [begun]
+    assert store.ab_tests.tests("u") == []
+
+
+def test_whoever_begins_second_gets_the_first_ones_sides(store: Store) -> None:
+    """Same task type and fingerprint: the sides, the beginning and the evidence stay, the terms are the new ones."""
+    first = store.ab_tests.begin(TEST)
+    store.ab_tests.advance(first.test_id, None, counted_up)
+    second = store.ab_tests.begin(
+        replace(TEST, incumbent="z", pairs=(StoredPair("y", ()),), started_ms=2000, alpha=0.01, promote=True)
+    )
+    pairs = tuple(pair._replace(state=(1.0,), last_ms=7) for pair in TEST.pairs)
+    assert second == replace(first, alpha=0.01, promote=True, pairs=pairs)
+    other = store.ab_tests.begin(replace(TEST, fingerprint="g", incumbent="z"))
+    assert (other.incumbent, other.test_id > first.test_id) == ("z", True)
+    assert [test.fingerprint for test in store.ab_tests.tests()] == ["g", "f"]
+
+
+@pytest.mark.parametrize(("most", "verdict"), [(10, "none"), (20, None), (None, None)])
+def test_another_maximum_takes_up_what_was_given_up(store: Store, most: int | None, verdict: str | None) -> None:
+    """Pairs without a winner are open again; with the same maximum they stay given up."""
+    begun = store.ab_tests.begin(TEST)
+    store.ab_tests.advance(begun.test_id, None, given_up)
+    again = store.ab_tests.begin(replace(TEST, max_samples=most))
+    assert {pair.verdict for pair in again.pairs} == {verdict}
+    assert {pair.decided_ms for pair in again.pairs} == {5 if verdict else None}
+
+
+def test_a_winner_stays_with_another_maximum(store: Store) -> None:
+    """What was decided is not opened again."""
+    begun = store.ab_tests.begin(TEST)
+    store.ab_tests.advance(
+        begun.test_id, None, lambda test: [pair._replace(verdict="challenger", decided_ms=5) for pair in test.pairs]
+    )
+    again = store.ab_tests.begin(replace(TEST, max_samples=None))
+    assert {pair.verdict for pair in again.pairs} == {"challenger"}
+
+
+def test_a_unit_counts_once(store: Store) -> None:
+    """Of a unit the first step is taken; without a unit every one is; other tests count for themselves."""
+    first, second = (store.ab_tests.begin(replace(TEST, fingerprint=each)).test_id for each in "fg")
+    for unit in (1, 1, 2, None, None):
+        store.ab_tests.advance(first, unit, counted_up)
+    after = store.ab_tests.advance(second, 1, counted_up)
+    assert after is not None
+    assert [test.pairs[0].state for test in store.ab_tests.tests()] == [(1.0,), (4.0,)]
+
+
+def test_a_step_that_fails_leaves_nothing(store: Store) -> None:
+    """Neither the state nor the unit: the next try counts."""
+    begun = store.ab_tests.begin(TEST)
+
+    def broken(_: StoredTest) -> Sequence[StoredPair]:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        store.ab_tests.advance(begun.test_id, 1, broken)
+    assert store.ab_tests.tests() == [begun]
+    store.ab_tests.advance(begun.test_id, 1, counted_up)
+    assert store.ab_tests.tests()[0].pairs[0].state == (1.0,)
+
+
+def test_an_end_is_kept_and_makes_room(store: Store) -> None:
+    """Tests of the task type end, count no step any more, and are shown if asked for; the same may begin anew."""
+    begun = store.ab_tests.begin(TEST)
+    store.ab_tests.begin(replace(TEST, task_type="u"))
+    assert store.ab_tests.end("t", 3000) == 1
+    assert store.ab_tests.end("t", 4000) == 0
+    assert store.ab_tests.advance(begun.test_id, None, counted_up) is None
+    assert store.ab_tests.tests("t") == []
+    again = store.ab_tests.begin(TEST)
+    assert store.ab_tests.tests("t", ended=True) == [again, replace(begun, ended_ms=3000)]
+
+
+def test_steps_of_many_threads_and_stores_all_count(tmp_path: Path) -> None:
+    """Two stores on one file, four threads each: no step is lost."""
+    stores = [open_store(tmp_path / "x.db") for _ in range(2)]
+    begun = stores[0].ab_tests.begin(TEST)
+
+    def work(store: Store) -> None:
+        for _ in range(25):
+            store.ab_tests.advance(begun.test_id, None, counted_up)
+
+    threads = [threading.Thread(target=work, args=(store,)) for store in stores for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert stores[1].ab_tests.tests()[0].pairs[0].state == (200.0,)
+    for store in stores:
+        store.close()
+
+
+def test_a_closed_store_says_so(store: Store) -> None:
+    """Every call after ``close`` is a StoreError."""
+    store.close()
+    for call in (store.ab_tests.tests, lambda: store.ab_tests.begin(TEST), lambda: store.ab_tests.end("t", 1)):
+        with pytest.raises(StoreError):
+            call()
