@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
 from modelperf_plugin.config import Config
@@ -74,10 +74,13 @@ class Evidence:
         merged = self._elsewhere.get((tally.task_type, tally.model_id)) if self._elsewhere else None
         return own if merged is None else (own[0] + merged[0], own[1] + merged[1])
 
-    def only_elsewhere(self, known: Container[_Pair], task_type: str | None = None) -> list[Tally]:
-        """Return an empty tally for each pair, of one task type or all, that only other projects have outcomes of."""
-        pairs = [pair for pair in self._elsewhere if pair not in known and task_type in {None, pair[0]}]
-        return [Tally(*pair) for pair in pairs]
+    def completed(self, tallies: Collection[Tally], task_type: str | None = None) -> Collection[Tally]:
+        """Return ``tallies``, of one task type or all, and an empty one for each pair that only others have tried."""
+        if not self._elsewhere:
+            return tallies
+        known = {(tally.task_type, tally.model_id) for tally in tallies}
+        more = [pair for pair in self._elsewhere if pair not in known and task_type in {None, pair[0]}]
+        return [*tallies, *(Tally(*pair) for pair in more)]
 
     def _own(self, tally: Tally) -> Cell:
         successes, failures = tally.successes, self._failures(tally)

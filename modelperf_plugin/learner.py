@@ -40,9 +40,7 @@ class _Task:
         self.pool = pool
         self.tallies = tallies
         self._evidence = evidence
-        known = {(task_type, model_id) for model_id in tallies}
-        row = {each.model_id: evidence.cell(each) for each in evidence.only_elsewhere(known, task_type)}
-        row |= {model_id: evidence.cell(tally) for model_id, tally in tallies.items()}
+        row = {tally.model_id: evidence.cell(tally) for tally in evidence.completed(tallies.values(), task_type)}
         self._beliefs = TaskBeliefs(pool, task_type, row)
         self.known: dict[str, Belief] = {}
         """The posteriors asked for so far; a new mapping whenever any of them may have changed."""
@@ -174,7 +172,7 @@ class Learner:
             evidence = Evidence(config, self._store.monitoring, tallies, today, elsewhere)
             self._merged = merged
         cells: dict[str, dict[str, Cell]] = {}
-        for tally in [*tallies, *evidence.only_elsewhere({tally[:2] for tally in tallies})]:
+        for tally in evidence.completed(tallies):
             cells.setdefault(tally.task_type, {})[tally.model_id] = evidence.cell(tally)
         priors = {
             model_id: Known.of(model.prior_success, model.prior_strength)

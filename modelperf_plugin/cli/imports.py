@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
-from modelperf_plugin.cli.options import Common, Refusal, common_options, json_option, pass_common
+from modelperf_plugin.cli.options import Common, Refusal, common_options, is_missing, json_option, pass_common
 from modelperf_plugin.cli.words import ago, count, dollars, percent, printable, short
 
 if TYPE_CHECKING:
@@ -40,11 +40,12 @@ def import_() -> None:
 
 @contextmanager
 def writing(common: Common, *, dry_run: bool) -> Iterator[Store]:
-    """Open the configured store, which is created if need be; for a dry run one in memory takes its place."""
+    """Open the configured store, which is created if need be; for a dry run one in memory stands for one to create."""
     from modelperf_plugin.store import open_store
 
     configured = common.load().config.store
-    store = open_store(":memory:" if dry_run else configured.path, durability=configured.durability)
+    in_memory = dry_run and is_missing(configured.path)
+    store = open_store(":memory:" if in_memory else configured.path, durability=configured.durability)
     try:
         yield store
     finally:
@@ -209,7 +210,7 @@ def run(
         with writing(common, dry_run=dry_run) as store:
             location = None if dry_run else store.location
             now_ms = time.time_ns() // 1_000_000
-            summed = prepare(store, now_ms)
+            summed = 0 if dry_run else prepare(store, now_ms)
             report = import_history(store, source, now_ms, dry_run=dry_run, on_progress=progress)
     except KeyboardInterrupt:
         progress.end()
@@ -222,7 +223,7 @@ def run(
         answer.json(store=location, **report.as_dict())
     else:
         if summed:
-            answer.line(f"{count(summed, 'outcome')} {'would be imported' if dry_run else 'imported'} as sums")
+            answer.line(f"{count(summed, 'outcome')} imported as sums")
         _show(answer, report, dry_run=dry_run)
         if explain is not None and report.unknown:
             answer.line(explain)

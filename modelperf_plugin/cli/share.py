@@ -176,7 +176,7 @@ def merge(
     config = common.load().config
     answer = Answer("merge")
     now_ms = time.time_ns() // 1_000_000
-    with writing(common, dry_run=dry_run and is_missing(config.store.path)) as store:
+    with writing(common, dry_run=dry_run) as store:
         for file, found in exports:
             known = (
                 found
