@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
-from modelperf_plugin.cli.imports import writing
+from modelperf_plugin.cli.importing import writing
 from modelperf_plugin.cli.options import Common, Refusal, common_options, json_option, pass_common
 from modelperf_plugin.cli.words import ago, count
 

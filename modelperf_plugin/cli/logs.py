@@ -8,7 +8,8 @@ from typing import Final
 import click
 
 from modelperf_plugin.cli.answer import Answer
-from modelperf_plugin.cli.imports import dry_run_option, file_argument, run, task_type_option
+from modelperf_plugin.cli.importing import run
+from modelperf_plugin.cli.imports import dry_run_option, file_argument, task_type_option
 from modelperf_plugin.cli.options import Common, common_options, json_option, pass_common
 
 _SILENT: Final = (

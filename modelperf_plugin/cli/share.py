@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
-from modelperf_plugin.cli.imports import writing
+from modelperf_plugin.cli.importing import writing
 from modelperf_plugin.cli.options import (
     Common,
     Refusal,

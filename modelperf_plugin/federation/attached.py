@@ -9,20 +9,17 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from math import isfinite
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from modelperf_plugin.errors import InvalidValueError, StoreError
+from modelperf_plugin.errors import StoreError
+from modelperf_plugin.federation.reading import open_read_only, plus, reason, summed
 from modelperf_plugin.federation.shapes import Shape, recognise
 from modelperf_plugin.store import Attached
 from modelperf_plugin.store.forks import watch
-from modelperf_plugin.types import MAX_COST_USD, MAX_TOKENS, NANO_USD, Tally, check_id
+from modelperf_plugin.types import Tally
 
 logger = logging.getLogger("modelperf_plugin")
 
-BUSY_SECONDS: Final = 0.005
-"""A choice waits so long for a lock on the other database, once; then what was read before counts."""
 WITHIN_A_CHOICE: Final = 0.005
 """A table that takes longer is read as a whole by a thread of its own; a choice reads what is new in it."""
 FIRST_SECONDS: Final = 0.05
@@ -35,7 +32,6 @@ REST: Final = 20
 Tallies = Mapping[str, Mapping[str, Tally]]
 """By task type, then by model."""
 _Sums = dict[tuple[str, str], Tally]
-_SUMMED: Final = tuple(name for name in Tally._fields if name not in {"task_type", "model_id", "last_used_ms"})
 NOTHING: Final[Mapping[str, Tally]] = {}
 
 
@@ -55,6 +51,7 @@ class AttachedTable:
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._shape: Shape | None = None
+        self._schema = -1
         self._version: int | None = None
         self._sums: _Sums = {}
         self._upto = 0
@@ -133,7 +130,7 @@ class AttachedTable:
     def _failed(self, error: Exception, now: float) -> None:
         self._again_at = now + AGAIN_SECONDS
         self._version = None
-        problem = f"{self.attached.path} {_words(error)}"
+        problem = f"{self.attached.path} {reason(error)}"
         if getattr(error, "sqlite_errorcode", 0) & 0xFF not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
             self._disconnect()
         if problem != self.problem:
@@ -148,7 +145,7 @@ class AttachedTable:
         if self._connection is not None and file == self._file:
             return self._connection
         self._disconnect()
-        self._file, self._version, self._seconds, self._upto = file, None, None, 0
+        self._file, self._version, self._seconds, self._upto, self._shape = file, None, None, 0, None
         self._connection = open_read_only(self.attached.path)
         return self._connection
 
@@ -159,7 +156,7 @@ class AttachedTable:
 
     def _read(self, connection: sqlite3.Connection) -> None:
         """Read the table as a whole if that is quick, else what is new in it."""
-        self._shape = shape = recognise(connection, self.attached.name, self.attached.columns)
+        shape = self._recognised(connection)
         started = time.monotonic()
         if self._seconds is None or self._seconds <= WITHIN_A_CHOICE or not shape.has_row_ids:
             limit = FIRST_SECONDS if self._seconds is None else 4 * WITHIN_A_CHOICE
@@ -169,6 +166,15 @@ class AttachedTable:
         elif self._upto:
             self._read_new(connection, shape, started + 4 * WITHIN_A_CHOICE)
         self._start_thread()
+
+    def _recognised(self, connection: sqlite3.Connection) -> Shape:
+        """Return how to read the table; it is looked at again when the schema has changed."""
+        (schema,) = connection.execute("PRAGMA schema_version").fetchone()
+        if self._shape is None or schema != self._schema:
+            self._shape = None
+            self._shape = recognise(connection, self.attached.name, self.attached.columns)
+            self._schema = schema
+        return self._shape
 
     def _read_all(self, connection: sqlite3.Connection, shape: Shape, deadline: float) -> bool:
         """Read the whole table; return False if it was not done at the deadline."""
@@ -201,10 +207,10 @@ class AttachedTable:
         connection.execute("BEGIN")
         try:
             if not shape.has_row_ids:
-                return _sums(connection.execute(shape.statement("sums")).fetchall()), 0
+                return summed(connection.execute(shape.statement("sums")).fetchall()), 0
             (newest,) = connection.execute(shape.statement("newest")).fetchone()
             rows = connection.execute(shape.statement("sums", "rowid > ? AND rowid <= ?"), (after, newest)).fetchall()
-            return _sums(rows), newest
+            return summed(rows), newest
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
                 return None
@@ -255,57 +261,3 @@ class AttachedTable:
             self._version = None  # rows may have come meanwhile: look again
             self._thread_at = time.monotonic() + REST * (time.monotonic() - started)
             self._thread = None
-
-
-def open_read_only(path: str, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
-    """Return a connection that cannot change the database at ``path``, and is not misled by its schema."""
-    uri = f"{Path(path).absolute().as_uri()}?mode=ro"
-    connection = sqlite3.connect(uri, uri=True, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA trusted_schema = OFF")
-    return connection
-
-
-def plus(one: Tally, other: Tally) -> Tally:
-    """Return the sum of two tallies of the same pair."""
-    moments = [moment for moment in (one.last_used_ms, other.last_used_ms) if moment is not None]
-    sums = {name: getattr(one, name) + getattr(other, name) for name in _SUMMED}
-    return one._replace(**sums, last_used_ms=max(moments, default=None))
-
-
-def _sums(rows: list[Any]) -> _Sums:
-    found: _Sums = {}
-    for task_type, model_id, successes, failures, timeouts, tokens, cost, priced, last_used, timeout_failures in rows:
-        try:
-            pair = (check_id("task_type", task_type), check_id("model_id", model_id))
-        except InvalidValueError:
-            continue  # nobody can ask for it
-        found[pair] = Tally(
-            pair[0],
-            pair[1],
-            successes,
-            failures,
-            timeouts,
-            total_tokens=int(_within(tokens, MAX_TOKENS)),
-            total_cost_nano_usd=round(_within(cost, MAX_COST_USD * 1000) * NANO_USD),
-            priced=priced,
-            last_used_ms=int(last_used) if isinstance(last_used, (int, float)) and isfinite(last_used) else None,
-            timeout_failures=timeout_failures,
-        )
-    return found
-
-
-def _within(amount: float, most: float) -> float:
-    return min(amount, most) if isfinite(amount) else most
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "does not exist"
-    if isinstance(error, OSError):
-        return f"cannot be read ({error.strerror or error})"
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-        return "is locked by another process"
-    if code == sqlite3.SQLITE_NOTADB:
-        return "is not an SQLite database"
-    return str(error) if isinstance(error, StoreError) else f"cannot be read ({error})"

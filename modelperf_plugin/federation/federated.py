@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
 from modelperf_plugin.errors import StoreError
-from modelperf_plugin.federation.attached import NOTHING, AttachedTable, plus
+from modelperf_plugin.federation.attached import NOTHING, AttachedTable
+from modelperf_plugin.federation.reading import plus
 from modelperf_plugin.store import Attached, Finding, Store
 from modelperf_plugin.types import Tally
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from modelperf_plugin.errors import OutcomesFileError, StoreError
-from modelperf_plugin.federation.attached import open_read_only
 from modelperf_plugin.federation.parquet import open_parquet
+from modelperf_plugin.federation.reading import open_read_only
 from modelperf_plugin.federation.rows import COLUMNS, REQUIRED, TASK_TYPE, Record
 from modelperf_plugin.federation.sources import Batch, Numbered
 from modelperf_plugin.store import ImportRecord, Step, Store, Sums
