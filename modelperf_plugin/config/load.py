@@ -115,6 +115,7 @@ class _Check:
         self.origins = origins
         self.fallback = fallback
         self.problems = problems
+        self.incomplete = bool(problems)  # a file that cannot be read may have named the strategy of somebody's keys
 
     def config(self, merged: dict[str, Any]) -> Config | None:
         """Return the configuration, or None if anything is wrong with it."""
@@ -209,7 +210,9 @@ class _Check:
             return None
         model = models[name]
         for key in given.keys() - model.model_fields.keys():
-            self.note((*path, str(key)), _foreign_key(str(key), naming, name, models))
+            others = any(key in other.model_fields for other in models.values())
+            if not (self.incomplete and others):
+                self.note((*path, str(key)), _foreign_key(str(key), naming, name, models))
         inherited = {key: value for key, value in below.items() if name == lower and key in model.model_fields}
         own = {key: value for key, value in given.items() if key in model.model_fields}
         lacking = {key: below[key] for key in inherited if key not in own and model.model_fields[key].is_required()}

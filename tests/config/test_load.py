@@ -363,3 +363,12 @@ def test_any_mapping_loads_or_says_what_is_wrong(given_: dict[str, Any]) -> None
     else:
         return
     assert problems
+
+
+def test_a_broken_file_makes_no_key_elsewhere_wrong(tmp_path: Path) -> None:
+    """A file that is no TOML may have named the strategy that another source's keys belong to: only it is reported."""
+    (tmp_path / "modelperf.toml").write_text('[exploration]\nstrategy = "epsilon_greedy\n', encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load(cwd=tmp_path, environ={"MODELPERF_EXPLORATION__EPSILON": "0.2"})
+    (problem,) = caught.value.problems
+    assert problem.path.startswith("line 2, column ")
