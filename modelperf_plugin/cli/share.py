@@ -91,7 +91,7 @@ def export(
     salt: str,
     dry_run: bool,
 ) -> None:  # fmt: skip
-    """Hand on what was learned: counts of confident entries, no single outcomes.
+    """Hand on what was learned, as counts and sums; no single outcomes.
 
     Only one's own counts are exported, neither those of attached databases nor merged ones.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -74,16 +75,17 @@ def test_another_store_comes_in_whole_and_once(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(tables, "AT_ONCE", 7)
     theirs, ours = filled(tmp_path / "theirs.db"), open_store(tmp_path / "ours.db")
     for _ in range(2):
-        source = TrackerFile(tmp_path / "theirs.db")
-        source.import_sums(ours, NOW_MS)
-        bring(ours, source)
+        again = TrackerFile(tmp_path / "theirs.db")
+        again.import_sums(ours, NOW_MS)
+        bring(ours, again)
         assert ours.tallies() == theirs.tallies()
     theirs.record(Entry("task-0", "model-0", Outcome(success=True), NOW_MS))
     assert bring(ours, TrackerFile(tmp_path / "theirs.db")).outcomes == 1
     assert ours.tallies() == theirs.tallies()
     assert all(finding.ok for finding in ours.check() if finding.name in {"tallies", "daily roll-up"})
-    assert TrackerFile.is_file_of(TrackerFile(tmp_path / "ours.db"), ours)
-    assert not TrackerFile.is_file_of(TrackerFile(tmp_path / "theirs.db"), ours)
+    for name, is_own in (("ours.db", True), ("theirs.db", False)):
+        with closing(TrackerFile(tmp_path / name)) as source:
+            assert source.is_file_of(ours) == is_own
     theirs.close()
     ours.close()
 
