@@ -54,6 +54,7 @@ lists = st.lists(tallies(), max_size=6, unique_by=lambda tally: (tally.task_type
 def written(path: Path, entries: list[Tally], form: Format, origin: str = "somewhere") -> Path:
     """Write an export."""
     if form == "parquet":
+        pytest.importorskip("pyarrow")
         write_parquet(entries, path, origin)
     else:
         path.write_bytes(write_text(entries, form, origin, NOW).encode())
@@ -161,7 +162,6 @@ def test_an_export_says_what_its_store_is(tmp_path: Path) -> None:
         ("task_type,model_id,successes,failures\na,b,1,2\na,b,1,2\n", "entry 2 is of b on a again"),
         ("task_type,model_id,successes,failures,outages\na,b,1,2,3\n", "failures must be at least outages"),
         (b"\xff\xfe", "is no export"),
-        (b"PAR1 nonsense", "cannot be read as Parquet"),
     ],
 )
 def test_a_file_that_is_no_export_is_refused(tmp_path: Path, content: str | bytes, said: str) -> None:
@@ -217,6 +217,14 @@ def test_a_running_host_notices_a_merge(tmp_path: Path) -> None:
         other.exchange.forget_merged("them")
         assert score() > 0.5
         other.close()
+
+
+def test_a_broken_parquet_file_is_refused(tmp_path: Path) -> None:
+    """What begins like Parquet and is none."""
+    pytest.importorskip("pyarrow")
+    (tmp_path / "no").write_bytes(b"PAR1 nonsense")
+    with pytest.raises(OutcomesFileError, match="cannot be read as Parquet"):
+        read_export(tmp_path / "no")
 
 
 def test_parquet_is_an_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -21,8 +21,6 @@ from modelperf_plugin.store import Entry, Store, Sums, open_store
 from modelperf_plugin.store.exchange import Step
 from modelperf_plugin.types import ERROR_KINDS, Outcome
 
-pa = pytest.importorskip("pyarrow")
-pq = pytest.importorskip("pyarrow.parquet")
 NOW_MS = 1_767_225_600_000
 LLM_RESPONSES = """
 CREATE TABLE responses (
@@ -124,6 +122,7 @@ def test_what_is_no_database_is_refused(tmp_path: Path, content: bytes | None) -
 
 def test_parquet_is_read_like_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Typed columns, nulls, a mapping of names and a constant task type; once, however often it is run."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     monkeypatch.setattr(tables, "AT_ONCE", 2)
     path = tmp_path / "a.parquet"
     columns = {
