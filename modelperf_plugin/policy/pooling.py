@@ -59,9 +59,9 @@ Priors = Mapping[str, Known]
 NO_PRIORS: Final[Priors] = {}
 
 SWEEPS: Final = 4
-PRIOR_VARIANCE: Final = 0.4
+PRIOR_VARIANCE: Final = 0.2
 """Where σa² and σb² start, and what they are pulled towards by two pseudo-observations."""
-CELL_VARIANCE: Final = 0.15
+CELL_VARIANCE: Final = 0.2
 """The same for σe²."""
 PSEUDO_OBSERVATIONS: Final = 2.0
 SMALLEST_CELL_VARIANCE: Final = 0.02

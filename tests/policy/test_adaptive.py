@@ -14,21 +14,23 @@ from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.exploration import Contest
 from modelperf_plugin.types import RankedModel, Tally
 
-beliefs = st.builds(Belief, st.floats(0.5, 500), st.floats(0.5, 500))
+weights = st.floats(0.5, 500).map(lambda weight: round(weight, 3))  # beliefs are alike or differ: not by rounding
+beliefs = st.builds(Belief, weights, weights)
 sides = st.lists(st.tuples(beliefs, st.integers(0, 20)), min_size=1, max_size=8)
 
 
-def contest(known: list[Belief], pending: list[int] | None = None) -> Contest:
-    """Return a contest of models of which nothing but beliefs is known."""
-    rows = [RankedModel(f"m{n}", None, None, Tally("t", f"m{n}"), "ranked", "") for n in range(len(known))]
+def contest(known: list[Belief], pending: list[int] | None = None, outcomes: int = 100) -> Contest:
+    """Return a contest of models of which only beliefs are known, and that they have so many outcomes together."""
+    tallies = [Tally("t", f"m{n}", 0 if n else outcomes) for n in range(len(known))]
+    rows = [RankedModel(tally.model_id, None, None, tally, "ranked", "") for tally in tallies]
     return Contest("t", rows, 1, None, known, pending or [0] * len(known))
 
 
-def enumerated(strategy: Adaptive, known: list[Belief], pending: list[int]) -> list[float]:
+def enumerated(strategy: Adaptive, known: list[Belief], pending: list[int], outcomes: int) -> list[float]:
     """Return the probabilities by trying every point of the grid."""
     shares = [strategy.floor / len(known)] * len(known)
     for number in range(24):
-        z = min(strategy.optimism * NormalDist().inv_cdf(0.5 + 0.5 * (number + 0.5) / 24), 4.5)
+        z = strategy.optimism * (0.25 + 0.75 * (number + 0.5) / 24) * NormalDist().inv_cdf(1 - 1 / (outcomes + 3))
         index = [
             log(a / b) + z * sqrt((1 / a + 1 / b) / (1 + waiting / (a + b)))
             for (a, b, _), waiting in zip(known, pending, strict=True)
@@ -39,16 +41,16 @@ def enumerated(strategy: Adaptive, known: list[Belief], pending: list[int]) -> l
     return shares
 
 
-@given(sides, st.floats(0, 1), st.floats(0.01, 4.5))
+@given(sides, st.floats(0, 1), st.floats(0.01, 4.5), st.integers(0, 10**9))
 def test_probabilities_are_those_of_the_whole_grid(
-    known: list[tuple[Belief, int]], floor: float, optimism: float
+    known: list[tuple[Belief, int]], floor: float, optimism: float, outcomes: int
 ) -> None:
     """The upper envelope gives what enumerating all points and candidates gives, and it sums to 1."""
     strategy = Adaptive(floor=floor, optimism=optimism)
     given_beliefs, pending = [each[0] for each in known], [each[1] for each in known]
-    shares = strategy(contest(given_beliefs, pending)).probabilities
+    shares = strategy(contest(given_beliefs, pending, outcomes)).probabilities
     assert sum(shares) == pytest.approx(1.0, abs=1e-12)
-    expected = enumerated(strategy, given_beliefs, pending)
+    expected = enumerated(strategy, given_beliefs, pending, outcomes)
     # two indices that meet within rounding at one point may share it or not
     assert sum(abs(a - b) for a, b in zip(shares, expected, strict=True)) <= 2 / 24 + 1e-9
     assert min(shares) >= floor / len(known) - 1e-15
@@ -67,9 +69,9 @@ def test_the_order_of_candidates_does_not_matter(known: list[tuple[Belief, int]]
 def test_the_known_best_is_chosen_and_the_uncertain_tried() -> None:
     """Far better evidence takes nearly all; an unknown candidate beside a known one gets a good share."""
     clear = Adaptive()(contest([Belief(900, 100), Belief(500, 500)])).probabilities
-    assert clear == pytest.approx([0.995, 0.005])
+    assert clear == pytest.approx([0.9975, 0.0025])
     doubtful = Adaptive()(contest([Belief(80, 20), Belief(1, 1)])).probabilities
-    assert 0.2 < doubtful[1] < 0.6
+    assert 0.4 < doubtful[1] < 0.8
 
 
 def test_equal_beliefs_share_alike() -> None:
@@ -85,6 +87,14 @@ def test_waiting_choices_make_a_candidate_less_tempting() -> None:
     assert after < before
 
 
+def test_a_poor_candidate_is_tried_again_after_many_outcomes() -> None:
+    """The credit grows with the outcomes of all, so that no model is given up for ever, even without a floor."""
+    known = [Belief(850, 150), Belief(12, 10)]
+    shares = [Adaptive(floor=0)(contest(known, outcomes=outcomes)).probabilities[1] for outcomes in (100, 1000, 10**9)]
+    assert shares[0] == 0.0 < shares[2]
+    assert shares == sorted(shares)
+
+
 def test_without_optimism_and_floor_it_is_greedy() -> None:
     """With both at 0 the highest mean takes all."""
     shares = Adaptive(floor=0, optimism=0)(contest([Belief(5, 5), Belief(6, 4), Belief(1, 1)])).probabilities
@@ -97,4 +107,4 @@ def test_without_beliefs_the_tallies_count() -> None:
         RankedModel("good", None, None, Tally("t", "good", 90, 10), "ranked", ""),
         RankedModel("bad", None, None, Tally("t", "bad", 10, 90), "ranked", ""),
     ]
-    assert Adaptive()(Contest("t", rows, 1, None)).probabilities == pytest.approx([0.995, 0.005])
+    assert Adaptive()(Contest("t", rows, 1, None)).probabilities == pytest.approx([0.9975, 0.0025])

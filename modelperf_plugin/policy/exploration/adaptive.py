@@ -18,9 +18,12 @@ from modelperf_plugin.policy.intervals import expit
 from modelperf_plugin.policy.strategy import Strategy
 
 POINTS: Final = 24
-LARGEST_POINT: Final = 4.5
-_HALF_NORMAL: Final = tuple(NormalDist().inv_cdf(0.5 + 0.5 * (index + 0.5) / POINTS) for index in range(POINTS))
-"""The quantiles of |N(0, 1)| in the middle of 24 equal parts."""
+LOWEST: Final = 0.25
+_PARTS: Final = tuple(LOWEST + (1.0 - LOWEST) * (index + 0.5) / POINTS for index in range(POINTS))
+"""The middles of 24 equal parts of what lies between a quarter and 1."""
+_INVERSE: Final = NormalDist().inv_cdf
+_WHERE_COSTS_MATTER: Final = tuple(1.2 * _INVERSE(0.5 + 0.5 * (index + 0.5) / POINTS) for index in range(POINTS))
+"""The middles of 24 equally likely parts of 1.2·|N(0, 1)|: what is dear is not tried for long to save money."""
 _Line = tuple[float, float, int]
 
 
@@ -28,34 +31,39 @@ class Adaptive(Strategy):
     """The candidate with the highest optimistic index, for a degree of optimism drawn once per decision.
 
     With the belief Beta(α, β) of a candidate its index is ln(α/β) + Z·√((1/α + 1/β) / (1 + pending/(α + β))), where
-    *pending* counts its choices whose outcome has not come yet. Z is one of 24 equally likely points of
-    ``optimism``·|N(0, 1)|, cut at 4.5, the same for all candidates of a decision. So the propensity of each is exact:
-    the share of the points at which its index is the highest, on top of a uniform ``floor``. Where costs matter, it is
-    the share at which the cost objective prefers it, if the chances of all were as good as their indices say.
+    *pending* counts its choices whose outcome has not come yet. Z is one of 24 equally likely points between a quarter
+    of ``optimism``·z(n) and all of it, the same for all candidates of a decision. z(n) is the normal quantile of
+    1 − 1/(n + 3), with n the outcomes of all candidates on this task type: it grows, slowly and for ever, so that a
+    poor model that has become a good one is found. The propensity of each candidate is exact: the share of the points
+    at which its index is the highest, on top of a uniform ``floor``. Where costs matter, Z is
+    one of 24 points of 1.2·``optimism``·|N(0, 1)| instead, and it is the share at which the cost objective prefers it,
+    if the chances of all were as good as their indices say.
 
-    Source: S. Vaswani et al., "Old Dog Learns New Tricks: Randomized UCB for Bandit Problems", 2020.
+    Sources: S. Vaswani et al., "Old Dog Learns New Tricks: Randomized UCB for Bandit Problems", 2020 (one draw per
+    decision); E. Kaufmann et al., "On Bayesian Upper Confidence Bounds for Bandit Problems", 2012 (the quantile).
     """
 
     strategy: Literal["adaptive"] = "adaptive"
     floor: float = Field(
-        default=0.01, ge=0, le=1, description="Share of decisions drawn at random, so that any policy can be judged."
+        default=0.005, ge=0, le=1, description="Share of decisions drawn at random, so that any policy can be judged."
     )
     optimism: float = Field(
-        default=1.2, ge=0, le=4.5, description="How far beyond what is known a candidate gets credit (0: not at all)."
+        default=1.0, ge=0, le=4.5, description="How far beyond what is known a candidate gets credit (0: not at all)."
     )
 
     @cached_property
     def points(self) -> tuple[float, ...]:
-        """The values of Z, all equally likely, smallest first."""
-        return tuple(min(self.optimism * quantile, LARGEST_POINT) for quantile in _HALF_NORMAL)
+        """The values of Z in units of z(n), all equally likely, smallest first."""
+        return tuple(self.optimism * part for part in _PARTS)
 
     def __call__(self, contest: Contest) -> Shares:
         """Return the probability of each row of the contest."""
         count = len(contest.rows)
         shares = [self.floor / count] * count
         lines = _indices(contest)
+        unit = credit(sum([row.tally.samples for row in contest.rows]))
         if contest.objective is None:
-            wins = self._highest(lines)
+            wins = self._highest(lines, unit)
         else:
             wins = self._worthiest(lines, contest.objective, contest.offers)
         for points, rows in wins:
@@ -64,13 +72,13 @@ class Adaptive(Strategy):
                 shares[row] = min(1.0, shares[row] + share)  # a sum of parts may be 1 + 2⁻⁵²
         return Shares(shares)
 
-    def _highest(self, lines: list[_Line]) -> Iterator[tuple[int, list[int]]]:
+    def _highest(self, lines: list[_Line], unit: float) -> Iterator[tuple[int, list[int]]]:
         """Yield at how many points of Z which rows have the highest index."""
         lines.sort()
         starts, winners = _upper_envelope(lines)
         before = 0
         for start, rows in zip([*starts[1:], inf], winners, strict=True):
-            upto = bisect_left(self.points, start, before)
+            upto = bisect_left(self.points, start / unit, before)
             yield upto - before, rows
             before = upto
 
@@ -78,11 +86,20 @@ class Adaptive(Strategy):
         self, lines: list[_Line], objective: CostObjective, offers: Sequence[Offer]
     ) -> Iterator[tuple[int, list[int]]]:
         """Yield for each point of Z which rows are worth most, if their chances are as good as their indices say."""
-        for point in self.points:
-            chances = [expit(mean + point * deviation) for deviation, mean, _ in lines]
+        for point in _WHERE_COSTS_MATTER:
+            chances = [expit(mean + self.optimism * point * deviation) for deviation, mean, _ in lines]
             worths = objective(offers, chances)
             most = max(worths)
             yield 1, [row for row, worth in enumerate(worths) if worth == most]
+
+
+def credit(outcomes: int) -> float:
+    """Return z(n), the normal quantile of 1 − 1/(n + 3).
+
+    >>> [round(credit(outcomes), 2) for outcomes in (0, 100, 2000)]
+    [0.43, 2.34, 3.29]
+    """
+    return -_INVERSE(1.0 / (outcomes + 3))
 
 
 def _indices(contest: Contest) -> list[_Line]:
