@@ -15,7 +15,7 @@ from modelperf_plugin.abtests import ABTests
 from modelperf_plugin.availability import Availability
 from modelperf_plugin.config import Config, ConfigSource, ConfigWatch
 from modelperf_plugin.errors import ConfigError, InvalidValueError, ModelPerfError, StoreError
-from modelperf_plugin.federation.federated import configured, federated
+from modelperf_plugin.federation.federated import federated, from_configuration
 from modelperf_plugin.journal import Journal
 from modelperf_plugin.learner import Learner
 from modelperf_plugin.monitor import Monitor
@@ -302,7 +302,7 @@ class ModelPerf:
 
     def _attached(self) -> list[Attached]:
         """Return the databases that the configuration attaches."""
-        return configured(self._watch.current.config.federation)
+        return from_configuration(self._watch.current.config.federation)
 
     def _now(self) -> datetime:
         if self._clock is None:

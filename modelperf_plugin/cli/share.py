@@ -127,17 +127,19 @@ def _form_of(output: Path | None) -> str:
 def _write(chosen: Selection, output: Path | None, form: str, origin: str) -> None:
     from modelperf_plugin.federation.exports import write_parquet, write_text
 
-    if form == "parquet":
-        if output is None:
-            raise click.UsageError("a Parquet file needs a name: --output FILE")
-        write_parquet(chosen.entries, output, origin)
-        return
-    text = write_text(chosen.entries, "csv" if form == "csv" else "json", origin, datetime.now(UTC))
+    if form == "parquet" and output is None:
+        raise click.UsageError("a Parquet file needs a name: --output FILE")
+    text = ""
+    if form != "parquet":
+        text = write_text(chosen.entries, "csv" if form == "csv" else "json", origin, datetime.now(UTC))
     if output is None:
         click.echo(text, nl=False)
         return
     try:
-        output.write_text(text, encoding="utf-8")
+        if form == "parquet":
+            write_parquet(chosen.entries, output, origin)
+        else:
+            output.write_text(text, encoding="utf-8")
     except OSError as error:
         raise Refusal(f"{output} cannot be written: {error.strerror or error}") from error
     click.echo(f"{count(len(chosen.entries), 'entry', 'entries')} written to {output}", err=True)

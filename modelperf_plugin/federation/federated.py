@@ -43,7 +43,7 @@ class Configured(Protocol):
     def columns(self) -> dict[str, str]: ...
 
 
-def configured(tables: Iterable[Configured]) -> list[Attached]:
+def from_configuration(tables: Iterable[Configured]) -> list[Attached]:
     """Return the tables that the configuration attaches."""
     return [Attached(str(Path(each.path).absolute()), each.table, each.columns, 0) for each in tables]
 
@@ -51,7 +51,7 @@ def configured(tables: Iterable[Configured]) -> list[Attached]:
 def look_at_attached(store: Store, tables: Iterable[Configured]) -> list[Finding]:
     """Return for each attached database whether it can be read, for a health check."""
     found = []
-    for attached in {_key(each): each for each in (*configured(tables), *store.exchange.attached())}.values():
+    for attached in {_key(each): each for each in (*from_configuration(tables), *store.exchange.attached())}.values():
         reader = AttachedTable(attached, level=logging.DEBUG)
         reader.wait(60.0)
         outcomes = sum(tally.samples for models in reader.tallies().values() for tally in models.values())
