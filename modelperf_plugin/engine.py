@@ -19,9 +19,10 @@ from modelperf_plugin.federation.federated import federated, from_configuration
 from modelperf_plugin.journal import Journal
 from modelperf_plugin.learner import Learner
 from modelperf_plugin.monitor import Monitor
+from modelperf_plugin.outbox import Outbox
 from modelperf_plugin.policy import Assessment, Knowledge, assess, choose, ranking_of
 from modelperf_plugin.policy.quality import classified
-from modelperf_plugin.store import Attached, Store
+from modelperf_plugin.store import Attached, Store, forks
 from modelperf_plugin.tracker import Clock, ModelPerformanceTracker
 from modelperf_plugin.types import OUTAGE_KINDS, Context, Decision, Outcome, check_id, check_ids, to_milliseconds
 from modelperf_plugin.verdicts import assignment
@@ -71,9 +72,6 @@ class ModelPerf:
         self._on_config_error = on_config_error
         self._on_background_error = on_background_error
         self._background_errors: set[str] = set()
-        self._has_recorded = False
-        self._new_outcomes = 0
-        self._catch_up_at = 0.0
         self._watch = ConfigWatch(config, on_error=self._config_is_broken, on_change=self._config_has_changed)
         configured = self._watch.current.config.store
         location = configured.path if store is None else store
@@ -83,6 +81,18 @@ class ModelPerf:
         # not the seed itself: a host may draw its own tasks from the same one, and would move in step
         # without one, the system's numbers: forked workers must not draw the same
         self._random = random.SystemRandom() if seed is None else random.Random(f"modelperf/{seed}")
+        self._closed = False
+        self._begin()
+        forks.renew(self._renew)
+
+    def _begin(self) -> None:
+        """Begin with what the store holds: nothing was learned, watched or kept aside yet."""
+        self._has_recorded = False
+        self._outbox: Outbox | None = None
+        if self._watch.current.config.store.acknowledge == "queued":
+            self._outbox = Outbox(self.tracker.store, on_error=self._not_written, on_written=self._catch_up)
+        self._new_outcomes = 0
+        self._catch_up_at = 0.0
 
         def in_force() -> Config:
             return self._watch.current.config
@@ -91,10 +101,16 @@ class ModelPerf:
         self._monitor = Monitor(self._store, self._learner, config=in_force)
         self._availability = Availability(self.tracker.store, in_force, self._random.random)
         self._tests = ABTests(self.tracker.store)
-        self._journal = Journal(
-            self.tracker.store, lambda: self._watch.current.config.log, on_error=on_background_error
-        )
+        self._journal = Journal(self.tracker.store, lambda: in_force().log, on_error=self._on_background_error)
         self._assessments: dict[tuple[str, tuple[str, ...]], tuple[tuple[object, ...], Assessment]] = {}
+
+    def _renew(self) -> None:
+        """Begin anew in a forked process: what was kept aside is the parent's, and its threads may have held locks."""
+        self._watch.renew()
+        if self._outbox is not None:
+            self._outbox.abandon()
+        if not self._closed:
+            self._begin()
 
     def __enter__(self) -> Self:
         return self
@@ -106,6 +122,11 @@ class ModelPerf:
     def config(self) -> Config:
         """The configuration in force."""
         return self._watch.poll().config
+
+    @property
+    def unwritten(self) -> int:
+        """How many outcomes a crash would lose now: always 0, unless ``store.acknowledge`` is ``queued``."""
+        return 0 if self._outbox is None else self._outbox.waiting
 
     @property
     def store(self) -> Store:
@@ -150,20 +171,19 @@ class ModelPerf:
     ) -> bool:
         """Write how one task ended; return False if its ``outcome_id`` was recorded before.
 
-        ``decision`` is the decision that chose the model, its id, or None.
+        ``decision`` is the decision that chose the model, its id, or None. Where the store is configured with
+        ``acknowledge = "queued"``, the outcome is written a moment later, and this returns True.
 
         Raises:
             InvalidValueError: a value is not usable; nothing was written.
             StoreError: it could not be written; nothing of it was.
         """
-        decision_id = decision.decision_id if isinstance(decision, Decision) else decision
-        if decision_id is not None:
-            check_id("decision", decision_id)
+        decision_id = None if decision is None else _decision_id(decision)
         config = self._watch.poll().config
         if config.mode == "off":
             return False
         entry = self.tracker.entry(task_type, model_id, outcome)
-        new = self.store.record(entry)
+        new = self.tracker.store.record(entry) if self._outbox is None else self._outbox.put(entry)
         self._learner.pending.settle(decision_id, task_type, model_id)
         if new and decision is not None and decision_id is not None:
             self._journal.ended(decision_id, model_id, entry.outcome, entry.ended_ms)
@@ -172,8 +192,30 @@ class ModelPerf:
             self._guarded(self._availability.look)
         self._has_recorded = True
         self._new_outcomes += 1
-        if self._new_outcomes >= _CATCH_UP_OUTCOMES or time.monotonic() >= self._catch_up_at:
+        if self._outbox is None and (self._new_outcomes >= _CATCH_UP_OUTCOMES or time.monotonic() >= self._catch_up_at):
             self._catch_up()
+        return new
+
+    def record_many(self, outcomes: Iterable[tuple[str, str, Outcome | Mapping[str, Any]]]) -> int:
+        """Write many outcomes, each with its task type and model id, in one transaction: all of them or none.
+
+        Returns:
+            How many were new. The others have an ``outcome_id`` that was recorded before, or comes twice.
+
+        Raises:
+            InvalidValueError: a value is not usable; the message names its place. Nothing was written.
+            StoreError: they could not be written; none was.
+        """
+        if self._watch.poll().config.mode == "off":
+            return 0
+        entries = self.tracker.entries(outcomes)
+        if not entries:
+            return 0
+        new = self.store.record_many(entries)
+        for entry in entries:
+            self._learner.pending.settle(None, entry.task_type, entry.model_id)
+        self._has_recorded = True
+        self._catch_up()
         return new
 
     def explain(
@@ -196,11 +238,21 @@ class ModelPerf:
 
     def close(self) -> None:
         """Write what is left of the record of decisions and let go of the store; closing twice is fine."""
+        if self._outbox is not None:
+            self._outbox.close()
         if self._has_recorded:  # who only reads leaves the watching to others
             self._guarded(self._monitor.close)
         self._journal.close()
         self._guarded(self._tests.close)
         self._store.close()
+        self._closed = True
+
+    def _not_written(self, error: Exception) -> None:
+        """Say that an outcome was not written whose caller has gone on."""
+        if self._on_background_error is not None:
+            self._on_background_error(error)
+        else:
+            logger.error("outcomes that were acknowledged could not be written so far: %s", error)
 
     def _catch_up(self) -> None:
         """Do what new outcomes call for: learn from them, watch the models, write the record of decisions."""
@@ -323,3 +375,7 @@ class ModelPerf:
     def _config_has_changed(self) -> None:
         logger.info("the configuration was read again")
         self._learner.start_afresh()
+
+
+def _decision_id(decision: Decision | str) -> str:
+    return decision.decision_id if isinstance(decision, Decision) else check_id("decision", decision)

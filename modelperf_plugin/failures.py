@@ -7,7 +7,7 @@ import threading
 import time
 
 from modelperf_plugin.errors import InvalidValueError, ModelPerfError, brief
-from modelperf_plugin.store import CountedProblem, Store
+from modelperf_plugin.store import CountedProblem, Store, forks
 
 logger = logging.getLogger("modelperf_plugin")
 
@@ -30,6 +30,12 @@ class Failures:
         self._pause_seconds = _SHORTEST_PAUSE_SECONDS
         self.total = 0
         """How many failures there were."""
+        forks.renew(self._renew)
+
+    def _renew(self) -> None:
+        """Begin anew in a forked process: the parent saves what was counted so far."""
+        self._lock = threading.Lock()
+        self._unsaved = {}
 
     def note(self, where: str, error: BaseException, *, log: bool = True) -> None:
         """Count ``error``, and log it if it is the first of its kind; without ``log`` somebody else has done so."""

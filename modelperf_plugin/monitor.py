@@ -23,6 +23,7 @@ from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.intervals import beta_interval
 from modelperf_plugin.policy.sequential import ChangeWatch, FallWatch, Probation, shifted
 from modelperf_plugin.store import Demotion, Event, Store, WatchState
+from modelperf_plugin.types import Tally
 
 logger = logging.getLogger("modelperf_plugin")
 
@@ -57,6 +58,7 @@ class Monitor:
         self._demotions: dict[_Pair, Demotion] = {}
         self._turned: dict[_Pair, int] = {}
         self._changed: dict[str, int] = {}
+        self._at_hand: dict[str, tuple[Mapping[str, Tally], Mapping[str, Belief]]] = {}
         self._lower_of: Mapping[str, Belief] | None = None
         self._lower: dict[str, float] = {}
         self._newest_change = 0
@@ -77,6 +79,7 @@ class Monitor:
             self._position = max(self._position, self._store.monitoring.last_event_id() - MOST_AT_ONCE)
             while events := self._store.monitoring.events_after(self._position, AT_ONCE):
                 self._reload_if_due()
+                self._at_hand.clear()
                 for event in events:
                     self._see(event)
                 if self._position - self._saved >= SAVE_OUTCOMES:
@@ -98,8 +101,7 @@ class Monitor:
         config = self._config()
         if not event.counts or (event.timed_out and config.quality.timeouts != "failure"):
             return
-        evidence = self._store.evidence(event.task_type)
-        beliefs = self._learner.know(event.task_type, evidence, evidence)
+        evidence, beliefs = self._at_hand.get(event.task_type) or self._take_up_evidence(event.task_type)
         belief = beliefs.get(event.model_id)
         if belief is None:
             return
@@ -110,6 +112,12 @@ class Monitor:
             bar = self._bar(event, beliefs, evidence)
             if bar is not None:
                 self._watch_for_fall(event, pair, bar)
+
+    def _take_up_evidence(self, task_type: str) -> tuple[Mapping[str, Tally], Mapping[str, Belief]]:
+        """Read the evidence of a task type once for all outcomes that are looked at together."""
+        evidence = self._store.evidence(task_type)
+        found = self._at_hand[task_type] = (evidence, self._learner.know(task_type, evidence, evidence))
+        return found
 
     def _beliefs(self, task_type: str) -> Mapping[str, Belief]:
         evidence = self._store.evidence(task_type)
@@ -227,6 +235,7 @@ class Monitor:
             if watch is not None and _beginning(watch) < noticed:
                 self._changes.pop(change.model_id, None)
         self._learner.start_afresh()
+        self._at_hand.clear()
 
     def _restore(self) -> int:
         self._reload()

@@ -18,6 +18,7 @@ from modelperf_plugin.config import ConfigSource
 from modelperf_plugin.engine import ModelPerf
 from modelperf_plugin.errors import RegistrationError, StoreError
 from modelperf_plugin.failures import Failures
+from modelperf_plugin.store import forks
 from modelperf_plugin.tracker import Clock
 from modelperf_plugin.types import Decision, Outcome
 
@@ -166,6 +167,11 @@ class _GuardedEngine:
         self._pause_seconds = 1.0
         self._retry_at = 0.0
         self._error: Exception = StoreError("the store is being opened")
+        forks.renew(self._renew)
+
+    def _renew(self) -> None:
+        """Go on in a forked process: a thread that is not there may have held the lock."""
+        self._lock = threading.Lock()
 
     def start(self) -> None:
         """Open the engine; a store that fails is noted, a bad configuration is raised."""
@@ -193,19 +199,28 @@ class _GuardedEngine:
         finally:
             self._lock.release()
 
-    def call(self, where: str, action: Callable[[ModelPerf], _T], *, writes: bool = False) -> _T | None:
-        """Return what ``action`` returns, or None if anything at all goes wrong; that is noted.
+    def record(
+        self, task_type: str, model_id: str, outcome: Outcome | Mapping[str, Any], decision: Decision | str | None
+    ) -> None:
+        """Record an outcome; if anything at all goes wrong, that is noted.
 
-        After an action that ``writes`` the store is known to work, and failures that wait to be saved are.
+        After one that was written the store is known to work, and failures that wait to be saved are.
         """
         try:
-            answer = action(self.get())
+            (self._engine or self.get()).record(task_type, model_id, outcome, decision)
+        except Exception as error:  # noqa: BLE001 - a hook never raises into its host
+            self._note("on_task_complete", error)
+        else:
+            if self.failures.unsaved:
+                self._save()
+
+    def call(self, where: str, action: Callable[[ModelPerf], _T]) -> _T | None:
+        """Return what ``action`` returns, or None if anything at all goes wrong; that is noted."""
+        try:
+            return action(self.get())
         except Exception as error:  # noqa: BLE001 - a hook never raises into its host
             self._note(where, error)
             return None
-        if writes and self.failures.unsaved:
-            self._save()
-        return answer
 
     def close(self) -> None:
         """Save the counts of failures and close the engine."""
@@ -322,7 +337,7 @@ def _task_completer(pm: pluggy.PluginManager, engine: _GuardedEngine) -> Callabl
         outcome: Outcome | Mapping[str, Any],
         decision: Decision | str | None,
     ) -> None:
-        engine.call("on_task_complete", lambda it: it.record(task_type, model_id, outcome, decision), writes=True)
+        engine.record(task_type, model_id, outcome, decision)
 
     def without_decision(task_type: str, model_id: str, outcome: Outcome | Mapping[str, Any]) -> None:
         on_task_complete(task_type, model_id, outcome, None)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Final, Literal, NamedTuple, Self
 
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.federation.takeover import take_over
@@ -18,6 +18,8 @@ from modelperf_plugin.types import Outcome, Tally, check_id, to_milliseconds
 Clock = Callable[[], datetime]
 TAKE_OVER_SECONDS = 3600
 """How often a program that runs for long looks for the file of an older tracker."""
+
+_MOST_PAIRS: Final = 10_000
 
 
 class ABCandidates(NamedTuple):
@@ -53,6 +55,8 @@ class ModelPerformanceTracker:
         """
         self.store: Store = open_store(path_or_url, durability=durability)
         self._clock = clock
+        self._pairs: dict[tuple[str, str], tuple[str, str]] = {}
+        """The pairs that were checked already."""
         self._take_over_at = 0.0
         self.take_over()
 
@@ -71,20 +75,68 @@ class ModelPerformanceTracker:
         """
         return self.store.record(self.entry(task_type, model_id, outcome))
 
+    def record_many(self, outcomes: Iterable[tuple[str, str, Outcome | Mapping[str, Any]]]) -> int:
+        """Write many outcomes, each with its task type and model id, in one transaction: all of them or none.
+
+        Returns:
+            How many were new. The others have an ``outcome_id`` that was recorded before, or comes twice.
+
+        Raises:
+            InvalidValueError: a value is not usable; the message names its place. Nothing was written.
+            StoreError: they could not be written; none was.
+        """
+        return self.store.record_many(self.entries(outcomes))
+
     def entry(self, task_type: str, model_id: str, outcome: Outcome | Mapping[str, Any]) -> Entry:
         """Return an outcome as the store takes it: checked, and stamped if it came without a time.
 
         Raises:
             InvalidValueError: a value is not usable.
         """
-        check_id("task_type", task_type)
-        check_id("model_id", model_id)
-        if not isinstance(outcome, Outcome):
-            if not isinstance(outcome, Mapping):
-                raise InvalidValueError("outcome", "an Outcome or a mapping with the same keys", outcome)
-            outcome = Outcome.from_mapping(outcome)
-        ended_ms = self._now_ms() if outcome.timestamp is None else to_milliseconds(outcome.timestamp)
-        return Entry(task_type, model_id, outcome, ended_ms)
+        try:
+            pair = self._pairs[task_type, model_id]
+        except (KeyError, TypeError):  # new, or no string at all
+            pair = self._checked(task_type, model_id)
+        if type(outcome) is not Outcome:
+            outcome = _outcome(outcome)
+        timestamp = outcome.timestamp
+        return Entry(*pair, outcome, self._now_ms() if timestamp is None else to_milliseconds(timestamp))
+
+    def entries(self, outcomes: Iterable[tuple[str, str, Outcome | Mapping[str, Any]]]) -> list[Entry]:
+        """Return outcomes as the store takes them: checked, and stamped with one time if they came without.
+
+        Raises:
+            InvalidValueError: a value is not usable; the message names its place.
+        """
+        everything = list(outcomes)
+        entries: list[Entry] = []
+        pairs, now_ms = self._pairs, self._now_ms()
+        given: Any = None
+        try:
+            for given in everything:
+                task_type, model_id, outcome = given
+                if (task_type, model_id) not in pairs:
+                    self._checked(task_type, model_id)
+                if type(outcome) is not Outcome:
+                    outcome = _outcome(outcome)
+                timestamp = outcome.timestamp
+                ended_ms = now_ms if timestamp is None else to_milliseconds(timestamp)
+                entries.append(Entry(*pairs[task_type, model_id], outcome, ended_ms))
+        except InvalidValueError as error:
+            raise InvalidValueError(
+                f"outcomes[{len(entries)}]: {error.field}", error.requirement, error.value
+            ) from None
+        except (TypeError, ValueError):
+            requirement = "a task type, a model id and an outcome"
+            raise InvalidValueError(f"outcomes[{len(entries)}]", requirement, given) from None
+        return entries
+
+    def _checked(self, task_type: str, model_id: str) -> tuple[str, str]:
+        pair = (check_id("task_type", task_type), check_id("model_id", model_id))
+        if len(self._pairs) >= _MOST_PAIRS:
+            self._pairs.clear()
+        self._pairs[pair] = pair
+        return pair
 
     def get_ranked_models(self, task_type: str, min_samples: int = 3) -> list[Tally]:
         """Return the tallies of the models with at least ``min_samples`` outcomes, highest success rate first.
@@ -150,3 +202,11 @@ class ModelPerformanceTracker:
 def _check_min_samples(value: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InvalidValueError("min_samples", "a whole number of 1 or more", value)
+
+
+def _outcome(given: Outcome | Mapping[str, Any]) -> Outcome:
+    if isinstance(given, Outcome):
+        return given
+    if not isinstance(given, Mapping):
+        raise InvalidValueError("outcome", "an Outcome or a mapping with the same keys", given)
+    return Outcome.from_mapping(given)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.tracker import ModelPerformanceTracker
-from modelperf_plugin.types import Outcome
+from modelperf_plugin.types import ERROR_KINDS, Outcome
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -117,3 +118,44 @@ def test_bad_arguments_of_questions_are_named() -> None:
     naive = ModelPerformanceTracker(":memory:", clock=lambda: NOON.replace(tzinfo=None))
     with naive, pytest.raises(InvalidValueError, match="clock must be a function that returns an aware datetime"):
         naive.record_outcome("t", "m", Outcome(success=True))
+
+
+def test_many_are_recorded_together(tmp_path: Path) -> None:
+    """All of them are there, with the sums that they would have had one by one; ids that are known are left out."""
+    outcomes: list[tuple[str, str, Outcome | dict[str, Any]]] = [
+        (f"t-{number % 3}", f"m-{number % 5}", {"success": number % 2 > 0, "costUsd": 0.1, "tokensUsed": number})
+        for number in range(60)
+    ]
+    kinds = [Outcome(success=False, error_kind=kind, timeout=True, duration_seconds=0.5) for kind in ERROR_KINDS]
+    outcomes += [("t-0", "m-0", outcome) for outcome in kinds]
+    outcomes += [("t-0", "m-0", Outcome(success=True, outcome_id=outcome_id)) for outcome_id in ("a", "b", "a")]
+    moment = datetime(2026, 1, 31, tzinfo=UTC)
+    with ModelPerformanceTracker(tmp_path / "together.db", clock=lambda: moment) as together:
+        together.record_outcome("t-0", "m-0", Outcome(success=True, outcome_id="b"))
+        assert together.record_many(outcomes) == 60 + len(kinds) + 1
+        assert together.record_many([]) == 0
+        assert all(finding.ok for finding in together.store.check())
+        with ModelPerformanceTracker(tmp_path / "alone.db", clock=lambda: moment) as alone:
+            alone.record_outcome("t-0", "m-0", Outcome(success=True, outcome_id="b"))
+            for outcome in outcomes:
+                alone.record_outcome(*outcome)
+            assert alone.store.tallies() == together.store.tallies()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (("t", "m", {"success": 2}), r"outcomes\[1\]: success must be True or False"),
+        (("", "m", {"success": True}), r"outcomes\[1\]: task_type must be 1 to 512 characters long"),
+        ((["t"], "m", {"success": True}), r"outcomes\[1\] must be a task type, a model id and an outcome"),
+        (("t", "m"), r"outcomes\[1\] must be a task type, a model id and an outcome, but got \('t', 'm'\)"),
+        (None, r"outcomes\[1\] must be a task type, a model id and an outcome, but got None"),
+    ],
+)
+def test_one_that_is_not_usable_and_none_is_written(tmp_path: Path, wrong: Any, message: str) -> None:
+    """A bad value in a bulk is named with its place, and nothing of the bulk is written."""
+    good = ("t", "m", Outcome(success=True))
+    with ModelPerformanceTracker(tmp_path / "x.db") as tracker:
+        with pytest.raises(InvalidValueError, match=message):
+            tracker.record_many([good, wrong, good])
+        assert tracker.store.tallies() == []

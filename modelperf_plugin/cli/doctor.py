@@ -92,7 +92,8 @@ def _examine(loaded: LoadedConfig, location: str, *, clear: bool) -> _Examinatio
             tallies = store.tallies()
             policies = _policies(loaded, tallies)
             kept = store.decision_summary(time.time_ns() // 1_000_000)
-            known = [_policy(policies), _outcomes(tallies), *_decisions(loaded, kept), *_elsewhere(loaded, store)]
+            known = [_policy(policies), _outcomes(tallies), *_queue(loaded), *_decisions(loaded, kept)]
+            known += _elsewhere(loaded, store)
             return _Examination([*configured, *known, *store.check()], store.problems(), policies, kept)
         finally:
             store.close()
@@ -105,6 +106,16 @@ def _mode(loaded: LoadedConfig) -> Finding:
 
     mode = loaded.config.mode
     return Finding("mode", ok=mode != "off", message=_MODES[mode])
+
+
+def _queue(loaded: LoadedConfig) -> Iterator[Finding]:
+    """Say what a crash may take away, if it may."""
+    from modelperf_plugin.outbox import FLUSH_SECONDS, MOST
+    from modelperf_plugin.store import Finding
+
+    if loaded.config.store.acknowledge == "queued":
+        message = f"a host that dies loses up to {MOST:,} acknowledged outcomes, those of the last {FLUSH_SECONDS:g} s"
+        yield Finding("queue", ok=True, message=message)
 
 
 def _configuration(loaded: LoadedConfig) -> Finding:

@@ -65,6 +65,10 @@ class ConfigWatch:
                 self._lock.release()
         return self.current
 
+    def renew(self) -> None:
+        """Go on in a forked process: a thread that is not there may have held the lock."""
+        self._lock = threading.Lock()
+
     def _look(self) -> None:
         self._next_check = self._clock() + CHECK_SECONDS
         stamp = _stamp(self.current.watched)

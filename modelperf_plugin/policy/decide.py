@@ -337,6 +337,7 @@ def _shares(assessment: Assessment, context: Context, pending: Sequence[int], *,
         context.unit_id,
         tuple([each.belief for each in standings if each.belief is not None]),
         pending[:available],
+        sum([tally[2] + tally[3] for tally, *_ in standings]),
         policy.cost if policy.cost.weighs_costs else None,
         tuple(map(offer_of, standings)) if policy.cost.weighs_costs else (),
     )

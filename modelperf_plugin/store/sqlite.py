@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, NoReturn
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from modelperf_plugin.errors import StoreBusyError, StoreError
+from modelperf_plugin.errors import StoreError
 from modelperf_plugin.store import forks, sqlite_decisions
-from modelperf_plugin.store.base import CountedProblem, Entry, Finding
+from modelperf_plugin.store.base import CountedProblem, Finding
 from modelperf_plugin.store.decisions import (
     FORGOTTEN_AT_ONCE,
     DecisionOutcome,
@@ -19,32 +19,25 @@ from modelperf_plugin.store.decisions import (
     DecisionSummary,
     LoggedDecision,
 )
-from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.sqlite_abtests import SqliteABTests
 from modelperf_plugin.store.sqlite_exchange import SqliteExchange
-from modelperf_plugin.store.sqlite_file import (
-    BUSY_SECONDS,
-    MEMORY,
-    Durability,
-    connect,
-    prepare,
-    transaction,
-    translate,
-    translated,
-)
+from modelperf_plugin.store.sqlite_file import MEMORY, Durability, connect, translated
 from modelperf_plugin.store.sqlite_health import examine
 from modelperf_plugin.store.sqlite_monitoring import SqliteMonitoring
+from modelperf_plugin.store.sqlite_writing import SqliteWriting
 from modelperf_plugin.types import Tally
 
 logger = logging.getLogger("modelperf_plugin")
 
 
-class SqliteStore:
+class SqliteStore(SqliteWriting):
     """Keeps outcomes in one SQLite file; see :class:`~modelperf_plugin.store.base.Store` for the promises.
 
-    One connection writes, under a lock; another reads, so that a choice never waits for a writer. The evidence of
-    a task type is kept in memory after it was first read. It is carried forward by this store's own outcomes, and
-    dropped when SQLite's ``data_version`` says that somebody else has written.
+    One connection writes, under a lock; another reads, so that a choice never waits for a writer. Threads that find
+    the lock taken stand in line, and whoever gets it next writes the outcomes of all of them in one transaction.
+
+    The evidence of a task type is kept in memory after it was first read. It is carried forward by this store's own
+    outcomes, and dropped when SQLite's ``data_version`` says that somebody else has written.
     """
 
     def __init__(self, path: str, *, durability: Durability = "normal") -> None:
@@ -53,14 +46,10 @@ class SqliteStore:
         Raises:
             StoreError: it cannot be used; the message says why.
         """
-        self._path = path
-        self._durability: Durability = durability
-        self._sql = load_queries("sqlite")
-        self._record_sql = self._sql["record"]
-        self._closed = False
+        super().__init__(path, durability)
         # Lock order: _write_lock before _read_lock. In memory both are one lock, because there is one connection.
-        self._write_lock = threading.RLock()
         self._read_lock = self._write_lock if path == MEMORY else threading.RLock()
+        self._pid = os.getpid()
         self._connect()
         self.monitoring = SqliteMonitoring(self._fetch, self._executing)
         """What watches over models use."""
@@ -71,17 +60,17 @@ class SqliteStore:
         forks.watch(self)
 
     def _connect(self) -> None:
-        self._writer = prepare(self._path, self._durability)
+        self._connect_writer()
         try:
             with translated(self._path):
                 self._reader = (
                     self._writer if self._path == MEMORY else connect(self._path, self._durability, read_only=True)
                 )
         except BaseException:
-            self._writer.close()
+            self._disconnect_writer()
             raise
-        self._pair_ids: dict[tuple[str, str], int] = {}
-        self._evidence: dict[str, dict[str, Tally]] = {}
+        self._forget_evidence()
+        self._look_up_version = self._reader.cursor().execute
         self._others_version = self._data_version(self._writer)
         self._read_version = self._data_version(self._reader)
 
@@ -90,36 +79,12 @@ class SqliteStore:
         """The path of the file."""
         return self._path
 
-    def record(self, entry: Entry) -> bool:
-        """Write one outcome; return False if its ``outcome_id`` is known already and nothing was written."""
-        self._wait_to_write()
-        try:
-            if entry.outcome.outcome_id is None:
-                self._writer.execute(self._record_sql, self._row(entry))  # one statement: its own transaction
-            else:
-                with transaction(self._writer):
-                    if not self._write_once(entry):
-                        return False
-            self._carry_forward(entry)
-        except BaseException as error:  # noqa: BLE001 - raised again, in our words
-            self._evidence.clear()  # whether it was committed is not known
-            self._raise(error)
-        finally:
-            self._write_lock.release()
-        return True
-
-    def record_many(self, entries: Iterable[Entry]) -> int:
-        """Write many outcomes in one transaction; return how many were new."""
-        with self._writing():
-            self._evidence.clear()
-            return sum(self._write_once(entry) for entry in entries)
-
     def evidence(self, task_type: str) -> Mapping[str, Tally]:
         """Return the tallies of ``task_type`` by model id, for reading only; models without outcomes are not in it."""
         try:
             with self._read_lock:
-                version = self._data_version(self._reader)
-                if version == self._read_version:
+                version = self._look_up_version("PRAGMA data_version").fetchone()[0]
+                if version == self._read_version and not self._fresh:
                     known = self._evidence.get(task_type)
                     if known is not None:
                         return known
@@ -187,9 +152,8 @@ class SqliteStore:
         """Let go of the file; closing twice is fine, and any other call after it is a StoreError."""
         with self._write_lock, self._read_lock:
             self._closed = True
-            self._evidence.clear()
-            self._reader.close()
-            self._writer.close()
+            self._forget_evidence()
+            self._disconnect()
 
     def before_fork(self) -> None:
         """Take the locks and let go of the file.
@@ -200,11 +164,13 @@ class SqliteStore:
         self._write_lock.acquire()
         self._read_lock.acquire()
         if not self._closed and self._path != MEMORY:
-            self._reader.close()
-            self._writer.close()
+            self._disconnect()
 
     def after_fork(self) -> None:
         """Open the file again, in the parent and in the child."""
+        if os.getpid() != self._pid:
+            self._pid = os.getpid()
+            self._line.start_afresh()
         try:
             if not self._closed and self._path != MEMORY:
                 self._connect()
@@ -214,54 +180,11 @@ class SqliteStore:
         finally:
             self._read_lock.release()
             self._write_lock.release()
+            self._line.wake_first()
 
-    def _row(self, entry: Entry) -> tuple[Any, ...]:
-        outcome = entry.outcome
-        duration = outcome.duration_seconds
-        return (
-            self._pair_ids.get((entry.task_type, entry.model_id)) or self._intern(entry),
-            entry.ended_ms,
-            outcome.success,
-            outcome.timeout,
-            outcome.tokens_used,
-            outcome.cost_nano_usd,
-            outcome.error_kind,
-            None if duration is None else round(duration * 1000),
-        )
-
-    def _write_once(self, entry: Entry) -> bool:
-        """Write one outcome within a transaction, unless its id is known."""
-        outcome_id = entry.outcome.outcome_id
-        if outcome_id is not None:
-            added = self._writer.execute(self._sql["add_outcome_key"], (outcome_id,))
-            if added.rowcount == 0:
-                return False
-        self._writer.execute(self._record_sql, self._row(entry))
-        return True
-
-    def _intern(self, entry: Entry) -> int:
-        pair = (entry.task_type, entry.model_id)
-        found = self._writer.execute(self._sql["find_pair"], pair).fetchone()
-        if found is None:
-            self._writer.execute(self._sql["add_pair"], pair)
-            found = self._writer.execute(self._sql["find_pair"], pair).fetchone()
-        pair_id: int = found[0]
-        if not self._writer.in_transaction:  # within one, a rollback may yet take the row away
-            self._pair_ids[pair] = pair_id
-        return pair_id
-
-    def _carry_forward(self, entry: Entry) -> None:
-        """Add a committed outcome to the evidence in memory; the write lock is held."""
-        with self._read_lock:
-            known = self._evidence.get(entry.task_type)
-            if known is not None:
-                model_id = entry.model_id
-                tally = known.get(model_id) or Tally(entry.task_type, model_id)
-                # a new mapping: whoever was handed the old one goes on reading what it was
-                self._evidence[entry.task_type] = {
-                    **known,
-                    model_id: tally.plus(entry.outcome, entry.ended_ms),
-                }
+    def _disconnect(self) -> None:
+        self._reader.close()
+        self._disconnect_writer()
 
     def _refresh(self, task_type: str, version: int) -> Mapping[str, Tally]:
         """Bring the evidence in memory up to ``version`` of the reader, or read past it while a writer is busy.
@@ -276,15 +199,27 @@ class SqliteStore:
                 if version != self._read_version:
                     others = self._data_version(self._writer)
                     if others != self._others_version:
-                        self._evidence.clear()
+                        self._forget_evidence()
                         self._others_version = others
                     self._read_version = version
+                self._add_fresh()
                 known = self._evidence.get(task_type)
                 if known is None:
                     known = self._evidence[task_type] = self._load(task_type)
                 return known
         finally:
             self._write_lock.release()
+
+    def _add_fresh(self) -> None:
+        """Add what was recorded since to the evidence in memory."""
+        fresh, self._fresh = self._fresh, []
+        for task_type in {entry.task_type for entry in fresh} & self._evidence.keys():
+            # a new mapping: whoever was handed the old one goes on reading what it was
+            known = self._evidence[task_type] = self._evidence[task_type].copy()
+            for each, model_id, outcome, ended_ms in fresh:
+                if each == task_type:
+                    tally = known.get(model_id) or Tally(task_type, model_id)
+                    known[model_id] = tally.plus(outcome, ended_ms)
 
     def _load(self, task_type: str) -> dict[str, Tally]:
         return {row[1]: Tally._make(row) for row in self._read("tallies_of_task_type", task_type)}
@@ -304,42 +239,3 @@ class SqliteStore:
     def _data_version(connection: sqlite3.Connection) -> int:
         version: int = connection.execute("PRAGMA data_version").fetchone()[0]
         return version
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        self._wait_to_write()
-        try:
-            self._ensure_open()
-            with transaction(self._writer):
-                yield
-        except BaseException as error:  # noqa: BLE001 - raised again, in our words
-            self._raise(error)
-        finally:
-            self._write_lock.release()
-
-    def _wait_to_write(self) -> None:
-        """Take the write lock; other threads of this process may hold it while they wait for other processes."""
-        if not self._write_lock.acquire(timeout=BUSY_SECONDS):
-            raise StoreBusyError(f"other threads have kept {self._path} busy for more than {BUSY_SECONDS:g} s")
-
-    @contextmanager
-    def _executing(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
-        with self._writing():
-            yield self._writer.execute
-
-    @contextmanager
-    def _exchanging(self) -> Iterator[sqlite3.Connection]:
-        with self._writing():
-            self._evidence.clear()
-            yield self._writer
-
-    def _ensure_open(self) -> None:
-        if self._closed:
-            raise StoreError(f"the store {self._path} is closed")
-
-    def _raise(self, error: BaseException) -> NoReturn:
-        """Raise ``error`` in this package's words."""
-        self._ensure_open()
-        if isinstance(error, sqlite3.Error):
-            raise translate(error, self._path) from error
-        raise error

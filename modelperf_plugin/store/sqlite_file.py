@@ -19,6 +19,8 @@ Durability = Literal["normal", "full"]
 MEMORY: Final = ":memory:"
 APPLICATION_ID: Final = 0x4D504631
 """Marks a file as ours in its header ("MPF1")."""
+PAGE_BYTES: Final = 2048
+"""Of a new file. A record changes three pages, and each is written to the log as a whole."""
 BUSY_SECONDS: Final = 5.0
 """How long a writer waits for other processes before it gives up."""
 
@@ -44,11 +46,16 @@ def prepare(path: str, durability: Durability) -> sqlite3.Connection:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         # Several processes may open a new file at the same moment: turning WAL on can itself be busy.
-        with file_lock(file.with_name(f"{file.name}.lock"), BUSY_SECONDS * 2):
+        with file_lock(lock_path(path), BUSY_SECONDS * 2):
             _create_private(file)
             return _open(path, durability)
     except OSError as error:
         raise StoreError(f"cannot open {path}: {error.strerror or error}") from error
+
+
+def lock_path(path: str) -> Path | None:
+    """Return the file whose lock is held to open the database at ``path`` and to write to it; None in memory."""
+    return None if path == MEMORY else Path(f"{path}.lock")
 
 
 def _create_private(file: Path) -> None:
@@ -128,6 +135,7 @@ def _open(path: str, durability: Durability) -> sqlite3.Connection:
         connection = connect(path, durability)
         try:
             _refuse_strangers(connection, path)
+            connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             connection.execute("PRAGMA journal_mode = WAL")
             _migrate(connection, path)
         except BaseException:

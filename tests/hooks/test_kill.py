@@ -14,6 +14,7 @@ import pytest
 from tests.hooks.hosts import count_rows, is_sound
 
 THREADS = 8
+PROCESSES = 2
 RECORDER = """
 import os, sys, threading
 import pluggy, modelperf_plugin as mp
@@ -38,15 +39,24 @@ for thread in range(int(sys.argv[3])):
 
 
 def record_and_die(path: Path, number: int) -> set[str]:
-    """Let a process record outcomes and kill it at a random moment; return the ids that it had acknowledged."""
-    command = [sys.executable, "-W", "error", "-c", RECORDER, str(path), str(number), str(THREADS)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8") as process:
+    """Let processes record outcomes and kill them at random moments; return the ids that they had acknowledged."""
+    names = [f"{number}.{process}" for process in range(PROCESSES)]
+    command = [sys.executable, "-W", "error", "-c", RECORDER, str(path)]
+    processes = [
+        subprocess.Popen([*command, name, str(THREADS)], stdout=subprocess.PIPE, encoding="utf-8") for name in names
+    ]
+    acknowledged = set()
+    for process in processes:
         assert process.stdout is not None
-        first = process.stdout.readline()
-        time.sleep(random.uniform(0, 0.3))
+        acknowledged.add(process.stdout.readline().strip())
+    for process in processes:
+        time.sleep(random.uniform(0, 0.15))
         process.kill()
-        acknowledged = {line.strip() for line in (first, *process.stdout)}
-    assert process.returncode == -9
+    for process in processes:
+        with process:
+            assert process.stdout is not None
+            acknowledged |= {line.strip() for line in process.stdout}
+        assert process.returncode == -9
     return acknowledged
 
 
@@ -61,7 +71,7 @@ def written(path: Path) -> set[str]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no kill -9")
-@pytest.mark.parametrize("rounds", [5, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [5, pytest.param(100, marks=pytest.mark.slow)])
 def test_what_was_acknowledged_survives_kill_9(rounds: int, tmp_path: Path) -> None:
     """After each kill every acknowledged outcome is in the file, whole, and the file opens again for the next round."""
     path = tmp_path / "performance.db"
@@ -71,7 +81,9 @@ def test_what_was_acknowledged_survives_kill_9(rounds: int, tmp_path: Path) -> N
         assert "failed" not in acknowledged
         there = written(path)
         assert acknowledged - there == set()
-        assert len(there - acknowledged) <= THREADS * number, "each thread had at most one outcome on its way"
+        assert len(there - acknowledged) <= PROCESSES * THREADS * number, (
+            "each thread had at most one outcome on its way"
+        )
         assert count_rows(path, "event") == count_rows(path, "outcome_key") == len(there)
         assert is_sound(path)
     assert len(acknowledged) > rounds

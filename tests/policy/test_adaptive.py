@@ -21,9 +21,8 @@ sides = st.lists(st.tuples(beliefs, st.integers(0, 20)), min_size=1, max_size=8)
 
 def contest(known: list[Belief], pending: list[int] | None = None, outcomes: int = 100) -> Contest:
     """Return a contest of models of which only beliefs are known, and that they have so many outcomes together."""
-    tallies = [Tally("t", f"m{n}", 0 if n else outcomes) for n in range(len(known))]
-    rows = [RankedModel(tally.model_id, None, None, tally, "ranked", "") for tally in tallies]
-    return Contest("t", rows, 1, None, known, pending or [0] * len(known))
+    rows = [RankedModel(f"m{n}", None, None, Tally("t", f"m{n}"), "ranked", "") for n in range(len(known))]
+    return Contest("t", rows, 1, None, known, pending or [0] * len(known), outcomes)
 
 
 def enumerated(strategy: Adaptive, known: list[Belief], pending: list[int], outcomes: int) -> list[float]:

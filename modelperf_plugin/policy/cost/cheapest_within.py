@@ -17,11 +17,12 @@ from modelperf_plugin.policy.strategy import Strategy
 class CheapestWithin(Strategy):
     """The cheapest model whose success is within ``margin`` of the best, with probability ``confidence``.
 
-    Two things must hold for a model to take the place of the best. Its chance is within the margin of the best chance,
-    also with the optimism that exploration has drawn: a dear model that might be better than that is still tried. And
-    where the best chance belongs to the model that is best by what is known, P(p ≥ p_best − margin) ≥ ``confidence``,
-    with both beliefs taken as normal: (mean − mean_best + margin) / √(variance + variance_best) is at least the
-    normal quantile of ``confidence``. Among these the lowest expected cost wins.
+    Chances come with the optimism that exploration has drawn. If the highest belongs to a model that is not the best by
+    what is known, a dear one perhaps that might be better, then whatever is cheaper and within the margin of that
+    chance takes its place. If it belongs to the best, two things must hold: P(p ≥ p_best − margin) ≥ ``confidence``,
+    with both beliefs taken as normal, so that (mean − mean_best + margin) / √(variance + variance_best) is at least the
+    normal quantile of ``confidence``; and a chance within twice the margin, so that the best goes on being learned
+    about. Among the models that may take its place the lowest expected cost wins.
     """
 
     objective: Literal["cheapest_within"] = "cheapest_within"
@@ -49,9 +50,11 @@ class CheapestWithin(Strategy):
         exploits = any(leader.mean == best.mean for leader in leaders)
         worths: list[Worth] = []
         for offer, chance in zip(offers, chances, strict=True):
-            may = chance == highest or (
-                chance >= highest - self.margin and (not exploits or self._is_surely_near(offer, best))
-            )
+            if exploits:
+                near = chance >= highest - 2.0 * self.margin and self._is_surely_near(offer, best)
+            else:
+                near = chance >= highest - self.margin
+            may = near or chance == highest
             if may and offer.cost is not None:
                 worths.append((1.0, -offer.cost, chance))
             else:

@@ -35,9 +35,9 @@ class Adaptive(Strategy):
     of ``optimism``·z(n) and all of it, the same for all candidates of a decision. z(n) is the normal quantile of
     1 − 1/(n + 3), with n the outcomes of all candidates on this task type: it grows, slowly and for ever, so that a
     poor model that has become a good one is found. The propensity of each candidate is exact: the share of the points
-    at which its index is the highest, on top of a uniform ``floor``. Where costs matter, Z is
-    one of 24 points of 1.2·``optimism``·|N(0, 1)| instead, and it is the share at which the cost objective prefers it,
-    if the chances of all were as good as their indices say.
+    at which its index is the highest, on top of a uniform ``floor``. Where costs matter, Z is one of 24 points of
+    1.2·``optimism``·|N(0, 1)| instead, and the share is that at which the cost objective prefers it, if the chances of
+    all were as good as their indices say.
 
     Sources: S. Vaswani et al., "Old Dog Learns New Tricks: Randomized UCB for Bandit Problems", 2020 (one draw per
     decision); E. Kaufmann et al., "On Bayesian Upper Confidence Bounds for Bandit Problems", 2012 (the quantile).
@@ -61,9 +61,8 @@ class Adaptive(Strategy):
         count = len(contest.rows)
         shares = [self.floor / count] * count
         lines = _indices(contest)
-        unit = credit(sum([row.tally.samples for row in contest.rows]))
         if contest.objective is None:
-            wins = self._highest(lines, unit)
+            wins = self._highest(lines, credit(contest.outcomes))
         else:
             wins = self._worthiest(lines, contest.objective, contest.offers)
         for points, rows in wins:

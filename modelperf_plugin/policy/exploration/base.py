@@ -26,6 +26,8 @@ class Contest(NamedTuple):
     """The posterior of each row; empty if nothing is known beyond the tallies."""
     pending: Sequence[int] = ()
     """For each row how many choices wait for their outcome; empty if none does."""
+    outcomes: int = 0
+    """How many outcomes the rows have on this task type, all together."""
     objective: CostObjective | None = None
     """What weighs success against cost; None if costs do not matter."""
     offers: Sequence[Offer] = ()

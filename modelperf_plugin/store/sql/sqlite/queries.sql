@@ -1,7 +1,72 @@
 -- record --
 -- Write one outcome: event, tally and daily roll-up, by the trigger of the view.
+INSERT INTO recording (tally_id, ended_ms, success, timeout, tokens, cost_nano_usd) VALUES (?, ?, ?, ?, ?, ?);
+
+-- record_detailed --
+-- The same for one that says more.
 INSERT INTO recording (tally_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+
+-- record_once --
+-- The same for one with an id; changes nothing if that is known.
+INSERT INTO recording_once (
+    tally_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, outcome_id
+)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- next_event_id --
+-- The id of the next event.
+SELECT coalesce(max(id), 0) + 1 FROM event;
+
+-- add_events --
+-- Write the events of a bulk; their sums are added by add_daily and add_to_tally, in the same transaction.
+INSERT INTO event (id, tally_id, ended_ms, success, timeout, tokens, cost_nano_usd) VALUES (?, ?, ?, ?, ?, ?, ?);
+
+-- add_detailed_events --
+-- The same for events that say more.
+INSERT INTO event (id, tally_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- known_outcome_keys --
+-- Which of the ids in a JSON array are known.
+SELECT outcome_id FROM outcome_key WHERE outcome_id IN (SELECT value FROM json_each(?));
+
+-- add_outcome_keys --
+-- Remember the ids of events.
+INSERT INTO outcome_key (outcome_id, event_id) VALUES (?, ?);
+
+-- add_daily --
+-- Add sums to the roll-up of one pair and day.
+INSERT INTO daily (
+    tally_id, day, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
+    timeout_failures
+)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (tally_id, day) DO UPDATE SET
+    successes = successes + excluded.successes,
+    failures = failures + excluded.failures,
+    timeouts = timeouts + excluded.timeouts,
+    outages = outages + excluded.outages,
+    caller_errors = caller_errors + excluded.caller_errors,
+    tokens = tokens + excluded.tokens,
+    cost_nano_usd = cost_nano_usd + excluded.cost_nano_usd,
+    priced = priced + excluded.priced,
+    timeout_failures = timeout_failures + excluded.timeout_failures;
+
+-- add_to_tally --
+-- Add sums to one tally, which is there.
+UPDATE tally SET
+    successes = successes + ?,
+    failures = failures + ?,
+    timeouts = timeouts + ?,
+    outages = outages + ?,
+    caller_errors = caller_errors + ?,
+    tokens = tokens + ?,
+    cost_nano_usd = cost_nano_usd + ?,
+    priced = priced + ?,
+    timeout_failures = timeout_failures + ?,
+    last_used_ms = max(coalesce(last_used_ms, -9223372036854775808), ?)
+WHERE id = ?;
 
 -- add_pair --
 -- Make sure that a (task type, model) has its row.
@@ -10,12 +75,6 @@ INSERT INTO tally (task_type, model_id) VALUES (?, ?) ON CONFLICT (task_type, mo
 -- find_pair --
 -- The id that stands for a (task type, model).
 SELECT id FROM tally WHERE task_type = ? AND model_id = ?;
-
--- add_outcome_key --
--- Remember the id of the outcome that the next event will hold; changes nothing if it is known.
-INSERT INTO outcome_key (outcome_id, event_id)
-VALUES (?, (SELECT coalesce(max(id), 0) + 1 FROM event))
-ON CONFLICT (outcome_id) DO NOTHING;
 
 -- tallies_of_task_type --
 -- The evidence of one task type. A pair that was only reserved has no outcomes and is not evidence.
