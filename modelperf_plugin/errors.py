@@ -7,6 +7,7 @@
     ├── ConfigError
     ├── RegistrationError
     ├── OutcomesFileError
+    ├── MissingExtraError
     └── StoreError
         ├── StoreBusyError
         ├── StoreVersionError
@@ -91,6 +92,13 @@ class OutcomesFileError(ModelPerfError):
         self.path = path
         self.line = line
         super().__init__(f"{path}: {message}" if line is None else f"{path}, line {line}: {message}")
+
+
+class MissingExtraError(ModelPerfError):
+    """Something needs a library that is not installed; the message names the extra that brings it."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f'{what} need an extra that is not installed: pip install "modelperf-plugin[{extra}]"')
 
 
 class StoreError(ModelPerfError):

@@ -13,6 +13,7 @@ from modelperf_plugin import errors
 from modelperf_plugin.errors import (
     ConfigError,
     InvalidValueError,
+    MissingExtraError,
     ModelPerfError,
     NotATrackerError,
     OutcomesFileError,
@@ -37,6 +38,7 @@ SAMPLES = [
     ConfigError(PROBLEMS),
     RegistrationError("this host has no such hook"),
     OutcomesFileError("outcomes.csv", 3, "the column success is missing"),
+    MissingExtraError("Parquet files", "parquet"),
     StoreError("the disk is full"),
     StoreBusyError("locked for 5 s"),
     StoreVersionError("version 9"),

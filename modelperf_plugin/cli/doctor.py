@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from modelperf_plugin.config import LoadedConfig
-    from modelperf_plugin.store import CountedProblem, DecisionSummary, Finding
+    from modelperf_plugin.store import CountedProblem, DecisionSummary, Finding, Store
     from modelperf_plugin.types import Tally
 
 _FINDINGS = (Column("looked at", "bold"), Column("result"), Column("found"))
@@ -113,6 +113,7 @@ def _examine(loaded: LoadedConfig, location: str) -> _Examination:
             policies = _policies(loaded, tallies)
             kept = store.decision_summary(time.time_ns() // 1_000_000)
             known = [_policy(policies), _outcomes(tallies), *_queue(loaded), *_decisions(loaded, kept)]
+            known += _elsewhere(loaded, store)
             return _Examination([*configured, *known, *store.check()], store.problems(), policies, kept)
         finally:
             store.close()
@@ -203,6 +204,15 @@ def _decisions(loaded: LoadedConfig, kept: DecisionSummary) -> Iterator[Finding]
         f"{percent(total.explored_share)} by the draw"
     )
     yield Finding("exploration", ok=True, message=message)
+
+
+def _elsewhere(loaded: LoadedConfig, store: Store) -> list[Finding]:
+    """Return what there is to say of what comes from elsewhere."""
+    from modelperf_plugin.federation.federated import look_at_attached
+    from modelperf_plugin.federation.takeover import look_at
+
+    old_file = look_at(store, time.time_ns() // 1_000_000)
+    return [*look_at_attached(store, loaded.config.federation), *([] if old_file is None else [old_file])]
 
 
 def _problem_as_dict(problem: CountedProblem) -> dict[str, Any]:

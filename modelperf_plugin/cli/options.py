@@ -56,6 +56,7 @@ class Common:
     def reading(self, answer: Answer, flags: Mapping[str, Any] | None = None, **empty: Any) -> Iterator[ModelPerf]:
         """Open the engine on a store that is there already, for reading only; without one answer with ``empty``."""
         from modelperf_plugin.engine import ModelPerf
+        from modelperf_plugin.federation.federated import FederatedStore
         from modelperf_plugin.store.opening import to_read
 
         config = self.load(flags).config
@@ -63,6 +64,8 @@ class Common:
         if is_missing(location):
             answer.nothing(missing_note(location), store=location, **empty)
         with ModelPerf(config, store=to_read(location)) as engine:
+            if isinstance(engine.store, FederatedStore):
+                engine.store.wait()
             note = getattr(engine.store, "note", None)
             if note is not None:
                 click.echo(printable(f"note: {note}"), err=True)
@@ -123,6 +126,9 @@ def is_missing(location: str) -> bool:
 
 def missing_note(location: str) -> str:
     """Return what to say, and to do, when the file at ``location`` does not exist."""
+    old = Path(location).with_suffix(".json")
+    if old.is_file():
+        return f"no outcomes yet: {location} does not exist; `modelperf import json {old}`, or the first host, makes it"
     return f"no outcomes yet: {location} does not exist; run `modelperf demo` or record through a host"
 
 

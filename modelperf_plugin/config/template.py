@@ -22,6 +22,14 @@ _TAIL = """
 # prior_strength = 10
 # cost_usd = 0.02
 
+# Other programs' tables of outcomes (SQLite) count as evidence, without being copied.
+# The columns are only needed where the shape of the table is not recognised.
+#
+# [[federation]]
+# path = "other.db"
+# table = "llm_task_outcomes"
+# columns = { task_type = "kind", model_id = "model", success = "ok" }
+
 # Any policy section can differ for one task type. Keys that are not named stay as they are above.
 #
 # [task_types."plan-slice".demotion]

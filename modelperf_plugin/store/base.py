@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from modelperf_plugin.store.abtests import StoredPair, StoredTest
 from modelperf_plugin.store.decisions import DecisionOutcome, DecisionRecord, DecisionSummary, LoggedDecision
+from modelperf_plugin.store.exchange import Exchange
 from modelperf_plugin.store.monitoring import Baseline, Change, Demotion, Direction, Event, Faded, WatchState
 from modelperf_plugin.types import Outcome, Tally
 
@@ -166,8 +167,16 @@ class Store(Protocol):
         """Why the database cannot be used and something stands in for it; None if it can."""
 
     @property
+    def read_only(self) -> bool:
+        """Whether it was opened for reading only: whatever would write is an error."""
+
+    @property
     def monitoring(self) -> Monitoring:
         """What watches over models use."""
+
+    @property
+    def exchange(self) -> Exchange:
+        """What comes from elsewhere."""
 
     @property
     def ab_tests(self) -> ABTestStore:

@@ -16,6 +16,7 @@ from modelperf_plugin.errors import StoreDamagedError, StoreError, StoreFailedEr
 from modelperf_plugin.store import forks, json_file
 from modelperf_plugin.store.base import ABTestStore, CountedProblem, DroppedStep, Entry, Finding, Monitoring
 from modelperf_plugin.store.decisions import DecisionOutcome, DecisionRecord, DecisionSummary, LoggedDecision
+from modelperf_plugin.store.exchange import Exchange
 from modelperf_plugin.store.interim import Interim, Known
 from modelperf_plugin.store.sqlite import SqliteStore
 from modelperf_plugin.store.sqlite_file import Durability
@@ -43,6 +44,8 @@ class SteadyStore:
     A database that another process has locked is no such case, nor is one that is not ours: these are errors.
     """
 
+    read_only = False
+
     def __init__(self, path: str, *, durability: Durability = "normal") -> None:
         """Open the file at ``path``, or go on without it.
 
@@ -69,6 +72,8 @@ class SteadyStore:
         """What watches over models use."""
         self.ab_tests = cast("ABTestStore", _Part(self._ask, "ab_tests"))
         """What A/B tests use."""
+        self.exchange = cast("Exchange", _Part(self._ask, "exchange"))
+        """What comes from elsewhere."""
         try:
             self._use(self._open())
         except StoreFailedError as error:

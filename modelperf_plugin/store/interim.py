@@ -17,6 +17,7 @@ from modelperf_plugin.store import json_file
 from modelperf_plugin.store.abtests import StoredTest
 from modelperf_plugin.store.base import Entry, Monitoring
 from modelperf_plugin.store.decisions import DecisionOutcome, DecisionRecord
+from modelperf_plugin.store.exchange import Attached, ImportRecord, Merged, Prior
 from modelperf_plugin.store.monitoring import Baseline, Change, Demotion, Event, Faded, WatchState
 from modelperf_plugin.store.sqlite import SqliteStore
 from modelperf_plugin.store.sqlite_file import MEMORY
@@ -44,6 +45,9 @@ class Known:
     noted_demotions: list[Demotion] = field(default_factory=list)
     left_watches: tuple[int | None, list[WatchState]] = (None, [])
     noted_tests: list[StoredTest] = field(default_factory=list)
+    attached: list[Attached] = field(default_factory=list)
+    merged: list[Merged] = field(default_factory=list)
+    priors: list[Prior] = field(default_factory=list)
     own: Monitoring | None = None
     """That of the store in memory, for what is known of the days."""
 
@@ -59,6 +63,9 @@ class Known:
             noted_demotions=watching.demotions(),
             left_watches=watching.watches(),
             noted_tests=store.ab_tests.tests(),
+            attached=store.exchange.attached(),
+            merged=store.exchange.merged(),
+            priors=store.exchange.priors(),
         )
 
     @classmethod
@@ -142,6 +149,34 @@ class _KnownTests:
         raise StoreFailedError(self._reason)
 
 
+class _KnownExchange:
+    """What came from elsewhere, as it was; nothing more can come while there is no database."""
+
+    def __init__(self, known: Known, reason: str) -> None:
+        self._known = known
+        self._reason = reason
+
+    def attached(self) -> list[Attached]:
+        return self._known.attached
+
+    def merged(self) -> list[Merged]:
+        return self._known.merged
+
+    def merged_version(self) -> tuple[float, ...]:
+        return (-1.0,) if self._known.priors else (0.0,)
+
+    def priors(self) -> list[Prior]:
+        return self._known.priors
+
+    def imports(self, kind: str | None = None) -> list[ImportRecord]:  # noqa: ARG002 - the protocol's signature
+        return []
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise StoreFailedError(self._reason)
+
+
 class Interim(SqliteStore):
     """A store in memory that begins with what was known, and keeps what is new to it in files of JSON."""
 
@@ -163,6 +198,7 @@ class Interim(SqliteStore):
         self.stand_in(known.tallies)
         self.monitoring = replace(known, own=self.monitoring)  # type: ignore[assignment]
         self.ab_tests = _KnownTests(known.noted_tests, reason)  # type: ignore[assignment]
+        self.exchange = _KnownExchange(known, reason)  # type: ignore[assignment]
         self._next_batch()
         self._follow_if_due()
 

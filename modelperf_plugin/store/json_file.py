@@ -222,7 +222,7 @@ def write_summary(place: Place, tallies: Iterable[Tally]) -> bool:
 
     A file of that name that is not ours, such as that of an older tracker, is left alone.
     """
-    if place.summary.exists() and not _is_ours(place.summary):
+    if place.summary.exists() and not is_ours(place.summary):
         return False
     content: dict[str, dict[str, Any]] = {}
     for tally in tallies:
@@ -245,7 +245,7 @@ def write_summary(place: Place, tallies: Iterable[Tally]) -> bool:
 def remove_summary(place: Place) -> None:
     """Delete the file in the shape of the document, if it is ours."""
     with suppress(OSError):
-        if _is_ours(place.summary):
+        if is_ours(place.summary):
             place.summary.unlink()
 
 
@@ -263,7 +263,7 @@ def _row(tally: Tally) -> dict[str, Any]:
     }
 
 
-def _is_ours(path: Path) -> bool:
+def is_ours(path: Path) -> bool:
     try:
         content = json.loads(path.read_bytes())
         return all(row[_MARK] is True for models in content.values() for row in models.values())

@@ -20,6 +20,7 @@ from modelperf_plugin.store.decisions import (
     LoggedDecision,
 )
 from modelperf_plugin.store.sqlite_abtests import SqliteABTests
+from modelperf_plugin.store.sqlite_exchange import SqliteExchange
 from modelperf_plugin.store.sqlite_file import MEMORY, Durability, connect, translated
 from modelperf_plugin.store.sqlite_health import examine
 from modelperf_plugin.store.sqlite_monitoring import SqliteMonitoring
@@ -41,6 +42,9 @@ class SqliteStore(SqliteWriting):
     outcomes, and dropped when SQLite's ``data_version`` says that somebody else has written.
     """
 
+    read_only: bool = False
+    """Whether it was opened for reading only."""
+
     def __init__(self, path: str, *, durability: Durability = "normal") -> None:
         """Open the file at ``path`` (``":memory:"`` for none), creating it if need be.
 
@@ -56,6 +60,8 @@ class SqliteStore(SqliteWriting):
         """What watches over models use."""
         self.ab_tests = SqliteABTests(self._fetch, self._executing)
         """What A/B tests use."""
+        self.exchange = SqliteExchange(self._fetch, self._exchanging)
+        """What comes from elsewhere."""
         forks.watch(self)
 
     def _connect(self) -> None:

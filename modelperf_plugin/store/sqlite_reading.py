@@ -33,6 +33,8 @@ class ReadingStore(SqliteStore):
     meanwhile, it is read again.
     """
 
+    read_only = True
+
     def __init__(self, path: str) -> None:
         """Open the file at ``path``.
 

@@ -254,6 +254,12 @@ class SqliteWriting:
         with self._writing():
             yield self._writer.execute
 
+    @contextmanager
+    def _exchanging(self) -> Iterator[sqlite3.Connection]:
+        with self._writing():
+            self._forget_evidence()
+            yield self._writer
+
     def _ensure_open(self) -> None:
         if self._closed:
             raise StoreError(f"the store {self._path} is closed")
