@@ -19,6 +19,7 @@ from modelperf_plugin.cli.monitoring import announce, changes, demotions, reset
 from modelperf_plugin.cli.options import common_options
 from modelperf_plugin.cli.replay import replay
 from modelperf_plugin.cli.stats import stats
+from modelperf_plugin.cli.trend import trend, watch
 from modelperf_plugin.cli.words import printable
 from modelperf_plugin.errors import ModelPerfError, StoreError
 
@@ -99,6 +100,8 @@ for _command in (
     decisions,
     stats,
     compare,
+    trend,
+    watch,
     changes,
     demotions,
     announce,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modelperf_plugin.cli.answer import Answer, Cell, Column, number
-from modelperf_plugin.cli.options import Common, common_options, json_option, pass_common
+from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option, pass_common
 from modelperf_plugin.cli.task_types import unknown_task_type
 from modelperf_plugin.cli.words import ESTIMATED, ago, count, dollars, mean_costs, percent, short, spent_per_success
 
@@ -27,11 +27,14 @@ _COUNTS = (
 @click.command()
 @click.option("--task", "task_type", metavar="TASK", help="Only this task type.")
 @json_option
+@csv_option
 @common_options
 @pass_common
-def stats(common: Common, task_type: str | None, as_json: bool) -> None:
+def stats(common: Common, task_type: str | None, as_json: bool, as_csv: bool) -> None:
     """Show everything that was recorded, for every task type and model."""
-    answer = Answer("stats", as_json=as_json)
+    from modelperf_plugin.analysis.trends import add_up
+
+    answer = Answer("stats", as_json=as_json, as_csv=as_csv)
     empty: dict[str, Any] = {"tallies": [], "totals": None}
     with common.reading(answer, **empty) as engine:
         location = engine.store.location
@@ -39,7 +42,11 @@ def stats(common: Common, task_type: str | None, as_json: bool) -> None:
         shown = [tally for tally in tallies if task_type in {None, tally.task_type}]
         if not shown:
             unknown_task_type(answer, engine, task_type or "", **empty)
-    totals, means = _sum(shown), mean_costs(tallies)
+    if as_csv:
+        records = [tally.as_dict() for tally in shown]
+        answer.csv(list(records[0]), records)
+        return
+    totals, means = add_up(shown), mean_costs(tallies)
     if as_json:
         sums = {key: value for key, value in totals.as_dict().items() if key not in {"task_type", "model_id"}}
         answer.json(store=location, tallies=[tally.as_dict() for tally in shown], totals=sums, note=None)
@@ -58,13 +65,15 @@ def stats(common: Common, task_type: str | None, as_json: bool) -> None:
 
 def _grouped(tallies: Sequence[Tally], means: Mapping[str, float]) -> Iterator[list[Cell]]:
     """Yield for each task type a row of sums and then its models, indented; at the end the sums of all."""
+    from modelperf_plugin.analysis.trends import add_up
+
     groups = [list(group) for _, group in groupby(tallies, key=lambda tally: tally.task_type)]
     for group in groups:
-        yield [(group[0].task_type, "bold"), *_counts(_sum(group), {})]
+        yield [(group[0].task_type, "bold"), *_counts(add_up(group), {})]
         for tally in group:
             yield [f"  {tally.model_id}", *_counts(tally, means)]
     if len(groups) > 1:
-        yield [("all", "bold"), *_counts(_sum(tallies), {})]
+        yield [("all", "bold"), *_counts(add_up(tallies), {})]
 
 
 def _counts(tally: Tally, means: Mapping[str, float]) -> list[str]:
@@ -79,12 +88,3 @@ def _counts(tally: Tally, means: Mapping[str, float]) -> list[str]:
         short(tally.total_tokens),
         ago(tally.last_used),
     ]
-
-
-def _sum(tallies: Sequence[Tally]) -> Tally:
-    from modelperf_plugin.types import Tally
-
-    summed = [name for name in Tally._fields if name not in {"task_type", "model_id", "last_used_ms"}]
-    sums = {name: sum(getattr(tally, name) for tally in tallies) for name in summed}
-    newest = max((tally.last_used_ms for tally in tallies if tally.last_used_ms is not None), default=None)
-    return Tally("", "", **sums, last_used_ms=newest)

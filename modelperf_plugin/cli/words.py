@@ -117,6 +117,19 @@ def sparkline(values: Sequence[float]) -> str:
     return "".join(_BARS[round((value - low) * scale)] for value in values)
 
 
+def bars(shares: Sequence[float | None]) -> str:
+    """Return shares from 0 to 1 as a row of bars; a dot where there is none."""
+    return "".join("·" if share is None else _BARS[round(share * (len(_BARS) - 1))] for share in shares)
+
+
+def change(difference: float | None) -> str:
+    """Return a difference of two shares in percentage points, with an arrow if it is one."""
+    if difference is None:
+        return UNKNOWN
+    arrow = "▲ " if difference >= 0.0005 else "▼ " if difference <= -0.0005 else ""
+    return f"{arrow}{points(difference)}"
+
+
 def program() -> str:
     """Return how to call this command from where it was called."""
     if which("modelperf"):

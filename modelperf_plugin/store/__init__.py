@@ -15,14 +15,17 @@ from modelperf_plugin.store.decisions import (
 )
 from modelperf_plugin.store.monitoring import Baseline, Change, Demotion, Direction, Event, Faded, WatchState
 from modelperf_plugin.store.opening import open_store
+from modelperf_plugin.store.trends import Days, DecisionSums, Step, Trends
 
 __all__ = [
     "Baseline",
     "Change",
     "CountedProblem",
+    "Days",
     "DecisionOutcome",
     "DecisionRecord",
     "DecisionSummary",
+    "DecisionSums",
     "Demotion",
     "Direction",
     "Entry",
@@ -35,9 +38,11 @@ __all__ = [
     "ModeSummary",
     "Monitoring",
     "PairVerdict",
+    "Step",
     "Store",
     "StoredPair",
     "StoredTest",
+    "Trends",
     "WatchState",
     "open_store",
 ]

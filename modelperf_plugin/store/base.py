@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 from modelperf_plugin.store.abtests import StoredPair, StoredTest
 from modelperf_plugin.store.decisions import DecisionOutcome, DecisionRecord, DecisionSummary, LoggedDecision
 from modelperf_plugin.store.monitoring import Baseline, Change, Demotion, Direction, Event, Faded, WatchState
+from modelperf_plugin.store.trends import Trends
 from modelperf_plugin.types import Outcome, Tally
 
 
@@ -157,6 +158,10 @@ class Store(Protocol):
     @property
     def ab_tests(self) -> ABTestStore:
         """What A/B tests use."""
+
+    @property
+    def trends(self) -> Trends:
+        """What is looked at over time."""
 
     def record(self, entry: Entry) -> bool:
         """Write one outcome; return False if its ``outcome_id`` is known already and nothing was written."""

@@ -23,6 +23,7 @@ from modelperf_plugin.store.sqlite_abtests import SqliteABTests
 from modelperf_plugin.store.sqlite_file import MEMORY, Durability, connect, translated
 from modelperf_plugin.store.sqlite_health import examine
 from modelperf_plugin.store.sqlite_monitoring import SqliteMonitoring
+from modelperf_plugin.store.sqlite_trends import SqliteTrends
 from modelperf_plugin.store.sqlite_writing import SqliteWriting
 from modelperf_plugin.types import Tally
 
@@ -54,6 +55,8 @@ class SqliteStore(SqliteWriting):
         """What watches over models use."""
         self.ab_tests = SqliteABTests(self._fetch, self._executing)
         """What A/B tests use."""
+        self.trends = SqliteTrends(self._fetch)
+        """What is looked at over time."""
         forks.watch(self)
 
     def _connect(self) -> None:
