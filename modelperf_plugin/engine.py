@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 
 from modelperf_plugin.abtests import ABTests
 from modelperf_plugin.availability import Availability
-from modelperf_plugin.config import Config, ConfigSource, ConfigWatch
+from modelperf_plugin.config import Config, ConfigSource, ConfigWatch, LoadedConfig
 from modelperf_plugin.errors import ConfigError, InvalidValueError, ModelPerfError, StoreError
 from modelperf_plugin.journal import Journal
 from modelperf_plugin.learner import Learner
@@ -125,6 +125,11 @@ class ModelPerf:
     def unwritten(self) -> int:
         """How many outcomes a crash would lose now: always 0, unless ``store.acknowledge`` is ``queued``."""
         return 0 if self._outbox is None else self._outbox.waiting
+
+    @property
+    def loaded(self) -> LoadedConfig:
+        """The configuration in force, and where each value of it came from."""
+        return self._watch.poll()
 
     @property
     def store(self) -> Store:

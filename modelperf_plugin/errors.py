@@ -6,6 +6,7 @@
     ├── InvalidValueError     (also a ValueError)
     ├── ConfigError
     ├── RegistrationError
+    ├── MissingExtraError
     ├── OutcomesFileError
     └── StoreError
         ├── StoreBusyError
@@ -74,6 +75,18 @@ class ConfigError(ModelPerfError):
 
 class RegistrationError(ModelPerfError):
     """The plugin cannot be registered with this host."""
+
+
+class MissingExtraError(ModelPerfError):
+    """What was asked for needs packages that are not installed; the message says how to install them.
+
+    Attributes:
+        extra: the name of the extra that brings them.
+    """
+
+    def __init__(self, what: str, extra: str) -> None:
+        self.extra = extra
+        super().__init__(f'{what} needs more packages: pip install "modelperf-plugin[{extra}]"')
 
 
 class OutcomesFileError(ModelPerfError):

@@ -13,6 +13,7 @@ from modelperf_plugin import errors
 from modelperf_plugin.errors import (
     ConfigError,
     InvalidValueError,
+    MissingExtraError,
     ModelPerfError,
     NotATrackerError,
     OutcomesFileError,
@@ -33,6 +34,7 @@ SAMPLES = [
     InvalidValueError("cost_usd", "a finite number ≥ 0", -1.5),
     ConfigError(PROBLEMS),
     RegistrationError("this host has no such hook"),
+    MissingExtraError("a PNG", "plot"),
     OutcomesFileError("outcomes.csv", 3, "the column success is missing"),
     StoreError("the disk is full"),
     StoreBusyError("locked for 5 s"),

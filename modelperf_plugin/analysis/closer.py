@@ -11,10 +11,11 @@ from modelperf_plugin.analysis.trends import Period, Trend, trend_of, trends_of
 from modelperf_plugin.engine import ModelPerf
 from modelperf_plugin.store import Change, Demotion, LoggedDecision
 from modelperf_plugin.types import Decision, RankedModel, to_milliseconds
+from modelperf_plugin.words import mean_costs
 
 MOST_MODELS: Final = 50
 """So many models of a task type are shown, the best first, unless all are asked for."""
-MOST_DECISIONS: Final = 20
+MOST_DECISIONS: Final = 12
 """So many decisions are listed."""
 
 
@@ -28,6 +29,8 @@ class ModelRow:
     """The probability with which it would be chosen now."""
     trend: Trend | None
     """Over the period; None without outcomes in it."""
+    mean_cost_usd: float | None
+    """What a task costs on average with the model, over all task types; None if that is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +98,7 @@ def task_view(
     steps = store.trends.series(period.days, task_type, shown if len(shown) < len(decision.ranking) else None)
     trends = trends_of(period, steps, before, by="model_id")
     known = {row.model_id for row in decision.ranking}
+    means = mean_costs(store.tallies())
     sums = store.trends.decision_sums(period.days, to_milliseconds(now or datetime.now(UTC)))
     if len(shown) < len(known):  # the sums of all models, without a row for each step of each
         steps = [each for each in store.trends.series_of_task_types(period.days) if each.tally.task_type == task_type]
@@ -103,7 +107,10 @@ def task_view(
         period=period,
         trend=trend_of(period, steps, before, task_type),
         decision=decision,
-        models=tuple(ModelRow(row=row, share=share, trend=trends.get(row.model_id)) for row, share in ranked),
+        models=tuple(
+            ModelRow(row=row, share=share, trend=trends.get(row.model_id), mean_cost_usd=means.get(row.model_id))
+            for row, share in ranked
+        ),
         hidden=len(known) - len(shown),
         exploration=exploration_of([each for each in sums if each.task_type == task_type]),
         demotions=tuple(each for each in store.monitoring.demotions() if each.task_type == task_type),
@@ -119,9 +126,8 @@ def model_view(engine: ModelPerf, model_id: str, period: Period, *, task_type: s
         StoreError: the store could not be read.
     """
     store = engine.store
-    tallies = [
-        tally for tally in store.tallies() if tally.model_id == model_id and task_type in {None, tally.task_type}
-    ]
+    everywhere = store.tallies()
+    tallies = [tally for tally in everywhere if tally.model_id == model_id and task_type in {None, tally.task_type}]
     if not tallies:
         return None
     steps = store.trends.series(period.days, task_type, [model_id])
@@ -129,11 +135,14 @@ def model_view(engine: ModelPerf, model_id: str, period: Period, *, task_type: s
     trends = trends_of(period, steps, before, by="task_type")
     names = sorted((tally.samples, tally.task_type) for tally in tallies)[::-1]
     rows = {}
+    mean = mean_costs(everywhere).get(model_id)
     for _, name in names:
         decision = engine.explain(name)
         if decision is not None:
             row = decision.ranking.of(model_id)
-            rows[name] = ModelRow(row=row, share=decision.propensities[model_id], trend=trends.get(name))
+            rows[name] = ModelRow(
+                row=row, share=decision.propensities[model_id], trend=trends.get(name), mean_cost_usd=mean
+            )
     return ModelView(
         model_id=model_id,
         task_type=task_type,

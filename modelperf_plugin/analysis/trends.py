@@ -17,6 +17,8 @@ LONGEST_DAYS: Final = 3660
 """The longest period, about ten years."""
 MOST_STEPS: Final = 60
 """A period is shown in so many steps at most."""
+_STEADY: Final = 20
+_FEWEST: Final = 3
 _EPOCH: Final = date(1970, 1, 1)
 
 
@@ -110,6 +112,30 @@ class Trend:
         return [point.tally.success_rate for point in self.points]
 
     @property
+    def window(self) -> int:
+        """Over how many steps a rate is taken to be steady: so many that they hold 20 outcomes on the average.
+
+        At most a quarter of all steps: what is left then is luck, and looks like it.
+        """
+        steps, samples = len(self.points), self.total.samples
+        return max(1, min(-(-_STEADY * steps // samples), steps // 4)) if samples else 1
+
+    def steady_rates(self, window: int | None = None) -> list[float | None]:
+        """Return for each step the rate of success over the last ``window`` steps.
+
+        None with fewer than three outcomes in a window of several steps, unless no window has more.
+        """
+        window = window or self.window
+        counted = [(point.tally.successes, point.tally.failures) for point in self.points]
+        sums = []
+        for position in range(len(counted)):
+            recent = counted[max(0, position - window + 1) : position + 1]
+            successes = sum([each[0] for each in recent])
+            sums.append((successes, successes + sum([each[1] for each in recent])))
+        fewest = _FEWEST if window > 1 and any(samples >= _FEWEST for _, samples in sums) else 1
+        return [successes / samples if samples >= fewest else None for successes, samples in sums]
+
+    @property
     def difference(self) -> float | None:
         """By how much the rate of success is above that of the days before; None if either has no outcomes."""
         now, before = self.total.success_rate, self.before.success_rate
@@ -158,7 +184,8 @@ def add_up(tallies: Iterable[Tally], task_type: str = "", model_id: str = "") ->
     if not listed:
         return Tally(task_type, model_id)
     newest = max((tally.last_used_ms for tally in listed if tally.last_used_ms is not None), default=None)
-    sums = {name: sum([getattr(tally, name) for tally in listed]) for name in _SUMMED}
+    columns = list(zip(*listed, strict=True))
+    sums = {name: sum(columns[place]) for place, name in _SUMMED}
     return Tally(task_type, model_id, **sums, last_used_ms=newest)
 
 
@@ -172,5 +199,6 @@ def day_of(number: int) -> date:
     return _EPOCH + timedelta(days=number)
 
 
-_SUMMED: Final = tuple(name for name in Tally._fields[2:] if name != "last_used_ms")
+_NOT_SUMMED: Final = frozenset({"task_type", "model_id", "last_used_ms"})
+_SUMMED: Final = tuple((place, name) for place, name in enumerate(Tally._fields) if name not in _NOT_SUMMED)
 _NOT_COUNTS: Final = frozenset({"task_type", "model_id", "last_used"})

@@ -17,6 +17,7 @@ from modelperf_plugin.cli.doctor import doctor
 from modelperf_plugin.cli.journal import decisions, why
 from modelperf_plugin.cli.monitoring import announce, changes, demotions, reset
 from modelperf_plugin.cli.options import common_options
+from modelperf_plugin.cli.pages import dashboard, plot, report
 from modelperf_plugin.cli.replay import replay
 from modelperf_plugin.cli.stats import stats
 from modelperf_plugin.cli.trend import trend, watch
@@ -102,6 +103,9 @@ for _command in (
     compare,
     trend,
     watch,
+    report,
+    plot,
+    dashboard,
     changes,
     demotions,
     announce,

@@ -20,7 +20,7 @@ from modelperf_plugin.cli.options import (
     pass_common,
 )
 from modelperf_plugin.cli.task_types import unknown_task_type
-from modelperf_plugin.cli.words import ago, bars, change, count, dollars, moment_text, percent
+from modelperf_plugin.cli.words import ago, bars, change, count, moment_text, percent, spent_per_success
 from modelperf_plugin.types import from_milliseconds
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def _counts(trend: Trend) -> list[Cell]:
         f"{trend.total.samples:,}",
         percent(trend.total.success_rate),
         change(trend.difference),
-        dollars(trend.total.cost_per_success_usd),
+        spent_per_success(trend.total),
     ]
 
 
@@ -206,7 +206,7 @@ def _facts(seen: Overview) -> list[tuple[str, Cell]]:
     total = seen.trend.total
     facts: list[tuple[str, Cell]] = [
         ("success", f"{percent(total.success_rate)}  {change(seen.trend.difference)}"),
-        ("cost per success", dollars(total.cost_per_success_usd)),
+        ("cost per success", spent_per_success(total)),
         ("spent on learning", percent(seen.exploration.share)),
         ("newest outcome", ago(seen.quality.newest)),
     ]

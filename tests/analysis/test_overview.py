@@ -122,5 +122,5 @@ def test_decisions_of_the_period_are_seen(tmp_path: Path) -> None:
         assert closer is not None
         assert seen.exploration.decisions == 30 == closer.exploration.decisions
         assert seen.exploration.cost_usd == pytest.approx(15)
-        assert len(closer.decisions) == 20
+        assert len(closer.decisions) == 12
         assert closer.decisions[0].made_ms >= closer.decisions[-1].made_ms

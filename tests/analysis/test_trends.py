@@ -56,6 +56,17 @@ def test_a_trend_has_every_step() -> None:
     assert trend.points[1].interval is None
 
 
+def test_few_outcomes_are_taken_together() -> None:
+    """A rate over several days where a day holds few outcomes; none over fewer than three."""
+    period = Period.last(8, now=NOW)
+    steps = [Step(position, Tally("t", "a", 2, 1)) for position in (0, 1, 2, 7)]
+    trend = trend_of(period, steps, [])
+    assert trend.window == 2
+    assert trend.steady_rates() == [pytest.approx(2 / 3)] * 4 + [None] * 3 + [pytest.approx(2 / 3)]
+    assert trend_of(period, [Step(0, Tally("t", "a", 100, 100))], []).window == 1
+    assert trend_of(period, [Step(3, Tally("t", "a", 1, 0))], []).steady_rates() == [None] * 3 + [1.0, 1.0] + [None] * 3
+
+
 def test_trends_are_made_for_each_name() -> None:
     """By task type or by model; what was only before is no trend of its own."""
     period = Period.last(1, now=NOW)
