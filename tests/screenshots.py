@@ -8,11 +8,15 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelperf_plugin.dashboard import make_report
 from modelperf_plugin.demo.orchestrator import run_demo
 from modelperf_plugin.engine import ModelPerf
-from tests.browser.chromium import Colours, open_page, serving
+from tests.browser.chromium import Colours, open_page, running, serving
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 PICTURES: dict[str, tuple[str, int, int, Colours]] = {
@@ -30,18 +34,18 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "demo.db"
         run_demo({}, store, 3000, seed=0)
-        with ModelPerf({}, store=store) as engine, serving(engine) as address:
+        with ModelPerf({}, store=store) as engine, serving(engine) as address, running() as browser:
             report = Path(folder) / "report.html"
             report.write_text(make_report(engine).replace(folder, ".sf"), encoding="utf-8")
             for name, (page, width, height, colours) in PICTURES.items():
-                _take(f"{address}{page}", name, width, height, colours, folder)
-            _take(report.as_uri(), "report", 1180, 1010, "light", folder)
+                _take(browser, f"{address}{page}", name, width, height, colours, folder)
+            _take(browser, report.as_uri(), "report", 1180, 1010, "light", folder)
     print(f"wrote {len(PICTURES) + 1} pictures to {IMAGES}", file=sys.stderr)
     return 0
 
 
-def _take(address: str, name: str, width: int, height: int, colours: Colours, folder: str) -> None:
-    with open_page(width=width, height=height, colours=colours) as page:
+def _take(browser: Browser, address: str, name: str, width: int, height: int, colours: Colours, folder: str) -> None:
+    with open_page(browser, width=width, height=height, colours=colours) as page:
         page.goto(address)
         # a temporary folder is nobody's business
         page.evaluate(

@@ -81,7 +81,8 @@ def render(template: str, links: Links | None = None, **said: Any) -> Markup:
     """Return a template with what is said to it; every text in it is escaped."""
     now = said.get("now") or datetime.now(UTC)
     context = {
-        "prefix": "", "live": True, "link_all": None, "link_newest": None, "most_sampled": MOST_SAMPLED,
+        "prefix": "", "live": True, "heading": "h2", "link_all": None, "link_newest": None,
+        "most_sampled": MOST_SAMPLED,
         "now_ms": to_milliseconds(now), **({} if links is None else links.as_dict()), **said,
     }  # fmt: skip
     return Markup(_environment().get_template(template).render(context))  # noqa: S704 - the environment escapes

@@ -48,7 +48,7 @@ def make_report(engine: ModelPerf, period: Period | None = None, *, now: datetim
     for name, anchor in anchors.items():
         closer = task_view(engine, name, period, now=now, most=MOST_MODELS, decisions=0)
         if closer is not None:
-            body = task_html(closer, links, now=now, prefix=f"{anchor}-", live=False)
+            body = task_html(closer, links, now=now, prefix=f"{anchor}-", live=False, heading="h3")
             chapters.append(Chapter(name, anchor, body))
     return render(
         "report.html",
