@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from modelperf_plugin.analysis.ab_tests import Trial, trials
 from modelperf_plugin.analysis.overview import Exploration, changes_in, exploration_of
 from modelperf_plugin.analysis.trends import Period, Trend, trend_of, trends_of
 from modelperf_plugin.engine import ModelPerf
@@ -48,6 +49,8 @@ class TaskView:
     hidden: int
     """How many more there are."""
     exploration: Exploration
+    trials: tuple[Trial, ...]
+    """Every challenger of its A/B tests, the newest test first."""
     demotions: tuple[Demotion, ...]
     """Of all time, newest first."""
     changes: tuple[Change, ...]
@@ -113,6 +116,7 @@ def task_view(
         ),
         hidden=len(known) - len(shown),
         exploration=exploration_of([each for each in sums if each.task_type == task_type]),
+        trials=trials(engine, task_type),
         demotions=tuple(each for each in store.monitoring.demotions() if each.task_type == task_type),
         changes=tuple(each for each in changes_in(engine, period) if each.model_id in known),
         decisions=tuple(store.trends.decisions(period.days, task_type, limit=decisions)) if decisions else (),

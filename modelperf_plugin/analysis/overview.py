@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from modelperf_plugin.analysis.ab_tests import Trial, trials
 from modelperf_plugin.analysis.trends import Period, Trend, trend_of, trends_of
 from modelperf_plugin.engine import ModelPerf
 from modelperf_plugin.store import Change, CountedProblem, DecisionSums, Demotion
@@ -113,6 +114,8 @@ class Overview:
     exploration: Exploration
     comparison: Comparison | None
     """None if no model has outcomes on every task type."""
+    trials: tuple[Trial, ...]
+    """Every challenger of an A/B test, the newest test first."""
     demotions: tuple[Demotion, ...]
     """Those in force, newest first."""
     changes: tuple[Change, ...]
@@ -151,6 +154,7 @@ def overview(
         hidden=len(by_task_type) - len(rows),
         exploration=exploration_of(sums),
         comparison=_compare(rows) if len(rows) == len(by_task_type) else None,
+        trials=trials(engine),
         demotions=demotions,
         changes=changes_in(engine, period),
         quality=_quality(trend.total, sums, store.problems(), tallies),

@@ -45,6 +45,14 @@ def interval_glyph(score: float | None, interval: tuple[float, float] | None, al
     return drawing(GLYPH_WIDTH, GLYPH_HEIGHT, alternative, parts, "glyph")
 
 
+def progress_bar(share: float, alternative: str, class_: str) -> str:
+    """Return a bar that is filled to ``share``."""
+    wide = 120.0
+    full = element("rect", x=0, y=4, width=wide, height=6, rx=3, class_="track")
+    done = element("rect", x=0, y=4, width=max(2.0, wide * share), height=6, rx=3, class_=f"done {class_}")
+    return drawing(wide, 14, alternative, [full, done], "meter")
+
+
 def runs(values: Sequence[float | None]) -> list[list[tuple[int, float]]]:
     """Return the stretches of ``values`` without a gap, each value with its position."""
     found: list[list[tuple[int, float]]] = []

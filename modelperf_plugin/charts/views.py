@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from modelperf_plugin.analysis.ab_tests import Trial
 from modelperf_plugin.analysis.closer import ModelRow, ModelView, TaskView
 from modelperf_plugin.analysis.overview import Overview
 from modelperf_plugin.analysis.trends import Period, Trend
 from modelperf_plugin.charts.frame import Mark
-from modelperf_plugin.charts.glyphs import interval_glyph, sparkline
+from modelperf_plugin.charts.glyphs import interval_glyph, progress_bar, sparkline
 from modelperf_plugin.charts.lines import MOST_LINES, Line, lines_chart
 from modelperf_plugin.charts.scatter import Dot, scatter_chart
 from modelperf_plugin.charts.trend import trend_chart
+from modelperf_plugin.policy.sequential.versus import Rate
 from modelperf_plugin.store import Change
 from modelperf_plugin.store.trends import DAY_MS
 from modelperf_plugin.types import from_milliseconds
@@ -86,6 +88,18 @@ def score_glyph(row: Scored) -> str:
     """Return the score of a row with its interval."""
     said = "no score" if row.score is None else f"{percent(row.score)}, {span(row.interval)} with 95 %"
     return interval_glyph(row.score, row.interval, said, row.status)
+
+
+def rate_glyph(name: str, rate: Rate) -> str:
+    """Return the rate of success of one side of a test with its interval."""
+    said = f"{name}: {percent(rate.rate)}, {span((rate.low, rate.high))} with 95 %"
+    return interval_glyph(rate.rate, (rate.low, rate.high) if rate.outcomes else None, said, "ranked")
+
+
+def evidence_bar(trial: Trial) -> str:
+    """Return how far the evidence of a test has come."""
+    said = f"e-value {trial.standing.e_value:.3g}, {trial.needed:g} needed"
+    return progress_bar(trial.progress, said, "won" if trial.winner is not None else "open")
 
 
 def marks(changes: Sequence[Change], period: Period) -> list[Mark]:

@@ -65,7 +65,6 @@ def task_html(view: TaskView, links: Links, **said: Any) -> Markup:
         links,
         view=view,
         charts=charts,
-        tests="",
         window=views.models_window(view) * view.period.days.step,
         **said,
     )
@@ -140,6 +139,7 @@ def _environment() -> Environment:
         dollars=_or_dash(words.dollars),
         span=_or_dash(words.span),
         spent=_spent,
+        factor=lambda value: f"{value:,.0f}" if value >= 100 else f"{value:.3g}",
         count=words.count,
         number=lambda number: f"{number:,}",
         ago=_or_dash(words.ago),
@@ -147,6 +147,9 @@ def _environment() -> Environment:
         day=lambda day: day_text(day, year=True) if isinstance(day, date) else str(day),
     )
     environment.globals.update(
-        spark=lambda trend: _drawn(views.rates_line(trend)), glyph=lambda row: _drawn(views.score_glyph(row))
+        spark=lambda trend: _drawn(views.rates_line(trend)),
+        glyph=lambda row: _drawn(views.score_glyph(row)),
+        rate_glyph=lambda name, rate: _drawn(views.rate_glyph(name, rate)),
+        evidence=lambda trial: _drawn(views.evidence_bar(trial)),
     )
     return environment

@@ -12,6 +12,8 @@ import pytest
 import modelperf_plugin as mp
 
 HOSTILE = "<script>alert('x')</script>\"&/../{{7*7}}"
+TESTED = "answer-mail"
+"""A task type with A/B tests."""
 HOSTILE_TASK = "</title><img src=x onerror=alert(1)>?a=b&c#d %2f é 通义"
 
 
@@ -37,7 +39,20 @@ def fill(path: Path) -> str:
         perf.store.monitoring.add_demotion(
             "write-code", "bad", int(moment.timestamp() * 1000), 0.5, 25.0, "surely below 50 %"
         )
+    _test(path, moment, numbers)
     return last
+
+
+def _test(path: Path, moment: datetime, numbers: random.Random) -> None:
+    """Run an A/B test that somebody wins, and one that goes on."""
+    split = {"strategy": "ab_test", "incumbent": "good", "challenger": ["fading", HOSTILE], "share": 0.5}
+    rates = {"good": 0.4, "fading": 0.95, HOSTILE: 0.42}
+    config = {"task_types": {TESTED: {"exploration": split}}}
+    with mp.ModelPerf(config, store=path, seed=7, clock=lambda: moment) as perf:
+        for _ in range(200):
+            decision = perf.select(TESTED, list(rates))
+            assert decision is not None
+            perf.record(TESTED, decision.model_id, {"success": numbers.random() < rates[decision.model_id]}, decision)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ import modelperf_plugin as mp
 from modelperf_plugin.dashboard import create_app
 from modelperf_plugin.errors import MissingExtraError
 from tests.asgi import Answer, ask
-from tests.dashboard.conftest import HOSTILE, HOSTILE_TASK
+from tests.dashboard.conftest import HOSTILE, HOSTILE_TASK, TESTED
 
 TOKEN = "correct horse"  # noqa: S105 - nobody else's
 TASK = f"/task?name={quote(HOSTILE_TASK, safe='')}"
@@ -89,6 +89,16 @@ def test_a_decision_says_why(engine: mp.ModelPerf, filled: tuple[str, str]) -> N
         assert decision.policy_id in text
         assert text.count("<tr") == len(decision.candidates) + 1
     assert get(engine, "/decision?id=nothing").status == 404
+
+
+def test_an_ab_test_shows_its_evidence(engine: mp.ModelPerf) -> None:
+    """Both sides, how far the evidence has come, the verdict: on the overview and on the page of the task type."""
+    for target in ("/", f"/task?name={TESTED}"):
+        text = get(engine, target).text
+        assert text.count('class="meter"') == 2
+        assert "fading is better" in text
+        assert "inconclusive" in text
+        assert "not in the configuration here" in text
 
 
 def test_a_period_narrows_down_and_is_kept(engine: mp.ModelPerf) -> None:

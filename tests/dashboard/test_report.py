@@ -42,11 +42,18 @@ def test_every_anchor_is_there_once(engine: mp.ModelPerf) -> None:
 def test_every_task_type_has_its_chapter(engine: mp.ModelPerf) -> None:
     """With its ranking, trends, costs, changes and demotions; hostile names are text."""
     text = make_report(engine)
-    for said in ("Ranking", "Success over time", "Cost against success", "does worse", "surely below 50 %"):
+    for said in (
+        "Ranking",
+        "Success over time",
+        "Cost against success",
+        "does worse",
+        "surely below 50 %",
+        "fading is better",
+    ):
         assert said in text
     assert HOSTILE not in text
     assert HOSTILE_TASK not in text
-    assert text.count('class="task"') == 2
+    assert text.count('class="task"') == 3
 
 
 def test_odd_stores_have_a_report(odd: mp.ModelPerf) -> None:
