@@ -41,7 +41,8 @@ def lines_chart(
 ) -> str:
     """Return ``lines`` over steps of so many days each, from the day ``first`` on."""
     shown = [line for line in lines if any(rate is not None for rate in line.rates)][:MOST_LINES]
-    room = min(width * 0.3, max((len(_short(line.name)) for line in shown), default=0) * _LETTER + 16)
+    letters = min(24, int((width * 0.3 - 16) / _LETTER))
+    room = max((len(_short(line.name, letters)) for line in shown), default=0) * _LETTER + 16
     length = sum(steps)
     frame = Frame(Scale(0, length, _LEFT, width - room - 6), Scale(0, 1, height - _BOTTOM, _TOP))
     starts = [sum(steps[:position]) for position in range(len(steps))]
@@ -66,7 +67,7 @@ def lines_chart(
         at = frame.x.end + 14
         leader = element("path", d=f"M{x:.1f} {y:.1f}L{at - 4:.1f} {place:.1f}", class_="leader")
         dot = element("circle", cx=x, cy=y, r=2.6, class_="end")
-        name = label(_short(line.name), at, place + 4, "name")
+        name = label(_short(line.name, letters), at, place + 4, "name")
         parts.append(element("g", title(line.name), leader, dot, name, class_=f"series s{order}"))
     parts += frame.days(first, length, height - 6)
     if not shown:
@@ -74,5 +75,5 @@ def lines_chart(
     return drawing(width, height, alternative, parts)
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= 24 else f"{name[:23]}…"
+def _short(name: str, letters: int) -> str:
+    return name if len(name) <= letters else f"{name[: letters - 1]}…"

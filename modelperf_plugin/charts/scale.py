@@ -29,7 +29,7 @@ class Scale(NamedTuple):
 def decades(values: list[float]) -> tuple[float, float]:
     """Return a range on the scale of decimal logarithms that holds all ``values``, with some room."""
     low, high = log10(min(values)), log10(max(values))
-    room = max(0.08, (high - low) * 0.08)
+    room = max(0.35, (high - low) * 0.08)
     return low - room, high + room
 
 
