@@ -9,7 +9,7 @@ import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
 from modelperf_plugin.cli.monitoring import reset
-from modelperf_plugin.cli.options import Common, common_options, json_option, pass_common
+from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option, pass_common
 from modelperf_plugin.cli.task_types import unknown_task_type
 from modelperf_plugin.cli.words import UNKNOWN, ago, count, dollars, percent, short, span
 from modelperf_plugin.types import Tally, from_milliseconds
@@ -27,6 +27,14 @@ _TESTS: Final = (
     Column("test", "bold"), number("share"), number("outcomes"), number("began"),
     number("last outcome"), Column("state"), Column("verdict", aside=True),
 )  # fmt: skip
+_SIDES_CSV: Final = (
+    "model_id", "successes", "failures", "success_rate", "low", "high", "cost_per_success_usd", "total_tokens",
+    "timeouts", "outages", "caller_errors", "priced", "last_used",
+)  # fmt: skip
+_TESTS_CSV: Final = (
+    "test_id", "incumbent", "challenger", "share", "started", "last_outcome", "e_value", "needed", "more", "verdict",
+    "winner", "promoted", "decided", "configured", "text",
+)  # fmt: skip
 _OBSERVATIONAL: Final = (
     "no A/B test of these two: the numbers are observational, the tasks of one may have been easier than those of the "
     'other; and a difference that one looks at until it shows is no verdict (see [exploration] strategy = "ab_test")'
@@ -37,9 +45,10 @@ _OBSERVATIONAL: Final = (
 @click.argument("task_type", metavar="TASK")
 @click.argument("models", metavar="[A B]", nargs=-1)
 @json_option
+@csv_option
 @common_options
 @pass_common
-def compare(common: Common, task_type: str, models: tuple[str, ...], as_json: bool) -> None:
+def compare(common: Common, task_type: str, models: tuple[str, ...], as_json: bool, as_csv: bool) -> None:
     """Compare two models on a task type, or list its A/B tests.
 
     With two models: what was counted of both, and the verdict if there is an A/B test of them.
@@ -50,7 +59,7 @@ def compare(common: Common, task_type: str, models: tuple[str, ...], as_json: bo
         raise click.UsageError("name two models to compare, or none to list the A/B tests of the task type")
     if len(set(models)) == 1:
         raise click.UsageError(f"name two different models, not {models[0]!r} twice")
-    answer = Answer("compare", as_json=as_json)
+    answer = Answer("compare", as_json=as_json, as_csv=as_csv)
     empty: dict[str, Any] = {"task_type": task_type, "models": [], "tests": []}
     with common.reading(answer, **empty) as engine:
         location = engine.store.location
@@ -66,6 +75,10 @@ def compare(common: Common, task_type: str, models: tuple[str, ...], as_json: bo
     if as_json:
         sides, listed = [_side(tally) for tally in tallies], [row.as_dict() for row in rows]
         answer.json(store=location, task_type=task_type, models=sides, tests=listed, note=note)
+    elif as_csv and models:
+        answer.csv(_SIDES_CSV, [_record(tally) for tally in tallies])
+    elif as_csv:
+        answer.csv(_TESTS_CSV, [row.as_dict() for row in rows])
     elif models:
         _show(answer, task_type, tallies, rows)
     elif rows:
@@ -142,6 +155,11 @@ def _interval(tally: Tally) -> tuple[float, float] | None:
 def _side(tally: Tally) -> dict[str, Any]:
     interval = _interval(tally)
     return {**tally.as_dict(), "interval": None if interval is None else list(interval)}
+
+
+def _record(tally: Tally) -> dict[str, Any]:
+    low, high = _interval(tally) or (None, None)
+    return {**tally.as_dict(), "low": low, "high": high}
 
 
 def _cells(tally: Tally) -> list[str]:
