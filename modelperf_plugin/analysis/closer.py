@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from modelperf_plugin.analysis.ab_tests import Trial, trials
-from modelperf_plugin.analysis.overview import Exploration, changes_in, exploration_of
+from modelperf_plugin.analysis.overview import MOST_TASK_TYPES, Exploration, changes_in, exploration_of
 from modelperf_plugin.analysis.trends import Period, Trend, trend_of, trends_of
 from modelperf_plugin.engine import ModelPerf
 from modelperf_plugin.store import Change, Demotion, LoggedDecision
@@ -71,6 +71,8 @@ class ModelView:
     """All its outcomes in the period."""
     rows: dict[str, ModelRow]
     """For each task type, those with the most outcomes first."""
+    hidden: int
+    """On how many more task types it has outcomes."""
     demotions: tuple[Demotion, ...]
     changes: tuple[Change, ...]
     decisions: tuple[LoggedDecision, ...]
@@ -140,7 +142,7 @@ def model_view(engine: ModelPerf, model_id: str, period: Period, *, task_type: s
     names = sorted((tally.samples, tally.task_type) for tally in tallies)[::-1]
     rows = {}
     mean = mean_costs(everywhere).get(model_id)
-    for _, name in names:
+    for _, name in names[:MOST_TASK_TYPES]:
         decision = engine.explain(name)
         if decision is not None:
             row = decision.ranking.of(model_id)
@@ -153,6 +155,7 @@ def model_view(engine: ModelPerf, model_id: str, period: Period, *, task_type: s
         period=period,
         trend=trend_of(period, steps, before, task_type or "", model_id),
         rows=rows,
+        hidden=max(0, len(names) - MOST_TASK_TYPES),
         demotions=tuple(
             each
             for each in store.monitoring.demotions()

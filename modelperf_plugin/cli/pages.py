@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
 
 import click
 
@@ -124,7 +125,7 @@ def dashboard(common: Common, host: str, port: int, token: str | None) -> None:
         answer.nothing(missing_note(location))
     with _listening(host, port) as listener, ModelPerf(common.config, store=common.store) as engine:
         shown = f"[{host}]" if ":" in host else host
-        query = "" if token is None else f"?token={token}"
+        query = "" if token is None else f"?{urlencode({'token': token})}"
         answer.line(
             "serving ", (engine.store.location, "bold"), " at ",
             (f"http://{shown}:{listener.getsockname()[1]}/{query}", "cyan"), "; Ctrl-C ends",

@@ -118,6 +118,7 @@ def test_a_period_narrows_down_and_is_kept(engine: mp.ModelPerf) -> None:
         ("/?days=99999", 400, "days must be a whole number"),
         ("/?until=tomorrow", 400, "until must be a day such as"),
         ("/?until=0001-01-01", 400, "until must be a later date"),
+        ("/?until=9999-12-31", 200, "No outcomes in this period"),
         ("/task", 400, "must say which"),
         ("/task?name=nobody", 404, "no outcomes of a task type"),
         ("/model?name=nobody", 404, "no outcomes of a model"),
@@ -190,6 +191,18 @@ def test_a_token_keeps_others_out(engine: mp.ModelPerf) -> None:
     assert ask(app, "/", {"cookie": cookie.partition(";")[0]}).status == 200
 
 
+def test_any_token_can_be_kept(engine: mp.ModelPerf) -> None:
+    """Whatever it is made of; the cookie does not tell it."""
+    token = 'pässwörd "; 通义'  # noqa: S105 - nobody's
+    app = create_app(engine, token=token)
+    answer = ask(app, f"/?token={quote(token)}")
+    assert answer.status == 303
+    cookie = answer.headers["set-cookie"].partition(";")[0]
+    assert quote(token) not in cookie
+    assert ask(app, "/", {"cookie": cookie}).status == 200
+    assert ask(app, "/", {"cookie": f"modelperf_token={quote(token)}"}).status == 401
+
+
 def test_the_answer_to_a_token_stays_on_this_machine(engine: mp.ModelPerf) -> None:
     """A path that looks like another machine does not become one."""
     app = create_app(engine, token=TOKEN)
@@ -205,6 +218,7 @@ def test_it_can_be_mounted_in_a_host(engine: mp.ModelPerf) -> None:
     page = Page(answer.text)
     assert not [link for link in page.all("a", "href") + page.all("link", "href") if link.startswith("/")]
     assert ask(host, "/tools/modelperf/task?name=write-code", headers).status == 200
+    assert ask(host, "/tools/modelperf", headers).headers["location"].endswith("/tools/modelperf/")
     assert ask(host, "/tools/modelperf/static/style.css", headers).status == 200
     kept = ask(host, "/tools/modelperf/policy?token=correct+horse")
     assert kept.headers["location"] == "/tools/modelperf/policy"
