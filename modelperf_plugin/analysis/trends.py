@@ -16,7 +16,9 @@ from modelperf_plugin.types import Tally
 LONGEST_DAYS: Final = 3660
 """The longest period, about ten years."""
 MOST_STEPS: Final = 60
-"""A period is shown in so many steps at most."""
+"""A period is shown in so many steps at most: up to so many days, one for each."""
+_LONG_STEPS: Final = 40
+"""A longer one is shown in about so many."""
 _STEADY: Final = 20
 _FEWEST: Final = 3
 _EPOCH: Final = date(1970, 1, 1)
@@ -42,7 +44,8 @@ class Period:
         if (last - date.min).days < 2 * length:
             raise InvalidValueError("until", "a later date", last.isoformat())
         end = (last - _EPOCH).days + 1
-        return cls(Days(end - length, end, -(-length // MOST_STEPS)))
+        step = 1 if length <= MOST_STEPS else -(-length // _LONG_STEPS)
+        return cls(Days(end - length, end, step))
 
     @property
     def length(self) -> int:

@@ -103,6 +103,7 @@ def dashboard(common: Common, host: str, port: int, token: str | None) -> None:
     figures at /metrics. Needs the extra `dashboard`.
     """
     from modelperf_plugin.dashboard import create_app
+    from modelperf_plugin.dashboard.app import warm
     from modelperf_plugin.dashboard.guard import LOCAL_NAMES
     from modelperf_plugin.engine import ModelPerf
     from modelperf_plugin.errors import MissingExtraError
@@ -124,6 +125,7 @@ def dashboard(common: Common, host: str, port: int, token: str | None) -> None:
     if is_missing(location):
         answer.nothing(missing_note(location))
     with _listening(host, port) as listener, ModelPerf(common.config, store=common.store) as engine:
+        warm(engine)
         shown = f"[{host}]" if ":" in host else host
         query = "" if token is None else f"?{urlencode({'token': token})}"
         answer.line(

@@ -65,6 +65,11 @@ def create_app(engine: ModelPerf, *, token: str | None = None, names: Iterable[s
     )
 
 
+def warm(engine: ModelPerf) -> None:
+    """Do what the first page would have to wait for: read the evidence of every task type, and fit it."""
+    overview(engine, Period.last(_USUAL))
+
+
 class _Pages:
     """One method for each page; each runs in a thread of its own."""
 

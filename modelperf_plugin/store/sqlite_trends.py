@@ -41,6 +41,7 @@ class SqliteTrends:
     def series_of_task_types(self, days: Days) -> list[Step]:
         """Return what was counted for each task type, over all models, in each step that has outcomes."""
         if days.step >= _LONG_STEP:
+            self._read(self._sql["keep_pages"])
             return [
                 Step(position, tally)
                 for position in range(days.steps)

@@ -3,7 +3,8 @@
 On a busy machine a page waits for its turn: what it computes itself stands beside the time that passed.
 
 Goals: the first page of a new process within 300 ms, every further one within 200 ms, a report within 5 s and 3 MB,
-250 MB of memory. Times are those of the server, without a network; the first page is the very first.
+250 MB of memory. Times are those of the server, without a network; the command reads the evidence before it prints
+its address, and how long that takes stands in front.
 """
 
 from __future__ import annotations
@@ -39,11 +40,15 @@ def main() -> None:
 def look(path: str) -> None:
     """Ask for every page once, and for a report; print times beside the goals."""
     from modelperf_plugin.dashboard import create_app, make_report
+    from modelperf_plugin.dashboard.app import warm
     from modelperf_plugin.engine import ModelPerf
     from tests.asgi import ask
 
     with ModelPerf({}, store=path) as engine:
+        started = time.perf_counter()
         app = create_app(engine)
+        warm(engine)
+        print(f"the command is ready after another {(time.perf_counter() - started) * 1000:.0f} ms")
         decision = engine.store.decisions(limit=1)[0].decision_id
         for number, page in enumerate((*_PAGES, f"/decision?id={decision}")):
             started, worked = time.perf_counter(), time.process_time()

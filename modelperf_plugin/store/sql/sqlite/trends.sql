@@ -17,6 +17,10 @@ SELECT
 FROM tally CROSS JOIN daily ON daily.tally_id = tally.id AND daily.day >= ? AND daily.day < ?
 GROUP BY tally.task_type ORDER BY tally.task_type;
 
+-- keep_pages --
+-- Keep up to 32 MB of pages in memory: the steps of a long period read the same pages one after the other.
+PRAGMA cache_size = -32000;
+
 -- series --
 -- What was counted for each pair in each step, counted back from the last day; of some models only, if a JSON list names them.
 SELECT
