@@ -15,13 +15,15 @@ from modelperf_plugin.abtests import ABTests
 from modelperf_plugin.availability import Availability
 from modelperf_plugin.config import Config, ConfigSource, ConfigWatch, LoadedConfig
 from modelperf_plugin.errors import ConfigError, InvalidValueError, MissingExtraError, ModelPerfError, StoreError
+from modelperf_plugin.federation.federated import federated, from_configuration
 from modelperf_plugin.journal import Journal
 from modelperf_plugin.learner import Learner
 from modelperf_plugin.monitor import Monitor
 from modelperf_plugin.outbox import Outbox
 from modelperf_plugin.policy import Assessment, Knowledge, assess, choose, ranking_of
 from modelperf_plugin.policy.quality import classified
-from modelperf_plugin.store import Store, forks
+from modelperf_plugin.retention import Retention
+from modelperf_plugin.store import Attached, Store, forks
 from modelperf_plugin.telemetry import Telemetry
 from modelperf_plugin.tracker import Clock, ModelPerformanceTracker
 from modelperf_plugin.types import OUTAGE_KINDS, Context, Decision, Outcome, check_id, check_ids, to_milliseconds
@@ -76,6 +78,7 @@ class ModelPerf:
         configured = self._watch.current.config.store
         location = configured.path if store is None else store
         self.tracker = ModelPerformanceTracker(location, durability=configured.durability, clock=clock)
+        self._store = federated(self.tracker.store, self._attached)
         self._clock = clock
         # not the seed itself: a host may draw its own tasks from the same one, and would move in step
         # without one, the system's numbers: forked workers must not draw the same
@@ -96,11 +99,12 @@ class ModelPerf:
         def in_force() -> Config:
             return self._watch.current.config
 
-        self._learner = Learner(self.tracker.store, in_force, self._seconds)
-        self._monitor = Monitor(self.tracker.store, self._learner, config=in_force)
+        self._learner = Learner(self._store, in_force, self._seconds)
+        self._monitor = Monitor(self._store, self._learner, config=in_force)
         self._availability = Availability(self.tracker.store, in_force, self._random.random)
         self._tests = ABTests(self.tracker.store)
         self._journal = Journal(self.tracker.store, lambda: in_force().log, on_error=self._on_background_error)
+        self._retention = Retention(self.tracker.store, in_force().store.retention_days)
         self._telemetry: Telemetry | None = None
         self._measures = in_force().telemetry.metrics
         self._assessments: dict[tuple[str, tuple[str, ...]], tuple[tuple[object, ...], Assessment]] = {}
@@ -136,8 +140,8 @@ class ModelPerf:
 
     @property
     def store(self) -> Store:
-        """Where outcomes are kept."""
-        return self.tracker.store
+        """Where outcomes are kept; its evidence includes that of attached databases."""
+        return self._store
 
     def select(
         self, task_type: str, candidates: Iterable[str], context: Mapping[str, Any] | None = None
@@ -254,7 +258,7 @@ class ModelPerf:
             self._guarded(self._monitor.close)
         self._journal.close()
         self._guarded(self._tests.close)
-        self.tracker.close()
+        self._store.close()
         self._closed = True
 
     def _not_written(self, error: Exception) -> None:
@@ -271,6 +275,8 @@ class ModelPerf:
         self._guarded(self._learner.refit_if_due)
         self._guarded(self._monitor.look)
         self._guarded(self._tests.catch_up)
+        self._guarded(lambda: self._retention.step_if_due(lambda: to_milliseconds(self._now())))
+        self._guarded(self.tracker.take_over)
         self._journal.flush_if_due()
 
     def _measuring(self) -> Telemetry | None:
@@ -373,6 +379,10 @@ class ModelPerf:
                 self._assessments.clear()
             self._assessments[task_type, offered] = (basis, assessment)
         return assessment
+
+    def _attached(self) -> list[Attached]:
+        """Return the databases that the configuration attaches."""
+        return from_configuration(self._watch.current.config.federation)
 
     def _now(self) -> datetime:
         if self._clock is None:

@@ -6,12 +6,15 @@
     ├── InvalidValueError     (also a ValueError)
     ├── ConfigError
     ├── RegistrationError
-    ├── MissingExtraError
     ├── OutcomesFileError
+    ├── MissingExtraError
     └── StoreError
         ├── StoreBusyError
         ├── StoreVersionError
-        └── NotATrackerError
+        ├── StoreOutdatedError
+        ├── NotATrackerError
+        └── StoreFailedError
+            └── StoreDamagedError
 
 Nothing in here reaches a host through a hook: a hook logs the error, counts it and answers None.
 """
@@ -77,18 +80,6 @@ class RegistrationError(ModelPerfError):
     """The plugin cannot be registered with this host."""
 
 
-class MissingExtraError(ModelPerfError):
-    """What was asked for needs packages that are not installed; the message says how to install them.
-
-    Attributes:
-        extra: the name of the extra that brings them.
-    """
-
-    def __init__(self, what: str, extra: str) -> None:
-        self.extra = extra
-        super().__init__(f'{what} needs more packages: pip install "modelperf-plugin[{extra}]"')
-
-
 class OutcomesFileError(ModelPerfError):
     """A file of recorded outcomes is not usable; the message names the file, the line and what to do.
 
@@ -103,6 +94,13 @@ class OutcomesFileError(ModelPerfError):
         super().__init__(f"{path}: {message}" if line is None else f"{path}, line {line}: {message}")
 
 
+class MissingExtraError(ModelPerfError):
+    """Something needs a library that is not installed; the message names the extra that brings it."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f'for {what} an extra is needed: pip install "modelperf-plugin[{extra}]"')
+
+
 class StoreError(ModelPerfError):
     """The store could not be opened, read or written; nothing half-written stays behind."""
 
@@ -115,8 +113,20 @@ class StoreVersionError(StoreError):
     """The file was written by a newer version of this package; it was left alone."""
 
 
+class StoreOutdatedError(StoreError):
+    """The file was written by an older version, and is to be read without being brought up to date."""
+
+
 class NotATrackerError(StoreError):
-    """The file is not a database of this package; it was left alone."""
+    """The file is a database of another program; it was left alone."""
+
+
+class StoreFailedError(StoreError):
+    """The database cannot be used for now: not opened, not written, no room. A tracker goes on without it."""
+
+
+class StoreDamagedError(StoreFailedError):
+    """The database is damaged, or no database at all; it was left alone, and works again when it is repaired."""
 
 
 def _restore(kind: type[ModelPerfError], args: tuple[Any, ...]) -> ModelPerfError:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
 from modelperf_plugin.config import Config
 from modelperf_plugin.policy.pooling import Cell
 from modelperf_plugin.policy.quality import Timeouts
-from modelperf_plugin.store import Baseline, Faded, Monitoring
+from modelperf_plugin.store import Baseline, Faded, Monitoring, Prior
 from modelperf_plugin.types import Tally
 
 DAY_MS: Final = 86_400_000
@@ -41,11 +41,22 @@ class Evidence:
     half-life can be changed at any time and nothing is written anew.
     """
 
-    def __init__(self, config: Config, monitoring: Monitoring, tallies: Iterable[Tally], today: int) -> None:
-        """Read what is void as of ``today``, in days since the Unix epoch, of the pairs in ``tallies``."""
+    def __init__(
+        self,
+        config: Config,
+        monitoring: Monitoring,
+        tallies: Iterable[Tally],
+        today: int,
+        priors: Iterable[Prior] = (),
+    ) -> None:
+        """Read what is void as of ``today``, in days since the Unix epoch, of the pairs in ``tallies``.
+
+        ``priors`` is what other projects counted: pseudo-outcomes beside one's own.
+        """
         self.today = today
         self.timeouts: Timeouts = config.quality.timeouts
         self._void: dict[_Pair, Void] = {}
+        self._elsewhere = self._pseudo_outcomes(priors)
         baselines = monitoring.baselines()
         self._half_life = config.drift.half_life_days
         faded = monitoring.faded(today, self._half_life) if self._half_life else {}
@@ -58,7 +69,20 @@ class Evidence:
                 self._void[pair] = void
 
     def cell(self, tally: Tally) -> Cell:
-        """Return the successes and failures of quality of one pair that count today."""
+        """Return the successes and failures of quality of one pair that count today, other projects' included."""
+        own = self._own(tally)
+        merged = self._elsewhere.get((tally.task_type, tally.model_id)) if self._elsewhere else None
+        return own if merged is None else (own[0] + merged[0], own[1] + merged[1])
+
+    def completed(self, tallies: Collection[Tally], task_type: str | None = None) -> Collection[Tally]:
+        """Return ``tallies``, of one task type or all, and an empty one for each pair that only others have tried."""
+        if not self._elsewhere:
+            return tallies
+        known = {(tally.task_type, tally.model_id) for tally in tallies}
+        more = [pair for pair in self._elsewhere if pair not in known and task_type in {None, pair[0]}]
+        return [*tallies, *(Tally(*pair) for pair in more)]
+
+    def _own(self, tally: Tally) -> Cell:
         successes, failures = tally.successes, self._failures(tally)
         void = self._void.get((tally.task_type, tally.model_id))
         if void is None:
@@ -72,7 +96,19 @@ class Evidence:
         """Return how many outcomes a pair weighs today; None if every one counts in full."""
         if (tally.task_type, tally.model_id) not in self._void:
             return None
-        return sum(self.cell(tally))
+        return sum(self._own(tally))
+
+    def _pseudo_outcomes(self, priors: Iterable[Prior]) -> dict[_Pair, Cell]:
+        """Return for each pair of other projects, source by source, min(strength, n) outcomes at its rate."""
+        found: dict[_Pair, Cell] = {}
+        for prior in priors:
+            successes, failures = prior.tally.successes, self._failures(prior.tally)
+            if successes + failures > 0:
+                share = min(1.0, prior.strength / (successes + failures))
+                pair = (prior.tally.task_type, prior.tally.model_id)
+                before = found.get(pair, _NOTHING)
+                found[pair] = (before[0] + share * successes, before[1] + share * failures)
+        return found
 
     def _failures(self, tally: Tally) -> int:
         return tally.quality_failures - (0 if self.timeouts == "failure" else tally.timeout_failures)

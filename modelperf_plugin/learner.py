@@ -40,7 +40,7 @@ class _Task:
         self.pool = pool
         self.tallies = tallies
         self._evidence = evidence
-        row = {model_id: evidence.cell(tally) for model_id, tally in tallies.items()}
+        row = {tally.model_id: evidence.cell(tally) for tally in evidence.completed(tallies.values(), task_type)}
         self._beliefs = TaskBeliefs(pool, task_type, row)
         self.known: dict[str, Belief] = {}
         """The posteriors asked for so far; a new mapping whenever any of them may have changed."""
@@ -91,6 +91,7 @@ class Learner:
         self._pool = Pool()
         self._evidence: Evidence | None = None
         self._tasks: dict[str, _Task] = {}
+        self._merged: tuple[float, ...] = ()
         self._outcomes = 0
         self._cells = 0
         self._new: float = float("inf")
@@ -165,10 +166,13 @@ class Learner:
         tallies = self._store.tallies()
         today = int(self._now() // SECONDS_A_DAY)
         evidence = self._evidence
-        if evidence is None or evidence.small or evidence.today != today:
-            evidence = Evidence(config, self._store.monitoring, tallies, today)
+        merged = self._store.exchange.merged_version()
+        if evidence is None or evidence.small or evidence.today != today or merged != self._merged:
+            elsewhere = self._store.exchange.priors() if any(merged) else []
+            evidence = Evidence(config, self._store.monitoring, tallies, today, elsewhere)
+            self._merged = merged
         cells: dict[str, dict[str, Cell]] = {}
-        for tally in tallies:
+        for tally in evidence.completed(tallies):
             cells.setdefault(tally.task_type, {})[tally.model_id] = evidence.cell(tally)
         priors = {
             model_id: Known.of(model.prior_success, model.prior_strength)

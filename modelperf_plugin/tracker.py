@@ -9,12 +9,15 @@ from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple, Self
 
 from modelperf_plugin.errors import InvalidValueError
+from modelperf_plugin.federation.takeover import take_over
 from modelperf_plugin.policy.demotion import DemoteBySuccessRate
 from modelperf_plugin.policy.exploration.ab_test import fewest_samples
-from modelperf_plugin.store import Entry, Store, open_store
+from modelperf_plugin.store import Entry, Store, open_steady
 from modelperf_plugin.types import Outcome, Tally, check_id, to_milliseconds
 
 Clock = Callable[[], datetime]
+TAKE_OVER_SECONDS = 3600
+"""How often a program that runs for long looks for the file of an older tracker."""
 
 _MOST_PAIRS: Final = 10_000
 
@@ -50,10 +53,12 @@ class ModelPerformanceTracker:
             InvalidValueError: this version has no store for such a URL.
             StoreError: the store cannot be used.
         """
-        self.store: Store = open_store(path_or_url, durability=durability)
+        self.store: Store = open_steady(path_or_url, durability=durability)
         self._clock = clock
         self._pairs: dict[tuple[str, str], tuple[str, str]] = {}
         """The pairs that were checked already."""
+        self._take_over_at = 0.0
+        self.take_over()
 
     def __enter__(self) -> Self:
         return self
@@ -170,6 +175,16 @@ class ModelPerformanceTracker:
         if incumbent is None or challenger is None:
             return None
         return ABCandidates(check_id("incumbent", incumbent), challenger.model_id)
+
+    def take_over(self) -> None:
+        """Import the JSON file of an older tracker beside the store, and archive it a week later; looks once an hour.
+
+        This happens when the tracker is made; a program that runs for long calls it now and then.
+        """
+        if time.time() < self._take_over_at and self._clock is None:
+            return
+        self._take_over_at = time.time() + TAKE_OVER_SECONDS
+        take_over(self.store, self._now_ms)
 
     def close(self) -> None:
         """Let go of the store."""

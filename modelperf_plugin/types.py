@@ -301,6 +301,15 @@ class Tally(NamedTuple):
             self.timeout_failures + (failed and outcome.timeout and outcome.error_kind not in _NOT_THE_MODEL),
         )
 
+    def minus(self, other: Tally | None) -> Tally:
+        """Return what this tally counts beyond ``other``, an earlier one of the same pair."""
+        if other is None:
+            return self
+        counts = {
+            name: getattr(self, name) - getattr(other, name) for name in self._fields[2:] if name != "last_used_ms"
+        }
+        return self._replace(**counts)
+
     def as_dict(self) -> dict[str, Any]:
         """Return the tally as plain JSON values."""
         last_used = self.last_used

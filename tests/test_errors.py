@@ -20,7 +20,10 @@ from modelperf_plugin.errors import (
     Problem,
     RegistrationError,
     StoreBusyError,
+    StoreDamagedError,
     StoreError,
+    StoreFailedError,
+    StoreOutdatedError,
     StoreVersionError,
     brief,
 )
@@ -34,12 +37,15 @@ SAMPLES = [
     InvalidValueError("cost_usd", "a finite number ≥ 0", -1.5),
     ConfigError(PROBLEMS),
     RegistrationError("this host has no such hook"),
-    MissingExtraError("a PNG", "plot"),
     OutcomesFileError("outcomes.csv", 3, "the column success is missing"),
+    MissingExtraError("Parquet files", "parquet"),
     StoreError("the disk is full"),
     StoreBusyError("locked for 5 s"),
     StoreVersionError("version 9"),
     NotATrackerError("another program's file"),
+    StoreOutdatedError("version 2"),
+    StoreFailedError("no room"),
+    StoreDamagedError("a page is broken"),
 ]
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.policy.intervals import wilson_interval
-from modelperf_plugin.store import Days, Step
+from modelperf_plugin.store import Days, TrendStep
 from modelperf_plugin.types import Tally
 
 LONGEST_DAYS: Final = 3660
@@ -155,7 +155,7 @@ class Trend:
 
 
 def trend_of(
-    period: Period, steps: Iterable[Step], before: Iterable[Tally], task_type: str = "", model_id: str = ""
+    period: Period, steps: Iterable[TrendStep], before: Iterable[Tally], task_type: str = "", model_id: str = ""
 ) -> Trend:
     """Return all ``steps`` together, beside all that was counted ``before``."""
     gathered: dict[int, list[Tally]] = defaultdict(list)
@@ -170,9 +170,9 @@ def trend_of(
     return Trend(points=tuple(points), total=total, before=add_up(before, task_type, model_id))
 
 
-def trends_of(period: Period, steps: Iterable[Step], before: Iterable[Tally], *, by: str) -> dict[str, Trend]:
+def trends_of(period: Period, steps: Iterable[TrendStep], before: Iterable[Tally], *, by: str) -> dict[str, Trend]:
     """Return a trend for each task type or model: ``by`` is ``task_type`` or ``model_id``."""
-    gathered: dict[str, list[Step]] = defaultdict(list)
+    gathered: dict[str, list[TrendStep]] = defaultdict(list)
     earlier: dict[str, list[Tally]] = defaultdict(list)
     for step in steps:
         gathered[getattr(step.tally, by)].append(step)

@@ -14,11 +14,16 @@ from modelperf_plugin.cli.configuration import config, init
 from modelperf_plugin.cli.decisions import explain, rank
 from modelperf_plugin.cli.demo import demo
 from modelperf_plugin.cli.doctor import doctor
+from modelperf_plugin.cli.federate import federate
+from modelperf_plugin.cli.imports import import_
 from modelperf_plugin.cli.journal import decisions, why
+from modelperf_plugin.cli.logs import import_litellm, import_llm
+from modelperf_plugin.cli.maintenance import backup, compact
 from modelperf_plugin.cli.monitoring import announce, changes, demotions, reset
 from modelperf_plugin.cli.options import common_options
 from modelperf_plugin.cli.pages import dashboard, plot, report
 from modelperf_plugin.cli.replay import replay
+from modelperf_plugin.cli.share import export, merge, merged
 from modelperf_plugin.cli.stats import stats
 from modelperf_plugin.cli.trend import trend, watch
 from modelperf_plugin.cli.words import printable
@@ -91,6 +96,9 @@ def modelperf() -> None:
     """
 
 
+for _command in (import_litellm, import_llm):
+    import_.add_command(_command)
+
 for _command in (
     demo,
     init,
@@ -111,7 +119,14 @@ for _command in (
     announce,
     reset,
     replay,
+    import_,
+    federate,
+    export,
+    merge,
+    merged,
     doctor,
+    backup,
+    compact,
 ):
     modelperf.add_command(_command)
 

@@ -115,7 +115,7 @@ def reset_test(common: Common, task_type: str) -> None:
     Its evidence so far does not count any more. Units keep their sides, unless exploration.salt is changed as well.
     """
     answer = Answer("reset test", as_json=False)
-    with common.reading(answer) as engine:
+    with common.writing(answer) as engine:
         ended = engine.store.ab_tests.end(task_type, time.time_ns() // 1_000_000)
     if not ended:
         answer.nothing(f"no A/B test on {task_type!r}")

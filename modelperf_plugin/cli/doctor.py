@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
+from modelperf_plugin.cli.mending import mend
 from modelperf_plugin.cli.options import Common, common_options, is_missing, json_option, missing_note, pass_common
 from modelperf_plugin.cli.words import ago, count, percent
 from modelperf_plugin.types import from_milliseconds
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from modelperf_plugin.config import LoadedConfig
-    from modelperf_plugin.store import CountedProblem, DecisionSummary, Finding
+    from modelperf_plugin.store import CountedProblem, DecisionSummary, Finding, Store
     from modelperf_plugin.types import Tally
 
 _FINDINGS = (Column("looked at", "bold"), Column("result"), Column("found"))
@@ -47,10 +49,11 @@ class _Examination:
 
 @click.command()
 @click.option("--clear", is_flag=True, help="Forget the problems that were counted so far.")
+@click.option("--repair", is_flag=True, help="Mend the database: save what can be read, count anew from the outcomes.")
 @json_option
 @common_options
 @pass_common
-def doctor(common: Common, clear: bool, as_json: bool) -> None:
+def doctor(common: Common, clear: bool, repair: bool, as_json: bool) -> None:
     """Say whether the plugin is active, and what is wrong.
 
     Looks at the configuration, the health of the store, and the problems that hosts ran into without noticing.
@@ -59,7 +62,10 @@ def doctor(common: Common, clear: bool, as_json: bool) -> None:
     answer = Answer("doctor", as_json=as_json)
     loaded = common.load()
     location = str(loaded.config.store.path)
-    seen = _examine(loaded, location, clear=clear)
+    done = mend(location) if repair and not is_missing(location) else []
+    if clear and not is_missing(location):
+        _forget_problems(location)
+    seen = _examine(loaded, location)
     if as_json:
         answer.json(
             ok=seen.sound,
@@ -70,29 +76,44 @@ def doctor(common: Common, clear: bool, as_json: bool) -> None:
             findings=[finding.as_dict() for finding in seen.findings],
             decisions=None if seen.decisions is None else seen.decisions.as_dict(),
             problems=[_problem_as_dict(problem) for problem in seen.problems],
+            repaired=done,
         )
     else:
+        for sentence in done:
+            answer.line(sentence)
         _show(answer, location, seen)
     raise click.exceptions.Exit(0 if seen.sound else 1)
 
 
-def _examine(loaded: LoadedConfig, location: str, *, clear: bool) -> _Examination:
+def _forget_problems(location: str) -> None:
     from modelperf_plugin.errors import StoreError
-    from modelperf_plugin.store import Finding, open_store
+    from modelperf_plugin.store import open_store
 
-    configured = [_mode(loaded), _configuration(loaded)]
+    with suppress(StoreError):  # what keeps the store closed is found anyway
+        store = open_store(location)
+        try:
+            store.clear_problems()
+        finally:
+            store.close()
+
+
+def _examine(loaded: LoadedConfig, location: str) -> _Examination:
+    from modelperf_plugin.errors import StoreError
+    from modelperf_plugin.store import Finding, open_to_read
+    from modelperf_plugin.store.json_file import waiting_for
+
+    configured = [_mode(loaded), _configuration(loaded), *waiting_for(location)]
     if is_missing(location):
         absent = Finding("outcomes", ok=False, message=f"not active yet; {missing_note(location)}")
         return _Examination([*configured, absent], [], {})
     try:
-        store = open_store(location, durability=loaded.config.store.durability)
+        store = open_to_read(location)
         try:
-            if clear:
-                store.clear_problems()
             tallies = store.tallies()
             policies = _policies(loaded, tallies)
             kept = store.decision_summary(time.time_ns() // 1_000_000)
             known = [_policy(policies), _outcomes(tallies), *_queue(loaded), *_decisions(loaded, kept)]
+            known += _elsewhere(loaded, store)
             return _Examination([*configured, *known, *store.check()], store.problems(), policies, kept)
         finally:
             store.close()
@@ -183,6 +204,15 @@ def _decisions(loaded: LoadedConfig, kept: DecisionSummary) -> Iterator[Finding]
         f"{percent(total.explored_share)} by the draw"
     )
     yield Finding("exploration", ok=True, message=message)
+
+
+def _elsewhere(loaded: LoadedConfig, store: Store) -> list[Finding]:
+    """Return what there is to say of what comes from elsewhere."""
+    from modelperf_plugin.federation.federated import look_at_attached
+    from modelperf_plugin.federation.takeover import look_at
+
+    old_file = look_at(store, time.time_ns() // 1_000_000)
+    return [*look_at_attached(store, loaded.config.federation), *([] if old_file is None else [old_file])]
 
 
 def _problem_as_dict(problem: CountedProblem) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def announce(common: Common, model_id: str) -> None:
     now is what the other models let expect.
     """
     answer = Answer("announce", as_json=False)
-    with common.reading(answer) as engine:
+    with common.writing(answer) as engine:
         if all(tally.model_id != model_id for tally in engine.store.tallies()):
             answer.nothing(f"no outcomes of a model {model_id!r}: there is nothing to forget")
         now_ms = time.time_ns() // 1_000_000
@@ -121,7 +121,7 @@ def reset() -> None:
 def demotion(common: Common, task_type: str, model_id: str) -> None:
     """Put a demoted model back on one task type; the evidence against it begins anew."""
     answer = Answer("reset demotion", as_json=False)
-    with common.reading(answer) as engine:
+    with common.writing(answer) as engine:
         if not _end(engine, task_type, model_id):
             answer.nothing(f"{model_id!r} is not demoted on {task_type!r}")
     answer.line(f"{model_id} is back on {task_type}")
@@ -133,7 +133,7 @@ def demotion(common: Common, task_type: str, model_id: str) -> None:
 def all_demotions(common: Common) -> None:
     """Put all demoted models back."""
     answer = Answer("reset demotions", as_json=False)
-    with common.reading(answer) as engine:
+    with common.writing(answer) as engine:
         in_force = engine.store.monitoring.demotions(in_force=True)
         if not in_force:
             answer.nothing("nobody is demoted by evidence")

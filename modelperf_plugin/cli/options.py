@@ -54,14 +54,36 @@ class Common:
 
     @contextmanager
     def reading(self, answer: Answer, flags: Mapping[str, Any] | None = None, **empty: Any) -> Iterator[ModelPerf]:
-        """Open the engine on a store that is there already; without one answer with ``empty`` and a note."""
+        """Open the engine on a store that is there already, for reading only; without one answer with ``empty``."""
         from modelperf_plugin.engine import ModelPerf
+        from modelperf_plugin.federation.federated import FederatedStore
+        from modelperf_plugin.store.opening import to_read
 
         config = self.load(flags).config
         location = str(config.store.path)
         if is_missing(location):
             answer.nothing(missing_note(location), store=location, **empty)
+        with ModelPerf(config, store=to_read(location)) as engine:
+            if isinstance(engine.store, FederatedStore):
+                engine.store.wait()
+            note = getattr(engine.store, "note", None)
+            if note is not None:
+                click.echo(printable(f"note: {note}"), err=True)
+            yield engine
+
+    @contextmanager
+    def writing(self, answer: Answer) -> Iterator[ModelPerf]:
+        """Open the engine on a store that is there already, as a host does; without a database that is an error."""
+        from modelperf_plugin.engine import ModelPerf
+        from modelperf_plugin.errors import StoreError
+
+        config = self.load().config
+        location = str(config.store.path)
+        if is_missing(location):
+            answer.nothing(missing_note(location), store=location)
         with ModelPerf(config) as engine:
+            if engine.store.degraded is not None:
+                raise StoreError(engine.store.degraded)
             yield engine
 
 
@@ -108,6 +130,9 @@ def is_missing(location: str) -> bool:
 
 def missing_note(location: str) -> str:
     """Return what to say, and to do, when the file at ``location`` does not exist."""
+    old = Path(location).with_suffix(".json")
+    if old.is_file():
+        return f"no outcomes yet: {location} does not exist; `modelperf import json {old}`, or the first host, makes it"
     return f"no outcomes yet: {location} does not exist; run `modelperf demo` or record through a host"
 
 

@@ -107,6 +107,7 @@ def dashboard(common: Common, host: str, port: int, token: str | None) -> None:
     from modelperf_plugin.dashboard.guard import LOCAL_NAMES
     from modelperf_plugin.engine import ModelPerf
     from modelperf_plugin.errors import MissingExtraError
+    from modelperf_plugin.store.opening import to_read
 
     try:
         import uvicorn
@@ -124,7 +125,7 @@ def dashboard(common: Common, host: str, port: int, token: str | None) -> None:
     location = common.store or str(common.load().config.store.path)
     if is_missing(location):
         answer.nothing(missing_note(location))
-    with _listening(host, port) as listener, ModelPerf(common.config, store=common.store) as engine:
+    with _listening(host, port) as listener, ModelPerf(common.config, store=to_read(location)) as engine:
         warm(engine)
         shown = f"[{host}]" if ":" in host else host
         query = "" if token is None else f"?{urlencode({'token': token})}"

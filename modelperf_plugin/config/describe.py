@@ -7,7 +7,14 @@ from typing import Any, Final, NamedTuple, get_args
 
 from pydantic import BaseModel
 
-from modelperf_plugin.config.schema import PLAIN_SECTIONS, POLICY_SECTIONS, Config, ModelConfig, naming_key
+from modelperf_plugin.config.schema import (
+    PLAIN_SECTIONS,
+    POLICY_SECTIONS,
+    Config,
+    FederationConfig,
+    ModelConfig,
+    naming_key,
+)
 from modelperf_plugin.config.words import requirement
 from modelperf_plugin.policy import AnyCostObjective, AnyDemotion, AnyExploration, AnyRanking
 from modelperf_plugin.policy.strategy import Strategy
@@ -70,6 +77,8 @@ def describe() -> tuple[Setting, ...]:
         for name, model in strategies(section).items():
             found += [_setting((section, key), name, model, key) for key in model.model_fields if key != naming]
     found += [_setting(("models", "NAME", key), None, ModelConfig, key) for key in ModelConfig.model_fields]
+    others = Config.model_fields["federation"].description or ""
+    found.append(Setting(("federation",), None, "tables [[federation]]", None, others))
     own = Config.model_fields["task_types"].description or ""
     found.append(Setting(("task_types",), None, 'tables [task_types."NAME".SECTION]', None, own))
     return tuple(found)
@@ -98,6 +107,11 @@ def json_schema() -> dict[str, Any]:
                 "type": "object",
                 "description": fields["models"].description,
                 "additionalProperties": _table(ModelConfig),
+            },
+            "federation": {
+                "type": "array",
+                "description": fields["federation"].description,
+                "items": {**_table(FederationConfig), "required": ["path"]},
             },
             "task_types": {
                 "type": "object",

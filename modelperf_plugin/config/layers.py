@@ -155,6 +155,7 @@ def _add_file(path: Path, layers: list[Layer], files: list[Path], problems: list
         return True
     files.append(path)
     _anchor_store(data, path.parent)
+    _anchor_federation(data, path.parent)
     layers.append(Layer(label, data))
     return True
 
@@ -195,6 +196,14 @@ def _anchor_store(data: dict[str, Any], folder: Path) -> None:
     path = store.get("path") if isinstance(store, dict) else None
     if isinstance(store, dict) and isinstance(path, str) and path and path != ":memory:" and "://" not in path:
         data["store"] = {**store, "path": os.path.normpath(folder / Path(path).expanduser())}
+
+
+def _anchor_federation(data: dict[str, Any], folder: Path) -> None:
+    """Make relative paths of attached databases relative to the file that names them."""
+    listed = data.get("federation")
+    for each in listed if isinstance(listed, list) else []:
+        if isinstance(each, dict) and isinstance(each.get("path"), str) and each["path"]:
+            each["path"] = os.path.normpath(folder / Path(each["path"]).expanduser())
 
 
 def _environment_settings() -> dict[str, Setting]:

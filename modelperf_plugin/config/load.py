@@ -17,6 +17,7 @@ from modelperf_plugin.config.schema import (
     PLAIN_SECTIONS,
     POLICY_SECTIONS,
     Config,
+    FederationConfig,
     ModelConfig,
     TaskTypeConfig,
     naming_key,
@@ -134,6 +135,8 @@ class _Check:
                 values[key] = self.section(plain_section(key), (key,), value)
             elif key == "models":
                 values[key] = self.models(value)
+            elif key == "federation":
+                values[key] = self.federation(value)
             elif key == "task_types":
                 continue
             else:
@@ -161,6 +164,14 @@ class _Check:
             if checked is not None:
                 found[name] = checked
         return found
+
+    def federation(self, given: Any) -> list[FederationConfig]:
+        """Check the tables that are attached."""
+        if not isinstance(given, list):
+            self.note(("federation",), "must be an array of tables, [[federation]]")
+            return []
+        checked = (self.section(FederationConfig, ("federation", str(n)), each) for n, each in enumerate(given, 1))
+        return [each for each in checked if each is not None]
 
     def task_types(self, given: Any, common: dict[str, Any]) -> dict[str, TaskTypeConfig] | None:
         """Check the overrides, each section laid over the common one."""

@@ -30,13 +30,17 @@ POLICY_SECTIONS = ("ranking", "demotion", "cost", "exploration")
 """The sections that make up a policy; each holds one strategy and may be overridden per task type."""
 PLAIN_SECTIONS = ("store", "log", "quality", "availability", "drift", "telemetry")
 """The other sections: each is one table of keys."""
-NAMED_SECTIONS = ("models", "task_types")
-"""The sections that hold one table for each name."""
+NAMED_SECTIONS = ("models", "federation", "task_types")
+"""The sections that hold one table for each name, or each thing."""
 
 
 def naming_key(section: str) -> str:
     """Return the key of a policy section that names its strategy."""
     return "objective" if section == "cost" else "strategy"
+
+
+FEDERATED_COLUMNS = ("task_type", "model_id", "success", "timeout", "tokens_used", "cost_usd", "timestamp")
+"""What a column of another program's table can stand for."""
 
 
 class _Section(BaseModel):
@@ -61,6 +65,14 @@ class StoreConfig(_Section):
         default="commit",
         description="commit: recording returns when the outcome is in the store; queued: at once, and up to 1,000 "
         "outcomes of the last moment are lost if the process dies.",
+    )
+
+    retention_days: int | None = Field(
+        default=None,
+        ge=1,
+        le=36500,
+        description="For how many days single outcomes are kept; older ones are dropped in small steps, and go on "
+        "counting in the tallies and in the trends by day. Unset: all are kept.",
     )
 
     @field_validator("path")
@@ -176,6 +188,30 @@ class TelemetryConfig(_Section):
     )
 
 
+class FederationConfig(_Section):
+    """Another program's table whose outcomes count as evidence; it is only read."""
+
+    path: str = Field(
+        min_length=1, description="The other program's SQLite database. In a file, relative to that file."
+    )
+    table: str = Field(
+        default="llm_task_outcomes", min_length=1, description="The table or view with one row for each outcome."
+    )
+    columns: dict[str, str] = Field(
+        default={},
+        description="Which of its columns stands for task_type, model_id, success, timeout, tokens_used, cost_usd and "
+        "timestamp, where its shape is not recognised.",
+    )
+
+    @field_validator("columns")
+    @classmethod
+    def _known_columns(cls, columns: dict[str, str]) -> dict[str, str]:
+        unknown = [name for name in columns if name not in FEDERATED_COLUMNS]
+        if unknown:
+            raise ValueError(f"must have keys among {', '.join(FEDERATED_COLUMNS)}, but has {', '.join(unknown)}")
+        return columns
+
+
 class Config(_Section):
     """A complete configuration; every field has a default. Made by :func:`modelperf_plugin.config.load`."""
 
@@ -197,6 +233,9 @@ class Config(_Section):
     telemetry: TelemetryConfig = Field(default=TelemetryConfig(), description="What is measured for others.")
     models: dict[str, ModelConfig] = Field(
         default={}, description="What is known of single models from elsewhere, before they have outcomes."
+    )
+    federation: list[FederationConfig] = Field(
+        default=[], description="Other programs' tables whose outcomes count as evidence, without being copied."
     )
     task_types: dict[str, TaskTypeConfig] = Field(
         default={}, description="Policies of single task types: any policy section, where it differs."

@@ -22,6 +22,14 @@ _TAIL = """
 # prior_strength = 10
 # cost_usd = 0.02
 
+# Other programs' tables of outcomes (SQLite) count as evidence, without being copied.
+# The columns are only needed where the shape of the table is not recognised.
+#
+# [[federation]]
+# path = "other.db"
+# table = "llm_task_outcomes"
+# columns = { task_type = "kind", model_id = "model", success = "ok" }
+
 # Any policy section can differ for one task type. Keys that are not named stay as they are above.
 #
 # [task_types."plan-slice".demotion]
@@ -50,8 +58,9 @@ def template() -> str:
 def _plain(section: str, key: str, setting: Setting, lines: list[str]) -> list[str]:
     head = [] if f"[{section}]" in lines else ["", f"[{section}]"]
     # a path that stands in a file is relative to it: the default, below the working directory, is left unset
-    off = "# " if (section, key) == ("store", "path") else ""
-    return [*head, _comment(setting.description), f"{off}{key} = {_toml(setting.default)}"]
+    off = "# " if (section, key) == ("store", "path") or setting.default is None else ""
+    value = "365" if setting.default is None else _toml(setting.default)
+    return [*head, _comment(setting.description), f"{off}{key} = {value}"]
 
 
 def _section_head(section: str, setting: Setting) -> list[str]:

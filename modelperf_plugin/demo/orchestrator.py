@@ -21,7 +21,7 @@ import pluggy
 
 from modelperf_plugin.config import ConfigSource
 from modelperf_plugin.demo.world import SOURCES, WORLD, World
-from modelperf_plugin.errors import InvalidValueError
+from modelperf_plugin.errors import InvalidValueError, StoreError
 from modelperf_plugin.plugin import register
 from modelperf_plugin.types import OUTAGE_KINDS, Decision, Outcome
 
@@ -208,7 +208,9 @@ def run_demo(
     clock = _Clock(SPAN / tasks)
     plugin = register(manager, config, store=store, clock=clock, seed=seed)
     try:
-        plugin.engine()  # a host would work on without its store; a demonstration of learning cannot
+        failure = plugin.engine().store.degraded
+        if failure is not None:  # a host would work on without its store; a demonstration of learning cannot
+            raise StoreError(failure)
         # not Random(seed): the plugin draws from that, and tasks must not be in step with its exploration
         done = _work(manager, world, tasks, Random(f"{PROJECT}/{seed}"), clock, on_task)
     finally:

@@ -13,11 +13,13 @@ from modelperf_plugin.store.decisions import (
     LoggedDecision,
     ModeSummary,
 )
+from modelperf_plugin.store.exchange import Attached, EventRow, Exchange, ImportRecord, Merged, Prior, Step, Sums
 from modelperf_plugin.store.monitoring import Baseline, Change, Demotion, Direction, Event, Faded, WatchState
-from modelperf_plugin.store.opening import open_store
-from modelperf_plugin.store.trends import Days, DecisionSums, Step, Trends
+from modelperf_plugin.store.opening import open_steady, open_store, open_to_read
+from modelperf_plugin.store.trends import Days, DecisionSums, Trends, TrendStep
 
 __all__ = [
+    "Attached",
     "Baseline",
     "Change",
     "CountedProblem",
@@ -30,19 +32,28 @@ __all__ = [
     "Direction",
     "Entry",
     "Event",
+    "EventRow",
+    "Exchange",
     "Faded",
     "Finding",
+    "ImportRecord",
     "JoinedOutcome",
     "LoggedCandidate",
     "LoggedDecision",
+    "Merged",
     "ModeSummary",
     "Monitoring",
     "PairVerdict",
+    "Prior",
     "Step",
     "Store",
     "StoredPair",
     "StoredTest",
+    "Sums",
+    "TrendStep",
     "Trends",
     "WatchState",
+    "open_steady",
     "open_store",
+    "open_to_read",
 ]

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from modelperf_plugin.store.abtests import StoredPair, StoredTest
 from modelperf_plugin.store.decisions import DecisionOutcome, DecisionRecord, DecisionSummary, LoggedDecision
+from modelperf_plugin.store.exchange import Exchange
 from modelperf_plugin.store.monitoring import Baseline, Change, Demotion, Direction, Event, Faded, WatchState
 from modelperf_plugin.store.trends import Trends
 from modelperf_plugin.types import Outcome, Tally
@@ -53,6 +54,17 @@ class Finding(NamedTuple):
     def as_dict(self) -> dict[str, Any]:
         """Return the finding as plain JSON values."""
         return self._asdict()
+
+
+class DroppedStep(NamedTuple):
+    """What one step of dropping did."""
+
+    looked_at: int
+    """How many events it looked at; fewer than a thousand at the end."""
+    dropped: int
+    """How many of them were too old."""
+    last_id: int
+    """Where the next step begins."""
 
 
 class Monitoring(Protocol):
@@ -152,8 +164,20 @@ class Store(Protocol):
         """The path or URL, for messages."""
 
     @property
+    def degraded(self) -> str | None:
+        """Why the database cannot be used and something stands in for it; None if it can."""
+
+    @property
+    def read_only(self) -> bool:
+        """Whether it was opened for reading only: whatever would write is an error."""
+
+    @property
     def monitoring(self) -> Monitoring:
         """What watches over models use."""
+
+    @property
+    def exchange(self) -> Exchange:
+        """What comes from elsewhere."""
 
     @property
     def ab_tests(self) -> ABTestStore:
@@ -198,6 +222,9 @@ class Store(Protocol):
 
     def forget_decisions(self, before_ms: int) -> int:
         """Forget the oldest decisions made before ``before_ms``, a thousand at most; return how many these were."""
+
+    def drop_events(self, before_ms: int, after_id: int = 0) -> DroppedStep:
+        """Drop what ended before ``before_ms`` among the next thousand events after ``after_id``; tallies stay."""
 
     def add_problem(self, problem: CountedProblem) -> None:
         """Add a failure to those of its kind."""

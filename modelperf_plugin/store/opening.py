@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
-from urllib.parse import unquote, urlsplit
+from typing import Final, Literal
+from urllib.parse import quote, unquote, urlsplit
 
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.store.base import Store
+from modelperf_plugin.store.degraded import SteadyStore
 from modelperf_plugin.store.sqlite import SqliteStore
+from modelperf_plugin.store.sqlite_file import MEMORY
+from modelperf_plugin.store.sqlite_reading import ReadingStore
+
+_TO_READ: Final = "?mode=ro"
 
 
 def open_store(location: str | os.PathLike[str], *, durability: Literal["normal", "full"] = "normal") -> Store:
@@ -20,6 +25,57 @@ def open_store(location: str | os.PathLike[str], *, durability: Literal["normal"
         StoreError: it cannot be opened; the message says why.
     """
     return SqliteStore(_sqlite_path(os.fspath(location)), durability=durability)
+
+
+def open_steady(location: str | os.PathLike[str], *, durability: Literal["normal", "full"] = "normal") -> Store:
+    """Open the store at ``location`` for a host: one that goes on when SQLite does not.
+
+    A URL that ends in ``?mode=ro`` is opened for reading only, as by :func:`open_to_read`.
+
+    Raises:
+        InvalidValueError: this version has no store for such a URL.
+        StoreError: it is locked, from a newer version or another program's; the message says so.
+    """
+    location = os.fspath(location)
+    if "://" in location and location.endswith(_TO_READ):
+        return open_to_read(location.removesuffix(_TO_READ))
+    path = _sqlite_path(location)
+    return SqliteStore(path) if path == MEMORY else SteadyStore(path, durability=durability)
+
+
+def open_to_read(location: str | os.PathLike[str]) -> SqliteStore:
+    """Open the store at ``location`` for reading only: nothing is created, migrated or locked.
+
+    Raises:
+        InvalidValueError: this version has no store for such a URL.
+        StoreError: it cannot be read; the message says why.
+    """
+    path = _sqlite_path(os.fspath(location))
+    return SqliteStore(path) if path == MEMORY else ReadingStore(path)
+
+
+def open_file(location: str | os.PathLike[str]) -> SqliteStore:
+    """Open the SQLite file at ``location`` for work on the file itself.
+
+    Raises:
+        InvalidValueError: it is no file.
+        StoreError: it cannot be opened; the message says why.
+    """
+    return SqliteStore(file_of(location))
+
+
+def file_of(location: str | os.PathLike[str]) -> str:
+    """Return the path of the SQLite file at ``location``; raise InvalidValueError if it is none."""
+    path = _sqlite_path(os.fspath(location))
+    if path == MEMORY:
+        raise InvalidValueError("store", "a file", path)
+    return path
+
+
+def to_read(location: str | os.PathLike[str]) -> str:
+    """Return the URL that opens ``location`` for reading only."""
+    path = _sqlite_path(os.fspath(location))
+    return path if path == MEMORY else f"sqlite:///{quote(path)}{_TO_READ}"
 
 
 def _sqlite_path(location: str) -> str:

@@ -6,12 +6,12 @@ import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from modelperf_plugin.errors import StoreError
 from modelperf_plugin.store import forks, sqlite_decisions
-from modelperf_plugin.store.base import CountedProblem, Finding
+from modelperf_plugin.store.base import CountedProblem, DroppedStep, Entry, Finding
 from modelperf_plugin.store.decisions import (
     FORGOTTEN_AT_ONCE,
     DecisionOutcome,
@@ -20,9 +20,12 @@ from modelperf_plugin.store.decisions import (
     LoggedDecision,
 )
 from modelperf_plugin.store.sqlite_abtests import SqliteABTests
+from modelperf_plugin.store.sqlite_exchange import SqliteExchange
 from modelperf_plugin.store.sqlite_file import MEMORY, Durability, connect, translated
 from modelperf_plugin.store.sqlite_health import examine
 from modelperf_plugin.store.sqlite_monitoring import SqliteMonitoring
+from modelperf_plugin.store.sqlite_rebuild import rebuild
+from modelperf_plugin.store.sqlite_retention import SHRUNK_AT_ONCE, drop_step, shrink_step
 from modelperf_plugin.store.sqlite_trends import SqliteTrends
 from modelperf_plugin.store.sqlite_writing import SqliteWriting
 from modelperf_plugin.types import Tally
@@ -39,6 +42,9 @@ class SqliteStore(SqliteWriting):
     The evidence of a task type is kept in memory after it was first read. It is carried forward by this store's own
     outcomes, and dropped when SQLite's ``data_version`` says that somebody else has written.
     """
+
+    read_only: bool = False
+    """Whether it was opened for reading only."""
 
     def __init__(self, path: str, *, durability: Durability = "normal") -> None:
         """Open the file at ``path`` (``":memory:"`` for none), creating it if need be.
@@ -57,6 +63,8 @@ class SqliteStore(SqliteWriting):
         """What A/B tests use."""
         self.trends = SqliteTrends(self._fetch)
         """What is looked at over time."""
+        self.exchange = SqliteExchange(self._fetch, self._exchanging)
+        """What comes from elsewhere."""
         forks.watch(self)
 
     def _connect(self) -> None:
@@ -78,6 +86,36 @@ class SqliteStore(SqliteWriting):
     def location(self) -> str:
         """The path of the file."""
         return self._path
+
+    @property
+    def degraded(self) -> str | None:
+        """None: what fails here is raised."""
+        return None
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, by its owner or because it could not be opened again after a fork."""
+        return self._closed
+
+    def take_over(self, batch_id: str, entries: Iterable[Entry]) -> int:
+        """Write outcomes that waited elsewhere, all in one transaction; return how many were new.
+
+        A batch that was taken over before changes nothing.
+        """
+        with self._writing():
+            if self._writer.execute(self._sql["add_moved"], (batch_id,)).rowcount < 1:
+                return 0
+            self._forget_evidence()
+            new = sum(self._write_once(entry) for entry in entries)
+            self._writer.execute(self._sql["count_moved"], (new, batch_id))
+            return new
+
+    def stand_in(self, tallies: Sequence[Tally]) -> None:
+        """Begin with what is known from elsewhere, as counts without events; for an empty store in memory."""
+        with self._writing():
+            self._forget_evidence()
+            for statement in ("known_tally", "known_dropped", "known_daily"):
+                self._writer.executemany(self._sql[statement], [tally._asdict() for tally in tallies])
 
     def evidence(self, task_type: str) -> Mapping[str, Tally]:
         """Return the tallies of ``task_type`` by model id, for reading only; models without outcomes are not in it."""
@@ -147,6 +185,27 @@ class SqliteStore(SqliteWriting):
         with self._read_lock, translated(self._path):
             self._ensure_open()
             return examine(self._reader, self._path, self._sql)
+
+    def rebuild(self) -> int:
+        """Make tallies and roll-up what the events say, in one transaction; return how many pairs were wrong."""
+        with self._writing():
+            self._forget_evidence()
+            return rebuild(self._writer)
+
+    def drop_events(self, before_ms: int, after_id: int = 0) -> DroppedStep:
+        """Drop events that ended before ``before_ms`` among the next thousand after ``after_id``; tallies stay."""
+        with self._writing():
+            return drop_step(self._writer, self._sql, before_ms, after_id)
+
+    def shrink(self, pages: int = SHRUNK_AT_ONCE) -> int:
+        """Give at most ``pages`` unused pages back to the disk; return how many are left."""
+        with self._alone():
+            return shrink_step(self._writer, pages)
+
+    def settle(self) -> None:
+        """Bring what is in the write-ahead log into the file and shorten the log, as far as readers allow it."""
+        with self._alone():
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def close(self) -> None:
         """Let go of the file; closing twice is fine, and any other call after it is a StoreError."""

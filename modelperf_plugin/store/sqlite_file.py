@@ -10,9 +10,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Literal
 
-from modelperf_plugin.errors import NotATrackerError, StoreBusyError, StoreError, StoreVersionError
+from modelperf_plugin.errors import (
+    NotATrackerError,
+    StoreBusyError,
+    StoreDamagedError,
+    StoreError,
+    StoreFailedError,
+    StoreVersionError,
+)
 from modelperf_plugin.store.lock import file_lock
-from modelperf_plugin.store.queries import load_migrations, load_text
+from modelperf_plugin.store.queries import Migration, load_migrations, load_text
 
 Durability = Literal["normal", "full"]
 
@@ -23,6 +30,18 @@ PAGE_BYTES: Final = 2048
 """Of a new file. A record changes three pages, and each is written to the log as a whole."""
 BUSY_SECONDS: Final = 5.0
 """How long a writer waits for other processes before it gives up."""
+
+_DAMAGED: Final = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
+_FAILED: Final = {
+    sqlite3.SQLITE_FULL: "there is no room left for {path}: free some space on its disk",
+    sqlite3.SQLITE_READONLY: "{path} cannot be written to: check the permissions of the file and its folder",
+    **dict.fromkeys(
+        (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH),
+        "{path} cannot be used: {error}",
+    ),
+}
+"""What fails until somebody helps, in our words."""
+_REPAIR: Final = "Choose another path, or save what can be read with `modelperf doctor --repair`."
 
 _DOCUMENT_TABLES = {
     "model_outcomes": {"task_type", "model_id", "success", "timeout", "tokens_used", "cost_usd", "timestamp"},
@@ -50,7 +69,7 @@ def prepare(path: str, durability: Durability) -> sqlite3.Connection:
             _create_private(file)
             return _open(path, durability)
     except OSError as error:
-        raise StoreError(f"cannot open {path}: {error.strerror or error}") from error
+        raise StoreFailedError(f"cannot open {path}: {error.strerror or error}") from error
 
 
 def lock_path(path: str) -> Path | None:
@@ -75,7 +94,7 @@ def connect(path: str, durability: Durability, *, read_only: bool = False) -> sq
     )
     try:
         connection.execute(f"PRAGMA synchronous = {durability.upper()}")
-        _ensure_exp(connection)
+        ensure_exp(connection)
         if read_only:
             connection.execute("PRAGMA query_only = ON")
     except BaseException:
@@ -84,7 +103,7 @@ def connect(path: str, durability: Durability, *, read_only: bool = False) -> sq
     return connection
 
 
-def _ensure_exp(connection: sqlite3.Connection) -> None:
+def ensure_exp(connection: sqlite3.Connection) -> None:
     """Give an SQLite that was built without mathematical functions the one that fading needs."""
     try:
         connection.execute("SELECT exp(0.0)")
@@ -106,14 +125,11 @@ def translate(error: sqlite3.Error, path: str) -> StoreError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return StoreBusyError(f"{path} was locked by another process for more than {BUSY_SECONDS:g} s")
-    if code == sqlite3.SQLITE_NOTADB:
-        return NotATrackerError(f"{path} is not an SQLite database; it was left alone")
-    if code == sqlite3.SQLITE_CORRUPT:
-        return StoreError(f"{path} is damaged ({error}); run `modelperf doctor`")
-    if code == sqlite3.SQLITE_FULL:
-        return StoreError(f"there is no room left for {path}: free some space on its disk")
-    if code == sqlite3.SQLITE_READONLY:
-        return StoreError(f"{path} cannot be written to: check the permissions of the file and its folder")
+    if code in _DAMAGED:
+        what = "is not an SQLite database" if code == sqlite3.SQLITE_NOTADB else f"is damaged ({error})"
+        return StoreDamagedError(f"{path} {what}; it was left alone. {_REPAIR}")
+    if code in _FAILED:
+        return StoreFailedError(_FAILED[code].format(path=path, error=error))
     return StoreError(f"{path}: {error}")
 
 
@@ -134,7 +150,9 @@ def _open(path: str, durability: Durability) -> sqlite3.Connection:
     with translated(path):
         connection = connect(path, durability)
         try:
-            _refuse_strangers(connection, path)
+            refuse_strangers(connection, path)
+            if connection.execute("PRAGMA page_count").fetchone() == (0,):
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only a new file learns to shrink in steps
             connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             connection.execute("PRAGMA journal_mode = WAL")
             _migrate(connection, path)
@@ -144,7 +162,8 @@ def _open(path: str, durability: Durability) -> sqlite3.Connection:
         return connection
 
 
-def _refuse_strangers(connection: sqlite3.Connection, path: str) -> None:
+def refuse_strangers(connection: sqlite3.Connection, path: str) -> None:
+    """Raise NotATrackerError if the file holds somebody else's tables."""
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if application_id == APPLICATION_ID or not tables:
@@ -161,7 +180,8 @@ def _has_document_tables(connection: sqlite3.Connection) -> bool:
     )
 
 
-def _migrate(connection: sqlite3.Connection, path: str) -> None:
+def missing_migrations(connection: sqlite3.Connection, path: str) -> tuple[Migration, ...]:
+    """Return the steps that a file still has to take; raise StoreVersionError if it is ahead of this version."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     migrations = load_migrations("sqlite")
     newest = migrations[-1].version
@@ -170,7 +190,11 @@ def _migrate(connection: sqlite3.Connection, path: str) -> None:
             f"{path} was written by a newer version of modelperf-plugin (its schema is {version}, this version "
             f"knows {newest}); it was left alone. Upgrade modelperf-plugin, or choose another path."
         )
-    for migration in migrations[version:]:
+    return migrations[version:]
+
+
+def _migrate(connection: sqlite3.Connection, path: str) -> None:
+    for migration in missing_migrations(connection, path):
         adopting = migration.version == 1 and bool(_document_tables(connection))
         script = [f"PRAGMA application_id = {APPLICATION_ID}", migration.script.strip().rstrip(";")]
         if adopting:

@@ -13,6 +13,10 @@ _FIXED_WAL_RESET = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 """Versions in which SQLite's WAL-reset race is fixed; later ones of the same minor version are too."""
 
 
+_LARGE_LOG_BYTES = 64_000_000
+"""SQLite empties its log after about 4 MB, if no reader stands in the way; a large import may take more."""
+
+
 def examine(connection: sqlite3.Connection, path: str, sql: dict[str, str]) -> list[Finding]:
     """Return what was looked at in the file behind ``connection``, and whether it is as it should be."""
     return [
@@ -35,7 +39,7 @@ def _integrity(connection: sqlite3.Connection) -> Finding:
     return Finding(
         "integrity",
         ok=False,
-        message=f"SQLite finds damage: {'; '.join(rows)}. Stop the hosts and keep a copy of the file.",
+        message=f"SQLite finds damage: {'; '.join(rows)}. Stop the hosts and run `modelperf doctor --repair`.",
     )
 
 
@@ -44,7 +48,8 @@ def _sums(name: str, rule: str, drifted: list[tuple[str, str]]) -> Finding:
         return Finding(name, ok=True, message=f"{name} {rule}")
     pairs = ", ".join(f"{task_type} / {model_id}" for task_type, model_id in drifted[:3])
     more = f" and {len(drifted) - 3} more" if len(drifted) > 3 else ""
-    return Finding(name, ok=False, message=f"{name}: not what the events say, for {pairs}{more}")
+    message = f"{name}: not what the events say, for {pairs}{more}; `modelperf doctor --repair` counts them anew"
+    return Finding(name, ok=False, message=message)
 
 
 def _file(path: str) -> Iterator[Finding]:
@@ -55,6 +60,13 @@ def _file(path: str) -> Iterator[Finding]:
     wal = file.with_name(f"{file.name}-wal")
     wal_size = wal.stat().st_size if wal.exists() else 0
     yield Finding("size", ok=True, message=f"{size / 1e6:,.1f} MB, write-ahead log {wal_size / 1e6:,.1f} MB")
+    if wal_size > _LARGE_LOG_BYTES:
+        yield Finding(
+            "write-ahead log",
+            ok=False,
+            message=f"{wal_size / 1e6:,.0f} MB, where a few are usual: another program reads without end and keeps it "
+            "from being emptied, or much was written at once. Close such programs, then run `modelperf compact`.",
+        )
     mode = stat.S_IMODE(file.stat().st_mode)
     if mode & 0o077:
         yield Finding(

@@ -9,7 +9,7 @@ from typing import Any
 from modelperf_plugin.store.decisions import LoggedDecision
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.sqlite_decisions import overdue_since, restore
-from modelperf_plugin.store.trends import MOST_SAMPLED, Days, DecisionSums, Step
+from modelperf_plugin.store.trends import MOST_SAMPLED, Days, DecisionSums, TrendStep
 from modelperf_plugin.types import Tally
 
 _LONG_STEP = 7
@@ -28,7 +28,7 @@ class SqliteTrends:
         """Return what was counted for each pair on these days, sorted by task type and model."""
         return [Tally(*row) for row in self._read(self._sql["totals"], days.first, days.end, task_type, model_id)]
 
-    def series(self, days: Days, task_type: str | None = None, models: Sequence[str] | None = None) -> list[Step]:
+    def series(self, days: Days, task_type: str | None = None, models: Sequence[str] | None = None) -> list[TrendStep]:
         """Return what was counted for each pair in each step that has outcomes, the oldest first for each pair."""
         listed = None if models is None else json.dumps(list(models))
         rows = self._read(self._sql["series"], days.end, days.step, days.first, days.end, task_type, listed, listed)
@@ -38,12 +38,12 @@ class SqliteTrends:
         """Return what was counted for each task type, over all models, on these days."""
         return [Tally(*row) for row in self._read(self._sql["totals_of_task_types"], days.first, days.end)]
 
-    def series_of_task_types(self, days: Days) -> list[Step]:
+    def series_of_task_types(self, days: Days) -> list[TrendStep]:
         """Return what was counted for each task type, over all models, in each step that has outcomes."""
         if days.step >= _LONG_STEP:
             self._read(self._sql["keep_pages"])
             return [
-                Step(position, tally)
+                TrendStep(position, tally)
                 for position in range(days.steps)
                 for tally in self.totals_of_task_types(days.of(position))
             ]
@@ -62,6 +62,6 @@ class SqliteTrends:
         return [restore(row) for row in self._read(self._sql["recent_decisions"], *among, task_type, model_id, limit)]
 
 
-def _steps(days: Days, rows: list[Any]) -> list[Step]:
+def _steps(days: Days, rows: list[Any]) -> list[TrendStep]:
     last = days.steps - 1
-    return [Step(last - back, Tally(*counts)) for back, *counts in rows]
+    return [TrendStep(last - back, Tally(*counts)) for back, *counts in rows]

@@ -227,6 +227,23 @@ class SqliteWriting:
             self._write_lock.release()
             self._line.wake_first()
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the locks for statements that are transactions of their own."""
+        self._wait_to_write()
+        try:
+            self._holder = get_ident()
+            self._ensure_open()
+            self._processes.acquire(BUSY_SECONDS)
+            yield
+        except BaseException as error:  # noqa: BLE001 - raised again, in our words
+            self._raise(error)
+        finally:
+            self._processes.release()
+            self._holder = 0
+            self._write_lock.release()
+            self._line.wake_first()
+
     def _wait_to_write(self) -> None:
         """Take the write lock; other threads of this process may hold it while they wait for other processes."""
         if not self._write_lock.acquire(timeout=BUSY_SECONDS):
@@ -236,6 +253,12 @@ class SqliteWriting:
     def _executing(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
         with self._writing():
             yield self._writer.execute
+
+    @contextmanager
+    def _exchanging(self) -> Iterator[sqlite3.Connection]:
+        with self._writing():
+            self._forget_evidence()
+            yield self._writer
 
     def _ensure_open(self) -> None:
         if self._closed:

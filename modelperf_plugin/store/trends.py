@@ -45,7 +45,7 @@ class Days(NamedTuple):
         return self.end * DAY_MS
 
 
-class Step(NamedTuple):
+class TrendStep(NamedTuple):
     """What was counted in one step of a stretch of days."""
 
     position: int
@@ -92,13 +92,13 @@ class Trends(Protocol):
         ``last_used_ms`` is None: days do not know it.
         """
 
-    def series(self, days: Days, task_type: str | None = None, models: Sequence[str] | None = None) -> list[Step]:
+    def series(self, days: Days, task_type: str | None = None, models: Sequence[str] | None = None) -> list[TrendStep]:
         """Return what was counted for each pair in each step that has outcomes, the oldest first for each pair."""
 
     def totals_of_task_types(self, days: Days) -> list[Tally]:
         """Return what was counted for each task type, over all models, on these days."""
 
-    def series_of_task_types(self, days: Days) -> list[Step]:
+    def series_of_task_types(self, days: Days) -> list[TrendStep]:
         """Return what was counted for each task type, over all models, in each step that has outcomes, in no order."""
 
     def decision_sums(self, days: Days, now_ms: int) -> list[DecisionSums]:

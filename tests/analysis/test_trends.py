@@ -8,7 +8,7 @@ import pytest
 
 from modelperf_plugin.analysis.trends import LONGEST_DAYS, MOST_STEPS, Period, add_up, trend_of, trends_of
 from modelperf_plugin.errors import InvalidValueError
-from modelperf_plugin.store import Step
+from modelperf_plugin.store import TrendStep
 from modelperf_plugin.types import Tally
 
 NOW = datetime(2026, 3, 10, 23, 30, tzinfo=UTC)
@@ -45,7 +45,11 @@ def test_a_period_before_all_time_is_refused() -> None:
 def test_a_trend_has_every_step() -> None:
     """Steps without outcomes are there, empty; the total is the sum, the difference that to the days before."""
     period = Period.last(3, now=NOW)
-    steps = [Step(0, Tally("t", "a", 3, 1)), Step(2, Tally("t", "a", 1, 0)), Step(2, Tally("t", "b", 0, 3))]
+    steps = [
+        TrendStep(0, Tally("t", "a", 3, 1)),
+        TrendStep(2, Tally("t", "a", 1, 0)),
+        TrendStep(2, Tally("t", "b", 0, 3)),
+    ]
     trend = trend_of(period, steps, [Tally("t", "a", 1, 3)], "t")
     assert trend.rates == [0.75, None, 0.25]
     assert [point.first for point in trend.points] == [date(2026, 3, 8) + timedelta(days=n) for n in range(3)]
@@ -59,18 +63,21 @@ def test_a_trend_has_every_step() -> None:
 def test_few_outcomes_are_taken_together() -> None:
     """A rate over several days where a day holds few outcomes; none over fewer than three."""
     period = Period.last(8, now=NOW)
-    steps = [Step(position, Tally("t", "a", 2, 1)) for position in (0, 1, 2, 7)]
+    steps = [TrendStep(position, Tally("t", "a", 2, 1)) for position in (0, 1, 2, 7)]
     trend = trend_of(period, steps, [])
     assert trend.window == 2
     assert trend.steady_rates() == [pytest.approx(2 / 3)] * 4 + [None] * 3 + [pytest.approx(2 / 3)]
-    assert trend_of(period, [Step(0, Tally("t", "a", 100, 100))], []).window == 1
-    assert trend_of(period, [Step(3, Tally("t", "a", 1, 0))], []).steady_rates() == [None] * 3 + [1.0, 1.0] + [None] * 3
+    assert trend_of(period, [TrendStep(0, Tally("t", "a", 100, 100))], []).window == 1
+    assert (
+        trend_of(period, [TrendStep(3, Tally("t", "a", 1, 0))], []).steady_rates()
+        == [None] * 3 + [1.0, 1.0] + [None] * 3
+    )
 
 
 def test_trends_are_made_for_each_name() -> None:
     """By task type or by model; what was only before is no trend of its own."""
     period = Period.last(1, now=NOW)
-    steps = [Step(0, Tally("t", "a", 1, 0)), Step(0, Tally("u", "a", 0, 1))]
+    steps = [TrendStep(0, Tally("t", "a", 1, 0)), TrendStep(0, Tally("u", "a", 0, 1))]
     found = trends_of(period, steps, [Tally("t", "a", 1, 1), Tally("v", "a", 1, 1)], by="task_type")
     assert {name: (trend.total.samples, trend.before.samples) for name, trend in found.items()} == {
         "t": (1, 2),

@@ -26,7 +26,7 @@ from modelperf_plugin.charts import (
 )
 from modelperf_plugin.charts.scale import Scale, dollar_ticks, spread
 from modelperf_plugin.errors import MissingExtraError
-from modelperf_plugin.store import Step
+from modelperf_plugin.store import TrendStep
 from modelperf_plugin.types import Tally
 
 HOSTILE = "</text><script>alert(1)</script>\"'&\x00\ud800 ]]>"
@@ -69,7 +69,7 @@ def test_an_interval_is_well_formed(score: float | None, ends: list[float] | Non
 def test_a_trend_is_drawn_whatever_there_is(width: int, length: int, filled: int) -> None:
     """From one day to a year, from no outcome to one on every day; labels never stand on each other."""
     period = Period.last(length, until=date(2026, 12, 31))
-    steps = [Step(each, Tally("t", "a", each % 3, 1)) for each in range(min(filled, period.days.steps))]
+    steps = [TrendStep(each, Tally("t", "a", each % 3, 1)) for each in range(min(filled, period.days.steps))]
     drawn = trend_chart(trend_of(period, steps, []).points, HOSTILE, width=width, marks=[Mark(0.5, HOSTILE)])
     tree = parse(drawn)
     assert "script" not in {each.tag for each in tree.iter()}

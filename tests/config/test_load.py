@@ -183,8 +183,8 @@ def test_the_fingerprint_says_what_can_change_a_decision() -> None:
     """Equal policies have equal fingerprints, whatever else differs; any changed key changes it."""
     plain = Config().policy_for("t").policy_id
     assert plain == Config(mode="observe", task_types={"x": TaskTypeConfig()}).policy_for("t").policy_id
-    assert plain == load({"exploration": {"floor": 0.01}}).config.policy_for("t").policy_id
-    assert plain != load({"exploration": {"floor": 0.011}}).config.policy_for("t").policy_id
+    assert plain == load({"exploration": {"floor": 0.005}}).config.policy_for("t").policy_id
+    assert plain != load({"exploration": {"floor": 0.0051}}).config.policy_for("t").policy_id
     assert plain != load({"demotion": {"strategy": "success_rate"}}).config.policy_for("t").policy_id
     assert len(plain) == 12
 

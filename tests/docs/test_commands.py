@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 
 from modelperf_plugin.cli import modelperf
 from modelperf_plugin.cli.answer import SCHEMA_VERSION
+from modelperf_plugin.demo.orchestrator import run_demo
 from tests.docs.pages import DOCS, coded, headings, section, table_rows, text_of
 
 PAGE = DOCS / "reference/commands.md"
@@ -91,6 +93,15 @@ def prepared(tmp_path: Path) -> Path:
     """Return a folder with a demo's outcomes in the default store, and a file to replay."""
     rows = [f"i{n},t,{model},{int(model == 'a')},0.01" for n in range(4) for model in "ab"]
     (tmp_path / "outcomes.csv").write_text("\n".join(["instance_id,task_type,model_id,success,cost_usd", *rows]))
+    (tmp_path / "outcomes.jsonl").write_text('{"task_type": "t", "model_id": "a", "success": true}')
+    (tmp_path / "calls.json").write_text('[{"request_id": "r", "model": "m"}]')
+    with sqlite3.connect(tmp_path / "logs.db") as log:
+        log.execute("CREATE TABLE responses (id TEXT, model TEXT, datetime_utc TEXT)")
+    log.close()
+    table = {"task_type": ["t"], "model_id": ["a"], "success": [True]}
+    pytest.importorskip("pyarrow.parquet").write_table(pytest.importorskip("pyarrow").table(table), "outcomes.parquet")
+    run_demo({}, tmp_path / ".sf/demo.db", tasks=5)
+    (tmp_path / "old.json").write_text('{"t": {"a": {"successes": 3, "failures": 1}}}')
     CliRunner().invoke(modelperf, ["demo", "--tasks", "60", "--store", ".sf/model-performance.db"])
     return tmp_path
 
@@ -114,7 +125,18 @@ ARGUMENTS: dict[str, list[list[str]]] = {
     "modelperf compare": [["write-code"], ["no-such-task"]],
     "modelperf trend": [[], ["no-such-task"]],
     "modelperf replay": [["outcomes.csv", "--repeats", "1"]],
+    "modelperf import json": [["old.json"]],
+    "modelperf import csv": [["outcomes.csv"]],
+    "modelperf import jsonl": [["outcomes.jsonl"]],
+    "modelperf import parquet": [["outcomes.parquet"]],
+    "modelperf import modelperf": [[".sf/demo.db"]],
+    "modelperf import litellm": [["calls.json"]],
+    "modelperf import llm": [["logs.db"]],
+    "modelperf federate list": [[]],
+    "modelperf merged list": [[]],
     "modelperf doctor": [[]],
+    "modelperf backup": [["copy.db"]],
+    "modelperf compact": [[]],
 }
 
 

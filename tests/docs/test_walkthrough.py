@@ -46,6 +46,7 @@ class Reader:
         """Do everything."""
         do: dict[str, Callable[[Block], None]] = {
             "python": self.run_python, "toml": self.load_toml, "sh": self.type, "sql": self.query, "csv": self.keep,
+            "json": self.keep,
         }  # fmt: skip
         for block in blocks_of(self.page):
             if block.saved_as is not None:

@@ -360,8 +360,30 @@ def newer_version(path: Path) -> None:
     connection.close()
 
 
-@pytest.mark.parametrize("spoil", [no_database, a_directory, no_folder, other_program, newer_version])
+@pytest.mark.parametrize("spoil", [no_database, a_directory, no_folder])
 def test_a_store_that_cannot_be_opened(
+    spoil: Callable[[Path], None],
+    pm: pluggy.PluginManager,
+    register: Register,
+    path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Where there can be no database, that is said once, and the hooks go on without it."""
+    spoil(path)
+    plugin = register(pm)
+    for number in range(3):
+        assert choose(pm).model_id in CANDIDATES
+        complete(pm)
+        assert samples(plugin.engine()) == {"gpt-4o": number + 1}
+    assert plugin.failure_count() == 0
+    (message,) = errors_logged(caplog)
+    assert str(path.parent) in message
+    assert "Going on without the database" in message
+    plugin.close()
+
+
+@pytest.mark.parametrize("spoil", [other_program, newer_version])
+def test_a_store_that_is_refused(
     spoil: Callable[[Path], None],
     pm: pluggy.PluginManager,
     register: Register,
@@ -385,7 +407,7 @@ def test_a_store_that_cannot_be_opened(
 
 def test_a_store_is_tried_again(pm: pluggy.PluginManager, register: Register, path: Path) -> None:
     """A store that could not be opened is tried again after a pause; then the hooks work, and it is told what was."""
-    no_database(path)
+    other_program(path)
     plugin = register(pm)
     path.unlink()
     assert choose(pm) is None
@@ -396,13 +418,13 @@ def test_a_store_is_tried_again(pm: pluggy.PluginManager, register: Register, pa
     assert samples(plugin.engine()) == {"gpt-4o": 1}
     kinds = {problem.kind: problem for problem in problems(path)}
     assert set(kinds) == {"opening the store", "select_model"}
-    assert "not an SQLite database" in kinds["select_model"].message
+    assert "another program" in kinds["select_model"].message
     assert sum(problem.times for problem in kinds.values()) == plugin.failure_count()
 
 
 def test_a_waiting_host_piles_up_no_frames(pm: pluggy.PluginManager, register: Register, path: Path) -> None:
     """The error of a store that stays away is handed out again and again, and keeps nothing of the host alive."""
-    no_database(path)
+    other_program(path)
     plugin = register(pm)
     for _ in range(100):
         choose(pm)

@@ -11,7 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from modelperf_plugin.errors import InvalidValueError, NotATrackerError, StoreError, StoreVersionError
+from modelperf_plugin.errors import (
+    InvalidValueError,
+    NotATrackerError,
+    StoreDamagedError,
+    StoreError,
+    StoreVersionError,
+)
 from modelperf_plugin.store import Entry, Store, open_store
 from modelperf_plugin.store.queries import load_migrations
 from modelperf_plugin.store.sqlite_file import APPLICATION_ID
@@ -378,7 +384,7 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("remember the milk, and the bread, and then some more to fill a header\n" * 20)
     before = path.read_bytes()
-    with pytest.raises(NotATrackerError, match="not an SQLite database"):
+    with pytest.raises(StoreDamagedError, match="not an SQLite database"):
         open_store(path)
     assert path.read_bytes() == before
 

@@ -76,6 +76,47 @@ INSERT INTO tally (task_type, model_id) VALUES (?, ?) ON CONFLICT (task_type, mo
 -- The id that stands for a (task type, model).
 SELECT id FROM tally WHERE task_type = ? AND model_id = ?;
 
+-- add_moved --
+-- Claim a batch of outcomes that waited elsewhere; changes nothing if it was moved before.
+INSERT INTO moved (batch_id, moved_ms, outcomes)
+VALUES (?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), 0) ON CONFLICT (batch_id) DO NOTHING;
+
+-- count_moved --
+-- How many outcomes of the batch were new.
+UPDATE moved SET outcomes = ? WHERE batch_id = ?;
+
+-- known_tally --
+-- The counts of one pair, known from elsewhere.
+INSERT INTO tally (
+    task_type, model_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
+    last_used_ms, timeout_failures
+)
+VALUES (
+    :task_type, :model_id, :successes, :failures, :timeouts, :outages, :caller_errors, :total_tokens,
+    :total_cost_nano_usd, :priced, :last_used_ms, :timeout_failures
+);
+
+-- known_dropped --
+-- The same as events that are not there.
+INSERT INTO dropped (
+    tally_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced, timeout_failures
+)
+SELECT
+    id, :successes, :failures, :timeouts, :outages, :caller_errors, :total_tokens, :total_cost_nano_usd, :priced,
+    :timeout_failures
+FROM tally WHERE task_type = :task_type AND model_id = :model_id;
+
+-- known_daily --
+-- The same in the roll-up of the day on which the pair was last used.
+INSERT INTO daily (
+    tally_id, day, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
+    timeout_failures
+)
+SELECT
+    id, coalesce(:last_used_ms, 0) / 86400000, :successes, :failures, :timeouts, :outages, :caller_errors,
+    :total_tokens, :total_cost_nano_usd, :priced, :timeout_failures
+FROM tally WHERE task_type = :task_type AND model_id = :model_id;
+
 -- tallies_of_task_type --
 -- The evidence of one task type. A pair that was only reserved has no outcomes and is not evidence.
 SELECT
@@ -121,7 +162,7 @@ SELECT
     (SELECT count(DISTINCT model_id) FROM tally WHERE successes + failures > 0);
 
 -- tally_drift --
--- Pairs whose tally is not the sum of events and imports: must be none.
+-- Pairs whose tally is not the sum of events, dropped events and imports: must be none.
 SELECT tally.task_type, tally.model_id
 FROM tally
 LEFT JOIN (
@@ -139,14 +180,16 @@ LEFT JOIN (
         sum(tokens) AS tokens, sum(cost_nano_usd) AS cost
     FROM imported GROUP BY tally_id
 ) AS sums ON sums.tally_id = tally.id
-WHERE tally.successes <> coalesce(events.successes, 0) + coalesce(sums.successes, 0)
-    OR tally.failures <> coalesce(events.failures, 0) + coalesce(sums.failures, 0)
-    OR tally.timeouts <> coalesce(events.timeouts, 0) + coalesce(sums.timeouts, 0)
-    OR tally.tokens <> coalesce(events.tokens, 0) + coalesce(sums.tokens, 0)
-    OR tally.cost_nano_usd <> coalesce(events.cost, 0) + coalesce(sums.cost, 0)
-    OR tally.outages <> coalesce(events.outages, 0)
-    OR tally.caller_errors <> coalesce(events.caller_errors, 0)
-    OR tally.timeout_failures <> coalesce(events.timeout_failures, 0);
+LEFT JOIN dropped AS gone ON gone.tally_id = tally.id
+WHERE tally.successes <> coalesce(events.successes, 0) + coalesce(sums.successes, 0) + coalesce(gone.successes, 0)
+    OR tally.failures <> coalesce(events.failures, 0) + coalesce(sums.failures, 0) + coalesce(gone.failures, 0)
+    OR tally.timeouts <> coalesce(events.timeouts, 0) + coalesce(sums.timeouts, 0) + coalesce(gone.timeouts, 0)
+    OR tally.tokens <> coalesce(events.tokens, 0) + coalesce(sums.tokens, 0) + coalesce(gone.tokens, 0)
+    OR tally.cost_nano_usd
+        <> coalesce(events.cost, 0) + coalesce(sums.cost, 0) + coalesce(gone.cost_nano_usd, 0)
+    OR tally.outages <> coalesce(events.outages, 0) + coalesce(gone.outages, 0)
+    OR tally.caller_errors <> coalesce(events.caller_errors, 0) + coalesce(gone.caller_errors, 0)
+    OR tally.timeout_failures <> coalesce(events.timeout_failures, 0) + coalesce(gone.timeout_failures, 0);
 
 -- daily_drift --
 -- Pairs whose daily roll-up is not their tally without imports: must be none.
@@ -173,6 +216,37 @@ WHERE tally.successes <> coalesce(days.successes, 0) + coalesce(sums.successes, 
     OR tally.outages <> coalesce(days.outages, 0)
     OR tally.caller_errors <> coalesce(days.caller_errors, 0)
     OR tally.timeout_failures <> coalesce(days.timeout_failures, 0);
+
+-- events_to_drop --
+-- The last of the next thousand events, and how many of these are too old; the newest event always stays.
+SELECT max(id), count(*), coalesce(sum(ended_ms < :before_ms), 0)
+FROM (
+    SELECT id, ended_ms FROM event
+    WHERE id > :after_id AND id < (SELECT max(id) FROM event) ORDER BY id LIMIT :most
+);
+
+-- add_dropped --
+-- Keep the sums of events that are about to be dropped.
+INSERT INTO dropped (
+    tally_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced, timeout_failures
+)
+SELECT
+    tally_id, sum(success), sum(1 - success), sum(timeout),
+    sum(NOT success AND coalesce(error_kind IN ('rate_limit', 'server_error', 'network'), 0)),
+    sum(NOT success AND coalesce(error_kind IN ('cancelled', 'caller_error'), 0)),
+    sum(tokens), sum(cost_nano_usd), sum(cost_nano_usd > 0),
+    sum(timeout AND NOT success AND coalesce(error_kind IN ('context_overflow', 'other'), 1))
+FROM event WHERE id > :after_id AND id <= :last_id AND ended_ms < :before_ms GROUP BY tally_id
+ON CONFLICT (tally_id) DO UPDATE SET
+    successes = successes + excluded.successes, failures = failures + excluded.failures,
+    timeouts = timeouts + excluded.timeouts, outages = outages + excluded.outages,
+    caller_errors = caller_errors + excluded.caller_errors, tokens = tokens + excluded.tokens,
+    cost_nano_usd = cost_nano_usd + excluded.cost_nano_usd, priced = priced + excluded.priced,
+    timeout_failures = timeout_failures + excluded.timeout_failures;
+
+-- drop_events --
+-- Drop them.
+DELETE FROM event WHERE id > :after_id AND id <= :last_id AND ended_ms < :before_ms;
 
 -- add_decision --
 -- Keep a decision; changes nothing if it is kept already.

@@ -1,0 +1,184 @@
+"""What came from elsewhere: imports, attached databases, merged experience."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
+
+from modelperf_plugin.types import Tally, from_milliseconds
+
+EventRow = tuple[int, int, int, int, int, int, str | None, int | None]
+"""One outcome of a batch: the pair's id, when it ended (ms), success, timeout, tokens, nano-dollars, error kind,
+duration (ms). Its values were checked before."""
+
+
+class ImportRecord(NamedTuple):
+    """A source that was imported, up to a position."""
+
+    import_id: int
+    kind: str
+    """``json``, ``csv``, ``jsonl``, ``parquet``, ``modelperf``, ``litellm`` or ``llm``."""
+    source: str
+    """Where it was read from, for messages."""
+    digest: str
+    """SHA-256, in hexadecimal digits, of what was read up to the position."""
+    position: int
+    """How far it was read, in bytes (of a file of lines) or rows."""
+    outcomes: int
+    """Outcomes that it brought."""
+    rejected: int
+    """Lines that could not be used."""
+    begun_ms: int
+    latest_ms: int
+    """When the import began, and when something was last read (milliseconds since the Unix epoch)."""
+    archived: str | None
+    """Where the file went when it was archived."""
+
+    @property
+    def latest(self) -> datetime:
+        """When something was last read, in UTC."""
+        return from_milliseconds(self.latest_ms)
+
+
+class Step(NamedTuple):
+    """How far a batch brings an import."""
+
+    kind: str
+    source: str
+    digest: str
+    position: int
+    """Digest and position after the batch."""
+    from_position: int
+    """The position before it."""
+    rejected: int
+    """Lines of the batch that could not be used."""
+    at_ms: int
+    """Now, in milliseconds since the Unix epoch."""
+    import_id: int | None = None
+    """The import that goes on; None for one that begins."""
+    newest: int = 0
+    """For one that begins: the newest import that was looked at, to see that this source is not among them."""
+
+
+class Sums(NamedTuple):
+    """Counts and sums of one (task type, model) that came without single outcomes."""
+
+    task_type: str
+    model_id: str
+    successes: int
+    failures: int
+    timeouts: int = 0
+    tokens: int = 0
+    cost_nano_usd: int = 0
+    last_used_ms: int | None = None
+
+
+class Attached(NamedTuple):
+    """A table of another program's database that counts as evidence."""
+
+    path: str
+    name: str
+    """The table or view."""
+    columns: Mapping[str, str]
+    """Which of its columns stands for which of ours; empty where the shape is recognised."""
+    attached_ms: int
+
+
+class Merged(NamedTuple):
+    """Another project's experience."""
+
+    merged_id: int
+    name: str
+    origin: str | None
+    """What tells the other store from others; None if the file did not say."""
+    digest: str
+    """SHA-256 of the file, in hexadecimal digits."""
+    strength: float
+    """As how many outcomes of one's own a pair counts at most."""
+    merged_ms: int
+    pairs: int
+    outcomes: int
+    """How much there is in it."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the source as plain JSON values."""
+        merged = from_milliseconds(self.merged_ms).isoformat()
+        return {"name": self.name, "origin": self.origin, "strength": self.strength, "merged": merged,
+                "pairs": self.pairs, "outcomes": self.outcomes}  # fmt: skip
+
+
+class Prior(NamedTuple):
+    """What another project counted of one (task type, model)."""
+
+    tally: Tally
+    """Its counts; no part of one's own."""
+    source: str
+    """The merged source it came from."""
+    strength: float
+    """As how many outcomes of one's own it counts at most."""
+
+
+class Exchange(Protocol):
+    """The part of a store for what comes from elsewhere. Any thread may call any method at any time."""
+
+    def imports(self, kind: str | None = None) -> list[ImportRecord]:
+        """Return what was imported, newest first; of one kind, or all."""
+
+    def pair_id(self, task_type: str, model_id: str) -> int:
+        """Return the id that stands for a pair, from now on."""
+
+    def import_events(
+        self, step: Step, rows: Sequence[EventRow], outcome_ids: Sequence[str | None] = ()
+    ) -> tuple[int, int] | None:
+        """Write a batch of outcomes together with how far that brings the import, or nothing of it.
+
+        Args:
+            step: how far it brings the import.
+            rows: the outcomes.
+            outcome_ids: empty, or for each row its id or None; rows whose id is known are left out.
+
+        Returns:
+            The id of the import, and how many outcomes were new; None if another process went on with it meanwhile
+            (then look again).
+        """
+
+    def import_sums(self, step: Step, sums: Sequence[Sums], *, once: bool = False) -> bool:
+        """Write sums in place of those that came from the same source before, in one transaction.
+
+        Returns:
+            False if the same content was imported already, or with ``once`` any from that source.
+        """
+
+    def archive(self, import_id: int, compress: Callable[[], str]) -> bool:
+        """Call ``compress`` and keep the path that it returns; False if that was done already.
+
+        No two processes do it at the same time. If it fails nothing is kept.
+        """
+
+    def origin(self) -> str:
+        """Return what tells this store from others."""
+
+    def attached(self) -> list[Attached]:
+        """Return the tables of other databases that count as evidence."""
+
+    def attach(self, attached: Attached) -> None:
+        """Count a table of another database from now on."""
+
+    def detach(self, path: str) -> bool:
+        """Count what is in a database no longer; return False if it did not count."""
+
+    def merged(self) -> list[Merged]:
+        """Return the sources of merged experience, by name."""
+
+    def merged_version(self) -> tuple[float, ...]:
+        """Return numbers that are others when what was merged has changed; all 0 if nothing is."""
+
+    def priors(self) -> list[Prior]:
+        """Return what other projects counted, by task type, model and source."""
+
+    def merge(self, source: Merged, tallies: Iterable[Tally], *, replaces: str | None = None) -> None:
+        """Keep another project's tallies under a name, in place of those under the name ``replaces``."""
+
+    def forget_merged(self, name: str) -> bool:
+        """Take a source out again; return False if there is none of that name."""

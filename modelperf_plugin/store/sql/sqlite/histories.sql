@@ -1,0 +1,44 @@
+-- Reading histories from databases of this and of other programs, in the order in which they were recorded.
+
+-- relations --
+-- The tables and views there are.
+SELECT name FROM sqlite_master WHERE type IN ('table', 'view');
+
+-- count_events --
+-- How many outcomes a file of this program has.
+SELECT count(*) FROM event;
+
+-- events --
+-- All that is known of each outcome in a file of this program.
+SELECT
+    tally.task_type, tally.model_id, event.success, event.timeout, event.tokens, event.cost_nano_usd / 1e9,
+    event.ended_ms, event.duration_ms / 1e3, event.error_kind, outcome_key.outcome_id
+FROM event
+JOIN tally ON tally.id = event.tally_id
+LEFT JOIN outcome_key ON outcome_key.event_id = event.id
+ORDER BY event.id;
+
+-- sums --
+-- The sums without events in a file of this program.
+SELECT
+    imported.source, tally.task_type, tally.model_id, imported.successes, imported.failures, imported.timeouts,
+    imported.tokens, imported.cost_nano_usd, imported.last_used_ms
+FROM imported JOIN tally ON tally.id = imported.tally_id
+ORDER BY imported.source, imported.tally_id;
+
+-- count_outcomes --
+-- How many outcomes a file of the document's own tracker has.
+SELECT count(*) FROM model_outcomes;
+
+-- outcomes --
+-- The outcomes in a file of the document's own tracker.
+SELECT task_type, model_id, success, timeout, tokens_used, cost_usd, timestamp, NULL, NULL, NULL
+FROM model_outcomes ORDER BY id;
+
+-- count_responses --
+-- How many answers the log of llm has.
+SELECT count(*) FROM responses;
+
+-- responses --
+-- The log of llm.
+SELECT * FROM responses ORDER BY datetime_utc, id;

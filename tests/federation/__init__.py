@@ -1,0 +1,1 @@
+"""What comes from elsewhere: imports, other databases, other projects."""

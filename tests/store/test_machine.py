@@ -1,0 +1,177 @@
+"""Whatever happens to a store, in whatever order: tallies = roll-up = what was recorded, counted by hand."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from modelperf_plugin.errors import StoreFailedError
+from modelperf_plugin.store import Entry, open_steady
+from modelperf_plugin.store.degraded import SteadyStore
+from modelperf_plugin.store.opening import open_file
+from modelperf_plugin.types import ERROR_KINDS, Outcome, Tally
+from tests.store.faults import copy
+
+NOON_MS = 1_767_268_800_000
+DAY_MS = 86_400_000
+
+entries = st.builds(
+    Entry,
+    st.sampled_from(["plan", "build"]),
+    st.sampled_from(["x", "y", "z"]),
+    st.builds(
+        Outcome,
+        success=st.booleans(),
+        timeout=st.booleans(),
+        tokens_used=st.integers(0, 2**40),
+        cost_usd=st.floats(0, 1000),
+        error_kind=st.none() | st.sampled_from(ERROR_KINDS),
+        outcome_id=st.none() | st.sampled_from("abcdefgh"),
+    ),
+    st.integers(NOON_MS - 30 * DAY_MS, NOON_MS),
+)
+
+
+class Life(RuleBasedStateMachine):
+    """The life of one store."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._folder = Path(tempfile.mkdtemp())
+        self._path = self._folder / "0.db"
+        self._moves = 0
+        self._tallies: dict[tuple[str, str], Tally] = {}
+        self._ids: set[str] = set()
+        self._open()
+
+    def _open(self) -> None:
+        store = open_steady(self._path)
+        assert isinstance(store, SteadyStore)
+        self._store = store
+
+    def _count(self, entry: Entry) -> bool:
+        outcome_id = entry.outcome.outcome_id
+        if outcome_id is not None and outcome_id in self._ids:
+            return False
+        self._ids.update(() if outcome_id is None else (outcome_id,))
+        key = (entry.task_type, entry.model_id)
+        self._tallies[key] = self._tallies.get(key, Tally(*key)).plus(entry.outcome, entry.ended_ms)
+        return True
+
+    @precondition(lambda self: self._store.degraded is None)
+    @rule(entry=entries)
+    def record(self, entry: Entry) -> None:
+        """Record one outcome."""
+        assert self._store.record(entry) == self._count(entry)
+
+    @precondition(lambda self: self._store.degraded is None)
+    @rule(many=st.lists(entries, max_size=5))
+    def record_many(self, many: list[Entry]) -> None:
+        """Record some at once."""
+        assert self._store.record_many(many) == sum([self._count(entry) for entry in many])
+
+    @precondition(lambda self: self._store.degraded is not None)
+    @rule(entry=entries)
+    def record_without_a_database(self, entry: Entry) -> None:
+        """Record while SQLite fails; ids that only the database knows are told apart when they arrive there."""
+        outcome = entry.outcome
+        if outcome.outcome_id is None or outcome.outcome_id not in self._ids:
+            assert self._store.record(entry)
+            self._count(entry)
+
+    @rule(task_type=st.sampled_from(["plan", "build"]))
+    def ask(self, task_type: str) -> None:
+        """Read the evidence of a task type, so that it is in memory."""
+        expected = {tally.model_id: tally for key, tally in self._tallies.items() if key[0] == task_type}
+        assert self._store.evidence(task_type) == expected
+
+    @rule()
+    def reopen(self) -> None:
+        """Close and open again."""
+        self._store.close()
+        self._open()
+
+    @precondition(lambda self: self._store.degraded is None)
+    @rule()
+    def crash(self) -> None:
+        """Go on with what a crash of the process would leave."""
+        self._moves += 1
+        path = self._folder / f"{self._moves}.db"
+        copy(self._path, path)
+        path.chmod(0o600)
+        self._store.close()
+        self._path = path
+        self._open()
+
+    @precondition(lambda self: self._store.degraded is None)
+    @rule()
+    def fail(self) -> None:
+        """Let SQLite fail."""
+        self._store._fall_back(StoreFailedError("the disk is full"))
+
+    @rule()
+    def recover(self) -> None:
+        """Try SQLite again, if it failed."""
+        self._store._try_at = 0.0
+        self._store.tallies()
+        assert self._store.degraded is None
+
+    @precondition(lambda self: self._store.degraded is None)
+    @rule(days=st.integers(0, 30))
+    def drop(self, days: int) -> None:
+        """Drop outcomes older than so many days."""
+        self._store.drop_events(NOON_MS - days * DAY_MS)
+
+    @precondition(lambda self: self._store.degraded is None)
+    @rule(model_id=st.sampled_from("xyz"), successes=st.integers(0, 9), failures=st.integers(0, 9))
+    def import_sums(self, model_id: str, successes: int, failures: int) -> None:
+        """Let another program insert sums."""
+        if successes + failures == 0:
+            return
+        with closing(sqlite3.connect(self._path)) as connection:
+            connection.execute(
+                "INSERT INTO model_stats (task_type, model_id, successes, failures) VALUES ('plan', ?, ?, ?)",
+                (model_id, successes, failures),
+            )
+            connection.commit()
+        key = ("plan", model_id)
+        known = self._tallies.get(key, Tally(*key))
+        self._tallies[key] = known._replace(successes=known.successes + successes, failures=known.failures + failures)
+
+    @precondition(lambda self: self._store.degraded is None)
+    @rule()
+    def rebuild(self) -> None:
+        """Count anew: nothing is wrong, and nothing changes."""
+        store = open_file(self._path)
+        assert store.rebuild() == 0
+        store.close()
+
+    @invariant()
+    def everything_adds_up(self) -> None:
+        """Tallies are those counted by hand, and the store finds nothing wrong with itself."""
+        assert self._store.tallies() == [self._tallies[key] for key in sorted(self._tallies)]
+        unsound = {finding.name for finding in self._store.check() if not finding.ok}
+        assert unsound <= ({"degraded"} if self._store.degraded else set())
+
+    def teardown(self) -> None:
+        """Take everything away."""
+        self._store.close()
+        shutil.rmtree(self._folder)
+
+
+class LongLife(Life):
+    """The same, for longer."""
+
+
+Life.TestCase.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)
+LongLife.TestCase.settings = settings(max_examples=120, stateful_step_count=50, deadline=None)
+TestLife = Life.TestCase
+TestLongLife = pytest.mark.slow(LongLife.TestCase)
