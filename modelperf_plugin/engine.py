@@ -13,8 +13,8 @@ from typing import Any, Final, Self
 
 from modelperf_plugin.abtests import ABTests
 from modelperf_plugin.availability import Availability
-from modelperf_plugin.config import Config, ConfigSource, ConfigWatch
-from modelperf_plugin.errors import ConfigError, InvalidValueError, ModelPerfError, StoreError
+from modelperf_plugin.config import Config, ConfigSource, ConfigWatch, LoadedConfig
+from modelperf_plugin.errors import ConfigError, InvalidValueError, MissingExtraError, ModelPerfError, StoreError
 from modelperf_plugin.federation.federated import federated, from_configuration
 from modelperf_plugin.journal import Journal
 from modelperf_plugin.learner import Learner
@@ -24,6 +24,7 @@ from modelperf_plugin.policy import Assessment, Knowledge, assess, choose, ranki
 from modelperf_plugin.policy.quality import classified
 from modelperf_plugin.retention import Retention
 from modelperf_plugin.store import Attached, Store, forks
+from modelperf_plugin.telemetry import Telemetry
 from modelperf_plugin.tracker import Clock, ModelPerformanceTracker
 from modelperf_plugin.types import OUTAGE_KINDS, Context, Decision, Outcome, check_id, check_ids, to_milliseconds
 from modelperf_plugin.verdicts import assignment
@@ -104,6 +105,8 @@ class ModelPerf:
         self._tests = ABTests(self.tracker.store)
         self._journal = Journal(self.tracker.store, lambda: in_force().log, on_error=self._on_background_error)
         self._retention = Retention(self.tracker.store, in_force().store.retention_days)
+        self._telemetry: Telemetry | None = None
+        self._measures = in_force().telemetry.metrics
         self._assessments: dict[tuple[str, tuple[str, ...]], tuple[tuple[object, ...], Assessment]] = {}
 
     def _renew(self) -> None:
@@ -131,6 +134,11 @@ class ModelPerf:
         return 0 if self._outbox is None else self._outbox.waiting
 
     @property
+    def loaded(self) -> LoadedConfig:
+        """The configuration in force, and where each value of it came from."""
+        return self._watch.poll()
+
+    @property
     def store(self) -> Store:
         """Where outcomes are kept; its evidence includes that of attached databases."""
         return self._store
@@ -154,6 +162,8 @@ class ModelPerf:
         if decision is None:
             return None
         self._journal.made(decision)
+        if self._measures and (telemetry := self._measuring()):
+            telemetry.decided(decision)
         if config.mode == "apply":
             self._learner.pending.add(
                 decision.decision_id, task_type, decision.model_id, to_milliseconds(decision.created_at)
@@ -186,6 +196,8 @@ class ModelPerf:
             return False
         entry = self.tracker.entry(task_type, model_id, outcome)
         new = self.tracker.store.record(entry) if self._outbox is None else self._outbox.put(entry)
+        if new and self._measures and (telemetry := self._measuring()):
+            telemetry.ended(task_type, model_id, entry.outcome)
         self._learner.pending.settle(decision_id, task_type, model_id)
         if new and decision is not None and decision_id is not None:
             self._journal.ended(decision_id, model_id, entry.outcome, entry.ended_ms)
@@ -266,6 +278,19 @@ class ModelPerf:
         self._guarded(lambda: self._retention.step_if_due(lambda: to_milliseconds(self._now())))
         self._guarded(self.tracker.take_over)
         self._journal.flush_if_due()
+
+    def _measuring(self) -> Telemetry | None:
+        """Return what measures; who only reads never needs it. Without its packages say so once, and go on."""
+        if self._telemetry is None:
+            try:
+                self._telemetry = Telemetry()
+            except MissingExtraError as error:
+                self._measures = False
+                if self._on_background_error is not None:
+                    self._on_background_error(error)
+                else:
+                    logger.error("nothing is measured: %s", error)  # noqa: TRY400 - the message says it all
+        return self._telemetry
 
     def _guarded(self, action: Callable[[], None]) -> None:
         """Do what a caller who has recorded an outcome is not concerned with: its failure is not theirs."""

@@ -98,7 +98,7 @@ class MissingExtraError(ModelPerfError):
     """Something needs a library that is not installed; the message names the extra that brings it."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f'{what} need an extra that is not installed: pip install "modelperf-plugin[{extra}]"')
+        super().__init__(f'for {what} an extra is needed: pip install "modelperf-plugin[{extra}]"')
 
 
 class StoreError(ModelPerfError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from functools import cached_property
@@ -12,9 +13,9 @@ import click
 from modelperf_plugin.cli.words import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.table import Table
     from rich.text import Text
 
@@ -52,10 +53,19 @@ def number(title: str, *, aside: bool = False) -> Column:
 class Answer:
     """The answer of one command."""
 
-    def __init__(self, command: str, *, as_json: bool = False) -> None:
+    def __init__(self, command: str, *, as_json: bool = False, as_csv: bool = False) -> None:
+        """Answer for a person, or for a program as JSON or CSV.
+
+        Raises:
+            click.UsageError: both were asked for.
+        """
+        if as_json and as_csv:
+            raise click.UsageError("--json and --csv are two answers: choose one of them")
         self._command = command
         self.as_json = as_json
         """Whether the answer is for a program: then only :meth:`json` may print."""
+        self.as_csv = as_csv
+        """Whether the answer is for a spreadsheet: then only :meth:`csv` may print."""
 
     @cached_property
     def terminal(self) -> bool:
@@ -66,6 +76,13 @@ class Answer:
         """Print the whole answer as JSON."""
         document = {"schema_version": SCHEMA_VERSION, "command": self._command, **payload}
         click.echo(json.dumps(document, indent=2, allow_nan=False))
+
+    def csv(self, columns: Sequence[str], records: Iterable[Mapping[str, Any]]) -> None:
+        """Print records as CSV with all their digits; what is not known is empty, yes is 1 and no is 0."""
+        writer = csv.DictWriter(sys.stdout, columns, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        for record in records:
+            writer.writerow({key: int(value) if isinstance(value, bool) else value for key, value in record.items()})
 
     def nothing(self, note: str, **empty: Any) -> NoReturn:
         """Answer that there is nothing to show, a negative finding, and why."""
@@ -136,6 +153,20 @@ class Answer:
         with self._console.capture() as capture:
             self._console.print(renderable)
         click.echo("\n".join(row.rstrip() for row in capture.get().split("\n")), nl=False)
+
+
+class Screen(Answer):
+    """An answer that is collected to be shown all at once, and again."""
+
+    terminal = True
+
+    def __init__(self, command: str) -> None:
+        super().__init__(command)
+        self.parts: list[RenderableType] = []
+        """What was printed so far."""
+
+    def _print(self, renderable: Any, *, soft_wrap: bool = False) -> None:  # noqa: ARG002 - the signature of an Answer
+        self.parts.append(renderable)
 
 
 def _table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], shown: Sequence[int], terminal: bool) -> Table:

@@ -21,9 +21,11 @@ from modelperf_plugin.cli.logs import import_litellm, import_llm
 from modelperf_plugin.cli.maintenance import backup, compact
 from modelperf_plugin.cli.monitoring import announce, changes, demotions, reset
 from modelperf_plugin.cli.options import common_options
+from modelperf_plugin.cli.pages import dashboard, plot, report
 from modelperf_plugin.cli.replay import replay
 from modelperf_plugin.cli.share import export, merge, merged
 from modelperf_plugin.cli.stats import stats
+from modelperf_plugin.cli.trend import trend, watch
 from modelperf_plugin.cli.words import printable
 from modelperf_plugin.errors import ModelPerfError, StoreError
 
@@ -107,6 +109,11 @@ for _command in (
     decisions,
     stats,
     compare,
+    trend,
+    watch,
+    report,
+    plot,
+    dashboard,
     changes,
     demotions,
     announce,

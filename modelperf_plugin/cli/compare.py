@@ -9,7 +9,7 @@ import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
 from modelperf_plugin.cli.monitoring import reset
-from modelperf_plugin.cli.options import Common, common_options, json_option, pass_common
+from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option, pass_common
 from modelperf_plugin.cli.task_types import unknown_task_type
 from modelperf_plugin.cli.words import UNKNOWN, ago, count, dollars, percent, short, span
 from modelperf_plugin.types import Tally, from_milliseconds
@@ -17,8 +17,7 @@ from modelperf_plugin.types import Tally, from_milliseconds
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from modelperf_plugin.engine import ModelPerf
-    from modelperf_plugin.store import StoredPair, StoredTest
+    from modelperf_plugin.analysis.ab_tests import Trial
 
 _SIDES: Final = (
     Column("model", "bold"), number("outcomes"), number("succeeded"), number("success"), number("interval"),
@@ -27,6 +26,14 @@ _SIDES: Final = (
 _TESTS: Final = (
     Column("test", "bold"), number("share"), number("outcomes"), number("began"),
     number("last outcome"), Column("state"), Column("verdict", aside=True),
+)  # fmt: skip
+_SIDES_CSV: Final = (
+    "model_id", "successes", "failures", "success_rate", "low", "high", "cost_per_success_usd", "total_tokens",
+    "timeouts", "outages", "caller_errors", "priced", "last_used",
+)  # fmt: skip
+_TESTS_CSV: Final = (
+    "test_id", "incumbent", "challenger", "share", "started", "last_outcome", "e_value", "needed", "more", "verdict",
+    "winner", "promoted", "decided", "configured", "text",
 )  # fmt: skip
 _OBSERVATIONAL: Final = (
     "no A/B test of these two: the numbers are observational, the tasks of one may have been easier than those of the "
@@ -38,42 +45,44 @@ _OBSERVATIONAL: Final = (
 @click.argument("task_type", metavar="TASK")
 @click.argument("models", metavar="[A B]", nargs=-1)
 @json_option
+@csv_option
 @common_options
 @pass_common
-def compare(common: Common, task_type: str, models: tuple[str, ...], as_json: bool) -> None:
+def compare(common: Common, task_type: str, models: tuple[str, ...], as_json: bool, as_csv: bool) -> None:
     """Compare two models on a task type, or list its A/B tests.
 
     With two models: what was counted of both, and the verdict if there is an A/B test of them.
     """
+    from modelperf_plugin.analysis.ab_tests import trials
+
     if len(models) not in {0, 2}:
         raise click.UsageError("name two models to compare, or none to list the A/B tests of the task type")
     if len(set(models)) == 1:
         raise click.UsageError(f"name two different models, not {models[0]!r} twice")
-    answer = Answer("compare", as_json=as_json)
+    answer = Answer("compare", as_json=as_json, as_csv=as_csv)
     empty: dict[str, Any] = {"task_type": task_type, "models": [], "tests": []}
     with common.reading(answer, **empty) as engine:
         location = engine.store.location
         evidence = engine.store.evidence(task_type)
-        tests = engine.store.ab_tests.tests(task_type)
+        tests = trials(engine, task_type)
         if not evidence and not tests:
             unknown_task_type(answer, engine, task_type, models=[], tests=[])
         tallies = [evidence.get(model_id) or Tally(task_type, model_id) for model_id in models]
         if models and not any(tally.samples for tally in tallies):
             answer.nothing(_neither(task_type, models, evidence), store=location, **empty)
-        rows = [
-            _TestRow(engine, test, pair)
-            for test in tests
-            for pair in test.pairs
-            if not models or {test.incumbent, pair.challenger} == set(models)
-        ]
+        rows = [trial for trial in tests if not models or {trial.test.incumbent, trial.pair.challenger} == set(models)]
     note = _OBSERVATIONAL if models and not rows else None
     if as_json:
         sides, listed = [_side(tally) for tally in tallies], [row.as_dict() for row in rows]
         answer.json(store=location, task_type=task_type, models=sides, tests=listed, note=note)
+    elif as_csv and models:
+        answer.csv(_SIDES_CSV, [_record(tally) for tally in tallies])
+    elif as_csv:
+        answer.csv(_TESTS_CSV, [row.as_dict() for row in rows])
     elif models:
         _show(answer, task_type, tallies, rows)
     elif rows:
-        answer.table(_TESTS, [row.cells() for row in rows])
+        answer.table(_TESTS, [_row(row) for row in rows])
     else:
         answer.line(f"no A/B test on {task_type}")
 
@@ -83,14 +92,14 @@ def _neither(task_type: str, models: Iterable[str], known: Iterable[str]) -> str
     return f"neither {named} has outcomes of task type {task_type!r}; known are: {', '.join(known)}"
 
 
-def _show(answer: Answer, task_type: str, tallies: Sequence[Tally], rows: Sequence[_TestRow]) -> None:
+def _show(answer: Answer, task_type: str, tallies: Sequence[Tally], rows: Sequence[Trial]) -> None:
     answer.line((task_type, "bold"), f": {' and '.join(tally.model_id for tally in tallies)}")
     answer.line()
     answer.table(_SIDES, [_cells(tally) for tally in tallies])
     answer.line()
     for row in rows:
         answer.line((row.verdict, "bold"))
-        for line in row.history:
+        for line in _history(row):
             answer.line((line, "dim"))
     if not rows:
         answer.line((_OBSERVATIONAL, "yellow"))
@@ -113,97 +122,28 @@ def reset_test(common: Common, task_type: str) -> None:
     answer.line(f"{count(ended, 'A/B test')} on {task_type} ended")
 
 
-class _TestRow:
-    """One challenger of a test, in words."""
+def _history(trial: Trial) -> tuple[str, str]:
+    """Return who was tested against whom, what was done about it, and since when."""
+    test, pair = trial.test, trial.pair
+    decided = "" if pair.decided_ms is None else f", decided {ago(from_milliseconds(pair.decided_ms))}"
+    began = f"share {percent(trial.share)}, began {ago(from_milliseconds(test.started_ms))}"
+    return (
+        f"A/B test of {pair.challenger} against {test.incumbent}: {trial.state}",
+        f"{began}{decided}, {count(trial.outcomes, 'outcome')} in the test (the table counts all)",
+    )
 
-    def __init__(self, engine: ModelPerf, test: StoredTest, pair: StoredPair) -> None:
-        from modelperf_plugin.policy import ABTest
-        from modelperf_plugin.verdicts import in_words, level_of, standing
 
-        self._test, self._pair = test, pair
-        self._standing = standing(test, pair)
-        self._needed = level_of(test)
-        exploration = engine.config.policy_for(test.task_type).exploration
-        self._configured = isinstance(exploration, ABTest) and exploration.fingerprint == test.fingerprint
-        self.verdict = in_words(test, pair)
-        """The verdict in one sentence."""
-
-    @property
-    def state(self) -> str:
-        """How far it has come, in a few words."""
-        decided = {"incumbent": self._test.incumbent, "challenger": self._pair.challenger}.get(self._pair.verdict or "")
-        if decided is not None:
-            return f"{decided} has won and gets all" if self._test.promote else f"{decided} has won, the split goes on"
-        if self._pair.verdict == "none":
-            return f"given up, {self._test.incumbent} gets all"
-        return "running" if self._configured else "not in the configuration here"
-
-    @property
-    def history(self) -> tuple[str, str]:
-        """Who was tested against whom, what was done about it, and since when."""
-        test, pair = self._test, self._pair
-        outcomes = self._standing.a.outcomes + self._standing.b.outcomes
-        decided = "" if pair.decided_ms is None else f", decided {ago(from_milliseconds(pair.decided_ms))}"
-        began = f"share {percent(self._share)}, began {ago(from_milliseconds(test.started_ms))}"
-        return (
-            f"A/B test of {pair.challenger} against {test.incumbent}: {self.state}",
-            f"{began}{decided}, {count(outcomes, 'outcome')} in the test (the table counts all)",
-        )
-
-    @property
-    def _share(self) -> float:
-        return self._test.share / len(self._test.pairs)
-
-    def cells(self) -> list[str]:
-        """Return the row of a table."""
-        outcomes = self._standing.a.outcomes + self._standing.b.outcomes
-        last = self._pair.last_ms
-        return [
-            f"{self._pair.challenger} against {self._test.incumbent}",
-            percent(self._share),
-            f"{outcomes:,}",
-            ago(from_milliseconds(self._test.started_ms)),
-            ago(None if last is None else from_milliseconds(last)),
-            self.state,
-            self.verdict,
-        ]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the row as plain JSON values."""
-        test, pair, standing = self._test, self._pair, self._standing
-        winner = {"incumbent": test.incumbent, "challenger": pair.challenger}.get(pair.verdict or "")
-        return {
-            "test_id": test.test_id,
-            "incumbent": test.incumbent,
-            "challenger": pair.challenger,
-            "share": self._share,
-            "salt": test.salt,
-            "alpha": test.alpha,
-            "min_samples": test.min_samples,
-            "max_samples": test.max_samples,
-            "promote": test.promote,
-            "configured": self._configured,
-            "started": from_milliseconds(test.started_ms).isoformat(),
-            "last_outcome": None if pair.last_ms is None else from_milliseconds(pair.last_ms).isoformat(),
-            "sides": [
-                {
-                    "model_id": model_id,
-                    "successes": side.successes,
-                    "outcomes": side.outcomes,
-                    "rate": side.rate,
-                    "interval": [side.low, side.high],
-                }
-                for model_id, side in ((test.incumbent, standing.a), (pair.challenger, standing.b))
-            ],
-            "e_value": standing.e_value,
-            "needed": self._needed,
-            "more": None if pair.verdict is not None else standing.more,
-            "verdict": pair.verdict,
-            "winner": winner,
-            "promoted": winner is not None and test.promote,
-            "decided": None if pair.decided_ms is None else from_milliseconds(pair.decided_ms).isoformat(),
-            "text": self.verdict,
-        }
+def _row(trial: Trial) -> list[str]:
+    last = trial.pair.last_ms
+    return [
+        f"{trial.pair.challenger} against {trial.test.incumbent}",
+        percent(trial.share),
+        f"{trial.outcomes:,}",
+        ago(from_milliseconds(trial.test.started_ms)),
+        ago(None if last is None else from_milliseconds(last)),
+        trial.state,
+        trial.verdict,
+    ]
 
 
 def _interval(tally: Tally) -> tuple[float, float] | None:
@@ -215,6 +155,11 @@ def _interval(tally: Tally) -> tuple[float, float] | None:
 def _side(tally: Tally) -> dict[str, Any]:
     interval = _interval(tally)
     return {**tally.as_dict(), "interval": None if interval is None else list(interval)}
+
+
+def _record(tally: Tally) -> dict[str, Any]:
+    low, high = _interval(tally) or (None, None)
+    return {**tally.as_dict(), "low": low, "high": high}
 
 
 def _cells(tally: Tally) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -81,10 +80,7 @@ def show(common: Common, as_json: bool) -> None:
     if as_json:
         answer.json(config=values, origins=dict(loaded.origins), files=[str(file) for file in loaded.files], note=None)
         return
-    rows = [
-        [path, json.dumps(_value_at(path, values), ensure_ascii=False), origin]
-        for path, origin in loaded.origins.items()
-    ]
+    rows = [[path, json.dumps(value, ensure_ascii=False), origin] for path, value, origin in loaded.rows()]
     answer.table(_VALUES, rows)
 
 
@@ -94,14 +90,3 @@ def schema() -> None:
     from modelperf_plugin.config import json_schema
 
     click.echo(json.dumps(json_schema(), indent=2))
-
-
-def _value_at(path: str, values: Any) -> Any:
-    """Return the value at a dotted path, in which a key may be quoted as in TOML."""
-    import tomli
-
-    keys: Any = tomli.loads(f"{path} = 0")
-    while keys:
-        ((key, keys),) = keys.items()
-        values = values[key]
-    return values

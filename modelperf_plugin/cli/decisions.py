@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
-from modelperf_plugin.cli.options import Common, common_options, json_option, pass_common, split_names
+from modelperf_plugin.cli.options import (
+    Common,
+    common_options,
+    csv_option,
+    json_option,
+    pass_common,
+    split_names,
+)
 from modelperf_plugin.cli.task_types import task_type_note, unknown_task_type
 from modelperf_plugin.cli.words import ESTIMATED, ago, count, dollars, mean_costs, percent, span, spent_per_success
 
@@ -20,6 +27,10 @@ if TYPE_CHECKING:
 _RANKING = (
     Column("model", "bold"), number("score"), number("interval"), number("outcomes"), number("success"),
     number("$/success"), Column("status"), number("last used", aside=True), Column("reason", aside=True),
+)  # fmt: skip
+_RANKING_CSV: Final = (
+    "model_id", "score", "low", "high", "status", "successes", "failures", "timeouts", "outages", "caller_errors",
+    "total_tokens", "total_cost_usd", "priced", "success_rate", "cost_per_success_usd", "last_used", "reason",
 )  # fmt: skip
 _CHOICE: Final = (
     Column("model", "bold"), number("chosen"), number("score"), number("interval"), number("outcomes"),
@@ -39,16 +50,17 @@ _NOT_APPLIED = {
     "--min-samples", type=click.IntRange(min=1), metavar="N", help="Outcomes a model needs before it is proven."
 )
 @json_option
+@csv_option
 @common_options
 @pass_common
-def rank(common: Common, task_type: str, min_samples: int | None, as_json: bool) -> None:
+def rank(common: Common, task_type: str, min_samples: int | None, as_json: bool, as_csv: bool) -> None:
     """Rank the models of a task type by the configured policy.
 
     For every model that has outcomes: its score (the estimated probability of success) and the interval in which
     that lies with 95 % certainty; then what was counted: outcomes, the share that succeeded, and the dollars spent
     for each success, failures included.
     """
-    answer = Answer("rank", as_json=as_json)
+    answer = Answer("rank", as_json=as_json, as_csv=as_csv)
     empty: dict[str, Any] = {"task_type": task_type, "ranking": []}
     flags = {} if min_samples is None else {"task_types": {task_type: {"ranking": {"min_samples": min_samples}}}}
     with common.reading(answer, flags, **empty) as engine:
@@ -67,6 +79,9 @@ def rank(common: Common, task_type: str, min_samples: int | None, as_json: bool)
                 note=None,
             )
             return
+    if as_csv:
+        answer.csv(_RANKING_CSV, [_record(row) for row in decision.ranking])
+        return
     answer.line((task_type, "bold"), f": {count(len(decision.ranking), 'model')}, best first")
     answer.line((f"ranking {decision.ranking.strategy}, policy {decision.policy_id}, {engine.store.location}", "dim"))
     answer.line()
@@ -162,6 +177,11 @@ def show_excluded(answer: Answer, excluded: Sequence[Exclusion]) -> None:
     if excluded:
         answer.line()
         answer.table([Column("excluded", "bold"), Column("reason")], [[row.model_id, row.reason] for row in excluded])
+
+
+def _record(row: RankedModel) -> dict[str, Any]:
+    low, high = row.interval or (None, None)
+    return {**row.tally.as_dict(), **row.as_dict(), "low": low, "high": high}
 
 
 def _ranking_row(row: RankedModel, means: Mapping[str, float]) -> list[str]:

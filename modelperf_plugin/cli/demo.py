@@ -154,7 +154,7 @@ def _show(answer: Answer, report: DemoReport, rankings: Mapping[str, Ranking], s
     answer.line()
     answer.line(("Look closer", "bold"))
     known = list(rankings)
-    for command in (f"rank {known[0]}", f"explain {known[-1]}", "stats"):
+    for command in (f"rank {known[0]}", f"explain {known[-1]}", "trend"):
         answer.command(f"{program()} {command} --store {shlex.quote(store)}")
 
 

@@ -9,7 +9,7 @@ import click
 
 from modelperf_plugin.cli.answer import Answer, Cell, Column, number
 from modelperf_plugin.cli.decisions import show_candidates, show_excluded
-from modelperf_plugin.cli.options import Common, common_options, json_option, pass_common
+from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option, pass_common
 from modelperf_plugin.cli.words import ago, count, dollars, moment_text, percent, short
 
 if TYPE_CHECKING:
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 _DECISIONS = (
     Column("decision", "dim"), number("made"), Column("task type"), Column("model", "bold"), number("chosen"),
     Column("what came of it"), Column("reason", aside=True),
+)  # fmt: skip
+_DECISIONS_CSV: Final = (
+    "decision_id", "created_at", "task_type", "model_id", "propensity", "explored", "mode", "policy_id", "reason",
+    "outcome_model_id", "ended_at", "success", "timeout", "tokens_used", "cost_usd", "error_kind",
 )  # fmt: skip
 _SHORTEST_PREFIX: Final = 6
 _MOST_NAMED: Final = 5
@@ -56,11 +60,12 @@ def why(common: Common, decision_id: str, as_json: bool) -> None:
     help="How many.",
 )  # fmt: skip
 @json_option
+@csv_option
 @common_options
 @pass_common
-def decisions(common: Common, task_type: str | None, limit: int, as_json: bool) -> None:
+def decisions(common: Common, task_type: str | None, limit: int, as_json: bool, as_csv: bool) -> None:
     """Show the latest decisions and what came of them."""
-    answer = Answer("decisions", as_json=as_json)
+    answer = Answer("decisions", as_json=as_json, as_csv=as_csv)
     empty: dict[str, Any] = {"decisions": []}
     with common.reading(answer, **empty) as engine:
         location = engine.store.location
@@ -70,6 +75,9 @@ def decisions(common: Common, task_type: str | None, limit: int, as_json: bool) 
             answer.nothing(f"{what} are kept; {_how_long(engine.config.log)}", store=location, **empty)
     if as_json:
         answer.json(store=location, decisions=[decision.as_dict() for decision in found], note=None)
+        return
+    if as_csv:
+        answer.csv(_DECISIONS_CSV, [_record(decision) for decision in found])
         return
     answer.line((count(len(found), "decision"), "bold"), f" in {location}, the newest first")
     answer.line()
@@ -128,6 +136,11 @@ def _row(decision: LoggedDecision) -> list[Cell]:
         _what_came(decision),
         decision.reason,
     ]
+
+
+def _record(decision: LoggedDecision) -> dict[str, Any]:
+    outcome = {} if decision.outcome is None else decision.outcome.as_dict()
+    return {**outcome, "outcome_model_id": outcome.get("model_id"), **decision.as_dict()}
 
 
 def _what_came(decision: LoggedDecision) -> Cell:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
-from modelperf_plugin.cli.options import Common, common_options, json_option, pass_common
+from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option, pass_common
 from modelperf_plugin.cli.words import ago, count, percent
 from modelperf_plugin.types import from_milliseconds
 
@@ -23,22 +23,29 @@ _CHANGES = (
 _DEMOTIONS = (
     Column("task type", "bold"), Column("model", "bold"), number("since"), Column("until"), Column("why", aside=True),
 )  # fmt: skip
+_CHANGES_CSV = ("model_id", "direction", "since", "noticed", "evidence")
+_DEMOTIONS_CSV = (
+    "task_type", "model_id", "since", "threshold", "evidence", "reason", "ended", "ended_by", "probe_share",
+)  # fmt: skip
 _WORDS = {"up": "does better", "down": "does worse", "announced": "announced by an operator"}
 
 
 @click.command()
 @click.option("--model", "model_id", metavar="MODEL", help="Only this model.")
 @json_option
+@csv_option
 @common_options
 @pass_common
-def changes(common: Common, model_id: str | None, as_json: bool) -> None:
+def changes(common: Common, model_id: str | None, as_json: bool, as_csv: bool) -> None:
     """Show which models have changed, and since when."""
-    answer = Answer("changes", as_json=as_json)
+    answer = Answer("changes", as_json=as_json, as_csv=as_csv)
     with common.reading(answer, changes=[]) as engine:
         location = engine.store.location
         found = [each for each in engine.store.monitoring.changes() if model_id in {None, each.model_id}]
     if as_json:
         answer.json(store=location, changes=[each.as_dict() for each in found], note=None)
+    elif as_csv:
+        answer.csv(_CHANGES_CSV, [each.as_dict() for each in found])
     elif found:
         answer.table(_CHANGES, [_change_row(each) for each in found])
     else:
@@ -49,11 +56,12 @@ def changes(common: Common, model_id: str | None, as_json: bool) -> None:
 @click.option("--task", "task_type", metavar="TASK", help="Only this task type.")
 @click.option("--all", "all_of_them", is_flag=True, help="Also the demotions that have ended.")
 @json_option
+@csv_option
 @common_options
 @pass_common
-def demotions(common: Common, task_type: str | None, all_of_them: bool, as_json: bool) -> None:
+def demotions(common: Common, task_type: str | None, all_of_them: bool, as_json: bool, as_csv: bool) -> None:
     """Show who is demoted by evidence, since when, and why."""
-    answer = Answer("demotions", as_json=as_json)
+    answer = Answer("demotions", as_json=as_json, as_csv=as_csv)
     with common.reading(answer, demotions=[]) as engine:
         location = engine.store.location
         kept = engine.store.monitoring.demotions(in_force=not all_of_them)
@@ -61,9 +69,11 @@ def demotions(common: Common, task_type: str | None, all_of_them: bool, as_json:
         in_force = Counter(each.task_type for each in kept if each.ended_ms is None)
         rows = [_demotion_row(engine, each, in_force[each.task_type]) for each in found]
         shares = [_probe_share(engine, each, in_force[each.task_type]) for each in found]
+    listed = [{**each.as_dict(), "probe_share": share} for each, share in zip(found, shares, strict=True)]
     if as_json:
-        listed = [{**each.as_dict(), "probe_share": share} for each, share in zip(found, shares, strict=True)]
         answer.json(store=location, demotions=listed, note=None)
+    elif as_csv:
+        answer.csv(_DEMOTIONS_CSV, listed)
     elif found:
         answer.table(_DEMOTIONS, rows)
     else:

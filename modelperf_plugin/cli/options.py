@@ -108,6 +108,10 @@ def common_options(command: _Command) -> _Command:
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+csv_option = click.option("--csv", "as_csv", is_flag=True, help="Print CSV for spreadsheets, with all digits.")
+days_option = click.option(
+    "--days", type=click.IntRange(1, 3660), metavar="N", default=30, show_default=True, help="How many days back."
+)
 pass_common = click.make_pass_decorator(Common, ensure=True)
 
 

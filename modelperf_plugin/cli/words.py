@@ -1,24 +1,40 @@
-"""Numbers, moments and names, as text for a person."""
+"""Names and bars, as text for a terminal."""
 
 from __future__ import annotations
 
 import shlex
 import sys
 import unicodedata
-from datetime import UTC, datetime
 from pathlib import Path
 from shutil import which
 from typing import TYPE_CHECKING, Final
 
+from modelperf_plugin.words import (
+    ESTIMATED,
+    UNKNOWN,
+    ago,
+    change,
+    count,
+    dollars,
+    mean_costs,
+    moment_text,
+    percent,
+    points,
+    short,
+    span,
+    spent_per_success,
+)
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from modelperf_plugin.types import Tally
+__all__ = [
+    "ESTIMATED", "UNKNOWN", "ago", "bars", "change", "count", "dollars", "mean_costs", "moment_text", "percent",
+    "points", "printable", "program", "short", "span", "sparkline", "spent_per_success",
+]  # fmt: skip
 
-UNKNOWN: Final = "-"
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _BARS: Final = "▁▂▃▄▅▆▇█"
-_UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
 def printable(text: str) -> str:
@@ -30,91 +46,16 @@ def printable(text: str) -> str:
     )
 
 
-def percent(share: float | None) -> str:
-    """Return 0.1234 as ``12.3 %``."""
-    return UNKNOWN if share is None else f"{share:.1%}".replace("%", " %")
-
-
-def points(difference: float) -> str:
-    """Return 0.034 as ``+3.4``: a difference of two shares in percentage points."""
-    return f"{100 * difference:+.1f}"
-
-
-def span(interval: tuple[float, float] | None) -> str:
-    """Return an interval of shares as ``80 – 93 %``."""
-    return UNKNOWN if interval is None else f"{100 * interval[0]:.0f} – {100 * interval[1]:.0f} %"
-
-
-def dollars(amount: float | None) -> str:
-    """Return an amount of US dollars with three digits that count, two decimals at least."""
-    if amount is None:
-        return UNKNOWN
-    if amount == 0 or amount >= 1:
-        return f"${amount:,.2f}"
-    digits = f"{amount:.2e}"
-    return f"${amount:.{max(2, 2 - int(digits[digits.index('e') + 1 :]))}f}"
-
-
-def spent_per_success(tally: Tally, model_mean_usd: float | None = None) -> str:
-    """Return the dollars spent for each success; ``≈`` says that outcomes without a cost were taken at a mean.
-
-    That is the pair's own mean or, if it has no cost at all, the model's mean over its other task types.
-    """
-    own = tally.cost_per_success_usd
-    if own is not None:
-        return dollars(own) if tally.priced == tally.samples else f"≈{dollars(own)}"
-    if tally.priced or not tally.successes or model_mean_usd is None:
-        return UNKNOWN
-    return f"≈{dollars(model_mean_usd * tally.samples / tally.successes)}"
-
-
-def mean_costs(tallies: Iterable[Tally]) -> dict[str, float]:
-    """Return what a task costs on average with each model that has a known cost, in US dollars."""
-    sums: dict[str, tuple[float, int]] = {}
-    for tally in tallies:
-        cost, outcomes = sums.get(tally.model_id, (0.0, 0))
-        sums[tally.model_id] = (cost + tally.total_cost_usd, outcomes + tally.priced)
-    return {model_id: cost / outcomes for model_id, (cost, outcomes) in sums.items() if outcomes}
-
-
-ESTIMATED: Final = "≈: outcomes without a reported cost are taken at the model's own mean"
-
-
-def count(number: int, noun: str, plural: str | None = None) -> str:
-    """Return ``1 outcome`` or ``2,000 outcomes``."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
-
-
-def short(number: int) -> str:
-    """Return a large number with three digits that count: 1.23M."""
-    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
-        if number >= 0.9995 * size:
-            amount = number / size
-            return f"{amount:,.0f}{unit}" if amount >= 100 else f"{amount:.3g}{unit}"
-    return str(number)
-
-
-def ago(moment: datetime | None, now: datetime | None = None) -> str:
-    """Return how long ago ``moment`` was, in the largest unit that fits."""
-    if moment is None:
-        return UNKNOWN
-    seconds = int(((now or datetime.now(UTC)) - moment).total_seconds())
-    if seconds < 0:
-        return "in the future"
-    size, unit = next((each for each in _UNITS if seconds >= each[0]), (1, "s"))
-    return f"{seconds // size} {unit} ago" if seconds else "now"
-
-
-def moment_text(moment: datetime) -> str:
-    """Return a moment in UTC, to the second."""
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
 def sparkline(values: Sequence[float]) -> str:
     """Return ``values`` as a row of bars, the lowest value the lowest bar."""
     low, high = min(values), max(values)
     scale = (len(_BARS) - 1) / (high - low) if high > low else 0
     return "".join(_BARS[round((value - low) * scale)] for value in values)
+
+
+def bars(shares: Sequence[float | None]) -> str:
+    """Return shares from 0 to 1 as a row of bars; a dot where there is none."""
+    return "".join("·" if share is None else _BARS[round(share * (len(_BARS) - 1))] for share in shares)
 
 
 def program() -> str:

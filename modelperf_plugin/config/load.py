@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import tomli
 from pydantic import BaseModel, ValidationError
 
 from modelperf_plugin.config.describe import default_strategy, key_schema, plain_section, strategies
@@ -41,6 +42,11 @@ class LoadedConfig:
     """The files that were read."""
     watched: tuple[Path, ...] = ()
     """The files whose change, appearance or disappearance may change the configuration."""
+
+    def rows(self) -> list[tuple[str, Any, str]]:
+        """Return every value in force as a plain JSON value: its dotted path, itself, and where it came from."""
+        values = self.config.model_dump(mode="json")
+        return [(path, _value_at(path, values), origin) for path, origin in self.origins.items()]
 
 
 def load(
@@ -279,3 +285,12 @@ def _leaves(value: Any, path: _Keys) -> list[_Keys]:
     if not isinstance(value, dict):
         return [path]
     return [leaf for key, below in value.items() for leaf in _leaves(below, (*path, key))]
+
+
+def _value_at(path: str, values: Any) -> Any:
+    """Return the value at a dotted path, in which a key may be quoted as in TOML."""
+    keys: Any = tomli.loads(f"{path} = 0")
+    while keys:
+        ((key, keys),) = keys.items()
+        values = values[key]
+    return values

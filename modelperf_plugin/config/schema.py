@@ -28,7 +28,7 @@ from modelperf_plugin.types import Mode, check_id
 
 POLICY_SECTIONS = ("ranking", "demotion", "cost", "exploration")
 """The sections that make up a policy; each holds one strategy and may be overridden per task type."""
-PLAIN_SECTIONS = ("store", "log", "quality", "availability", "drift")
+PLAIN_SECTIONS = ("store", "log", "quality", "availability", "drift", "telemetry")
 """The other sections: each is one table of keys."""
 NAMED_SECTIONS = ("models", "federation", "task_types")
 """The sections that hold one table for each name, or each thing."""
@@ -178,6 +178,16 @@ class DriftConfig(_Section):
     )
 
 
+class TelemetryConfig(_Section):
+    """What is measured for others."""
+
+    metrics: bool = Field(
+        default=False,
+        description="Whether decisions and outcomes are measured through OpenTelemetry, from the start of a host on; "
+        "needs the extra otel, and an SDK in the host.",
+    )
+
+
 class FederationConfig(_Section):
     """Another program's table whose outcomes count as evidence; it is only read."""
 
@@ -220,6 +230,7 @@ class Config(_Section):
         default=AvailabilityConfig(), description="What is done about models that have outages."
     )
     drift: DriftConfig = Field(default=DriftConfig(), description="What is done about models that change.")
+    telemetry: TelemetryConfig = Field(default=TelemetryConfig(), description="What is measured for others.")
     models: dict[str, ModelConfig] = Field(
         default={}, description="What is known of single models from elsewhere, before they have outcomes."
     )

@@ -16,15 +16,18 @@ from modelperf_plugin.store.decisions import (
 from modelperf_plugin.store.exchange import Attached, EventRow, Exchange, ImportRecord, Merged, Prior, Step, Sums
 from modelperf_plugin.store.monitoring import Baseline, Change, Demotion, Direction, Event, Faded, WatchState
 from modelperf_plugin.store.opening import open_steady, open_store, open_to_read
+from modelperf_plugin.store.trends import Days, DecisionSums, Trends, TrendStep
 
 __all__ = [
     "Attached",
     "Baseline",
     "Change",
     "CountedProblem",
+    "Days",
     "DecisionOutcome",
     "DecisionRecord",
     "DecisionSummary",
+    "DecisionSums",
     "Demotion",
     "Direction",
     "Entry",
@@ -47,6 +50,8 @@ __all__ = [
     "StoredPair",
     "StoredTest",
     "Sums",
+    "TrendStep",
+    "Trends",
     "WatchState",
     "open_steady",
     "open_store",

@@ -9,6 +9,7 @@ from modelperf_plugin.store.abtests import StoredPair, StoredTest
 from modelperf_plugin.store.decisions import DecisionOutcome, DecisionRecord, DecisionSummary, LoggedDecision
 from modelperf_plugin.store.exchange import Exchange
 from modelperf_plugin.store.monitoring import Baseline, Change, Demotion, Direction, Event, Faded, WatchState
+from modelperf_plugin.store.trends import Trends
 from modelperf_plugin.types import Outcome, Tally
 
 
@@ -181,6 +182,10 @@ class Store(Protocol):
     @property
     def ab_tests(self) -> ABTestStore:
         """What A/B tests use."""
+
+    @property
+    def trends(self) -> Trends:
+        """What is looked at over time."""
 
     def record(self, entry: Entry) -> bool:
         """Write one outcome; return False if its ``outcome_id`` is known already and nothing was written."""

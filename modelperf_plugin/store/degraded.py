@@ -20,6 +20,7 @@ from modelperf_plugin.store.exchange import Exchange
 from modelperf_plugin.store.interim import Interim, Known
 from modelperf_plugin.store.sqlite import SqliteStore
 from modelperf_plugin.store.sqlite_file import Durability
+from modelperf_plugin.store.trends import Trends
 from modelperf_plugin.types import Tally
 
 logger = logging.getLogger("modelperf_plugin")
@@ -70,6 +71,8 @@ class SteadyStore:
         self._interim: Interim | None = None
         self.monitoring = cast("Monitoring", _Part(self._ask, "monitoring"))
         """What watches over models use."""
+        self.trends = cast("Trends", _Part(self._ask, "trends"))
+        """What is looked at over time."""
         self.ab_tests = cast("ABTestStore", _Part(self._ask, "ab_tests"))
         """What A/B tests use."""
         self.exchange = cast("Exchange", _Part(self._ask, "exchange"))

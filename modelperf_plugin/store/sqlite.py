@@ -26,6 +26,7 @@ from modelperf_plugin.store.sqlite_health import examine
 from modelperf_plugin.store.sqlite_monitoring import SqliteMonitoring
 from modelperf_plugin.store.sqlite_rebuild import rebuild
 from modelperf_plugin.store.sqlite_retention import SHRUNK_AT_ONCE, drop_step, shrink_step
+from modelperf_plugin.store.sqlite_trends import SqliteTrends
 from modelperf_plugin.store.sqlite_writing import SqliteWriting
 from modelperf_plugin.types import Tally
 
@@ -60,6 +61,8 @@ class SqliteStore(SqliteWriting):
         """What watches over models use."""
         self.ab_tests = SqliteABTests(self._fetch, self._executing)
         """What A/B tests use."""
+        self.trends = SqliteTrends(self._fetch)
+        """What is looked at over time."""
         self.exchange = SqliteExchange(self._fetch, self._exchanging)
         """What comes from elsewhere."""
         forks.watch(self)

@@ -141,3 +141,13 @@ def test_a_test_begins_anew(run: Run, run_json: RunJson, tested: str, tmp_path: 
         assert perf.select("t", ["old", "[red]new", "newer"]) is not None
     tests = run_json("compare", "t", "--store", tested)["tests"]
     assert [test["e_value"] for test in tests] == [1.0, 1.0]
+
+
+def test_a_comparison_as_csv(run: Run, tested: str) -> None:
+    """Two models, or the tests of the task type: a head, and one record for each."""
+    sides = run("compare", "t", "old", "newer", "--store", tested, "--csv").stdout.splitlines()
+    assert sides[0].startswith("model_id,successes,failures,success_rate,low,high,")
+    assert [line.split(",")[0] for line in sides[1:]] == ["old", "newer"]
+    listed = run("compare", "t", "--store", tested, "--csv").stdout.splitlines()
+    assert listed[0].startswith("test_id,incumbent,challenger,share,")
+    assert [line.split(",")[2] for line in listed[1:]] == ["[red]new", "newer"]

@@ -31,7 +31,7 @@ def test_the_demo_leaves_a_database_that_the_other_commands_read() -> None:
     assert len(commands) == 3
     for command in commands:
         words = shlex.split(command)
-        start = next(place for place, word in enumerate(words) if word in {"rank", "explain", "stats"})
+        start = next(place for place, word in enumerate(words) if word in {"rank", "explain", "trend"})
         following = run_process(*words[start:])
         assert (following.returncode, following.stderr) == (0, "")
     assert outcomes(".sf/demo.db") >= 60

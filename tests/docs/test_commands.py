@@ -123,6 +123,7 @@ ARGUMENTS: dict[str, list[list[str]]] = {
     "modelperf demotions": [[]],
     "modelperf stats": [[]],
     "modelperf compare": [["write-code"], ["no-such-task"]],
+    "modelperf trend": [[], ["no-such-task"]],
     "modelperf replay": [["outcomes.csv", "--repeats", "1"]],
     "modelperf import json": [["old.json"]],
     "modelperf import csv": [["outcomes.csv"]],

@@ -1,0 +1,22 @@
+"""Charts as SVG: drawn here, so that page, report and image show the same, without a script and without a font."""
+
+from __future__ import annotations
+
+from modelperf_plugin.charts.glyphs import interval_glyph, sparkline
+from modelperf_plugin.charts.lines import Line, Mark, lines_chart
+from modelperf_plugin.charts.scatter import Dot, scatter_chart
+from modelperf_plugin.charts.standalone import png, standalone
+from modelperf_plugin.charts.trend import trend_chart
+
+__all__ = [
+    "Dot",
+    "Line",
+    "Mark",
+    "interval_glyph",
+    "lines_chart",
+    "png",
+    "scatter_chart",
+    "sparkline",
+    "standalone",
+    "trend_chart",
+]

@@ -1,0 +1,71 @@
+"""What charts over time have in common: the frame, its axes, and the marks of changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import NamedTuple
+
+from modelperf_plugin.charts.scale import Scale, day_text
+from modelperf_plugin.charts.svg import element, label, title
+
+RATES = (0, 0.25, 0.5, 0.75, 1)
+_REGULAR = (1, 2, 3, 5, 7, 10, 14, 28, 56, 91, 182, 365, 730)
+_A_LABEL = 84
+"""Pixels that the label of a day needs, with the room around it."""
+
+
+class Mark(NamedTuple):
+    """A moment to be marked in a chart over time."""
+
+    day: float
+    """Days since the first day of the chart."""
+    text: str
+    """What happened."""
+    class_: str = "down"
+    """``up``, ``down`` or ``announced``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The plane of a chart over time."""
+
+    x: Scale
+    """From days since the first to pixels."""
+    y: Scale
+    """From rates to pixels."""
+
+    def rates(self) -> list[str]:
+        """Return lines and labels for rates."""
+        parts = []
+        for rate in RATES:
+            at = self.y(rate)
+            parts.append(element("line", x1=self.x.start, x2=self.x.end, y1=at, y2=at, class_="hair"))
+            parts.append(label(f"{rate:.0%}", self.x.start - 8, at + 4, anchor="end"))
+        return parts
+
+    def days(self, first: date, length: int, y: float) -> list[str]:
+        """Return labels for days: the last, and back from it as many as fit, at regular distances."""
+        most = max(2, int((self.x.end - self.x.start) / _A_LABEL))
+        every = next((each for each in _REGULAR if length / each <= most), length)
+        parts = []
+        for day in range(length - 1, -1, -every):
+            at, text = self.x(day + 0.5), day_text(first + timedelta(days=day))
+            anchor = "end" if at + _A_LABEL / 3 > self.x.end and length > 1 else "middle"
+            parts.append(label(text, self.x.end if anchor == "end" else max(at, self.x.start), y, anchor=anchor))
+        return parts
+
+    def empty(self) -> str:
+        """Return what stands where there is nothing to draw."""
+        return label("no outcomes in this period", (self.x.start + self.x.end) / 2, self.y(0.5) - 6, "empty", "middle")
+
+    def marks(self, marks: Sequence[Mark]) -> list[str]:
+        """Return a line for each moment, with what happened."""
+        parts = []
+        for mark in marks:
+            at = self.x(mark.day)
+            line = element("line", x1=at, x2=at, y1=self.y.start, y2=self.y.end - 4, class_=f"mark {mark.class_}")
+            flag = element("circle", cx=at, cy=self.y.end - 6, r=3.5, class_=f"flag {mark.class_}")
+            parts.append(element("g", title(mark.text), line, flag))
+        return parts

@@ -1,0 +1,79 @@
+"""Several rates over time, each line with its name at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Final, NamedTuple
+
+from modelperf_plugin.charts.frame import Frame, Mark
+from modelperf_plugin.charts.glyphs import runs
+from modelperf_plugin.charts.scale import Scale, spread
+from modelperf_plugin.charts.svg import drawing, element, label, path, title
+
+__all__ = ["MOST_LINES", "Line", "Mark", "lines_chart"]
+
+MOST_LINES: Final = 5
+"""More lines cannot be told apart."""
+_LEFT, _TOP, _BOTTOM = 44, 16, 28
+_LETTER: Final = 6.6
+"""Pixels of a letter, about."""
+
+
+class Line(NamedTuple):
+    """One line."""
+
+    name: str
+    """What stands at its end."""
+    rates: Sequence[float | None]
+    """A rate for each step; None is a gap."""
+
+
+def lines_chart(
+    lines: Sequence[Line],
+    first: date,
+    steps: Sequence[int],
+    alternative: str,
+    *,
+    width: int = 760,
+    height: int = 260,
+    marks: Sequence[Mark] = (),
+) -> str:
+    """Return ``lines`` over steps of so many days each, from the day ``first`` on."""
+    shown = [line for line in lines if any(rate is not None for rate in line.rates)][:MOST_LINES]
+    letters = min(24, int((width * 0.3 - 16) / _LETTER))
+    room = max((len(_short(line.name, letters)) for line in shown), default=0) * _LETTER + 16
+    length = sum(steps)
+    frame = Frame(Scale(0, length, _LEFT, width - room - 6), Scale(0, 1, height - _BOTTOM, _TOP))
+    starts = [sum(steps[:position]) for position in range(len(steps))]
+    middles = [frame.x(start + days / 2) for start, days in zip(starts, steps, strict=True)]
+    parts = [*frame.rates(), *frame.marks(marks)]
+    ends = []
+    for order, line in enumerate(shown):
+        found = runs(line.rates)
+        drawn = [title(line.name)]
+        for run in found:
+            points = [(middles[position], frame.y(rate)) for position, rate in run]
+            drawn.append(
+                path(points, "line")
+                if len(points) > 1
+                else element("circle", cx=points[0][0], cy=points[0][1], r=2.2, class_="line dot")
+            )
+        parts.append(element("g", *drawn, class_=f"series s{order}"))
+        position, rate = found[-1][-1]
+        ends.append((middles[position], frame.y(rate)))
+    places = spread([y for _, y in ends], 15, frame.y.end, frame.y.start)
+    for order, (line, (x, y), place) in enumerate(zip(shown, ends, places, strict=True)):
+        at = frame.x.end + 14
+        leader = element("path", d=f"M{x:.1f} {y:.1f}L{at - 4:.1f} {place:.1f}", class_="leader")
+        dot = element("circle", cx=x, cy=y, r=2.6, class_="end")
+        name = label(_short(line.name, letters), at, place + 4, "name")
+        parts.append(element("g", title(line.name), leader, dot, name, class_=f"series s{order}"))
+    parts += frame.days(first, length, height - 6)
+    if not shown:
+        parts.append(frame.empty())
+    return drawing(width, height, alternative, parts)
+
+
+def _short(name: str, letters: int) -> str:
+    return name if len(name) <= letters else f"{name[: letters - 1]}…"

@@ -1,0 +1,67 @@
+"""From values to places."""
+
+from __future__ import annotations
+
+from datetime import date
+from math import ceil, floor, log10
+from typing import NamedTuple
+
+
+class Scale(NamedTuple):
+    """A straight line from values to pixels."""
+
+    low: float
+    """The value at ``start``."""
+    high: float
+    """The value at ``end``."""
+    start: float
+    """A pixel."""
+    end: float
+    """Another."""
+
+    def __call__(self, value: float) -> float:
+        """Return the pixel of ``value``."""
+        if self.high == self.low:
+            return (self.start + self.end) / 2
+        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
+
+
+def decades(values: list[float]) -> tuple[float, float]:
+    """Return a range on the scale of decimal logarithms that holds all ``values``, with some room."""
+    low, high = log10(min(values)), log10(max(values))
+    room = max(0.35, (high - low) * 0.08)
+    return low - room, high + room
+
+
+def dollar_ticks(low: float, high: float, most: int = 5) -> list[float]:
+    """Return round amounts between the logarithms ``low`` and ``high``, ``most`` at most."""
+    amounts = [
+        step * 10.0**power
+        for power in range(floor(low), ceil(high) + 1)
+        for step in (1, 2, 5)
+        if low <= log10(step * 10.0**power) <= high
+    ]
+    if len(amounts) > most:
+        amounts = [each for each in amounts if round(log10(each), 6).is_integer()] or amounts
+    every = ceil(len(amounts) / most) or 1
+    return amounts[::every]
+
+
+def day_text(day: date, *, year: bool = False) -> str:
+    """Return a day as people write it: ``7 Nov``."""
+    return f"{day.day} {day:%b %Y}" if year else f"{day.day} {day:%b}"
+
+
+def spread(places: list[float], gap: float, low: float, high: float) -> list[float]:
+    """Return ``places`` moved apart, so that two are at least ``gap`` from each other where there is room."""
+    order = sorted(range(len(places)), key=lambda each: places[each])
+    moved = list(places)
+    floor_ = low
+    for each in order:
+        moved[each] = max(moved[each], floor_)
+        floor_ = moved[each] + gap
+    ceiling = high
+    for each in reversed(order):
+        moved[each] = min(moved[each], ceiling)
+        ceiling = moved[each] - gap
+    return moved

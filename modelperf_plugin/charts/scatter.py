@@ -1,0 +1,83 @@
+"""Cost against success: who is worth the money."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import log10
+from typing import Final, NamedTuple
+
+from modelperf_plugin.charts.scale import Scale, decades, dollar_ticks, spread
+from modelperf_plugin.charts.svg import drawing, element, label, text_of, title
+
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 16, 12, 40
+_MOST_NAMED: Final = 12
+_LETTER: Final = 6.6
+
+
+class Dot(NamedTuple):
+    """One model."""
+
+    name: str
+    """Its model id."""
+    cost_usd: float
+    """What one task costs with it in US dollars; above 0."""
+    score: float
+    """Its estimated probability of success."""
+    interval: tuple[float, float] | None
+    """Where that lies with 95 %."""
+    class_: str = "ranked"
+    """Its status."""
+
+
+def scatter_chart(dots: Sequence[Dot], alternative: str, *, width: int = 760, height: int = 300) -> str:
+    """Return each model at its cost (a logarithmic scale) and its estimated success."""
+    if not dots:
+        empty = label("no model with a known cost", width / 2, height / 2, "empty", "middle")
+        return drawing(width, height, alternative, [empty])
+    least, most = decades([dot.cost_usd for dot in dots])
+    x, y = Scale(least, most, _LEFT, width - _RIGHT), Scale(0, 1, height - _BOTTOM, _TOP)
+    parts = _axes(x, y, width, height)
+    for dot in dots:
+        at, level = x(log10(dot.cost_usd)), y(dot.score)
+        drawn = [title(f"{dot.name}: {dot.score:.1%} estimated, {_dollars(dot.cost_usd)} a task")]
+        if dot.interval is not None:
+            low, high = (y(rate) for rate in dot.interval)
+            drawn.append(element("line", x1=at, x2=at, y1=low, y2=high, class_="whisker faint"))
+        drawn.append(element("circle", cx=at, cy=level, r=4.5, class_=f"score {dot.class_}"))
+        parts.append(element("g", *drawn))
+    return drawing(width, height, alternative, [*parts, *_names(dots[:_MOST_NAMED], x, y, width)])
+
+
+def _axes(x: Scale, y: Scale, width: int, height: int) -> list[str]:
+    parts = []
+    for rate in (0, 0.25, 0.5, 0.75, 1):
+        parts.append(element("line", x1=x.start, x2=x.end, y1=y(rate), y2=y(rate), class_="hair"))
+        parts.append(label(f"{rate:.0%}", x.start - 8, y(rate) + 4, anchor="end"))
+    for amount in dollar_ticks(x.low, x.high, max(2, int(width / 130))):
+        at = x(log10(amount))
+        parts.append(element("line", x1=at, x2=at, y1=y.start, y2=y.start + 4, class_="hair"))
+        parts.append(label(_dollars(amount), at, y.start + 17, anchor="middle"))
+    parts.append(label("mean cost of a task →", x.end, height - 4, anchor="end"))
+    return parts
+
+
+def _names(dots: Sequence[Dot], x: Scale, y: Scale, width: int) -> list[str]:
+    places = spread([y(dot.score) for dot in dots], 13, y.end, y.start)
+    parts = []
+    for dot, place in zip(dots, places, strict=True):
+        at = x(log10(dot.cost_usd))
+        name = dot.name if len(dot.name) <= 24 else f"{dot.name[:23]}…"
+        left = at + 10 + len(name) * _LETTER > width
+        parts.append(
+            element(
+                "text", text_of(name), x=at - 9 if left else at + 9, y=place + 4, class_="name",
+                text_anchor="end" if left else None,
+            )
+        )  # fmt: skip
+    return parts
+
+
+def _dollars(amount: float) -> str:
+    if amount >= 1:
+        return f"${amount:,.0f}" if amount >= 100 else f"${amount:,.2f}"
+    return f"${amount:.{max(2, 1 - int(f'{amount:e}'.split('e')[1]))}f}"

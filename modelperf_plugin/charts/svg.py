@@ -1,0 +1,58 @@
+"""Elements of SVG as text; everything that comes from elsewhere is escaped here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Final
+
+_FORBIDDEN: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML cannot hold at all, however it is written."""
+
+
+def text_of(value: str) -> str:
+    """Return ``value`` as the text of an element or attribute."""
+    return escape(_FORBIDDEN.sub("\ufffd", value))
+
+
+def number(value: float) -> str:
+    """Return a coordinate, to a tenth of a pixel."""
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def element(name: str, *children: str, **attributes: str | float | None) -> str:
+    """Return an element; ``children`` are elements already, the values of ``attributes`` are not.
+
+    In the name of an attribute ``_`` stands for ``-``; ``class_`` is ``class``; None leaves it out.
+    """
+    written = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{text_of(value) if isinstance(value, str) else number(value)}"'
+        for key, value in attributes.items()
+        if value is not None
+    )
+    return f"<{name}{written}>{''.join(children)}</{name}>" if children else f"<{name}{written}/>"
+
+
+def label(content: str, x: float, y: float, class_: str = "tick", anchor: str | None = None) -> str:
+    """Return a text at a place."""
+    return element("text", text_of(content), x=x, y=y, class_=class_, text_anchor=anchor)
+
+
+def title(content: str) -> str:
+    """Return what is shown when one points at the element around it."""
+    return element("title", text_of(content))
+
+
+def path(points: Sequence[tuple[float, float]], class_: str, *, closed: bool = False) -> str:
+    """Return a line through ``points``."""
+    drawn = "M" + "L".join(f"{number(x)} {number(y)}" for x, y in points) + ("Z" if closed else "")
+    return element("path", d=drawn, class_=class_)
+
+
+def drawing(width: float, height: float, alternative: str, children: Iterable[str], class_: str = "chart") -> str:
+    """Return a drawing with a text for those who do not see it."""
+    return element(
+        "svg", *children, viewBox=f"0 0 {number(width)} {number(height)}", width=width, height=height, role="img",
+        aria_label=alternative, class_=class_,
+    )  # fmt: skip

@@ -1,0 +1,95 @@
+"""One rate over time: a line with its interval, and below it how many outcomes there were."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from modelperf_plugin.analysis.trends import Point
+from modelperf_plugin.charts.frame import Frame, Mark
+from modelperf_plugin.charts.glyphs import runs
+from modelperf_plugin.charts.scale import Scale, day_text
+from modelperf_plugin.charts.svg import drawing, element, label, path, title
+
+_LEFT, _RIGHT, _TOP, _BARS, _BOTTOM = 44, 10, 16, 34, 24
+
+
+def trend_chart(
+    points: Sequence[Point], alternative: str, *, width: int = 760, height: int = 260, marks: Sequence[Mark] = ()
+) -> str:
+    """Return the rate of success over time with its 95 % interval, the number of outcomes, and ``marks``."""
+    length = sum(point.days for point in points)
+    frame = Frame(Scale(0, length, _LEFT, width - _RIGHT), Scale(0, 1, height - _BOTTOM - _BARS - 14, _TOP))
+    starts, day = [], 0
+    for point in points:
+        starts.append(day)
+        day += point.days
+    middles = [frame.x(start + point.days / 2) for start, point in zip(starts, points, strict=True)]
+    parts = frame.rates()
+    parts += _bars(frame, points, starts, height - _BOTTOM)
+    parts += frame.marks(marks)
+    parts += _line(frame, points, middles)
+    parts += frame.days(points[0].first, length, height - 6)
+    parts += _targets(frame, points, starts, height - _BOTTOM)
+    if not any(point.tally.samples for point in points):
+        parts.append(frame.empty())
+    return drawing(width, height, alternative, parts)
+
+
+def _line(frame: Frame, points: Sequence[Point], middles: Sequence[float]) -> list[str]:
+    parts = []
+    for run in runs([point.tally.success_rate for point in points]):
+        intervals = [points[position].interval or (0.0, 1.0) for position, _ in run]
+        upper = [(middles[position], frame.y(high)) for (position, _), (_, high) in zip(run, intervals, strict=True)]
+        lower = [(middles[position], frame.y(low)) for (position, _), (low, _) in zip(run, intervals, strict=True)]
+        middle = [(middles[position], frame.y(rate)) for position, rate in run]
+        if len(run) == 1:
+            (x, high), (_, low), (_, rate) = upper[0], lower[0], middle[0]
+            parts.append(element("line", x1=x, x2=x, y1=low, y2=high, class_="whisker faint"))
+            parts.append(element("circle", cx=x, cy=rate, r=3, class_="now"))
+        else:
+            parts += [path([*upper, *lower[::-1]], "band", closed=True), path(middle, "line")]
+    return parts
+
+
+def _bars(frame: Frame, points: Sequence[Point], starts: Sequence[int], bottom: float) -> list[str]:
+    most = max(point.tally.samples for point in points)
+    if not most:
+        return []
+    tall = Scale(0, most, 0, _BARS)
+    parts = [label(f"{most:,}", _LEFT - 8, bottom - _BARS + 8, anchor="end")]
+    for start, point in zip(starts, points, strict=True):
+        if point.tally.samples:
+            left, right = frame.x(start), frame.x(start + point.days)
+            gap = min(2.0, (right - left) / 4)
+            high = max(1.0, tall(point.tally.samples))
+            wide = min(48.0, right - left - gap)
+            parts.append(
+                element("rect", x=(left + right - wide) / 2, y=bottom - high, width=wide, height=high, class_="bar")
+            )
+    return parts
+
+
+def _targets(frame: Frame, points: Sequence[Point], starts: Sequence[int], bottom: float) -> list[str]:
+    """Return what one can point at: each step, with its numbers."""
+    parts = []
+    for start, point in zip(starts, points, strict=True):
+        left, right = frame.x(start), frame.x(start + point.days)
+        parts.append(
+            element(
+                "rect", title(_said(point)), x=left, y=frame.y.end, width=right - left, height=bottom - frame.y.end,
+                class_="target",
+            )
+        )  # fmt: skip
+    return parts
+
+
+def _said(point: Point) -> str:
+    days = "" if point.days == 1 else f" and {point.days - 1} more days"
+    tally = point.tally
+    if not tally.samples:
+        return f"{day_text(point.first)}{days}: no outcomes"
+    low, high = point.interval or (0.0, 1.0)
+    return (
+        f"{day_text(point.first)}{days}: {tally.success_rate or 0:.1%} of {tally.samples:,} succeeded "
+        f"({100 * low:.0f} to {100 * high:.0f} % with 95 %)"
+    )

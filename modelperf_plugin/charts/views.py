@@ -1,0 +1,123 @@
+"""The charts of overview, task type and model: from what was read to a drawing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from modelperf_plugin.analysis.ab_tests import Trial
+from modelperf_plugin.analysis.closer import ModelRow, ModelView, TaskView
+from modelperf_plugin.analysis.overview import Overview
+from modelperf_plugin.analysis.trends import Period, Trend
+from modelperf_plugin.charts.frame import Mark
+from modelperf_plugin.charts.glyphs import interval_glyph, progress_bar, sparkline
+from modelperf_plugin.charts.lines import MOST_LINES, Line, lines_chart
+from modelperf_plugin.charts.scatter import Dot, scatter_chart
+from modelperf_plugin.charts.trend import trend_chart
+from modelperf_plugin.policy.sequential.versus import Rate
+from modelperf_plugin.store import Change
+from modelperf_plugin.store.trends import DAY_MS
+from modelperf_plugin.types import from_milliseconds
+from modelperf_plugin.words import moment_text, percent, span
+
+_HARDLY_ANY = 5
+_WORDS = {"up": "does better", "down": "does worse", "announced": "announced to have changed"}
+
+
+class Scored(Protocol):
+    """What has a score: a row of a ranking, as it is now or as it was."""
+
+    @property
+    def model_id(self) -> str: ...
+    @property
+    def score(self) -> float | None: ...
+    @property
+    def interval(self) -> tuple[float, float] | None: ...
+    @property
+    def status(self) -> str: ...
+
+
+def success_chart(view: Overview | TaskView | ModelView, width: int, height: int = 260) -> str:
+    """Return the rate of success of all outcomes of a view over its period."""
+    total = view.trend.total
+    of = f" of {view.model_id}" if isinstance(view, ModelView) else ""
+    said = f"Success{of} {_days(view.period)}: {percent(total.success_rate)} of {total.samples:,} outcomes"
+    return trend_chart(view.trend.points, said, width=width, height=height, marks=marks(view.changes, view.period))
+
+
+def models_chart(view: TaskView, width: int, height: int = 260) -> str:
+    """Return the rates of success over time of the models with the most outcomes in the period."""
+    window = models_window(view)
+    lines = [Line(each.row.model_id, each.trend.steady_rates(window)) for each in _busiest(view.models) if each.trend]
+    names = ", ".join(line.name for line in lines) or "none"
+    said = f"Success of models on {view.task_type} {_days(view.period)}: {names}"
+    days = [point.days for point in view.trend.points]
+    shown = {line.name for line in lines}
+    changes = [each for each in view.changes if each.model_id in shown]
+    return lines_chart(
+        lines, view.period.first, days, said, width=width, height=height, marks=marks(changes, view.period)
+    )
+
+
+def models_window(view: TaskView) -> int:
+    """Return over how many days each point of :func:`models_chart` is taken."""
+    return max((each.trend.window for each in _busiest(view.models)[:3] if each.trend), default=1)
+
+
+def cost_chart(view: TaskView, width: int, height: int = 300) -> str:
+    """Return the models of a task type by mean cost and estimated success."""
+    dots = [
+        Dot(each.row.model_id, cost, each.row.score, each.row.interval, each.row.status)
+        for each in view.models
+        if (cost := each.row.tally.mean_cost_usd) and each.row.score is not None
+    ]
+    said = f"Mean cost and estimated success of {len(dots)} models on {view.task_type}"
+    return scatter_chart(dots, said, width=width, height=height)
+
+
+def rates_line(trend: Trend) -> str:
+    """Return a small line of a trend."""
+    steady = trend.steady_rates()
+    rates = [rate for rate in steady if rate is not None]
+    if not rates:
+        return sparkline(steady, "no outcomes")
+    return sparkline(steady, f"from {percent(rates[0])} to {percent(rates[-1])}")
+
+
+def score_glyph(row: Scored) -> str:
+    """Return the score of a row with its interval."""
+    said = "no score" if row.score is None else f"{percent(row.score)}, {span(row.interval)} with 95 %"
+    return interval_glyph(row.score, row.interval, said, row.status)
+
+
+def rate_glyph(name: str, rate: Rate) -> str:
+    """Return the rate of success of one side of a test with its interval."""
+    said = f"{name}: {percent(rate.rate)}, {span((rate.low, rate.high))} with 95 %"
+    return interval_glyph(rate.rate, (rate.low, rate.high) if rate.outcomes else None, said, "ranked")
+
+
+def evidence_bar(trial: Trial) -> str:
+    """Return how far the evidence of a test has come."""
+    said = f"e-value {trial.standing.e_value:.3g}, {trial.needed:g} needed"
+    return progress_bar(trial.progress, said, "won" if trial.winner is not None else "open")
+
+
+def marks(changes: Sequence[Change], period: Period) -> list[Mark]:
+    """Return a mark for each change, at the moment since when it is so, or at the edge of the period."""
+    found = []
+    for each in changes:
+        day = min(max(0.0, each.since_ms / DAY_MS - period.days.first), float(period.length))
+        since = moment_text(from_milliseconds(each.since_ms))
+        found.append(Mark(day, f"{each.model_id} {_WORDS[each.direction]} since {since}", each.direction))
+    return found
+
+
+def _busiest(models: Sequence[ModelRow]) -> list[ModelRow]:
+    """Return the models with the most outcomes in the period; those with hardly any only if there are no others."""
+    counted = [(each.trend.total.samples, each) for each in models if each.trend is not None]
+    most = sorted(counted, key=lambda each: -each[0])[:MOST_LINES]
+    return [each for samples, each in most if samples >= _HARDLY_ANY] or [each for _, each in most]
+
+
+def _days(period: Period) -> str:
+    return f"from {period.first} to {period.last_day}"

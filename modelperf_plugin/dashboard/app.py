@@ -1,0 +1,251 @@
+"""The dashboard: the same read model as everywhere, live, as an ASGI application that only reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, date, datetime
+from importlib.resources import files
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from markupsafe import Markup
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from modelperf_plugin.analysis.closer import MOST_MODELS, model_view, task_view
+from modelperf_plugin.analysis.overview import MOST_TASK_TYPES, overview
+from modelperf_plugin.analysis.trends import LONGEST_DAYS, Period
+from modelperf_plugin.dashboard import metrics
+from modelperf_plugin.dashboard.guard import Guard
+from modelperf_plugin.dashboard.render import Links, model_html, overview_html, prepare, render, style, task_html
+from modelperf_plugin.engine import ModelPerf
+from modelperf_plugin.errors import InvalidValueError, StoreError
+
+LENGTHS: Final = (7, 30, 90, 365)
+"""The periods that are one click away, in days."""
+_USUAL: Final = 30
+_PLACES: Final = (("./", "Overview"), ("decisions", "Decisions"), ("policy", "Policy"))
+_LISTED: Final = 100
+_SHORTEST_PREFIX: Final = 6
+
+
+def create_app(engine: ModelPerf, *, token: str | None = None, names: Iterable[str] | None = None) -> Starlette:
+    """Return the dashboard of ``engine`` as an application, to be served alone or mounted in another one.
+
+    Args:
+        engine: what is looked at; it stays the caller's, who closes it.
+        token: who looks must know it, if it is given.
+        names: the names of this machine to which it answers, None for all: whoever mounts it decides that.
+    """
+    prepare()
+    pages = _Pages(engine)
+    routes = [
+        Route("/", pages.overview, methods=["GET"]),
+        Route("/task", pages.task, methods=["GET"]),
+        Route("/model", pages.model, methods=["GET"]),
+        Route("/decision", pages.decision, methods=["GET"]),
+        Route("/decisions", pages.decisions, methods=["GET"]),
+        Route("/policy", pages.policy, methods=["GET"]),
+        Route("/metrics", pages.metrics, methods=["GET"]),
+        Route("/static/{name}", _static, methods=["GET"]),
+    ]
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(Guard, token=token, names=names)],
+        exception_handlers={
+            HTTPException: pages.refused,
+            InvalidValueError: pages.refused,
+            StoreError: pages.refused,
+        },
+    )
+
+
+def warm(engine: ModelPerf) -> None:
+    """Do what the first page would have to wait for: read the evidence of every task type, and fit it."""
+    overview(engine, Period.last(_USUAL))
+
+
+class _Pages:
+    """One method for each page; each runs in a thread of its own."""
+
+    def __init__(self, engine: ModelPerf) -> None:
+        self._engine = engine
+
+    def overview(self, request: Request) -> Response:
+        now, period = _asked(request)
+        everything = request.query_params.get("rows") == "all"
+        view = overview(self._engine, period, now=now, most=None if everything else MOST_TASK_TYPES)
+        newest = view.quality.newest
+        body = overview_html(
+            view, _links(request), now=now, link_all=_same(request, rows="all"),
+            link_newest=None if newest is None else _same(request, until=newest.date().isoformat()),
+        )  # fmt: skip
+        return self._page(request, "Overview", body, now, here="Overview", period=period)
+
+    def task(self, request: Request) -> Response:
+        now, period = _asked(request)
+        name = _wanted(request, "name")
+        everything = request.query_params.get("rows") == "all"
+        view = task_view(self._engine, name, period, now=now, most=None if everything else MOST_MODELS)
+        if view is None:
+            raise HTTPException(404, f"There are no outcomes of a task type {name!r}.")
+        body = task_html(view, _links(request), now=now, link_all=_same(request, rows="all"))
+        return self._page(request, name, body, now, period=period, trail=[_overview(request)])
+
+    def model(self, request: Request) -> Response:
+        now, period = _asked(request)
+        name, task_type = _wanted(request, "name"), request.query_params.get("task")
+        view = model_view(self._engine, name, period, task_type=task_type)
+        if view is None:
+            on = "" if task_type is None else f" on {task_type!r}"
+            raise HTTPException(404, f"There are no outcomes of a model {name!r}{on}.")
+        links = _links(request)
+        trail = [_overview(request), *([] if task_type is None else [(links.task(task_type), task_type)])]
+        body = model_html(view, links, now=now)
+        return self._page(request, name, body, now, period=period, trail=trail)
+
+    def decision(self, request: Request) -> Response:
+        now = datetime.now(UTC)
+        decision_id = _wanted(request, "id")
+        found = self._engine.store.decision(decision_id)
+        if found is None and len(decision_id) >= _SHORTEST_PREFIX:
+            alike = self._engine.store.decisions_like(decision_id, 2)
+            found = alike[0] if len(alike) == 1 else None
+        if found is None:
+            raise HTTPException(404, f"No decision {decision_id!r} is kept, or several begin so.")
+        links = _links(request)
+        in_force = self._engine.config.policy_for(found.task_type).policy_id
+        body = render("decision.html", links, decision=found, policy_id=in_force, now=now)
+        trail = [_overview(request), (links.task(found.task_type), found.task_type)]
+        return self._page(request, f"Why {found.model_id}?", body, now, trail=trail)
+
+    def decisions(self, request: Request) -> Response:
+        now, period = _asked(request)
+        listed = self._engine.store.trends.decisions(period.days, limit=_LISTED)
+        body = render("decisions.html", _links(request), listed=listed, now=now)
+        return self._page(request, "Decisions", body, now, here="Decisions", period=period)
+
+    def policy(self, request: Request) -> Response:
+        now = datetime.now(UTC)
+        loaded = self._engine.loaded
+        store, named = self._engine.store.location, str(loaded.config.store.path)
+        rows = [
+            (path, json.dumps(store if path == "store.path" else value, ensure_ascii=False),
+             "argument" if path == "store.path" and store != named else origin)
+            for path, value, origin in loaded.rows()
+        ]  # fmt: skip
+        fingerprints = [("every task type", loaded.config.policy_for("").policy_id)]
+        fingerprints += [(name, loaded.config.policy_for(name).policy_id) for name in loaded.config.task_types]
+        body = render("policy.html", values=rows, files=loaded.files, fingerprints=fingerprints, now=now)
+        return self._page(request, "Policy", body, now, here="Policy")
+
+    def metrics(self, request: Request) -> Response:  # noqa: ARG002 - the signature of an endpoint
+        return PlainTextResponse(metrics.exposition(self._engine.store), media_type=metrics.CONTENT_TYPE)
+
+    def refused(self, request: Request, error: Exception) -> Response:
+        """Say what went wrong: as a page, with a status that programs understand."""
+        code = 503 if isinstance(error, StoreError) else 400
+        message = str(error)
+        if isinstance(error, HTTPException):
+            code, message = error.status_code, str(error.detail)
+        title = {404: "Not found", 405: "Only for reading", 503: "The store cannot be read"}.get(code, "Not understood")
+        body = render("message.html", message=message)
+        headers = getattr(error, "headers", None)
+        return self._page(request, title, body, datetime.now(UTC), code=code, headers=headers)
+
+    def _page(
+        self,
+        request: Request,
+        title: str,
+        body: Markup,
+        now: datetime,
+        *,
+        period: Period | None = None,
+        code: int = 200,
+        headers: Mapping[str, str] | None = None,
+        **said: Any,
+    ) -> Response:
+        kept = [(name, value) for name, value in request.query_params.items() if name in {"name", "task", "days"}]
+        lengths = [(length, _same(request, days=str(length), rows="")) for length in LENGTHS]
+        html = render(
+            "page.html", title=title, body=body, now=now, period=period, lengths=lengths, kept=kept,
+            places=_PLACES, query=_period_query(request), action=request.url.path.rsplit("/", 1)[-1] or "./",
+            store=self._engine.store.location, mode=self._engine.config.mode,
+            **{"here": None, "trail": [], **said},
+        )  # fmt: skip
+        return HTMLResponse(html, status_code=code, headers=headers)
+
+
+def _asked(request: Request) -> tuple[datetime, Period]:
+    """Return now, and the period that is asked for."""
+    now = datetime.now(UTC)
+    days, until = request.query_params.get("days", ""), request.query_params.get("until", "")
+    try:
+        length = int(days) if days else _USUAL
+    except ValueError:
+        raise InvalidValueError("days", f"a whole number from 1 to {LONGEST_DAYS:,}", days) from None
+    try:
+        last = date.fromisoformat(until) if until else None
+    except ValueError:
+        raise InvalidValueError("until", "a day such as 2026-01-31", until) from None
+    return now, Period.last(length, until=last, now=now)
+
+
+def _wanted(request: Request, name: str) -> str:
+    value = request.query_params.get(name)
+    if not value:
+        raise HTTPException(400, f"The address must say which: ?{name}=…")
+    return value
+
+
+def _links(request: Request) -> Links:
+    """Return links that keep the period. All are relative: so they hold wherever this is mounted."""
+    period = _kept_period(request)
+
+    def to(page: str) -> Callable[..., str]:
+        return lambda **query: f"{page}?{urlencode({**query, **period})}"
+
+    task, model, decision = to("task"), to("model"), to("decision")
+    return Links(
+        task=lambda name: task(name=name),
+        model=lambda task_type, name: model(name=name, **({} if task_type is None else {"task": task_type})),
+        decision=lambda decision_id: decision(id=decision_id),
+    )
+
+
+def _same(request: Request, **changed: str) -> str:
+    """Return the address of the same page with some of its query changed; an empty value leaves it out."""
+    query = {**request.query_params, **changed}
+    return f"?{urlencode({name: value for name, value in query.items() if value})}"
+
+
+def _overview(request: Request) -> tuple[str, str]:
+    return f"./{_period_query(request)}", "Overview"
+
+
+def _kept_period(request: Request) -> dict[str, str]:
+    return {name: value for name in ("days", "until") if (value := request.query_params.get(name))}
+
+
+def _period_query(request: Request) -> str:
+    kept = _kept_period(request)
+    return f"?{urlencode(kept)}" if kept else ""
+
+
+def _static(request: Request) -> Response:
+    name = request.path_params["name"]
+    if name == "style.css":
+        content, kind = style(), "text/css"
+    elif name in _STATIC:
+        content, kind = (files(__package__) / "static" / name).read_text("utf-8"), _STATIC[name]
+    else:
+        raise HTTPException(404, "There is no such file.")
+    return Response(content, media_type=kind, headers={"cache-control": "max-age=300"})
+
+
+_STATIC: Final = {"live.js": "text/javascript", "icon.svg": "image/svg+xml"}

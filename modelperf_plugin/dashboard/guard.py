@@ -1,0 +1,110 @@
+"""Who may look, and what a page may do: in front of every answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import sha256
+from hmac import compare_digest
+from http.cookies import CookieError, SimpleCookie
+from typing import Final
+from urllib.parse import parse_qsl, urlencode
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+COOKIE: Final = "modelperf_token"
+LOCAL_NAMES: Final = ("127.0.0.1", "localhost", "::1")
+"""What a browser on this machine calls it."""
+_HEADERS: Final = {
+    # style and script only from files of ours, no inline ones; nothing at all from elsewhere
+    "content-security-policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+
+class Guard:
+    """Lets nobody in without the token if there is one, and only under known names of this machine if there are any.
+
+    The names are a protection against pages elsewhere that lead a browser to 127.0.0.1 under a name of their own.
+    """
+
+    def __init__(self, app: ASGIApp, *, token: str | None, names: Iterable[str] | None) -> None:
+        self._app = app
+        self._token = token
+        # not the token itself: it may hold what a cookie cannot
+        self._pass = "" if token is None else sha256(f"modelperf/{token}".encode()).hexdigest()
+        self._names = None if names is None else frozenset(names)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers[name] = value
+                headers.setdefault("cache-control", "no-store")
+            await send(message)
+
+        answer = self._refusal(scope)
+        await (answer or self._app)(scope, receive, send_guarded)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        headers = Headers(scope=scope)
+        if self._names is not None and _host_name(headers.get("host", "")) not in self._names:
+            return PlainTextResponse("this dashboard does not answer to that name\n", status_code=421)
+        if self._token is None:
+            return None
+        query = parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
+        given = dict(query).get("token")
+        if given is not None and self._is_token(given):
+            return self._remember(scope, [pair for pair in query if pair[0] != "token"])
+        scheme, _, bearer = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and self._is_token(bearer):
+            return None
+        if compare_digest(_cookie(headers), self._pass.encode()):
+            return None
+        return PlainTextResponse(
+            "a token is needed: open the address that `modelperf dashboard` has printed\n",
+            status_code=401,
+            headers={"www-authenticate": "Bearer"},
+        )
+
+    def _remember(self, scope: Scope, query: list[tuple[str, str]]) -> Response:
+        """Keep the token in a cookie, so that it need not stand in addresses."""
+        path = scope.get("root_path", "")
+        target = (scope["path"] if scope["path"].startswith(path) else path + scope["path"]) or "/"
+        answer = RedirectResponse(f"{_local(target)}{'?' if query else ''}{urlencode(query)}", status_code=303)
+        answer.set_cookie(COOKIE, self._pass, httponly=True, samesite="strict", path=path or "/")
+        return answer
+
+    def _is_token(self, given: str) -> bool:
+        return compare_digest(given.encode("utf-8", "surrogateescape"), (self._token or "").encode())
+
+
+def _host_name(host: str) -> str:
+    """Return a Host header without its port."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0].lower()
+    return host.partition(":")[0].lower()
+
+
+def _local(path: str) -> str:
+    """Return a path that leads nowhere else: ``//elsewhere`` would be another machine."""
+    return "/" + path.lstrip("/\\")
+
+
+def _cookie(headers: Headers) -> bytes:
+    try:
+        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+    except CookieError:
+        return b""
+    return b"" if found is None else found.value.encode()

@@ -1,0 +1,155 @@
+"""From what was read to HTML: templates, filters, and both widths of every chart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from modelperf_plugin import words
+from modelperf_plugin.analysis.closer import ModelView, TaskView
+from modelperf_plugin.analysis.overview import Overview
+from modelperf_plugin.charts import views
+from modelperf_plugin.charts.scale import day_text
+from modelperf_plugin.charts.standalone import stylesheet
+from modelperf_plugin.store.trends import MOST_SAMPLED
+from modelperf_plugin.types import Tally, from_milliseconds, to_milliseconds
+
+WIDE, NARROW = 1064, 358
+"""Widths of charts in pixels: on a screen, and on a telephone."""
+_DASH = "–"
+
+
+class Links(NamedTuple):
+    """Where names lead to; None where they lead nowhere."""
+
+    task: Callable[[str], str | None]
+    """To a task type."""
+    model: Callable[[str | None, str], str | None]
+    """To a model, on a task type or on all."""
+    decision: Callable[[str], str | None]
+    """To a decision."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return them by their names in the templates."""
+        return {f"link_{name}": value for name, value in self._asdict().items()}
+
+
+class Drawing(NamedTuple):
+    """A chart in both widths; the style shows the one that fits."""
+
+    wide: Markup
+    narrow: Markup
+
+
+def overview_html(view: Overview, links: Links, **said: Any) -> Markup:
+    """Return the overview."""
+    charts = {"trend": _both(lambda width: views.success_chart(view, width, 250 if width == WIDE else 210))}
+    return render("overview.html", links, view=view, charts=charts, **said)
+
+
+def task_html(view: TaskView, links: Links, **said: Any) -> Markup:
+    """Return a closer look at a task type."""
+    charts = {
+        "lines": _both(lambda width: views.models_chart(view, width, 250 if width == WIDE else 220)),
+        "scatter": _both(lambda width: views.cost_chart(view, width, 300 if width == WIDE else 260)),
+    }
+    return render(
+        "task.html",
+        links,
+        view=view,
+        charts=charts,
+        window=views.models_window(view) * view.period.days.step,
+        **said,
+    )
+
+
+def model_html(view: ModelView, links: Links, **said: Any) -> Markup:
+    """Return a closer look at a model."""
+    charts = {"trend": _both(lambda width: views.success_chart(view, width, 250 if width == WIDE else 210))}
+    return render("model.html", links, view=view, charts=charts, **said)
+
+
+def render(template: str, links: Links | None = None, **said: Any) -> Markup:
+    """Return a template with what is said to it; every text in it is escaped."""
+    now = said.get("now") or datetime.now(UTC)
+    context = {
+        "prefix": "", "live": True, "heading": "h2", "link_all": None, "link_newest": None,
+        "most_sampled": MOST_SAMPLED,
+        "now_ms": to_milliseconds(now), **({} if links is None else links.as_dict()), **said,
+    }  # fmt: skip
+    return Markup(_environment().get_template(template).render(context))  # noqa: S704 - the environment escapes
+
+
+def prepare() -> None:
+    """Compile the templates, so that nobody waits for it."""
+    environment = _environment()
+    for name in environment.list_templates():
+        environment.get_template(name)
+
+
+@cache
+def style() -> str:
+    """Return the whole style of a page."""
+    return stylesheet() + (files(__package__) / "static" / "page.css").read_text("utf-8")
+
+
+@cache
+def style_digest() -> bytes:
+    """Return the SHA-256 of the style, for a policy that permits it and no other."""
+    return sha256(style().encode()).digest()
+
+
+def _both(draw: Callable[[int], str]) -> Drawing:
+    return Drawing(_drawn(draw(WIDE)), _drawn(draw(NARROW)))
+
+
+def _drawn(svg: str) -> Markup:
+    return Markup(svg)  # noqa: S704 - charts escape every text
+
+
+def _moment(value: datetime | int) -> str:
+    moment = from_milliseconds(value) if isinstance(value, int) else value.astimezone(UTC)
+    return f"{day_text(moment.date(), year=True)}, {moment:%H:%M} UTC"
+
+
+def _spent(tally: Tally, mean_cost_usd: float | None = None) -> str:
+    return words.spent_per_success(tally, mean_cost_usd).replace(words.UNKNOWN, _DASH)
+
+
+def _or_dash(write: Callable[[Any], str]) -> Callable[[Any], str]:
+    return lambda value: _DASH if value is None else write(value)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters.update(
+        percent=_or_dash(lambda share: words.percent(share).replace(" ", "\u202f")),
+        points=lambda difference: words.points(difference).replace("-", "\u2212"),
+        dollars=_or_dash(words.dollars),
+        span=_or_dash(words.span),
+        spent=_spent,
+        factor=lambda value: f"{value:,.0f}" if value >= 100 else f"{value:.3g}",
+        count=words.count,
+        number=lambda number: f"{number:,}",
+        ago=_or_dash(words.ago),
+        moment=_moment,
+        day=lambda day: day_text(day, year=True) if isinstance(day, date) else str(day),
+    )
+    environment.globals.update(
+        spark=lambda trend: _drawn(views.rates_line(trend)),
+        glyph=lambda row: _drawn(views.score_glyph(row)),
+        rate_glyph=lambda name, rate: _drawn(views.rate_glyph(name, rate)),
+        evidence=lambda trial: _drawn(views.evidence_bar(trial)),
+    )
+    return environment

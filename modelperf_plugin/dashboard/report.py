@@ -1,0 +1,66 @@
+"""The report: everything in one HTML file, which loads nothing and can be mailed."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Final, NamedTuple
+
+from markupsafe import Markup
+
+from modelperf_plugin.analysis.closer import task_view
+from modelperf_plugin.analysis.overview import overview
+from modelperf_plugin.analysis.trends import Period
+from modelperf_plugin.dashboard.render import Links, overview_html, render, style, style_digest, task_html
+from modelperf_plugin.engine import ModelPerf
+
+MOST_CHAPTERS: Final = 25
+"""So many task types, those with the most outcomes, get a chapter."""
+MOST_MODELS: Final = 20
+"""So many models, the best, are shown in each."""
+
+
+class Chapter(NamedTuple):
+    """One task type in the report."""
+
+    name: str
+    anchor: str
+    body: Markup
+
+
+def make_report(engine: ModelPerf, period: Period | None = None, *, now: datetime | None = None) -> str:
+    """Return the report of ``period``, by default the last 30 days, as one HTML page.
+
+    Raises:
+        StoreError: the store could not be read.
+    """
+    now = now or datetime.now(UTC)
+    period = period or Period.last(30, now=now)
+    view = overview(engine, period, now=now)
+    anchors = {row.task_type: f"task-{place}" for place, row in enumerate(view.task_types[:MOST_CHAPTERS], start=1)}
+    links = Links(
+        task=lambda name: f"#{anchors[name]}" if name in anchors else None,
+        model=lambda _task, _model: None,
+        decision=lambda _: None,
+    )
+    chapters = []
+    for name, anchor in anchors.items():
+        closer = task_view(engine, name, period, now=now, most=MOST_MODELS, decisions=0)
+        if closer is not None:
+            body = task_html(closer, links, now=now, prefix=f"{anchor}-", live=False, heading="h3")
+            chapters.append(Chapter(name, anchor, body))
+    return render(
+        "report.html",
+        title="Which model for which task",
+        style=Markup(style()),  # noqa: S704 - a file of this package
+        style_hash=b64encode(style_digest()).decode(),
+        period=period,
+        overview=overview_html(view, links, now=now, live=False),
+        tasks=chapters,
+        left_out=len(view.task_types) + view.hidden - len(chapters),
+        store=view.store,
+        mode=view.mode,
+        now=now,
+        version=version("modelperf-plugin"),
+    )

@@ -1,0 +1,70 @@
+-- totals --
+-- What was counted for each pair on some days. CROSS JOIN: pair by pair, each by a range of its own days.
+SELECT
+    tally.task_type, tally.model_id, sum(daily.successes), sum(daily.failures), sum(daily.timeouts),
+    sum(daily.outages), sum(daily.caller_errors), sum(daily.tokens), sum(daily.cost_nano_usd), sum(daily.priced),
+    NULL, sum(daily.timeout_failures)
+FROM tally CROSS JOIN daily ON daily.tally_id = tally.id AND daily.day >= ? AND daily.day < ?
+WHERE tally.task_type = coalesce(?, tally.task_type) AND tally.model_id = coalesce(?, tally.model_id)
+GROUP BY tally.id ORDER BY tally.task_type, tally.model_id;
+
+-- totals_of_task_types --
+-- The same over all models; pairs in the order of the index, so that nothing has to be sorted.
+SELECT
+    tally.task_type, '', sum(daily.successes), sum(daily.failures), sum(daily.timeouts), sum(daily.outages),
+    sum(daily.caller_errors), sum(daily.tokens), sum(daily.cost_nano_usd), sum(daily.priced),
+    NULL, sum(daily.timeout_failures)
+FROM tally CROSS JOIN daily ON daily.tally_id = tally.id AND daily.day >= ? AND daily.day < ?
+GROUP BY tally.task_type ORDER BY tally.task_type;
+
+-- keep_pages --
+-- Keep up to 32 MB of pages in memory: the steps of a long period read the same pages one after the other.
+PRAGMA cache_size = -32000;
+
+-- series --
+-- What was counted for each pair in each step, counted back from the last day; of some models only, if a JSON list names them.
+SELECT
+    (? - 1 - daily.day) / ? AS step, tally.task_type, tally.model_id, sum(daily.successes), sum(daily.failures),
+    sum(daily.timeouts), sum(daily.outages), sum(daily.caller_errors), sum(daily.tokens), sum(daily.cost_nano_usd),
+    sum(daily.priced), NULL, sum(daily.timeout_failures)
+FROM tally CROSS JOIN daily ON daily.tally_id = tally.id AND daily.day >= ? AND daily.day < ?
+WHERE tally.task_type = coalesce(?, tally.task_type)
+    AND (? IS NULL OR tally.model_id IN (SELECT value FROM json_each(?)))
+GROUP BY tally.id, step ORDER BY tally.task_type, tally.model_id, step DESC;
+
+-- series_of_task_types --
+-- The same over all models.
+SELECT
+    (? - 1 - daily.day) / ? AS step, tally.task_type, '', sum(daily.successes), sum(daily.failures),
+    sum(daily.timeouts), sum(daily.outages), sum(daily.caller_errors), sum(daily.tokens), sum(daily.cost_nano_usd),
+    sum(daily.priced), NULL, sum(daily.timeout_failures)
+FROM tally CROSS JOIN daily ON daily.tally_id = tally.id AND daily.day >= ? AND daily.day < ?
+GROUP BY tally.task_type, step ORDER BY tally.task_type, step DESC;
+
+-- decision_sums --
+-- The newest decisions, so many at most, in numbers.
+SELECT
+    task_type, mode, count(*), count(outcome_model_id), sum(outcome_model_id IS NULL AND made_ms <= ?), sum(explored),
+    sum(exploring), coalesce(sum(cost_nano_usd), 0), coalesce(sum(iif(explored, cost_nano_usd, 0)), 0), min(made_ms)
+FROM (
+    SELECT task_type, mode, outcome_model_id, made_ms, explored, exploring, cost_nano_usd
+    FROM decision WHERE made_ms >= ? AND made_ms < ? ORDER BY made_ms DESC LIMIT ?
+)
+GROUP BY task_type, mode ORDER BY task_type, mode;
+
+-- recent_decisions --
+-- The newest decisions of a task type or model, among so many at most.
+SELECT
+    id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record,
+    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind
+FROM decision
+WHERE rowid IN (
+    SELECT number
+    FROM (
+        SELECT rowid AS number, task_type AS task, model_id AS model, made_ms
+        FROM decision WHERE made_ms >= ? AND made_ms < ? ORDER BY made_ms DESC, rowid DESC LIMIT ?
+    )
+    WHERE task = coalesce(?, task) AND model = coalesce(?, model)
+    ORDER BY made_ms DESC, number DESC LIMIT ?
+)
+ORDER BY made_ms DESC, rowid DESC;

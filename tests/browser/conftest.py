@@ -1,0 +1,7 @@
+"""The stores of the dashboard's other tests."""
+
+from __future__ import annotations
+
+from tests.dashboard.conftest import engine, filled, odd
+
+__all__ = ["engine", "filled", "odd"]

@@ -1,0 +1,226 @@
+"""Every page in a real browser: what it shows, what it may do, how it looks to whom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import pytest
+
+import modelperf_plugin as mp
+from modelperf_plugin.dashboard import make_report
+from tests.browser.chromium import Colours, open_page, require, running, serving
+from tests.dashboard.conftest import HOSTILE, HOSTILE_TASK
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.slow
+
+PAGES = {
+    "overview": "",
+    "year": "?days=365",
+    "task": f"task?name={quote(HOSTILE_TASK, safe='')}",
+    "model": f"model?task=write-code&name={quote(HOSTILE, safe='')}",
+    "everywhere": "model?name=good",
+    "decision": "decision?id={decision}",
+    "decisions": "decisions",
+    "policy": "policy",
+    "missing": "task?name=nobody",
+}
+LOOKS = [(1440, "light"), (1440, "dark"), (390, "light"), (390, "dark")]
+
+
+Watched = Callable[..., AbstractContextManager["Page"]]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Return a running browser; skip where there is none."""
+    require()
+    with running() as found:
+        yield found
+
+
+@pytest.fixture
+def address(engine: mp.ModelPerf) -> Iterator[str]:
+    """Return the address of a running dashboard on the filled store."""
+    with serving(engine, names=["127.0.0.1"]) as found:
+        yield found
+
+
+@pytest.fixture
+def watched(browser: Browser) -> Watched:
+    """Return what opens a page; at its end nothing was asked of another machine, and no error told."""
+
+    @contextmanager
+    def watch(address: str, **said: Any) -> Iterator[Page]:
+        with open_page(browser, **said) as page:
+            asked: list[str] = []
+            told: list[str] = []
+            page.on("request", lambda request: asked.append(request.url))
+            page.on("console", lambda message: told.append(message.text))
+            page.on("pageerror", lambda error: told.append(str(error)))
+            page.on("dialog", lambda dialog: told.append(dialog.message))
+            yield page
+            assert [url for url in asked if not url.startswith(address)] == []
+            assert [text for text in told if "404 (Not Found)" not in text] == []
+
+    return watch
+
+
+def violations(page: Page) -> list[str]:
+    """Return what axe finds wrong with a page, with the elements at fault."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response["violations"]
+    return [f"{each['id']}: {node['html'][:160]}" for each in found for node in each["nodes"][:3]]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_is_sound_and_accessible(watched: Watched, address: str, filled: tuple[str, str], name: str) -> None:
+    """In both colours and widths: no error, no foreign request, nothing that axe objects to, nothing cut off."""
+    target = PAGES[name].format(decision=filled[1])
+    for width, colours in LOOKS:
+        with watched(address, width=width, colours=colours, bypass_csp=True) as page:
+            page.goto(f"{address}{target}")
+            assert page.locator("h1").count() == 1
+            assert violations(page) == []
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_names_stay_names(watched: Watched, address: str) -> None:
+    """A script in a model's name is shown as it was recorded, and does not run; nor does an image's handler."""
+    with watched(address) as page:
+        page.goto(f"{address}{PAGES['task']}")
+        assert page.locator("h1").inner_text() == HOSTILE_TASK
+        assert page.get_by_role("link", name=HOSTILE).first.inner_text() == HOSTILE
+        assert page.locator("main img, main script").count() == 0
+
+
+def test_one_clicks_from_everything_to_a_single_decision(watched: Watched, address: str) -> None:
+    """Overview, task type, model, decision, and back."""
+    with watched(address) as page:
+        page.goto(address)
+        page.get_by_role("link", name="write-code").first.click()
+        page.get_by_role("link", name="good", exact=True).first.click()
+        assert page.locator("h1").inner_text() == "good"
+        page.locator("section[aria-labelledby=decisions] tbody a").first.click()
+        assert page.locator("h1").inner_text() == "Why good?"
+        assert page.get_by_text("The candidates, as they were then").is_visible()
+        page.get_by_role("link", name="Overview").first.click()
+        assert page.locator("h1").inner_text() == "Overview"
+
+
+def test_a_period_is_chosen_by_a_click_or_a_day(watched: Watched, address: str) -> None:
+    """It stays chosen on the way down."""
+    with watched(address) as page:
+        page.goto(address)
+        page.get_by_role("link", name="7 d").click()
+        assert "days=7" in page.url
+        page.get_by_role("link", name="write-code").first.click()
+        assert page.locator("[aria-current=true]").inner_text() == "7 d"
+        page.get_by_label("until").fill("2001-02-03")
+        page.get_by_role("button", name="Show").click()
+        assert "until=2001-02-03" in page.url
+        assert "days=7" in page.url
+        assert page.get_by_text("no outcomes in this period").first.is_visible()
+
+
+def test_the_keyboard_is_enough(watched: Watched, address: str) -> None:
+    """The first stop skips to the content; every link can be reached, and shows that it is."""
+    with watched(address) as page:
+        page.goto(address)
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.className") == "skip"
+        reached = set()
+        for _ in range(60):
+            page.keyboard.press("Tab")
+            reached.add(page.evaluate("document.activeElement.innerText"))
+            outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+            focused = page.evaluate("document.activeElement.outerHTML.slice(0, 99)")
+            assert outline != "none" or focused.startswith("<body"), focused
+        assert {"Overview", "Policy", "7 d", "write-code"} <= reached
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_pages_follow_the_colours_of_the_machine(watched: Watched, address: str, colours: Colours) -> None:
+    """Dark paper for who prefers it, light for who does not."""
+    with watched(address, colours=colours) as page:
+        page.goto(address)
+        shade = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (int(shade.removeprefix("rgb(").split(",")[0]) < 100) == (colours == "dark")
+
+
+def test_only_the_chart_that_fits_is_shown(watched: Watched, address: str) -> None:
+    """The narrow one on a telephone, the wide one on a screen."""
+    for width, shown in ((390, ".narrow"), (1440, ".wide")):
+        with watched(address, width=width) as page:
+            page.goto(address)
+            assert page.locator(f"figure {shown}").first.is_visible()
+            assert page.locator("figure .narrow:visible, figure .wide:visible").count() == 1
+
+
+def test_a_page_renews_itself_until_it_is_told_not_to(watched: Watched, address: str, engine: mp.ModelPerf) -> None:
+    """What is recorded appears without a click; the button stops that, and is remembered."""
+    with watched(address) as page:
+        page.clock.install()
+        page.goto(address)
+        button = page.get_by_role("button", name="live")
+        assert button.get_attribute("aria-pressed") == "true"
+        engine.tracker.record_outcome("new-task", "good", mp.Outcome(success=True))
+        page.clock.run_for(6000)
+        page.get_by_role("link", name="new-task").first.wait_for(timeout=10_000)
+        button.click()
+        assert page.get_by_role("button", name="paused").get_attribute("aria-pressed") == "false"
+        page.reload()
+        assert page.get_by_role("button", name="paused").is_visible()
+
+
+def test_all_of_it_works_without_javascript(watched: Watched, address: str) -> None:
+    """Only the button for renewing is not there."""
+    with watched(address, java_script_enabled=False) as page:
+        page.goto(address)
+        page.get_by_role("link", name="write-code").first.click()
+        assert page.locator("h1").inner_text() == "write-code"
+        assert page.get_by_role("button", name="live").count() == 0
+
+
+def test_a_token_leads_in_once_and_is_kept(browser: Browser, engine: mp.ModelPerf) -> None:
+    """The address with the token is enough; afterwards it stands in no address."""
+    with serving(engine, token="correct horse battery") as address, open_page(browser) as page:  # noqa: S106 - only here
+        answer = page.goto(address)
+        assert answer is not None
+        assert answer.status == 401
+        page.goto(f"{address}?token=correct+horse+battery")
+        assert page.url == address
+        page.get_by_role("link", name="write-code").first.click()
+        assert page.locator("h1").inner_text() == "write-code"
+
+
+def test_odd_stores_look_right(watched: Watched, odd: mp.ModelPerf) -> None:
+    """Empty, one outcome, a thousand models: sound and accessible, and never wider than the window."""
+    with serving(odd) as address:
+        for width in (390, 1440):
+            with watched(address, width=width, bypass_csp=True) as page:
+                for target in ("", "task?name=plan", "decisions"):
+                    page.goto(f"{address}{target}")
+                    assert violations(page) == []
+                    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_report_is_sound_and_accessible(watched: Watched, engine: mp.ModelPerf, tmp_path: Path) -> None:
+    """Opened as a file, in both colours and widths; nothing is loaded, nothing is blocked."""
+    file = tmp_path / "report.html"
+    file.write_text(make_report(engine), encoding="utf-8")
+    for width, colours in LOOKS:
+        with watched(file.as_uri(), width=width, colours=colours) as page:
+            page.goto(file.as_uri())
+            assert page.evaluate("getComputedStyle(document.body).fontSize") == "15px"
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+        with watched(file.as_uri(), width=width, colours=colours, bypass_csp=True) as page:
+            page.goto(file.as_uri())
+            assert violations(page) == []
