@@ -69,9 +69,9 @@ def evaluate(
     days: float | None,
     **how: Any,
 ) -> None:
-    """Say what another policy would have achieved, how sure that is, and when the log cannot tell.
+    """Say what another policy would have achieved, and how sure.
 
-    The record of decisions is read: each has the probabilities with which it was made. A policy is judged by what it
+    When the log cannot tell, that is said, and why. The record of decisions is read: each has the probabilities with which it was made. A policy is judged by what it
     would have chosen at each of them, given what was known then.
     """
     from modelperf_plugin.analysis import need_numpy
@@ -156,6 +156,8 @@ def _facts(found: Evaluation) -> Iterator[tuple[str, Cell]]:
     yield "what happened", f"{percent(found.happened)} done well{cost}"
     if found.happened_cost_usd is not None and found.unpriced:
         yield "without a cost", f"{found.unpriced:,}, taken as $0"
+    if found.best_single is None:
+        yield "best single model", "the log cannot tell of any"
     for policy, learning in zip(found.policies, found.learning, strict=True):
         name = f"{policy.name}, had it started with nothing"
         if learning.success is None:

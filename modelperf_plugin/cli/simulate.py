@@ -38,7 +38,7 @@ _SCENARIOS: Final = (Column("scenario", "bold"), Column("what happens"))
 def simulate(
     common: Common, /, scenario: str | None, files: tuple[str, ...], runs: int, seed: int, as_json: bool
 ) -> None:
-    """See a policy at work in a simulated world, before there is a log.
+    """See a policy at work in a simulated world.
 
     SCENARIO is a TOML file that says what happens, or the name of a shipped one; without it those are listed. Nothing
     is read from or written to a store.

@@ -32,9 +32,9 @@ _EMPTY: Final[dict[str, Any]] = {"proposal": None, "written": None, "diff": None
 @common_options
 @pass_common
 def tune(common: Common, /, out: str, force: bool, as_json: bool, *, task_type: str | None, days: float | None) -> None:
-    """Search the record of decisions for a better configuration, and write it beside the one in force.
+    """Propose a better configuration, from the record of decisions.
 
-    Rankings, demotions and half-lives are searched on the first half of the record; the best of them is judged on the
+    It is written beside the one in force, never in its place. Rankings, demotions and half-lives are searched on the first half of the record; the best of them is judged on the
     second half, which the search has not seen. If it is not surely better there, nothing is written, and the exit code
     is 1. Exploration is left alone: see `modelperf evaluate --plan` and `modelperf simulate`.
     """
