@@ -71,8 +71,8 @@ def evaluate(
 ) -> None:
     """Say what another policy would have achieved, and how sure.
 
-    When the log cannot tell, that is said, and why. The record of decisions is read: each has the probabilities with which it was made. A policy is judged by what it
-    would have chosen at each of them, given what was known then.
+    When the log cannot tell, that is said, and why. The record of decisions is read: each has the probabilities with
+    which it was made. A policy is judged by what it would have chosen at each of them, given what was known then.
     """
     from modelperf_plugin.analysis import need_numpy
 

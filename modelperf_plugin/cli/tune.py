@@ -34,9 +34,10 @@ _EMPTY: Final[dict[str, Any]] = {"proposal": None, "written": None, "diff": None
 def tune(common: Common, /, out: str, force: bool, as_json: bool, *, task_type: str | None, days: float | None) -> None:
     """Propose a better configuration, from the record of decisions.
 
-    It is written beside the one in force, never in its place. Rankings, demotions and half-lives are searched on the first half of the record; the best of them is judged on the
-    second half, which the search has not seen. If it is not surely better there, nothing is written, and the exit code
-    is 1. Exploration is left alone: see `modelperf evaluate --plan` and `modelperf simulate`.
+    It is written beside the one in force, never in its place. Rankings, demotions and half-lives are searched on the
+    first half of the record; the best of them is judged on the second half, which the search has not seen. If it is
+    not surely better there, nothing is written, and the exit code is 1. Exploration is left alone: see `modelperf
+    evaluate --plan` and `modelperf simulate`.
     """
     from modelperf_plugin.analysis import need_numpy
 
