@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from modelperf_plugin.cli.compare import compare
+from modelperf_plugin.cli.config_diff import diff
 from modelperf_plugin.cli.configuration import config, init
 from modelperf_plugin.cli.decisions import explain, rank
 from modelperf_plugin.cli.demo import demo
 from modelperf_plugin.cli.doctor import doctor
+from modelperf_plugin.cli.evaluate import evaluate
 from modelperf_plugin.cli.federate import federate
 from modelperf_plugin.cli.imports import import_
 from modelperf_plugin.cli.journal import decisions, why
@@ -24,8 +26,10 @@ from modelperf_plugin.cli.options import common_options
 from modelperf_plugin.cli.pages import dashboard, plot, report
 from modelperf_plugin.cli.replay import replay
 from modelperf_plugin.cli.share import export, merge, merged
+from modelperf_plugin.cli.simulate import simulate
 from modelperf_plugin.cli.stats import stats
 from modelperf_plugin.cli.trend import trend, watch
+from modelperf_plugin.cli.tune import tune
 from modelperf_plugin.cli.words import printable
 from modelperf_plugin.errors import ModelPerfError, StoreError
 
@@ -119,6 +123,9 @@ for _command in (
     announce,
     reset,
     replay,
+    evaluate,
+    tune,
+    simulate,
     import_,
     federate,
     export,
@@ -129,6 +136,8 @@ for _command in (
     compact,
 ):
     modelperf.add_command(_command)
+
+config.add_command(diff)
 
 
 def main() -> NoReturn:

@@ -248,7 +248,7 @@ def list_merged(common: Common, as_json: bool) -> None:
 def remove(common: Common, name: str) -> None:
     """Take a merged project's experience out again."""
     answer = Answer("merged remove")
-    with common.reading(answer) as engine:
+    with common.writing(answer) as engine:
         if not engine.store.exchange.forget_merged(name):
             answer.nothing(f"nothing was merged as {name!r}")
     answer.line(f"what was merged as {name} counts no longer")

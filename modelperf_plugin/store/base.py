@@ -6,7 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from modelperf_plugin.store.abtests import StoredPair, StoredTest
-from modelperf_plugin.store.decisions import DecisionOutcome, DecisionRecord, DecisionSummary, LoggedDecision
+from modelperf_plugin.store.decisions import (
+    DecisionOutcome,
+    DecisionRecord,
+    DecisionSummary,
+    JoinedOutcome,
+    LoggedDecision,
+)
 from modelperf_plugin.store.exchange import Exchange
 from modelperf_plugin.store.monitoring import Baseline, Change, Demotion, Direction, Event, Faded, WatchState
 from modelperf_plugin.store.trends import Trends
@@ -216,6 +222,12 @@ class Store(Protocol):
         self, task_type: str | None = None, since_ms: int | None = None, limit: int = 100
     ) -> list[LoggedDecision]:
         """Return the newest decisions that were kept, newest first: of ``task_type``, made at ``since_ms`` or later."""
+
+    def logged_after(self, number: int, limit: int) -> list[tuple[int, DecisionRecord, JoinedOutcome | None]]:
+        """Return at most ``limit`` decisions kept after the one with ``number``, in the order of keeping.
+
+        Each comes with its own number, as it is kept: for reading very many of them.
+        """
 
     def decision_summary(self, now_ms: int) -> DecisionSummary:
         """Return how many decisions were kept, have their outcome, wait for it, or are overdue at ``now_ms``."""

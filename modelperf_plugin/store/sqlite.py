@@ -17,6 +17,7 @@ from modelperf_plugin.store.decisions import (
     DecisionOutcome,
     DecisionRecord,
     DecisionSummary,
+    JoinedOutcome,
     LoggedDecision,
 )
 from modelperf_plugin.store.sqlite_abtests import SqliteABTests
@@ -154,6 +155,10 @@ class SqliteStore(SqliteWriting):
         since_ms = sqlite_decisions.LONG_AGO_MS if since_ms is None else since_ms
         rows = self._read("decisions", since_ms, task_type, task_type, limit)
         return [sqlite_decisions.restore(row) for row in rows]
+
+    def logged_after(self, number: int, limit: int) -> list[tuple[int, DecisionRecord, JoinedOutcome | None]]:
+        """Return at most ``limit`` decisions kept after the one with ``number``, in the order of keeping."""
+        return [(row[0], *sqlite_decisions.parts(row[1:])) for row in self._read("logged_after", number, limit)]
 
     def decision_summary(self, now_ms: int) -> DecisionSummary:
         """Return how many decisions were kept, have their outcome, wait for it, or are overdue at ``now_ms``."""

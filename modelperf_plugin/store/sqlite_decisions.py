@@ -34,8 +34,13 @@ def write(
 
 def restore(row: Sequence[Any]) -> LoggedDecision:
     """Return the decision in ``row``."""
+    return LoggedDecision.restore(*parts(row))
+
+
+def parts(row: Sequence[Any]) -> tuple[DecisionRecord, JoinedOutcome | None]:
+    """Return the decision in ``row`` as it is kept, and what came of it."""
     record, joined = row[:_RECORD_COLUMNS], row[_RECORD_COLUMNS:]
-    return LoggedDecision.restore(DecisionRecord._make(record), None if joined[0] is None else _joined(*joined))
+    return DecisionRecord._make(record), None if joined[0] is None else _joined(*joined)
 
 
 def summarise(rows: Iterable[Sequence[Any]]) -> DecisionSummary:

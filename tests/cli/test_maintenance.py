@@ -12,6 +12,8 @@ import pytest
 
 from modelperf_plugin.store import Entry, open_steady, open_store
 from modelperf_plugin.store.opening import open_file
+from modelperf_plugin.store.queries import load_migrations
+from modelperf_plugin.store.sqlite_file import APPLICATION_ID
 from modelperf_plugin.types import Outcome
 from tests.cli.conftest import Run, RunJson
 from tests.store.faults import as_nobody, open_to_all
@@ -76,10 +78,15 @@ def test_reading_commands_need_no_right_to_write(run: Run, store: str) -> None:
         folder.chmod(0o755)
 
 
-def test_an_older_file_is_not_migrated_by_reading(run: Run, store: str) -> None:
+def test_an_older_file_is_not_migrated_by_reading(run: Run, tmp_path: Path) -> None:
     """A file of an older version is left as it is by reading, which says what brings it up to date."""
+    store = str(tmp_path / "older.db")
     with closing(sqlite3.connect(store)) as connection:
-        connection.executescript("PRAGMA user_version = 6; DROP TABLE moved; DROP TABLE dropped")
+        for migration in load_migrations("sqlite")[:6]:
+            connection.executescript(migration.script)
+        connection.executescript(f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 6")
+        connection.execute("INSERT INTO model_outcomes (task_type, model_id, success) VALUES ('t', 'm', 1)")
+        connection.commit()
     before = Path(store).read_bytes()
     result = run("stats", "--store", store)
     assert result.exit_code == 1

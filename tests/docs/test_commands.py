@@ -102,6 +102,8 @@ def prepared(tmp_path: Path) -> Path:
     pytest.importorskip("pyarrow.parquet").write_table(pytest.importorskip("pyarrow").table(table), "outcomes.parquet")
     run_demo({}, tmp_path / ".sf/demo.db", tasks=5)
     (tmp_path / "old.json").write_text('{"t": {"a": {"successes": 3, "failures": 1}}}')
+    for name in ("a.toml", "b.toml"):
+        (tmp_path / name).write_text("")
     CliRunner().invoke(modelperf, ["demo", "--tasks", "60", "--store", ".sf/model-performance.db"])
     return tmp_path
 
@@ -134,6 +136,10 @@ ARGUMENTS: dict[str, list[list[str]]] = {
     "modelperf import llm": [["logs.db"]],
     "modelperf federate list": [[]],
     "modelperf merged list": [[]],
+    "modelperf config diff": [["a.toml", "b.toml"]],
+    "modelperf evaluate": [[], ["--task", "no-such-task"]],
+    "modelperf tune": [[], ["--task", "no-such-task"]],
+    "modelperf simulate": [["near-tie", "--runs", "1"]],
     "modelperf doctor": [[]],
     "modelperf backup": [["copy.db"]],
     "modelperf compact": [[]],

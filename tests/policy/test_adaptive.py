@@ -107,3 +107,13 @@ def test_without_beliefs_the_tallies_count() -> None:
         RankedModel("bad", None, None, Tally("t", "bad", 10, 90), "ranked", ""),
     ]
     assert Adaptive()(Contest("t", rows, 1, None)).probabilities == pytest.approx([0.9975, 0.0025])
+
+
+@given(sides, st.floats(0, 1), st.floats(0, 1))
+def test_the_evaluation_share_is_spread_alike(known: list[tuple[Belief, int]], share: float, floor: float) -> None:
+    """With a share s the probabilities are s/K + (1 − s) times those without it."""
+    given_beliefs, pending = [each[0] for each in known], [each[1] for each in known]
+    without = Adaptive(floor=floor)(contest(given_beliefs, pending)).probabilities
+    with_share = Adaptive(floor=floor, evaluation_share=share)(contest(given_beliefs, pending)).probabilities
+    expected = [share / len(known) + (1 - share) * each for each in without]
+    assert with_share == pytest.approx(expected, abs=1e-12)

@@ -323,8 +323,8 @@ def test_decisions_made_meanwhile_are_kept(path: Path) -> None:
         engine.record("execute-task", decision.model_id, Outcome(success=True), decision)
         engine._journal.close()
         path.unlink()
-        assert isinstance(engine.store, SteadyStore)
-        at_once(engine.store)
+        assert isinstance(engine.tracker.store, SteadyStore)
+        at_once(engine.tracker.store)
         kept = engine.store.decision(decision.decision_id)
     assert kept is not None
     assert kept.outcome is not None

@@ -35,9 +35,9 @@ class Adaptive(Strategy):
     of ``optimism``·z(n) and all of it, the same for all candidates of a decision. z(n) is the normal quantile of
     1 − 1/(n + 3), with n the outcomes of all candidates on this task type: it grows, slowly and for ever, so that a
     poor model that has become a good one is found. The propensity of each candidate is exact: the share of the points
-    at which its index is the highest, on top of a uniform ``floor``. Where costs matter, Z is one of 24 points of
-    1.2·``optimism``·|N(0, 1)| instead, and the share is that at which the cost objective prefers it, if the chances of
-    all were as good as their indices say.
+    at which its index is the highest, on top of a uniform ``floor`` and ``evaluation_share`` of all decisions. Where
+    costs matter, Z is one of 24 points of 1.2·``optimism``·|N(0, 1)| instead, and the share is that at which the cost
+    objective prefers it, if the chances of all were as good as their indices say.
 
     Sources: S. Vaswani et al., "Old Dog Learns New Tricks: Randomized UCB for Bandit Problems", 2020 (one draw per
     decision); E. Kaufmann et al., "On Bayesian Upper Confidence Bounds for Bandit Problems", 2012 (the quantile).
@@ -46,6 +46,12 @@ class Adaptive(Strategy):
     strategy: Literal["adaptive"] = "adaptive"
     floor: float = Field(
         default=0.005, ge=0, le=1, description="Share of decisions drawn at random, so that any policy can be judged."
+    )
+    evaluation_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="A further share drawn at random, turned on for a while so that the log can answer a question.",
     )
     optimism: float = Field(
         default=1.0, ge=0, le=4.5, description="How far beyond what is known a candidate gets credit (0: not at all)."
@@ -56,17 +62,23 @@ class Adaptive(Strategy):
         """The values of Z in units of z(n), all equally likely, smallest first."""
         return tuple(self.optimism * part for part in _PARTS)
 
+    @cached_property
+    def uniform(self) -> float:
+        """The share of the decisions that is drawn at random, all in all."""
+        return self.evaluation_share + (1.0 - self.evaluation_share) * self.floor
+
     def __call__(self, contest: Contest) -> Shares:
         """Return the probability of each row of the contest."""
         count = len(contest.rows)
-        shares = [self.floor / count] * count
+        uniform = self.uniform
+        shares = [uniform / count] * count
         lines = _indices(contest)
         if contest.objective is None:
             wins = self._highest(lines, credit(contest.outcomes))
         else:
             wins = self._worthiest(lines, contest.objective, contest.offers)
         for points, rows in wins:
-            share = (1.0 - self.floor) * points / (POINTS * len(rows))
+            share = (1.0 - uniform) * points / (POINTS * len(rows))
             for row in rows:
                 shares[row] = min(1.0, shares[row] + share)  # a sum of parts may be 1 + 2⁻⁵²
         return Shares(shares)

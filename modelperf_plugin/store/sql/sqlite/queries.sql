@@ -287,6 +287,13 @@ FROM decision
 WHERE made_ms >= ? AND (? IS NULL OR task_type = ?)
 ORDER BY made_ms DESC, rowid DESC LIMIT ?;
 
+-- logged_after --
+-- Decisions in the order of keeping, for reading very many of them.
+SELECT
+    rowid, id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record,
+    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind
+FROM decision WHERE rowid > ? ORDER BY rowid LIMIT ?;
+
 -- decision_summary --
 -- For each mode: how many decisions, with and without outcome (made after and before a moment), and what was explored.
 SELECT

@@ -1,0 +1,261 @@
+"""Off-policy estimators: what another policy would have got, from the log of one that knew its own probabilities.
+
+Of decision t the log has the task, the candidates, the propensity π_t(a) of each candidate, the chosen one a_t and its
+reward r_t in [0, 1]. A target policy gives the candidates the probabilities p_t(a). What is estimated is
+
+    V = (1/n) Σ_t Σ_a p_t(a) μ_t(a),
+
+the mean over the decisions of the log, where μ_t(a) is what candidate a would have been expected to get on task t. It
+is about those tasks, in that period, not about the future. Nothing is assumed of how μ_t changes with time or task.
+
+What must hold: the choice at t was drawn with the logged probabilities; p_t depends on nothing later than t; and
+whether an outcome came does not depend on the choice. The logging policy may learn: π_t may depend on all that came
+before.
+
+Weights are w_t = p_t(a_t)/π_t(a_t). Sources: D. Horvitz and D. Thompson, 1952 (IPS); A. Swaminathan and T. Joachims,
+"The Self-Normalized Estimator for Counterfactual Learning", 2015 (SNIPS); M. Dudík, J. Langford and L. Li, "Doubly
+Robust Policy Evaluation and Learning", 2011 (DR); L. Kish, "Survey Sampling", 1965 (effective sample size).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Floats: TypeAlias = npt.NDArray[np.floating[Any]]
+Integers: TypeAlias = npt.NDArray[np.integer[Any]]
+
+BETS: Final = 16
+"""How many bets are mixed: each is best for another variance."""
+_SMALLEST_BET, _LARGEST_BET = 1 / 30, 1.5
+"""The smallest in units of √(10/n), which is right for a variance of 1: weights of a thousand need less. The largest is
+right where hardly anything is uncertain."""
+_CHUNK: Final = 100_000
+_LARGE, _HEAD, _HEAD_ALPHA = 200_000, 20_000, 0.1
+"""Of more than so many decisions, only the first few are judged by all bets; the best one then judges the rest."""
+_SURE: Final = 1e-4
+
+
+class Interval(NamedTuple):
+    """Where a value lies."""
+
+    low: float
+    high: float
+
+    @property
+    def width(self) -> float:
+        """Its length."""
+        return self.high - self.low
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logged:
+    """The decisions of a log as columns: n decisions, in their order, and m models."""
+
+    rewards: Floats
+    """n rewards from 0 to 1."""
+    chosen: Integers
+    """n positions of the chosen models."""
+    propensities: Floats
+    """n × m: the probability with which each model was chosen; 0 for those that could not be."""
+    forecasts: Floats
+    """n × m: what was expected of each model, made from earlier decisions only."""
+
+    def __len__(self) -> int:
+        return len(self.rewards)
+
+    def only(self, rows: npt.NDArray[np.bool_]) -> Logged:
+        """Return some of the decisions."""
+        return Logged(
+            rewards=self.rewards[rows],
+            chosen=self.chosen[rows],
+            propensities=self.propensities[rows],
+            forecasts=self.forecasts[rows],
+        )
+
+
+def weights(logged: Logged, target: Floats) -> Floats:
+    """Return w_t = p_t(a_t)/π_t(a_t) of each decision; ``target`` is p, n × m."""
+    rows = np.arange(len(logged))
+    chances: Floats = target[rows, logged.chosen].astype(np.float64)
+    return chances / logged.propensities[rows, logged.chosen]
+
+
+def effective_sample_size(own: Floats) -> float:
+    """Return (Σ w)²/Σ w²: how many decisions of the target itself the weighted ones are worth; 0 without any weight.
+
+    >>> round(effective_sample_size(np.array([1.0, 1.0, 0.0, 0.0])), 6)
+    2.0
+    """
+    squares = float(np.square(own).sum())
+    return float(own.sum()) ** 2 / squares if squares else 0.0
+
+
+def ips(rewards: Floats, own: Floats) -> float:
+    """Return the inverse propensity score estimate (1/n) Σ w_t r_t: unbiased, and as unsure as the weights are uneven.
+
+    >>> ips(np.array([1.0, 0.0, 1.0]), np.array([1.0, 1.0, 2.0]))
+    1.0
+    """
+    return float((own * rewards).mean())
+
+
+def snips(rewards: Floats, own: Floats) -> float | None:
+    """Return the self-normalised estimate Σ w_t r_t / Σ w_t: slightly biased, far less unsure; None without weight.
+
+    >>> snips(np.array([1.0, 0.0, 1.0]), np.array([1.0, 1.0, 2.0]))
+    0.75
+    """
+    total = float(own.sum())
+    return float((own * rewards).sum()) / total if total else None
+
+
+def doubly_robust(logged: Logged, target: Floats) -> float:
+    """Return (1/n) Σ_t [Σ_a p_t(a) q_t(a) + w_t (r_t − q_t(a_t))], where q are the forecasts.
+
+    Unbiased whatever the forecasts, because they are made from the past only; the better they are, the surer it is.
+    Where the log could not have chosen what the target would have, the forecast stands alone.
+    """
+    rows = np.arange(len(logged))
+    expected = (target * logged.forecasts).sum(axis=1)
+    surprise = logged.rewards - logged.forecasts[rows, logged.chosen]
+    return float((expected + weights(logged, target) * surprise).mean())
+
+
+def value_interval(logged: Logged, target: Floats, alpha: float = 0.05) -> Interval:
+    """Return an interval that holds V with probability 1 − ``alpha`` at least, however the weights are spread.
+
+    It holds for a logging policy that learns, for models that change, and for any number of decisions: nothing is
+    taken to be normal. See :func:`lower_bound`; α/2 is spent on each side.
+    """
+    low, high = _bounds(logged, target.astype(np.float64), alpha)
+    return Interval(max(0.0, low), min(1.0, high))
+
+
+def gain_interval(logged: Logged, target: Floats, alpha: float = 0.05, *, base: Floats | None = None) -> Interval:
+    """Return an interval for V less the value of ``base``, by default that of the policy that made the log.
+
+    As sure as :func:`value_interval`. Where the two agree nothing is uncertain, so it is narrower than the difference
+    of two intervals.
+    """
+    than = logged.propensities if base is None else base
+    low, high = _bounds(logged, target.astype(np.float64) - than, alpha)
+    return Interval(max(-1.0, low), min(1.0, high))
+
+
+def gain(logged: Logged, target: Floats) -> float:
+    """Return the doubly robust estimate of V less the value of the policy that made the log."""
+    return doubly_robust(logged, target) - doubly_robust(logged, logged.propensities)
+
+
+def _bounds(logged: Logged, shares: Floats, alpha: float) -> tuple[float, float]:
+    return lower_bound(logged, shares, alpha / 2), 0.0 - lower_bound(logged, -shares, alpha / 2)
+
+
+def lower_bound(logged: Logged, shares: Floats, alpha: float) -> float:
+    """Return a number that (1/n) Σ_t Σ_a c_t(a) μ_t(a) is above with probability 1 − ``alpha`` at least.
+
+    ``shares`` are c, n × m, of any sign: p for the value of a policy, p − π for its gain. Where c < 0, c μ = |c|(1 − μ)
+    − |c|: so only c ≥ 0 and rewards in [0, 1] are needed. For a bet λ > 0 let u = λ c/π and
+
+        y_t = (c/π)(r_t − g_t(a_t)),   x̂_t = Σ_a c_t(a) g_t(a),   ν_t = Σ_a c_t(a) μ_t(a).
+
+    Then E[1 + λ y_t | past] = 1 + λ(ν_t − x̂_t) ≤ exp(λ(ν_t − x̂_t)), so Π (1 + λ y_t)·exp(−λ Σ(ν_t − x̂_t)) is a
+    non-negative supermartingale as long as u g ≤ 1, and exceeds 1/α with probability α at most (Ville). The g that lets
+    it grow fastest if the forecast q is right solves q = g + u g (1 − g): it is near q for small weights and near
+    q/(1 + u) for large ones, and keeps u g ≤ 1. The mean of such processes over several bets is one too; the bound is
+    where it reaches 1/α. A choice that the log could not have made adds nothing: μ is at least 0.
+
+    Sources: I. Waudby-Smith and A. Ramdas, "Estimating means of bounded random variables by betting", 2023; I.
+    Waudby-Smith et al., "Anytime-valid off-policy inference for contextual bandits", 2022; S. Howard et al.,
+    "Time-uniform, nonparametric, nonasymptotic confidence sequences", 2021. The bets are fixed, because only then the
+    bound is one of the plain mean when μ_t moves.
+    """
+    if not shares.any():
+        return 0.0
+    if len(logged) <= _LARGE:
+        total, _ = _mixed(logged, shares, alpha)
+        return total / len(logged)
+    head, rest = slice(0, _HEAD), slice(_HEAD, len(logged))
+    first, bet = _mixed(_cut(logged, head), shares[head], _HEAD_ALPHA * alpha)
+    own = np.array([bet * (_HEAD / (len(logged) - _HEAD)) ** 0.5])
+    logs, offset = _run(_cut(logged, rest), shares[rest], own)
+    second = _solve(own, logs, log(1.0 / ((1.0 - _HEAD_ALPHA) * alpha))) + offset
+    return (first + second) / len(logged)
+
+
+def _cut(logged: Logged, part: slice) -> Logged:
+    return Logged(
+        rewards=logged.rewards[part],
+        chosen=logged.chosen[part],
+        propensities=logged.propensities[part],
+        forecasts=logged.forecasts[part],
+    )
+
+
+def _mixed(logged: Logged, shares: Floats, alpha: float) -> tuple[float, float]:
+    """Return a lower bound of the total from the mixture of all bets, and the bet that did best."""
+    unit = (10.0 / len(logged)) ** 0.5
+    bets = np.geomspace(_SMALLEST_BET * unit, max(_LARGEST_BET, unit), BETS)
+    logs, offset = _run(logged, shares, bets)
+    level = log(1.0 / alpha)
+    return _solve(bets, logs, level) + offset, float(bets[np.argmax((logs - level) / bets)])
+
+
+def _run(logged: Logged, shares: Floats, bets: Floats) -> tuple[Floats, float]:
+    """Return the logarithm of each bet's process with a total of 0, and what negative shares take away."""
+    logs = np.zeros(len(bets))
+    offset = 0.0
+    for start in range(0, len(logged), _CHUNK):
+        offset += _add(logged, shares, slice(start, start + _CHUNK), bets, logs)
+    return logs, offset
+
+
+def _add(logged: Logged, shares: Floats, part: slice, bets: Floats, logs: Floats) -> float:
+    """Add what some decisions bring to the logarithm of each process, λ Σ x̂ included; return what c < 0 takes away."""
+    share, propensity, chosen = shares[part], logged.propensities[part], logged.chosen[part]
+    rows = np.arange(len(chosen))
+    possible = (share != 0.0) & (propensity > 0.0)
+    is_chosen = np.zeros(share.shape, bool)
+    is_chosen[rows, chosen] = True
+    size = share[possible].astype(np.float64)
+    negative = size < 0.0
+    forecast = np.clip(logged.forecasts[part][possible].astype(np.float64), _SURE, 1.0 - _SURE)
+    forecast = np.where(negative, 1.0 - forecast, forecast)
+    size = np.abs(size)
+    ratio = size / propensity[possible]
+    taken = is_chosen[possible]
+    reward = logged.rewards[part][possible[rows, chosen]]
+    reward = np.where(negative[taken], 1.0 - reward, reward)
+    for position, bet in enumerate(bets):
+        control = _control(bet * ratio, forecast)
+        won = bet * ratio[taken] * (reward - control[taken])
+        logs[position] += np.log1p(won).sum() + bet * float(size @ control)
+    return float(np.minimum(share, 0.0).sum())
+
+
+def _control(u: Floats, forecast: Floats) -> Floats:
+    """Return the g between 0 and 1 that solves q = g + u g (1 − g)."""
+    root: Floats = 2.0 * forecast / (1.0 + u + np.sqrt(np.square(1.0 + u) - 4.0 * u * forecast))
+    return root
+
+
+def _solve(bets: Floats, logs: Floats, level: float) -> float:
+    """Return the total at which the logarithm of the mean of exp(logs − bets · total) is ``level``."""
+
+    def height(total: float) -> float:
+        heights = logs - bets * total
+        top = float(heights.max())
+        return top + log(float(np.exp(heights - top).mean())) - level
+
+    # each bet alone gives a bound; the mixture's is between the worst and the best of them
+    singles = (logs - level - log(len(bets))) / bets
+    low, high = float(singles.max()), float(((logs - level) / bets).max())
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if height(middle) > 0.0 else (low, middle)
+    return low

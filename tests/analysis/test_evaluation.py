@@ -1,0 +1,220 @@
+"""Judging policies by the record of decisions of a real store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+
+import modelperf_plugin as mp
+from modelperf_plugin.analysis import Candidate, Judge, evaluate, read_log
+from modelperf_plugin.analysis.evaluation import best_single
+from modelperf_plugin.analysis.known_then import KnownThen
+from modelperf_plugin.analysis.replay_log import replay_log
+from modelperf_plugin.analysis.targets import Configured, constant, per_task_type, uniform
+from modelperf_plugin.config import load
+from modelperf_plugin.errors import InvalidValueError
+
+RATES = {"plan": {"a": 0.9, "b": 0.5, "c": 0.3}, "code": {"a": 0.6, "b": 0.7, "c": 0.3}}
+MODELS = ("a", "b", "c")
+SHARE = {"exploration": {"evaluation_share": 0.2, "floor": 0.01}}
+UNIFORM = {"exploration": {"strategy": "epsilon_greedy", "epsilon": 1.0}, "demotion": {"strategy": "never"}}
+
+
+class Clock:
+    """A clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+def live(path: str, config: dict[str, Any], count: int = 600, candidates: tuple[str, ...] = MODELS) -> None:
+    """Let a policy decide ``count`` tasks; a minute passes with each."""
+    clock, rng = Clock(), Random(0)
+    with mp.ModelPerf(config, store=path, clock=clock, seed=0) as engine:
+        for _ in range(count):
+            task_type = rng.choice(sorted(RATES))
+            decision = engine.select(task_type, candidates)
+            assert decision is not None
+            success = rng.random() < RATES[task_type][decision.model_id]
+            clock.now += timedelta(seconds=30)
+            engine.record(task_type, decision.model_id, mp.Outcome(success=success, cost_usd=0.01), decision)
+            clock.now += timedelta(seconds=30)
+
+
+@pytest.fixture
+def engine() -> Iterator[mp.ModelPerf]:
+    """Return an engine over the log of a policy that explores a fifth of its decisions."""
+    live("log.db", SHARE)
+    with mp.ModelPerf(SHARE, store="log.db") as opened:
+        yield opened
+
+
+def test_the_log_is_read_as_it_was_made(engine: mp.ModelPerf) -> None:
+    """Every decision with an outcome is there, in order, with its propensities; they sum to 1."""
+    log = read_log(engine.store)
+    kept = engine.store.decisions(limit=1000)
+    assert len(log) == len(kept) == 600
+    assert log.left_out == {}
+    assert log.propensities.sum(axis=1) == pytest.approx(1.0, abs=1e-6)
+    assert (np.diff(log.made_ms) > 0).all()
+    for row, each in enumerate(reversed(kept)):
+        assert log.models[log.chosen[row]] == each.model_id
+        assert log.propensities[row, log.chosen[row]] == pytest.approx(each.propensity, abs=1e-7)
+
+
+def test_decisions_that_cannot_be_used_are_counted_by_reason() -> None:
+    """Pins, missing outcomes, fallbacks and the caller's own errors are left out, and said to be."""
+    with mp.ModelPerf({}, store="log.db", seed=0) as perf:
+        perf.select("plan", MODELS)
+        pinned = perf.select("plan", MODELS, {"pin": "b"})
+        fallback, cancelled = perf.select("plan", MODELS), perf.select("plan", MODELS)
+        assert pinned is not None
+        assert fallback is not None
+        assert cancelled is not None
+        perf.record("plan", "b", mp.Outcome(success=True), pinned)
+        perf.record("plan", fallback[1], mp.Outcome(success=True), fallback)
+        perf.record("plan", cancelled[0], mp.Outcome(success=False, error_kind="cancelled"), cancelled)
+    with mp.ModelPerf({"mode": "observe"}, store="log.db") as perf:
+        perf.select("plan", MODELS)
+    with mp.ModelPerf({}, store="log.db") as perf:
+        log = read_log(perf.store)
+    assert len(log) == 0
+    assert log.left_out == {
+        "no outcome has come": 1,
+        "the host had pinned the model": 1,
+        "only a fallback's outcome has come": 1,
+        "it ended by the caller's own doing": 1,
+        "the host was answered None": 1,
+    }
+
+
+def test_what_was_known_at_the_end_is_what_the_store_knows(engine: mp.ModelPerf) -> None:
+    """Brought forward past the last outcome, the tallies are those of the store; before the first there are none."""
+    then = KnownThen(engine.store)
+    then.advance(0)
+    assert then.tallies() == []
+    then.advance(2**60)
+    keys = ("task_type", "model_id", "successes", "failures", "timeouts", "outages", "caller_errors")
+    found = {tuple(getattr(each, key) for key in keys) for each in then.tallies()}
+    assert found == {tuple(getattr(each, key) for key in keys) for each in engine.store.tallies()}
+
+
+def test_the_same_configuration_decides_as_it_did(engine: mp.ModelPerf) -> None:
+    """Applied to what was known then, the policy that made the log has nearly the probabilities that it had."""
+    log = read_log(engine.store)
+    shares = Configured(log, engine.store).shares(load(SHARE).config)
+    assert shares.sum(axis=1) == pytest.approx(1.0, abs=1e-6)
+    assert np.abs(shares - log.propensities).sum(axis=1).mean() < 0.1
+
+
+def test_targets_keep_to_what_was_offered() -> None:
+    """Constant and uniform policies spread over the models offered alone; elsewhere they do what the log did."""
+    live("log.db", UNIFORM, 40, ("a", "b"))
+    live("log.db", UNIFORM, 40)
+    with mp.ModelPerf({}, store="log.db") as perf:
+        log = read_log(perf.store)
+    assert (uniform(log)[~log.offered] == 0.0).all()
+    always, position = constant(log, "c"), log.models.index("c")
+    assert (always[log.offered[:, position], position] == 1.0).all()
+    absent = ~log.offered[:, position]
+    assert absent.any()
+    assert (always[absent] == log.propensities[absent]).all()
+    assert (per_task_type(log, {}) == log.propensities).all()
+
+
+def test_policies_are_judged_beside_the_baselines(engine: mp.ModelPerf) -> None:
+    """What is answered holds what was true; the log itself is within its interval; and all is plain JSON."""
+    log = read_log(engine.store)
+    greedy = load({"exploration": {"strategy": "never"}}).config
+    found = evaluate(log, engine.store, [Candidate(name="greedy", config=greedy)], by_task_type=True)
+    (judged,) = found.policies
+    assert judged.success is not None
+    assert judged.success.low <= (0.9 + 0.7) / 2 <= judged.success.high + 0.05
+    assert judged.gain is not None
+    assert judged.cost_usd is not None
+    assert judged.cost_usd.low <= 0.01 <= judged.cost_usd.high + 1e-12
+    assert [each.task_type for each in judged.task_types] == sorted(
+        RATES, key=lambda name: -int((log.task == log.task_types.index(name)).sum())
+    )
+    own = found.made_the_log.success
+    assert own is not None
+    assert own.low <= found.happened <= own.high
+    assert found.as_dict()["policies"][0]["name"] == "greedy"
+
+
+def test_the_best_single_model_allows_for_having_been_picked() -> None:
+    """It is the one that is surely best, and its interval is wider than if it had been asked for alone."""
+    live("log.db", UNIFORM, 900)
+    with mp.ModelPerf({}, store="log.db") as perf:
+        log = read_log(perf.store)
+    judge = Judge(log)
+    found = best_single(judge, log)
+    assert found is not None
+    assert found.name == "a"
+    low, high = judge.judge("a", constant(log, "a")).interval
+    assert found.interval[0] < low <= 0.75 <= high < found.interval[1]
+
+
+def test_a_model_that_was_never_tried_is_refused_by_name() -> None:
+    """No answer about a model that the log never chose, and the reason names it."""
+    config = {"exploration": {"strategy": "never"}}
+    with mp.ModelPerf({}, store="log.db") as perf:  # so that a and b are known, and nothing of c
+        for model_id in ("a", "b"):
+            perf.record("plan", model_id, mp.Outcome(success=True))
+            perf.record("code", model_id, mp.Outcome(success=True))
+        perf.record("plan", "c", mp.Outcome(success=False))
+        perf.record("code", "c", mp.Outcome(success=False))
+    live("log.db", config, 100)
+    with mp.ModelPerf({}, store="log.db") as perf:
+        log = read_log(perf.store)
+    judged = Judge(log).judge("always c", constant(log, "c"))
+    assert judged.success is None
+    assert judged.refusal == "c was never tried"
+
+
+def test_a_log_that_explores_too_little_is_refused() -> None:
+    """With little overlap there is no answer, whatever the estimate says, and the reason has a number."""
+    live("log.db", {"exploration": {"floor": 0.02}})
+    with mp.ModelPerf({}, store="log.db") as perf:
+        log = read_log(perf.store)
+    judged = Judge(log).judge("always c", constant(log, "c"))
+    assert judged.success is None
+    assert judged.refusal is not None
+    assert "are needed" in judged.refusal or "widest answer" in judged.refusal
+
+
+def test_too_few_decisions_are_no_log() -> None:
+    """Nothing is judged by a handful of decisions."""
+    live("log.db", {}, 10)
+    with mp.ModelPerf({}, store="log.db") as perf:
+        log = read_log(perf.store)
+        with pytest.raises(InvalidValueError, match="50 decisions"):
+            evaluate(log, perf.store, [])
+
+
+def test_a_policy_that_learns_is_replayed_on_a_uniform_log() -> None:
+    """From a uniform log about one decision in three is kept, and what is learned from these beats chance."""
+    live("log.db", UNIFORM, 900)
+    with mp.ModelPerf({}, store="log.db") as perf:
+        log = read_log(perf.store)
+    found = replay_log(log, load({}).config)
+    assert 230 <= found.kept <= 370
+    assert found.success is not None
+    assert found.success.low <= 0.75 <= found.success.high
+    assert found.success.value > log.success.mean()
+    assert replay_log(log, load({}).config) == found
+
+
+def test_a_policy_that_learns_is_not_replayed_on_a_log_that_explores_little(engine: mp.ModelPerf) -> None:
+    """Where hardly any decision could be kept there is no answer, and it says how many that would be."""
+    found = replay_log(read_log(engine.store), load({}).config)
+    assert found.success is None
+    assert found.refusal == "about 41 decisions of 600 could be kept: 100 are needed"

@@ -1,0 +1,111 @@
+"""Simulated worlds: the shipped scenarios do what they say, and a file that is wrong says where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+from statistics import fmean
+
+import pytest
+
+from modelperf_plugin.analysis.scenario import Scenario, read_scenario, shipped
+from modelperf_plugin.analysis.simulate import simulate
+from modelperf_plugin.config import load
+from modelperf_plugin.errors import InvalidValueError, OutcomesFileError
+from tests.benchmarks._scenarios import SCENARIOS
+
+SAME = {
+    "stationary, 8 models": "stationary",
+    "best one drops halfway": "best-drops",
+    "new best arrives": "best-arrives",
+    "20 task types, related": "related",
+    "near tie": "near-tie",
+    "feedback 20 late": "late-feedback",
+    "poor one becomes best": "poor-becomes-best",
+    "4 of 8 offered": "four-of-eight",
+    "all at once": "all-at-once",
+    "drifting": "drifting",
+    "20 types, unrelated": "unrelated",
+    "30 models": "thirty-models",
+}
+
+
+def rates_lost(scenario: Scenario, run: int) -> float:
+    """Return what a random choice loses in one run."""
+    tasks = scenario.tasks(Random(run))
+    return sum(max(each.rates.values()) - fmean(each.rates.values()) for each in tasks)
+
+
+def test_every_scenario_of_the_benchmark_is_shipped() -> None:
+    """The worlds of the table of policies and the shipped files are the same ones."""
+    assert sorted(SAME.values()) == shipped()
+    assert set(SAME) == {each.name for each in SCENARIOS}
+
+
+@pytest.mark.parametrize("world", SCENARIOS, ids=lambda world: SAME[world.name])
+def test_shipped_scenarios_are_as_hard_as_those_of_the_benchmark(world: object) -> None:
+    """A random choice loses what the table of policies says, within a quarter over forty runs."""
+    assert isinstance(world, type(SCENARIOS[0]))
+    scenario = read_scenario(SAME[world.name])
+    runs = 10 if world.name in {"all at once", "drifting"} else 40
+    assert scenario.feedback_delay == world.delay
+    assert fmean(rates_lost(scenario, run) for run in range(runs)) == pytest.approx(world.table.random, rel=0.25)
+
+
+def test_the_same_seed_gives_the_same_simulation() -> None:
+    """All figures are repeatable, and a policy that learns loses less than a random one."""
+    scenario = Scenario(name="short", decisions=300, models=4)
+    policies = {"default": load({}).config, "never": load({"exploration": {"strategy": "never"}}).config}
+    found = simulate(scenario, policies, runs=2, seed=1)
+    assert found == simulate(scenario, policies, runs=2, seed=1)
+    assert found != simulate(scenario, policies, runs=2, seed=2)
+    assert [each.name for each in found.policies] == ["default", "never"]
+    assert 0.0 <= found.policies[0].regret < found.random_regret
+
+
+def test_events_happen_to_whom_they_say() -> None:
+    """A model leaves, another arrives, a third is set; what is new is above the best one."""
+    scenario = Scenario.model_validate(
+        {
+            "decisions": 100,
+            "rates": {"kind": "fixed"},
+            "models": {"a": {"rate": 0.9}, "b": {"rate": 0.5}, "c": {"rate": 0.2}},
+            "events": [
+                {"at": 0.5, "model": "best", "do": "leave"},
+                {"at": 0.5, "model": "b", "do": "arrive"},
+                {"at": 0.5, "model": "worst", "do": "set", "value": 0.7},
+                {"at": 0.5, "do": "new", "value": 0.5},
+            ],
+        }
+    )
+    tasks = list(scenario.tasks(Random(0)))
+    assert tasks[49].rates == pytest.approx({"a": 0.9, "c": 0.2})
+    assert {name: round(rate, 3) for name, rate in tasks[50].rates.items()} == {
+        "b": 0.5,
+        "c": 0.7,
+        "model-3": 0.937,
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("decisions = 0", "decisions: Input should be greater than or equal to 1"),
+        ("decision = 5", "decision: Extra inputs are not permitted"),
+        ("[rates]\nkind = 'fixed'", "rates.kind is fixed, so models must be named"),
+        ("events = [{at = 0.5, do = 'leave', model = 'x'}]", "an event names the model 'x'"),
+        ("decisions = ", "is not TOML"),
+    ],
+)
+def test_a_file_that_is_wrong_says_where(text: str, words: str) -> None:
+    """The message names the file, the key and the rule."""
+    Path("world.toml").write_text(text)
+    with pytest.raises(OutcomesFileError, match=r"world\.toml") as caught:
+        read_scenario("world.toml")
+    assert words in str(caught.value)
+
+
+def test_an_unknown_scenario_is_told_the_shipped_ones() -> None:
+    """Neither a file nor shipped: the message lists what is."""
+    with pytest.raises(InvalidValueError, match="near-tie"):
+        read_scenario("nothing-such")
