@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modelperf_plugin.analysis.trends import Period
 from modelperf_plugin.dashboard import make_report
 from modelperf_plugin.demo.orchestrator import run_demo
 from modelperf_plugin.engine import ModelPerf
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 PICTURES: dict[str, tuple[str, int, int, Colours]] = {
-    "overview": ("", 1180, 1010, "light"),
-    "task": ("task?name=graduate-science", 1180, 1180, "light"),
-    "dark": ("task?name=graduate-science", 1180, 1010, "dark"),
-    "narrow": ("", 390, 844, "light"),
+    "overview": ("?days=15", 1180, 1010, "light"),
+    "task": ("task?name=graduate-science&days=15", 1180, 1180, "light"),
+    "dark": ("task?name=graduate-science&days=15", 1180, 1010, "dark"),
+    "narrow": ("?days=15", 390, 844, "light"),
 }
 """For each picture the page, its width and height, and the colours."""
 
@@ -36,7 +37,7 @@ def main() -> int:
         run_demo({}, store, 3000, seed=0)
         with ModelPerf({}, store=store) as engine, serving(engine) as address, running() as browser:
             report = Path(folder) / "report.html"
-            report.write_text(make_report(engine).replace(folder, ".sf"), encoding="utf-8")
+            report.write_text(make_report(engine, Period.last(15)).replace(folder, ".sf"), encoding="utf-8")
             for name, (page, width, height, colours) in PICTURES.items():
                 _take(browser, f"{address}{page}", name, width, height, colours, folder)
             _take(browser, report.as_uri(), "report", 1180, 1010, "light", folder)

@@ -42,9 +42,10 @@ def look(path: str) -> None:
     from modelperf_plugin.dashboard import create_app, make_report
     from modelperf_plugin.dashboard.app import warm
     from modelperf_plugin.engine import ModelPerf
+    from modelperf_plugin.store.opening import to_read
     from tests.asgi import ask
 
-    with ModelPerf({}, store=path) as engine:
+    with ModelPerf({}, store=to_read(path)) as engine:
         started = time.perf_counter()
         app = create_app(engine)
         warm(engine)
