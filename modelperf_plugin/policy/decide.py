@@ -179,7 +179,7 @@ def choose(assessment: Assessment, context: Context, number: float | None, pendi
         reason = f"{said}; {_sentence(assessment, position)}" if said else _reason(assessment, position)
     if last_resort:
         reason = f"every candidate is demoted, so the best of them is used all the same; {reason}"
-    elif standings[0].group == PAUSED:
+    elif standings[0].group == PAUSED and not probed:
         reason = f"every candidate has had outages, so the best of them is used all the same; {reason}"
     order = _order(assessment.ranking.model_ids, position)
     return Choice(order, tuple(probabilities), reason, position >= assessment.tied, probed)
@@ -247,7 +247,7 @@ def _stand(
     known, pauses = knowledge.beliefs, knowledge.pauses
     beliefs: Sequence[Belief | None] | None = None
     if known is not None:
-        beliefs = given = [known[tally.model_id] for tally in tallies]
+        beliefs = given = policy.ranking.believed(tallies, [known[tally.model_id] for tally in tallies])
         scores = policy.ranking(tallies, given)
     else:
         scores = policy.ranking(tallies)

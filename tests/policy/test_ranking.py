@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from modelperf_plugin.policy import (
+    Adaptive,
     AnyRanking,
     Knowledge,
     NeverDemote,
@@ -19,7 +20,9 @@ from modelperf_plugin.policy import (
     Posterior,
     SuccessRate,
     assess,
+    choose,
 )
+from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.intervals import beta_interval, wilson_interval
 from modelperf_plugin.policy.ranking import RankingStrategy
 from modelperf_plugin.types import MAX_TOKENS, NO_CONTEXT, Tally
@@ -205,3 +208,17 @@ def test_a_strategy_is_found_by_its_name_and_frozen() -> None:
     assert strategy == SuccessRate(min_samples=5)
     with pytest.raises(ValidationError, match="frozen"):
         strategy.min_samples = 1  # type: ignore[misc]
+
+
+def test_without_pooling_exploration_goes_by_the_task_type_alone() -> None:
+    """With ``pooled = false`` what is known from other task types changes no score and no propensity."""
+    tallies = {"a": Tally("t", "a", 8, 2), "b": Tally("t", "b", 1, 1)}
+    rules = Policy(ranking=Posterior(pooled=False), demotion=NeverDemote(), exploration=Adaptive(floor=0), policy_id="")
+    shares = [
+        choose(assess(rules, "t", ["a", "b"], Knowledge(tallies, beliefs), NO_CONTEXT), NO_CONTEXT, 0.0).probabilities
+        for beliefs in (
+            {"a": Belief(1.0, 90.0), "b": Belief(90.0, 1.0)},
+            {"a": Belief(90.0, 1.0), "b": Belief(1.0, 90.0)},
+        )
+    ]
+    assert shares[0] == shares[1]

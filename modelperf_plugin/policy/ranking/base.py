@@ -47,6 +47,9 @@ class RankingStrategy(Protocol):
         ``beliefs`` are the posteriors of the same models with the evidence of other task types, where it is known.
         """
 
+    def believed(self, tallies: Sequence[Tally], beliefs: Sequence[Belief]) -> Sequence[Belief]:
+        """Return the posteriors that this strategy goes by, and exploration with it: as given, or its own."""
+
     def account(self, tally: Tally, belief: Belief | None = None) -> Account:
         """Return what there is to say about the score of one tally."""
 

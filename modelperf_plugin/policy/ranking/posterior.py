@@ -48,6 +48,10 @@ class Posterior(Strategy):
             for tally, (alpha, beta, _) in zip(tallies, beliefs, strict=True)
         ]
 
+    def believed(self, tallies: Sequence[Tally], beliefs: Sequence[Belief]) -> Sequence[Belief]:
+        """Return the posteriors as given; without pooling those of each task type alone."""
+        return beliefs if self.pooled else [self._own(tally) for tally in tallies]
+
     def account(self, tally: Tally, belief: Belief | None = None) -> Account:
         """Return what there is to say about the score of one tally."""
         alpha, beta, _ = self._own(tally) if belief is None or not self.pooled else belief

@@ -28,6 +28,10 @@ class SuccessRate(Strategy):
         """Return one score for each tally, in the same order; the rate alone counts, no belief."""
         return [self._score(tally) for tally in tallies]
 
+    def believed(self, tallies: Sequence[Tally], beliefs: Sequence[Belief]) -> Sequence[Belief]:  # noqa: ARG002
+        """Return the posteriors as given: exploration may go by them."""
+        return beliefs
+
     def account(self, tally: Tally, belief: Belief | None = None) -> Account:  # noqa: ARG002
         """Return what there is to say about the score of one tally."""
         samples = tally.samples
