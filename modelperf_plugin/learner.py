@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from modelperf_plugin.config import Config
@@ -12,7 +12,7 @@ from modelperf_plugin.evidence import Evidence
 from modelperf_plugin.pending import Pending
 from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.cost.base import CostSource, ModelCosts
-from modelperf_plugin.policy.pooling import Cell, Known, Pool, TaskBeliefs, fit
+from modelperf_plugin.policy.pooling import Cell, Known, Part, Pool, Priors, TaskBeliefs, fit
 from modelperf_plugin.store import Store
 from modelperf_plugin.types import Tally
 
@@ -20,7 +20,7 @@ REFIT_OUTCOMES: Final = 25
 """The pool is fitted again after so many outcomes, sooner at the start."""
 FIRST_STEPS: Final = 12
 """A fit converges step by step: a process that starts on a file with outcomes takes several at once, unless the table
-is large and another process has saved its variances."""
+is large and another process has saved its fit."""
 SMALL: Final = 400
 """Up to so many cells a fit takes a millisecond or two, and may run within a choice."""
 EARLY: Final = 100
@@ -119,18 +119,18 @@ class Learner:
                 known = self._tasks[task_type] = _Task(self._pool, task_type, tallies, evidence)
             return known.know(candidates)
 
-    def state(self) -> tuple[float, ...]:
+    def parts(self) -> list[Part]:
         """Return what a later process begins with."""
-        return tuple(self._pool.as_list())
+        return list(self._pool.parts())
 
-    def resume(self, state: Sequence[float]) -> None:
-        """Begin with what an earlier process knew of how models and task types vary: a single fit is enough then.
+    def resume(self, parts: Iterable[Part]) -> None:
+        """Begin with what an earlier process knew of models and task types: a single look is enough then.
 
         Raises:
-            InvalidValueError: that is not a state.
+            InvalidValueError: these are not its parts.
         """
         with self._lock:
-            self._pool = Pool.from_list(state)
+            self._pool = Pool.of_parts(parts)
             self._resumed = True
 
     def start_afresh(self) -> None:
@@ -184,11 +184,18 @@ class Learner:
         self._new = 0
         self._evidence = evidence
         self.model_costs = _model_costs(config, tallies)
-        starting = not self._pool.models and self._outcomes > REFIT_OUTCOMES
-        starting = starting and (self._cells <= SMALL or not self._resumed)
+        self._fit(cells, priors)
+        return evidence
+
+    def _fit(self, cells: Mapping[str, Mapping[str, Cell]], priors: Priors) -> None:
+        """Fit the pool to the cells: a step on from the last fit, from nothing, or from where another process was."""
+        resumed, self._resumed = self._resumed, False
+        if resumed and self._cells > SMALL:
+            self._pool = fit(cells, self._pool, priors, sweeps=1)
+            return
+        starting = (resumed or not self._pool.models) and self._outcomes > REFIT_OUTCOMES
         for _ in range(FIRST_STEPS if starting else 1):
             self._pool = fit(cells, self._pool, priors)
-        return evidence
 
 
 def _model_costs(config: Config, tallies: Iterable[Tally]) -> ModelCosts:

@@ -243,18 +243,21 @@ class Monitor:
         newest = self._store.monitoring.last_event_id()
         if position is None or position > newest:
             return newest
+        parts = [(state.task_type, state.model_id, state.state) for state in states if state.kind == "pool"]
+        if parts:
+            with suppress(InvalidValueError):  # of another version: it is learned anew
+                self._learner.resume(parts)
         for state in states:
-            with suppress(InvalidValueError):  # of another version: that watch begins anew
-                self._take_up(state, position)
+            if state.kind != "pool":
+                with suppress(InvalidValueError):  # of another version: that watch begins anew
+                    self._take_up(state, position)
         return position
 
     def _take_up(self, saved: WatchState, position: int) -> None:
         """Go on with a saved state, unless the model was demoted, put back or found to have changed since."""
         kind, task_type, model_id, numbers = saved
         pair = (task_type, model_id)
-        if kind == "pool":
-            self._learner.resume(numbers)
-        elif kind == "change":
+        if kind == "change":
             watch = ChangeWatch.from_list(numbers)
             if _beginning(watch) >= self._changed.get(model_id, 0):
                 self._changes[model_id] = watch
@@ -267,7 +270,7 @@ class Monitor:
 
     def _save(self) -> None:
         self._reload()  # what others have found makes some states worthless
-        states = [WatchState("pool", "", "", self._learner.state())]
+        states = [WatchState("pool", *part[:2], tuple(part[2])) for part in self._learner.parts()]
         states += [
             WatchState("change", "", model_id, tuple(watch.as_list()))
             for model_id, watch in self._changes.copy().items()  # other threads heed what others have found meanwhile

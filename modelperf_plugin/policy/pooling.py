@@ -19,7 +19,7 @@ introduction to empirical Bayes data analysis", 1985. Standard library only; no 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite, log
 from typing import Final, NamedTuple, Self
@@ -33,7 +33,16 @@ Cell = tuple[float, float]
 Cells = Mapping[str, Mapping[str, Cell]]
 """Cells by task type and model id."""
 
+Part = tuple[str, str, Sequence[float]]
+"""Some numbers of a fit: of a task type, of a model or, with neither, of all."""
+
 NO_OUTCOMES: Final[Cell] = (0.0, 0.0)
+
+
+LEAST_PRECISION: Final = 0.25
+"""What is known of a model never weighs less than this: nothing but that its log-odds are not endless."""
+FARTHEST: Final = 20.0
+"""The log-odds of a prior lie within this."""
 
 
 class Known(NamedTuple):
@@ -51,7 +60,7 @@ class Known(NamedTuple):
         >>> [round(each, 4) for each in Known.of(0.8, 10)]
         [1.3863, 1.6]
         """
-        return cls(log(success / (1.0 - success)), strength * success * (1.0 - success))
+        return cls(log(success / (1.0 - success)), max(LEAST_PRECISION, strength * success * (1.0 - success)))
 
 
 Priors = Mapping[str, Known]
@@ -108,21 +117,49 @@ class Pool:
     priors: Priors = field(default_factory=dict)
     """What is known of models from elsewhere."""
 
-    def as_list(self) -> list[float]:
-        """Return what a later fit of the same cells begins with, for storage: μ and the three variances."""
-        return [self.intercept, self.model_variance, self.task_variance, self.cell_variance]
+    def parts(self) -> Iterator[Part]:
+        """Yield what a later fit of the same cells begins with, for storage.
+
+        That is μ and the three variances; for each model the weight of its cells and their weighted residuals; for each
+        task type b.
+        """
+        yield "", "", (self.intercept, self.model_variance, self.task_variance, self.cell_variance)
+        for model_id, share in self.models.items():
+            yield "", model_id, tuple(share)
+        for task_type, effect in self.tasks.items():
+            yield task_type, "", (effect,)
 
     @classmethod
-    def from_list(cls, stored: Sequence[float]) -> Self:
-        """Return what to begin with from what :meth:`as_list` gave.
+    def of_parts(cls, parts: Iterable[Part]) -> Self:
+        """Return what to begin with from what :meth:`parts` gave, in any order.
 
         Raises:
-            InvalidValueError: these are not the numbers of a fit.
+            InvalidValueError: these are not the parts of a fit.
         """
-        if len(stored) != 4 or not all(map(isfinite, stored)) or min(stored[1:]) <= 0.0:
-            raise InvalidValueError("stored", "the 4 numbers of a fit", stored)
-        intercept, model_variance, task_variance, cell_variance = stored
-        return cls(intercept, model_variance, task_variance, cell_variance)
+        common: Sequence[float] = ()
+        models: dict[str, _Share] = {}
+        tasks: dict[str, float] = {}
+        for task_type, model_id, numbers in parts:
+            expected = 1 if task_type else 2 if model_id else 4
+            if len(numbers) != expected or not all(map(isfinite, numbers)):
+                raise InvalidValueError("parts", f"the {expected} numbers of a fit", numbers)
+            if task_type:
+                tasks[task_type] = numbers[0]
+            elif model_id:
+                models[model_id] = _Share(*numbers)
+            else:
+                common = numbers
+        if not common or min(common[1:]) <= 0.0 or any(share.weight < 0.0 for share in models.values()):
+            raise InvalidValueError("parts", "those of a fit", common)
+        return cls(
+            intercept=common[0],
+            model_variance=common[1],
+            task_variance=common[2],
+            cell_variance=common[3],
+            single=len(tasks) < 2,
+            models=models,
+            tasks=tasks,
+        )
 
     def effect(self, task_type: str, model_id: str) -> tuple[float, float]:
         """Return mean and variance of a[m] + e[t,m], learned from the other task types alone."""
@@ -174,7 +211,7 @@ class TaskBeliefs:
             weight = self._weight - own[0]
             logit += (self._weighted - own[1]) / weight
             variance += 1.0 / weight
-        prior = expit(logit)
+        prior = expit(max(-FARTHEST, min(FARTHEST, logit)))
         spread = prior * (1.0 - prior)
         strength = 1.0 / (variance * max(spread, SMALLEST_SPREAD))
         if not WEAKEST <= strength <= STRONGEST:
@@ -209,15 +246,18 @@ class TaskBeliefs:
             self._task = self._weighted / self._weight
 
 
-def fit(cells: Cells, previous: Pool | None = None, priors: Priors = NO_PRIORS) -> Pool:
-    """Return the pool of ``cells``, starting from the ``previous`` fit: a few refits make it converge."""
+def fit(cells: Cells, previous: Pool | None = None, priors: Priors = NO_PRIORS, sweeps: int = SWEEPS) -> Pool:
+    """Return the pool of ``cells``, starting from the ``previous`` fit: a few refits make it converge.
+
+    Fewer ``sweeps`` are enough where the cells are still nearly those of the previous fit.
+    """
     rows = [
         (task_type, model_id, successes, successes + failures)
         for task_type, row in cells.items()
         for model_id, (successes, failures) in row.items()
         if successes + failures > 0.0
     ]
-    return _Fit(rows, previous or Pool(), priors).run() if rows else Pool(priors=priors)
+    return _Fit(rows, previous or Pool(), priors).run(sweeps) if rows else Pool(priors=priors)
 
 
 class _Fit:
@@ -242,12 +282,12 @@ class _Fit:
     def _expected(self, model_id: str) -> _Share:
         return _expected(self.priors.get(model_id), self.intercept, self.previous.model_variance)
 
-    def run(self) -> Pool:
+    def run(self, sweeps: int) -> Pool:
         """Return the fit."""
         before = self.previous
         model_totals: list[_Share] = []
         task_totals: list[_Share] = []
-        for _ in range(SWEEPS):
+        for _ in range(sweeps):
             cells = self._working_responses()
             total = sum([weight * (response - self.models[m] - self.tasks[t]) for t, m, response, weight in cells])
             self.intercept = total / (sum([cell[3] for cell in cells]) + 1.0 / INTERCEPT_VARIANCE)

@@ -132,10 +132,10 @@ class WatchState(NamedTuple):
     """The state of one watch, for going on after a restart."""
 
     kind: str
-    """``change``, ``fall`` or ``probation``; ``pool`` for how models and task types vary."""
+    """``change``, ``fall`` or ``probation``; ``pool`` for parts of the fit over all task types."""
     task_type: str
-    """The task type; empty for a watch over all of a model's task types."""
+    """The task type; empty for a watch over all of a model's task types, and for parts of the fit."""
     model_id: str
-    """The model; empty for all."""
+    """The model; empty for parts of the fit."""
     state: tuple[float, ...]
     """Its numbers."""
