@@ -90,6 +90,8 @@ class FederatedStore:
     def evidence(self, task_type: str) -> Mapping[str, Tally]:
         """Return the tallies of ``task_type`` by model id, the attached ones included, for reading only."""
         own = self._store.evidence(task_type)
+        if not self._tables and time.monotonic() < self._list_at:  # nearly always: asked for at every choice
+            return own
         tables = self.tables
         if not tables:
             return own
