@@ -53,7 +53,7 @@ def replay_log(
     scale = 1.0 / float(possible.min()) if len(possible) else float("inf")
     expected = int(len(log) / scale)
     if expected < FEWEST_KEPT:
-        why = f"about {expected} decisions of {len(log):,} could be kept: {FEWEST_KEPT} are needed"
+        why = f"of {len(log):,} decisions about {expected} could be kept: {FEWEST_KEPT} are needed"
         return LearningEstimate(success=None, refusal=why, kept=expected)
     rewards = _keep(log, config, scale, seed, progress)
     kept = len(rewards)
