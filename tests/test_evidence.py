@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import modelperf_plugin as mp
 from modelperf_plugin.config import load
 from modelperf_plugin.evidence import DAY_MS, Evidence
-from modelperf_plugin.store import Store, open_store
+from modelperf_plugin.store import Store
 from tests.clocks import FakeClock
 
 SUCCESS, FAILURE = mp.Outcome(success=True), mp.Outcome(success=False)
@@ -138,7 +138,6 @@ def test_sums_without_events_do_not_fade(perf: mp.ModelPerf, clock: FakeClock, t
 def test_fading_is_the_sum_over_all_outcomes(outcomes: list[tuple[int, bool]], half_life: float) -> None:
     """The roll-up gives what weighing each single outcome by 2^(−age/half-life) gives."""
     start = datetime(2026, 3, 1, 12, tzinfo=UTC)
-    store = open_store(":memory:")
     with mp.ModelPerformanceTracker(":memory:") as tracker:
         store = tracker.store
         for age, success in outcomes:

@@ -20,6 +20,7 @@ from click.testing import CliRunner
 from modelperf_plugin.cli import modelperf
 from modelperf_plugin.config import load
 from modelperf_plugin.demo.orchestrator import run_demo
+from modelperf_plugin.engine import ModelPerf
 from tests.docs.pages import DOCS, PAGES, README, Block, blocks_of, name_of
 
 FROM_NOTHING = {README, DOCS / "tutorial.md"}
@@ -48,6 +49,15 @@ class Reader:
             "python": self.run_python, "toml": self.load_toml, "sh": self.type, "sql": self.query, "csv": self.keep,
             "json": self.keep,
         }  # fmt: skip
+        try:
+            self.follow(do)
+        finally:
+            for value in self.namespace.values():  # what a page leaves open ends with its program
+                if isinstance(value, ModelPerf | sqlite3.Connection):
+                    value.close()
+
+    def follow(self, do: dict[str, Callable[[Block], None]]) -> None:
+        """Do what each block says, in order."""
         for block in blocks_of(self.page):
             if block.saved_as is not None:
                 (self.folder / block.saved_as).write_text(block.text, encoding="utf-8")
