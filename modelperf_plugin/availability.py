@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from modelperf_plugin.config import Config
+from modelperf_plugin.policy.quality import says_something
 from modelperf_plugin.store import Event, Store
 from modelperf_plugin.types import from_milliseconds
 
@@ -85,13 +86,15 @@ class Availability:
     def _see(self, event: Event) -> None:
         self._position = event.event_id
         config = self._config()
-        outage, counts = event.outage, event.counts
-        if event.timed_out and counts and config.quality.timeouts != "failure":
-            outage, counts = config.quality.timeouts == "outage", False
+        timeouts = config.quality.timeouts
         streak = self._streaks.get(event.model_id)
-        if outage:
+        if event.outage or (timeouts == "outage" and event.counts and event.timed_out):
             self._pause(event, streak, config)
-        elif counts and streak is not None and event.ended_ms >= streak.last_ms:
+        elif (
+            says_something(event.counts, event.timed_out, timeouts)
+            and streak is not None
+            and event.ended_ms >= streak.last_ms
+        ):
             del self._streaks[event.model_id]
             self._valid_ms = (0, 0)
 

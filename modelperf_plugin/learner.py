@@ -14,7 +14,7 @@ from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.cost.base import CostSource, ModelCosts
 from modelperf_plugin.policy.pooling import Cell, Known, Part, Pool, Priors, TaskBeliefs, fit
 from modelperf_plugin.store import Store
-from modelperf_plugin.types import Tally
+from modelperf_plugin.types import Tally, mean_costs
 
 REFIT_OUTCOMES: Final = 25
 """The pool is fitted again after so many outcomes, sooner at the start."""
@@ -205,11 +205,6 @@ def _model_costs(config: Config, tallies: Iterable[Tally]) -> ModelCosts:
         for model_id, model in config.models.items()
         if model.cost_usd is not None
     }
-    sums: dict[str, tuple[float, int]] = {}
-    for tally in tallies:
-        if tally.priced:
-            cost, outcomes = sums.get(tally.model_id, (0.0, 0))
-            sums[tally.model_id] = (cost + tally.total_cost_usd, outcomes + tally.priced)
-    for model_id, (cost, outcomes) in sums.items():
-        costs[model_id] = (cost / outcomes, "model")
+    for model_id, mean in mean_costs(tallies).items():
+        costs[model_id] = (mean, "model")
     return costs

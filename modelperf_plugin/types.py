@@ -332,6 +332,15 @@ class Tally(NamedTuple):
         }
 
 
+def mean_costs(tallies: Iterable[Tally]) -> dict[str, float]:
+    """Return what a task costs on average with each model that has a known cost, in US dollars."""
+    sums: dict[str, tuple[float, int]] = {}
+    for tally in tallies:
+        cost, outcomes = sums.get(tally.model_id, (0.0, 0))
+        sums[tally.model_id] = (cost + tally.total_cost_usd, outcomes + tally.priced)
+    return {model_id: cost / outcomes for model_id, (cost, outcomes) in sums.items() if outcomes}
+
+
 class RankedModel(NamedTuple):
     """One row of a ranking: a candidate with its score and why it stands where it stands."""
 

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, Self
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.policy import ABTest, Assessment, Choice
 from modelperf_plugin.policy.exploration.ab_test import Split, unit_position
-from modelperf_plugin.policy.quality import Timeouts
+from modelperf_plugin.policy.quality import Timeouts, says_something
 from modelperf_plugin.policy.sequential import Side, Verdict, Versus, verdict
 from modelperf_plugin.policy.sequential.versus import LARGEST_LOG
 from modelperf_plugin.store import Entry, LoggedDecision, PairVerdict, StoredPair, StoredTest
@@ -58,9 +58,7 @@ def counts(outcome: Outcome, timeouts: Timeouts) -> bool:
     """Return whether an outcome says something about the model: neither an outage nor the caller's error."""
     if outcome.success:
         return True
-    if outcome.timeout and timeouts != "failure":
-        return False
-    return outcome.error_kind not in OUTAGE_KINDS | CALLER_ERROR_KINDS
+    return says_something(outcome.error_kind not in OUTAGE_KINDS | CALLER_ERROR_KINDS, outcome.timeout, timeouts)
 
 
 def judged(test: StoredTest, drawn: Drawn, entry: Entry) -> list[StoredPair]:

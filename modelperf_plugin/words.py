@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -48,15 +47,6 @@ def spent_per_success(tally: Tally, model_mean_usd: float | None = None) -> str:
     if tally.priced or not tally.successes or model_mean_usd is None:
         return UNKNOWN
     return f"≈{dollars(model_mean_usd * tally.samples / tally.successes)}"
-
-
-def mean_costs(tallies: Iterable[Tally]) -> dict[str, float]:
-    """Return what a task costs on average with each model that has a known cost, in US dollars."""
-    sums: dict[str, tuple[float, int]] = {}
-    for tally in tallies:
-        cost, outcomes = sums.get(tally.model_id, (0.0, 0))
-        sums[tally.model_id] = (cost + tally.total_cost_usd, outcomes + tally.priced)
-    return {model_id: cost / outcomes for model_id, (cost, outcomes) in sums.items() if outcomes}
 
 
 ESTIMATED: Final = "≈: outcomes without a reported cost are taken at the model's own mean"

@@ -11,8 +11,7 @@ from modelperf_plugin.analysis.overview import MOST_TASK_TYPES, Exploration, cha
 from modelperf_plugin.analysis.trends import Period, Trend, trend_of, trends_of
 from modelperf_plugin.engine import ModelPerf
 from modelperf_plugin.store import Change, Demotion, LoggedDecision
-from modelperf_plugin.types import Decision, RankedModel, to_milliseconds
-from modelperf_plugin.words import mean_costs
+from modelperf_plugin.types import Decision, RankedModel, mean_costs, to_milliseconds
 
 MOST_MODELS: Final = 50
 """So many models of a task type are shown, the best first, unless all are asked for."""

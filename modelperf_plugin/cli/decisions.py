@@ -16,7 +16,8 @@ from modelperf_plugin.cli.options import (
     split_names,
 )
 from modelperf_plugin.cli.task_types import task_type_note, unknown_task_type
-from modelperf_plugin.cli.words import ESTIMATED, ago, count, dollars, mean_costs, percent, span, spent_per_success
+from modelperf_plugin.cli.words import ESTIMATED, ago, count, dollars, percent, span, spent_per_success
+from modelperf_plugin.types import mean_costs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -14,6 +14,8 @@ from modelperf_plugin.cli.options import Common, Refusal, common_options, json_o
 from modelperf_plugin.cli.words import ago, count, dollars, percent, short
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from modelperf_plugin.federation.old_json import OldJson
     from modelperf_plugin.store import Store, Sums
 
@@ -21,6 +23,8 @@ _SUMS = (
     Column("task type", "bold"), Column("model", "bold"), number("outcomes"), number("success"), number("cost"),
     number("timeouts", aside=True), number("tokens", aside=True), number("last used", aside=True),
 )  # fmt: skip
+
+_Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 file_argument = click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 dry_run_option = click.option("--dry-run", is_flag=True, help="Only say what would be imported; write nothing.")
@@ -116,13 +120,15 @@ task_type_option = click.option(
 )
 
 
+def rows_options(command: _Command) -> _Command:
+    """Give a command the file, and the options, of an import of rows with named columns."""
+    for option in (common_options, json_option, dry_run_option, task_type_option, columns_option, file_argument):
+        command = option(command)
+    return command
+
+
 @import_.command(name="csv")
-@file_argument
-@columns_option
-@task_type_option
-@dry_run_option
-@json_option
-@common_options
+@rows_options
 @pass_common
 def import_csv(
     common: Common, file: Path, columns: tuple[str, ...], task_type: str | None, dry_run: bool, as_json: bool
@@ -135,12 +141,7 @@ def import_csv(
 
 
 @import_.command(name="jsonl")
-@file_argument
-@columns_option
-@task_type_option
-@dry_run_option
-@json_option
-@common_options
+@rows_options
 @pass_common
 def import_jsonl(
     common: Common, file: Path, columns: tuple[str, ...], task_type: str | None, dry_run: bool, as_json: bool
@@ -169,12 +170,7 @@ def mapping(columns: tuple[str, ...]) -> dict[str, str]:
 
 
 @import_.command(name="parquet")
-@file_argument
-@columns_option
-@task_type_option
-@dry_run_option
-@json_option
-@common_options
+@rows_options
 @pass_common
 def import_parquet(
     common: Common, file: Path, columns: tuple[str, ...], task_type: str | None, dry_run: bool, as_json: bool

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -12,6 +12,10 @@ from modelperf_plugin.cli.importing import run
 from modelperf_plugin.cli.imports import dry_run_option, file_argument, task_type_option
 from modelperf_plugin.cli.options import Common, common_options, json_option, pass_common
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_Command = TypeVar("_Command", bound="Callable[..., Any]")
 _SILENT: Final = (
     "the log of {} says which model answered, when, and at what cost, but not whether the task was done well; "
     "if your program notes that in it, say where with --success-field"
@@ -24,14 +28,18 @@ success_field_option = click.option(
 )
 
 
+def log_options(command: _Command) -> _Command:
+    """Give a command the file, and the options, of an import of a log of calls."""
+    for option in (
+        common_options, json_option, dry_run_option, success_field_option, task_field_option, task_type_option,
+        file_argument,
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
 @click.command(name="litellm")
-@file_argument
-@task_type_option
-@task_field_option
-@success_field_option
-@dry_run_option
-@json_option
-@common_options
+@log_options
 @pass_common
 def import_litellm(
     common: Common,
@@ -55,13 +63,7 @@ def import_litellm(
 
 
 @click.command(name="llm")
-@file_argument
-@task_type_option
-@task_field_option
-@success_field_option
-@dry_run_option
-@json_option
-@common_options
+@log_options
 @pass_common
 def import_llm(
     common: Common,

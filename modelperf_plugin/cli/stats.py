@@ -16,11 +16,11 @@ from modelperf_plugin.cli.words import (
     bars,
     count,
     dollars,
-    mean_costs,
     percent,
     short,
     spent_per_success,
 )
+from modelperf_plugin.types import mean_costs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -16,7 +16,6 @@ from modelperf_plugin.words import (
     change,
     count,
     dollars,
-    mean_costs,
     moment_text,
     percent,
     points,
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
-    "ESTIMATED", "UNKNOWN", "ago", "bars", "change", "count", "dollars", "mean_costs", "moment_text", "percent",
+    "ESTIMATED", "UNKNOWN", "ago", "bars", "change", "count", "dollars", "moment_text", "percent",
     "points", "printable", "program", "short", "span", "sparkline", "spent_per_success",
 ]  # fmt: skip
 

@@ -11,6 +11,14 @@ Timeouts = Literal["failure", "outage", "ignore"]
 """What a failed task that ran out of time counts as."""
 
 
+def says_something(counts: bool, timed_out: bool, timeouts: Timeouts) -> bool:
+    """Return whether an outcome says something about the model.
+
+    ``counts`` is whether it does if failed timeouts count as failures; ``timed_out`` whether it is such a timeout.
+    """
+    return counts and not (timed_out and timeouts != "failure")
+
+
 def classified(evidence: Mapping[str, Tally], timeouts: Timeouts) -> Mapping[str, Tally]:
     """Return the tallies of a task type with failed timeouts counted as configured; the same mapping if as failures."""
     if timeouts == "failure":

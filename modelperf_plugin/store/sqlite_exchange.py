@@ -25,7 +25,7 @@ class SqliteExchange:
         """Take ``read(statement, *parameters)`` and ``write()``, a transaction that gives the connection."""
         self._read = read
         self._write = write
-        self._sql = load_queries("sqlite", "exchange.sql")
+        self._sql = {**load_queries("sqlite"), **load_queries("sqlite", "exchange.sql")}
 
     def imports(self, kind: str | None = None) -> list[ImportRecord]:
         """Return what was imported, newest first; of one kind, or all."""
@@ -161,7 +161,7 @@ class SqliteExchange:
     def _count(self, connection: sqlite3.Connection, before: int) -> None:
         """Add the events after ``before`` to tallies and daily roll-ups."""
         sums = connection.execute(self._sql["sums_of_batch"], (before,)).fetchall()
-        connection.executemany(self._sql["add_to_daily"], (row[:11] for row in sums))
+        connection.executemany(self._sql["add_daily"], (row[:11] for row in sums))
         connection.executemany(self._sql["add_to_tally"], ((*row[2:], row[0]) for row in sums))
 
     def _pair_id(self, connection: sqlite3.Connection, pair: tuple[str, str]) -> int:

@@ -10,7 +10,6 @@ from modelperf_plugin.cli.words import (
     ago,
     count,
     dollars,
-    mean_costs,
     percent,
     points,
     printable,
@@ -19,7 +18,7 @@ from modelperf_plugin.cli.words import (
     sparkline,
     spent_per_success,
 )
-from modelperf_plugin.types import NANO_USD, Tally
+from modelperf_plugin.types import NANO_USD, Tally, mean_costs
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -59,6 +59,11 @@ class CostObjective(Protocol):
         """Return what there is to say about the choice of a candidate with this cost, in a few words."""
 
 
+def told(cost: ExpectedCost) -> str:
+    """Return a cost for a person, and that it is an estimate if it is one."""
+    return f"${cost.usd:.3g} a task{', estimated from other task types' if cost.source == 'model' else ''}"
+
+
 def expected_cost(tally: Tally, model_costs: ModelCosts) -> ExpectedCost | None:
     """Return what a task of the tally's type is expected to cost with its model; None if nothing is known.
 

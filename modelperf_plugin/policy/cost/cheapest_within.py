@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from modelperf_plugin.policy.cost.base import ExpectedCost, Offer, Worth
+from modelperf_plugin.policy.cost.base import ExpectedCost, Offer, Worth, told
 from modelperf_plugin.policy.strategy import Strategy
 
 
@@ -65,8 +65,7 @@ class CheapestWithin(Strategy):
         """Return what the choice is said to be."""
         if cost is None:
             return "the best, its cost is not known"
-        estimated = ", estimated from other task types" if cost.source == "model" else ""
-        return f"the cheapest within {self.margin:g} of the best (${cost.usd:.3g} a task{estimated})"
+        return f"the cheapest within {self.margin:g} of the best ({told(cost)})"
 
     def _is_surely_near(self, offer: Offer, best: Offer) -> bool:
         ahead = offer.mean - best.mean + self.margin

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from modelperf_plugin.policy.cost.base import ExpectedCost, Offer, Worth
+from modelperf_plugin.policy.cost.base import ExpectedCost, Offer, Worth, told
 from modelperf_plugin.policy.strategy import Strategy
 
 
@@ -35,5 +35,4 @@ class Value(Strategy):
         """Return what the choice is said to be."""
         if cost is None:
             return "the best value, its cost is not known"
-        estimated = ", estimated from other task types" if cost.source == "model" else ""
-        return f"the best value at ${self.usd_per_success:g} a success (${cost.usd:.3g} a task{estimated})"
+        return f"the best value at ${self.usd_per_success:g} a success ({told(cost)})"

@@ -27,14 +27,6 @@ UPDATE import SET archived = ? WHERE id = ? AND archived IS NULL;
 -- Whether the file of an import is where it was.
 SELECT 1 FROM import WHERE id = ? AND archived IS NULL;
 
--- add_pair --
--- Make sure that a (task type, model) has its row.
-INSERT INTO tally (task_type, model_id) VALUES (?, ?) ON CONFLICT (task_type, model_id) DO NOTHING;
-
--- find_pair --
--- The id that stands for a (task type, model).
-SELECT id FROM tally WHERE task_type = ? AND model_id = ?;
-
 -- newest_event --
 -- The id before those of a batch.
 SELECT coalesce(max(id), 0) FROM event;
@@ -61,33 +53,6 @@ SELECT
     sum(tokens), sum(cost_nano_usd), sum(cost_nano_usd > 0),
     sum(timeout AND NOT success AND coalesce(error_kind IN ('context_overflow', 'other'), 1)), max(ended_ms)
 FROM event WHERE id > ? GROUP BY tally_id, day;
-
--- add_to_daily --
--- Add to one day of a pair.
-INSERT INTO daily (
-    tally_id, day, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
-    timeout_failures
-)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (tally_id, day) DO UPDATE SET
-    successes = successes + excluded.successes,
-    failures = failures + excluded.failures,
-    timeouts = timeouts + excluded.timeouts,
-    outages = outages + excluded.outages,
-    caller_errors = caller_errors + excluded.caller_errors,
-    tokens = tokens + excluded.tokens,
-    cost_nano_usd = cost_nano_usd + excluded.cost_nano_usd,
-    priced = priced + excluded.priced,
-    timeout_failures = timeout_failures + excluded.timeout_failures;
-
--- add_to_tally --
--- Add to the tally of a pair.
-UPDATE tally SET
-    successes = successes + ?, failures = failures + ?, timeouts = timeouts + ?, outages = outages + ?,
-    caller_errors = caller_errors + ?, tokens = tokens + ?, cost_nano_usd = cost_nano_usd + ?, priced = priced + ?,
-    timeout_failures = timeout_failures + ?,
-    last_used_ms = max(coalesce(last_used_ms, -9223372036854775808), ?)
-WHERE id = ?;
 
 -- forget_sums --
 -- Take the imported sums of one source out of the tallies.
