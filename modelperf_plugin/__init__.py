@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from modelperf_plugin.config import Config
-from modelperf_plugin.engine import ModelPerf
+from modelperf_plugin.engine.core import ModelPerf
+from modelperf_plugin.engine.tracker import ABCandidates, ModelPerformanceTracker
 from modelperf_plugin.errors import (
     ConfigError,
     InvalidValueError,
@@ -15,9 +16,8 @@ from modelperf_plugin.errors import (
     StoreError,
     StoreVersionError,
 )
-from modelperf_plugin.plugin import Plugin, register
-from modelperf_plugin.tracker import ABCandidates, ModelPerformanceTracker
-from modelperf_plugin.types import Decision, Exclusion, Outcome, RankedModel, Ranking, Tally
+from modelperf_plugin.hooks.plugin import Plugin, register
+from modelperf_plugin.values import Decision, Exclusion, Outcome, RankedModel, Ranking, Tally
 
 __all__ = [
     "ABCandidates",

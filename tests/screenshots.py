@@ -10,10 +10,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelperf_plugin.analysis.trends import Period
+from modelperf_plugin.analysis.views.trends import Period
 from modelperf_plugin.dashboard import make_report
 from modelperf_plugin.demo.orchestrator import run_demo
-from modelperf_plugin.engine import ModelPerf
+from modelperf_plugin.engine.core import ModelPerf
 from tests.browser.chromium import Colours, open_page, running, serving
 
 if TYPE_CHECKING:

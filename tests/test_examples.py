@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from modelperf_plugin.engine import ModelPerf
+from modelperf_plugin.engine.core import ModelPerf
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py"))

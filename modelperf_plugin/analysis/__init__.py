@@ -1,6 +1,6 @@
 """Judging policies: replay on recorded outcomes, and off-policy estimates from the record of decisions.
 
-The estimators need the extra ``analysis``; :mod:`modelperf_plugin.analysis.replay` does not.
+The estimators need the extra ``analysis``; :mod:`modelperf_plugin.analysis.simulation.replay` does not.
 """
 
 from __future__ import annotations
@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from modelperf_plugin.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from modelperf_plugin.analysis.decision_log import DecisionLog, read_log
-    from modelperf_plugin.analysis.evaluation import Candidate, Evaluation, evaluate
-    from modelperf_plugin.analysis.judgement import Estimate, Judge, Judgement
-    from modelperf_plugin.analysis.off_policy import (
+    from modelperf_plugin.analysis.off_policy.decision_log import DecisionLog, read_log
+    from modelperf_plugin.analysis.off_policy.estimators import (
         Interval,
         Logged,
         doubly_robust,
@@ -27,12 +25,14 @@ if TYPE_CHECKING:
         value_interval,
         weights,
     )
+    from modelperf_plugin.analysis.off_policy.evaluation import Candidate, Evaluation, evaluate
+    from modelperf_plugin.analysis.off_policy.judgement import Estimate, Judge, Judgement
 
 _NAMES: Final = {
-    "decision_log": ("DecisionLog", "read_log"),
-    "evaluation": ("Candidate", "Evaluation", "evaluate"),
-    "judgement": ("Estimate", "Judge", "Judgement"),
-    "off_policy": (
+    "off_policy.decision_log": ("DecisionLog", "read_log"),
+    "off_policy.evaluation": ("Candidate", "Evaluation", "evaluate"),
+    "off_policy.judgement": ("Estimate", "Judge", "Judgement"),
+    "off_policy.estimators": (
         "Interval", "Logged", "doubly_robust", "effective_sample_size", "gain", "gain_interval", "ips", "lower_bound",
         "snips", "value_interval", "weights",
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from modelperf_plugin.analysis.trends import Point
+from modelperf_plugin.analysis.views.trends import Point
 from modelperf_plugin.charts.frame import Frame, Mark
 from modelperf_plugin.charts.glyphs import runs
 from modelperf_plugin.charts.scale import Scale, day_text

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from modelperf_plugin.analysis.ab_tests import Trial
-from modelperf_plugin.analysis.closer import ModelRow, ModelView, TaskView
-from modelperf_plugin.analysis.overview import Overview
-from modelperf_plugin.analysis.trends import Period, Trend
+from modelperf_plugin.analysis.views.ab_tests import Trial
+from modelperf_plugin.analysis.views.details import ModelRow, ModelView, TaskView
+from modelperf_plugin.analysis.views.overview import Overview
+from modelperf_plugin.analysis.views.trends import Period, Trend
 from modelperf_plugin.charts.frame import Mark
 from modelperf_plugin.charts.glyphs import interval_glyph, progress_bar, sparkline
 from modelperf_plugin.charts.lines import MOST_LINES, Line, lines_chart
@@ -17,8 +17,8 @@ from modelperf_plugin.charts.trend import trend_chart
 from modelperf_plugin.policy.sequential.versus import Rate
 from modelperf_plugin.store import Change
 from modelperf_plugin.store.trends import DAY_MS
-from modelperf_plugin.types import from_milliseconds
-from modelperf_plugin.words import moment_text, percent, span
+from modelperf_plugin.text import moment_text, percent, span
+from modelperf_plugin.values import from_milliseconds
 
 _HARDLY_ANY = 5
 _WORDS = {"up": "does better", "down": "does worse", "announced": "announced to have changed"}

@@ -9,28 +9,28 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from modelperf_plugin.cli.compare import compare
-from modelperf_plugin.cli.config_diff import diff
-from modelperf_plugin.cli.configuration import config, init
-from modelperf_plugin.cli.decisions import explain, rank
-from modelperf_plugin.cli.demo import demo
-from modelperf_plugin.cli.doctor import doctor
-from modelperf_plugin.cli.evaluate import evaluate
-from modelperf_plugin.cli.federate import federate
-from modelperf_plugin.cli.imports import import_
-from modelperf_plugin.cli.journal import decisions, why
-from modelperf_plugin.cli.logs import import_litellm, import_llm
-from modelperf_plugin.cli.maintenance import backup, compact
-from modelperf_plugin.cli.monitoring import announce, changes, demotions, reset
+from modelperf_plugin.cli.commands.compare import compare
+from modelperf_plugin.cli.commands.config_diff import diff
+from modelperf_plugin.cli.commands.configuration import config, init
+from modelperf_plugin.cli.commands.decisions import decisions, why
+from modelperf_plugin.cli.commands.demo import demo
+from modelperf_plugin.cli.commands.doctor import doctor
+from modelperf_plugin.cli.commands.evaluate import evaluate
+from modelperf_plugin.cli.commands.federate import federate
+from modelperf_plugin.cli.commands.imports import import_
+from modelperf_plugin.cli.commands.logs import import_litellm, import_llm
+from modelperf_plugin.cli.commands.maintenance import backup, compact
+from modelperf_plugin.cli.commands.monitoring import announce, changes, demotions, reset
+from modelperf_plugin.cli.commands.pages import dashboard, plot, report
+from modelperf_plugin.cli.commands.rank import explain, rank
+from modelperf_plugin.cli.commands.replay import replay
+from modelperf_plugin.cli.commands.share import export, merge, merged
+from modelperf_plugin.cli.commands.simulate import simulate
+from modelperf_plugin.cli.commands.stats import stats
+from modelperf_plugin.cli.commands.trend import trend, watch
+from modelperf_plugin.cli.commands.tune import tune
 from modelperf_plugin.cli.options import common_options
-from modelperf_plugin.cli.pages import dashboard, plot, report
-from modelperf_plugin.cli.replay import replay
-from modelperf_plugin.cli.share import export, merge, merged
-from modelperf_plugin.cli.simulate import simulate
-from modelperf_plugin.cli.stats import stats
-from modelperf_plugin.cli.trend import trend, watch
-from modelperf_plugin.cli.tune import tune
-from modelperf_plugin.cli.words import printable
+from modelperf_plugin.cli.terminal_text import printable
 from modelperf_plugin.errors import ModelPerfError, StoreError
 
 if TYPE_CHECKING:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import click
 
 from modelperf_plugin.cli.options import Common, is_missing
-from modelperf_plugin.cli.words import count, percent, printable
+from modelperf_plugin.cli.terminal_text import count, percent, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from modelperf_plugin.cli.answer import Answer
-    from modelperf_plugin.federation.history import Report
-    from modelperf_plugin.federation.sources import Source
+    from modelperf_plugin.exchange.importing.history import Report
+    from modelperf_plugin.exchange.importing.sources import Source
     from modelperf_plugin.store import Store
 
 LISTED: Final = 20
@@ -52,7 +52,7 @@ def run(
     ``prepare`` does what comes first and returns how many outcomes that brought; ``explain`` is said of rows that do
     not say whether they succeeded.
     """
-    from modelperf_plugin.federation.history import import_history
+    from modelperf_plugin.exchange.importing.history import import_history
 
     progress = Progress(source)
     try:

@@ -10,14 +10,14 @@ from urllib.parse import unquote
 
 import click
 
-from modelperf_plugin.cli.words import printable
+from modelperf_plugin.cli.terminal_text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from modelperf_plugin.cli.answer import Answer
     from modelperf_plugin.config import LoadedConfig
-    from modelperf_plugin.engine import ModelPerf
+    from modelperf_plugin.engine.core import ModelPerf
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
@@ -55,8 +55,8 @@ class Common:
     @contextmanager
     def reading(self, answer: Answer, flags: Mapping[str, Any] | None = None, **empty: Any) -> Iterator[ModelPerf]:
         """Open the engine on a store that is there already, for reading only; without one answer with ``empty``."""
-        from modelperf_plugin.engine import ModelPerf
-        from modelperf_plugin.federation.federated import FederatedStore
+        from modelperf_plugin.engine.core import ModelPerf
+        from modelperf_plugin.exchange.attached.federated import FederatedStore
         from modelperf_plugin.store.opening import to_read
 
         config = self.load(flags).config
@@ -74,7 +74,7 @@ class Common:
     @contextmanager
     def writing(self, answer: Answer) -> Iterator[ModelPerf]:
         """Open the engine on a store that is there already, as a host does; without a database that is an error."""
-        from modelperf_plugin.engine import ModelPerf
+        from modelperf_plugin.engine.core import ModelPerf
         from modelperf_plugin.errors import StoreError
 
         config = self.load().config

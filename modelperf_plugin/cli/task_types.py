@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from modelperf_plugin.cli.answer import Answer
-    from modelperf_plugin.engine import ModelPerf
+    from modelperf_plugin.engine.core import ModelPerf
 
 
 def unknown_task_type(answer: Answer, engine: ModelPerf, task_type: str, **empty: Any) -> NoReturn:

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple, get_args
 
 from pydantic import BaseModel
 
+from modelperf_plugin.config.messages import requirement
 from modelperf_plugin.config.schema import (
     PLAIN_SECTIONS,
     POLICY_SECTIONS,
@@ -15,7 +16,6 @@ from modelperf_plugin.config.schema import (
     ModelConfig,
     naming_key,
 )
-from modelperf_plugin.config.words import requirement
 from modelperf_plugin.policy import AnyCostObjective, AnyDemotion, AnyExploration, AnyRanking
 from modelperf_plugin.policy.strategy import Strategy
 

@@ -12,8 +12,8 @@ from typing import Any, Final
 import tomli
 
 from modelperf_plugin.config.describe import Setting, default_strategy, describe
+from modelperf_plugin.config.messages import unknown_key
 from modelperf_plugin.config.schema import NAMED_SECTIONS, POLICY_SECTIONS, naming_key
-from modelperf_plugin.config.words import unknown_key
 from modelperf_plugin.errors import Problem, brief
 
 FILE_NAME: Final = "modelperf.toml"

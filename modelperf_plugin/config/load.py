@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from modelperf_plugin.config.describe import default_strategy, key_schema, plain_section, strategies
 from modelperf_plugin.config.layers import FILE_VARIABLE, Layer, Places, lay_over, read_environment, read_files
+from modelperf_plugin.config.messages import quoted_path, requirement, unknown_key, wrong_value
 from modelperf_plugin.config.schema import (
     PLAIN_SECTIONS,
     POLICY_SECTIONS,
@@ -22,9 +23,8 @@ from modelperf_plugin.config.schema import (
     TaskTypeConfig,
     naming_key,
 )
-from modelperf_plugin.config.words import quoted_path, requirement, unknown_key, wrong_value
 from modelperf_plugin.errors import ConfigError, InvalidValueError, Problem, brief
-from modelperf_plugin.types import check_id
+from modelperf_plugin.values import check_id
 
 ConfigSource = str | os.PathLike[str] | Config | Mapping[str, Any] | None
 _Keys = tuple[str, ...]

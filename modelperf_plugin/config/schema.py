@@ -24,7 +24,7 @@ from modelperf_plugin.policy import (
     Success,
 )
 from modelperf_plugin.policy.quality import Timeouts
-from modelperf_plugin.types import Mode, check_id
+from modelperf_plugin.values import Mode, check_id
 
 POLICY_SECTIONS = ("ranking", "demotion", "cost", "exploration")
 """The sections that make up a policy; each holds one strategy and may be overridden per task type."""

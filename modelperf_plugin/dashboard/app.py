@@ -17,13 +17,13 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from modelperf_plugin.analysis.closer import MOST_MODELS, model_view, task_view
-from modelperf_plugin.analysis.overview import MOST_TASK_TYPES, overview
-from modelperf_plugin.analysis.trends import LONGEST_DAYS, Period
+from modelperf_plugin.analysis.views.details import MOST_MODELS, model_view, task_view
+from modelperf_plugin.analysis.views.overview import MOST_TASK_TYPES, overview
+from modelperf_plugin.analysis.views.trends import LONGEST_DAYS, Period
 from modelperf_plugin.dashboard import metrics
 from modelperf_plugin.dashboard.guard import Guard
 from modelperf_plugin.dashboard.render import Links, model_html, overview_html, prepare, render, style, task_html
-from modelperf_plugin.engine import ModelPerf
+from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.errors import InvalidValueError, StoreError
 
 LENGTHS: Final = (7, 30, 90, 365)

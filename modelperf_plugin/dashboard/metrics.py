@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import Final
 
 from modelperf_plugin.store import CountedProblem, Demotion, Store
-from modelperf_plugin.types import Tally
+from modelperf_plugin.values import Tally
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})

@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from modelperf_plugin import words
-from modelperf_plugin.analysis.closer import ModelView, TaskView
-from modelperf_plugin.analysis.overview import Overview
+from modelperf_plugin import text as words
+from modelperf_plugin.analysis.views.details import ModelView, TaskView
+from modelperf_plugin.analysis.views.overview import Overview
 from modelperf_plugin.charts import views
 from modelperf_plugin.charts.scale import day_text
 from modelperf_plugin.charts.standalone import stylesheet
 from modelperf_plugin.store.trends import MOST_SAMPLED
-from modelperf_plugin.types import Tally, from_milliseconds, to_milliseconds
+from modelperf_plugin.values import Tally, from_milliseconds, to_milliseconds
 
 WIDE, NARROW = 1064, 358
 """Widths of charts in pixels: on a screen, and on a telephone."""

@@ -9,11 +9,11 @@ from typing import Final, NamedTuple
 
 from markupsafe import Markup
 
-from modelperf_plugin.analysis.closer import task_view
-from modelperf_plugin.analysis.overview import overview
-from modelperf_plugin.analysis.trends import Period
+from modelperf_plugin.analysis.views.details import task_view
+from modelperf_plugin.analysis.views.overview import overview
+from modelperf_plugin.analysis.views.trends import Period
 from modelperf_plugin.dashboard.render import Links, overview_html, render, style, style_digest, task_html
-from modelperf_plugin.engine import ModelPerf
+from modelperf_plugin.engine.core import ModelPerf
 
 MOST_CHAPTERS: Final = 25
 """So many task types, those with the most outcomes, get a chapter."""

@@ -22,8 +22,8 @@ import pluggy
 from modelperf_plugin.config import ConfigSource
 from modelperf_plugin.demo.world import SOURCES, WORLD, World
 from modelperf_plugin.errors import InvalidValueError, StoreError
-from modelperf_plugin.plugin import register
-from modelperf_plugin.types import OUTAGE_KINDS, Decision, Outcome
+from modelperf_plugin.hooks.plugin import register
+from modelperf_plugin.values import OUTAGE_KINDS, Decision, Outcome
 
 PROJECT: Final = "demo-orchestrator"
 MOST_ATTEMPTS: Final = 3

@@ -25,7 +25,7 @@ from types import MappingProxyType
 from typing import Final
 
 from modelperf_plugin.errors import InvalidValueError
-from modelperf_plugin.types import ErrorKind, Outcome
+from modelperf_plugin.values import ErrorKind, Outcome
 
 SOURCES: Final = (
     "Success rates: the benchmark table in the README of github.com/openai/simple-evals (commit 0f2cf333).",

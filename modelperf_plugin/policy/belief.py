@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from modelperf_plugin.types import Tally
+from modelperf_plugin.values import Tally
 
 
 class Belief(NamedTuple):

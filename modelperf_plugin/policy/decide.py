@@ -19,7 +19,7 @@ from modelperf_plugin.policy.demotion import DemotionStrategy
 from modelperf_plugin.policy.exploration import Contest, ExplorationStrategy, Shares
 from modelperf_plugin.policy.exploration.base import best_only
 from modelperf_plugin.policy.ranking import RankingStrategy, Score
-from modelperf_plugin.types import Context, Exclusion, RankedModel, Ranking, Status, Tally
+from modelperf_plugin.values import Context, Exclusion, RankedModel, Ranking, Status, Tally
 
 _SUCCESS: Final = Success()
 NOTHING: Final[Mapping[str, str]] = {}

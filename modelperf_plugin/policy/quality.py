@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from modelperf_plugin.types import Tally
+from modelperf_plugin.values import Tally
 
 Timeouts = Literal["failure", "outage", "ignore"]
 """What a failed task that ran out of time counts as."""

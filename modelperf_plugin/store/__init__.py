@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from modelperf_plugin.store.abtests import PairVerdict, StoredPair, StoredTest
-from modelperf_plugin.store.base import CountedProblem, Entry, Finding, Monitoring, Store
+from modelperf_plugin.store.ab_tests import PairVerdict, StoredPair, StoredTest
 from modelperf_plugin.store.decisions import (
     DecisionOutcome,
     DecisionRecord,
@@ -14,9 +13,10 @@ from modelperf_plugin.store.decisions import (
     ModeSummary,
 )
 from modelperf_plugin.store.exchange import Attached, EventRow, Exchange, ImportRecord, Merged, Prior, Step, Sums
-from modelperf_plugin.store.monitoring import Baseline, Change, Demotion, Direction, Event, Faded, WatchState
 from modelperf_plugin.store.opening import open_steady, open_store, open_to_read
+from modelperf_plugin.store.roles import CountedProblem, Entry, Finding, Monitoring, Store
 from modelperf_plugin.store.trends import Days, DecisionSums, Trends, TrendStep
+from modelperf_plugin.store.watches import Baseline, Change, Demotion, Direction, Event, Faded, WatchState
 
 __all__ = [
     "Attached",

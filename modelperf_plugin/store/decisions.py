@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple, Self
 
-from modelperf_plugin.types import (
+from modelperf_plugin.values import (
     NANO_USD,
     Assignment,
     Decision,
@@ -103,7 +103,7 @@ class LoggedCandidate(NamedTuple):
 
     model_id: str
     status: str
-    """As in :class:`~modelperf_plugin.types.RankedModel`: ``ranked``, ``unproven``, ``demoted`` …"""
+    """As in :class:`~modelperf_plugin.values.RankedModel`: ``ranked``, ``unproven``, ``demoted`` …"""
     score: float | None
     """Estimated probability of success; None where the strategy had no estimate."""
     interval: tuple[float, float] | None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
-from modelperf_plugin.types import Tally, from_milliseconds
+from modelperf_plugin.values import Tally, from_milliseconds
 
 EventRow = tuple[int, int, int, int, int, int, str | None, int | None]
 """One outcome of a batch: the pair's id, when it ended (ms), success, timeout, tokens, nano-dollars, error kind,

@@ -8,11 +8,11 @@ from typing import Final, Literal
 from urllib.parse import quote, unquote, urlsplit
 
 from modelperf_plugin.errors import InvalidValueError
-from modelperf_plugin.store.base import Store
-from modelperf_plugin.store.degraded import SteadyStore
-from modelperf_plugin.store.sqlite import SqliteStore
-from modelperf_plugin.store.sqlite_file import MEMORY
-from modelperf_plugin.store.sqlite_reading import ReadingStore
+from modelperf_plugin.store.fallback.store import SteadyStore
+from modelperf_plugin.store.roles import Store
+from modelperf_plugin.store.sqlite.file import MEMORY
+from modelperf_plugin.store.sqlite.reading import ReadingStore
+from modelperf_plugin.store.sqlite.store import SqliteStore
 
 _TO_READ: Final = "?mode=ro"
 

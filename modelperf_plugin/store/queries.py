@@ -23,7 +23,7 @@ class Migration(NamedTuple):
 
 @cache
 def load_queries(dialect: str, name: str = "queries.sql") -> dict[str, str]:
-    """Return the statements of one file of ``sql/<dialect>`` by name.
+    """Return the statements of one file of ``<dialect>/sql`` by name.
 
     A statement is headed by a line ``-- name --`` and a line of comment that says what it is for.
     """
@@ -33,8 +33,8 @@ def load_queries(dialect: str, name: str = "queries.sql") -> dict[str, str]:
 
 @cache
 def load_migrations(dialect: str) -> tuple[Migration, ...]:
-    """Return the numbered scripts of ``sql/<dialect>/migrations`` in their order."""
-    folder = files(__package__) / "sql" / dialect / "migrations"
+    """Return the numbered scripts of ``<dialect>/sql/migrations`` in their order."""
+    folder = files(__package__) / dialect / "sql" / "migrations"
     found = sorted(
         Migration(int(path.name.split("_", 1)[0]), path.name.removesuffix(".sql"), path.read_text("utf-8"))
         for path in folder.iterdir()
@@ -44,5 +44,5 @@ def load_migrations(dialect: str) -> tuple[Migration, ...]:
 
 
 def load_text(dialect: str, name: str) -> str:
-    """Return the text of one file of ``sql/<dialect>``."""
-    return (files(__package__) / "sql" / dialect / name).read_text("utf-8")
+    """Return the text of one file of ``<dialect>/sql``."""
+    return (files(__package__) / dialect / "sql" / name).read_text("utf-8")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
 from modelperf_plugin.store.decisions import LoggedDecision
-from modelperf_plugin.types import Tally
+from modelperf_plugin.values import Tally
 
 DAY_MS: Final = 86_400_000
 """Milliseconds of a day."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 import modelperf_plugin as mp
-from modelperf_plugin.analysis.ab_tests import trials
+from modelperf_plugin.analysis.views.ab_tests import trials
 
 SPLIT = {"strategy": "ab_test", "incumbent": "old", "challenger": ["new", "same"], "share": 0.5}
 

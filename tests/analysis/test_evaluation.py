@@ -12,10 +12,10 @@ import pytest
 
 import modelperf_plugin as mp
 from modelperf_plugin.analysis import Candidate, Judge, evaluate, read_log
-from modelperf_plugin.analysis.evaluation import best_single
-from modelperf_plugin.analysis.known_then import KnownThen
-from modelperf_plugin.analysis.replay_log import replay_log
-from modelperf_plugin.analysis.targets import Configured, constant, per_task_type, uniform
+from modelperf_plugin.analysis.off_policy.evaluation import best_single
+from modelperf_plugin.analysis.off_policy.replay_log import replay_log
+from modelperf_plugin.analysis.off_policy.store_as_of import KnownThen
+from modelperf_plugin.analysis.off_policy.targets import Configured, constant, per_task_type, uniform
 from modelperf_plugin.config import load
 from modelperf_plugin.errors import InvalidValueError
 

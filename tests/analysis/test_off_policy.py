@@ -22,7 +22,7 @@ from modelperf_plugin.analysis import (
     value_interval,
     weights,
 )
-from modelperf_plugin.analysis.off_policy import Floats, _control
+from modelperf_plugin.analysis.off_policy.estimators import Floats, _control
 
 PROPENSITIES = np.array([[0.7, 0.3], [0.2, 0.8], [0.5, 0.5]])
 TARGET = np.array([[0.1, 0.9], [1.0, 0.0], [0.5, 0.5]])
@@ -169,8 +169,8 @@ def test_a_long_log_is_judged_in_two_parts(monkeypatch: pytest.MonkeyPatch) -> N
     log, potential = adaptive_log(3, 4000)
     target = always(1, 4000)
     all_bets = lower_bound(log, target, 0.025)
-    monkeypatch.setattr("modelperf_plugin.analysis.off_policy._LARGE", 1000)
-    monkeypatch.setattr("modelperf_plugin.analysis.off_policy._HEAD", 400)
+    monkeypatch.setattr("modelperf_plugin.analysis.off_policy.estimators._LARGE", 1000)
+    monkeypatch.setattr("modelperf_plugin.analysis.off_policy.estimators._HEAD", 400)
     two_parts = lower_bound(log, target, 0.025)
     assert two_parts <= potential[:, 1].mean()
     assert two_parts == pytest.approx(all_bets, abs=0.08)

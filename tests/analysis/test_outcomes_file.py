@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelperf_plugin.analysis.outcomes_file import Instance, OutcomeData, read_outcomes
+from modelperf_plugin.analysis.simulation.outcomes_file import Instance, OutcomeData, read_outcomes
 from modelperf_plugin.errors import InvalidValueError, ModelPerfError, OutcomesFileError
-from modelperf_plugin.types import Outcome
+from modelperf_plugin.values import Outcome
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "outcomes"
 HEADER = "source,instance_id,task_type,model_id,success,timeout,tokens_used,cost_usd,timestamp"
@@ -156,7 +156,7 @@ def test_a_bad_row_is_named_with_its_line(tmp_path: Path, row: str, message: str
         (b"instance_id,task_type,model_id\n", ", line 1: must name the columns, but success is not among"),
         (b"instance_id,task_type,model_id,success,success\n", ", line 1: names the column success twice"),
         (HEADER.encode() + b"\nx,i,t,m\xff,1,,,,\n", ", line 2: is not UTF-8 text"),
-        (gzip.compress(b"x" * 1000)[:-9], ": is a damaged gzip file"),
+        (gzip.compress(b"x" * 1000, mtime=0)[:-9], ": is a damaged gzip file"),
         (b"\x1f\x8bnonsense", ": is a damaged gzip file"),
     ],
 )

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import modelperf_plugin as mp
-from modelperf_plugin.analysis.closer import model_view, task_view
-from modelperf_plugin.analysis.overview import overview
-from modelperf_plugin.analysis.trends import Period
+from modelperf_plugin.analysis.views.details import model_view, task_view
+from modelperf_plugin.analysis.views.overview import overview
+from modelperf_plugin.analysis.views.trends import Period
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 PERIOD = Period.last(30, now=NOW)

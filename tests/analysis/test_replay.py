@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from modelperf_plugin.analysis import replay as replay_module
-from modelperf_plugin.analysis.outcomes_file import Instance, OutcomeData, read_outcomes
-from modelperf_plugin.analysis.replay import DOCUMENT_RULE, replay
+from modelperf_plugin.analysis.simulation import replay as replay_module
+from modelperf_plugin.analysis.simulation.outcomes_file import Instance, OutcomeData, read_outcomes
+from modelperf_plugin.analysis.simulation.replay import DOCUMENT_RULE, replay
 from modelperf_plugin.config import load
-from modelperf_plugin.engine import ModelPerf
+from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.errors import InvalidValueError
-from modelperf_plugin.types import Decision, Outcome
+from modelperf_plugin.values import Decision, Outcome
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "outcomes"
 GREEDY = {

@@ -8,8 +8,8 @@ from statistics import fmean
 
 import pytest
 
-from modelperf_plugin.analysis.scenario import Scenario, read_scenario, shipped
-from modelperf_plugin.analysis.simulate import simulate
+from modelperf_plugin.analysis.simulation.scenario import Scenario, read_scenario, shipped
+from modelperf_plugin.analysis.simulation.simulate import simulate
 from modelperf_plugin.config import load
 from modelperf_plugin.errors import InvalidValueError, OutcomesFileError
 from tests.benchmarks._scenarios import SCENARIOS

@@ -6,10 +6,10 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from modelperf_plugin.analysis.trends import LONGEST_DAYS, MOST_STEPS, Period, add_up, trend_of, trends_of
+from modelperf_plugin.analysis.views.trends import LONGEST_DAYS, MOST_STEPS, Period, add_up, trend_of, trends_of
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.store import TrendStep
-from modelperf_plugin.types import Tally
+from modelperf_plugin.values import Tally
 
 NOW = datetime(2026, 3, 10, 23, 30, tzinfo=UTC)
 

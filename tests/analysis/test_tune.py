@@ -9,9 +9,9 @@ import tomlkit
 
 import modelperf_plugin as mp
 from modelperf_plugin.analysis import DecisionLog, read_log
-from modelperf_plugin.analysis.policy_diff import compare_policies, settings_that_differ
-from modelperf_plugin.analysis.tune import SPACE, changed, tune
-from modelperf_plugin.cli.tune import proposed
+from modelperf_plugin.analysis.off_policy.tune import SPACE, changed, tune
+from modelperf_plugin.analysis.views.policy_diff import compare_policies, settings_that_differ
+from modelperf_plugin.cli.commands.tune import proposed
 from modelperf_plugin.config import load
 
 PRESENT = {

@@ -14,8 +14,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Final, NamedTuple
 
-from modelperf_plugin.analysis.outcomes_file import OutcomeData, read_outcomes
-from modelperf_plugin.analysis.replay import replay
+from modelperf_plugin.analysis.simulation.outcomes_file import OutcomeData, read_outcomes
+from modelperf_plugin.analysis.simulation.replay import replay
 from tests.benchmarks.timing import verdict
 
 SCALE: Final = float(os.environ.get("BENCH_SCALE", "1"))

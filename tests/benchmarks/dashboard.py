@@ -41,7 +41,7 @@ def look(path: str) -> None:
     """Ask for every page once, and for a report; print times beside the goals."""
     from modelperf_plugin.dashboard import create_app, make_report
     from modelperf_plugin.dashboard.app import warm
-    from modelperf_plugin.engine import ModelPerf
+    from modelperf_plugin.engine.core import ModelPerf
     from modelperf_plugin.store.opening import to_read
     from tests.asgi import ask
 

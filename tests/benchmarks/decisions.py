@@ -25,7 +25,7 @@ from typing import Final, NamedTuple
 import pluggy
 
 import modelperf_plugin as mp
-from modelperf_plugin.analysis.outcomes_file import read_outcomes
+from modelperf_plugin.analysis.simulation.outcomes_file import read_outcomes
 from tests.benchmarks._peers import PRODUCT, ROUTERS, missing
 from tests.benchmarks._scenarios import SCENARIOS, Scenario, Task, random_regret, regret
 from tests.benchmarks.timing import verdict

@@ -12,10 +12,10 @@ from random import Random
 from statistics import fmean, stdev
 
 import modelperf_plugin as mp
-from modelperf_plugin.analysis.outcomes_file import Instance, read_outcomes
-from modelperf_plugin.federation.merge import merge
-from modelperf_plugin.federation.share import Export
-from modelperf_plugin.types import Tally
+from modelperf_plugin.analysis.simulation.outcomes_file import Instance, read_outcomes
+from modelperf_plugin.exchange.sharing.merge import merge
+from modelperf_plugin.exchange.sharing.share import Export
+from modelperf_plugin.values import Tally
 
 ROWS = 1_000_000
 RATE_GOAL = 150_000
@@ -27,8 +27,8 @@ METR = Path(__file__).resolve().parents[3] / "shared/outcomes/metr_runs_2025_01.
 IMPORT = """
 import json, resource, sys, time
 from pathlib import Path
-from modelperf_plugin.federation.files import CsvFile
-from modelperf_plugin.federation.history import import_history
+from modelperf_plugin.exchange.importing.text_files import CsvFile
+from modelperf_plugin.exchange.importing.history import import_history
 from modelperf_plugin.store import open_store
 
 store = open_store(sys.argv[2])

@@ -27,13 +27,13 @@ import numpy as np
 import pluggy
 
 import modelperf_plugin as mp
-from modelperf_plugin.analysis.decision_log import DecisionLog, read_log
-from modelperf_plugin.analysis.judgement import Judge
-from modelperf_plugin.analysis.off_policy import Floats, weights
-from modelperf_plugin.analysis.outcomes_file import Instance, read_outcomes
-from modelperf_plugin.analysis.replay import DOCUMENT_RULE
-from modelperf_plugin.analysis.targets import Configured, constant, per_task_type, uniform
-from modelperf_plugin.analysis.tune import changed, tune
+from modelperf_plugin.analysis.off_policy.decision_log import DecisionLog, read_log
+from modelperf_plugin.analysis.off_policy.estimators import Floats, weights
+from modelperf_plugin.analysis.off_policy.judgement import Judge
+from modelperf_plugin.analysis.off_policy.targets import Configured, constant, per_task_type, uniform
+from modelperf_plugin.analysis.off_policy.tune import changed, tune
+from modelperf_plugin.analysis.simulation.outcomes_file import Instance, read_outcomes
+from modelperf_plugin.analysis.simulation.replay import DOCUMENT_RULE
 from modelperf_plugin.config import load
 from tests.benchmarks.decisions import CHANGED, OUTCOMES, SCALE
 from tests.benchmarks.timing import verdict

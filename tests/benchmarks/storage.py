@@ -24,7 +24,7 @@ import pluggy
 
 import modelperf_plugin as mp
 from modelperf_plugin.store import Entry, open_store
-from modelperf_plugin.types import Outcome
+from modelperf_plugin.values import Outcome
 from tests.benchmarks.hot_path import DOCUMENT_SCHEMA, INSERT, MODELS, UPSERT
 from tests.benchmarks.timing import p50_microseconds, verdict
 

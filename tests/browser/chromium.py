@@ -15,7 +15,7 @@ import pytest
 import uvicorn
 
 from modelperf_plugin.dashboard import create_app
-from modelperf_plugin.engine import ModelPerf
+from modelperf_plugin.engine.core import ModelPerf
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelperf_plugin.analysis.trends import Period, trend_of
+from modelperf_plugin.analysis.views.trends import Period, trend_of
 from modelperf_plugin.charts import (
     Dot,
     Line,
@@ -27,7 +27,7 @@ from modelperf_plugin.charts import (
 from modelperf_plugin.charts.scale import Scale, dollar_ticks, spread
 from modelperf_plugin.errors import MissingExtraError
 from modelperf_plugin.store import TrendStep
-from modelperf_plugin.types import Tally
+from modelperf_plugin.values import Tally
 
 HOSTILE = "</text><script>alert(1)</script>\"'&\x00\ud800 ]]>"
 FIRST = date(2026, 1, 1)

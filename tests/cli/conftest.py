@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from modelperf_plugin.cli import modelperf
-from modelperf_plugin.tracker import ModelPerformanceTracker
-from modelperf_plugin.types import Outcome
+from modelperf_plugin.engine.tracker import ModelPerformanceTracker
+from modelperf_plugin.values import Outcome
 
 Run = Callable[..., Result]
 RunJson = Callable[..., dict[str, Any]]

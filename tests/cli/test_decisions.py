@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from modelperf_plugin.engine import ModelPerf
+from modelperf_plugin.engine.core import ModelPerf
 from tests.cli.conftest import Run, RunJson
 
 

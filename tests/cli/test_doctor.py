@@ -9,7 +9,7 @@ from pathlib import Path
 import pluggy
 import pytest
 
-from modelperf_plugin.plugin import register
+from modelperf_plugin.hooks.plugin import register
 from tests.cli.conftest import Run, RunJson
 
 

@@ -13,8 +13,8 @@ import pytest
 from modelperf_plugin.store import Entry, open_steady, open_store
 from modelperf_plugin.store.opening import open_file
 from modelperf_plugin.store.queries import load_migrations
-from modelperf_plugin.store.sqlite_file import APPLICATION_ID
-from modelperf_plugin.types import Outcome
+from modelperf_plugin.store.sqlite.file import APPLICATION_ID
+from modelperf_plugin.values import Outcome
 from tests.cli.conftest import Run, RunJson
 from tests.store.faults import as_nobody, open_to_all
 

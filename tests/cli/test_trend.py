@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from modelperf_plugin.cli.words import bars, change
-from modelperf_plugin.tracker import ModelPerformanceTracker
-from modelperf_plugin.types import Outcome
+from modelperf_plugin.cli.terminal_text import bars, change
+from modelperf_plugin.engine.tracker import ModelPerformanceTracker
+from modelperf_plugin.values import Outcome
 from tests.cli.conftest import Run, RunJson
 from tests.cli.processes import Terminal
 

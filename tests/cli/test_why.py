@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from modelperf_plugin.engine import ModelPerf
+from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.store import DecisionOutcome, DecisionRecord, open_store
-from modelperf_plugin.types import Decision, Outcome
+from modelperf_plugin.values import Decision, Outcome
 from tests.cli.conftest import Run, RunJson
 
 MODELS = ["gpt-4o", "claude-opus", "llama-70b"]

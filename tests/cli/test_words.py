@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from modelperf_plugin.cli.words import (
+from modelperf_plugin.cli.terminal_text import (
     ago,
     count,
     dollars,
@@ -18,7 +18,7 @@ from modelperf_plugin.cli.words import (
     sparkline,
     spent_per_success,
 )
-from modelperf_plugin.types import NANO_USD, Tally, mean_costs
+from modelperf_plugin.values import NANO_USD, Tally, mean_costs
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

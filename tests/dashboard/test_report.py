@@ -7,7 +7,7 @@ from base64 import b64encode
 from hashlib import sha256
 
 import modelperf_plugin as mp
-from modelperf_plugin.analysis.trends import Period
+from modelperf_plugin.analysis.views.trends import Period
 from modelperf_plugin.dashboard import make_report
 from tests.dashboard.conftest import HOSTILE, HOSTILE_TASK
 from tests.dashboard.test_app import Page

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 import modelperf_plugin as mp
-from modelperf_plugin import hookspecs
 from modelperf_plugin.config import POLICY_SECTIONS, Setting, describe, naming_key, strategies
+from modelperf_plugin.hooks import hookspecs
 from modelperf_plugin.store import open_store
 from modelperf_plugin.store.queries import load_migrations
-from modelperf_plugin.store.sqlite_file import APPLICATION_ID
-from modelperf_plugin.types import ERROR_KINDS, Context
+from modelperf_plugin.store.sqlite.file import APPLICATION_ID
+from modelperf_plugin.values import ERROR_KINDS, Context
 from tests.docs.pages import DOCS, ROOT, coded, first_column, headings, section, table_rows, text_of
 
 HOOKS = DOCS / "reference/hooks.md"

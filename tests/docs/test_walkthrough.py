@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from modelperf_plugin.cli import modelperf
 from modelperf_plugin.config import load
 from modelperf_plugin.demo.orchestrator import run_demo
-from modelperf_plugin.engine import ModelPerf
+from modelperf_plugin.engine.core import ModelPerf
 from tests.docs.pages import DOCS, PAGES, README, Block, blocks_of, name_of
 
 FROM_NOTHING = {README, DOCS / "tutorial.md"}
@@ -176,7 +176,7 @@ def sure_choices(monkeypatch: pytest.MonkeyPatch) -> None:
     def seeded(seed: int | None = None) -> random.Random:
         return random.Random(1 if seed is None else seed)
 
-    monkeypatch.setattr("modelperf_plugin.engine.random", SimpleNamespace(Random=seeded, SystemRandom=seeded))
+    monkeypatch.setattr("modelperf_plugin.engine.core.random", SimpleNamespace(Random=seeded, SystemRandom=seeded))
 
 
 @pytest.mark.usefixtures("quiet_logging", "sure_choices")

@@ -12,7 +12,7 @@ from typing import Any
 import pluggy
 import pytest
 
-from modelperf_plugin.engine import ModelPerf
+from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.store import open_store
 
 PASSES_DEFAULTS = tuple(int(part) for part in pluggy.__version__.split(".")[:2]) >= (1, 7)

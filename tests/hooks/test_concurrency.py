@@ -11,9 +11,9 @@ from typing import Any
 
 import pluggy
 
-from modelperf_plugin.engine import ModelPerf
-from modelperf_plugin.failures import Failures
-from modelperf_plugin.plugin import _GuardedEngine
+from modelperf_plugin.engine.core import ModelPerf
+from modelperf_plugin.hooks.failures import Failures
+from modelperf_plugin.hooks.plugin import _GuardedEngine
 from tests.hooks.conftest import Register
 from tests.hooks.hosts import CANDIDATES, choose, complete, count_rows, is_sound, samples
 

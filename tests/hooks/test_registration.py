@@ -12,7 +12,7 @@ import pluggy
 import pytest
 
 import modelperf_plugin as mp
-from modelperf_plugin import hookspecs
+from modelperf_plugin.hooks import hookspecs
 from tests.hooks.conftest import Register
 from tests.hooks.hosts import (
     CANDIDATES,

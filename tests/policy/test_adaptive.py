@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from modelperf_plugin.policy import Adaptive
 from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.exploration import Contest
-from modelperf_plugin.types import RankedModel, Tally
+from modelperf_plugin.values import RankedModel, Tally
 
 weights = st.floats(0.5, 500).map(lambda weight: round(weight, 3))  # beliefs are alike or differ: not by rounding
 beliefs = st.builds(Belief, weights, weights)

@@ -29,7 +29,7 @@ from modelperf_plugin.policy import (
 from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.cost import CostObjective, ExpectedCost, Offer, expected_cost
 from modelperf_plugin.policy.exploration import ExplorationStrategy
-from modelperf_plugin.types import NANO_USD, NO_CONTEXT, Context, Tally
+from modelperf_plugin.values import NANO_USD, NO_CONTEXT, Context, Tally
 
 OBJECTIVES: list[CostObjective] = [Success(), CheapestWithin(), Value(usd_per_success=1.0)]
 

@@ -39,7 +39,7 @@ from modelperf_plugin.policy.cost.base import CostSource
 from modelperf_plugin.policy.demotion import DemotionStrategy
 from modelperf_plugin.policy.exploration import ExplorationStrategy
 from modelperf_plugin.policy.ranking import RankingStrategy
-from modelperf_plugin.types import NANO_USD, NO_CONTEXT, Context, Exclusion, Tally
+from modelperf_plugin.values import NANO_USD, NO_CONTEXT, Context, Exclusion, Tally
 
 NAMES = "abcdefgh"
 LARGEST = 1 - 2**-53

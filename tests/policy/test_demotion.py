@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from modelperf_plugin.policy import AnyDemotion, DemoteByEvidence, DemoteBySuccessRate, NeverDemote
 from modelperf_plugin.policy.demotion import DemotionStrategy
-from modelperf_plugin.types import Tally
+from modelperf_plugin.values import Tally
 
 
 def demoted(strategy: DemoteBySuccessRate | NeverDemote, successes: int, failures: int) -> str | None:

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from modelperf_plugin.policy import ABTest, AnyExploration, EpsilonGreedy, NeverExplore, pick
 from modelperf_plugin.policy.exploration import Contest, ExplorationStrategy, Shares
 from modelperf_plugin.policy.exploration.ab_test import find_sides, unit_position
-from modelperf_plugin.types import RankedModel, Tally
+from modelperf_plugin.values import RankedModel, Tally
 
 UNITS = [f"user-{number}" for number in range(20_000)]
 

@@ -25,7 +25,7 @@ from modelperf_plugin.policy import (
 from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.intervals import beta_interval, wilson_interval
 from modelperf_plugin.policy.ranking import RankingStrategy
-from modelperf_plugin.types import MAX_TOKENS, NO_CONTEXT, Tally
+from modelperf_plugin.values import MAX_TOKENS, NO_CONTEXT, Tally
 
 counts = st.integers(0, 30) | st.integers(0, 10**6)
 pairs = st.lists(st.tuples(counts, counts), max_size=8)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from modelperf_plugin.errors import StoreError
 from modelperf_plugin.store import CountedProblem, Entry, Store, open_steady, open_store
-from modelperf_plugin.types import ERROR_KINDS, Outcome, Tally
+from modelperf_plugin.values import ERROR_KINDS, Outcome, Tally
 
 NEW_YEAR_MS = 1_767_225_600_000
 OpenStore = Callable[[], Store]

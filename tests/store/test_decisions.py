@@ -13,7 +13,7 @@ import pytest
 
 from modelperf_plugin.errors import StoreError
 from modelperf_plugin.store import DecisionOutcome, DecisionRecord, DecisionSummary, ModeSummary, Store, open_store
-from modelperf_plugin.types import (
+from modelperf_plugin.values import (
     Decision,
     Exclusion,
     Mode,

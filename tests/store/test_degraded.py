@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from modelperf_plugin.engine import ModelPerf
+from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.errors import NotATrackerError, StoreBusyError, StoreVersionError
 from modelperf_plugin.store import Entry, Store, open_steady, open_store
-from modelperf_plugin.store.degraded import SteadyStore
-from modelperf_plugin.store.json_file import places, read_batch
-from modelperf_plugin.types import Outcome
+from modelperf_plugin.store.fallback.spool import places, read_batch
+from modelperf_plugin.store.fallback.store import SteadyStore
+from modelperf_plugin.values import Outcome
 
 NOON_MS = 1_767_268_800_000  # 2026-01-01T12:00:00Z
 
@@ -206,7 +206,7 @@ def test_outcomes_survive_the_process(path: Path, steady: Steady) -> None:
     no_database(path)
     script = (
         "import os, sys; from modelperf_plugin.store import open_steady, Entry\n"
-        "from modelperf_plugin.types import Outcome\n"
+        "from modelperf_plugin.values import Outcome\n"
         "store = open_steady(sys.argv[1])\n"
         "for n in range(50): store.record(Entry('execute-task', 'a', Outcome(success=True), 0))\n"
         "os.kill(os.getpid(), 9)\n"

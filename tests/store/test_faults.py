@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 
+from modelperf_plugin.engine.tracker import ModelPerformanceTracker
 from modelperf_plugin.errors import InvalidValueError, StoreBusyError, StoreError
 from modelperf_plugin.store import Entry, Store, open_steady, open_store, open_to_read
-from modelperf_plugin.store.degraded import SteadyStore
-from modelperf_plugin.store.json_file import places, read_batch
+from modelperf_plugin.store.fallback.spool import places, read_batch
+from modelperf_plugin.store.fallback.store import SteadyStore
 from modelperf_plugin.store.opening import open_file
-from modelperf_plugin.tracker import ModelPerformanceTracker
-from modelperf_plugin.types import Outcome
+from modelperf_plugin.values import Outcome
 from tests.store.faults import NOBODY, as_nobody, copy, fill, in_child, open_to_all, small_disk
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals, limits and permissions of Unix")
@@ -267,7 +267,7 @@ def test_a_stopped_process_holds_the_lock(tmp_path: Path) -> None:
 def test_a_pinned_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader that never ends makes the log grow: that is a finding, and once it is gone the log is emptied."""
     path = tmp_path / "x.db"
-    monkeypatch.setattr("modelperf_plugin.store.sqlite_health._LARGE_LOG_BYTES", 4_500_000)
+    monkeypatch.setattr("modelperf_plugin.store.sqlite.health._LARGE_LOG_BYTES", 4_500_000)
     store = open_file(path)
     store.record(entry())
     with closing(sqlite3.connect(path, isolation_level=None)) as pinned:

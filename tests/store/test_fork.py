@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from modelperf_plugin.store import Entry, open_store
-from modelperf_plugin.types import Outcome
+from modelperf_plugin.values import Outcome
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork"),

@@ -15,9 +15,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from modelperf_plugin.errors import StoreFailedError
 from modelperf_plugin.store import Entry, open_steady
-from modelperf_plugin.store.degraded import SteadyStore
+from modelperf_plugin.store.fallback.store import SteadyStore
 from modelperf_plugin.store.opening import open_file
-from modelperf_plugin.types import ERROR_KINDS, Outcome, Tally
+from modelperf_plugin.values import ERROR_KINDS, Outcome, Tally
 from tests.store.faults import copy
 
 NOON_MS = 1_767_268_800_000

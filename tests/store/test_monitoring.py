@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from modelperf_plugin.errors import StoreError
 from modelperf_plugin.store import Baseline, Entry, Store, WatchState, open_store
 from modelperf_plugin.store.queries import load_migrations
-from modelperf_plugin.store.sqlite_file import APPLICATION_ID
-from modelperf_plugin.types import ErrorKind, Outcome
+from modelperf_plugin.store.sqlite.file import APPLICATION_ID
+from modelperf_plugin.values import ErrorKind, Outcome
 
 
 @pytest.fixture(params=["file", "memory"])

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from modelperf_plugin.engine import ModelPerf
-from modelperf_plugin.retention import REST_SECONDS, STEP_SECONDS, Retention
+from modelperf_plugin.engine.core import ModelPerf
+from modelperf_plugin.engine.retention import REST_SECONDS, STEP_SECONDS, Retention
 from modelperf_plugin.store import Entry, open_store
 from modelperf_plugin.store.opening import open_file
-from modelperf_plugin.store.sqlite import SqliteStore
-from modelperf_plugin.types import Outcome
+from modelperf_plugin.store.sqlite.store import SqliteStore
+from modelperf_plugin.values import Outcome
 
 NOON_MS = 1_767_268_800_000
 DAY_MS = 86_400_000

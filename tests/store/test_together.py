@@ -16,11 +16,12 @@ from typing import Any
 import pytest
 
 from modelperf_plugin.errors import StoreBusyError, StoreError
-from modelperf_plugin.store import Entry, Store, open_store, sqlite_writing
-from modelperf_plugin.store.line import Line, Ticket
+from modelperf_plugin.store import Entry, Store, open_store
 from modelperf_plugin.store.lock import ProcessLock
-from modelperf_plugin.store.sqlite import SqliteStore
-from modelperf_plugin.types import MAX_TOKENS, Outcome
+from modelperf_plugin.store.sqlite import writer as sqlite_writing
+from modelperf_plugin.store.sqlite.commit_queue import Line, Ticket
+from modelperf_plugin.store.sqlite.store import SqliteStore
+from modelperf_plugin.values import MAX_TOKENS, Outcome
 
 GOOD = Entry("t", "m", Outcome(success=True), 1)
 
@@ -239,7 +240,7 @@ def test_a_line_is_orderly() -> None:
 WORKER = """
 import json, sys, time
 from modelperf_plugin.store import Entry, open_store
-from modelperf_plugin.types import Outcome
+from modelperf_plugin.values import Outcome
 
 store = open_store(sys.argv[1], durability=sys.argv[2])
 entry = Entry("t", "m", Outcome(success=True), 1)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from modelperf_plugin.store import Days, DecisionOutcome, DecisionRecord, Entry, Store, open_store
 from modelperf_plugin.store.trends import DAY_MS
-from modelperf_plugin.types import Outcome, Tally
+from modelperf_plugin.values import Outcome, Tally
 
 TODAY = 20_000
 NOW_MS = TODAY * DAY_MS + 43_200_000
@@ -129,7 +129,7 @@ def test_decisions_are_summed_by_task_type_and_mode(store: Store) -> None:
 
 def test_only_the_newest_decisions_are_looked_at(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """With more decisions than are sampled, the newest count; a filter chooses among them, not beyond them."""
-    monkeypatch.setattr("modelperf_plugin.store.sqlite_trends.MOST_SAMPLED", 3)
+    monkeypatch.setattr("modelperf_plugin.store.sqlite.trends.MOST_SAMPLED", 3)
     ids = [decide(store, number, made_ms=NOW_MS + number, model_id="ab"[number % 2]) for number in range(6)]
     days = Days(TODAY, TODAY + 1)
     assert sum(each.decisions for each in store.trends.decision_sums(days, NOW_MS)) == 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
-from modelperf_plugin.types import Tally
+from modelperf_plugin.values import Tally
 
 CostSource = Literal["own", "model", "configured"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from modelperf_plugin.policy.strategy import Strategy
-from modelperf_plugin.types import Tally
+from modelperf_plugin.values import Tally
 
 
 class DemotionStrategy(Protocol):

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from modelperf_plugin.policy.strategy import Strategy
-from modelperf_plugin.types import Tally
+from modelperf_plugin.values import Tally
 
 
 class DemoteByEvidence(Strategy):

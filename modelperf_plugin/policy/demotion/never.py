@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from modelperf_plugin.policy.demotion.base import Unwatched
-from modelperf_plugin.types import Tally
+from modelperf_plugin.values import Tally
 
 
 class NeverDemote(Unwatched):

@@ -14,7 +14,7 @@ from pydantic import Field, ValidatorFunctionWrapHandler, field_validator, model
 from modelperf_plugin.errors import brief
 from modelperf_plugin.policy.exploration.base import Contest, Shares, best_only
 from modelperf_plugin.policy.strategy import Strategy
-from modelperf_plugin.types import RankedModel, Ranking, Tally
+from modelperf_plugin.values import RankedModel, Ranking, Tally
 
 
 class ABTest(Strategy):

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.cost import CostObjective, Offer
-from modelperf_plugin.types import RankedModel
+from modelperf_plugin.values import RankedModel
 
 
 class Contest(NamedTuple):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from modelperf_plugin.policy.belief import Belief
-from modelperf_plugin.types import Tally
+from modelperf_plugin.values import Tally
 
 
 class Score(NamedTuple):

@@ -11,7 +11,7 @@ from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.intervals import beta_interval
 from modelperf_plugin.policy.ranking.base import Account, Score
 from modelperf_plugin.policy.strategy import Strategy
-from modelperf_plugin.types import Tally
+from modelperf_plugin.values import Tally
 
 
 class Posterior(Strategy):

@@ -1,0 +1,243 @@
+"""The record of decisions as columns: what estimators need, read from a store of any size."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from modelperf_plugin.analysis.off_policy.estimators import Floats, Integers, Logged
+from modelperf_plugin.store import Store
+from modelperf_plugin.store.decisions import DecisionRecord, JoinedOutcome
+from modelperf_plugin.values import CALLER_ERROR_KINDS, NANO_USD
+
+Flags = npt.NDArray[np.bool_]
+
+PAGE: Final = 5_000
+"""So many decisions are read at once."""
+BLOCKS: Final = 2_500
+"""What was known is brought up to date before every decision, or in longer logs so many times."""
+IN_THE_RUNNING, DEMOTED, PAUSED = 0, 1, 2
+_STATUS: Final = {"demoted": DEMOTED, "probe": DEMOTED, "unavailable": PAUSED}
+_SHRINK_MODEL, _SHRINK_CELL = 4.0, 4.0
+"""Pseudo-outcomes: of all models together for one model, and of the model for one task type."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionLog:
+    """n decisions with their outcomes, in the order in which they were made, over m models."""
+
+    source: str
+    """The store they were read from."""
+    task_types: tuple[str, ...]
+    """The names behind ``task``."""
+    models: tuple[str, ...]
+    """The names behind the columns."""
+    made_ms: Integers
+    """When each was made, in milliseconds since the Unix epoch."""
+    ended_ms: Integers
+    """When its task had ended."""
+    task: Integers
+    """The position of its task type."""
+    chosen: Integers
+    """The position of the model that was chosen."""
+    success: Floats
+    """1 if the task was done well, else 0."""
+    cost_usd: Floats
+    """What it cost in US dollars; NaN if that is not known."""
+    offered: Flags
+    """n × m: whether a model was permitted."""
+    propensities: Floats
+    """n × m: the probability with which each was chosen."""
+    status: Integers
+    """n × m: in the running, demoted or paused."""
+    left_out: Mapping[str, int]
+    """How many decisions of the record are not among them, by reason."""
+
+    def __len__(self) -> int:
+        return len(self.task)
+
+    def of_success(self) -> Logged:
+        """Return the log with success as the reward."""
+        return self._with(self.success)
+
+    def of_cost(self) -> tuple[Logged, float] | None:
+        """Return the log with the cost as the reward, as a share of the highest one, and that; None if none is known.
+
+        Decisions without a known cost are taken at 0: their share is what :meth:`unpriced` says.
+        """
+        highest = float(np.nanmax(self.cost_usd)) if np.isfinite(self.cost_usd).any() else 0.0
+        if highest <= 0.0:
+            return None
+        return self._with(np.nan_to_num(self.cost_usd) / highest), highest
+
+    @property
+    def unpriced(self) -> int:
+        """How many decisions have no known cost."""
+        return int(np.isnan(self.cost_usd).sum())
+
+    def only(self, rows: Flags) -> DecisionLog:
+        """Return some of the decisions."""
+        columns = ("made_ms", "ended_ms", "task", "chosen", "success", "cost_usd", "offered", "propensities", "status")
+        return DecisionLog(
+            source=self.source,
+            task_types=self.task_types,
+            models=self.models,
+            left_out=self.left_out,
+            **{name: getattr(self, name)[rows] for name in columns},
+        )
+
+    def blocks(self) -> list[slice]:
+        """Return stretches of decisions that are judged by what was known before the first of them."""
+        size = max(1, len(self) // BLOCKS)
+        return [slice(start, min(start + size, len(self))) for start in range(0, len(self), size)]
+
+    def _with(self, rewards: Floats) -> Logged:
+        return Logged(
+            rewards=rewards,
+            chosen=self.chosen,
+            propensities=self.propensities,
+            forecasts=_forecasts(self, rewards),
+        )
+
+
+def read_log(
+    store: Store,
+    *,
+    task_type: str | None = None,
+    since_ms: int | None = None,
+    until_ms: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> DecisionLog:
+    """Read the decisions that a host was told of and whose outcome is known.
+
+    Left out, and counted by reason, are those without an outcome of the chosen model, those whose model was pinned, and
+    those that ended by the caller's own doing.
+    """
+    reader = _Reader(task_type, since_ms, until_ms)
+    number, seen = 0, 0
+    while page := store.logged_after(number, PAGE):
+        for number, record, outcome in page:  # noqa: B007 - the last one is where the next page starts
+            reader.add(record, outcome)
+        seen += len(page)
+        if progress is not None:
+            progress(seen, seen)
+    return reader.log(store.location)
+
+
+class _Reader:
+    def __init__(self, task_type: str | None, since_ms: int | None, until_ms: int | None) -> None:
+        self._task_type, self._since_ms, self._until_ms = task_type, since_ms, until_ms
+        self._tasks: dict[str, int] = {}
+        self._models: dict[str, int] = {}
+        self._left_out: Counter[str] = Counter()
+        self._wide = {
+            name: array(kind) for name, kind in {"row": "i", "column": "i", "chance": "f", "status": "b"}.items()
+        }
+        self._long: dict[str, array[Any]] = {
+            name: array(kind)
+            for name, kind in {
+                "made": "q",
+                "ended": "q",
+                "task": "i",
+                "chosen": "i",
+                "success": "b",
+                "cost": "d",
+            }.items()
+        }
+
+    def add(self, record: DecisionRecord, outcome: JoinedOutcome | None) -> None:
+        if self._task_type is not None and record.task_type != self._task_type:
+            return
+        if self._since_ms is not None and record.made_ms < self._since_ms:
+            return
+        if self._until_ms is not None and record.made_ms >= self._until_ms:
+            return
+        why = _objection(record, outcome)
+        if why is not None or outcome is None:
+            self._left_out[why or ""] += 1
+            return
+        candidates = json.loads(record.record)["candidates"]
+        if any(each["status"] == "pinned" for each in candidates):
+            self._left_out["the host had pinned the model"] += 1
+            return
+        self._keep(record, outcome, candidates)
+
+    def _keep(self, record: DecisionRecord, outcome: JoinedOutcome, candidates: list[dict[str, Any]]) -> None:
+        long, wide, models = self._long, self._wide, self._models
+        position = len(long["task"])
+        for each in candidates:
+            wide["row"].append(position)
+            wide["column"].append(models.setdefault(each["model_id"], len(models)))
+            wide["chance"].append(each["propensity"])
+            wide["status"].append(_STATUS.get(each["status"], IN_THE_RUNNING))
+        long["made"].append(record.made_ms)
+        long["ended"].append(outcome.ended_ms)
+        long["task"].append(self._tasks.setdefault(record.task_type, len(self._tasks)))
+        long["chosen"].append(models[record.model_id])
+        long["success"].append(outcome.success)
+        long["cost"].append(outcome.cost_nano_usd / NANO_USD if outcome.cost_nano_usd else float("nan"))
+
+    def log(self, source: str) -> DecisionLog:
+        long = {name: np.array(values) for name, values in self._long.items()}
+        order = np.argsort(long["made"], kind="stable")
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        rows, columns = (
+            place[np.frombuffer(self._wide["row"], np.int32)] if len(order) else order,
+            np.array(self._wide["column"]),
+        )
+        shape = (len(order), len(self._models))
+        offered, propensities, status = np.zeros(shape, bool), np.zeros(shape, np.float32), np.zeros(shape, np.int8)
+        offered[rows, columns] = True
+        propensities[rows, columns] = np.array(self._wide["chance"], np.float32)
+        status[rows, columns] = np.array(self._wide["status"], np.int8)
+        return DecisionLog(
+            source=source,
+            task_types=tuple(self._tasks),
+            models=tuple(self._models),
+            made_ms=long["made"][order],
+            ended_ms=long["ended"][order],
+            task=long["task"][order],
+            chosen=long["chosen"][order],
+            success=long["success"][order].astype(np.float64),
+            cost_usd=long["cost"][order],
+            offered=offered,
+            propensities=propensities,
+            status=status,
+            left_out=dict(self._left_out),
+        )
+
+
+def _objection(record: DecisionRecord, outcome: JoinedOutcome | None) -> str | None:
+    if record.mode != "apply":
+        return "the host was answered None"
+    if outcome is None:
+        return "no outcome has come"
+    if outcome.model_id != record.model_id:
+        return "only a fallback's outcome has come"
+    if outcome.error_kind in CALLER_ERROR_KINDS:
+        return "it ended by the caller's own doing"
+    return None
+
+
+def _forecasts(log: DecisionLog, rewards: Floats) -> Floats:
+    """Return for each decision and model the mean reward before it, of the task type, shrunk to the model's overall."""
+    shape = (len(log.task_types), len(log.models))
+    sums, counts = np.zeros(shape), np.zeros(shape)
+    found = np.empty((len(log), len(log.models)), np.float32)
+    for block in log.blocks():
+        total, number = sums.sum(axis=0), counts.sum(axis=0)
+        overall = (float(total.sum()) + 1.0) / (float(number.sum()) + 2.0)
+        model = (total + _SHRINK_MODEL * overall) / (number + _SHRINK_MODEL)
+        cell = (sums + _SHRINK_CELL * model) / (counts + _SHRINK_CELL)
+        found[block] = cell[log.task[block]]
+        np.add.at(sums, (log.task[block], log.chosen[block]), rewards[block])
+        np.add.at(counts, (log.task[block], log.chosen[block]), 1.0)
+    return found

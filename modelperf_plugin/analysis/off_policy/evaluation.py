@@ -1,0 +1,143 @@
+"""Judge policies on the record of decisions, beside what really happened and the usual baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from modelperf_plugin.analysis.off_policy.decision_log import DecisionLog
+from modelperf_plugin.analysis.off_policy.judgement import FEWEST_DECISIONS, Judge, Judgement
+from modelperf_plugin.analysis.off_policy.plan import Plan, plan
+from modelperf_plugin.analysis.off_policy.replay_log import LearningEstimate, replay_log
+from modelperf_plugin.analysis.off_policy.targets import Configured, Progress, constant, uniform
+from modelperf_plugin.analysis.simulation.replay import DOCUMENT_RULE
+from modelperf_plugin.config import Config, load
+from modelperf_plugin.errors import InvalidValueError
+from modelperf_plugin.store import Store
+
+Stage = Callable[[str], Progress | None]
+"""Called with what is done next; returns what is told how far it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A policy to be judged."""
+
+    name: str
+    """How to call it."""
+    config: Config
+    """What it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """What the record of decisions says of some policies."""
+
+    source: str
+    """The store that the decisions were read from."""
+    decisions: int
+    """How many decisions there are with a known outcome."""
+    since: datetime
+    """When the first of them was made."""
+    until: datetime
+    """When the last of them was made."""
+    left_out: Mapping[str, int]
+    """How many decisions could not be used, by reason."""
+    models: tuple[str, ...]
+    """All models that were offered."""
+    happened: float
+    """The share of the decisions whose task was done well."""
+    happened_cost_usd: float | None
+    """Mean US dollars a task, unknown costs taken as 0; None without any known cost."""
+    unpriced: int
+    """How many decisions have no known cost."""
+    made_the_log: Judgement
+    """The policy, or the policies, that made the log."""
+    policies: tuple[Judgement, ...]
+    """The policies to be judged, each on the knowledge of the moment."""
+    learning: tuple[LearningEstimate, ...]
+    """For each of them what it would have got, had it started with nothing and learned by itself."""
+    document_rule: Judgement
+    """The best success rate among models tried three times, on the knowledge of the moment."""
+    plans: tuple[tuple[Plan, ...], ...]
+    """For each of the policies to be judged what it would take to answer; empty if that was not asked for."""
+    random: Judgement
+    """A model drawn at random every time."""
+    best_single: Judgement | None
+    """The model that surely does best if used for everything, of those that the log can tell of; its interval allows
+    for having been picked from all models."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the evaluation as plain JSON values."""
+        values = {name: getattr(self, name) for name in self.__slots__}
+        values["since"], values["until"] = self.since.isoformat(), self.until.isoformat()
+        values["left_out"], values["models"] = dict(self.left_out), list(self.models)
+        for name in ("made_the_log", "document_rule", "random", "best_single"):
+            values[name] = None if values[name] is None else values[name].as_dict()
+        values["policies"] = [each.as_dict() for each in self.policies]
+        values["plans"] = [[asdict(each) for each in plans] for plans in self.plans]
+        values["learning"] = [asdict(each) for each in self.learning]
+        return values
+
+
+def evaluate(
+    log: DecisionLog,
+    store: Store,
+    candidates: Sequence[Candidate],
+    *,
+    by_task_type: bool = False,
+    planned: bool = False,
+    seed: int = 0,
+    stage: Stage = lambda _: None,
+) -> Evaluation:
+    """Judge ``candidates`` by ``log``, which was read from ``store``; with ``planned`` say what it takes to answer.
+
+    Raises:
+        InvalidValueError: the log has too few decisions.
+    """
+    if len(log) < FEWEST_DECISIONS:
+        raise InvalidValueError("the log", f"{FEWEST_DECISIONS} decisions with a known outcome at least", len(log))
+    judge, then = Judge(log), Configured(log, store)
+    document = Candidate(name="the document's rule", config=load(DOCUMENT_RULE).config)
+    configs = [*candidates, document]
+    shares = then.shares_of([each.config for each in configs], stage("applying each policy to what was known"))
+    judged = [judge.judge(each.name, own, by_task_type=by_task_type) for each, own in zip(configs, shares, strict=True)]
+    plans = [plan(log, judge.logged, own) for own in shares[:-1]] if planned else []
+    cost = None if log.of_cost() is None else float(log.cost_usd[log.cost_usd > 0.0].sum() / len(log))
+    return Evaluation(
+        source=log.source,
+        decisions=len(log),
+        since=_moment(log.made_ms[0]),
+        until=_moment(log.made_ms[-1]),
+        left_out=log.left_out,
+        models=log.models,
+        happened=float(log.success.mean()),
+        happened_cost_usd=cost,
+        unpriced=log.unpriced,
+        made_the_log=judge.judge("what made the log", log.propensities, by_task_type=by_task_type),
+        policies=tuple(judged[:-1]),
+        learning=tuple(
+            replay_log(log, each.config, seed=seed, progress=stage(f"{each.name}, learning")) for each in candidates
+        ),
+        document_rule=judged[-1],
+        plans=tuple(plans),
+        random=judge.judge("random", uniform(log)),
+        best_single=best_single(judge, log),
+    )
+
+
+def best_single(judge: Judge, log: DecisionLog) -> Judgement | None:
+    """Return the model that surely does best if used for everything; None if the log can tell of none."""
+    answers = [each for each in _singles(judge, log) if each.success is not None]
+    return max(answers, key=lambda each: each.success.low if each.success else 0.0, default=None)
+
+
+def _singles(judge: Judge, log: DecisionLog) -> Iterator[Judgement]:
+    for model_id in log.models:
+        yield judge.judge(model_id, constant(log, model_id), 0.05 / len(log.models))
+
+
+def _moment(milliseconds: Any) -> datetime:
+    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC)

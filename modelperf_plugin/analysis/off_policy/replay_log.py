@@ -1,0 +1,100 @@
+"""Weighted replay: what a policy that learns would have got, from the log of another one.
+
+The log is gone through in its order. At each decision the policy, which knows nothing but what it was told so far,
+says its probabilities p_t. The decision is kept with probability p_t(a_t)/(C π_t(a_t)), and only then is the policy
+told what came of it; C is the largest 1/π of the log. So the decisions kept are, in distribution, what the policy would
+have made of a stream of such tasks by itself, and their mean reward is its success while it learns. With a uniform log
+of K candidates C is K, and one decision in K is kept; with a log that explores little, next to none: then there is no
+answer.
+
+Source: L. Li, W. Chu, J. Langford and X. Wang, "Unbiased Offline Evaluation of Contextual-bandit-based News Article
+Recommendation Algorithms", 2011; the rejection by propensity after M. Dudík et al., "Sample-efficient Nonstationary
+Policy Evaluation for Contextual Bandits", 2012.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from random import Random
+from typing import Final
+
+import numpy as np
+
+from modelperf_plugin.analysis.off_policy.decision_log import DecisionLog
+from modelperf_plugin.analysis.off_policy.estimators import Floats, Logged, value_interval
+from modelperf_plugin.analysis.off_policy.judgement import Estimate
+from modelperf_plugin.analysis.off_policy.targets import Progress
+from modelperf_plugin.config import Config, LogConfig
+from modelperf_plugin.engine.core import ModelPerf
+from modelperf_plugin.values import Outcome, from_milliseconds
+
+FEWEST_KEPT: Final = 100
+"""Fewer decisions than this say nothing of a policy that learns."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearningEstimate:
+    """What a policy that starts with nothing would have got while it learned by itself."""
+
+    success: Estimate | None
+    """Share done well over the first ``kept`` tasks; None if the log cannot tell."""
+    refusal: str | None
+    """Why not."""
+    kept: int
+    """How many decisions were kept, or would be expected to be."""
+
+
+def replay_log(
+    log: DecisionLog, config: Config, *, seed: int = 0, progress: Progress | None = None
+) -> LearningEstimate:
+    """Replay ``config``, starting with nothing, on the decisions of ``log``."""
+    possible = log.propensities[log.propensities > 0.0]
+    scale = 1.0 / float(possible.min()) if len(possible) else float("inf")
+    expected = int(len(log) / scale)
+    if expected < FEWEST_KEPT:
+        why = f"of {len(log):,} decisions about {expected} could be kept: {FEWEST_KEPT} are needed"
+        return LearningEstimate(success=None, refusal=why, kept=expected)
+    rewards = _keep(log, config, scale, seed, progress)
+    kept = len(rewards)
+    if kept < FEWEST_KEPT:
+        why = f"{kept} decisions of {len(log):,} were kept: {FEWEST_KEPT} are needed"
+        return LearningEstimate(success=None, refusal=why, kept=kept)
+    before = np.concatenate([[0.0], np.cumsum(rewards)[:-1]])
+    logged = Logged(
+        rewards=rewards,
+        chosen=np.zeros(kept, np.int32),
+        propensities=np.ones((kept, 1)),
+        forecasts=((before + 1.0) / (np.arange(kept) + 2.0))[:, None],
+    )
+    interval = value_interval(logged, np.ones((kept, 1)))
+    return LearningEstimate(success=Estimate.within(interval), refusal=None, kept=kept)
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.now_ms = 0
+
+    def __call__(self) -> datetime:
+        return from_milliseconds(self.now_ms)
+
+
+def _keep(log: DecisionLog, config: Config, scale: float, seed: int, progress: Progress | None) -> Floats:
+    rng = Random(f"replay/{seed}")
+    clock = _Clock()
+    applied = config.model_copy(update={"mode": "apply", "log": LogConfig(share=0.0)})
+    rewards = []
+    with ModelPerf(applied, store=":memory:", clock=clock, seed=seed) as engine:
+        for row in range(len(log)):
+            clock.now_ms = int(log.made_ms[row])
+            task_type, model_id = log.task_types[log.task[row]], log.models[log.chosen[row]]
+            names = [log.models[column] for column in np.flatnonzero(log.offered[row]).tolist()]
+            decision = engine.explain(task_type, names)
+            chance = 0.0 if decision is None else decision.propensities.get(model_id, 0.0)
+            if rng.random() * scale * log.propensities[row, log.chosen[row]] < chance:
+                success, cost = bool(log.success[row]), float(np.nan_to_num(log.cost_usd[row]))
+                engine.record(task_type, model_id, Outcome(success=success, cost_usd=cost))
+                rewards.append(float(success))
+            if progress is not None:
+                progress(row + 1, len(log))
+    return np.array(rewards)

@@ -1,0 +1,161 @@
+"""What was known when: the evidence of a store, brought forward in time as its outcomes came in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Final, NamedTuple
+
+from modelperf_plugin.engine.weighing import DAY_MS
+from modelperf_plugin.store import Baseline, Event, Faded, Monitoring, Store
+from modelperf_plugin.values import Outcome, Tally, from_milliseconds
+
+PAGE: Final = 5_000
+_Pair = tuple[str, str]
+_NO_TALLIES: Final[Mapping[str, Tally]] = {}
+
+
+class Cost(NamedTuple):
+    """What one task turned out to cost."""
+
+    ended_ms: int
+    task_type: str
+    model_id: str
+    nano_usd: int
+
+
+class KnownThen:
+    """The tallies of a store as they were at a moment that only moves forward.
+
+    To a learner it looks like the store itself was then. An outcome is known after it has ended; of a change of a model
+    nothing is known before it was noticed. Imported sums have no moment, so they are not among what was known.
+    """
+
+    def __init__(
+        self, store: Store, costs: Iterable[Cost] = (), not_before: Mapping[tuple[str, str, int], int] | None = None
+    ) -> None:
+        """Take the outcomes of ``store``, from before its first one.
+
+        ``costs`` are those that came with the outcomes. ``not_before`` says of outcomes (task type, model, moment of
+        ending) that are stamped too early when their decision was made.
+        """
+        self.exchange = store.exchange
+        """What other projects have counted, as it is today: it has no moment either."""
+        held = not_before or {}
+        events = sorted(
+            (max(each.ended_ms, held.get((each.task_type, each.model_id, each.ended_ms), 0)), each)
+            for each in _events(store.monitoring)
+        )
+        self._events = events
+        self._costs = sorted(costs)
+        self._next_event = self._next_cost = 0
+        self._tallies: dict[str, dict[str, Tally]] = {}
+        self._days: dict[_Pair, dict[int, list[int]]] = {}
+        self._changes = sorted(store.monitoring.changes(), key=lambda each: each.noticed_ms)
+        self._before: dict[int, dict[_Pair, Tally]] = {each.change_id: {} for each in self._changes}
+        self._rates = store.monitoring.baselines()
+        self._now_ms = 0
+        self.changes_noticed = 0
+        """How many changes of models had been noticed by then: a learner starts afresh with each."""
+
+    @property
+    def monitoring(self) -> KnownThen:
+        """What a learner asks of the watches."""
+        return self
+
+    @property
+    def now(self) -> float:
+        """The moment, in seconds since the Unix epoch."""
+        return self._now_ms / 1000
+
+    def advance(self, now_ms: int) -> None:
+        """Take in everything that had become known before ``now_ms``."""
+        self._now_ms = now_ms
+        while self._next_event < len(self._events) and self._events[self._next_event][0] < now_ms:
+            self._add(self._events[self._next_event][1])
+            self._next_event += 1
+        while self._next_cost < len(self._costs) and self._costs[self._next_cost].ended_ms < now_ms:
+            self._add_cost(self._costs[self._next_cost])
+            self._next_cost += 1
+        while self.changes_noticed < len(self._changes) and self._changes[self.changes_noticed].noticed_ms < now_ms:
+            self.changes_noticed += 1
+
+    def evidence(self, task_type: str) -> Mapping[str, Tally]:
+        """Return the tallies of ``task_type`` by model id; the same object as long as nothing has changed."""
+        return self._tallies.get(task_type, _NO_TALLIES)
+
+    def tallies(self) -> list[Tally]:
+        """Return the tallies of all task types."""
+        return list(chain.from_iterable(each.values() for each in self._tallies.values()))
+
+    def baselines(self) -> dict[_Pair, Baseline]:
+        """Return the counts from before the last change of each model that had been noticed."""
+        found: dict[_Pair, Baseline] = {}
+        for change in self._changes[: self.changes_noticed]:
+            for pair, tally in self._before[change.change_id].items():
+                last = self._rates.get(pair)
+                rate = last.rate if last is not None and last.since_ms == change.since_ms else None
+                found[pair] = Baseline(
+                    tally.successes, tally.quality_failures, rate, tally.timeout_failures, change.since_ms
+                )
+        return found
+
+    def faded(self, today: int, half_life_days: float) -> dict[_Pair, Faded]:
+        """Return what the outcomes of each pair weigh on ``today``, of the days after the last change of its model."""
+        since = {pair: each.since_ms // DAY_MS for pair, each in self.baselines().items()}
+        return {pair: _faded(days, since.get(pair), today, half_life_days) for pair, days in self._days.items()}
+
+    def _add(self, event: Event) -> None:
+        outcome = _OUTCOMES[event.success, event.counts, event.outage, event.timed_out]
+        pair = (event.task_type, event.model_id)
+        self._put(self._tally(pair).plus(outcome, event.ended_ms))
+        if event.counts or event.success:
+            day = self._days.setdefault(pair, {}).setdefault(event.ended_ms // DAY_MS, [0, 0, 0])
+            day[0] += event.success
+            day[1] += not event.success
+            day[2] += event.timed_out
+        for change in self._changes:
+            if change.model_id == event.model_id and event.event_id <= change.since_event_id:
+                before = self._before[change.change_id]
+                before[pair] = before.get(pair, Tally(*pair)).plus(outcome, event.ended_ms)
+
+    def _add_cost(self, cost: Cost) -> None:
+        tally = self._tally((cost.task_type, cost.model_id))
+        total = tally.total_cost_nano_usd + cost.nano_usd
+        self._put(tally._replace(total_cost_nano_usd=total, priced=tally.priced + 1))
+
+    def _tally(self, pair: _Pair) -> Tally:
+        return self._tallies.get(pair[0], _NO_TALLIES).get(pair[1]) or Tally(*pair)
+
+    def _put(self, tally: Tally) -> None:
+        self._tallies[tally.task_type] = {**self._tallies.get(tally.task_type, _NO_TALLIES), tally.model_id: tally}
+
+
+def _events(monitoring: Monitoring) -> Iterator[Event]:
+    number = 0
+    while page := monitoring.events_after(number, PAGE):
+        yield from page
+        number = page[-1].event_id
+
+
+def _faded(days: Mapping[int, Sequence[int]], since: int | None, today: int, half_life_days: float) -> Faded:
+    dated = [(day, counts) for day, counts in days.items() if since is None or day > since]
+    shares = [0.5 ** (max(0, today - day) / half_life_days) for day, _ in dated]
+    weights = [sum(share * counts[n] for share, (_, counts) in zip(shares, dated, strict=True)) for n in range(3)]
+    counts = [sum(each[n] for _, each in dated) for n in range(3)]
+    return Faded((weights[0], weights[1], weights[2]), (counts[0], counts[1], counts[2]), len(dated))
+
+
+def _outcome(success: bool, counts: bool, outage: bool, timed_out: bool) -> Outcome:
+    kind = None if success or counts else "server_error" if outage else "cancelled"
+    return Outcome(success=success, timeout=timed_out, error_kind=kind, timestamp=from_milliseconds(0))  # type: ignore[arg-type]
+
+
+_FLAGS: Final = (False, True)
+_OUTCOMES: Final = {
+    (success, counts, outage, timed_out): _outcome(success, counts, outage, timed_out)
+    for success in _FLAGS
+    for counts in _FLAGS
+    for outage in _FLAGS
+    for timed_out in _FLAGS
+}

@@ -1,0 +1,255 @@
+"""Files of recorded outcomes in which the outcome of every model is known for the same instances.
+
+A CSV file, plain or gzipped, with one row per (instance, model). The columns ``instance_id``,
+``task_type``, ``model_id`` and ``success`` are required; ``timeout``, ``tokens_used``, ``cost_usd`` and
+``timestamp`` are read where they are there; all others are ignored. An empty value is unknown. A time
+without an offset is in UTC.
+
+Not a log of what one router did: that knows one outcome per task. Only where the outcomes of all models are
+known can any policy be replayed, by looking up what its choice would have got.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from io import StringIO
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Final, NamedTuple, Self
+
+from modelperf_plugin.errors import InvalidValueError, OutcomesFileError, brief
+from modelperf_plugin.values import Outcome, check_id, check_ids
+
+REQUIRED: Final = ("instance_id", "task_type", "model_id", "success")
+"""The columns that a file must have."""
+_FLAGS: Final = {"1": True, "true": True, "0": False, "false": False}
+_GZIP_MAGIC: Final = b"\x1f\x8b"
+
+
+class Instance(NamedTuple):
+    """One piece of work, and what every model that tried it got."""
+
+    instance_id: str
+    """Its name, unique in its file."""
+    task_type: str
+    """The class of work."""
+    outcomes: Mapping[str, Outcome]
+    """From model id to outcome."""
+
+    def has_all(self, models: Iterable[str]) -> bool:
+        """Return whether the outcome of each of ``models`` is known."""
+        return all(model_id in self.outcomes for model_id in models)
+
+    def only(self, models: Iterable[str]) -> Instance:
+        """Return this instance with the outcomes of ``models`` alone."""
+        return self._replace(outcomes={model_id: self.outcomes[model_id] for model_id in models})
+
+    @property
+    def started(self) -> datetime | None:
+        """The earliest time known of its outcomes, or None."""
+        return min((each.timestamp for each in self.outcomes.values() if each.timestamp), default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeData:
+    """Instances with their outcomes, in the order of the file."""
+
+    source: str
+    """Where they come from, for messages and reports."""
+    instances: tuple[Instance, ...]
+    """Each with at least one outcome."""
+    duplicates: int = 0
+    """Rows left out because the same model had an outcome for the same instance already."""
+    unknown: int = 0
+    """Rows left out because their success is empty."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Every model that has an outcome, sorted by name."""
+        return tuple(sorted({model_id for each in self.instances for model_id in each.outcomes}))
+
+    @property
+    def task_types(self) -> tuple[str, ...]:
+        """Every task type, sorted by name."""
+        return tuple(sorted({each.task_type for each in self.instances}))
+
+    @property
+    def outcomes(self) -> int:
+        """Outcomes in all."""
+        return sum(len(each.outcomes) for each in self.instances)
+
+    def dense_core(self, models: Sequence[str] | None = None) -> Self:
+        """Return the part in which the outcome of every model is known for every instance.
+
+        With ``models``, those models and the instances that all of them have. Without, as many outcomes as
+        can be had by leaving out the models with the fewest, two models at least.
+
+        Raises:
+            InvalidValueError: a model named is not in the data, or there is no instance that all of the
+                models named (or any two) have in common.
+        """
+        chosen = self._densest_models() if models is None else self._check_models(models)
+        core = tuple(each.only(chosen) for each in self.instances if each.has_all(chosen))
+        if len(chosen) < 2 or not core:
+            requirement = "outcomes of at least two models for the same instance"
+            raise InvalidValueError(self.source, requirement, list(chosen))
+        return replace(self, instances=core)
+
+    def _densest_models(self) -> tuple[str, ...]:
+        """Return the models, most outcomes first, up to where models × common instances is largest."""
+        coverage = Counter(model_id for each in self.instances for model_id in each.outcomes)
+        by_coverage = sorted(coverage, key=lambda model_id: (-coverage[model_id], model_id))
+        rank = {model_id: position for position, model_id in enumerate(by_coverage)}
+        # An instance counts for every n that ends before the first model it lacks.
+        ranks = (sorted(map(rank.__getitem__, each.outcomes)) for each in self.instances)
+        complete = Counter(map(_unbroken, ranks))
+        best, size, common = 2, 0, 0
+        for length in range(len(by_coverage), 1, -1):
+            common += complete[length]
+            if length * common > size:
+                best, size = length, length * common
+        return tuple(by_coverage[:best])
+
+    def _check_models(self, models: Sequence[str]) -> tuple[str, ...]:
+        chosen, known = check_ids("models", models), self.models
+        for model_id in chosen:
+            if model_id not in known:
+                requirement = f"among those of {self.source} ({', '.join(known)})"
+                raise InvalidValueError("models", requirement, model_id)
+        return chosen
+
+
+def read_outcomes(path: str | PathLike[str]) -> OutcomeData:
+    """Read a file of recorded outcomes. Of two rows for the same instance and model the first one counts.
+
+    Raises:
+        OutcomesFileError: it cannot be read or is not such a file; the message names the line.
+    """
+    name = fspath(path)
+    instances: dict[str, Instance] = {}
+    outcomes: dict[str, dict[str, Outcome]] = {}
+    duplicates = unknown = 0
+    for line, row in _rows(name, _text(name)):
+        try:
+            instance_id, task_type, model_id = (check_id(column, row[column]) for column in REQUIRED[:3])
+            outcome = _outcome(row)
+        except InvalidValueError as error:
+            raise OutcomesFileError(name, line, str(error)) from None
+        known = outcomes.setdefault(instance_id, {})
+        instance = instances.setdefault(instance_id, Instance(instance_id, task_type, known))
+        if instance.task_type != task_type:
+            both = f"{brief(instance.task_type)} above and {brief(task_type)} here"
+            raise OutcomesFileError(name, line, f"instance {brief(instance_id)} has two task types: {both}")
+        if outcome is None:
+            unknown += 1
+        elif known.setdefault(model_id, outcome) is not outcome:
+            duplicates += 1
+    tried = tuple(instance for instance in instances.values() if instance.outcomes)
+    if not tried:
+        raise OutcomesFileError(name, None, "holds no outcome with a known success")
+    return OutcomeData(source=name, instances=tried, duplicates=duplicates, unknown=unknown)
+
+
+def _unbroken(positions: Sequence[int]) -> int:
+    """Return how many of the sorted ``positions`` are 0, 1, 2 … without a gap."""
+    return next((count for count, position in enumerate(positions) if count != position), len(positions))
+
+
+def _text(name: str) -> str:
+    try:
+        content = Path(name).read_bytes()
+    except OSError as error:
+        raise OutcomesFileError(name, None, f"cannot be read ({error.strerror or error})") from error
+    if content.startswith(_GZIP_MAGIC):
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise OutcomesFileError(name, None, f"is a damaged gzip file ({error})") from error
+    elif content and name.endswith(".gz"):
+        raise OutcomesFileError(name, None, "is named .gz, but is not a gzip file")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise OutcomesFileError(name, line, "is not UTF-8 text, so not a CSV file of outcomes") from error
+    if not text.strip():
+        raise OutcomesFileError(name, None, "is empty; a file of outcomes starts with a line of column names")
+    return text
+
+
+def _rows(name: str, text: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield each row under its line number, as a dict of its columns."""
+    reader = csv.reader(StringIO(text, newline=""), strict=True)
+    try:
+        header = [column.strip() for column in next(reader)]
+        _check_header(name, header)
+        for values in reader:
+            if not values:
+                continue
+            if len(values) != len(header):
+                count = f"has {len(values)} values, but the first line names {len(header)} columns"
+                raise OutcomesFileError(name, reader.line_num, count)
+            yield reader.line_num, dict(zip(header, values, strict=True))
+    except csv.Error as error:
+        raise OutcomesFileError(name, reader.line_num, f"is not CSV ({error})") from error
+
+
+def _check_header(name: str, header: list[str]) -> None:
+    missing = [column for column in REQUIRED if column not in header]
+    if missing:
+        message = f"must name the columns, but {', '.join(missing)} is not among {brief(', '.join(header))}"
+        raise OutcomesFileError(name, 1, message)
+    twice = [column for column, count in Counter(header).items() if column and count > 1]
+    if twice:
+        raise OutcomesFileError(name, 1, f"names the column {twice[0]} twice")
+
+
+def _outcome(row: Mapping[str, str]) -> Outcome | None:
+    """Return the outcome of a row, or None if its success is unknown.
+
+    Raises:
+        InvalidValueError: a value is not usable.
+    """
+    success = _flag("success", row["success"])
+    outcome = Outcome(
+        success=bool(success),
+        timeout=bool(_flag("timeout", row.get("timeout", ""))),
+        tokens_used=_number("tokens_used", row),  # type: ignore[arg-type]  # Outcome refuses 1.5
+        cost_usd=_number("cost_usd", row),
+        timestamp=_moment(row.get("timestamp", "").strip()),
+    )
+    return None if success is None else outcome
+
+
+def _flag(column: str, text: str) -> bool | None:
+    word = text.strip().lower()
+    if not word:
+        return None
+    if word not in _FLAGS:
+        raise InvalidValueError(column, "0, 1, true, false or empty", text)
+    return _FLAGS[word]
+
+
+def _number(column: str, row: Mapping[str, str]) -> float:
+    text = row.get(column, "").strip()
+    try:
+        return float(text or 0)
+    except ValueError:
+        raise InvalidValueError(column, "a number or empty", text) from None
+
+
+def _moment(text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        requirement = "an ISO 8601 time such as 2026-01-31T12:00:00+00:00, or empty"
+        raise InvalidValueError("timestamp", requirement, text) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,137 @@
+"""A/B tests as they stand: each challenger against its incumbent, with what was decided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log
+from typing import Any
+
+from modelperf_plugin.engine.ab_verdicts import in_words, level_of, standing
+from modelperf_plugin.engine.core import ModelPerf
+from modelperf_plugin.policy import ABTest
+from modelperf_plugin.policy.sequential import Verdict
+from modelperf_plugin.policy.sequential.versus import Rate
+from modelperf_plugin.store import StoredPair, StoredTest
+from modelperf_plugin.values import from_milliseconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One challenger of a test."""
+
+    test: StoredTest
+    pair: StoredPair
+    standing: Verdict
+    """What the evidence says now."""
+    needed: float
+    """The e-value that decides."""
+    verdict: str
+    """The verdict in one sentence."""
+    configured: bool
+    """Whether it is the test that is configured here."""
+
+    @property
+    def sides(self) -> tuple[tuple[str, Rate], tuple[str, Rate]]:
+        """The incumbent and the challenger, each with its rate of success in the test."""
+        return (self.test.incumbent, self.standing.a), (self.pair.challenger, self.standing.b)
+
+    @property
+    def outcomes(self) -> int:
+        """How many outcomes both sides have."""
+        return self.standing.a.outcomes + self.standing.b.outcomes
+
+    @property
+    def share(self) -> float:
+        """The share of this challenger."""
+        return self.test.share / len(self.test.pairs)
+
+    @property
+    def winner(self) -> str | None:
+        """Who has won; None as long as nobody has."""
+        return {"incumbent": self.test.incumbent, "challenger": self.pair.challenger}.get(self.pair.verdict or "")
+
+    @property
+    def progress(self) -> float:
+        """How far the evidence has come to what is needed, on the scale of logarithms, from 0 to 1."""
+        if self.winner is not None:
+            return 1.0
+        return min(1.0, max(0.0, log(max(self.standing.e_value, 1.0)) / log(self.needed)))
+
+    @property
+    def state(self) -> str:
+        """How far it has come, in a few words."""
+        if self.winner is not None:
+            return (
+                f"{self.winner} has won and gets all"
+                if self.test.promote
+                else f"{self.winner} has won, the split goes on"
+            )
+        if self.pair.verdict == "none":
+            return f"given up, {self.test.incumbent} gets all"
+        return "running" if self.configured else "not in the configuration here"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as plain JSON values."""
+        test, pair = self.test, self.pair
+        return {
+            "test_id": test.test_id,
+            "incumbent": test.incumbent,
+            "challenger": pair.challenger,
+            "share": self.share,
+            "salt": test.salt,
+            "alpha": test.alpha,
+            "min_samples": test.min_samples,
+            "max_samples": test.max_samples,
+            "promote": test.promote,
+            "configured": self.configured,
+            "started": _moment(test.started_ms),
+            "last_outcome": _moment(pair.last_ms),
+            "sides": [_side(model_id, rate) for model_id, rate in self.sides],
+            "e_value": self.standing.e_value,
+            "needed": self.needed,
+            "more": None if pair.verdict is not None else self.standing.more,
+            "verdict": pair.verdict,
+            "winner": self.winner,
+            "promoted": self.winner is not None and test.promote,
+            "decided": _moment(pair.decided_ms),
+            "text": self.verdict,
+        }
+
+
+def trials(engine: ModelPerf, task_type: str | None = None) -> tuple[Trial, ...]:
+    """Return every challenger of the tests of a task type, or of all; the newest test first.
+
+    Raises:
+        StoreError: the store could not be read.
+    """
+    return tuple(
+        Trial(
+            test=test,
+            pair=pair,
+            standing=standing(test, pair),
+            needed=level_of(test),
+            verdict=in_words(test, pair),
+            configured=_is_configured(engine, test),
+        )
+        for test in engine.store.ab_tests.tests(task_type)
+        for pair in test.pairs
+    )
+
+
+def _is_configured(engine: ModelPerf, test: StoredTest) -> bool:
+    exploration = engine.config.policy_for(test.task_type).exploration
+    return isinstance(exploration, ABTest) and exploration.fingerprint == test.fingerprint
+
+
+def _side(model_id: str, rate: Rate) -> dict[str, Any]:
+    return {
+        "model_id": model_id,
+        "successes": rate.successes,
+        "outcomes": rate.outcomes,
+        "rate": rate.rate,
+        "interval": [rate.low, rate.high],
+    }
+
+
+def _moment(milliseconds: int | None) -> str | None:
+    return None if milliseconds is None else from_milliseconds(milliseconds).isoformat()

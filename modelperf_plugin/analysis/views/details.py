@@ -1,0 +1,165 @@
+"""A closer look: one task type, one model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from modelperf_plugin.analysis.views.ab_tests import Trial, trials
+from modelperf_plugin.analysis.views.overview import MOST_TASK_TYPES, Exploration, changes_in, exploration_of
+from modelperf_plugin.analysis.views.trends import Period, Trend, trend_of, trends_of
+from modelperf_plugin.engine.core import ModelPerf
+from modelperf_plugin.store import Change, Demotion, LoggedDecision
+from modelperf_plugin.values import Decision, RankedModel, mean_costs, to_milliseconds
+
+MOST_MODELS: Final = 50
+"""So many models of a task type are shown, the best first, unless all are asked for."""
+MOST_DECISIONS: Final = 12
+"""So many decisions are listed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRow:
+    """One model of a task type."""
+
+    row: RankedModel
+    """What the policy makes of it now."""
+    share: float
+    """The probability with which it would be chosen now."""
+    trend: Trend | None
+    """Over the period; None without outcomes in it."""
+    mean_cost_usd: float | None
+    """What a task costs on average with the model, over all task types; None if that is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskView:
+    """One task type."""
+
+    task_type: str
+    period: Period
+    trend: Trend
+    """All its outcomes in the period."""
+    decision: Decision
+    """The most likely choice among all its models now."""
+    models: tuple[ModelRow, ...]
+    """Its models, best first."""
+    hidden: int
+    """How many more there are."""
+    exploration: Exploration
+    trials: tuple[Trial, ...]
+    """Every challenger of its A/B tests, the newest test first."""
+    demotions: tuple[Demotion, ...]
+    """Of all time, newest first."""
+    changes: tuple[Change, ...]
+    """Of its models, noticed in the period, newest first."""
+    decisions: tuple[LoggedDecision, ...]
+    """The newest ones that were kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelView:
+    """One model, on one task type or on all."""
+
+    model_id: str
+    task_type: str | None
+    """The task type, or None for all."""
+    period: Period
+    trend: Trend
+    """All its outcomes in the period."""
+    rows: dict[str, ModelRow]
+    """For each task type, those with the most outcomes first."""
+    hidden: int
+    """On how many more task types it has outcomes."""
+    demotions: tuple[Demotion, ...]
+    changes: tuple[Change, ...]
+    decisions: tuple[LoggedDecision, ...]
+    """The newest ones that were kept and chose it."""
+
+
+def task_view(
+    engine: ModelPerf,
+    task_type: str,
+    period: Period,
+    *,
+    now: datetime | None = None,
+    most: int | None = MOST_MODELS,
+    decisions: int = MOST_DECISIONS,
+) -> TaskView | None:
+    """Look closely at one task type; None if it has no outcomes at all.
+
+    Raises:
+        StoreError: the store could not be read.
+    """
+    store = engine.store
+    decision = engine.explain(task_type)
+    if decision is None:
+        return None
+    ranked = list(zip(decision.ranking, decision.probabilities, strict=True))[:most]
+    shown = [row.model_id for row, _ in ranked]
+    before = store.trends.totals(period.before, task_type)
+    steps = store.trends.series(period.days, task_type, shown if len(shown) < len(decision.ranking) else None)
+    trends = trends_of(period, steps, before, by="model_id")
+    known = {row.model_id for row in decision.ranking}
+    means = mean_costs(store.tallies())
+    sums = store.trends.decision_sums(period.days, to_milliseconds(now or datetime.now(UTC)))
+    if len(shown) < len(known):  # the sums of all models, without a row for each step of each
+        steps = [each for each in store.trends.series_of_task_types(period.days) if each.tally.task_type == task_type]
+    return TaskView(
+        task_type=task_type,
+        period=period,
+        trend=trend_of(period, steps, before, task_type),
+        decision=decision,
+        models=tuple(
+            ModelRow(row=row, share=share, trend=trends.get(row.model_id), mean_cost_usd=means.get(row.model_id))
+            for row, share in ranked
+        ),
+        hidden=len(known) - len(shown),
+        exploration=exploration_of([each for each in sums if each.task_type == task_type]),
+        trials=trials(engine, task_type),
+        demotions=tuple(each for each in store.monitoring.demotions() if each.task_type == task_type),
+        changes=tuple(each for each in changes_in(engine, period) if each.model_id in known),
+        decisions=tuple(store.trends.decisions(period.days, task_type, limit=decisions)) if decisions else (),
+    )
+
+
+def model_view(engine: ModelPerf, model_id: str, period: Period, *, task_type: str | None = None) -> ModelView | None:
+    """Look closely at one model; None if it has no outcomes there at all.
+
+    Raises:
+        StoreError: the store could not be read.
+    """
+    store = engine.store
+    everywhere = store.tallies()
+    tallies = [tally for tally in everywhere if tally.model_id == model_id and task_type in {None, tally.task_type}]
+    if not tallies:
+        return None
+    steps = store.trends.series(period.days, task_type, [model_id])
+    before = store.trends.totals(period.before, task_type, model_id)
+    trends = trends_of(period, steps, before, by="task_type")
+    names = sorted((tally.samples, tally.task_type) for tally in tallies)[::-1]
+    rows = {}
+    mean = mean_costs(everywhere).get(model_id)
+    for _, name in names[:MOST_TASK_TYPES]:
+        decision = engine.explain(name)
+        if decision is not None:
+            row = decision.ranking.of(model_id)
+            rows[name] = ModelRow(
+                row=row, share=decision.propensities[model_id], trend=trends.get(name), mean_cost_usd=mean
+            )
+    return ModelView(
+        model_id=model_id,
+        task_type=task_type,
+        period=period,
+        trend=trend_of(period, steps, before, task_type or "", model_id),
+        rows=rows,
+        hidden=max(0, len(names) - MOST_TASK_TYPES),
+        demotions=tuple(
+            each
+            for each in store.monitoring.demotions()
+            if each.model_id == model_id and task_type in {None, each.task_type}
+        ),
+        changes=changes_in(engine, period, model_id),
+        decisions=tuple(store.trends.decisions(period.days, task_type, model_id, limit=MOST_DECISIONS)),
+    )

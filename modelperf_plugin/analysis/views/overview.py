@@ -1,0 +1,234 @@
+"""The overview of a store: what terminal, report and dashboard show first. Every number is made here, once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from modelperf_plugin.analysis.views.ab_tests import Trial, trials
+from modelperf_plugin.analysis.views.trends import Period, Trend, trend_of, trends_of
+from modelperf_plugin.engine.core import ModelPerf
+from modelperf_plugin.store import Change, CountedProblem, DecisionSums, Demotion
+from modelperf_plugin.values import NANO_USD, RankedModel, Tally, from_milliseconds, to_milliseconds
+
+MOST_TASK_TYPES: Final = 50
+"""So many task types are shown, those with the most outcomes, unless all are asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRow:
+    """One task type in the overview."""
+
+    task_type: str
+    """The class of work."""
+    trend: Trend
+    """Over the period."""
+    ranking: tuple[RankedModel, ...]
+    """What the policy makes of its models now, best first; empty if it was not asked."""
+    demoted: int
+    """How many of its models are demoted by evidence."""
+
+    @property
+    def leader(self) -> RankedModel | None:
+        """The first of the ranking."""
+        return self.ranking[0] if self.ranking else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exploration:
+    """What learning took, by the newest decisions that were kept."""
+
+    decisions: int
+    """How many were looked at."""
+    explored: int
+    """How many of them chose something else than the best, to learn about it."""
+    share: float | None
+    """The mean of 1 − P(best), free of the luck of the draw; None without a decision."""
+    explored_cost_usd: float
+    """What the outcomes of those that explored cost in US dollars."""
+    cost_usd: float
+    """What all their outcomes cost in US dollars."""
+    oldest: datetime | None
+    """When the oldest of them was made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """The work of the period beside what the best single model would have done with it, by what is known now.
+
+    Outages and the caller's own errors are left out on both sides.
+    """
+
+    model_id: str
+    """The model with the highest expected rate over all task types; it has outcomes on each."""
+    expected: float
+    """The rate of success expected of it on the same mix of tasks."""
+    achieved: float
+    """The rate of success that there was."""
+
+    @property
+    def difference(self) -> float:
+        """By how much the achieved rate is above the expected one; below 0 it is regret."""
+        return self.achieved - self.expected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataQuality:
+    """What to know before trusting the numbers."""
+
+    outcomes: int
+    """Outcomes of the period."""
+    without_cost: int
+    """How many of them came without a cost."""
+    outages: int
+    """How many failed because the provider did."""
+    decisions: int
+    """How many decisions of the period were looked at, of those that hosts were told of."""
+    overdue: int
+    """How many of these have no outcome after more than an hour."""
+    problems: tuple[CountedProblem, ...]
+    """What went wrong in hosts without their noticing, newest first."""
+    newest: datetime | None
+    """When the newest outcome of all ended; None if there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """Everything at a glance."""
+
+    store: str
+    """Where the outcomes are."""
+    mode: str
+    """The mode of the configuration."""
+    period: Period
+    """The days that are looked at."""
+    trend: Trend
+    """All outcomes of the period."""
+    task_types: tuple[TaskRow, ...]
+    """The task types with outcomes in the period, those with the most first."""
+    hidden: int
+    """How many more there are."""
+    exploration: Exploration
+    comparison: Comparison | None
+    """None if no model has outcomes on every task type."""
+    trials: tuple[Trial, ...]
+    """Every challenger of an A/B test, the newest test first."""
+    demotions: tuple[Demotion, ...]
+    """Those in force, newest first."""
+    changes: tuple[Change, ...]
+    """Those that were noticed in the period, newest first."""
+    quality: DataQuality
+    pairs: int
+    """Task type and model pairs with outcomes, of all time."""
+    models: int
+    """Models with outcomes, of all time."""
+
+
+def overview(
+    engine: ModelPerf, period: Period, *, now: datetime | None = None, most: int | None = MOST_TASK_TYPES
+) -> Overview:
+    """Look at everything that happened in ``period``; ``most`` task types are looked at closely.
+
+    Raises:
+        StoreError: the store could not be read.
+    """
+    now = now or datetime.now(UTC)
+    store = engine.store
+    steps = store.trends.series_of_task_types(period.days)
+    before = store.trends.totals_of_task_types(period.before)
+    sums = store.trends.decision_sums(period.days, to_milliseconds(now))
+    demotions = tuple(store.monitoring.demotions(in_force=True))
+    by_task_type = trends_of(period, steps, before, by="task_type")
+    rows = _rows(engine, by_task_type, demotions, most)
+    tallies = store.tallies()
+    trend = trend_of(period, steps, before)
+    return Overview(
+        store=store.location,
+        mode=engine.config.mode,
+        period=period,
+        trend=trend,
+        task_types=rows,
+        hidden=len(by_task_type) - len(rows),
+        exploration=exploration_of(sums),
+        comparison=_compare(rows) if len(rows) == len(by_task_type) else None,
+        trials=trials(engine),
+        demotions=demotions,
+        changes=changes_in(engine, period),
+        quality=_quality(trend.total, sums, store.problems(), tallies),
+        pairs=len(tallies),
+        models=len({tally.model_id for tally in tallies}),
+    )
+
+
+def changes_in(engine: ModelPerf, period: Period, model_id: str | None = None) -> tuple[Change, ...]:
+    """Return the changes that were noticed in ``period``, newest first."""
+    days = period.days
+    return tuple(
+        change
+        for change in engine.store.monitoring.changes()
+        if days.first_ms <= change.noticed_ms < days.end_ms and model_id in {None, change.model_id}
+    )
+
+
+def exploration_of(sums: Sequence[DecisionSums]) -> Exploration:
+    """Return what learning took."""
+    decisions = sum(each.decisions for each in sums)
+    return Exploration(
+        decisions=decisions,
+        explored=sum(each.explored for each in sums),
+        share=sum(each.exploring for each in sums) / decisions if decisions else None,
+        explored_cost_usd=sum(each.explored_cost_nano_usd for each in sums) / NANO_USD,
+        cost_usd=sum(each.cost_nano_usd for each in sums) / NANO_USD,
+        oldest=from_milliseconds(min(each.oldest_ms for each in sums)) if sums else None,
+    )
+
+
+def _rows(
+    engine: ModelPerf, trends: Mapping[str, Trend], demotions: Sequence[Demotion], most: int | None
+) -> tuple[TaskRow, ...]:
+    demoted = Counter(each.task_type for each in demotions)
+    names = sorted(trends, key=lambda name: (-trends[name].total.samples, name))[:most]
+    return tuple(
+        TaskRow(task_type=name, trend=trends[name], ranking=_ranking(engine, name), demoted=demoted[name])
+        for name in names
+    )
+
+
+def _ranking(engine: ModelPerf, task_type: str) -> tuple[RankedModel, ...]:
+    decision = engine.explain(task_type)
+    return () if decision is None else decision.ranking.rows
+
+
+def _compare(rows: Sequence[TaskRow]) -> Comparison | None:
+    weights = [row.trend.total.samples - row.trend.total.outages - row.trend.total.caller_errors for row in rows]
+    scores = [{model.model_id: model.score for model in row.ranking} for row in rows]
+    judged = sum(weights)
+    expected: dict[str, float] = {}
+    for model_id in set[str]().union(*scores):
+        known = [score.get(model_id) for score in scores]
+        if judged and all(each is not None for each in known):
+            expected[model_id] = sum(w * (s or 0.0) for w, s in zip(weights, known, strict=True)) / judged
+    if not expected:
+        return None
+    best = min(expected, key=lambda model_id: (-expected[model_id], model_id))
+    achieved = sum(row.trend.total.successes for row in rows) / judged
+    return Comparison(model_id=best, expected=expected[best], achieved=achieved)
+
+
+def _quality(
+    total: Tally, sums: Sequence[DecisionSums], problems: Sequence[CountedProblem], tallies: Sequence[Tally]
+) -> DataQuality:
+    told = [each for each in sums if each.mode == "apply"]
+    newest: Any = max((tally.last_used_ms for tally in tallies if tally.last_used_ms is not None), default=None)
+    return DataQuality(
+        outcomes=total.samples,
+        without_cost=total.samples - total.priced,
+        outages=total.outages,
+        decisions=sum(each.decisions for each in told),
+        overdue=sum(each.overdue for each in told),
+        problems=tuple(problems),
+        newest=None if newest is None else from_milliseconds(newest),
+    )

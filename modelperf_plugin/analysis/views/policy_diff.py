@@ -1,0 +1,116 @@
+"""What changes in behaviour from one configuration to another, on the recorded decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from modelperf_plugin.analysis.off_policy.decision_log import DecisionLog
+from modelperf_plugin.analysis.off_policy.estimators import Floats, gain_interval
+from modelperf_plugin.analysis.off_policy.judgement import WIDEST, Estimate
+from modelperf_plugin.analysis.off_policy.targets import Configured, Progress
+from modelperf_plugin.config import Config
+from modelperf_plugin.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One key that differs; None where it is not there."""
+
+    path: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskTypeDiff:
+    """What changes on one task type."""
+
+    task_type: str
+    """The class of work."""
+    decisions: int
+    """How many decisions of it are in the log."""
+    differ: float
+    """The share of them on which the two would choose differently."""
+    less: str
+    """The model that would be chosen less often."""
+    more: str
+    """The model that would be chosen more often."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyDiff:
+    """What changes from one configuration to another."""
+
+    decisions: int
+    """How many decisions were looked at."""
+    differ: float
+    """The share of them on which the two would choose differently, given the same random numbers."""
+    effect: Estimate | None
+    """Success gained by the change; None if the log cannot tell."""
+    refusal: str | None
+    """Why it cannot."""
+    task_types: tuple[TaskTypeDiff, ...]
+    """Where they differ, most decisions first."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the difference as plain JSON values."""
+        return {**asdict(self), "task_types": [asdict(each) for each in self.task_types]}
+
+
+def settings_that_differ(before: Config, after: Config) -> list[Setting]:
+    """Return the keys whose values differ, in the order of the configuration."""
+    old, new = (dict(_flat(config.model_dump(mode="json"))) for config in (before, after))
+    return [
+        Setting(path=path, before=old.get(path), after=new.get(path))
+        for path in dict.fromkeys([*old, *new])
+        if old.get(path) != new.get(path)
+    ]
+
+
+def compare_policies(
+    log: DecisionLog, store: Store, before: Config, after: Config, progress: Progress | None = None
+) -> PolicyDiff:
+    """Compare what two configurations would choose at each decision of ``log``, given what was known then."""
+    old, new = Configured(log, store).shares_of([before, after], progress)
+    differ = 1.0 - np.minimum(old, new).sum(axis=1)
+    interval = gain_interval(log.of_success(), new, base=old)
+    refusal = None
+    if interval.width > WIDEST:
+        low, high = (f"{100 * each:+.0f}" for each in interval)
+        refusal = f"it may be anything from {low} to {high} points: {100 * WIDEST:.0f} points are the widest answer"
+    return PolicyDiff(
+        decisions=len(log),
+        differ=max(0.0, float(differ.mean())),
+        effect=None if refusal else Estimate.within(interval),
+        refusal=refusal,
+        task_types=tuple(_task_types(log, old, new, differ)),
+    )
+
+
+def _task_types(log: DecisionLog, old: Floats, new: Floats, differ: Floats) -> Iterator[TaskTypeDiff]:
+    counts = np.bincount(log.task, weights=differ, minlength=len(log.task_types))
+    for position in np.argsort(-counts, kind="stable").tolist():
+        rows = log.task == position
+        share = float(differ[rows].mean())
+        if share < 0.0005:
+            continue
+        moved = (new[rows] - old[rows]).sum(axis=0)
+        yield TaskTypeDiff(
+            task_type=log.task_types[position],
+            decisions=int(rows.sum()),
+            differ=share,
+            less=log.models[int(np.argmin(moved))],
+            more=log.models[int(np.argmax(moved))],
+        )
+
+
+def _flat(values: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(values, dict) and values:
+        for key, value in values.items():
+            yield from _flat(value, f"{path}.{key}" if path else key)
+    else:
+        yield path, values

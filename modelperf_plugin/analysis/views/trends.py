@@ -1,0 +1,207 @@
+"""Outcomes over time: stretches of days, and what was counted in them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+from modelperf_plugin.errors import InvalidValueError
+from modelperf_plugin.policy.intervals import wilson_interval
+from modelperf_plugin.store import Days, TrendStep
+from modelperf_plugin.values import Tally
+
+LONGEST_DAYS: Final = 3660
+"""The longest period, about ten years."""
+MOST_STEPS: Final = 60
+"""A period is shown in so many steps at most: up to so many days, one for each."""
+_LONG_STEPS: Final = 40
+"""A longer one is shown in about so many."""
+_STEADY: Final = 20
+_FEWEST: Final = 3
+_EPOCH: Final = date(1970, 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A stretch of days in UTC that is looked at."""
+
+    days: Days
+    """The days, divided into steps of a day or more."""
+
+    @classmethod
+    def last(cls, length: int, *, until: date | None = None, now: datetime | None = None) -> Period:
+        """Return the ``length`` days up to ``until``, that day included; by default up to today.
+
+        Raises:
+            InvalidValueError: ``length`` is not from 1 to 3,660, or the days begin before the year 1.
+        """
+        if not 1 <= length <= LONGEST_DAYS:
+            raise InvalidValueError("days", f"a whole number from 1 to {LONGEST_DAYS:,}", length)
+        last = until or (now or datetime.now(UTC)).astimezone(UTC).date()
+        if (last - date.min).days < 2 * length:
+            raise InvalidValueError("until", "a later date", last.isoformat())
+        end = (last - _EPOCH).days + 1
+        step = 1 if length <= MOST_STEPS else -(-length // _LONG_STEPS)
+        return cls(Days(end - length, end, step))
+
+    @property
+    def length(self) -> int:
+        """How many days."""
+        return self.days.end - self.days.first
+
+    @property
+    def first(self) -> date:
+        """The first day."""
+        return day_of(self.days.first)
+
+    @property
+    def last_day(self) -> date:
+        """The last day."""
+        return day_of(self.days.end - 1)
+
+    @property
+    def before(self) -> Days:
+        """As many days just before."""
+        return Days(self.days.first - self.length, self.days.first)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the period as plain JSON values."""
+        return {
+            "since": self.first.isoformat(),
+            "until": self.last_day.isoformat(),
+            "days": self.length,
+            "step_days": self.days.step,
+        }
+
+
+class Point(NamedTuple):
+    """One step of a trend."""
+
+    first: date
+    """Its first day."""
+    days: int
+    """How many days it has."""
+    tally: Tally
+    """What was counted in it; maybe nothing."""
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Where the rate of success behind it lies with 95 % confidence (Wilson); None without outcomes."""
+        samples = self.tally.samples
+        return wilson_interval(self.tally.successes, samples) if samples else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the point as plain JSON values."""
+        return {"since": self.first.isoformat(), "days": self.days, **counts_of(self.tally)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trend:
+    """One pair, task type or model over a period."""
+
+    points: tuple[Point, ...]
+    """Every step, the oldest first, those without outcomes too."""
+    total: Tally
+    """All steps together."""
+    before: Tally
+    """As many days just before the period."""
+
+    @property
+    def rates(self) -> list[float | None]:
+        """The rate of success in each step; None without outcomes."""
+        return [point.tally.success_rate for point in self.points]
+
+    @property
+    def window(self) -> int:
+        """Over how many steps a rate is taken to be steady: so many that they hold 20 outcomes on the average.
+
+        At most a quarter of all steps: what is left then is luck, and looks like it.
+        """
+        steps, samples = len(self.points), self.total.samples
+        return max(1, min(-(-_STEADY * steps // samples), steps // 4)) if samples else 1
+
+    def steady_rates(self, window: int | None = None) -> list[float | None]:
+        """Return for each step the rate of success over the last ``window`` steps.
+
+        None with fewer than three outcomes in a window of several steps, unless no window has more.
+        """
+        window = window or self.window
+        counted = [(point.tally.successes, point.tally.failures) for point in self.points]
+        sums = []
+        for position in range(len(counted)):
+            recent = counted[max(0, position - window + 1) : position + 1]
+            successes = sum([each[0] for each in recent])
+            sums.append((successes, successes + sum([each[1] for each in recent])))
+        fewest = _FEWEST if window > 1 and any(samples >= _FEWEST for _, samples in sums) else 1
+        return [successes / samples if samples >= fewest else None for successes, samples in sums]
+
+    @property
+    def difference(self) -> float | None:
+        """By how much the rate of success is above that of the days before; None if either has no outcomes."""
+        now, before = self.total.success_rate, self.before.success_rate
+        return None if now is None or before is None else now - before
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the trend as plain JSON values."""
+        return {
+            "total": counts_of(self.total),
+            "before": counts_of(self.before),
+            "difference": self.difference,
+            "points": [point.as_dict() for point in self.points],
+        }
+
+
+def trend_of(
+    period: Period, steps: Iterable[TrendStep], before: Iterable[Tally], task_type: str = "", model_id: str = ""
+) -> Trend:
+    """Return all ``steps`` together, beside all that was counted ``before``."""
+    gathered: dict[int, list[Tally]] = defaultdict(list)
+    for step in steps:
+        gathered[step.position].append(step.tally)
+    points = []
+    for position in range(period.days.steps):
+        days = period.days.of(position)
+        tally = add_up(gathered.get(position, ()), task_type, model_id)
+        points.append(Point(day_of(days.first), days.end - days.first, tally))
+    total = add_up([point.tally for point in points], task_type, model_id)
+    return Trend(points=tuple(points), total=total, before=add_up(before, task_type, model_id))
+
+
+def trends_of(period: Period, steps: Iterable[TrendStep], before: Iterable[Tally], *, by: str) -> dict[str, Trend]:
+    """Return a trend for each task type or model: ``by`` is ``task_type`` or ``model_id``."""
+    gathered: dict[str, list[TrendStep]] = defaultdict(list)
+    earlier: dict[str, list[Tally]] = defaultdict(list)
+    for step in steps:
+        gathered[getattr(step.tally, by)].append(step)
+    for tally in before:
+        earlier[getattr(tally, by)].append(tally)
+    return {name: trend_of(period, of_name, earlier[name], **{by: name}) for name, of_name in gathered.items()}
+
+
+def add_up(tallies: Iterable[Tally], task_type: str = "", model_id: str = "") -> Tally:
+    """Return all ``tallies`` together, under the given names."""
+    listed: Sequence[Tally] = list(tallies)
+    if not listed:
+        return Tally(task_type, model_id)
+    newest = max((tally.last_used_ms for tally in listed if tally.last_used_ms is not None), default=None)
+    columns = list(zip(*listed, strict=True))
+    sums = {name: sum(columns[place]) for place, name in _SUMMED}
+    return Tally(task_type, model_id, **sums, last_used_ms=newest)
+
+
+def counts_of(tally: Tally) -> dict[str, Any]:
+    """Return the counts of a tally as plain JSON values, without the names."""
+    return {key: value for key, value in tally.as_dict().items() if key not in _NOT_COUNTS}
+
+
+def day_of(number: int) -> date:
+    """Return the day that is ``number`` days after the Unix epoch."""
+    return _EPOCH + timedelta(days=number)
+
+
+_NOT_SUMMED: Final = frozenset({"task_type", "model_id", "last_used_ms"})
+_SUMMED: Final = tuple((place, name) for place, name in enumerate(Tally._fields) if name not in _NOT_SUMMED)
+_NOT_COUNTS: Final = frozenset({"task_type", "model_id", "last_used"})

@@ -1,0 +1,104 @@
+"""``config diff``: what changes in behaviour from one configuration to another."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from modelperf_plugin.cli.answer import Answer, Column, number
+from modelperf_plugin.cli.commands.evaluate import read
+from modelperf_plugin.cli.options import Common, common_options, is_missing, json_option, missing_note, pass_common
+from modelperf_plugin.cli.progress import stages
+from modelperf_plugin.cli.terminal_text import count, percent, points
+
+if TYPE_CHECKING:
+    from modelperf_plugin.analysis.views.policy_diff import PolicyDiff, Setting
+
+_SETTINGS: Final = (Column("key", "bold"), Column("before"), Column("after"))
+_TASK_TYPES: Final = (
+    Column("task type", "bold"), number("decisions"), number("differ"), Column("less often"), Column("more often"),
+)  # fmt: skip
+
+
+@click.command("diff")
+@click.argument("before", type=click.Path(exists=True, dir_okay=False), metavar="A")
+@click.argument("after", type=click.Path(exists=True, dir_okay=False), metavar="B")
+@click.option("--task", "task_type", metavar="TASK", help="Only this task type.")
+@click.option("--days", type=click.FloatRange(min=0, min_open=True), metavar="N", help="Only the last N days.")
+@json_option
+@common_options
+@pass_common
+def diff(
+    common: Common, /, before: str, after: str, as_json: bool, *, task_type: str | None, days: float | None
+) -> None:
+    """Say what changes from configuration A to B: which keys, how many recorded choices, where, and to what effect.
+
+    Both are applied to what was known before each decision of the record.
+    """
+    from modelperf_plugin.analysis import need_numpy
+
+    need_numpy("off-policy estimates")
+    from modelperf_plugin.analysis.views.policy_diff import compare_policies, settings_that_differ
+    from modelperf_plugin.config import load
+    from modelperf_plugin.engine.core import ModelPerf
+
+    answer = Answer("config diff", as_json=as_json)
+    old, new = load(before).config, load(after).config
+    settings = settings_that_differ(old, new)
+    if not as_json:
+        _show_settings(answer, settings)
+    in_force = common.load().config
+    empty = {"settings": [_plain(each) for each in settings], "behaviour": None}
+    if is_missing(str(in_force.store.path)):
+        answer.nothing(missing_note(str(in_force.store.path)), **empty)
+    with ModelPerf(in_force) as engine, stages() as stage:
+        log = read(answer, engine.store, task_type=task_type, days=days, stage=stage, **empty)
+        found = compare_policies(log, engine.store, old, new, stage("comparing"))
+    if as_json:
+        answer.json(settings=empty["settings"], behaviour=found.as_dict(), note=None)
+    else:
+        _show(answer, found)
+
+
+def _show_settings(answer: Answer, settings: list[Setting]) -> None:
+    if not settings:
+        answer.line(("no key differs", "bold"))
+    else:
+        answer.table(_SETTINGS, [[each.path, _text(each.before), _text(each.after)] for each in settings])
+    answer.line()
+
+
+def _show(answer: Answer, found: PolicyDiff) -> None:
+    of = count(found.decisions, "recorded decision")
+    answer.facts(
+        [
+            ("choices that differ", f"{percent(found.differ)} of {of}"),
+            ("effect on success", _effect(found)),
+        ]
+    )
+    if found.task_types:
+        answer.line()
+        answer.table(
+            _TASK_TYPES,
+            [
+                [each.task_type, f"{each.decisions:,}", percent(each.differ), each.less, each.more]
+                for each in found.task_types
+            ],
+        )
+
+
+def _effect(found: PolicyDiff) -> str:
+    effect = found.effect
+    if effect is None:
+        return f"the log cannot tell: {found.refusal}"
+    return f"{points(effect.value)} points (95 % interval {points(effect.low)} – {points(effect.high)})"
+
+
+def _plain(setting: Setting) -> dict[str, object]:
+    return {"path": setting.path, "before": setting.before, "after": setting.after}
+
+
+def _text(value: object) -> str:
+    return "-" if value is None else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,1 @@
+"""Chooses models, records outcomes, and learns from them."""

@@ -1,0 +1,122 @@
+"""Which models are left alone for a while, because their provider had outages."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+from modelperf_plugin.config import Config
+from modelperf_plugin.policy.quality import says_something
+from modelperf_plugin.store import Event, Store
+from modelperf_plugin.values import from_milliseconds
+
+LOOK_SECONDS: Final = 1.0
+"""How soon the outages that other processes had are heeded."""
+MOST: Final = 500
+"""So many of the newest outcomes are looked at; an outage before them is over."""
+
+_NOBODY: Final[Mapping[str, str]] = {}
+
+
+class _Streak(NamedTuple):
+    """The outages of one model since it last worked."""
+
+    outages: int
+    """How many, those during a pause not counted."""
+    last_ms: int
+    """When the last of these ended."""
+    until_ms: int
+    """Until when the model is left alone."""
+
+
+class Availability:
+    """Follows the log of outcomes and pauses models after outages. Any thread may call any method.
+
+    An outage is an outcome with the error kind ``rate_limit``, ``server_error`` or ``network``, on any task type and in
+    any process. After the n-th in a row a model is paused for ``pause_seconds``·2^(n−1), up to
+    ``longest_pause_seconds``, and a random part of that more, up to ``jitter``. Outages of calls that were under way
+    when the pause began do not make it longer. Any other outcome that is not the caller's own error ends it.
+    """
+
+    def __init__(self, store: Store, config: Callable[[], Config], number: Callable[[], float]) -> None:
+        """Follow ``store``.
+
+        Args:
+            store: where the outcomes are.
+            config: the configuration in force.
+            number: returns a random number from [0, 1), for the jitter.
+        """
+        self._store = store
+        self._config = config
+        self._number = number
+        self._lock = threading.Lock()
+        self._streaks: dict[str, _Streak] = {}
+        self._position = 0
+        self._look_at = 0.0
+        self._paused: Mapping[str, str] = _NOBODY
+        self._valid_ms = (0, 0)
+
+    def paused(self, now_ms: int) -> Mapping[str, str]:
+        """Return why models are paused at ``now_ms``; the same object as long as nothing changes."""
+        if time.monotonic() >= self._look_at:
+            self.look()
+        if not self._streaks:
+            return _NOBODY
+        first, last = self._valid_ms
+        if not first <= now_ms < last:
+            with self._lock:
+                self._tell(now_ms)
+        return self._paused
+
+    def has_streak(self, model_id: str) -> bool:
+        """Return whether the model had an outage and has not worked since."""
+        return model_id in self._streaks
+
+    def look(self) -> None:
+        """Look at the newest outcomes."""
+        with self._lock:
+            self._look_at = time.monotonic() + LOOK_SECONDS
+            monitoring = self._store.monitoring
+            self._position = max(self._position, monitoring.last_event_id() - MOST)
+            for event in monitoring.events_after(self._position, MOST):
+                self._see(event)
+
+    def _see(self, event: Event) -> None:
+        self._position = event.event_id
+        config = self._config()
+        timeouts = config.quality.timeouts
+        streak = self._streaks.get(event.model_id)
+        if event.outage or (timeouts == "outage" and event.counts and event.timed_out):
+            self._pause(event, streak, config)
+        elif (
+            says_something(event.counts, event.timed_out, timeouts)
+            and streak is not None
+            and event.ended_ms >= streak.last_ms
+        ):
+            del self._streaks[event.model_id]
+            self._valid_ms = (0, 0)
+
+    def _pause(self, event: Event, streak: _Streak | None, config: Config) -> None:
+        settings = config.availability
+        if settings.pause_seconds <= 0.0 or (streak is not None and event.ended_ms < streak.until_ms):
+            return
+        outages = 1 if streak is None else streak.outages + 1
+        longest = max(settings.pause_seconds, settings.longest_pause_seconds)
+        seconds = min(settings.pause_seconds * 2.0 ** min(outages - 1, 60), longest)
+        seconds *= 1.0 + settings.jitter * self._number()
+        until_ms = event.ended_ms + round(seconds * 1000)
+        self._streaks[event.model_id] = _Streak(outages, event.ended_ms, until_ms)
+        self._valid_ms = (0, 0)
+
+    def _tell(self, now_ms: int) -> None:
+        """Make the reasons anew, and remember for how long they hold."""
+        paused = {model_id: each for model_id, each in self._streaks.items() if now_ms < each.until_ms}
+        self._paused = {model_id: _reason(each) for model_id, each in paused.items()} or _NOBODY
+        self._valid_ms = (now_ms, min([each.until_ms for each in paused.values()], default=2**62))
+
+
+def _reason(streak: _Streak) -> str:
+    times = "an outage" if streak.outages == 1 else f"{streak.outages} outages in a row"
+    return f"paused until {from_milliseconds(streak.until_ms):%H:%M:%S} UTC after {times}"

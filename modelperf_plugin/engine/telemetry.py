@@ -1,0 +1,80 @@
+"""Metrics for OpenTelemetry, as decisions are made and outcomes come. Needs the extra ``otel``.
+
+Without an SDK in the host nothing is measured; where measurements go is the host's business.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from importlib.metadata import version
+from typing import Final
+
+from modelperf_plugin.errors import MissingExtraError
+from modelperf_plugin.values import CALLER_ERROR_KINDS, OUTAGE_KINDS, Decision, Outcome
+
+# written out: the conventions for these names are not stable yet, and their package changes with every release
+MODEL: Final = "gen_ai.request.model"
+TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105 - a name
+ERROR: Final = "error.type"
+TASK_TYPE: Final = "modelperf.task_type"
+RESULT: Final = "modelperf.result"
+EXPLORED: Final = "modelperf.explored"
+MODE: Final = "modelperf.mode"
+
+_Attributes = dict[str, str | bool]
+
+
+class Telemetry:
+    """Measures through the meter provider that the host has set. Any thread may call any method; none ever raises."""
+
+    def __init__(self) -> None:
+        """Make the instruments.
+
+        Raises:
+            MissingExtraError: the extra ``otel`` is not installed.
+        """
+        try:
+            from opentelemetry import metrics  # noqa: PLC0415 - an extra: imported only when used
+        except ImportError as error:
+            raise MissingExtraError("telemetry.metrics", "otel") from error
+        meter = metrics.get_meter("modelperf_plugin", version("modelperf-plugin"))
+        self._duration = meter.create_histogram("gen_ai.client.operation.duration", "s", "Wall time of a task.")
+        self._tokens = meter.create_histogram("gen_ai.client.token.usage", "{token}", "Tokens of a task.")
+        self._outcomes = meter.create_counter("modelperf.outcomes", "{outcome}", "Outcomes, by how they ended.")
+        self._cost = meter.create_counter("modelperf.cost", "USD", "Cost in US dollars.")
+        self._decisions = meter.create_counter("modelperf.decisions", "{decision}", "Choices, by model.")
+
+    def decided(self, decision: Decision) -> None:
+        """Count a decision."""
+        attributes = _of(decision.task_type, decision.model_id)
+        with suppress(Exception):  # the host's own exporters are no reason to fail
+            self._decisions.add(1, {**attributes, EXPLORED: decision.explored, MODE: decision.mode})
+
+    def ended(self, task_type: str, model_id: str, outcome: Outcome) -> None:
+        """Measure an outcome: what it took, what it cost, how it ended."""
+        attributes = _of(task_type, model_id)
+        failed: _Attributes = {} if outcome.success else {ERROR: _error(outcome)}
+        with suppress(Exception):
+            self._outcomes.add(1, {**attributes, RESULT: _result(outcome)})
+            if outcome.duration_seconds is not None:
+                self._duration.record(outcome.duration_seconds, {**attributes, **failed})
+            if outcome.tokens_used:
+                self._tokens.record(outcome.tokens_used, {**attributes, TOKEN_TYPE: "total"})
+            if outcome.cost_usd:
+                self._cost.add(outcome.cost_usd, attributes)
+
+
+def _of(task_type: str, model_id: str) -> _Attributes:
+    return {TASK_TYPE: task_type, MODEL: model_id}
+
+
+def _result(outcome: Outcome) -> str:
+    if outcome.success:
+        return "success"
+    if outcome.error_kind in OUTAGE_KINDS:
+        return "outage"
+    return "caller_error" if outcome.error_kind in CALLER_ERROR_KINDS else "failure"
+
+
+def _error(outcome: Outcome) -> str:
+    return outcome.error_kind or ("timeout" if outcome.timeout else "failure")

@@ -1,0 +1,212 @@
+"""The tracker, as the document this project grew out of names it: outcomes in, rankings out."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final, Literal, NamedTuple, Self
+
+from modelperf_plugin.errors import InvalidValueError
+from modelperf_plugin.exchange.importing.takeover import take_over
+from modelperf_plugin.policy.demotion import DemoteBySuccessRate
+from modelperf_plugin.policy.exploration.ab_test import fewest_samples
+from modelperf_plugin.store import Entry, Store, open_steady
+from modelperf_plugin.values import Outcome, Tally, check_id, to_milliseconds
+
+Clock = Callable[[], datetime]
+TAKE_OVER_SECONDS = 3600
+"""How often a program that runs for long looks for the file of an older tracker."""
+
+_MOST_PAIRS: Final = 10_000
+
+
+class ABCandidates(NamedTuple):
+    """Who would be tested against whom."""
+
+    incumbent: str
+    """The best-ranked model."""
+    challenger: str
+    """The one with the fewest outcomes among the others."""
+
+
+class ModelPerformanceTracker:
+    """Records outcomes in a store and answers the document's four questions from it.
+
+    Its own rules are plain success rates; the policy of :class:`~modelperf_plugin.engine.core.ModelPerf` goes further
+    and reads the same store. Any thread may call any method.
+    """
+
+    def __init__(
+        self,
+        path_or_url: str | os.PathLike[str] = ".sf/model-performance.db",
+        *,
+        durability: Literal["normal", "full"] = "normal",
+        clock: Clock | None = None,
+    ) -> None:
+        """Open the store at ``path_or_url``: a path, ``":memory:"`` or a URL; a new file is created.
+
+        ``clock`` returns an aware datetime and stamps outcomes that come without a time.
+
+        Raises:
+            InvalidValueError: this version has no store for such a URL.
+            StoreError: the store cannot be used.
+        """
+        self.store: Store = open_steady(path_or_url, durability=durability)
+        self._clock = clock
+        self._pairs: dict[tuple[str, str], tuple[str, str]] = {}
+        """The pairs that were checked already."""
+        self._take_over_at = 0.0
+        self.take_over()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def record_outcome(self, task_type: str, model_id: str, outcome: Outcome | Mapping[str, Any]) -> bool:
+        """Write one outcome in one transaction; return False if its ``outcome_id`` was recorded before.
+
+        Raises:
+            InvalidValueError: a value is not usable; nothing was written.
+            StoreError: it could not be written; nothing of it was.
+        """
+        return self.store.record(self.entry(task_type, model_id, outcome))
+
+    def record_many(self, outcomes: Iterable[tuple[str, str, Outcome | Mapping[str, Any]]]) -> int:
+        """Write many outcomes, each with its task type and model id, in one transaction: all of them or none.
+
+        Returns:
+            How many were new. The others have an ``outcome_id`` that was recorded before, or comes twice.
+
+        Raises:
+            InvalidValueError: a value is not usable; the message names its place. Nothing was written.
+            StoreError: they could not be written; none was.
+        """
+        return self.store.record_many(self.entries(outcomes))
+
+    def entry(self, task_type: str, model_id: str, outcome: Outcome | Mapping[str, Any]) -> Entry:
+        """Return an outcome as the store takes it: checked, and stamped if it came without a time.
+
+        Raises:
+            InvalidValueError: a value is not usable.
+        """
+        try:
+            pair = self._pairs[task_type, model_id]
+        except (KeyError, TypeError):  # new, or no string at all
+            pair = self._checked(task_type, model_id)
+        if type(outcome) is not Outcome:
+            outcome = _outcome(outcome)
+        timestamp = outcome.timestamp
+        return Entry(*pair, outcome, self._now_ms() if timestamp is None else to_milliseconds(timestamp))
+
+    def entries(self, outcomes: Iterable[tuple[str, str, Outcome | Mapping[str, Any]]]) -> list[Entry]:
+        """Return outcomes as the store takes them: checked, and stamped with one time if they came without.
+
+        Raises:
+            InvalidValueError: a value is not usable; the message names its place.
+        """
+        everything = list(outcomes)
+        entries: list[Entry] = []
+        pairs, now_ms = self._pairs, self._now_ms()
+        given: Any = None
+        try:
+            for given in everything:
+                task_type, model_id, outcome = given
+                if (task_type, model_id) not in pairs:
+                    self._checked(task_type, model_id)
+                if type(outcome) is not Outcome:
+                    outcome = _outcome(outcome)
+                timestamp = outcome.timestamp
+                ended_ms = now_ms if timestamp is None else to_milliseconds(timestamp)
+                entries.append(Entry(*pairs[task_type, model_id], outcome, ended_ms))
+        except InvalidValueError as error:
+            raise InvalidValueError(
+                f"outcomes[{len(entries)}]: {error.field}", error.requirement, error.value
+            ) from None
+        except (TypeError, ValueError):
+            requirement = "a task type, a model id and an outcome"
+            raise InvalidValueError(f"outcomes[{len(entries)}]", requirement, given) from None
+        return entries
+
+    def _checked(self, task_type: str, model_id: str) -> tuple[str, str]:
+        pair = (check_id("task_type", task_type), check_id("model_id", model_id))
+        if len(self._pairs) >= _MOST_PAIRS:
+            self._pairs.clear()
+        self._pairs[pair] = pair
+        return pair
+
+    def get_ranked_models(self, task_type: str, min_samples: int = 3) -> list[Tally]:
+        """Return the tallies of the models with at least ``min_samples`` outcomes, highest success rate first.
+
+        Equal rates are sorted by more outcomes, then by name.
+        """
+        _check_min_samples(min_samples)
+        tallies = self.store.evidence(check_id("task_type", task_type)).values()
+        proven = [tally for tally in tallies if tally.samples >= min_samples]
+        return sorted(proven, key=lambda tally: (-(tally.success_rate or 0.0), -tally.samples, tally.model_id))
+
+    def should_demote(self, task_type: str, model_id: str, threshold: float = 0.5, min_samples: int = 3) -> bool:
+        """Return whether the model's success rate is below ``threshold`` after at least ``min_samples`` outcomes."""
+        if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 < threshold < 1:
+            raise InvalidValueError("threshold", "a number between 0 and 1", threshold)
+        _check_min_samples(min_samples)
+        tally = self.store.evidence(check_id("task_type", task_type)).get(check_id("model_id", model_id))
+        rule = DemoteBySuccessRate(threshold=threshold, min_samples=min_samples)
+        return tally is not None and rule([tally]) != [None]
+
+    def get_ab_test_candidates(
+        self, task_type: str, incumbent: str | None = None, min_samples: int = 3
+    ) -> ABCandidates | None:
+        """Return who would be tested against whom, or None while fewer than two models are known.
+
+        The incumbent is the one named, or the first of :meth:`get_ranked_models`, or the one with the most
+        outcomes; the challenger is the one with the fewest outcomes among the others.
+        """
+        evidence = self.store.evidence(check_id("task_type", task_type))
+        if incumbent is None:
+            ranked = self.get_ranked_models(task_type, min_samples)
+            most = max(evidence.values(), key=lambda tally: tally.samples, default=None)
+            first = ranked[0] if ranked else most
+            incumbent = None if first is None else first.model_id
+        challenger = fewest_samples(tally for tally in evidence.values() if tally.model_id != incumbent)
+        if incumbent is None or challenger is None:
+            return None
+        return ABCandidates(check_id("incumbent", incumbent), challenger.model_id)
+
+    def take_over(self) -> None:
+        """Import the JSON file of an older tracker beside the store, and archive it a week later; looks once an hour.
+
+        This happens when the tracker is made; a program that runs for long calls it now and then.
+        """
+        if time.time() < self._take_over_at and self._clock is None:
+            return
+        self._take_over_at = time.time() + TAKE_OVER_SECONDS
+        take_over(self.store, self._now_ms)
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self.store.close()
+
+    def _now_ms(self) -> int:
+        if self._clock is None:
+            return time.time_ns() // 1_000_000
+        moment = self._clock()
+        if not isinstance(moment, datetime) or moment.utcoffset() is None:
+            raise InvalidValueError("clock", "a function that returns an aware datetime", moment)
+        return to_milliseconds(moment)
+
+
+def _check_min_samples(value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidValueError("min_samples", "a whole number of 1 or more", value)
+
+
+def _outcome(given: Outcome | Mapping[str, Any]) -> Outcome:
+    if isinstance(given, Outcome):
+        return given
+    if not isinstance(given, Mapping):
+        raise InvalidValueError("outcome", "an Outcome or a mapping with the same keys", given)
+    return Outcome.from_mapping(given)

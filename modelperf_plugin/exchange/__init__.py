@@ -1,0 +1,1 @@
+"""What comes from other programs and projects, and goes to them."""

@@ -1,0 +1,75 @@
+"""Reading the database of another program: opened so that it cannot be changed, and doubted in every value."""
+
+from __future__ import annotations
+
+import sqlite3
+from math import isfinite
+from pathlib import Path
+from typing import Any, Final
+
+from modelperf_plugin.errors import InvalidValueError, StoreError
+from modelperf_plugin.values import MAX_COST_USD, MAX_TOKENS, NANO_USD, Tally, check_id
+
+BUSY_SECONDS: Final = 0.005
+"""A choice waits so long for a lock on the other database, once; then what was read before counts."""
+_SUMMED: Final = tuple(name for name in Tally._fields if name not in {"task_type", "model_id", "last_used_ms"})
+
+
+def open_read_only(path: str, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
+    """Return a connection that cannot change the database at ``path``, and is not misled by its schema."""
+    uri = f"{Path(path).absolute().as_uri()}?mode=ro"
+    connection = sqlite3.connect(uri, uri=True, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA trusted_schema = OFF")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def plus(one: Tally, other: Tally) -> Tally:
+    """Return the sum of two tallies of the same pair."""
+    moments = [moment for moment in (one.last_used_ms, other.last_used_ms) if moment is not None]
+    sums = {name: getattr(one, name) + getattr(other, name) for name in _SUMMED}
+    return one._replace(**sums, last_used_ms=max(moments, default=None))
+
+
+def summed(rows: list[Any]) -> dict[tuple[str, str], Tally]:
+    """Return the tallies of rows of the statement ``sums``; what nobody can ask for, by its name, is left out."""
+    found: dict[tuple[str, str], Tally] = {}
+    for task_type, model_id, successes, failures, timeouts, tokens, cost, priced, last_used, timeout_failures in rows:
+        try:
+            pair = (check_id("task_type", task_type), check_id("model_id", model_id))
+        except InvalidValueError:
+            continue
+        found[pair] = Tally(
+            pair[0],
+            pair[1],
+            successes,
+            failures,
+            timeouts,
+            total_tokens=int(_within(tokens, MAX_TOKENS)),
+            total_cost_nano_usd=round(_within(cost, MAX_COST_USD * 1000) * NANO_USD),
+            priced=priced,
+            last_used_ms=int(last_used) if isinstance(last_used, (int, float)) and isfinite(last_used) else None,
+            timeout_failures=timeout_failures,
+        )
+    return found
+
+
+def _within(amount: float, most: float) -> float:
+    return min(amount, most) if isfinite(amount) else most
+
+
+def reason(error: Exception) -> str:
+    """Return why a database cannot be read, as words that go on after its path."""
+    if isinstance(error, FileNotFoundError):
+        return "does not exist"
+    if isinstance(error, OSError):
+        return f"cannot be read ({error.strerror or error})"
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return "is locked by another process"
+    if code == sqlite3.SQLITE_NOTADB:
+        return "is not an SQLite database"
+    return str(error) if isinstance(error, StoreError) else f"cannot be read ({error})"

@@ -1,0 +1,1 @@
+"""Imports of histories and of the older JSON file."""

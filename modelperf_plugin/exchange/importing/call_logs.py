@@ -1,0 +1,170 @@
+"""Logs of calls, by LiteLLM and by llm: they know models, tokens, costs and times, but not whether a task was done.
+
+A call that was answered may have been answered badly, and the log does not say so. So a row counts only where the
+caller has noted the verdict in the log itself, in a tag or in the metadata, and says where.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from modelperf_plugin.errors import OutcomesFileError, brief
+from modelperf_plugin.exchange.importing.rows import Record
+from modelperf_plugin.exchange.importing.tables import RowSource, open_database
+from modelperf_plugin.store.queries import load_queries
+
+
+class Noted(NamedTuple):
+    """Where a log says what a call was for, and how the task ended."""
+
+    task_type: str | None = None
+    """The task type of all its rows."""
+    task_field: str | None = None
+    """Where each row says it: a column, or a path such as ``metadata.task_type`` or ``request_tags.task``."""
+    success_field: str | None = None
+    """Where each row says whether the task was done well."""
+
+
+class CallLog(RowSource):
+    """What the logs have in common."""
+
+    def __init__(self, name: str, size: int, noted: Noted) -> None:
+        """Take where the log says what it does not say by itself."""
+        super().__init__(name, size, repr(tuple(noted)))
+        self._noted = noted
+
+    def _record(self, row: Mapping[str, Any], values: tuple[Any, ...]) -> Record:
+        """Return a record of a row, with the ``values`` that stand between ``success`` and the end."""
+        task_type = self._noted.task_type
+        if task_type is None and self._noted.task_field is not None:
+            task_type = at_path(row, self._noted.task_field)
+        success = None if self._noted.success_field is None else at_path(row, self._noted.success_field)
+        if success is None or success == "":
+            return ("unknown", "unknown", None, *values[1:])  # it does not count, whatever else it says
+        return (task_type, values[0], success, *values[1:])
+
+
+class LiteLLMLog(CallLog):
+    """An export of LiteLLM's table LiteLLM_SpendLogs: CSV, JSON, or JSON Lines."""
+
+    kind = "litellm"
+
+    def __init__(self, path: Path, noted: Noted) -> None:
+        """Open the file at ``path``.
+
+        Raises:
+            OutcomesFileError: it cannot be read, or is no such log.
+        """
+        self._path = path
+        super().__init__(str(path), 0, noted)
+        first = next(self.rows(), None)
+        names = list(first) if isinstance(first, Mapping) else [first]
+        if first is not None and not {"request_id", "model"} <= set(names):
+            message = f"is no log of LiteLLM: it has request_id and model, but here is {brief(names)}"
+            raise OutcomesFileError(str(path), None, message)
+
+    def rows(self) -> Iterator[Any]:
+        """Yield all calls from the start."""
+        try:
+            with self._path.open(encoding="utf-8-sig", newline="") as file:
+                start = file.read(1)
+                file.seek(0)
+                if start == "[":
+                    yield from json.load(file)
+                elif start == "{":
+                    yield from (json.loads(line) for line in file if line.strip())
+                else:
+                    yield from csv.DictReader(file)
+        except OSError as error:
+            raise OutcomesFileError(self.name, None, f"cannot be read ({error.strerror or error})") from error
+        except (ValueError, csv.Error, RecursionError) as error:
+            raise OutcomesFileError(self.name, None, f"is neither JSON nor CSV ({error})") from error
+
+    def record(self, row: Any) -> Record | str:
+        """Return the record of a call."""
+        if not isinstance(row, Mapping):
+            return "is not an object"
+        began, ended = _moment(row.get("startTime")), _moment(row.get("endTime"))
+        seconds = None if began is None or ended is None else max(0.0, (ended - began).total_seconds())
+        request_id = row.get("request_id")
+        model = row.get("model_group") or row.get("model")
+        outcome_id = f"litellm:{request_id}" if request_id else None
+        when = row.get("endTime") if ended is None else ended
+        return self._record(
+            row, (model, None, row.get("total_tokens"), row.get("spend"), when, seconds, None, outcome_id)
+        )
+
+
+class LlmLog(CallLog):
+    """The file logs.db of the command llm; it is only read."""
+
+    kind = "llm"
+
+    def __init__(self, path: Path, noted: Noted) -> None:
+        """Open the file at ``path``.
+
+        Raises:
+            OutcomesFileError: it cannot be read, or is no such log.
+        """
+        self._sql = load_queries("sqlite", "histories.sql")
+        self._connection, there = open_database(path)
+        if "responses" not in there:
+            self._connection.close()
+            raise OutcomesFileError(str(path), None, "is no log of llm: it has no table responses")
+        super().__init__(str(path), self._connection.execute(self._sql["count_responses"]).fetchone()[0], noted)
+
+    def rows(self) -> Iterator[Any]:
+        """Yield all answers from the start."""
+        cursor = self._connection.execute(self._sql["responses"])
+        names = [column[0] for column in cursor.description]
+        return (dict(zip(names, row, strict=True)) for row in cursor)
+
+    def record(self, row: Any) -> Record | str:
+        """Return the record of an answer."""
+        tokens = (row.get("input_tokens") or 0) + (row.get("output_tokens") or 0)
+        duration = row.get("duration_ms")
+        seconds = None if duration is None else duration / 1000
+        outcome_id = f"llm:{row['id']}" if row.get("id") else None
+        model = row.get("model")
+        return self._record(row, (model, None, tokens, None, row.get("datetime_utc"), seconds, None, outcome_id))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+
+def at_path(row: Mapping[str, Any], path: str) -> Any:
+    """Return what stands at a dotted path; text that is JSON is looked into, and a tag ``task:x`` is a key.
+
+    >>> at_path({"metadata": '{"task": {"ok": true}}', "tags": ["task:plan"]}, "metadata.task.ok")
+    True
+    >>> at_path({"tags": ["team:a", "task:plan"]}, "tags.task")
+    'plan'
+    """
+    found: Any = row
+    for key in path.split("."):
+        if isinstance(found, str):
+            try:
+                found = json.loads(found)
+            except ValueError:
+                return None
+        if isinstance(found, list):
+            tags = (tag.partition(":") for tag in found if isinstance(tag, str))
+            found = {name: value for name, colon, value in tags if colon}
+        if not isinstance(found, Mapping):
+            return None
+        found = found.get(key)
+    return found
+
+
+def _moment(value: Any) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

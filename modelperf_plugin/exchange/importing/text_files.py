@@ -1,0 +1,218 @@
+"""Files of lines: CSV and JSON Lines, plain or gzipped, read in parts of constant size."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
+from itertools import islice
+from operator import attrgetter, itemgetter
+from pathlib import Path
+from typing import IO, Any, Final, cast
+
+from modelperf_plugin.errors import OutcomesFileError, brief
+from modelperf_plugin.exchange.importing.rows import COLUMNS, REQUIRED, TASK_TYPE
+from modelperf_plugin.exchange.importing.sources import Batch, Numbered
+from modelperf_plugin.store import ImportRecord
+
+PART_BYTES: Final = 1 << 20
+LONGEST_LINE: Final = 1 << 24
+"""A longer line is no line of outcomes: the file is something else."""
+LONGEST_RECORD: Final = 1000
+"""A quoted value that goes on for so many lines was opened by mistake."""
+_GZIP_MAGIC: Final = b"\x1f\x8b"
+
+
+class LineFile:
+    """A file read line by line in parts: what the formats have in common."""
+
+    kind = ""
+
+    def __init__(self, path: Path, columns: Mapping[str, str] | None = None, task_type: str | None = None) -> None:
+        """Open the file at ``path``, plain or gzipped.
+
+        Args:
+            path: the file.
+            columns: what the file calls our columns, where it differs.
+            task_type: the task type of all its outcomes, where the file does not say.
+
+        Raises:
+            OutcomesFileError: it cannot be read.
+        """
+        self.name = str(path)
+        self.columns = {column: column for column in COLUMNS} | dict(columns or {})
+        self.task_type = task_type
+        try:
+            self._raw = path.open("rb")
+            self.size = path.stat().st_size
+            packed = self._raw.read(2) == _GZIP_MAGIC
+            self._raw.seek(0)
+        except OSError as error:
+            raise OutcomesFileError(self.name, None, f"cannot be read ({error.strerror or error})") from error
+        self._file = cast("IO[bytes]", gzip.GzipFile(fileobj=self._raw)) if packed else self._raw
+        self._go_to(0, 1, sha256())
+
+    @property
+    def done(self) -> int:
+        """How many bytes of the file were read, packed as they are."""
+        return self._raw.tell()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        self._raw.close()
+
+    def find(self, known: Sequence[ImportRecord]) -> ImportRecord | None:
+        """Go to the end of the longest beginning that was imported; return that import, or None for the start."""
+        self._go_to(0, 1, sha256())
+        digest, position, line = sha256(), 0, 1
+        start, found = (0, 1, sha256()), None
+        for record in sorted(known, key=attrgetter("position")):
+            while position < record.position and (part := self._read(min(PART_BYTES, record.position - position))):
+                digest.update(part)
+                position += len(part)
+                line += part.count(b"\n")
+            if position == record.position and record.digest == digest.hexdigest():
+                start, found = (position, line, digest.copy()), record
+        self._go_to(*start)
+        return found
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield the rest of the file."""
+        rest, last = b"", False
+        while not last or rest:
+            part = self._read(PART_BYTES)
+            last, block = not part, rest + part
+            end = len(block) if last else block.rfind(b"\n") + 1
+            if len(block) - end > LONGEST_LINE:
+                raise OutcomesFileError(
+                    self.name, self._line, f"is longer than {LONGEST_LINE:,} bytes; not a text file?"
+                )
+            lines = block[:end].decode("utf-8", "surrogateescape").removesuffix("\n").split("\n") if end else []
+            records, used = self._records(lines, last=last)
+            if used < len(lines):  # a record that goes on in the next part
+                end -= len("\n".join(["", *lines[used:]]).encode("utf-8", "surrogateescape"))
+            rest = block[end:]
+            if end:
+                self._digest.update(block[:end])
+                self._position += end
+                self._line += used
+                yield Batch(records, self._position, self._digest.hexdigest())
+
+    def _records(self, lines: list[str], *, last: bool) -> tuple[list[Numbered], int]:
+        """Return what the lines hold, of which the first is ``self._line``, and how many of them that took."""
+        raise NotImplementedError
+
+    def _go_to(self, position: int, line: int, digest: Any) -> None:
+        self._file.seek(position)
+        self._position, self._line, self._digest = position, line, digest
+
+    def _read(self, size: int) -> bytes:
+        try:
+            return self._file.read(size)
+        except (OSError, EOFError, zlib.error) as error:
+            raise OutcomesFileError(self.name, None, f"is damaged ({error}); nothing after that is read") from error
+
+
+class CsvFile(LineFile):
+    """A CSV file whose first line names the columns; others than ours are ignored."""
+
+    kind = "csv"
+
+    def __init__(self, path: Path, columns: Mapping[str, str] | None = None, task_type: str | None = None) -> None:
+        """Open the file at ``path`` and read its first line.
+
+        Raises:
+            OutcomesFileError: it cannot be read, or does not name what is needed.
+        """
+        super().__init__(path, columns, task_type)
+        try:
+            header = self._header()
+            self._width = len(header)
+            self._pick = itemgetter(*(self._place(header, column) for column in COLUMNS))
+        except BaseException:
+            self.close()
+            raise
+        self._more = ("", task_type or "")
+
+    def _header(self) -> list[str]:
+        try:
+            first = self._file.readline(LONGEST_LINE).decode("utf-8-sig")
+            self._file.seek(0)
+            return [name.strip() for name in next(csv.reader([first]), [])]
+        except (UnicodeDecodeError, csv.Error, OSError, EOFError, zlib.error) as error:
+            raise OutcomesFileError(self.name, 1, f"is not the first line of a CSV file ({error})") from error
+
+    def _place(self, header: list[str], column: str) -> int:
+        """Return where a column stands in a line to which empty text and the task type are added."""
+        if column == COLUMNS[TASK_TYPE] and self.task_type is not None:
+            return -1
+        name = self.columns[column]
+        if header.count(name) > 1:
+            raise OutcomesFileError(self.name, 1, f"names the column {name} twice")
+        if name in header:
+            return header.index(name)
+        if column in REQUIRED or name != column:
+            message = f"must name the column {name}, but the columns are {brief(', '.join(header), 200)}"
+            raise OutcomesFileError(self.name, 1, message)
+        return -2
+
+    def _records(self, lines: list[str], *, last: bool) -> tuple[list[Numbered], int]:
+        records: list[Numbered] = []
+        at = 1 if self._line == 1 and lines else 0  # the names of the columns
+        width, pick, more, first = self._width, self._pick, self._more, self._line
+        while at < len(lines):
+            began = at
+            reader = csv.reader(islice(lines, began, None), strict=True)
+            try:
+                for row in reader:
+                    if len(row) == width:
+                        row.extend(more)
+                        records.append((first + at, pick(row)))
+                    elif row:
+                        records.append((first + at, f"has {len(row)} values, but there are {width} columns"))
+                    at = began + reader.line_num
+            except csv.Error as error:
+                if not last and began + reader.line_num == len(lines) and len(lines) - at <= LONGEST_RECORD:
+                    return records, at
+                records.append((first + at, f"is not CSV ({error})"))
+                at += 1
+        return records, len(lines)
+
+
+class JsonLinesFile(LineFile):
+    """A file with one JSON object in each line; keys may be in camelCase, and others than ours are ignored."""
+
+    kind = "jsonl"
+
+    def _records(self, lines: list[str], *, last: bool) -> tuple[list[Numbered], int]:  # noqa: ARG002 - one line each
+        records: list[Numbered] = []
+        for number, line in enumerate(lines, self._line):
+            text = line.lstrip("\ufeff") if number == 1 else line
+            if text.strip():
+                records.append((number, self._record(text)))
+        return records, len(lines)
+
+    def _record(self, text: str) -> list[Any] | str:
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            return f"is not JSON ({error})"
+        if not isinstance(found, dict):
+            return f"is not a JSON object but {brief(found)}"
+        values = [found.get(name, found.get(other)) for name, other in self._names]
+        if self.task_type is not None:
+            values[TASK_TYPE] = self.task_type
+        return values
+
+    @property
+    def _names(self) -> list[tuple[str, str]]:
+        return [(name, _camel(name)) for name in self.columns.values()]
+
+
+def _camel(name: str) -> str:
+    return re.sub(r"_(\w)", lambda match: match.group(1).upper(), name)

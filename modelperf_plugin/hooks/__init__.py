@@ -1,0 +1,1 @@
+"""The pluggy adapter: hook specifications, the plugin, and what happens to its failures."""

@@ -1,0 +1,1 @@
+"""Keeps recording to JSON when SQLite fails, and replays into SQLite once it recovers."""

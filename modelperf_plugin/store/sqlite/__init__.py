@@ -1,0 +1,1 @@
+"""The SQLite store: one module per role, with its SQL in ``sql/``."""

@@ -1,0 +1,150 @@
+"""Writing many outcomes at once: sums are made here, so that a tally is touched once and not once for each outcome."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from modelperf_plugin.store.roles import Entry
+from modelperf_plugin.values import CALLER_ERROR_KINDS, NANO_USD, OUTAGE_KINDS, Outcome
+
+_DAY_MS: Final = 86_400_000
+_LONG_AGO_MS: Final = -(2**63)
+
+_Row = tuple[int, ...] | tuple[int | str | None, ...]
+
+
+class _Sums:
+    """What outcomes of one pair on one day add up to."""
+
+    __slots__ = (
+        "caller_errors",
+        "cost_nano_usd",
+        "failures",
+        "last_ms",
+        "outages",
+        "priced",
+        "successes",
+        "timeout_failures",
+        "timeouts",
+        "tokens",
+    )
+
+    def __init__(self) -> None:
+        self.successes = self.failures = self.timeouts = self.outages = self.caller_errors = 0
+        self.tokens = self.cost_nano_usd = self.priced = self.timeout_failures = 0
+        self.last_ms = _LONG_AGO_MS
+
+    def add_failure(self, outcome: Outcome) -> None:
+        """Count an outcome without success."""
+        kind = outcome.error_kind
+        self.failures += 1
+        if kind in OUTAGE_KINDS:
+            self.outages += 1
+        elif kind in CALLER_ERROR_KINDS:
+            self.caller_errors += 1
+        elif outcome.timeout:
+            self.timeout_failures += 1
+
+    def counts(self) -> tuple[int, ...]:
+        """Return the counts in the order of the columns."""
+        return (
+            self.successes,
+            self.failures,
+            self.timeouts,
+            self.outages,
+            self.caller_errors,
+            self.tokens,
+            self.cost_nano_usd,
+            self.priced,
+            self.timeout_failures,
+        )
+
+
+def write(
+    connection: sqlite3.Connection,
+    sql: Mapping[str, str],
+    entries: Sequence[Entry],
+    intern: Callable[[str, str], int],
+) -> int:
+    """Write outcomes within a transaction; return how many were new."""
+    new = _new(connection, sql, entries)
+    first_id = connection.execute(sql["next_event_id"]).fetchone()[0]
+    rows, sums = _add_up(new, intern, first_id)
+    if all(entry.outcome.error_kind is None and entry.outcome.duration_seconds is None for entry in new):
+        connection.executemany(sql["add_events"], rows)
+    else:  # all alike: events are written in the order of their numbers
+        detailed = [_detailed(row, entry.outcome) for row, entry in zip(rows, new, strict=True)]
+        connection.executemany(sql["add_detailed_events"], detailed)
+    connection.executemany(
+        sql["add_outcome_keys"],
+        [
+            (entry.outcome.outcome_id, first_id + place)
+            for place, entry in enumerate(new)
+            if entry.outcome.outcome_id is not None
+        ],
+    )
+    connection.executemany(sql["add_daily"], [(*key, *each.counts()) for key, each in sums.items()])
+    connection.executemany(
+        sql["add_to_tally"], [(*each.counts(), each.last_ms, tally_id) for (tally_id, _), each in sums.items()]
+    )
+    return len(new)
+
+
+def _new(connection: sqlite3.Connection, sql: Mapping[str, str], entries: Sequence[Entry]) -> Sequence[Entry]:
+    """Return the outcomes whose id is not known, each id once."""
+    ids = [entry.outcome.outcome_id for entry in entries if entry.outcome.outcome_id is not None]
+    if not ids:
+        return entries
+    known = {outcome_id for (outcome_id,) in connection.execute(sql["known_outcome_keys"], (json.dumps(ids),))}
+    new = []
+    for entry in entries:
+        outcome_id = entry.outcome.outcome_id
+        if outcome_id is not None:
+            if outcome_id in known:
+                continue
+            known.add(outcome_id)
+        new.append(entry)
+    return new
+
+
+def _add_up(
+    entries: Sequence[Entry], intern: Callable[[str, str], int], first_id: int
+) -> tuple[list[_Row], dict[tuple[int, int], _Sums]]:
+    """Return the rows of the events, numbered from ``first_id``, and what they add up to by pair and day."""
+    pair_ids: dict[tuple[str, str], int] = {}
+    sums: dict[tuple[int, int], _Sums] = {}
+    rows: list[_Row] = []
+    for number, (task_type, model_id, outcome, ended_ms) in enumerate(entries, first_id):
+        pair = (task_type, model_id)
+        tally_id = pair_ids.get(pair)
+        if tally_id is None:
+            tally_id = pair_ids[pair] = intern(task_type, model_id)
+        day = (tally_id, ended_ms // _DAY_MS)
+        total = sums.get(day)
+        if total is None:
+            total = sums[day] = _Sums()
+        # whole numbers: sqlite3 asks for an adapter for every bool
+        success, timeout, tokens = 1 if outcome.success else 0, 1 if outcome.timeout else 0, outcome.tokens_used
+        cost = round(outcome.cost_usd * NANO_USD) if outcome.cost_usd else 0
+        if success:
+            total.successes += 1
+        else:
+            total.add_failure(outcome)
+        if timeout:
+            total.timeouts += 1
+        if cost:
+            total.cost_nano_usd += cost
+            total.priced += 1
+        total.tokens += tokens
+        if ended_ms > total.last_ms:  # noqa: PLR1730 - this runs for every outcome, and max() takes three times as long
+            total.last_ms = ended_ms
+        rows.append((number, tally_id, ended_ms, success, timeout, tokens, cost))
+    return rows, sums
+
+
+def _detailed(row: _Row, outcome: Outcome) -> _Row:
+    duration = outcome.duration_seconds
+    return (*row, outcome.error_kind, None if duration is None else round(duration * 1000))

@@ -1,0 +1,53 @@
+"""The values that travel through the plugin: what a host hands in and what it gets back.
+
+All are frozen. An invalid value is refused where it is constructed, with an
+:class:`~modelperf_plugin.errors.InvalidValueError` that names the field and the value given.
+"""
+
+from __future__ import annotations
+
+from modelperf_plugin.values.context import NO_CONTEXT, Context
+from modelperf_plugin.values.decision import Assignment, Decision, Exclusion, Mode
+from modelperf_plugin.values.ids import MAX_ID_LENGTH, check_amount, check_id, check_ids
+from modelperf_plugin.values.moments import DAY_MS, from_milliseconds, to_milliseconds
+from modelperf_plugin.values.outcome import (
+    CALLER_ERROR_KINDS,
+    ERROR_KINDS,
+    MAX_COST_USD,
+    MAX_TOKENS,
+    NANO_USD,
+    OUTAGE_KINDS,
+    ErrorKind,
+    Outcome,
+)
+from modelperf_plugin.values.ranking import RankedModel, Ranking, Status
+from modelperf_plugin.values.tally import Tally, mean_costs
+
+__all__ = [
+    "CALLER_ERROR_KINDS",
+    "DAY_MS",
+    "ERROR_KINDS",
+    "MAX_COST_USD",
+    "MAX_ID_LENGTH",
+    "MAX_TOKENS",
+    "NANO_USD",
+    "NO_CONTEXT",
+    "OUTAGE_KINDS",
+    "Assignment",
+    "Context",
+    "Decision",
+    "ErrorKind",
+    "Exclusion",
+    "Mode",
+    "Outcome",
+    "RankedModel",
+    "Ranking",
+    "Status",
+    "Tally",
+    "check_amount",
+    "check_id",
+    "check_ids",
+    "from_milliseconds",
+    "mean_costs",
+    "to_milliseconds",
+]

@@ -1,0 +1,123 @@
+"""Which model to use for one task, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal, NamedTuple, overload
+
+from modelperf_plugin.values.ranking import Ranking
+
+Mode = Literal["apply", "observe", "off"]
+
+
+class Assignment(NamedTuple):
+    """That a decision was made by an A/B test: its outcome is evidence there."""
+
+    test_id: int
+    """The test."""
+    unit: int | None
+    """A number for the unit that the task is for; None if the host named none."""
+
+
+class Exclusion(NamedTuple):
+    """A candidate that this decision may not use at all."""
+
+    model_id: str
+    reason: str
+    """One sentence for a person."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the row as plain JSON values."""
+        return {"model_id": self.model_id, "reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Decision(Sequence[str]):
+    """Which model to use now, and why: a frozen sequence of model ids in the order to try them.
+
+    ``decision[0] == decision.model_id`` is the choice; the rest are the fallbacks, demoted models last.
+    """
+
+    order: tuple[str, ...]
+    """Model ids in the order to try them: the choice first, at least one."""
+    decision_id: str
+    """Unique; hand it (or the decision) back with the outcome."""
+    task_type: str
+    """The class of work this was decided for."""
+    ranking: Ranking
+    """All permitted candidates, best first, each with score, interval, tally, status and reason."""
+    probabilities: tuple[float, ...]
+    """For every row of the ranking the probability with which this policy chose it; they sum to 1."""
+    reason: str
+    """One sentence for a person: why this model."""
+    explored: bool
+    """Whether something other than the best-ranked model was chosen, to learn about it."""
+    excluded: tuple[Exclusion, ...] = ()
+    """Candidates that were not permitted: tried already, or over the budget."""
+    policy_id: str
+    """Fingerprint of the effective policy of this task type."""
+    mode: Mode = "apply"
+    """``apply``, or ``observe`` when the host was answered None."""
+    created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    """When it was made, in UTC."""
+    assignment: Assignment | None = None
+    """The A/B test that made it, if one did."""
+
+    @property
+    def model_id(self) -> str:
+        """The model to use."""
+        return self.order[0]
+
+    @property
+    def propensities(self) -> dict[str, float]:
+        """For every permitted candidate the probability with which this policy chose it; they sum to 1."""
+        return dict(zip(self.ranking.model_ids, self.probabilities, strict=True))
+
+    @property
+    def propensity(self) -> float:
+        """The probability with which this policy chose this model, given the evidence: above 0, at most 1."""
+        return self.probabilities[self.ranking.model_ids.index(self.order[0])]
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[str, ...]: ...
+    def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
+        return self.order[index]
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.order)
+
+    def __contains__(self, model_id: object) -> bool:
+        return model_id in self.order
+
+    def __hash__(self) -> int:
+        return hash(self.decision_id)
+
+    def __repr__(self) -> str:
+        return f"<Decision {self.decision_id} on {self.task_type!r}: {list(self.order)}; {self.reason}>"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the whole decision as plain JSON values."""
+        return {
+            "decision_id": self.decision_id,
+            "task_type": self.task_type,
+            "model_id": self.model_id,
+            "order": list(self.order),
+            "propensity": self.propensity,
+            "propensities": self.propensities,
+            "reason": self.reason,
+            "explored": self.explored,
+            "ranking_strategy": self.ranking.strategy,
+            "ranking": [row.as_dict() for row in self.ranking],
+            "excluded": [row.as_dict() for row in self.excluded],
+            "policy_id": self.policy_id,
+            "mode": self.mode,
+            "created_at": self.created_at.isoformat(),
+            "assignment": None if self.assignment is None else self.assignment._asdict(),
+        }

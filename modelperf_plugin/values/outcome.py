@@ -1,0 +1,157 @@
+"""What happened to one task with one model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from typing import Any, Final, Literal, Self, get_args
+
+from modelperf_plugin.errors import InvalidValueError, brief
+from modelperf_plugin.values.ids import check_amount, check_id
+
+ErrorKind = Literal["rate_limit", "server_error", "network", "cancelled", "caller_error", "context_overflow", "other"]
+
+ERROR_KINDS: Final[tuple[ErrorKind, ...]] = get_args(ErrorKind)
+OUTAGE_KINDS: Final = frozenset({"rate_limit", "server_error", "network"})
+"""The provider failed, not the model: these lower availability, not quality."""
+CALLER_ERROR_KINDS: Final = frozenset({"cancelled", "caller_error"})
+"""The caller's own doing: these say nothing about the model."""
+NOT_THE_MODEL: Final = OUTAGE_KINDS | CALLER_ERROR_KINDS
+
+MAX_TOKENS: Final = 2**53
+MAX_COST_USD: Final = 1_000_000.0
+NANO_USD: Final = 1_000_000_000
+"""Money is kept in whole nano-dollars: integers sum to the same number in every order."""
+
+
+def _check_flag(name: str, value: Any) -> bool:
+    if value is True or value is False:
+        return value
+    if isinstance(value, int) and value in {0, 1}:
+        return bool(value)
+    raise InvalidValueError(name, "True or False (or 1 or 0)", value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What happened to one task with one model.
+
+    Raises:
+        InvalidValueError: a field is out of range; the message names it and the value.
+    """
+
+    success: bool
+    """Whether the task was done well, by the host's own verdict."""
+    timeout: bool = False
+    """Whether the task ran out of its time, steps or budget (a task can time out and still succeed)."""
+    tokens_used: int = 0
+    """Tokens read and written, all attempts of this model together; 0 also stands for unknown."""
+    cost_usd: float = 0.0
+    """Price of this task in US dollars, at most 1,000,000; kept to the nano-dollar; 0 also stands for unknown."""
+    duration_seconds: float | None = None
+    """Wall time of the task in seconds, or None if unknown."""
+    error_kind: ErrorKind | None = None
+    """Why it failed, when the model may not be to blame. ``rate_limit``, ``server_error`` and ``network`` are
+    outages; ``cancelled`` and ``caller_error`` are the caller's own; ``context_overflow`` and ``other`` count
+    against the model."""
+    timestamp: datetime | None = None
+    """When it ended (aware); None means now."""
+    outcome_id: str | None = None
+    """Recording a second outcome with the same id changes nothing; None means no such protection."""
+
+    def __post_init__(self) -> None:
+        # Hosts record on their hot path: values that already have the right type and range pass in one line each.
+        if self.success is not True and self.success is not False:
+            object.__setattr__(self, "success", _check_flag("success", self.success))
+        if self.timeout is not True and self.timeout is not False:
+            object.__setattr__(self, "timeout", _check_flag("timeout", self.timeout))
+        if type(self.tokens_used) is not int or not 0 <= self.tokens_used <= MAX_TOKENS:
+            object.__setattr__(self, "tokens_used", _check_tokens(self.tokens_used))
+        if type(self.cost_usd) is not float or not 0.0 <= self.cost_usd <= MAX_COST_USD:
+            object.__setattr__(self, "cost_usd", check_amount("cost_usd", self.cost_usd, MAX_COST_USD))
+        if self.duration_seconds is not None:
+            duration = check_amount("duration_seconds", self.duration_seconds, MAX_TOKENS / 1000)
+            object.__setattr__(self, "duration_seconds", duration)
+        if self.error_kind is not None:
+            object.__setattr__(self, "error_kind", _check_error_kind(self.error_kind))
+        if self.timestamp is not None:
+            _check_timestamp(self.timestamp)
+        if self.outcome_id is not None:
+            object.__setattr__(self, "outcome_id", check_id("outcome_id", self.outcome_id))
+
+    @property
+    def cost_nano_usd(self) -> int:
+        """The cost in whole nano-dollars."""
+        return round(self.cost_usd * NANO_USD)
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
+        """Make an outcome from a mapping with the same keys, in snake_case or camelCase (``tokensUsed``).
+
+        A timestamp may be an aware datetime or an ISO 8601 string with an offset.
+
+        Raises:
+            InvalidValueError: a key is unknown, missing or given twice, or a value is out of range.
+        """
+        arguments: dict[str, Any] = {}
+        for key, value in mapping.items():
+            name = _OUTCOME_KEYS.get(key) if isinstance(key, str) else None
+            if name is None:
+                raise InvalidValueError(
+                    "outcome", f"a mapping with keys among {', '.join(_OUTCOME_FIELDS)}{_near(key)}", key
+                )
+            if name in arguments:
+                raise InvalidValueError("outcome", f"a mapping that gives {name} once", dict(mapping))
+            arguments[name] = value
+        if "success" not in arguments:
+            raise InvalidValueError("outcome", "a mapping with the key success", dict(mapping))
+        if isinstance(arguments.get("timestamp"), str):
+            arguments["timestamp"] = _parse_timestamp(arguments["timestamp"])
+        return cls(**arguments)
+
+
+_OUTCOME_FIELDS = tuple(each.name for each in fields(Outcome))
+_OUTCOME_KEYS = {name: name for name in _OUTCOME_FIELDS} | {
+    re.sub(r"_(\w)", lambda match: match.group(1).upper(), name): name for name in _OUTCOME_FIELDS
+}
+
+
+def _near(key: Any) -> str:
+    near = get_close_matches(brief(key).strip("'"), _OUTCOME_FIELDS, n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def _check_tokens(value: Any) -> int:
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if isinstance(value, bool) or not whole or not 0 <= value <= MAX_TOKENS:
+        raise InvalidValueError("tokens_used", "a whole number from 0 to 2^53", value)
+    return int(value)
+
+
+def _check_error_kind(value: Any) -> ErrorKind:
+    if isinstance(value, str):
+        for kind in ERROR_KINDS:
+            if kind == value:
+                return kind
+    raise InvalidValueError("error_kind", f"one of {', '.join(ERROR_KINDS)}", value)
+
+
+def _check_timestamp(value: Any) -> None:
+    if not isinstance(value, datetime):
+        raise InvalidValueError("timestamp", "an aware datetime", value)
+    if value.utcoffset() is None:
+        raise InvalidValueError("timestamp", "an aware datetime (give it a timezone, as in datetime.now(UTC))", value)
+    try:
+        value.astimezone(UTC)
+    except OverflowError:
+        raise InvalidValueError("timestamp", "from the years 1 to 9999 in UTC", value) from None
+
+
+def _parse_timestamp(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidValueError("timestamp", "an ISO 8601 time such as 2026-01-31T12:00:00+00:00", text) from None

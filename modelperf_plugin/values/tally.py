@@ -1,0 +1,142 @@
+"""Counts and sums for one task type and model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from modelperf_plugin.values.moments import from_milliseconds
+from modelperf_plugin.values.outcome import CALLER_ERROR_KINDS, NANO_USD, NOT_THE_MODEL, OUTAGE_KINDS, Outcome
+
+
+class Tally(NamedTuple):
+    """Counts and sums for one (task type, model). Nothing in it is estimated."""
+
+    task_type: str
+    model_id: str
+    successes: int = 0
+    """Outcomes with success."""
+    failures: int = 0
+    """Outcomes without, whatever the reason."""
+    timeouts: int = 0
+    """Outcomes that ran out of time, failed or not."""
+    outages: int = 0
+    """The failures that the provider caused: rate_limit, server_error, network."""
+    caller_errors: int = 0
+    """The failures that the caller caused: cancelled, caller_error."""
+    total_tokens: int = 0
+    """Tokens over all outcomes."""
+    total_cost_nano_usd: int = 0
+    """Cost over all outcomes in nano-dollars."""
+    priced: int = 0
+    """Outcomes that came with a cost above 0."""
+    last_used_ms: int | None = None
+    """Milliseconds from the Unix epoch to the newest outcome, or None if there is none."""
+    timeout_failures: int = 0
+    """The failures that ran out of time and are neither outages nor the caller's errors."""
+
+    @property
+    def samples(self) -> int:
+        """Outcomes of any kind."""
+        return self.successes + self.failures
+
+    @property
+    def success_rate(self) -> float | None:
+        """Successes over all outcomes, outages included (the document's rule); None without any."""
+        samples = self.successes + self.failures
+        return self.successes / samples if samples else None
+
+    @property
+    def quality_failures(self) -> int:
+        """Failures that say something about the model: neither outages nor the caller's errors."""
+        return self.failures - self.outages - self.caller_errors
+
+    @property
+    def availability(self) -> float | None:
+        """The share of the outcomes that were no outages; None without any."""
+        samples = self.successes + self.failures
+        return 1.0 - self.outages / samples if samples else None
+
+    @property
+    def total_cost_usd(self) -> float:
+        """Cost over all outcomes in US dollars."""
+        return self.total_cost_nano_usd / NANO_USD
+
+    @property
+    def mean_cost_usd(self) -> float | None:
+        """Mean cost in US dollars of the outcomes that came with one; None if none did."""
+        return self.total_cost_nano_usd / (NANO_USD * self.priced) if self.priced else None
+
+    @property
+    def cost_per_success_usd(self) -> float | None:
+        """US dollars spent on this pair, failures included, for each success.
+
+        None without a success or a known cost. Outcomes without a cost are taken at the mean of the others.
+        """
+        mean = self.mean_cost_usd
+        return mean * self.samples / self.successes if mean is not None and self.successes else None
+
+    @property
+    def last_used(self) -> datetime | None:
+        """When the newest outcome ended, in UTC."""
+        return None if self.last_used_ms is None else from_milliseconds(self.last_used_ms)
+
+    def plus(self, outcome: Outcome, at_ms: int) -> Tally:
+        """Return this tally with one more outcome, which ended at ``at_ms``."""
+        failed = not outcome.success
+        cost = outcome.cost_nano_usd
+        newest = self.last_used_ms
+        return Tally(
+            self.task_type,
+            self.model_id,
+            self.successes + outcome.success,
+            self.failures + failed,
+            self.timeouts + outcome.timeout,
+            self.outages + (failed and outcome.error_kind in OUTAGE_KINDS),
+            self.caller_errors + (failed and outcome.error_kind in CALLER_ERROR_KINDS),
+            self.total_tokens + outcome.tokens_used,
+            self.total_cost_nano_usd + cost,
+            self.priced + (cost > 0),
+            at_ms if newest is None or at_ms > newest else newest,
+            self.timeout_failures + (failed and outcome.timeout and outcome.error_kind not in NOT_THE_MODEL),
+        )
+
+    def minus(self, other: Tally | None) -> Tally:
+        """Return what this tally counts beyond ``other``, an earlier one of the same pair."""
+        if other is None:
+            return self
+        counts = {
+            name: getattr(self, name) - getattr(other, name) for name in self._fields[2:] if name != "last_used_ms"
+        }
+        return self._replace(**counts)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the tally as plain JSON values."""
+        last_used = self.last_used
+        return {
+            "task_type": self.task_type,
+            "model_id": self.model_id,
+            "successes": self.successes,
+            "failures": self.failures,
+            "timeouts": self.timeouts,
+            "timeout_failures": self.timeout_failures,
+            "outages": self.outages,
+            "caller_errors": self.caller_errors,
+            "total_tokens": self.total_tokens,
+            "total_cost_usd": self.total_cost_usd,
+            "priced": self.priced,
+            "success_rate": self.success_rate,
+            "availability": self.availability,
+            "cost_per_success_usd": self.cost_per_success_usd,
+            "last_used": None if last_used is None else last_used.isoformat(),
+        }
+
+
+def mean_costs(tallies: Iterable[Tally]) -> dict[str, float]:
+    """Return what a task costs on average with each model that has a known cost, in US dollars."""
+    sums: dict[str, tuple[float, int]] = {}
+    for tally in tallies:
+        cost, outcomes = sums.get(tally.model_id, (0.0, 0))
+        sums[tally.model_id] = (cost + tally.total_cost_usd, outcomes + tally.priced)
+    return {model_id: cost / outcomes for model_id, (cost, outcomes) in sums.items() if outcomes}

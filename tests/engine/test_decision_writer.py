@@ -1,0 +1,363 @@
+"""The journal: choices only append, writing is done in bulk elsewhere, and a failing store is nobody's problem."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pluggy
+import pytest
+
+import modelperf_plugin as mp
+from modelperf_plugin.config import LogConfig
+from modelperf_plugin.engine import decision_writer as journal_module
+from modelperf_plugin.engine.decision_writer import (
+    ALONE_SECONDS,
+    CLEANING_SECONDS,
+    FULL,
+    MOST,
+    OLDEST_SECONDS,
+    Journal,
+    is_kept,
+)
+from modelperf_plugin.errors import StoreError
+from modelperf_plugin.store import LoggedDecision, Store, open_store
+from modelperf_plugin.values import Outcome
+from tests.store.test_decisions import NOON, NOON_MS, decided
+
+MODELS = ["gpt-4o", "claude-opus"]
+GOOD = Outcome(success=True)
+
+
+class Clock:
+    """Seconds that pass when they are told to."""
+
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+class Desk:
+    """A journal with all that it is given."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.clock = Clock()
+        self.log = LogConfig()
+        self.errors: list[Exception] = []
+        self.journal = Journal(store, lambda: self.log, on_error=self.errors.append, clock=self.clock)
+
+    def kept(self) -> list[str]:
+        """Return the ids of the decisions in the store, oldest first."""
+        return [decision.decision_id for decision in self.store.decisions(limit=100_000)][::-1]
+
+    def fail(self, error: Exception | None) -> None:
+        """Let the store fail with ``error`` from now on, or work again."""
+
+        def failing(*_: Any) -> None:
+            assert error is not None
+            raise error
+
+        if error is None:
+            vars(self.store).pop("log_decisions", None)
+        else:
+            vars(self.store)["log_decisions"] = failing
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    """Return a journal over a store in memory, with a clock that stands still."""
+    store = open_store(":memory:")
+    yield Desk(store)
+    store.close()
+
+
+def test_a_choice_writes_nothing(desk: Desk) -> None:
+    """What was decided waits in memory until it is enough, or old enough, and is then written at once."""
+    for _ in range(FULL - 1):
+        desk.journal.made(decided())
+    desk.journal.flush_if_due()
+    assert desk.kept() == []
+    desk.journal.made(decided())
+    assert desk.kept() == []
+    desk.journal.flush_if_due()
+    assert len(desk.kept()) == FULL
+
+
+def test_the_oldest_waits_a_second(desk: Desk) -> None:
+    """A single decision is written with the first outcome after a second, its own outcome with it."""
+    desk.journal.made(decided("d1"))
+    desk.clock.seconds += OLDEST_SECONDS / 2
+    desk.journal.ended("d1", "best", GOOD, NOON_MS)
+    desk.journal.flush_if_due()
+    assert desk.kept() == []
+    desk.clock.seconds += OLDEST_SECONDS / 2
+    desk.journal.flush_if_due()
+    kept = desk.store.decision("d1")
+    assert kept is not None
+    assert kept.outcome is not None
+
+
+def test_closing_writes_what_is_left(desk: Desk) -> None:
+    """Nothing of a host that ends in order is lost; closing twice is fine."""
+    desk.journal.made(decided("d1"))
+    desk.journal.close()
+    desk.journal.close()
+    assert desk.kept() == ["d1"]
+
+
+def test_where_nothing_is_recorded_a_thread_writes(desk: Desk) -> None:
+    """A host that only chooses has its decisions written too, and its choices wait for no store."""
+    release = threading.Event()
+    write, seen = desk.store.log_decisions, []
+
+    def slowly(*said: Any) -> None:
+        release.wait(10)
+        seen.append(threading.current_thread() is threading.main_thread())
+        write(*said)
+
+    vars(desk.store)["log_decisions"] = slowly
+    desk.journal.made(decided("d1"))
+    desk.clock.seconds += ALONE_SECONDS
+    desk.journal.made(decided("d2"))
+    desk.journal.made(decided("d3"))
+    release.set()
+    desk.journal.close()
+    assert desk.kept() == ["d1", "d2", "d3"]
+    assert seen[0] is False
+
+
+def test_only_the_share_is_kept(desk: Desk) -> None:
+    """The id decides, evenly and the same in every process; 1 keeps all and 0 none."""
+    ids = [f"{number:020x}" for number in range(2000)]
+    share = [decision_id for decision_id in ids if is_kept(decision_id, 0.25)]
+    assert 400 < len(share) < 600
+    assert set(share) <= {decision_id for decision_id in ids if is_kept(decision_id, 0.5)}
+    assert all(is_kept(decision_id, 1.0) for decision_id in ids)
+    assert not any(is_kept(decision_id, 0.0) for decision_id in ids)
+    for part, kept in ((0.25, share), (0.0, [])):
+        desk.log = LogConfig(share=part)
+        for decision_id in ids:
+            desk.journal.made(decided(decision_id))
+            desk.journal.ended(decision_id, "best", GOOD, NOON_MS)
+        desk.journal.close()
+        assert sorted(desk.kept()) == sorted(kept)
+        while desk.store.forget_decisions(2 * NOON_MS):
+            pass
+
+
+def test_a_failing_store_keeps_the_entries_here(desk: Desk) -> None:
+    """Nothing is raised, the store is left alone for longer each time, and what waited is written when it works."""
+    desk.fail(StoreError("no room"))
+    desk.journal.made(decided("d1"))
+    for pause, failures in ((OLDEST_SECONDS, 1), (0.9, 1), (0.1, 2), (1.9, 2), (0.1, 3)):
+        desk.clock.seconds += pause
+        desk.journal.flush_if_due()
+        assert [str(error) for error in desk.errors] == ["no room"] * failures
+    desk.fail(None)
+    desk.journal.made(decided("d2"))
+    desk.clock.seconds += 60
+    desk.journal.flush_if_due()
+    assert desk.kept() == ["d1", "d2"]
+    assert desk.journal.dropped == 0
+
+
+def test_what_waits_is_bounded(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more than ten thousand entries that wait the oldest are dropped, and counted."""
+    assert MOST == 10_000
+    monkeypatch.setattr(journal_module, "MOST", 5)
+    desk.fail(StoreError("no room"))
+    for number in range(4):
+        desk.journal.made(decided(f"d{number}"))
+    desk.journal.close()
+    for number in range(4, 8):
+        desk.journal.made(decided(f"d{number}"))
+    assert desk.journal.dropped == 3
+    desk.fail(None)
+    desk.journal.close()
+    assert desk.kept() == [f"d{number}" for number in range(3, 8)]
+
+
+def test_what_can_never_be_written_stands_in_nobodys_way(desk: Desk) -> None:
+    """An error that is not the store's gives up what it came from, is told once, and the next ones are written."""
+    desk.journal.ended("d0", "best", GOOD, 2**70)
+    desk.journal.close()
+    assert len(desk.errors) == 1
+    assert desk.journal.dropped == 1
+    desk.journal.made(decided("d1"))
+    desk.journal.close()
+    assert desk.kept() == ["d1"]
+
+
+def test_what_reports_a_failure_may_fail_too(desk: Desk) -> None:
+    """An error handler of the host's own that raises is not noticed by the host."""
+
+    def broken(_: Exception) -> None:
+        raise RuntimeError("the host's own bug")
+
+    journal = Journal(desk.store, on_error=broken)
+    desk.fail(StoreError("no room"))
+    journal.made(decided())
+    journal.close()
+
+
+def test_without_anybody_to_tell_it_is_logged_once(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    """By default each kind of failure is one line of the log."""
+    journal = Journal(desk.store)
+    desk.fail(StoreError("no room"))
+    journal.made(decided())
+    with caplog.at_level(logging.ERROR, "modelperf_plugin"):
+        journal.close()
+        journal.close()
+    assert [record.getMessage() for record in caplog.records] == [
+        "the record of decisions could not be written: no room"
+    ]
+
+
+def test_old_decisions_are_forgotten_once_an_hour(desk: Desk) -> None:
+    """By the time of the newest decision, not of the machine; never more often than once an hour."""
+    desk.log = LogConfig(keep_days=2)
+    desk.journal.made(decided("old", at=NOON - timedelta(days=2, seconds=1)))
+    desk.journal.made(decided("young", at=NOON - timedelta(days=2)))
+    desk.journal.made(decided("new", at=NOON))
+    desk.journal.close()
+    assert desk.kept() == ["young", "new"]
+    desk.journal.made(decided("newer", at=NOON + timedelta(days=1)))
+    desk.journal.close()
+    assert desk.kept() == ["young", "new", "newer"]
+    desk.clock.seconds += CLEANING_SECONDS
+    desk.journal.made(decided("newest", at=NOON + timedelta(days=1)))
+    desk.journal.close()
+    assert desk.kept() == ["new", "newer", "newest"]
+
+
+def test_threads_lose_and_invent_nothing(tmp_path: Path) -> None:
+    """Eight threads that choose and record at once: every decision is kept with its outcome."""
+    path = tmp_path / "file.db"
+    with mp.ModelPerf({}, store=path) as engine:
+
+        def work() -> None:
+            for _ in range(100):
+                decision = engine.select("plan", MODELS)
+                assert decision is not None
+                engine.record("plan", decision.model_id, GOOD, decision)
+
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    with closing(open_store(path)) as store:
+        total = store.decision_summary(time.time_ns() // 1_000_000).total
+    assert (total.decisions, total.with_outcome) == (800, 800)
+
+
+# Through the engine and the hooks.
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Return where the store will be."""
+    return tmp_path / "decisions.db"
+
+
+def kept_in(path: Path) -> list[LoggedDecision]:
+    """Return the decisions in the file at ``path``."""
+    with closing(open_store(path)) as store:
+        return store.decisions()
+
+
+def test_a_choice_and_its_outcome_are_kept(path: Path) -> None:
+    """Whether the decision is handed back or its id; what names no decision is joined to none."""
+    with mp.ModelPerf({}, store=path, seed=1) as engine:
+        made = [engine.select("plan", MODELS) for _ in range(3)]
+        first, second, third = [each for each in made if each is not None]
+        engine.record("plan", first.model_id, {"success": True, "costUsd": 0.5}, first)
+        engine.record("plan", second.model_id, GOOD, second.decision_id)
+        engine.record("plan", third.model_id, GOOD)
+    kept = {decision.decision_id: decision for decision in kept_in(path)}
+    assert set(kept) == {first.decision_id, second.decision_id, third.decision_id}
+    joined = [kept[each.decision_id].outcome for each in (first, second, third)]
+    assert [None if each is None else each.cost_usd for each in joined] == [0.5, 0.0, None]
+    assert kept[first.decision_id].propensity == first.propensity
+
+
+def test_an_outcome_that_changed_nothing_is_not_joined(path: Path) -> None:
+    """An outcome id that was recorded before says nothing about another decision either."""
+    again = Outcome(success=True, outcome_id="run-1")
+    with mp.ModelPerf({}, store=path) as engine:
+        for _ in range(2):
+            decision = engine.select("plan", MODELS)
+            assert decision is not None
+            engine.record("plan", decision.model_id, again, decision)
+    assert sorted(each.outcome is None for each in kept_in(path)) == [False, True]
+
+
+def test_the_mode_observe_keeps_what_would_have_been_chosen(path: Path) -> None:
+    """The host is answered None; the decision is there with its mode, and nobody waits for its outcome."""
+    with mp.ModelPerf({"mode": "observe"}, store=path) as engine:
+        assert engine.select("plan", MODELS) is None
+    (kept,) = kept_in(path)
+    assert (kept.mode, kept.task_type, len(kept.candidates)) == ("observe", "plan", 2)
+    assert not kept.is_overdue(kept.made_ms + 10**9)
+
+
+def test_explaining_and_the_mode_off_keep_nothing(path: Path) -> None:
+    """Only what a host asked for is a decision."""
+    with mp.ModelPerf({}, store=path) as engine:
+        assert engine.explain("plan", MODELS) is not None
+    with mp.ModelPerf({"mode": "off"}, store=path) as engine:
+        assert engine.select("plan", MODELS) is None
+    assert kept_in(path) == []
+
+
+def test_the_share_changes_no_choice() -> None:
+    """With the same seed the same models are chosen, whatever is kept."""
+    chosen = []
+    for share in (0.0, 0.3, 1.0):
+        with mp.ModelPerf({"log": {"share": share}}, store=":memory:", seed=7) as engine:
+            made = [engine.select("plan", MODELS) for _ in range(50)]
+            chosen.append([None if each is None else each.model_id for each in made])
+    assert chosen[0] == chosen[1] == chosen[2]
+
+
+def test_the_hosts_own_clock_decides_what_is_old(path: Path) -> None:
+    """A host that lives in another year keeps its decisions."""
+    with mp.ModelPerf({}, store=path, clock=lambda: datetime(2001, 1, 1, tzinfo=UTC)) as engine:
+        engine.select("plan", MODELS)
+    assert len(kept_in(path)) == 1
+
+
+def test_a_host_does_not_notice_that_the_record_fails(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Choices are answered and outcomes recorded; the failure is logged once, counted, and told by the doctor."""
+    pm = pluggy.PluginManager("anyhost")
+    plugin = mp.register(pm, {}, store=path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE decision")
+        connection.commit()
+    with caplog.at_level(logging.ERROR, "modelperf_plugin"):
+        for _ in range(3):
+            for _ in range(FULL):
+                decision = pm.hook.select_model(task_type="plan", candidates=MODELS, context=None)
+                assert decision is not None
+            pm.hook.on_task_complete(task_type="plan", model_id=decision.model_id, outcome=GOOD, decision=decision)
+        plugin._engine.get()._journal._retry_at = 0.0
+        plugin._engine.get()._catch_up_at = 0.0
+        pm.hook.on_task_complete(task_type="plan", model_id=decision.model_id, outcome=GOOD, decision=None)
+        assert plugin.failure_count() == 2
+        plugin._engine.failures.save(plugin.engine().store, at_once=True)
+        plugin.close()
+    assert sum("keeping the record of decisions" in record.getMessage() for record in caplog.records) == 1
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM event").fetchone() == (4,)
+        ((kind, times),) = connection.execute("SELECT kind, times FROM problem").fetchall()
+    assert (kind, times) == ("keeping the record of decisions", 2)

@@ -1,0 +1,155 @@
+"""What of the counts is evidence today: fading by half-life, changes of models, timeouts as configured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import modelperf_plugin as mp
+from modelperf_plugin.config import load
+from modelperf_plugin.engine.weighing import DAY_MS, Evidence
+from modelperf_plugin.store import Store
+from tests.clocks import FakeClock
+
+SUCCESS, FAILURE = mp.Outcome(success=True), mp.Outcome(success=False)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """Return a clock at noon."""
+    return FakeClock()
+
+
+@pytest.fixture
+def perf(tmp_path: Path, clock: FakeClock) -> Iterator[mp.ModelPerf]:
+    """Return an engine on that clock with a half-life of ten days and no shared evidence."""
+    config = {"drift": {"half_life_days": 10, "detect": False}}
+    with mp.ModelPerf(config, store=tmp_path / "x.db", clock=clock, seed=0) as engine:
+        yield engine
+
+
+def cell(store: Store, clock: FakeClock, model_id: str = "m", **sections: dict[str, Any]) -> tuple[float, float]:
+    """Return the successes and failures of one model on task type t that count now."""
+    config = load({"drift": {"half_life_days": 10}, **sections}).config
+    today = int(clock().timestamp() // 86_400)
+    evidence = Evidence(config, store.monitoring, store.tallies(), today)
+    return evidence.cell(store.evidence("t")[model_id])
+
+
+def test_an_outcome_weighs_half_after_the_half_life(perf: mp.ModelPerf, clock: FakeClock) -> None:
+    """With ten days: 1 on its day, 1/2 after ten days, 1/4 after twenty; the tally itself never changes."""
+    for _ in range(8):
+        perf.record("t", "m", SUCCESS)
+    perf.record("t", "m", FAILURE)
+    for days, weight in ((0, 1.0), (10, 0.5), (10, 0.25)):
+        clock.advance(days=days)
+        assert cell(perf.store, clock) == pytest.approx((8 * weight, weight))
+    assert perf.store.evidence("t")["m"].samples == 9
+
+
+def test_the_half_life_can_be_changed_without_rewriting_history(perf: mp.ModelPerf, clock: FakeClock) -> None:
+    """The same file under another half-life: 5 days, 20 days, and 0 for "it weighs the same for ever"."""
+    for _ in range(16):
+        perf.record("t", "m", SUCCESS)
+    clock.advance(days=20)
+    weights = {5: 1 / 16, 20: 1 / 2, 0: 1.0}
+    for half_life, weight in weights.items():
+        assert cell(perf.store, clock, drift={"half_life_days": half_life})[0] == pytest.approx(16 * weight)
+
+
+def test_a_host_that_runs_for_days_believes_less_of_what_is_old(perf: mp.ModelPerf, clock: FakeClock) -> None:
+    """Nothing is recorded: still the score goes back towards what is unknown, the interval widens, and it is said."""
+    for number in range(100):
+        perf.record("t", "m", mp.Outcome(success=number % 10 > 0))
+    decision = perf.explain("t", ["m"])
+    assert decision is not None
+    before = decision.ranking[0]
+    clock.advance(days=40)
+    decision = perf.explain("t", ["m"])
+    assert decision is not None
+    after = decision.ranking[0]
+    assert before.score is not None
+    assert after.score is not None
+    assert 0.5 < after.score < before.score
+    assert before.interval is not None
+    assert after.interval is not None
+    assert after.interval[1] - after.interval[0] > 2 * (before.interval[1] - before.interval[0])
+    assert before.reason.endswith("(90 of 100 succeeded)")
+    assert after.reason.endswith("(90 of 100 succeeded, weighing 6.25 today)")
+
+
+def test_what_came_before_a_change_counts_no_more_and_the_rest_fades(perf: mp.ModelPerf, clock: FakeClock) -> None:
+    """A change within a day: of that day only what came after it counts, and it fades like any other."""
+    for _ in range(10):
+        perf.record("t", "m", SUCCESS)
+    clock.advance(days=3)
+    for _ in range(20):
+        perf.record("t", "m", SUCCESS)
+    newest = perf.store.monitoring.last_event_id()
+    now_ms = int(clock().timestamp() * 1000)
+    perf.store.monitoring.add_change("m", "announced", (newest, newest), (now_ms, now_ms), None, {})
+    for _ in range(4):
+        perf.record("t", "m", FAILURE)
+    assert cell(perf.store, clock) == pytest.approx((0, 4))
+    clock.advance(days=10)
+    perf.record("t", "m", FAILURE)
+    assert cell(perf.store, clock) == pytest.approx((0, 4 * 0.5 + 1))
+
+
+@pytest.mark.parametrize(("timeouts", "counted"), [("failure", (1, 4)), ("outage", (1, 2)), ("ignore", (1, 2))])
+def test_failed_timeouts_count_as_configured(
+    perf: mp.ModelPerf, clock: FakeClock, timeouts: str, counted: tuple[int, int]
+) -> None:
+    """A failure that ran out of time counts against the model or not; a success that did is a success either way."""
+    perf.record("t", "m", mp.Outcome(success=True, timeout=True))
+    for _ in range(2):
+        perf.record("t", "m", mp.Outcome(success=False, timeout=True))
+        perf.record("t", "m", FAILURE)
+    perf.record("t", "m", mp.Outcome(success=False, timeout=True, error_kind="network"))
+    assert cell(perf.store, clock, quality={"timeouts": timeouts}) == counted
+    clock.advance(days=10)
+    halves = (counted[0] / 2, counted[1] / 2)
+    assert cell(perf.store, clock, quality={"timeouts": timeouts}) == pytest.approx(halves)
+
+
+def test_sums_without_events_do_not_fade(perf: mp.ModelPerf, clock: FakeClock, tmp_path: Path) -> None:
+    """Imported sums say nothing about when their outcomes were: they count in full."""
+    import sqlite3
+
+    with sqlite3.connect(tmp_path / "x.db") as connection:
+        connection.execute("INSERT INTO model_stats (task_type, model_id, successes, failures) VALUES ('t', 'm', 7, 3)")
+    connection.close()
+    perf.record("t", "m", SUCCESS)
+    clock.advance(days=10)
+    assert cell(perf.store, clock) == pytest.approx((7.5, 3))
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.booleans()), max_size=40),
+    st.sampled_from([0.0, 0.5, 7.0, 30.0]),
+)
+def test_fading_is_the_sum_over_all_outcomes(outcomes: list[tuple[int, bool]], half_life: float) -> None:
+    """The roll-up gives what weighing each single outcome by 2^(−age/half-life) gives."""
+    start = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    with mp.ModelPerformanceTracker(":memory:") as tracker:
+        store = tracker.store
+        for age, success in outcomes:
+            ended = start - timedelta(days=age)
+            tracker.record_outcome("t", "m", mp.Outcome(success=success, timestamp=ended))
+        config = load({"drift": {"half_life_days": half_life}}).config
+        today = int(start.timestamp() * 1000) // DAY_MS
+        evidence = Evidence(config, store.monitoring, store.tallies(), today)
+        tally = store.evidence("t").get("m") or mp.Tally("t", "m")
+        weights = [1.0 if half_life == 0 else 0.5 ** (age / half_life) for age, _ in outcomes]
+        expected = [
+            sum(weight for weight, (_, success) in zip(weights, outcomes, strict=True) if success is wanted)
+            for wanted in (True, False)
+        ]
+        assert evidence.cell(tally) == pytest.approx(tuple(expected), abs=1e-9)

@@ -1,0 +1,438 @@
+"""Another program's outcomes count at the next choice, and nothing it does breaks one."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import modelperf_plugin as mp
+from modelperf_plugin.errors import StoreError
+from modelperf_plugin.exchange.attached import table as attached_module
+from modelperf_plugin.exchange.attached.federated import FederatedStore, federated, look_at_attached
+from modelperf_plugin.exchange.attached.table import AttachedTable
+from modelperf_plugin.exchange.attached.view import create_view
+from modelperf_plugin.store import Attached, Entry, open_store
+from modelperf_plugin.values import Outcome
+
+DOCUMENT = """
+CREATE TABLE llm_task_outcomes (
+    task_type TEXT, model_id TEXT, success INTEGER, tokens_used INTEGER, cost_usd REAL
+)"""
+RELATIVE = """
+CREATE TABLE llm_task_outcomes (
+    {id} model_id TEXT NOT NULL, provider TEXT NOT NULL, unit_type TEXT NOT NULL, unit_id TEXT NOT NULL,
+    succeeded INTEGER NOT NULL CHECK (succeeded IN (0, 1)), retries INTEGER NOT NULL DEFAULT 0,
+    escalated INTEGER NOT NULL DEFAULT 0, verification_passed INTEGER, blocker_discovered INTEGER NOT NULL DEFAULT 0,
+    duration_ms INTEGER, tokens_total INTEGER, cost_usd REAL, recorded_at INTEGER NOT NULL {unique}
+)"""
+SHAPES = {
+    "document": DOCUMENT,
+    "with id": RELATIVE.format(id="id INTEGER PRIMARY KEY AUTOINCREMENT,", unique=""),
+    "without id": RELATIVE.format(id="", unique=", UNIQUE (unit_type, unit_id, recorded_at)"),
+}
+TABLE = "llm_task_outcomes"
+NEW_YEAR_MS = 1_767_225_600_000
+
+
+class Other:
+    """Another program with a database of its own."""
+
+    def __init__(self, path: Path, shape: str = "with id", *, journal: str = "WAL") -> None:
+        self.path = path
+        self.shape = shape
+        self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self.connection.execute(f"PRAGMA journal_mode = {journal}")
+        self.connection.execute(SHAPES[shape])
+        self.recorded = 0
+
+    def record(self, model_id: str, success: int, task_type: str = "plan") -> None:
+        """Record one outcome of 100 tokens and a tenth of a dollar."""
+        self.recorded += 1
+        row = [model_id, task_type, success]
+        if self.shape == "document":
+            sql = (
+                f"INSERT INTO {TABLE} (model_id, task_type, success, tokens_used, cost_usd) VALUES (?, ?, ?, 100, 0.1)"
+            )
+        else:
+            sql = (
+                f"INSERT INTO {TABLE} (model_id, unit_type, succeeded, provider, unit_id, tokens_total, cost_usd, "
+                "recorded_at) VALUES (?, ?, ?, 'p', ?, 100, 0.1, ?)"
+            )
+            row += [f"unit-{self.recorded}", NEW_YEAR_MS + self.recorded]
+        self.connection.execute(sql, row)
+
+    def attached(self) -> Attached:
+        """Return how it is attached."""
+        return Attached(str(self.path), TABLE, {}, 0)
+
+    def close(self) -> None:
+        """End."""
+        self.connection.close()
+
+
+@pytest.fixture
+def make_other(tmp_path: Path) -> Iterator[Callable[..., Other]]:
+    """Return a function that makes another program; all end with the test."""
+    made: list[Other] = []
+
+    def make(shape: str = "with id", *, name: str = "other.db", journal: str = "WAL") -> Other:
+        made.append(Other(tmp_path / name, shape, journal=journal))
+        return made[-1]
+
+    yield make
+    for other in made:
+        other.close()
+
+
+@pytest.fixture
+def tables() -> Iterator[Callable[[Attached], AttachedTable]]:
+    """Return a function that attaches a table; all are let go of at the end."""
+    made: list[AttachedTable] = []
+
+    def attach(attached: Attached) -> AttachedTable:
+        made.append(AttachedTable(attached))
+        return made[-1]
+
+    yield attach
+    for table in made:
+        table.close()
+
+
+def samples(table: AttachedTable) -> int:
+    """Return how many outcomes of a table count now."""
+    return sum(tally.samples for models in table.tallies().values() for tally in models.values())
+
+
+def tried_again(table: AttachedTable) -> int:
+    """Return how many outcomes count, after a failure is forgiven."""
+    table._again_at = 0.0
+    return samples(table)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("journal", ["WAL", "DELETE"])
+def test_every_shape_is_recognised(
+    shape: str, journal: str, make_other: Callable[..., Other], tables: Callable[[Attached], AttachedTable]
+) -> None:
+    """All three shapes give the same tallies, and new outcomes are there at once."""
+    other = make_other(shape, journal=journal)
+    table = tables(other.attached())
+    assert table.tallies() == {}
+    other.record("x", 1)
+    other.record("x", 0)
+    other.record("y", 1, "build")
+    found = table.tallies()
+    tally = found["plan"]["x"]
+    assert (tally.successes, tally.failures, tally.total_tokens, tally.priced) == (1, 1, 200, 2)
+    assert tally.total_cost_usd == pytest.approx(0.2)
+    assert tally.last_used_ms == (None if shape == "document" else NEW_YEAR_MS + 2)
+    assert found["build"]["y"].successes == 1
+    assert table.tallies() is found  # nothing has changed
+
+
+def test_an_upsert_counts_at_once(
+    make_other: Callable[..., Other], tables: Callable[[Attached], AttachedTable]
+) -> None:
+    """What the other program records again takes the place of what it had recorded."""
+    other = make_other("without id")
+    table = tables(other.attached())
+    for succeeded in (0, 1):
+        other.connection.execute(
+            f"INSERT INTO {TABLE} (model_id, provider, unit_type, unit_id, succeeded, recorded_at) "
+            "VALUES ('x', 'p', 'plan', 'u', ?, 7) ON CONFLICT DO UPDATE SET succeeded = excluded.succeeded",
+            (succeeded,),
+        )
+        tally = table.tallies()["plan"]["x"]
+        assert (tally.successes, tally.failures) == (succeeded, 1 - succeeded)
+
+
+def test_other_columns_are_read_by_a_mapping(tmp_path: Path, tables: Callable[[Attached], AttachedTable]) -> None:
+    """A table or view of any name and columns can be mapped; values that cannot be used are left out."""
+    connection = sqlite3.connect(tmp_path / "o.db", isolation_level=None)
+    connection.executescript(
+        'CREATE TABLE "run log" ("the kind" TEXT, llm TEXT, ok, spent, "when" TEXT);'
+        'CREATE VIEW runs AS SELECT * FROM "run log";'
+    )
+    rows = [
+        ("plan", "x", "true", "0.5", "2026-01-31T12:00:00Z"),
+        ("plan", "x", "FALSE", None, "2026-01-31 12:00:01"),
+        ("plan", "x", None, 1, None),
+        ("plan", "", 1, 1, None),
+        (None, "x", 1, 1, None),
+        ("plan", "x", 1, -5, "soon"),
+        ("plan", "x", 1.0, float("inf"), None),
+    ]
+    connection.executemany('INSERT INTO "run log" VALUES (?, ?, ?, ?, ?)', rows)
+    columns = {"task_type": "the kind", "model_id": "llm", "success": "ok", "cost_usd": "spent", "timestamp": "when"}
+    for name in ("run log", "runs"):
+        table = tables(Attached(str(tmp_path / "o.db"), name, columns, 0))
+        assert table.problem is None
+        assert set(table.tallies()["plan"]) == {"x"}
+        tally = table.tallies()["plan"]["x"]
+        assert (tally.successes, tally.failures, tally.last_used_ms) == (3, 1, 1_769_860_801_000)
+    connection.close()
+    missing = tables(Attached(str(tmp_path / "o.db"), "runs", {**columns, "success": "passed"}, 0))
+    assert missing.tallies() == {}
+    assert missing.problem is not None
+    assert "the mapping names passed (for success)" in missing.problem
+
+
+def test_a_database_that_goes_away_counts_on_and_comes_back(
+    make_other: Callable[..., Other], tables: Callable[[Attached], AttachedTable], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Missing, replaced by another file, by nonsense, by another schema: never an error, what was read counts on."""
+    other = make_other(journal="DELETE")
+    table = tables(other.attached())
+    other.record("x", 1)
+    assert samples(table) == 1
+    other.close()
+    moved = other.path.rename(other.path.with_name("moved.db"))
+    assert tried_again(table) == 1
+    assert "does not exist" in str(table.problem)
+    other.path.write_bytes(b"nonsense" * 1000)
+    assert tried_again(table) == 1
+    assert "is not an SQLite database" in str(table.problem)
+    other.path.unlink()
+    with sqlite3.connect(other.path) as connection:
+        connection.execute(f"CREATE TABLE {TABLE} (a, b)")
+    connection.close()
+    assert tried_again(table) == 1
+    assert "no known shape" in str(table.problem)
+    other.path.unlink()
+    other.path.mkdir()
+    assert tried_again(table) == 1
+    other.path.rmdir()
+    moved.rename(other.path)
+    assert tried_again(table) == 1
+    assert table.problem is None
+    assert len(caplog.messages) == len(set(caplog.messages))  # each is said once
+
+
+def test_a_schema_that_changes_under_way_is_followed(
+    make_other: Callable[..., Other], tables: Callable[[Attached], AttachedTable]
+) -> None:
+    """The table is renamed, made anew in another shape, and given more columns while it is attached."""
+    other = make_other("document")
+    table = tables(other.attached())
+    other.record("x", 1)
+    assert samples(table) == 1
+    other.connection.execute(f"ALTER TABLE {TABLE} RENAME TO away")
+    assert tried_again(table) == 1
+    assert "has no table" in str(table.problem)
+    other.shape = "without id"
+    other.connection.execute(SHAPES["without id"])
+    other.record("x", 1)
+    other.record("y", 0)
+    assert tried_again(table) == 2
+    assert table.problem is None
+    other.connection.execute(f"ALTER TABLE {TABLE} ADD COLUMN more TEXT")
+    other.record("x", 1)
+    assert samples(table) == 3
+
+
+@pytest.mark.parametrize("journal", ["WAL", "DELETE"])
+def test_a_locked_database_does_not_hold_up_a_choice(
+    journal: str, make_other: Callable[..., Other], tables: Callable[[Attached], AttachedTable]
+) -> None:
+    """While another process holds it exclusively, what was read before counts; afterwards everything does."""
+    other = make_other(journal=journal)
+    table = tables(other.attached())
+    other.record("x", 1)
+    assert samples(table) == 1
+    table._disconnect()
+    other.connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.connection.execute("BEGIN EXCLUSIVE")
+    other.record("x", 1)
+    assert tried_again(table) == 1
+    other.connection.execute("COMMIT")
+    other.connection.execute("PRAGMA locking_mode = NORMAL")
+    other.record("x", 1)
+    assert tried_again(table) == 3
+
+
+def test_the_other_database_is_not_touched(make_other: Callable[..., Other], tmp_path: Path) -> None:
+    """Attaching, choosing and recording leave every byte of it as it was, and no view is made."""
+    other = make_other(journal="DELETE")
+    other.record("x", 1)
+    other.close()
+    before = other.path.read_bytes()
+    config = {"federation": [{"path": str(other.path)}]}
+    with mp.ModelPerf(config, store=tmp_path / "own.db") as engine:
+        engine.select("plan", ["x", "y"])
+        engine.record("plan", "x", Outcome(success=True))
+        assert engine.store.evidence("plan")["x"].samples == 2
+    assert other.path.read_bytes() == before
+
+
+def test_the_view_is_made_on_command_only(make_other: Callable[..., Other]) -> None:
+    """The document's view sums up whichever shape the table has; a second one, or one over nothing, is refused."""
+    other = make_other("without id")
+    for success in (1, 1, 0):
+        other.record("x", success)
+    create_view(other.path, TABLE, {})
+    rows = other.connection.execute("SELECT * FROM model_performance").fetchall()
+    assert rows == [("plan", "x", 2, 1, 300, pytest.approx(0.3))]
+    with pytest.raises(StoreError, match="already exists"):
+        create_view(other.path, TABLE, {})
+    with pytest.raises(StoreError, match="has no table nothing"):
+        create_view(other.path, "nothing", {})
+    with pytest.raises(StoreError, match="does not exist"):
+        create_view(other.path.with_name("none.db"), TABLE, {})
+    assert not other.path.with_name("none.db").exists()
+
+
+def test_evidence_is_one_s_own_and_the_attached(make_other: Callable[..., Other], tmp_path: Path) -> None:
+    """Tallies are added up pair by pair; the mapping is the same object as long as nothing has changed."""
+    other = make_other()
+    other.record("x", 1)
+    other.record("z", 0)
+    own = open_store(tmp_path / "own.db")
+    store = federated(own)
+    assert isinstance(store, FederatedStore)
+    store.record(Entry("plan", "x", Outcome(success=False), NEW_YEAR_MS))
+    assert store.evidence("plan")["x"].samples == 1
+    own.exchange.attach(other.attached())
+    store._list_at = 0.0
+    found = store.evidence("plan")
+    assert {model_id: (tally.successes, tally.failures) for model_id, tally in found.items()} == {
+        "x": (1, 1),
+        "z": (0, 1),
+    }
+    assert store.evidence("plan") is found
+    assert [(tally.model_id, tally.samples) for tally in store.tallies()] == [("x", 2), ("z", 1)]
+    assert own.evidence("plan")["x"].samples == 1
+    other.record("x", 1)
+    assert store.evidence("plan")["x"].samples == 3
+    assert own.exchange.detach(str(other.path))
+    store._list_at = 0.0
+    assert store.evidence("plan")["x"].samples == 1
+    store.close()
+
+
+def test_a_large_table_is_read_aside(
+    make_other: Callable[..., Other], tables: Callable[[Attached], AttachedTable], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What takes too long for a choice is read by a thread; new rows still count at once, changed ones soon."""
+    monkeypatch.setattr(attached_module, "FIRST_SECONDS", -1.0)
+    monkeypatch.setattr(attached_module, "REST", 0)
+    other = make_other()
+    other.connection.execute("BEGIN")
+    for number in range(20_000):
+        other.record(f"m{number % 3}", number % 2)
+    other.connection.execute("COMMIT")
+    table = tables(other.attached())
+    assert samples(table) == 0  # nothing was waited for
+    table.wait(60)
+    assert samples(table) == 20_000
+    monkeypatch.setattr(attached_module, "WITHIN_A_CHOICE", 0.01)
+    table._seconds = 1.0
+    other.record("m0", 1)
+    assert samples(table) == 20_001
+    other.connection.execute(f"DELETE FROM {TABLE} WHERE rowid <= 10000")
+    deadline = time.monotonic() + 60
+    while samples(table) != 10_001 and time.monotonic() < deadline:
+        table._seconds = 1.0
+        time.sleep(0.01)
+    assert samples(table) == 10_001
+
+
+def test_many_threads_ask_at_once(
+    make_other: Callable[..., Other], tables: Callable[[Attached], AttachedTable]
+) -> None:
+    """Threads that come while another reads go on with what was known; in the end all is counted."""
+    other = make_other()
+    table = tables(other.attached())
+    seen: list[int] = []
+
+    def ask() -> None:
+        seen.extend(samples(table) for _ in range(200))
+
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for _ in range(200):
+        other.record("x", 1)
+    for thread in threads:
+        thread.join()
+    assert max(seen) <= 200
+    assert samples(table) == 200
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_host_may_fork(make_other: Callable[..., Other], tmp_path: Path) -> None:
+    """Parent and child both go on reading; neither holds the other's connection."""
+    other = make_other()
+    other.record("x", 1)
+    script = f"""
+import os, sys
+import modelperf_plugin as mp
+engine = mp.ModelPerf({{"federation": [{{"path": {str(other.path)!r}}}]}}, store={str(tmp_path / "own.db")!r})
+assert engine.store.evidence("plan")["x"].samples == 1
+child = os.fork()
+assert engine.store.evidence("plan")["x"].samples == 1
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+else:
+    os._exit(0)
+engine.close()
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+WRITER = """
+import sqlite3, sys, time
+connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=10)
+connection.execute("PRAGMA journal_mode = WAL")
+for number in range(int(sys.argv[2])):
+    connection.execute(
+        "INSERT INTO llm_task_outcomes (model_id, provider, unit_type, unit_id, succeeded, recorded_at) "
+        "VALUES (?, 'p', 'plan', ?, ?, ?)",
+        ("good" if number % 2 else "bad", str(number), number % 2, number),
+    )
+    print(number, flush=True)
+"""
+
+
+def test_two_programs_at_once(make_other: Callable[..., Other], tmp_path: Path) -> None:
+    """One writes outcomes into its own database while the plugin chooses from both: each counts at the next choice."""
+    other = make_other("without id")
+    number = 300
+    with mp.ModelPerf({"federation": [{"path": str(other.path)}]}, store=tmp_path / "own.db", seed=1) as engine:
+        command = [sys.executable, "-c", WRITER, str(other.path), str(number)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+            assert writer.stdout is not None
+            for line in writer.stdout:
+                decision = engine.select("plan", ["good", "bad"])
+                assert decision is not None
+                written = int(line) + 1
+                seen = sum(row.tally.samples for row in decision.ranking.rows)
+                assert seen >= written + written // 10  # those of the other program, and one's own
+                if written % 10 == 9:
+                    engine.record("plan", decision.model_id, Outcome(success=decision.model_id == "good"), decision)
+        assert writer.returncode == 0
+        last = engine.explain("plan", ["good", "bad"])
+        assert last is not None
+        assert last.model_id == "good"
+        assert sum(row.tally.samples for row in last.ranking.rows) == number + number // 10
+        assert sum(tally.samples for tally in engine.tracker.store.tallies()) == number // 10
+
+
+def test_the_health_check_tells_of_each(make_other: Callable[..., Other], tmp_path: Path) -> None:
+    """A database that cannot be read is a finding that is not ok, with the reason."""
+    other = make_other()
+    other.record("x", 1)
+    store = open_store(tmp_path / "own.db")
+    store.exchange.attach(other.attached())
+    store.exchange.attach(Attached(str(tmp_path / "gone.db"), TABLE, {}, 0))
+    found = {finding.ok: finding.message for finding in look_at_attached(store, [])}
+    assert "does not exist" in found[False]
+    assert "1 outcomes" in found[True]
+    store.close()

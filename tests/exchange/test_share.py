@@ -1,0 +1,270 @@
+"""What leaves the machine, and what another project's experience does: a prior that can be traced and taken out."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import modelperf_plugin as mp
+from modelperf_plugin.errors import InvalidValueError, MissingExtraError, OutcomesFileError
+from modelperf_plugin.exchange import parquet
+from modelperf_plugin.exchange.sharing.exports import FORMATS, Format, read_export, write_parquet, write_text
+from modelperf_plugin.exchange.sharing.merge import merge
+from modelperf_plugin.exchange.sharing.share import HASHED, Export, Names, hashed, recognised, select
+from modelperf_plugin.store import Entry, Store, Sums, open_store
+from modelperf_plugin.store.exchange import Step
+from modelperf_plugin.values import Outcome, Tally
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SALT = "eight or more"
+
+
+@st.composite
+def tallies(draw: st.DrawFn) -> Tally:
+    """Return a tally that a store can hold."""
+    names = st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), min_size=1, max_size=5)
+    parts = [draw(st.integers(0, 2**40)) for _ in range(6)]
+    successes, plain, outages, caller_errors, timeout_failures, more = parts
+    failures = plain + outages + caller_errors + timeout_failures
+    return Tally(
+        draw(names),
+        draw(names),
+        successes,
+        failures,
+        timeout_failures + more,
+        outages,
+        caller_errors,
+        draw(st.integers(0, 2**53)),
+        draw(st.integers(0, 2**52)),
+        draw(st.integers(0, successes + failures)),
+        draw(st.none() | st.integers(-(10**12), 10**13)),
+        timeout_failures,
+    )
+
+
+lists = st.lists(tallies(), max_size=6, unique_by=lambda tally: (tally.task_type, tally.model_id))
+
+
+def written(path: Path, entries: list[Tally], form: Format, origin: str = "somewhere") -> Path:
+    """Write an export."""
+    if form == "parquet":
+        pytest.importorskip("pyarrow")
+        write_parquet(entries, path, origin)
+    else:
+        path.write_bytes(write_text(entries, form, origin, NOW).encode())
+    return path
+
+
+def filled(store: Store, successes: int = 12, failures: int = 3, model_id: str = "x") -> Store:
+    """Return a store after so many outcomes."""
+    for number in range(successes + failures):
+        store.record(Entry("plan", model_id, Outcome(success=number < successes, cost_usd=0.01), 1000 + number))
+    return store
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@pytest.mark.parametrize("form", FORMATS)
+@given(entries=lists)
+def test_export_merge_export_is_the_same(form: Format, entries: list[Tally], tmp_path: Path) -> None:
+    """What was exported and merged is there as it was, in every format, and exported again it is the same file."""
+    first = read_export(written(tmp_path / "first", entries, form))
+    assert first.entries == entries
+    store = open_store(":memory:")
+    merge(store, first, "them", 1)
+    priors = [prior.tally for prior in store.exchange.priors()]
+    assert sorted(priors) == sorted(entries)
+    order = {tally[:2]: number for number, tally in enumerate(entries)}
+    again = written(tmp_path / "again", sorted(priors, key=lambda tally: order[tally[:2]]), form)
+    assert again.read_bytes() == (tmp_path / "first").read_bytes()
+    assert select(store.tallies()).entries == []  # nothing of it is one's own
+    assert {prior.source for prior in store.exchange.priors()} <= {"them"}
+    assert store.exchange.forget_merged("them")
+    assert store.exchange.priors() == []
+    store.close()
+
+
+def test_merging_leaves_one_s_own_counts_alone(tmp_path: Path) -> None:
+    """Tallies, evidence, events and one's own export are the same before, during and after."""
+    store = filled(open_store(tmp_path / "own.db"))
+    before = (store.tallies(), dict(store.evidence("plan")), select(store.tallies()))
+    for number in (1, 2):
+        merge(store, Export([Tally("plan", "x", 100, 900)], f"origin {number}", str(number)), f"them {number}", 1)
+    assert (store.tallies(), dict(store.evidence("plan")), select(store.tallies())) == before
+    assert all(finding.ok for finding in store.check() if finding.name in {"tallies", "daily roll-up"})
+    store.exchange.forget_merged("them 1")
+    assert [each.name for each in store.exchange.merged()] == ["them 2"]
+    store.close()
+
+
+def test_only_confident_entries_leave() -> None:
+    """Ten outcomes by default, as in the document; small task types stay also when unsure entries may leave."""
+    own = [Tally("big", "x", 9, 1), Tally("big", "y", 5, 4), Tally("small", "x", 1, 1)]
+    assert select(own) == ([own[0]], 1, 1)
+    assert select(own, min_samples=1) == (own[:2], 0, 1)
+    assert select(own, min_samples=1, min_group=1) == (own, 0, 0)
+
+
+def test_names_are_hashed_with_a_salt() -> None:
+    """Who knows the salt recognises the names known here; nobody else sees any; the same salt gives the same names."""
+    own = [Tally("plan", "gpt-4o", 10, 0)]
+    (entry,) = select(own, names=Names(SALT, models=True, task_types=True)).entries
+    assert entry.task_type.startswith(HASHED)
+    assert entry.model_id == hashed("model_id", "gpt-4o", SALT)
+    assert "gpt" not in str(entry)
+    known = [("task_type", "plan"), ("model_id", "gpt-4o")]
+    assert recognised([entry], SALT, known) == own
+    assert recognised([entry], "another salt", known) == [entry]
+    (half,) = select(own, names=Names(SALT, models=True)).entries
+    assert half.task_type == "plan"
+    with pytest.raises(InvalidValueError, match="salt must be at least 8") as caught:
+        select(own, names=Names("secret", models=True))
+    assert "secret" not in str(caught.value)
+
+
+def test_an_export_says_what_its_store_is(tmp_path: Path) -> None:
+    """A later export of the same project takes the place of the older one; one's own is refused, so is a taken name."""
+    theirs, ours = filled(open_store(tmp_path / "theirs.db")), filled(open_store(tmp_path / "ours.db"))
+    assert theirs.exchange.origin() != ours.exchange.origin()
+    first = read_export(written(tmp_path / "a", theirs.tallies(), "json", theirs.exchange.origin()))
+    assert merge(ours, first, "them", 1) == ("them", None, False)
+    assert merge(ours, first, "them", 1).is_known
+    filled(theirs)
+    second = read_export(written(tmp_path / "b", theirs.tallies(), "json", theirs.exchange.origin()))
+    assert merge(ours, second, "b", 2, dry_run=True).replaces == "them"
+    assert [each.name for each in ours.exchange.merged()] == ["them"]
+    assert merge(ours, second, "b", 2).replaces == "them"
+    assert [(each.name, each.outcomes) for each in ours.exchange.merged()] == [("b", 30)]
+    with pytest.raises(InvalidValueError, match="name must be one that no other merged project has"):
+        merge(ours, first._replace(origin="another"), "b", 3)
+    own = read_export(written(tmp_path / "c", ours.tallies(), "json", ours.exchange.origin()))
+    with pytest.raises(InvalidValueError, match="must be of another store"):
+        merge(ours, own, "c", 3)
+    theirs.close()
+    ours.close()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{}", "is no export: `modelperf export` writes one"),
+        ('{"format": "modelperf export", "version": 2, "entries": []}', "is of version 2; this version reads 1"),
+        ('{"format": "modelperf export", "version": 1, "entries": [{"task_type": "a"}]}', "entry 1: model_id"),
+        ('{"format": "modelperf export", "version": 1, "entries": [7]}', "entry 1: task_type"),
+        ("{", "is no export"),
+        ("a,b\n1,2\n", "it has no column task_type"),
+        ("task_type,model_id,successes,failures\na,b,-1,2\n", "entry 1: successes must be a whole number"),
+        ("task_type,model_id,successes,failures\na,b,1,2\na,b,1,2\n", "entry 2 is of b on a again"),
+        ("task_type,model_id,successes,failures,outages\na,b,1,2,3\n", "failures must be at least outages"),
+        (b"\xff\xfe", "is no export"),
+    ],
+)
+def test_a_file_that_is_no_export_is_refused(tmp_path: Path, content: str | bytes, said: str) -> None:
+    """The message names the file and the entry."""
+    path = tmp_path / "no"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(OutcomesFileError, match=said):
+        read_export(path)
+
+
+def test_a_prior_shapes_what_is_believed_and_fades_behind_one_s_own(tmp_path: Path) -> None:
+    """Before own outcomes the better model of the other project is ahead; the belief is min(strength, n) outcomes."""
+    theirs = Export([Tally("plan", "good", 90, 10), Tally("plan", "bad", 10, 90)], "them", "1")
+    with mp.ModelPerf({}, store=":memory:", seed=1) as engine:
+        assert engine.explain("plan", ["good", "bad"]).ranking.rows[0].score == pytest.approx(0.5)  # type: ignore[union-attr]
+        merge(engine.store, theirs, "them", 1, strength=10)
+        engine._learner.start_afresh()
+        decision = engine.explain("plan", ["bad", "good"])
+        assert decision is not None
+        first, last = decision.ranking.rows
+        assert (first.model_id, first.tally.samples, first.status) == ("good", 0, "unproven")
+        assert first.score is not None
+        assert last.score is not None
+        assert first.score > 0.65
+        assert last.score < 0.35
+        for _ in range(60):  # here it is the other way round
+            engine.record("plan", "good", Outcome(success=False))
+            engine.record("plan", "bad", Outcome(success=True))
+        decision = engine.explain("plan", ["bad", "good"])
+        assert decision is not None
+        assert decision.ranking.rows[0].model_id == "bad"
+        assert decision.ranking.rows[0].tally.samples == 60
+
+
+def test_a_running_host_notices_a_merge(tmp_path: Path) -> None:
+    """Another process merges and removes: the host's beliefs follow with the next outcomes."""
+    path = tmp_path / "own.db"
+    with mp.ModelPerf({}, store=path, seed=1) as engine:
+        engine.record("plan", "a", Outcome(success=True))
+        other = open_store(path)
+        merge(other, Export([Tally("plan", "b", 0, 500)], "them", "1"), "them", 1, strength=50)
+
+        def score() -> float:
+            for _ in range(30):
+                engine.record("plan", "a", Outcome(success=True))
+            decision = engine.explain("plan", ["a", "b"])
+            assert decision is not None
+            found = {row.model_id: row.score for row in decision.ranking.rows}["b"]
+            assert found is not None
+            return found
+
+        assert score() < 0.1
+        other.exchange.forget_merged("them")
+        assert score() > 0.5
+        other.close()
+
+
+def test_a_broken_parquet_file_is_refused(tmp_path: Path) -> None:
+    """What begins like Parquet and is none."""
+    pytest.importorskip("pyarrow")
+    (tmp_path / "no").write_bytes(b"PAR1 nonsense")
+    with pytest.raises(OutcomesFileError, match="cannot be read as Parquet"):
+        read_export(tmp_path / "no")
+
+
+def test_parquet_is_an_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without it one line names what to install."""
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    with pytest.raises(MissingExtraError, match=r'pip install "modelperf-plugin\[parquet\]"'):
+        parquet.open_parquet(tmp_path / "x")
+
+
+def test_imported_sums_are_exported_with_the_rest() -> None:
+    """One's own counts are events and imported sums; of merged and attached ones nothing leaves."""
+    store = filled(open_store(":memory:"))
+    step = Step("json", "old.json", "d", 1, 0, 0, 1)
+    assert store.exchange.import_sums(step, [Sums("plan", "x", 5, 0)])
+    (entry,) = select(store.tallies()).entries
+    assert entry.samples == 20
+    store.close()
+
+
+def test_the_export_is_plain_json(tmp_path: Path) -> None:
+    """Other programs can read it: names, counts and sums in plain keys."""
+    text = write_text(
+        [Tally("plan", "x", 9, 1, 2, 1, 0, 500, 1_500_000_000, 10, 1_767_225_600_000, 1)], "json", "o", NOW
+    )
+    entry = json.loads(text)["entries"][0]
+    assert entry == {
+        "task_type": "plan", "model_id": "x", "successes": 9, "failures": 1, "timeouts": 2, "timeout_failures": 1,
+        "outages": 1, "caller_errors": 0, "total_tokens": 500, "total_cost_usd": 1.5, "priced": 10,
+        "last_used": "2026-01-01T00:00:00+00:00",
+    }  # fmt: skip
+
+
+def test_a_merge_that_fails_leaves_what_was(tmp_path: Path) -> None:
+    """If the new rows cannot be written, the older export stays."""
+    store = open_store(tmp_path / "own.db")
+    merge(store, Export([Tally("plan", "x", 1, 1)], "them", "1"), "them", 1)
+    with pytest.raises(mp.StoreError):
+        merge(store, Export([Tally("plan", "x", 1, -1)], "them", "2"), "them", 1)
+    assert [prior.tally.failures for prior in store.exchange.priors()] == [1]
+    store.close()
+    connection = sqlite3.connect(tmp_path / "own.db")
+    assert connection.execute("SELECT count(*) FROM merged").fetchone() == (1,)
+    connection.close()

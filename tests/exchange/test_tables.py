@@ -1,0 +1,211 @@
+"""Histories that are rows: other stores, Parquet files, and the logs of other programs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelperf_plugin.errors import OutcomesFileError
+from modelperf_plugin.exchange.importing import tables
+from modelperf_plugin.exchange.importing.call_logs import LiteLLMLog, LlmLog, Noted
+from modelperf_plugin.exchange.importing.history import Report, import_history
+from modelperf_plugin.exchange.importing.sources import Source
+from modelperf_plugin.exchange.importing.tables import ParquetTable, TrackerFile
+from modelperf_plugin.store import Entry, Store, Sums, open_store
+from modelperf_plugin.store.exchange import Step
+from modelperf_plugin.values import ERROR_KINDS, Outcome
+
+NOW_MS = 1_767_225_600_000
+LLM_RESPONSES = """
+CREATE TABLE responses (
+    id TEXT PRIMARY KEY, model TEXT, prompt TEXT, system TEXT, prompt_json TEXT, options_json TEXT, response TEXT,
+    response_json TEXT, conversation_id TEXT, duration_ms INTEGER, datetime_utc TEXT, input_tokens INTEGER,
+    output_tokens INTEGER, token_details TEXT
+)"""
+CALLS: list[dict[str, Any]] = [
+    {
+        "request_id": f"r{number}", "call_type": "acompletion", "spend": 0.25, "total_tokens": 100 + number,
+        "startTime": "2026-01-01T00:00:00.000Z", "endTime": "2026-01-01T00:00:02.500Z", "model": "openai/gpt-4o",
+        "model_group": "gpt-4o", "status": "success",
+        "metadata": json.dumps({"verdict": {"ok": number != 1}} if number < 3 else {}),
+        "request_tags": ["team:a", "task:plan"],
+    }
+    for number in range(4)
+]  # fmt: skip
+
+
+def bring(store: Store, source: Source) -> Report:
+    """Import a source and close it."""
+    try:
+        return import_history(store, source, NOW_MS)
+    finally:
+        source.close()
+
+
+def filled(path: Path) -> Store:
+    """Return a store with outcomes of every kind, and with sums."""
+    store = open_store(path)
+    for number in range(60):
+        outcome = Outcome(
+            success=number % 3 == 0,
+            timeout=number % 7 == 0,
+            tokens_used=number,
+            cost_usd=number / 1000,
+            duration_seconds=number / 8 if number % 2 else None,
+            error_kind=ERROR_KINDS[number % len(ERROR_KINDS)] if number % 3 and number % 5 else None,
+            outcome_id=f"id-{number}" if number % 4 == 0 else None,
+        )
+        store.record(Entry(f"task-{number % 4}", f"model-{number % 3}", outcome, NOW_MS + number))
+    store.exchange.import_sums(
+        Step("json", "old.json", "d", 1, 0, 0, 1), [Sums("task-0", "model-0", 7, 3, 1, 50, 10**9, 5)]
+    )
+    return store
+
+
+def test_another_store_comes_in_whole_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All tallies are the same, after one run and two; what it records later comes in with the next run."""
+    monkeypatch.setattr(tables, "AT_ONCE", 7)
+    theirs, ours = filled(tmp_path / "theirs.db"), open_store(tmp_path / "ours.db")
+    for _ in range(2):
+        again = TrackerFile(tmp_path / "theirs.db")
+        again.import_sums(ours, NOW_MS)
+        bring(ours, again)
+        assert ours.tallies() == theirs.tallies()
+    theirs.record(Entry("task-0", "model-0", Outcome(success=True), NOW_MS))
+    assert bring(ours, TrackerFile(tmp_path / "theirs.db")).outcomes == 1
+    assert ours.tallies() == theirs.tallies()
+    assert all(finding.ok for finding in ours.check() if finding.name in {"tallies", "daily roll-up"})
+    for name, is_own in (("ours.db", True), ("theirs.db", False)):
+        with closing(TrackerFile(tmp_path / name)) as source:
+            assert source.is_file_of(ours) == is_own
+    theirs.close()
+    ours.close()
+
+
+def test_the_other_store_is_only_read(tmp_path: Path) -> None:
+    """A file of an older version, or of the document's own tracker, is imported without being brought up to date."""
+    path = tmp_path / "document.db"
+    connection = sqlite3.connect(path)
+    connection.execute(
+        "CREATE TABLE model_outcomes (id INTEGER PRIMARY KEY, task_type TEXT, model_id TEXT, success INTEGER, "
+        "timeout INTEGER, tokens_used INTEGER, cost_usd REAL, timestamp TEXT)"
+    )
+    connection.execute("INSERT INTO model_outcomes VALUES (1, 'plan', 'x', 1, 0, 5, 0.1, '2026-01-01T00:00:00Z')")
+    connection.commit()
+    connection.close()
+    before = path.read_bytes()
+    ours = open_store(":memory:")
+    assert bring(ours, TrackerFile(path)).outcomes == 1
+    (tally,) = ours.tallies()
+    assert (tally.successes, tally.total_tokens, tally.total_cost_usd, tally.last_used_ms) == (1, 5, 0.1, NOW_MS)
+    assert path.read_bytes() == before
+    ours.close()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"nonsense" * 1000])
+def test_what_is_no_database_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    """A missing file, an empty one, and one of another kind are errors that name it."""
+    path = tmp_path / "no.db"
+    if content is not None:
+        path.write_bytes(content)
+    for kind in (TrackerFile, lambda file: LlmLog(file, Noted())):
+        with pytest.raises(OutcomesFileError, match=r"no\.db"):
+            kind(path)
+    assert path.exists() == (content is not None)
+
+
+def test_parquet_is_read_like_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Typed columns, nulls, a mapping of names and a constant task type; once, however often it is run."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr(tables, "AT_ONCE", 2)
+    path = tmp_path / "a.parquet"
+    columns = {
+        "llm": ["x", "y", "x", None],
+        "passed": pa.array([True, None, False, True]),
+        "cost_usd": [0.5, None, 0.25, 1.0],
+        "tokens_used": [1, 2, 3, 4],
+        "timestamp": pa.array([1_767_225_600_000, 0, 1_767_225_601_000, 0], pa.timestamp("ms", tz="UTC")),
+    }
+    pq.write_table(pa.table(columns), path)
+    names = {"model_id": "llm", "success": "passed"}
+    store = open_store(":memory:")
+    report = bring(store, ParquetTable(path, names, "plan"))
+    assert (report.outcomes, report.unknown, [each.line for each in report.listed]) == (2, 1, [4])
+    (tally,) = store.tallies()
+    assert (tally.task_type, tally.successes, tally.failures) == ("plan", 1, 1)
+    assert (tally.total_cost_usd, tally.total_tokens, tally.last_used_ms) == (0.75, 4, 1_767_225_601_000)
+    assert bring(store, ParquetTable(path, names, "plan")).before == 2
+    with pytest.raises(OutcomesFileError, match="must have the column success"):
+        ParquetTable(path, {"model_id": "llm"}, "plan")
+    store.close()
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "csv"])
+def test_spend_logs_count_where_they_say_how_it_ended(form: str, tmp_path: Path) -> None:
+    """Without a field for success nothing counts, and nothing is marked as read; with one, all else is kept."""
+    path = tmp_path / "spend"
+    with path.open("w", newline="") as file:
+        if form == "csv":
+            writer = csv.DictWriter(file, list(CALLS[0]))
+            writer.writeheader()
+            writer.writerows({**call, "request_tags": json.dumps(call["request_tags"])} for call in CALLS)
+        elif form == "json":
+            json.dump(CALLS, file)
+        else:
+            file.writelines(json.dumps(call) + "\n" for call in CALLS)
+    store = open_store(":memory:")
+    silent = bring(store, LiteLLMLog(path, Noted()))
+    assert (silent.outcomes, silent.unknown) == (0, 4)
+    noted = Noted(task_field="request_tags.task", success_field="metadata.verdict.ok")
+    for outcomes, before in ((3, 0), (0, 3)):
+        report = bring(store, LiteLLMLog(path, noted))
+        assert (report.outcomes, report.before, report.rejected) == (outcomes, before, 0)
+    (tally,) = store.tallies()
+    assert (tally.task_type, tally.model_id, tally.successes, tally.failures) == ("plan", "gpt-4o", 2, 1)
+    assert (tally.total_cost_usd, tally.total_tokens, tally.last_used_ms) == (0.75, 303, NOW_MS + 2500)
+    again = bring(store, LiteLLMLog(path, Noted("plan", None, "metadata.verdict.ok")))
+    assert (again.outcomes, again.known) == (0, 3)  # the same requests, however they are read
+    store.close()
+
+
+def test_a_file_that_is_no_spend_log_is_refused(tmp_path: Path) -> None:
+    """Other JSON, other CSV, and neither."""
+    for content, said in (
+        ("[1]", "is no log of LiteLLM"),
+        ("a,b\n1,2\n", "is no log of LiteLLM"),
+        ("[{", "is neither JSON nor CSV"),
+        ('{"a": 1}\n', "is no log of LiteLLM"),
+    ):
+        (tmp_path / "no").write_text(content)
+        with pytest.raises(OutcomesFileError, match=said):
+            LiteLLMLog(tmp_path / "no", Noted())
+
+
+def test_the_log_of_llm_counts_where_it_says_how_it_ended(tmp_path: Path) -> None:
+    """Models, tokens, durations and times are in it; the verdict only where somebody has noted it."""
+    path = tmp_path / "logs.db"
+    connection = sqlite3.connect(path)
+    connection.execute(LLM_RESPONSES)
+    for number in range(3):
+        options = json.dumps({"task": "plan", "ok": number % 2} if number < 2 else {})
+        connection.execute(
+            "INSERT INTO responses (id, model, options_json, duration_ms, datetime_utc, input_tokens, output_tokens) "
+            "VALUES (?, 'gpt-4o', ?, 1500, ?, 10, NULL)",
+            (f"id{number}", options, f"2026-01-01T00:00:0{number}.000000"),
+        )
+    connection.commit()
+    connection.close()
+    store = open_store(":memory:")
+    silent = bring(store, LlmLog(path, Noted("plan")))
+    assert (silent.outcomes, silent.unknown) == (0, 3)
+    report = bring(store, LlmLog(path, Noted(None, "options_json.task", "options_json.ok")))
+    assert (report.outcomes, report.unknown) == (2, 1)
+    (tally,) = store.tallies()
+    assert (tally.successes, tally.failures, tally.total_tokens, tally.last_used_ms) == (1, 1, 20, NOW_MS + 1000)
+    store.close()

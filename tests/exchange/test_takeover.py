@@ -1,0 +1,201 @@
+"""The file of the older tracker beside the store: imported once, kept for a week, then compressed, never lost."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import sqlite3
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+import modelperf_plugin as mp
+from modelperf_plugin.engine.tracker import ModelPerformanceTracker
+from modelperf_plugin.exchange.importing.legacy_json import read_old_json
+from modelperf_plugin.exchange.importing.takeover import import_old_json, look_at
+from modelperf_plugin.store import Store, open_store
+from tests.exchange.test_old_json import LONG, SHORT, written
+
+START = datetime(2026, 1, 1, 12, tzinfo=UTC)
+OPEN = """
+import sys
+from modelperf_plugin.engine.tracker import ModelPerformanceTracker
+print("ready", flush=True)
+sys.stdin.readline()
+with ModelPerformanceTracker(sys.argv[1]) as tracker:
+    print(sum(tally.samples for tally in tracker.store.tallies()))
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder in which the older tracker has left its file."""
+    written(tmp_path / "model-performance.json", LONG)
+    return tmp_path
+
+
+def samples(store: Store) -> int:
+    """Return how many outcomes count."""
+    return sum(tally.samples for tally in store.tallies())
+
+
+def test_the_first_opening_imports_it(folder: Path) -> None:
+    """The counts are evidence at once, are told apart from events, and the sums of the store are right."""
+    with ModelPerformanceTracker(folder / "model-performance.db") as tracker:
+        (tally,) = tracker.store.evidence("execute-task").values()
+        assert (tally.successes, tally.failures, tally.timeouts, tally.total_tokens) == (42, 3, 1, 90000)
+        assert (tally.total_cost_usd, tally.priced, tally.last_used_ms) == (1.5, 45, 1_748_736_000_250)
+        assert all(finding.ok for finding in tracker.store.check() if finding.name in {"tallies", "daily roll-up"})
+    connection = sqlite3.connect(folder / "model-performance.db")
+    assert connection.execute("SELECT count(*) FROM model_outcomes").fetchone() == (0,)
+    assert connection.execute("SELECT source, successes FROM imported").fetchall() == [
+        ("json:model-performance.json", 42)
+    ]
+    connection.close()
+
+
+def test_it_is_imported_once(folder: Path) -> None:
+    """Neither a second opening, nor a moved folder, nor the command by hand counts it again."""
+    path = folder / "model-performance.db"
+    ModelPerformanceTracker(path).close()
+    with ModelPerformanceTracker(path) as tracker:
+        assert samples(tracker.store) == 45
+    moved = folder.rename(folder.with_name("elsewhere"))
+    with ModelPerformanceTracker(moved / path.name) as tracker:
+        assert samples(tracker.store) == 45
+        copy = written(moved / "copy.json", LONG)
+        assert not import_old_json(tracker.store, copy, read_old_json(copy), 1)
+        assert samples(tracker.store) == 45
+
+
+def test_processes_that_open_at_the_same_moment_import_it_once(folder: Path) -> None:
+    """Of eight processes released at once, one imports; all see the counts."""
+    command = [sys.executable, "-c", OPEN, str(folder / "model-performance.db")]
+    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(8)]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    assert [process.communicate()[0] for process in processes] == ["45\n"] * 8
+
+
+def test_thirty_days(folder: Path) -> None:
+    """Opened every day: kept for seven days, compressed on the eighth, and never imported again; nothing is lost."""
+    file = folder / "model-performance.json"
+    content = file.read_bytes()
+    for day in range(30):
+        clock = partial(START.__add__, timedelta(days=day))
+        with mp.ModelPerf({}, store=folder / "model-performance.db", clock=clock) as engine:
+            assert samples(engine.store) == 45
+        archives = list(folder.glob("*.gz"))
+        assert file.exists() == (day < 7)
+        assert [path.name for path in archives] == ["model-performance.json.imported-2026-01-01.gz"] * (day >= 7)
+    assert gzip.decompress(archives[0].read_bytes()) == content
+
+
+def test_thirty_days_in_one_process(folder: Path) -> None:
+    """A host that runs for a month and only records does the same."""
+    now = START
+    file = folder / "model-performance.json"
+    with mp.ModelPerf({}, store=folder / "model-performance.db", clock=lambda: now) as engine:
+        for day in range(30):
+            now = START + timedelta(days=day)
+            for _ in range(8):
+                engine.record("execute-task", "gpt-4o", mp.Outcome(success=True))
+            assert file.exists() == (day < 7)
+        assert samples(engine.store) == 45 + 240
+
+
+def test_an_interrupted_archive_is_completed(folder: Path) -> None:
+    """If the process died after compressing and before removing, the next one removes and makes no second archive."""
+    with mp.ModelPerf({}, store=folder / "model-performance.db", clock=lambda: START):
+        pass
+    file = folder / "model-performance.json"
+    (folder / "model-performance.json.imported-2026-01-01.gz").write_bytes(gzip.compress(file.read_bytes()))
+    later = START + timedelta(days=9)
+    with mp.ModelPerf({}, store=folder / "model-performance.db", clock=lambda: later):
+        pass
+    assert not file.exists()
+    assert len(list(folder.glob("*.gz"))) == 1
+
+
+def test_a_file_that_is_still_written_is_left_alone(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What has changed since the import is neither archived nor counted; the health check says what to do."""
+    path, file = folder / "model-performance.db", folder / "model-performance.json"
+    with mp.ModelPerf({}, store=path, clock=lambda: START):
+        pass
+    newer = {"execute-task": {"gpt-4o": {"successes": 50, "failures": 10}, "x": {"successes": 1, "failures": 1}}}
+    written(file, newer)
+    later = START + timedelta(days=20)
+    with caplog.at_level(logging.WARNING), mp.ModelPerf({}, store=path, clock=lambda: later) as engine:
+        assert samples(engine.store) == 45
+        assert file.exists()
+        assert "changed since it was imported" in caplog.text
+        finding = look_at(engine.store, 0)
+        assert finding is not None
+        assert not finding.ok
+        assert f"modelperf import json {file}" in finding.message
+        # by hand the newer version takes the place of the older one
+        assert import_old_json(engine.store, file, read_old_json(file), 1)
+        assert samples(engine.store) == 62
+        assert engine.store.evidence("execute-task")["gpt-4o"].priced == 0
+        assert all(each.ok for each in engine.store.check() if each.name in {"tallies", "daily roll-up"})
+
+
+def test_a_damaged_file_is_skipped_and_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The store opens without it, line and column are in the log and in the health check; mended, it is imported."""
+    file = written(tmp_path / "model-performance.json", '{"plan":\n {"x": {"succ')
+    with caplog.at_level(logging.WARNING), ModelPerformanceTracker(tmp_path / "model-performance.db") as tracker:
+        assert samples(tracker.store) == 0
+        assert "line 2" in caplog.text
+        assert "column" in caplog.text
+        finding = look_at(tracker.store, 0)
+        assert finding is not None
+        assert not finding.ok
+        assert "line 2" in finding.message
+    assert file.read_text().endswith("succ")
+    written(file, SHORT)
+    with ModelPerformanceTracker(tmp_path / "model-performance.db") as tracker:
+        assert samples(tracker.store) == 45
+
+
+def test_a_store_takes_over_only_the_file_of_its_own_name(folder: Path) -> None:
+    """Another store in the same folder, such as the demo's, imports nothing."""
+    with ModelPerformanceTracker(folder / "demo.db") as tracker:
+        assert samples(tracker.store) == 0
+    with ModelPerformanceTracker(":memory:") as tracker:
+        assert samples(tracker.store) == 0
+
+
+def test_an_import_that_fails_leaves_nothing(folder: Path) -> None:
+    """Sums that the store refuses are not half in it."""
+    store = open_store(folder / "a.db")
+    file = folder / "model-performance.json"
+    old = read_old_json(file)
+    broken = old._replace(sums=(*old.sums, old.sums[0]))  # twice the same pair
+    with pytest.raises(mp.StoreError):
+        import_old_json(store, file, broken, 1)
+    assert store.tallies() == []
+    assert store.exchange.imports() == []
+    assert import_old_json(store, file, old, 1)
+    store.close()
+
+
+def test_the_notes_are_counted(tmp_path: Path) -> None:
+    """The health check says that some entries could not be used, and how to see which."""
+    written(
+        tmp_path / "a.json", {"plan": {"x": {"successes": 3, "failures": 1}, "y": {"successes": -3, "failures": 1}}}
+    )
+    with ModelPerformanceTracker(tmp_path / "a.db") as tracker:
+        finding = look_at(tracker.store, 0)
+    assert finding is not None
+    assert "not all could be used: `modelperf import json" in finding.message
+    assert json.loads((tmp_path / "a.json").read_text())
