@@ -9,26 +9,36 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from modelperf_plugin.cli.commands.announce import announce
+from modelperf_plugin.cli.commands.backup import backup
+from modelperf_plugin.cli.commands.changes import changes
+from modelperf_plugin.cli.commands.compact import compact
 from modelperf_plugin.cli.commands.compare import compare
-from modelperf_plugin.cli.commands.config_diff import diff
-from modelperf_plugin.cli.commands.configuration import config, init
-from modelperf_plugin.cli.commands.decisions import decisions, why
+from modelperf_plugin.cli.commands.config import config
+from modelperf_plugin.cli.commands.dashboard import dashboard
+from modelperf_plugin.cli.commands.decisions import decisions
 from modelperf_plugin.cli.commands.demo import demo
+from modelperf_plugin.cli.commands.demotions import demotions
 from modelperf_plugin.cli.commands.doctor import doctor
 from modelperf_plugin.cli.commands.evaluate import evaluate
+from modelperf_plugin.cli.commands.explain import explain
+from modelperf_plugin.cli.commands.export import export
 from modelperf_plugin.cli.commands.federate import federate
-from modelperf_plugin.cli.commands.imports import import_
-from modelperf_plugin.cli.commands.logs import import_litellm, import_llm
-from modelperf_plugin.cli.commands.maintenance import backup, compact
-from modelperf_plugin.cli.commands.monitoring import announce, changes, demotions, reset
-from modelperf_plugin.cli.commands.pages import dashboard, plot, report
-from modelperf_plugin.cli.commands.rank import explain, rank
+from modelperf_plugin.cli.commands.import_ import import_
+from modelperf_plugin.cli.commands.init import init
+from modelperf_plugin.cli.commands.merge import merge
+from modelperf_plugin.cli.commands.merged import merged
+from modelperf_plugin.cli.commands.plot import plot
+from modelperf_plugin.cli.commands.rank import rank
 from modelperf_plugin.cli.commands.replay import replay
-from modelperf_plugin.cli.commands.share import export, merge, merged
+from modelperf_plugin.cli.commands.report import report
+from modelperf_plugin.cli.commands.reset import reset
 from modelperf_plugin.cli.commands.simulate import simulate
 from modelperf_plugin.cli.commands.stats import stats
-from modelperf_plugin.cli.commands.trend import trend, watch
+from modelperf_plugin.cli.commands.trend import trend
 from modelperf_plugin.cli.commands.tune import tune
+from modelperf_plugin.cli.commands.watch import watch
+from modelperf_plugin.cli.commands.why import why
 from modelperf_plugin.cli.options import common_options
 from modelperf_plugin.cli.terminal_text import printable
 from modelperf_plugin.errors import ModelPerfError, StoreError
@@ -100,9 +110,6 @@ def modelperf() -> None:
     """
 
 
-for _command in (import_litellm, import_llm):
-    import_.add_command(_command)
-
 for _command in (
     demo,
     init,
@@ -136,8 +143,6 @@ for _command in (
     compact,
 ):
     modelperf.add_command(_command)
-
-config.add_command(diff)
 
 
 def main() -> NoReturn:

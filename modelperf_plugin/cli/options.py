@@ -86,6 +86,15 @@ class Common:
                 raise StoreError(engine.store.degraded)
             yield engine
 
+    def existing_file(self, answer: Answer, **empty: object) -> str:
+        """Return the path of the database; without one answer with ``empty`` and a note."""
+        from modelperf_plugin.store.opening import file_of
+
+        location = str(self.load().config.store.path)
+        if is_missing(location):
+            answer.nothing(missing_note(location), store=location, **empty)
+        return file_of(location)
+
 
 def common_options(command: _Command) -> _Command:
     """Give a command the options ``--config``, ``--store`` and ``--verbose``."""

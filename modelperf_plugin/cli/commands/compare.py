@@ -1,14 +1,12 @@
-"""``compare``: two models of a task type side by side, and what an A/B test of them has shown."""
+"""``compare``: compare two models of a task type."""
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
-from modelperf_plugin.cli.commands.monitoring import reset
 from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option, pass_common
 from modelperf_plugin.cli.task_types import unknown_task_type
 from modelperf_plugin.cli.terminal_text import UNKNOWN, ago, count, dollars, percent, short, span
@@ -18,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from modelperf_plugin.analysis.views.ab_tests import Trial
+
 
 _SIDES: Final = (
     Column("model", "bold"), number("outcomes"), number("succeeded"), number("success"), number("interval"),
@@ -103,23 +102,6 @@ def _show(answer: Answer, task_type: str, tallies: Sequence[Tally], rows: Sequen
             answer.line((line, "dim"))
     if not rows:
         answer.line((_OBSERVATIONAL, "yellow"))
-
-
-@reset.command(name="test")
-@click.argument("task_type", metavar="TASK")
-@common_options
-@pass_common
-def reset_test(common: Common, task_type: str) -> None:
-    """Put an end to the A/B tests of a task type; one that is still configured begins anew.
-
-    Its evidence so far does not count any more. Units keep their sides, unless exploration.salt is changed as well.
-    """
-    answer = Answer("reset test", as_json=False)
-    with common.writing(answer) as engine:
-        ended = engine.store.ab_tests.end(task_type, time.time_ns() // 1_000_000)
-    if not ended:
-        answer.nothing(f"no A/B test on {task_type!r}")
-    answer.line(f"{count(ended, 'A/B test')} on {task_type} ended")
 
 
 def _history(trial: Trial) -> tuple[str, str]:

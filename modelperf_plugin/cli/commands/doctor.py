@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
-from modelperf_plugin.cli.commands.mending import mend
 from modelperf_plugin.cli.options import Common, common_options, is_missing, json_option, missing_note, pass_common
+from modelperf_plugin.cli.repair import repair_database
 from modelperf_plugin.cli.terminal_text import ago, count, percent
 from modelperf_plugin.values import from_milliseconds
 
@@ -62,7 +62,7 @@ def doctor(common: Common, clear: bool, repair: bool, as_json: bool) -> None:
     answer = Answer("doctor", as_json=as_json)
     loaded = common.load()
     location = str(loaded.config.store.path)
-    done = mend(location) if repair and not is_missing(location) else []
+    done = repair_database(location) if repair and not is_missing(location) else []
     if clear and not is_missing(location):
         _forget_problems(location)
     seen = _examine(loaded, location)

@@ -1,13 +1,13 @@
-"""``evaluate``: what another policy would have achieved, from the record of decisions."""
+"""``evaluate``: judge other policies on the decision log."""
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from modelperf_plugin.cli.answer import Answer, Cell, Column, number
+from modelperf_plugin.cli.decision_log import read_decision_log
 from modelperf_plugin.cli.options import Common, common_options, json_option, pass_common
 from modelperf_plugin.cli.progress import stages
 from modelperf_plugin.cli.terminal_text import count, dollars, moment_text, percent, points
@@ -15,13 +15,10 @@ from modelperf_plugin.cli.terminal_text import count, dollars, moment_text, perc
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from modelperf_plugin.analysis.off_policy.decision_log import DecisionLog
     from modelperf_plugin.analysis.off_policy.evaluation import Candidate, Evaluation
     from modelperf_plugin.analysis.off_policy.judgement import Estimate, Judgement
     from modelperf_plugin.analysis.off_policy.plan import Plan
-    from modelperf_plugin.store import Store
 
-DAY_MS: Final = 86_400_000
 _JUDGED: Final = (
     Column("policy", "bold"), number("success"), number("95 % interval"), number("gain"), number("95 % interval"),
     number("$/task"), number("agrees"), number("effective"), Column("why there is no answer", aside=True),
@@ -82,7 +79,7 @@ def evaluate(
     answer = Answer("evaluate", as_json=as_json)
     policies = candidates_of(common, files)
     with common.reading(answer, **_EMPTY) as engine, stages() as stage:
-        log = read(answer, engine.store, task_type=task_type, days=days, stage=stage, **_EMPTY)
+        log = read_decision_log(answer, engine.store, task_type=task_type, days=days, stage=stage, **_EMPTY)
         found = evaluate_policies(log, engine.store, policies, stage=stage, **how)
     failed = [each.name for each in found.policies if not _is_surely(each, fail_below)]
     if as_json:
@@ -104,22 +101,6 @@ def candidates_of(common: Common, files: Sequence[str]) -> list[Candidate]:
     if not files:
         return [Candidate(name="the policy in force", config=common.load().config)]
     return [Candidate(name=file, config=load(file).config) for file in files]
-
-
-def read(
-    answer: Answer, store: Store, *, task_type: str | None, days: float | None, stage: Any, **empty: Any
-) -> DecisionLog:
-    """Read the record of decisions; answer that it is too short, if it is."""
-    from modelperf_plugin.analysis.off_policy.decision_log import read_log
-    from modelperf_plugin.analysis.off_policy.judgement import FEWEST_DECISIONS
-
-    since_ms = None if days is None else time.time_ns() // 1_000_000 - round(days * DAY_MS)
-    log = read_log(store, task_type=task_type, since_ms=since_ms, progress=stage("reading"))
-    if len(log) < FEWEST_DECISIONS:
-        out = "".join(f"; {number:,} left out: {why}" for why, number in sorted(log.left_out.items()))
-        note = f"{count(len(log), 'decision')} with a known outcome; {FEWEST_DECISIONS} are needed{out}"
-        answer.nothing(note, **empty)
-    return log
 
 
 def _is_surely(judged: Judgement, least: float | None) -> bool:

@@ -1,18 +1,14 @@
-"""``trend`` and ``watch``: outcomes over time, and as they come."""
+"""``trend``: show success day by day."""
 
 from __future__ import annotations
 
-import sys
-import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from modelperf_plugin.cli.answer import Answer, Cell, Column, Screen, number
+from modelperf_plugin.cli.answer import Answer, Cell
 from modelperf_plugin.cli.options import (
     Common,
-    Refusal,
     common_options,
     csv_option,
     days_option,
@@ -20,29 +16,17 @@ from modelperf_plugin.cli.options import (
     pass_common,
 )
 from modelperf_plugin.cli.task_types import unknown_task_type
-from modelperf_plugin.cli.terminal_text import ago, bars, change, count, moment_text, percent, spent_per_success
-from modelperf_plugin.values import from_milliseconds
+from modelperf_plugin.cli.terminal_text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from modelperf_plugin.analysis.views.overview import Overview
     from modelperf_plugin.analysis.views.trends import Period, Trend
     from modelperf_plugin.engine.core import ModelPerf
-    from modelperf_plugin.store import Change, LoggedDecision
+from modelperf_plugin.cli.trend_view import show_changes, show_trends
 
-_COUNTS: Final = (
-    number("outcomes"), number("success"), number("before", aside=True), number("$/success"),
-)  # fmt: skip
 _CSV: Final = (
     "task_type", "model_id", "since", "days", "successes", "failures", "timeouts", "outages", "caller_errors",
     "total_tokens", "total_cost_usd", "priced", "success_rate", "cost_per_success_usd",
 )  # fmt: skip
-_CHANGED: Final = {"up": "does better", "down": "does worse", "announced": "was announced to have changed"}
-_DECISIONS: Final = (
-    Column("made", "dim"), Column("task type"), Column("model", "bold"), Column("what came of it"),
-)  # fmt: skip
-_MOST_DECISIONS: Final = 8
 
 
 @click.command()
@@ -92,37 +76,8 @@ def trend(common: Common, task_type: str | None, model_id: str | None, days: int
     else:
         answer.line(*_head(task_type, model_id, period, found))
         answer.line()
-        _table(answer, "model" if task_type else "task type", found)
-        _say_changes(answer, changes)
-
-
-@click.command()
-@click.option(
-    "--every", type=click.FloatRange(0.2, 3600), metavar="SECONDS", default=2.0, show_default=True,
-    help="How often to look.",
-)  # fmt: skip
-@days_option
-@common_options
-@pass_common
-def watch(common: Common, every: float, days: int) -> None:
-    """Watch outcomes and decisions as they come, until Ctrl-C.
-
-    Needs a terminal; programs read `trend --json` and `decisions --json`.
-    """
-    from rich.console import Console, Group
-    from rich.live import Live
-
-    if not sys.stdout.isatty():
-        raise Refusal("watch needs a terminal; elsewhere use `modelperf trend` and `modelperf decisions`")
-    answer = Answer("watch")
-    console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
-    with (
-        common.reading(answer) as engine,
-        Live(console=console, screen=True, auto_refresh=False, vertical_overflow="crop") as live,
-    ):
-        while True:
-            live.update(Group(*_picture(engine, days)), refresh=True)
-            time.sleep(every)
+        show_trends(answer, "model" if task_type else "task type", found)
+        show_changes(answer, changes)
 
 
 def _trends(engine: ModelPerf, period: Period, task_type: str | None, model_id: str | None) -> dict[str, Trend]:
@@ -154,69 +109,3 @@ def _head(task_type: str | None, model_id: str | None, period: Period, found: di
         f"{'' if model_id is None else f' with {model_id}'}: {count(samples, 'outcome')}",
         f" from {period.first} to {period.last_day}{by}",
     )
-
-
-def _table(answer: Answer, head: str, trends: dict[str, Trend]) -> None:
-    answer.table(
-        [Column(head, "bold"), Column("success, 0 to 100 %", "cyan"), *_COUNTS],
-        [[name, bars(trend.rates), *_counts(trend)] for name, trend in trends.items()],
-    )
-
-
-def _counts(trend: Trend) -> list[Cell]:
-    return [
-        f"{trend.total.samples:,}",
-        percent(trend.total.success_rate),
-        change(trend.difference),
-        spent_per_success(trend.total),
-    ]
-
-
-def _say_changes(answer: Answer, changes: Sequence[Change]) -> None:
-    if changes:
-        answer.line()
-    for each in changes:
-        since, noticed = from_milliseconds(each.since_ms), from_milliseconds(each.noticed_ms)
-        answer.line((each.model_id, "bold"), f" {_CHANGED[each.direction]} since {ago(since)}, noticed {ago(noticed)}")
-
-
-def _picture(engine: ModelPerf, days: int) -> list[Any]:
-    from modelperf_plugin.analysis.views.overview import overview
-    from modelperf_plugin.analysis.views.trends import Period
-
-    now = datetime.now(UTC)
-    seen = overview(engine, Period.last(days, now=now), now=now)
-    screen = Screen("watch")
-    screen.line((f"{count(seen.trend.total.samples, 'outcome')} in {count(days, 'day')}", "bold"), f"  {seen.store}")
-    screen.line((f"{moment_text(now)}; Ctrl-C ends", "dim"))
-    screen.line()
-    screen.facts(_facts(seen))
-    screen.line()
-    if seen.task_types:
-        _table(screen, "task type", {row.task_type: row.trend for row in seen.task_types})
-    latest = engine.store.trends.decisions(seen.period.days, limit=_MOST_DECISIONS)
-    if latest:
-        screen.line()
-        screen.table(_DECISIONS, [_decision(each) for each in latest])
-    _say_changes(screen, seen.changes)
-    return screen.parts
-
-
-def _facts(seen: Overview) -> list[tuple[str, Cell]]:
-    total = seen.trend.total
-    facts: list[tuple[str, Cell]] = [
-        ("success", f"{percent(total.success_rate)}  {change(seen.trend.difference)}"),
-        ("cost per success", spent_per_success(total)),
-        ("spent on learning", percent(seen.exploration.share)),
-        ("newest outcome", ago(seen.quality.newest)),
-    ]
-    if seen.demotions:
-        facts.append(("demoted", ", ".join(f"{each.model_id} on {each.task_type}" for each in seen.demotions[:3])))
-    return facts
-
-
-def _decision(each: LoggedDecision) -> list[Cell]:
-    outcome: Cell = ("waiting", "dim")
-    if each.outcome is not None:
-        outcome = ("succeeded", "green") if each.outcome.success else ("failed", "red")
-    return [ago(each.created_at), each.task_type, each.model_id, outcome]

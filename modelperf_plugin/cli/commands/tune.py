@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from modelperf_plugin.cli.answer import Answer
-from modelperf_plugin.cli.commands.evaluate import read
+from modelperf_plugin.cli.decision_log import read_decision_log
 from modelperf_plugin.cli.options import Common, Refusal, common_options, json_option, pass_common
 from modelperf_plugin.cli.progress import stages
 from modelperf_plugin.cli.terminal_text import count, points
@@ -49,7 +49,7 @@ def tune(common: Common, /, out: str, force: bool, as_json: bool, *, task_type: 
     live = [Path(file) for file in loaded.files]
     _check(Path(out), live, force=force)
     with common.reading(answer, **_EMPTY) as engine, stages() as stage:
-        log = read(answer, engine.store, task_type=task_type, days=days, stage=stage, **_EMPTY)
+        log = read_decision_log(answer, engine.store, task_type=task_type, days=days, stage=stage, **_EMPTY)
         found = search(log, engine.store, loaded.config, progress=stage("searching"))
     if not found.better:
         answer.nothing(_nothing(found), **{**_EMPTY, "proposal": found.as_dict()})

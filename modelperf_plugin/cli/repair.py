@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from modelperf_plugin.store.fallback.spool import Batch
 
 
-def mend(location: str) -> list[str]:
+def repair_database(location: str) -> list[str]:
     """Mend the database at ``location``; return what was done, one sentence each.
 
     Raises:

@@ -1,10 +1,10 @@
-"""``import``: histories from elsewhere."""
+"""``import``: import outcomes recorded elsewhere."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -19,15 +19,48 @@ if TYPE_CHECKING:
     from modelperf_plugin.exchange.importing.legacy_json import OldJson
     from modelperf_plugin.store import Store, Sums
 
+
 _SUMS = (
     Column("task type", "bold"), Column("model", "bold"), number("outcomes"), number("success"), number("cost"),
     number("timeouts", aside=True), number("tokens", aside=True), number("last used", aside=True),
 )  # fmt: skip
-
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
-
 file_argument = click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 dry_run_option = click.option("--dry-run", is_flag=True, help="Only say what would be imported; write nothing.")
+columns_option = click.option(
+    "--column", "columns", metavar="OURS=THEIRS", multiple=True,
+    help="What the file calls one of our columns; may be given several times.",
+)  # fmt: skip
+task_type_option = click.option(
+    "--task-type", metavar="TASK", help="The task type of all its outcomes, where the file does not say."
+)
+_SILENT: Final = (
+    "the log of {} says which model answered, when, and at what cost, but not whether the task was done well; "
+    "if your program notes that in it, say where with --success-field"
+)
+task_field_option = click.option(
+    "--task-field", metavar="PATH", help="Where each row says its task type, for example metadata.task_type."
+)
+success_field_option = click.option(
+    "--success-field", metavar="PATH", help="Where each row says whether the task was done well."
+)
+
+
+def rows_options(command: _Command) -> _Command:
+    """Give a command the file, and the options, of an import of rows with named columns."""
+    for option in (common_options, json_option, dry_run_option, task_type_option, columns_option, file_argument):
+        command = option(command)
+    return command
+
+
+def log_options(command: _Command) -> _Command:
+    """Give a command the file, and the options, of an import of a log of calls."""
+    for option in (
+        common_options, json_option, dry_run_option, success_field_option, task_field_option, task_type_option,
+        file_argument,
+    ):  # fmt: skip
+        command = option(command)
+    return command
 
 
 @click.group(name="import")
@@ -111,22 +144,6 @@ def _sums_as_dict(sums: Sums) -> dict[str, Any]:
     }
 
 
-columns_option = click.option(
-    "--column", "columns", metavar="OURS=THEIRS", multiple=True,
-    help="What the file calls one of our columns; may be given several times.",
-)  # fmt: skip
-task_type_option = click.option(
-    "--task-type", metavar="TASK", help="The task type of all its outcomes, where the file does not say."
-)
-
-
-def rows_options(command: _Command) -> _Command:
-    """Give a command the file, and the options, of an import of rows with named columns."""
-    for option in (common_options, json_option, dry_run_option, task_type_option, columns_option, file_argument):
-        command = option(command)
-    return command
-
-
 @import_.command(name="csv")
 @rows_options
 @pass_common
@@ -204,3 +221,53 @@ def import_modelperf(common: Common, file: Path, dry_run: bool, as_json: bool) -
         return source.import_sums(store, now_ms)
 
     run(common, answer, source, dry_run=dry_run, prepare=prepare)
+
+
+@import_.command(name="litellm")
+@log_options
+@pass_common
+def import_litellm(
+    common: Common,
+    file: Path,
+    task_type: str | None,
+    task_field: str | None,
+    success_field: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Import LiteLLM's spend logs, where they say how tasks ended.
+
+    FILE is an export of the table LiteLLM_SpendLogs: CSV, JSON or JSON Lines.
+    """
+    from modelperf_plugin.exchange.importing.call_logs import LiteLLMLog, Noted
+
+    answer = Answer("import litellm", as_json=as_json)
+    _need_task_type(task_type, task_field, success_field)
+    log = LiteLLMLog(file, Noted(task_type, task_field, success_field))
+    run(common, answer, log, dry_run=dry_run, explain=None if success_field else _SILENT.format("LiteLLM"))
+
+
+@import_.command(name="llm")
+@log_options
+@pass_common
+def import_llm(
+    common: Common,
+    file: Path,
+    task_type: str | None,
+    task_field: str | None,
+    success_field: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Import the log of the command llm (logs.db), where it says how tasks ended."""
+    from modelperf_plugin.exchange.importing.call_logs import LlmLog, Noted
+
+    answer = Answer("import llm", as_json=as_json)
+    _need_task_type(task_type, task_field, success_field)
+    log = LlmLog(file, Noted(task_type, task_field, success_field))
+    run(common, answer, log, dry_run=dry_run, explain=None if success_field else _SILENT.format("llm"))
+
+
+def _need_task_type(task_type: str | None, task_field: str | None, success_field: str | None) -> None:
+    if success_field is not None and task_type is None and task_field is None:
+        raise click.UsageError("the log does not know task types: give --task-type or --task-field")

@@ -1,4 +1,4 @@
-"""``config diff``: what changes in behaviour from one configuration to another."""
+"""``config``: check, show, describe and compare configurations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
-from modelperf_plugin.cli.commands.evaluate import read
+from modelperf_plugin.cli.decision_log import read_decision_log
 from modelperf_plugin.cli.options import Common, common_options, is_missing, json_option, missing_note, pass_common
 from modelperf_plugin.cli.progress import stages
 from modelperf_plugin.cli.terminal_text import count, percent, points
@@ -16,13 +16,73 @@ from modelperf_plugin.cli.terminal_text import count, percent, points
 if TYPE_CHECKING:
     from modelperf_plugin.analysis.views.policy_diff import PolicyDiff, Setting
 
+
+_VALUES = (Column("key", "bold"), Column("value"), Column("from", "dim"))
 _SETTINGS: Final = (Column("key", "bold"), Column("before"), Column("after"))
 _TASK_TYPES: Final = (
     Column("task type", "bold"), number("decisions"), number("differ"), Column("less often"), Column("more often"),
 )  # fmt: skip
 
 
-@click.command("diff")
+@click.group()
+def config() -> None:
+    """Check, show and describe the configuration."""
+
+
+@config.command()
+@click.argument("path", required=False, metavar="[PATH]")
+@json_option
+@common_options
+@pass_common
+def check(common: Common, path: str | None, as_json: bool) -> None:
+    """Say everything that is wrong with the configuration.
+
+    PATH is what --config is: without it the configuration is looked for as a host does. Exit code 2 if anything
+    is wrong.
+    """
+    from modelperf_plugin.errors import ConfigError
+
+    answer = Answer("config check", as_json=as_json)
+    common.config = path or common.config
+    try:
+        files = [str(file) for file in common.load().files]
+    except ConfigError as error:
+        if not as_json:
+            raise
+        problems = [{"source": each.source, "path": each.path, "message": each.message} for each in error.problems]
+        answer.json(ok=False, files=[], problems=problems)
+        raise click.exceptions.Exit(2) from error
+    if as_json:
+        answer.json(ok=True, files=files, problems=[])
+    else:
+        answer.line(("ok", "green"), f": {', '.join(files) or 'no file, the defaults'}")
+
+
+@config.command()
+@json_option
+@common_options
+@pass_common
+def show(common: Common, as_json: bool) -> None:
+    """Show every value in force and where it comes from."""
+    answer = Answer("config show", as_json=as_json)
+    loaded = common.load()
+    values = loaded.config.model_dump(mode="json")
+    if as_json:
+        answer.json(config=values, origins=dict(loaded.origins), files=[str(file) for file in loaded.files], note=None)
+        return
+    rows = [[path, json.dumps(value, ensure_ascii=False), origin] for path, value, origin in loaded.rows()]
+    answer.table(_VALUES, rows)
+
+
+@config.command()
+def schema() -> None:
+    """Print the JSON Schema of the configuration file."""
+    from modelperf_plugin.config import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+@config.command()
 @click.argument("before", type=click.Path(exists=True, dir_okay=False), metavar="A")
 @click.argument("after", type=click.Path(exists=True, dir_okay=False), metavar="B")
 @click.option("--task", "task_type", metavar="TASK", help="Only this task type.")
@@ -54,7 +114,7 @@ def diff(
     if is_missing(str(in_force.store.path)):
         answer.nothing(missing_note(str(in_force.store.path)), **empty)
     with ModelPerf(in_force) as engine, stages() as stage:
-        log = read(answer, engine.store, task_type=task_type, days=days, stage=stage, **empty)
+        log = read_decision_log(answer, engine.store, task_type=task_type, days=days, stage=stage, **empty)
         found = compare_policies(log, engine.store, old, new, stage("comparing"))
     if as_json:
         answer.json(settings=empty["settings"], behaviour=found.as_dict(), note=None)

@@ -1,0 +1,50 @@
+"""``changes``: list the models that changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from modelperf_plugin.cli.answer import Answer, Column, number
+from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option, pass_common
+from modelperf_plugin.cli.terminal_text import ago
+from modelperf_plugin.values import from_milliseconds
+
+if TYPE_CHECKING:
+    from modelperf_plugin.store import Change
+
+
+_CHANGES = (
+    Column("model", "bold"), Column("change"), number("since"), number("noticed"), number("evidence"),
+)  # fmt: skip
+_CHANGES_CSV = ("model_id", "direction", "since", "noticed", "evidence")
+_WORDS = {"up": "does better", "down": "does worse", "announced": "announced by an operator"}
+
+
+@click.command()
+@click.option("--model", "model_id", metavar="MODEL", help="Only this model.")
+@json_option
+@csv_option
+@common_options
+@pass_common
+def changes(common: Common, model_id: str | None, as_json: bool, as_csv: bool) -> None:
+    """Show which models have changed, and since when."""
+    answer = Answer("changes", as_json=as_json, as_csv=as_csv)
+    with common.reading(answer, changes=[]) as engine:
+        location = engine.store.location
+        found = [each for each in engine.store.monitoring.changes() if model_id in {None, each.model_id}]
+    if as_json:
+        answer.json(store=location, changes=[each.as_dict() for each in found], note=None)
+    elif as_csv:
+        answer.csv(_CHANGES_CSV, [each.as_dict() for each in found])
+    elif found:
+        answer.table(_CHANGES, [_change_row(each) for each in found])
+    else:
+        answer.line("no model has changed, as far as the outcomes show")
+
+
+def _change_row(change: Change) -> list[str]:
+    evidence = "-" if change.evidence is None else f"{change.evidence:,.0f} to 1"
+    since, noticed = from_milliseconds(change.since_ms), from_milliseconds(change.noticed_ms)
+    return [change.model_id, _WORDS[change.direction], ago(since), ago(noticed), evidence]

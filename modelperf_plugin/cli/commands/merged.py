@@ -1,0 +1,61 @@
+"""``merged``: list and remove merged sources."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+from modelperf_plugin.cli.answer import Answer, Column, number
+from modelperf_plugin.cli.options import Common, common_options, json_option, pass_common
+from modelperf_plugin.cli.terminal_text import ago
+from modelperf_plugin.values import from_milliseconds
+
+_SOURCES: Final = (
+    Column("source", "bold"), number("pairs"), number("outcomes"), number("strength"), number("merged"),
+)  # fmt: skip
+
+
+@click.group()
+def merged() -> None:
+    """See and take out what was merged from other projects."""
+
+
+@merged.command(name="list")
+@json_option
+@common_options
+@pass_common
+def list_merged(common: Common, as_json: bool) -> None:
+    """Show which projects' experience was merged."""
+    answer = Answer("merged list", as_json=as_json)
+    with common.reading(answer, sources=[]) as engine:
+        location, sources = engine.store.location, engine.store.exchange.merged()
+    if as_json:
+        answer.json(store=location, sources=[each.as_dict() for each in sources], note=None)
+    elif sources:
+        rows = [
+            [
+                each.name,
+                f"{each.pairs:,}",
+                f"{each.outcomes:,}",
+                f"{each.strength:g}",
+                ago(from_milliseconds(each.merged_ms)),
+            ]
+            for each in sources
+        ]
+        answer.table(_SOURCES, rows)
+    else:
+        answer.line("nothing was merged")
+
+
+@merged.command()
+@click.argument("name", metavar="NAME")
+@common_options
+@pass_common
+def remove(common: Common, name: str) -> None:
+    """Take a merged project's experience out again."""
+    answer = Answer("merged remove")
+    with common.writing(answer) as engine:
+        if not engine.store.exchange.forget_merged(name):
+            answer.nothing(f"nothing was merged as {name!r}")
+    answer.line(f"what was merged as {name} counts no longer")
