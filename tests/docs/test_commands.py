@@ -32,6 +32,13 @@ def walk(command: click.Command, path: tuple[str, ...] = ("modelperf",)) -> Iter
 
 
 COMMANDS = dict(walk(modelperf))
+
+
+def context_of(name: str) -> click.Context:
+    """Return a context as on the command line: a command caches its help option in the first one it sees."""
+    return click.Context(COMMANDS[name], parent=click.Context(modelperf, **modelperf.context_settings))
+
+
 every_command = pytest.mark.parametrize("name", COMMANDS)
 
 
@@ -51,7 +58,7 @@ def test_every_option_is_documented(name: str) -> None:
     """Each option of a command is in its table, or in that of the common options, with its default; no other is."""
     common, own = options_in(section(PAGE, COMMON)), options_in(section(PAGE, f"`{name}`"))
     found = set()
-    for parameter in COMMANDS[name].get_params(click.Context(COMMANDS[name])):
+    for parameter in COMMANDS[name].get_params(context_of(name)):
         if not isinstance(parameter, click.Option):
             continue
         spellings = set(parameter.opts)
@@ -68,7 +75,7 @@ def test_every_argument_is_documented(name: str) -> None:
     """A command that takes arguments is shown with them."""
     command = COMMANDS[name]
     arguments = [each for each in command.params if isinstance(each, click.Argument)]
-    usage = " ".join([name, *[each.make_metavar(click.Context(command)) for each in arguments]])
+    usage = " ".join([name, *[each.make_metavar(context_of(name)) for each in arguments]])
     if arguments:
         assert usage in coded(section(PAGE, f"`{name}`"))
 
