@@ -41,13 +41,13 @@ class Column(NamedTuple):
     """How its cells look on a terminal."""
     right: bool = False
     """Whether its cells, numbers, are aligned to the right."""
-    aside: bool = False
+    overflow: bool = False
     """Whether it is long text, which gets a table of its own on a terminal that is too narrow for both."""
 
 
-def number(title: str, *, aside: bool = False) -> Column:
+def number(title: str, *, overflow: bool = False) -> Column:
     """Return a column of numbers."""
-    return Column(title, right=True, aside=aside)
+    return Column(title, right=True, overflow=overflow)
 
 
 class Answer:
@@ -63,42 +63,42 @@ class Answer:
             raise click.UsageError("--json and --csv are two answers: choose one of them")
         self._command = command
         self.as_json = as_json
-        """Whether the answer is for a program: then only :meth:`json` may print."""
+        """Whether the answer is for a program: then only :meth:`print_json` may print."""
         self.as_csv = as_csv
-        """Whether the answer is for a spreadsheet: then only :meth:`csv` may print."""
+        """Whether the answer is for a spreadsheet: then only :meth:`print_csv` may print."""
 
     @cached_property
-    def terminal(self) -> bool:
+    def is_terminal(self) -> bool:
         """Whether a person sees it."""
         return sys.stdout.isatty()
 
-    def json(self, **payload: Any) -> None:
+    def print_json(self, **payload: Any) -> None:
         """Print the whole answer as JSON."""
         document = {"schema_version": SCHEMA_VERSION, "command": self._command, **payload}
         click.echo(json.dumps(document, indent=2, allow_nan=False))
 
-    def csv(self, columns: Sequence[str], records: Iterable[Mapping[str, Any]]) -> None:
+    def print_csv(self, columns: Sequence[str], records: Iterable[Mapping[str, Any]]) -> None:
         """Print records as CSV with all their digits; what is not known is empty, yes is 1 and no is 0."""
         writer = csv.DictWriter(sys.stdout, columns, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         for record in records:
             writer.writerow({key: int(value) if isinstance(value, bool) else value for key, value in record.items()})
 
-    def nothing(self, note: str, **empty: Any) -> NoReturn:
+    def exit_with_note(self, note: str, **empty: Any) -> NoReturn:
         """Answer that there is nothing to show, a negative finding, and why."""
         if self.as_json:
-            self.json(**empty, note=note)
+            self.print_json(**empty, note=note)
         else:
             click.echo(printable(note), err=True)
         raise click.exceptions.Exit(1)
 
-    def line(self, *parts: Cell) -> None:
+    def print_line(self, *parts: Cell) -> None:
         """Print one line made of texts, each plain or with a style."""
         from rich.text import Text
 
         self._print(Text().join(_cell(part) for part in parts))
 
-    def facts(self, facts: Iterable[tuple[str, Cell]]) -> None:
+    def print_facts(self, facts: Iterable[tuple[str, Cell]]) -> None:
         """Print names, each with what there is to say about it."""
         from rich.table import Table
 
@@ -107,35 +107,35 @@ class Answer:
             grid.add_row(_cell((name, "bold")), _cell(content))
         self._print(grid)
 
-    def command(self, text: str) -> None:
+    def print_command(self, text: str) -> None:
         """Print a command to be copied: in one piece, however long."""
         from rich.text import Text
 
         self._print(Text(f"  {printable(text)}", "cyan"), soft_wrap=True)
 
-    def table(self, columns: Sequence[Column], rows: Iterable[Sequence[Cell]]) -> None:
+    def print_table(self, columns: Sequence[Column], rows: Iterable[Sequence[Cell]]) -> None:
         """Print a table. The first column names the rows.
 
         On a terminal that is too narrow, as many of the last columns that may stand aside as need be get a second
         table, which names the rows again.
         """
         rows = list(rows)
-        asides = [position for position, column in enumerate(columns) if column.aside]
-        for moved in range(len(asides) + 1 if self.terminal else 1):
+        asides = [position for position, column in enumerate(columns) if column.overflow]
+        for moved in range(len(asides) + 1 if self.is_terminal else 1):
             below = asides[len(asides) - moved :]
-            main = _table(columns, rows, [each for each in range(len(columns)) if each not in below], self.terminal)
+            main = _table(columns, rows, [each for each in range(len(columns)) if each not in below], self.is_terminal)
             if self._fits(main):
                 break
         self._print(main)
         if below:
-            self.line()
-            self._print(_table(columns, rows, [0, *below], self.terminal))
+            self.print_line()
+            self._print(_table(columns, rows, [0, *below], self.is_terminal))
 
     @cached_property
     def _console(self) -> Console:
         from rich.console import Console
 
-        if self.terminal:
+        if self.is_terminal:
             return Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
         return Console(
             file=sys.stdout, force_terminal=False, color_system=None, width=_ENDLESS, highlight=False,
@@ -147,7 +147,7 @@ class Answer:
         return self._console.measure(table, options=endless).maximum <= self._console.width
 
     def _print(self, renderable: Any, *, soft_wrap: bool = False) -> None:
-        if self.terminal:
+        if self.is_terminal:
             self._console.print(renderable, soft_wrap=soft_wrap)
             return
         with self._console.capture() as capture:
@@ -155,18 +155,18 @@ class Answer:
         click.echo("\n".join(row.rstrip() for row in capture.get().split("\n")), nl=False)
 
 
-class Screen(Answer):
+class BufferedAnswer(Answer):
     """An answer that is collected to be shown all at once, and again."""
 
-    terminal = True
+    is_terminal = True
 
     def __init__(self, command: str) -> None:
         super().__init__(command)
-        self.parts: list[RenderableType] = []
+        self.renderables: list[RenderableType] = []
         """What was printed so far."""
 
     def _print(self, renderable: Any, *, soft_wrap: bool = False) -> None:  # noqa: ARG002 - the signature of an Answer
-        self.parts.append(renderable)
+        self.renderables.append(renderable)
 
 
 def _table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], shown: Sequence[int], terminal: bool) -> Table:

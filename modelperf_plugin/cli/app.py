@@ -39,7 +39,7 @@ from modelperf_plugin.cli.commands.trend import trend
 from modelperf_plugin.cli.commands.tune import tune
 from modelperf_plugin.cli.commands.watch import watch
 from modelperf_plugin.cli.commands.why import why
-from modelperf_plugin.cli.options import common_options
+from modelperf_plugin.cli.options import add_common_options
 from modelperf_plugin.cli.terminal_text import printable
 from modelperf_plugin.errors import ModelPerfError, StoreError
 
@@ -101,7 +101,7 @@ def _complain(messages: Sequence[str], code: int) -> int:
     epilog="Exit codes: 0 ok, 1 negative finding, 2 usage or configuration error. Start with: modelperf demo",
 )
 @click.version_option(package_name="modelperf-plugin", message="modelperf %(version)s")
-@common_options
+@add_common_options
 def modelperf() -> None:
     """Learn which language model is best at which kind of task.
 

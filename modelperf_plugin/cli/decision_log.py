@@ -26,5 +26,5 @@ def read_decision_log(
     if len(log) < FEWEST_DECISIONS:
         out = "".join(f"; {number:,} left out: {why}" for why, number in sorted(log.left_out.items()))
         note = f"{count(len(log), 'decision')} with a known outcome; {FEWEST_DECISIONS} are needed{out}"
-        answer.nothing(note, **empty)
+        answer.exit_with_note(note, **empty)
     return log

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _CHOICE: Final = (
     Column("model", "bold"), number("chosen"), number("score"), number("interval"), number("outcomes"),
-    number("$/task"), Column("status"), Column("reason", aside=True),
+    number("$/task"), Column("status"), Column("reason", overflow=True),
 )  # fmt: skip
 _COST: Final = 5
 """Which of these columns is shown only where costs matter."""
@@ -41,14 +41,18 @@ def show_candidates(answer: Answer, candidates: Sequence[tuple[RankedModel | Log
     ]
     costs_matter = any(row.expected_cost_usd is not None for row, _, _ in candidates)
     shown = [position for position in range(len(_CHOICE)) if costs_matter or position != _COST]
-    answer.table([_CHOICE[position] for position in shown], [[row[position] for position in shown] for row in rows])
+    answer.print_table(
+        [_CHOICE[position] for position in shown], [[row[position] for position in shown] for row in rows]
+    )
 
 
 def show_excluded(answer: Answer, excluded: Sequence[Exclusion]) -> None:
     """Show which candidates were not permitted, if any."""
     if excluded:
-        answer.line()
-        answer.table([Column("excluded", "bold"), Column("reason")], [[row.model_id, row.reason] for row in excluded])
+        answer.print_line()
+        answer.print_table(
+            [Column("excluded", "bold"), Column("reason")], [[row.model_id, row.reason] for row in excluded]
+        )
 
 
 def log_retention(log: LogConfig) -> str:

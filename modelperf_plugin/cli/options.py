@@ -1,49 +1,50 @@
-"""What every command can be told, and what that leads to: a configuration, an engine, a store that is only read."""
+"""Options that commands share, and what they select: a configuration, an engine, a store."""
 
 from __future__ import annotations
 
+import functools
 import logging
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import unquote
 
 import click
 
+from modelperf_plugin.cli.answer import Answer
 from modelperf_plugin.cli.terminal_text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from modelperf_plugin.cli.answer import Answer
-    from modelperf_plugin.config import LoadedConfig
+    from modelperf_plugin.config import Config, LoadedConfig
     from modelperf_plugin.engine.core import ModelPerf
+    from modelperf_plugin.store import Store
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
+_Parameters = ParamSpec("_Parameters")
 
 
 class Refusal(click.ClickException):
-    """A command does not do what it was told to, because it should not; exit code 2."""
+    """The command refuses to do what it was asked; exit code 2."""
 
     exit_code = 2
 
 
 class Common:
-    """What was said by the options that every command has, before or after the command's name."""
+    """Values of the options that every command shares, given before or after the command's name."""
 
     def __init__(self) -> None:
         self.config: str | None = None
-        """``--config``"""
         self.store: str | None = None
-        """``--store``"""
         self.verbose = 0
-        """How often ``-v`` was given."""
+        self.as_json = self.as_csv = False
 
     def load(self, flags: Mapping[str, Any] | None = None) -> LoadedConfig:
-        """Return the configuration in force; ``flags``, in the shape of the TOML, come before everything else.
+        """Return the configuration in force; ``flags``, in the shape of the TOML, override everything else.
 
         Raises:
-            ConfigError: it is not usable; every problem is in it.
+            ConfigError: the configuration is not valid; the error lists every problem.
         """
         from modelperf_plugin.config import load
 
@@ -52,17 +53,22 @@ class Common:
             layer["store"] = {"path": self.store}
         return load(self.config, flags=layer)
 
+    def existing_store(self, answer: Answer, config: Config | None = None, **empty: Any) -> str:
+        """Return the location of the store; if it does not exist, exit with a note and ``empty``."""
+        location = str((config or self.load().config).store.path)
+        if is_missing(location):
+            answer.exit_with_note(missing_note(location), store=location, **empty)
+        return location
+
     @contextmanager
     def reading(self, answer: Answer, flags: Mapping[str, Any] | None = None, **empty: Any) -> Iterator[ModelPerf]:
-        """Open the engine on a store that is there already, for reading only; without one answer with ``empty``."""
+        """Open the engine read-only on an existing store; without one, exit with a note and ``empty``."""
         from modelperf_plugin.engine.core import ModelPerf
         from modelperf_plugin.exchange.attached.federated import FederatedStore
         from modelperf_plugin.store.opening import to_read
 
         config = self.load(flags).config
-        location = str(config.store.path)
-        if is_missing(location):
-            answer.nothing(missing_note(location), store=location, **empty)
+        location = self.existing_store(answer, config, **empty)
         with ModelPerf(config, store=to_read(location)) as engine:
             if isinstance(engine.store, FederatedStore):
                 engine.store.wait()
@@ -73,64 +79,99 @@ class Common:
 
     @contextmanager
     def writing(self, answer: Answer) -> Iterator[ModelPerf]:
-        """Open the engine on a store that is there already, as a host does; without a database that is an error."""
+        """Open the engine on an existing store, as a host does; without one, exit with a note.
+
+        Raises:
+            StoreError: the database cannot be written to.
+        """
         from modelperf_plugin.engine.core import ModelPerf
         from modelperf_plugin.errors import StoreError
 
         config = self.load().config
-        location = str(config.store.path)
-        if is_missing(location):
-            answer.nothing(missing_note(location), store=location)
+        self.existing_store(answer, config)
         with ModelPerf(config) as engine:
             if engine.store.degraded is not None:
                 raise StoreError(engine.store.degraded)
             yield engine
 
-    def existing_file(self, answer: Answer, **empty: object) -> str:
-        """Return the path of the database; without one answer with ``empty`` and a note."""
-        from modelperf_plugin.store.opening import file_of
+    @contextmanager
+    def opened_store(self, *, dry_run: bool = False) -> Iterator[Store]:
+        """Open the configured store, creating it if necessary; for a dry run one in memory replaces a missing one."""
+        from modelperf_plugin.store import open_store
 
-        location = str(self.load().config.store.path)
-        if is_missing(location):
-            answer.nothing(missing_note(location), store=location, **empty)
-        return file_of(location)
+        store = self.load().config.store
+        location = ":memory:" if dry_run and is_missing(store.path) else store.path
+        with closing(open_store(location, durability=store.durability)) as opened:
+            yield opened
 
 
-def common_options(command: _Command) -> _Command:
+def add_common_options(command: _Command) -> _Command:
     """Give a command the options ``--config``, ``--store`` and ``--verbose``."""
     for option in (
         click.option(
-            "-v", "--verbose", count=True, expose_value=False, callback=_keep_verbose,
-            help="Say more on standard error; -vv says everything.",
+            "-v", "--verbose", count=True, expose_value=False, callback=_set_verbosity,
+            help="Log more to standard error; -vv logs everything.",
         ),
         click.option(
-            "--store", metavar="PATH_OR_URL", expose_value=False, callback=_keep,
-            help="Where the outcomes are, instead of the configured place.",
+            "--store", metavar="PATH_OR_URL", expose_value=False, callback=_set,
+            help="Use this store instead of the configured one.",
         ),
         click.option(
-            "--config", metavar="PATH", expose_value=False, callback=_keep,
-            help="The TOML file to use, instead of looking for one.",
+            "--config", metavar="PATH", expose_value=False, callback=_set,
+            help="Use this TOML file instead of looking for one.",
         ),
     ):  # fmt: skip
         command = option(command)
     return command
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
-csv_option = click.option("--csv", "as_csv", is_flag=True, help="Print CSV for spreadsheets, with all digits.")
+def common_options(command: Callable[Concatenate[Common, Answer, _Parameters], None]) -> Callable[_Parameters, None]:
+    """Give a command the common options, and call it with their values and its answer."""
+
+    @functools.wraps(command)
+    def run(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> None:
+        context = click.get_current_context()
+        common = context.ensure_object(Common)
+        _, _, name = context.command_path.partition(" ")
+        command(common, Answer(name, as_json=common.as_json, as_csv=common.as_csv), *args, **kwargs)
+
+    return add_common_options(run)
+
+
+def _set(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    common = context.ensure_object(Common)
+    if value is not None:
+        setattr(common, str(parameter.name), value)
+
+
+def _set_verbosity(context: click.Context, parameter: click.Parameter, value: int) -> None:  # noqa: ARG001 - click's signature
+    common = context.ensure_object(Common)
+    common.verbose += value
+    logger = logging.getLogger("modelperf_plugin")
+    logger.setLevel((logging.WARNING, logging.INFO, logging.DEBUG)[min(common.verbose, 2)])
+    if not any(isinstance(handler, _StandardError) for handler in logger.handlers):
+        logger.addHandler(_StandardError())
+
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, expose_value=False, callback=_set, help="Print JSON for programs."
+)
+csv_option = click.option(
+    "--csv", "as_csv", is_flag=True, expose_value=False, callback=_set,
+    help="Print CSV for spreadsheets, with all digits.",
+)  # fmt: skip
 days_option = click.option(
     "--days", type=click.IntRange(1, 3660), metavar="N", default=30, show_default=True, help="How many days back."
 )
-pass_common = click.make_pass_decorator(Common, ensure=True)
 
 
 def split_names(values: Iterable[str]) -> list[str]:
-    """Return the names in an option that was given several times, or with commas, or both."""
+    """Return the names in an option that was repeated, or given with commas, or both."""
     return [name.strip() for value in values for name in value.split(",") if name.strip()]
 
 
 def is_missing(location: str) -> bool:
-    """Return whether ``location`` names a file that does not exist: opening it would create it."""
+    """Return whether ``location`` names a file that does not exist, so that opening it would create it."""
     if location == ":memory:" or ("://" in location and not location.startswith("sqlite:///")):
         return False
     path = unquote(location.removeprefix("sqlite:///")) if "://" in location else location
@@ -138,31 +179,19 @@ def is_missing(location: str) -> bool:
 
 
 def missing_note(location: str) -> str:
-    """Return what to say, and to do, when the file at ``location`` does not exist."""
+    """Return the message for a store that does not exist, with what to do about it."""
     old = Path(location).with_suffix(".json")
     if old.is_file():
-        return f"no outcomes yet: {location} does not exist; `modelperf import json {old}`, or the first host, makes it"
+        return (
+            f"no outcomes yet: {location} does not exist; `modelperf import json {old}` creates it, and so does the "
+            "first host"
+        )
     return f"no outcomes yet: {location} does not exist; run `modelperf demo` or record through a host"
 
 
-def _keep(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
-    common = ctx.ensure_object(Common)
-    if value is not None:
-        setattr(common, str(param.name), value)
-
-
-def _keep_verbose(ctx: click.Context, param: click.Parameter, value: int) -> None:  # noqa: ARG001 - click's signature
-    common = ctx.ensure_object(Common)
-    common.verbose += value
-    logger = logging.getLogger("modelperf_plugin")
-    logger.setLevel((logging.WARNING, logging.INFO, logging.DEBUG)[min(common.verbose, 2)])
-    if not any(isinstance(each, _StandardError) for each in logger.handlers):
-        logger.addHandler(_StandardError())
-
-
 class _StandardError(logging.Handler):
-    """Prints each record to what standard error is at that moment."""
+    """Writes log records to whatever standard error is at that moment."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        lines = self.format(record).split("\n")
-        click.echo("\n".join(map(printable, [f"{record.levelname.lower()}: {lines[0]}", *lines[1:]])), err=True)
+        first, *rest = self.format(record).split("\n")
+        click.echo("\n".join(map(printable, [f"{record.levelname.lower()}: {first}", *rest])), err=True)

@@ -30,4 +30,4 @@ def write_file(answer: Answer, output: str, content: bytes) -> None:
             raise
     except OSError as error:
         raise Refusal(f"cannot write {output}: {error.strerror or error}") from error
-    answer.line("wrote ", (output, "bold"), f" ({len(content) / 1000:,.0f} kB)")
+    answer.print_line("wrote ", (output, "bold"), f" ({len(content) / 1000:,.0f} kB)")

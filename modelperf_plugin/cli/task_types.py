@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def unknown_task_type(answer: Answer, engine: ModelPerf, task_type: str, **empty: Any) -> NoReturn:
     """Answer that ``task_type`` has no outcomes."""
     known = known_task_types(engine, task_type)
-    answer.nothing(
+    answer.exit_with_note(
         task_type_note(engine, task_type),
         store=engine.store.location,
         task_type=task_type,

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 _COUNTS: Final = (
-    number("outcomes"), number("success"), number("before", aside=True), number("$/success"),
+    number("outcomes"), number("success"), number("before", overflow=True), number("$/success"),
 )  # fmt: skip
 _CHANGED: Final = {"up": "does better", "down": "does worse", "announced": "was announced to have changed"}
 
 
 def show_trends(answer: Answer, head: str, trends: dict[str, Trend]) -> None:
-    answer.table(
+    answer.print_table(
         [Column(head, "bold"), Column("success, 0 to 100 %", "cyan"), *_COUNTS],
         [[name, bars(trend.rates), *_counts(trend)] for name, trend in trends.items()],
     )
@@ -39,7 +39,9 @@ def _counts(trend: Trend) -> list[Cell]:
 
 def show_changes(answer: Answer, changes: Sequence[Change]) -> None:
     if changes:
-        answer.line()
+        answer.print_line()
     for each in changes:
         since, noticed = from_milliseconds(each.since_ms), from_milliseconds(each.noticed_ms)
-        answer.line((each.model_id, "bold"), f" {_CHANGED[each.direction]} since {ago(since)}, noticed {ago(noticed)}")
+        answer.print_line(
+            (each.model_id, "bold"), f" {_CHANGED[each.direction]} since {ago(since)}, noticed {ago(noticed)}"
+        )

@@ -8,23 +8,21 @@ import click
 
 from modelperf_plugin.cli.answer import Answer
 from modelperf_plugin.cli.commands.reset import end_demotion
-from modelperf_plugin.cli.options import Common, common_options, pass_common
+from modelperf_plugin.cli.options import Common, common_options
 
 
 @click.command()
 @click.argument("model_id", metavar="MODEL")
 @common_options
-@pass_common
-def announce(common: Common, model_id: str) -> None:
+def announce(common: Common, answer: Answer, model_id: str) -> None:
     """Say that a model has changed: its old outcomes count no more.
 
     They are kept, but are evidence no more, and demotions that rest on them are ended. What is expected of the model
     now is what the other models let expect.
     """
-    answer = Answer("announce", as_json=False)
     with common.writing(answer) as engine:
         if all(tally.model_id != model_id for tally in engine.store.tallies()):
-            answer.nothing(f"no outcomes of a model {model_id!r}: there is nothing to forget")
+            answer.exit_with_note(f"no outcomes of a model {model_id!r}: there is nothing to forget")
         now_ms = time.time_ns() // 1_000_000
         newest = engine.store.monitoring.last_event_id()
         monitoring = engine.store.monitoring
@@ -34,6 +32,6 @@ def announce(common: Common, model_id: str) -> None:
             for each in monitoring.demotions(in_force=True)
             if each.model_id == model_id and end_demotion(engine, each.task_type, model_id)
         ]
-    answer.line(f"{model_id} has changed: what was recorded of it before is kept, but is evidence no more")
+    answer.print_line(f"{model_id} has changed: what was recorded of it before is kept, but is evidence no more")
     if ended:
-        answer.line(f"it is back on {', '.join(sorted(ended))}, where it was demoted")
+        answer.print_line(f"it is back on {', '.join(sorted(ended))}, where it was demoted")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
-from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option, pass_common
+from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option
 from modelperf_plugin.cli.terminal_text import ago
 from modelperf_plugin.values import from_milliseconds
 
@@ -27,21 +27,19 @@ _WORDS = {"up": "does better", "down": "does worse", "announced": "announced by 
 @json_option
 @csv_option
 @common_options
-@pass_common
-def changes(common: Common, model_id: str | None, as_json: bool, as_csv: bool) -> None:
+def changes(common: Common, answer: Answer, model_id: str | None) -> None:
     """Show which models have changed, and since when."""
-    answer = Answer("changes", as_json=as_json, as_csv=as_csv)
     with common.reading(answer, changes=[]) as engine:
         location = engine.store.location
         found = [each for each in engine.store.monitoring.changes() if model_id in {None, each.model_id}]
-    if as_json:
-        answer.json(store=location, changes=[each.as_dict() for each in found], note=None)
-    elif as_csv:
-        answer.csv(_CHANGES_CSV, [each.as_dict() for each in found])
+    if answer.as_json:
+        answer.print_json(store=location, changes=[each.as_dict() for each in found], note=None)
+    elif answer.as_csv:
+        answer.print_csv(_CHANGES_CSV, [each.as_dict() for each in found])
     elif found:
-        answer.table(_CHANGES, [_change_row(each) for each in found])
+        answer.print_table(_CHANGES, [_change_row(each) for each in found])
     else:
-        answer.line("no model has changed, as far as the outcomes show")
+        answer.print_line("no model has changed, as far as the outcomes show")
 
 
 def _change_row(change: Change) -> list[str]:

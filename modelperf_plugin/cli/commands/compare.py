@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
-from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option, pass_common
+from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option
 from modelperf_plugin.cli.task_types import unknown_task_type
 from modelperf_plugin.cli.terminal_text import UNKNOWN, ago, count, dollars, percent, short, span
 from modelperf_plugin.values import Tally, from_milliseconds
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 _SIDES: Final = (
     Column("model", "bold"), number("outcomes"), number("succeeded"), number("success"), number("interval"),
-    number("$/success"), number("tokens/task"), number("timeouts"), number("outages", aside=True),
+    number("$/success"), number("tokens/task"), number("timeouts"), number("outages", overflow=True),
 )  # fmt: skip
 _TESTS: Final = (
     Column("test", "bold"), number("share"), number("outcomes"), number("began"),
-    number("last outcome"), Column("state"), Column("verdict", aside=True),
+    number("last outcome"), Column("state"), Column("verdict", overflow=True),
 )  # fmt: skip
 _SIDES_CSV: Final = (
     "model_id", "successes", "failures", "success_rate", "low", "high", "cost_per_success_usd", "total_tokens",
@@ -46,8 +46,7 @@ _OBSERVATIONAL: Final = (
 @json_option
 @csv_option
 @common_options
-@pass_common
-def compare(common: Common, task_type: str, models: tuple[str, ...], as_json: bool, as_csv: bool) -> None:
+def compare(common: Common, answer: Answer, task_type: str, models: tuple[str, ...]) -> None:
     """Compare two models on a task type, or list its A/B tests.
 
     With two models: what was counted of both, and the verdict if there is an A/B test of them.
@@ -58,7 +57,6 @@ def compare(common: Common, task_type: str, models: tuple[str, ...], as_json: bo
         raise click.UsageError("name two models to compare, or none to list the A/B tests of the task type")
     if len(set(models)) == 1:
         raise click.UsageError(f"name two different models, not {models[0]!r} twice")
-    answer = Answer("compare", as_json=as_json, as_csv=as_csv)
     empty: dict[str, Any] = {"task_type": task_type, "models": [], "tests": []}
     with common.reading(answer, **empty) as engine:
         location = engine.store.location
@@ -68,22 +66,22 @@ def compare(common: Common, task_type: str, models: tuple[str, ...], as_json: bo
             unknown_task_type(answer, engine, task_type, models=[], tests=[])
         tallies = [evidence.get(model_id) or Tally(task_type, model_id) for model_id in models]
         if models and not any(tally.samples for tally in tallies):
-            answer.nothing(_neither(task_type, models, evidence), store=location, **empty)
+            answer.exit_with_note(_neither(task_type, models, evidence), store=location, **empty)
         rows = [trial for trial in tests if not models or {trial.test.incumbent, trial.pair.challenger} == set(models)]
     note = _OBSERVATIONAL if models and not rows else None
-    if as_json:
+    if answer.as_json:
         sides, listed = [_side(tally) for tally in tallies], [row.as_dict() for row in rows]
-        answer.json(store=location, task_type=task_type, models=sides, tests=listed, note=note)
-    elif as_csv and models:
-        answer.csv(_SIDES_CSV, [_record(tally) for tally in tallies])
-    elif as_csv:
-        answer.csv(_TESTS_CSV, [row.as_dict() for row in rows])
+        answer.print_json(store=location, task_type=task_type, models=sides, tests=listed, note=note)
+    elif answer.as_csv and models:
+        answer.print_csv(_SIDES_CSV, [_record(tally) for tally in tallies])
+    elif answer.as_csv:
+        answer.print_csv(_TESTS_CSV, [row.as_dict() for row in rows])
     elif models:
         _show(answer, task_type, tallies, rows)
     elif rows:
-        answer.table(_TESTS, [_row(row) for row in rows])
+        answer.print_table(_TESTS, [_row(row) for row in rows])
     else:
-        answer.line(f"no A/B test on {task_type}")
+        answer.print_line(f"no A/B test on {task_type}")
 
 
 def _neither(task_type: str, models: Iterable[str], known: Iterable[str]) -> str:
@@ -92,16 +90,16 @@ def _neither(task_type: str, models: Iterable[str], known: Iterable[str]) -> str
 
 
 def _show(answer: Answer, task_type: str, tallies: Sequence[Tally], rows: Sequence[Trial]) -> None:
-    answer.line((task_type, "bold"), f": {' and '.join(tally.model_id for tally in tallies)}")
-    answer.line()
-    answer.table(_SIDES, [_cells(tally) for tally in tallies])
-    answer.line()
+    answer.print_line((task_type, "bold"), f": {' and '.join(tally.model_id for tally in tallies)}")
+    answer.print_line()
+    answer.print_table(_SIDES, [_cells(tally) for tally in tallies])
+    answer.print_line()
     for row in rows:
-        answer.line((row.verdict, "bold"))
+        answer.print_line((row.verdict, "bold"))
         for line in _history(row):
-            answer.line((line, "dim"))
+            answer.print_line((line, "dim"))
     if not rows:
-        answer.line((_OBSERVATIONAL, "yellow"))
+        answer.print_line((_OBSERVATIONAL, "yellow"))
 
 
 def _history(trial: Trial) -> tuple[str, str]:

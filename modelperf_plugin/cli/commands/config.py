@@ -9,7 +9,7 @@ import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
 from modelperf_plugin.cli.decision_log import read_decision_log
-from modelperf_plugin.cli.options import Common, common_options, is_missing, json_option, missing_note, pass_common
+from modelperf_plugin.cli.options import Common, common_options, is_missing, json_option, missing_note
 from modelperf_plugin.cli.progress import stages
 from modelperf_plugin.cli.terminal_text import count, percent, points
 
@@ -33,8 +33,7 @@ def config() -> None:
 @click.argument("path", required=False, metavar="[PATH]")
 @json_option
 @common_options
-@pass_common
-def check(common: Common, path: str | None, as_json: bool) -> None:
+def check(common: Common, answer: Answer, path: str | None) -> None:
     """Say everything that is wrong with the configuration.
 
     PATH is what --config is: without it the configuration is looked for as a host does. Exit code 2 if anything
@@ -42,36 +41,35 @@ def check(common: Common, path: str | None, as_json: bool) -> None:
     """
     from modelperf_plugin.errors import ConfigError
 
-    answer = Answer("config check", as_json=as_json)
     common.config = path or common.config
     try:
         files = [str(file) for file in common.load().files]
     except ConfigError as error:
-        if not as_json:
+        if not answer.as_json:
             raise
         problems = [{"source": each.source, "path": each.path, "message": each.message} for each in error.problems]
-        answer.json(ok=False, files=[], problems=problems)
+        answer.print_json(ok=False, files=[], problems=problems)
         raise click.exceptions.Exit(2) from error
-    if as_json:
-        answer.json(ok=True, files=files, problems=[])
+    if answer.as_json:
+        answer.print_json(ok=True, files=files, problems=[])
     else:
-        answer.line(("ok", "green"), f": {', '.join(files) or 'no file, the defaults'}")
+        answer.print_line(("ok", "green"), f": {', '.join(files) or 'no file, the defaults'}")
 
 
 @config.command()
 @json_option
 @common_options
-@pass_common
-def show(common: Common, as_json: bool) -> None:
+def show(common: Common, answer: Answer) -> None:
     """Show every value in force and where it comes from."""
-    answer = Answer("config show", as_json=as_json)
     loaded = common.load()
     values = loaded.config.model_dump(mode="json")
-    if as_json:
-        answer.json(config=values, origins=dict(loaded.origins), files=[str(file) for file in loaded.files], note=None)
+    if answer.as_json:
+        answer.print_json(
+            config=values, origins=dict(loaded.origins), files=[str(file) for file in loaded.files], note=None
+        )
         return
     rows = [[path, json.dumps(value, ensure_ascii=False), origin] for path, value, origin in loaded.rows()]
-    answer.table(_VALUES, rows)
+    answer.print_table(_VALUES, rows)
 
 
 @config.command()
@@ -89,9 +87,8 @@ def schema() -> None:
 @click.option("--days", type=click.FloatRange(min=0, min_open=True), metavar="N", help="Only the last N days.")
 @json_option
 @common_options
-@pass_common
 def diff(
-    common: Common, /, before: str, after: str, as_json: bool, *, task_type: str | None, days: float | None
+    common: Common, answer: Answer, /, before: str, after: str, *, task_type: str | None, days: float | None
 ) -> None:
     """Say what changes from configuration A to B: which keys, how many recorded choices, where, and to what effect.
 
@@ -104,43 +101,42 @@ def diff(
     from modelperf_plugin.config import load
     from modelperf_plugin.engine.core import ModelPerf
 
-    answer = Answer("config diff", as_json=as_json)
     old, new = load(before).config, load(after).config
     settings = settings_that_differ(old, new)
-    if not as_json:
+    if not answer.as_json:
         _show_settings(answer, settings)
     in_force = common.load().config
     empty = {"settings": [_plain(each) for each in settings], "behaviour": None}
     if is_missing(str(in_force.store.path)):
-        answer.nothing(missing_note(str(in_force.store.path)), **empty)
+        answer.exit_with_note(missing_note(str(in_force.store.path)), **empty)
     with ModelPerf(in_force) as engine, stages() as stage:
         log = read_decision_log(answer, engine.store, task_type=task_type, days=days, stage=stage, **empty)
         found = compare_policies(log, engine.store, old, new, stage("comparing"))
-    if as_json:
-        answer.json(settings=empty["settings"], behaviour=found.as_dict(), note=None)
+    if answer.as_json:
+        answer.print_json(settings=empty["settings"], behaviour=found.as_dict(), note=None)
     else:
         _show(answer, found)
 
 
 def _show_settings(answer: Answer, settings: list[Setting]) -> None:
     if not settings:
-        answer.line(("no key differs", "bold"))
+        answer.print_line(("no key differs", "bold"))
     else:
-        answer.table(_SETTINGS, [[each.path, _text(each.before), _text(each.after)] for each in settings])
-    answer.line()
+        answer.print_table(_SETTINGS, [[each.path, _text(each.before), _text(each.after)] for each in settings])
+    answer.print_line()
 
 
 def _show(answer: Answer, found: PolicyDiff) -> None:
     of = count(found.decisions, "recorded decision")
-    answer.facts(
+    answer.print_facts(
         [
             ("choices that differ", f"{percent(found.differ)} of {of}"),
             ("effect on success", _effect(found)),
         ]
     )
     if found.task_types:
-        answer.line()
-        answer.table(
+        answer.print_line()
+        answer.print_table(
             _TASK_TYPES,
             [
                 [each.task_type, f"{each.decisions:,}", percent(each.differ), each.less, each.more]

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import click
 
 from modelperf_plugin.cli.answer import Answer
-from modelperf_plugin.cli.options import Common, Refusal, common_options, is_missing, missing_note, pass_common
+from modelperf_plugin.cli.options import Common, Refusal, common_options
 
 _PORT: Final = 8765
 
@@ -23,8 +23,7 @@ _PORT: Final = 8765
 )  # fmt: skip
 @click.option("--token", metavar="TEXT", help="Who looks must know it; needed at an address that others can reach.")
 @common_options
-@pass_common
-def dashboard(common: Common, host: str, port: int, token: str | None) -> None:
+def dashboard(common: Common, answer: Answer, host: str, port: int, token: str | None) -> None:
     """Serve live pages to a browser, until Ctrl-C.
 
     Only for reading, and only on this machine, unless you name another address and a token. Prometheus finds its
@@ -49,15 +48,12 @@ def dashboard(common: Common, host: str, port: int, token: str | None) -> None:
             f"{host} can be reached by others: give a --token that they must know, or leave --host away to serve this "
             "machine only"
         )
-    answer = Answer("dashboard")
-    location = common.store or str(common.load().config.store.path)
-    if is_missing(location):
-        answer.nothing(missing_note(location))
+    location = common.existing_store(answer)
     with _listening(host, port) as listener, ModelPerf(common.config, store=to_read(location)) as engine:
         warm(engine)
         shown = f"[{host}]" if ":" in host else host
         query = "" if token is None else f"?{urlencode({'token': token})}"
-        answer.line(
+        answer.print_line(
             "serving ", (engine.store.location, "bold"), " at ",
             (f"http://{shown}:{listener.getsockname()[1]}/{query}", "cyan"), "; Ctrl-C ends",
         )  # fmt: skip

@@ -8,7 +8,7 @@ import click
 
 from modelperf_plugin.cli.answer import Answer, Cell, Column, number
 from modelperf_plugin.cli.decision_view import log_retention, outcome_cell
-from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option, pass_common
+from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option
 from modelperf_plugin.cli.terminal_text import ago, count, percent
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _DECISIONS = (
     Column("decision", "dim"), number("made"), Column("task type"), Column("model", "bold"), number("chosen"),
-    Column("what came of it"), Column("reason", aside=True),
+    Column("what came of it"), Column("reason", overflow=True),
 )  # fmt: skip
 _DECISIONS_CSV: Final = (
     "decision_id", "created_at", "task_type", "model_id", "propensity", "explored", "mode", "policy_id", "reason",
@@ -33,26 +33,24 @@ _DECISIONS_CSV: Final = (
 @json_option
 @csv_option
 @common_options
-@pass_common
-def decisions(common: Common, task_type: str | None, limit: int, as_json: bool, as_csv: bool) -> None:
+def decisions(common: Common, answer: Answer, task_type: str | None, limit: int) -> None:
     """Show the latest decisions and what came of them."""
-    answer = Answer("decisions", as_json=as_json, as_csv=as_csv)
     empty: dict[str, Any] = {"decisions": []}
     with common.reading(answer, **empty) as engine:
         location = engine.store.location
         found = engine.store.decisions(task_type, limit=limit)
         if not found:
             what = "no decisions" if task_type is None else f"no decisions of task type {task_type!r}"
-            answer.nothing(f"{what} are kept; {log_retention(engine.config.log)}", store=location, **empty)
-    if as_json:
-        answer.json(store=location, decisions=[decision.as_dict() for decision in found], note=None)
+            answer.exit_with_note(f"{what} are kept; {log_retention(engine.config.log)}", store=location, **empty)
+    if answer.as_json:
+        answer.print_json(store=location, decisions=[decision.as_dict() for decision in found], note=None)
         return
-    if as_csv:
-        answer.csv(_DECISIONS_CSV, [_record(decision) for decision in found])
+    if answer.as_csv:
+        answer.print_csv(_DECISIONS_CSV, [_record(decision) for decision in found])
         return
-    answer.line((count(len(found), "decision"), "bold"), f" in {location}, the newest first")
-    answer.line()
-    answer.table(_DECISIONS, [_row(decision) for decision in found])
+    answer.print_line((count(len(found), "decision"), "bold"), f" in {location}, the newest first")
+    answer.print_line()
+    answer.print_table(_DECISIONS, [_row(decision) for decision in found])
 
 
 def _row(decision: LoggedDecision) -> list[Cell]:

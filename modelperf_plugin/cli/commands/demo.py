@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
-from modelperf_plugin.cli.options import Common, Refusal, common_options, json_option, pass_common
+from modelperf_plugin.cli.options import Common, Refusal, common_options, json_option
 from modelperf_plugin.cli.terminal_text import count, dollars, percent, program, span
 
 if TYPE_CHECKING:
@@ -39,8 +39,7 @@ _BAR_LENGTH: Final = 20
 @click.option("--seed", type=int, metavar="N", default=0, show_default=True, help="The same seed gives the same run.")
 @json_option
 @common_options
-@pass_common
-def demo(common: Common, tasks: int, seed: int, as_json: bool) -> None:
+def demo(common: Common, answer: Answer, tasks: int, seed: int) -> None:
     """Watch it learn, in a simulation with the figures of real models.
 
     An example orchestrator works through tasks, with real hooks and a real database. Success rates and prices
@@ -50,7 +49,6 @@ def demo(common: Common, tasks: int, seed: int, as_json: bool) -> None:
     from modelperf_plugin.demo.orchestrator import run_demo
     from modelperf_plugin.engine.core import ModelPerf
 
-    answer = Answer("demo", as_json=as_json)
     if common.store == ":memory:":
         raise Refusal("a demo in memory leaves nothing to look at: name a file with --store")
     if common.store is None:
@@ -61,8 +59,8 @@ def demo(common: Common, tasks: int, seed: int, as_json: bool) -> None:
         report = run_demo(config, common.store, tasks, seed=seed, on_task=on_task)
     with ModelPerf(config, store=common.store) as engine:
         rankings = _rankings(engine)
-    if as_json:
-        answer.json(
+    if answer.as_json:
+        answer.print_json(
             store=common.store,
             **report.as_dict(),
             rankings={name: [row.as_dict() for row in ranking] for name, ranking in rankings.items()},
@@ -132,30 +130,30 @@ def _rankings(engine: ModelPerf) -> dict[str, Ranking]:
 
 
 def _show(answer: Answer, report: DemoReport, rankings: Mapping[str, Ranking], store: str) -> None:
-    answer.line(
+    answer.print_line(
         (f"{report.success_rate * report.tasks:,.0f} of {count(report.tasks, 'task')} done well", "bold"),
         f", {count(report.outages, 'outage')} survived, {dollars(report.cost_usd)} of play money spent",
     )
-    answer.line()
+    answer.print_line()
     _show_comparison(answer, report)
-    answer.line()
-    answer.line(
+    answer.print_line()
+    answer.print_line(
         f"Judged by published rates its choices went from {percent(report.curve[0].expected_success)} to ",
         (percent(report.curve[-1].expected_success), "green"),
         f"; {report.explored:,} explored",
     )
-    answer.line()
-    answer.line(("What it learned", "bold"), ", beside the published rate that it never saw (★ the best)")
-    answer.line()
+    answer.print_line()
+    answer.print_line(("What it learned", "bold"), ", beside the published rate that it never saw (★ the best)")
+    answer.print_line()
     _show_rankings(answer, rankings)
-    answer.line()
+    answer.print_line()
     for source in report.sources:
-        answer.line((source, "dim"))
-    answer.line()
-    answer.line(("Look closer", "bold"))
+        answer.print_line((source, "dim"))
+    answer.print_line()
+    answer.print_line(("Look closer", "bold"))
     known = list(rankings)
     for command in (f"rank {known[0]}", f"explain {known[-1]}", "trend"):
-        answer.command(f"{program()} {command} --store {shlex.quote(store)}")
+        answer.print_command(f"{program()} {command} --store {shlex.quote(store)}")
 
 
 def _show_comparison(answer: Answer, report: DemoReport) -> None:
@@ -165,7 +163,7 @@ def _show_comparison(answer: Answer, report: DemoReport) -> None:
         (f"always {report.best_single_model}, the best single model", report.best_single),
         ("the best model of each task type", report.best_per_task_type),
     ]
-    answer.table(
+    answer.print_table(
         _COMPARISON,
         [[name, percent(success), "█" * round(_BAR_LENGTH * success), dollars(cost)] for name, (success, cost) in ways],
     )
@@ -181,7 +179,7 @@ def _show_rankings(answer: Answer, rankings: Mapping[str, Ranking]) -> None:
             star = "★ " if row.model_id == best else ""
             rows.append(
                 [
-                    "" if position and answer.terminal else task_type,
+                    "" if position and answer.is_terminal else task_type,
                     row.model_id,
                     percent(row.score),
                     span(row.interval),
@@ -189,4 +187,4 @@ def _show_rankings(answer: Answer, rankings: Mapping[str, Ranking]) -> None:
                     f"{row.tally.samples:,}",
                 ]
             )
-    answer.table(_LEARNED, rows)
+    answer.print_table(_LEARNED, rows)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
-from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option, pass_common
+from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option
 from modelperf_plugin.cli.terminal_text import ago, percent
 from modelperf_plugin.values import from_milliseconds
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 
 _DEMOTIONS = (
-    Column("task type", "bold"), Column("model", "bold"), number("since"), Column("until"), Column("why", aside=True),
+    Column("task type", "bold"), Column("model", "bold"), number("since"), Column("until"),
+    Column("why", overflow=True),
 )  # fmt: skip
 _DEMOTIONS_CSV = (
     "task_type", "model_id", "since", "threshold", "evidence", "reason", "ended", "ended_by", "probe_share",
@@ -31,10 +32,8 @@ _DEMOTIONS_CSV = (
 @json_option
 @csv_option
 @common_options
-@pass_common
-def demotions(common: Common, task_type: str | None, all_of_them: bool, as_json: bool, as_csv: bool) -> None:
+def demotions(common: Common, answer: Answer, task_type: str | None, all_of_them: bool) -> None:
     """Show who is demoted by evidence, since when, and why."""
-    answer = Answer("demotions", as_json=as_json, as_csv=as_csv)
     with common.reading(answer, demotions=[]) as engine:
         location = engine.store.location
         kept = engine.store.monitoring.demotions(in_force=not all_of_them)
@@ -43,14 +42,14 @@ def demotions(common: Common, task_type: str | None, all_of_them: bool, as_json:
         rows = [_demotion_row(engine, each, in_force[each.task_type]) for each in found]
         shares = [_probe_share(engine, each, in_force[each.task_type]) for each in found]
     listed = [{**each.as_dict(), "probe_share": share} for each, share in zip(found, shares, strict=True)]
-    if as_json:
-        answer.json(store=location, demotions=listed, note=None)
-    elif as_csv:
-        answer.csv(_DEMOTIONS_CSV, listed)
+    if answer.as_json:
+        answer.print_json(store=location, demotions=listed, note=None)
+    elif answer.as_csv:
+        answer.print_csv(_DEMOTIONS_CSV, listed)
     elif found:
-        answer.table(_DEMOTIONS, rows)
+        answer.print_table(_DEMOTIONS, rows)
     else:
-        answer.line("nobody is demoted by evidence")
+        answer.print_line("nobody is demoted by evidence")
 
 
 def _probe_share(engine: ModelPerf, each: Demotion, in_force: int) -> float | None:

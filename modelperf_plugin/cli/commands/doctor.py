@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
-from modelperf_plugin.cli.options import Common, common_options, is_missing, json_option, missing_note, pass_common
+from modelperf_plugin.cli.options import Common, common_options, is_missing, json_option, missing_note
 from modelperf_plugin.cli.repair import repair_database
 from modelperf_plugin.cli.terminal_text import ago, count, percent
 from modelperf_plugin.values import from_milliseconds
@@ -52,22 +52,20 @@ class _Examination:
 @click.option("--repair", is_flag=True, help="Mend the database: save what can be read, count anew from the outcomes.")
 @json_option
 @common_options
-@pass_common
-def doctor(common: Common, clear: bool, repair: bool, as_json: bool) -> None:
+def doctor(common: Common, answer: Answer, clear: bool, repair: bool) -> None:
     """Say whether the plugin is active, and what is wrong.
 
     Looks at the configuration, the health of the store, and the problems that hosts ran into without noticing.
     Exit code 1 if anything is not as it should be.
     """
-    answer = Answer("doctor", as_json=as_json)
     loaded = common.load()
     location = str(loaded.config.store.path)
     done = repair_database(location) if repair and not is_missing(location) else []
     if clear and not is_missing(location):
         _forget_problems(location)
     seen = _examine(loaded, location)
-    if as_json:
-        answer.json(
+    if answer.as_json:
+        answer.print_json(
             ok=seen.sound,
             store=location,
             mode=loaded.config.mode,
@@ -80,7 +78,7 @@ def doctor(common: Common, clear: bool, repair: bool, as_json: bool) -> None:
         )
     else:
         for sentence in done:
-            answer.line(sentence)
+            answer.print_line(sentence)
         _show(answer, location, seen)
     raise click.exceptions.Exit(0 if seen.sound else 1)
 
@@ -226,19 +224,19 @@ def _problem_as_dict(problem: CountedProblem) -> dict[str, Any]:
 
 
 def _show(answer: Answer, location: str, seen: _Examination) -> None:
-    answer.line(
+    answer.print_line(
         (location, "bold"), ": ", ("all is well", "green") if seen.sound else ("something is wrong", "bold red")
     )
-    answer.line()
-    answer.table(_FINDINGS, [[each.name, "ok" if each.ok else "problem", each.message] for each in seen.findings])
+    answer.print_line()
+    answer.print_table(_FINDINGS, [[each.name, "ok" if each.ok else "problem", each.message] for each in seen.findings])
     if seen.problems:
-        answer.line()
-        answer.table(
+        answer.print_line()
+        answer.print_table(
             _PROBLEMS,
             [
                 [each.kind, f"{each.times:,}", ago(from_milliseconds(each.last_ms)), each.message]
                 for each in seen.problems
             ],
         )
-        answer.line()
-        answer.line(("no host has noticed any of these; `modelperf doctor --clear` forgets them", "dim"))
+        answer.print_line()
+        answer.print_line(("no host has noticed any of these; `modelperf doctor --clear` forgets them", "dim"))

@@ -8,7 +8,7 @@ import click
 
 from modelperf_plugin.cli.answer import Answer, Cell, Column, number
 from modelperf_plugin.cli.decision_log import read_decision_log
-from modelperf_plugin.cli.options import Common, common_options, json_option, pass_common
+from modelperf_plugin.cli.options import Common, common_options, json_option
 from modelperf_plugin.cli.progress import stages
 from modelperf_plugin.cli.terminal_text import count, dollars, moment_text, percent, points
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 _JUDGED: Final = (
     Column("policy", "bold"), number("success"), number("95 % interval"), number("gain"), number("95 % interval"),
-    number("$/task"), number("agrees"), number("effective"), Column("why there is no answer", aside=True),
+    number("$/task"), number("agrees"), number("effective"), Column("why there is no answer", overflow=True),
 )  # fmt: skip
 _ESTIMATES: Final = (Column("policy", "bold"), number("IPS"), number("SNIPS"), number("DR"), number("95 % interval"))
 _TASK_TYPES: Final = (
     Column("task type", "bold"), number("decisions"), number("happened"), number("success"), number("95 % interval"),
-    number("agrees"), Column("why there is no answer", aside=True),
+    number("agrees"), Column("why there is no answer", overflow=True),
 )  # fmt: skip
 _PLANS: Final = (
     number("evaluation_share"), number("decisions for ± 12 points"), number("for ± 5 points"),
@@ -54,13 +54,12 @@ _EMPTY: Final[dict[str, Any]] = {"decisions": 0, "policies": []}
 )  # fmt: skip
 @json_option
 @common_options
-@pass_common
 def evaluate(
     common: Common,
+    answer: Answer,
     /,
     files: tuple[str, ...],
     fail_below: float | None,
-    as_json: bool,
     *,
     task_type: str | None,
     days: float | None,
@@ -76,19 +75,18 @@ def evaluate(
     need_numpy("off-policy estimates")
     from modelperf_plugin.analysis.off_policy.evaluation import evaluate as evaluate_policies
 
-    answer = Answer("evaluate", as_json=as_json)
     policies = candidates_of(common, files)
     with common.reading(answer, **_EMPTY) as engine, stages() as stage:
         log = read_decision_log(answer, engine.store, task_type=task_type, days=days, stage=stage, **_EMPTY)
         found = evaluate_policies(log, engine.store, policies, stage=stage, **how)
     failed = [each.name for each in found.policies if not _is_surely(each, fail_below)]
-    if as_json:
-        answer.json(**found.as_dict(), fail_below=fail_below, failed=failed, note=None)
+    if answer.as_json:
+        answer.print_json(**found.as_dict(), fail_below=fail_below, failed=failed, note=None)
     else:
         _show(answer, found)
         if failed:
-            answer.line()
-            answer.line(("not surely ", "bold red"), f"{percent(fail_below)} or more: {', '.join(failed)}")
+            answer.print_line()
+            answer.print_line(("not surely ", "bold red"), f"{percent(fail_below)} or more: {', '.join(failed)}")
     if failed:
         raise click.exceptions.Exit(1)
 
@@ -108,28 +106,28 @@ def _is_surely(judged: Judgement, least: float | None) -> bool:
 
 
 def _show(answer: Answer, found: Evaluation) -> None:
-    answer.line(
+    answer.print_line(
         (count(found.decisions, "decision"), "bold"),
         f" from {moment_text(found.since)} to {moment_text(found.until)} in {found.source}",
     )
     for why, number_of in sorted(found.left_out.items()):
-        answer.line((f"{number_of:,} left out: {why}", "dim"))
-    answer.line()
-    answer.facts(_facts(found))
-    answer.line()
-    answer.table(_JUDGED, [_judged(each) for each in _rows(found)])
-    answer.line(("gain: against what made the log; effective: decisions of its own that the log is worth", "dim"))
-    answer.line()
-    answer.table(_ESTIMATES, [_estimates(each) for each in _rows(found)])
+        answer.print_line((f"{number_of:,} left out: {why}", "dim"))
+    answer.print_line()
+    answer.print_facts(_facts(found))
+    answer.print_line()
+    answer.print_table(_JUDGED, [_judged(each) for each in _rows(found)])
+    answer.print_line(("gain: against what made the log; effective: decisions of its own that the log is worth", "dim"))
+    answer.print_line()
+    answer.print_table(_ESTIMATES, [_estimates(each) for each in _rows(found)])
     for judged, plans in zip(found.policies, found.plans, strict=False):
-        answer.line()
-        answer.line(("what it takes to answer: ", "bold"), judged.name)
-        answer.table(_PLANS, [_plan(each) for each in plans])
+        answer.print_line()
+        answer.print_line(("what it takes to answer: ", "bold"), judged.name)
+        answer.print_table(_PLANS, [_plan(each) for each in plans])
     for each in found.policies:
         if each.task_types:
-            answer.line()
-            answer.line((each.name, "bold"))
-            answer.table(_TASK_TYPES, [_task_type(row) for row in each.task_types])
+            answer.print_line()
+            answer.print_line((each.name, "bold"))
+            answer.print_table(_TASK_TYPES, [_task_type(row) for row in each.task_types])
 
 
 def _facts(found: Evaluation) -> Iterator[tuple[str, Cell]]:

@@ -8,7 +8,7 @@ import click
 
 from modelperf_plugin.cli.answer import Answer
 from modelperf_plugin.cli.decision_view import show_candidates, show_excluded
-from modelperf_plugin.cli.options import Common, common_options, json_option, pass_common, split_names
+from modelperf_plugin.cli.options import Common, common_options, json_option, split_names
 from modelperf_plugin.cli.task_types import task_type_note, unknown_task_type
 
 if TYPE_CHECKING:
@@ -36,21 +36,19 @@ _NOT_APPLIED = {
 @click.option("--max-cost-usd", metavar="USD", type=float, help="The most that the task may cost.")
 @json_option
 @common_options
-@pass_common
 def explain(
     common: Common,
+    answer: Answer,
     /,
     task_type: str,
     candidates: tuple[str, ...],
     exclude: tuple[str, ...],
-    as_json: bool,
     **context: Any,
 ) -> None:
     """Say which model would be chosen now, and why.
 
     The same code decides as in a host; shown is the most likely choice. Nothing is drawn, nothing is written.
     """
-    answer = Answer("explain", as_json=as_json)
     empty: dict[str, Any] = {"task_type": task_type, "decision": None}
     offered, tried = split_names(candidates), split_names(exclude)
     with common.reading(answer, **empty) as engine:
@@ -59,23 +57,23 @@ def explain(
             unknown_task_type(answer, engine, **empty)
         decision = engine.explain(task_type, offered if candidates else None, {**context, "exclude": tried})
         if decision is None:
-            answer.nothing("no candidate is left: all are excluded or over the budget", **empty)
+            answer.exit_with_note("no candidate is left: all are excluded or over the budget", **empty)
         note = None if known else task_type_note(engine, task_type)
         location = engine.store.location
-    if as_json:
-        answer.json(store=location, task_type=task_type, decision=decision.as_dict(), note=note)
+    if answer.as_json:
+        answer.print_json(store=location, task_type=task_type, decision=decision.as_dict(), note=note)
     else:
         _show(answer, decision, note, location)
 
 
 def _show(answer: Answer, decision: Decision, note: str | None, location: str) -> None:
-    answer.line((decision.task_type, "bold"), " → ", (decision.model_id, "bold green"))
-    answer.line(decision.reason)
+    answer.print_line((decision.task_type, "bold"), " → ", (decision.model_id, "bold green"))
+    answer.print_line(decision.reason)
     for warning in (note, _NOT_APPLIED.get(decision.mode)):
         if warning is not None:
-            answer.line((warning, "yellow"))
-    answer.line((f"mode {decision.mode}, policy {decision.policy_id}, {location}", "dim"))
-    answer.line()
+            answer.print_line((warning, "yellow"))
+    answer.print_line((f"mode {decision.mode}, policy {decision.policy_id}, {location}", "dim"))
+    answer.print_line()
     shares = decision.propensities
     show_candidates(answer, [(row, shares[row.model_id], row.tally.samples) for row in decision.ranking])
     show_excluded(answer, decision.excluded)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
-from modelperf_plugin.cli.options import Common, Refusal, common_options, is_missing, missing_note, pass_common
+from modelperf_plugin.cli.options import Common, Refusal, common_options
 from modelperf_plugin.cli.terminal_text import ago, count, dollars, percent, short
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _ENTRIES: Final = (
     Column("task type", "bold"), Column("model", "bold"), number("outcomes"), number("success"), number("cost"),
-    number("timeouts", aside=True), number("outages", aside=True), number("tokens", aside=True),
-    number("last used", aside=True),
+    number("timeouts", overflow=True), number("outages", overflow=True), number("tokens", overflow=True),
+    number("last used", overflow=True),
 )  # fmt: skip
 
 
@@ -63,17 +63,18 @@ _ENTRIES: Final = (
 )
 @click.option("--dry-run", is_flag=True, help="Only show what would leave the machine; write nothing.")
 @common_options
-@pass_common
 def export(
     common: Common,
+    answer: Answer,
+    /,
+    *,
     output: Path | None,
     form: str | None,
-    min_samples: int,
-    min_group: int,
     hashes: tuple[str, ...],
     salt: str,
     dry_run: bool,
-) -> None:  # fmt: skip
+    **least: int,
+) -> None:
     """Hand on what was learned, as counts and sums; no single outcomes.
 
     Only one's own counts are exported, neither those of attached databases nor merged ones.
@@ -81,23 +82,23 @@ def export(
     from modelperf_plugin.exchange.sharing.share import Names, select
     from modelperf_plugin.store import open_store
 
-    answer = Answer("export")
-    configured = common.load().config.store
-    if is_missing(configured.path):
-        answer.nothing(missing_note(configured.path))
-    with closing(open_store(configured.path, durability=configured.durability)) as store:
+    config = common.load().config
+    with closing(open_store(common.existing_store(answer, config), durability=config.store.durability)) as store:
         tallies, origin = store.tallies(), store.exchange.origin()
     names = Names(salt, "models" in hashes, "task-types" in hashes)
-    chosen = select(tallies, min_samples=min_samples, min_group=min_group, names=names)
+    chosen = select(tallies, names=names, **least)
     if dry_run:
-        answer.table(_ENTRIES, map(_entry_row, chosen.entries))
-        answer.line()
-        answer.line(
+        answer.print_table(_ENTRIES, map(_entry_row, chosen.entries))
+        answer.print_line()
+        answer.print_line(
             f"would leave the machine: these {count(len(chosen.entries), 'entry', 'entries')}, and the origin {origin}"
         )
     else:
         _write(chosen, output, form or _form_of(output), origin)
-    for left, why in ((chosen.unsure, f"fewer than {min_samples} outcomes"), (chosen.small, "too small a task type")):
+    for left, why in (
+        (chosen.unsure, f"fewer than {least['min_samples']} outcomes"),
+        (chosen.small, "too small a task type"),
+    ):
         if left:
             click.echo(f"{count(left, 'entry', 'entries')} left out: {why}", err=True)
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
-from modelperf_plugin.cli.importing import writing
-from modelperf_plugin.cli.options import Common, Refusal, common_options, json_option, pass_common
+from modelperf_plugin.cli.importing import parse_columns
+from modelperf_plugin.cli.options import Common, Refusal, common_options, json_option
 from modelperf_plugin.cli.terminal_text import ago, count
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _TABLES = (
     Column("database", "bold"), Column("table", "bold"), Column("state"), number("outcomes"), number("pairs"),
-    number("last used"), Column("read as", aside=True),
+    number("last used"), Column("read as", overflow=True),
 )  # fmt: skip
 _database = click.argument("database", metavar="DB", type=click.Path(path_type=Path))
 _table = click.option(
@@ -45,8 +45,7 @@ def federate() -> None:
 @_table
 @_columns
 @common_options
-@pass_common
-def attach(common: Common, database: Path, table: str, columns: tuple[str, ...]) -> None:
+def attach(common: Common, answer: Answer, database: Path, table: str, columns: tuple[str, ...]) -> None:
     """Count the outcomes of another program's table as evidence, from the next choice on.
 
     The database is only read, and nothing is copied.
@@ -54,7 +53,6 @@ def attach(common: Common, database: Path, table: str, columns: tuple[str, ...])
     from modelperf_plugin.exchange.attached.table import AttachedTable
     from modelperf_plugin.store import Attached
 
-    answer = Answer("federate attach")
     now_ms = time.time_ns() // 1_000_000
     attached = Attached(str(database.absolute()), table, _mapping(columns), now_ms)
     reader = AttachedTable(attached, level=logging.DEBUG)
@@ -65,51 +63,47 @@ def attach(common: Common, database: Path, table: str, columns: tuple[str, ...])
         found, shape = _counts(reader), _shape(reader)
     finally:
         reader.close()
-    with writing(common, dry_run=False) as store:
+    with common.opened_store() as store:
         store.exchange.attach(attached)
-    answer.line(f"{count(found[0], 'outcome')} of {count(found[1], 'pair')} in {database} count from now on")
-    answer.line(f"read as {shape}")
+    answer.print_line(f"{count(found[0], 'outcome')} of {count(found[1], 'pair')} in {database} count from now on")
+    answer.print_line(f"read as {shape}")
 
 
 @federate.command()
 @_database
 @common_options
-@pass_common
-def detach(common: Common, database: Path) -> None:
+def detach(common: Common, answer: Answer, database: Path) -> None:
     """Count what is in a database no longer."""
-    answer = Answer("federate detach")
     with common.writing(answer) as engine:
         if not engine.store.exchange.detach(str(database.absolute())):
             configured = {str(Path(each.path).absolute()) for each in engine.config.federation}
             if str(database.absolute()) in configured:
                 raise Refusal(f"{database} is attached by the configuration: take its [[federation]] out of the file")
-            answer.nothing(f"{database} is not attached")
-    answer.line(f"what is in {database} counts no longer")
+            answer.exit_with_note(f"{database} is not attached")
+    answer.print_line(f"what is in {database} counts no longer")
 
 
 @federate.command(name="list")
 @json_option
 @common_options
-@pass_common
-def list_attached(common: Common, as_json: bool) -> None:
+def list_attached(common: Common, answer: Answer) -> None:
     """Show which databases are attached, and whether they can be read.
 
     Exit code 1 if one of them cannot.
     """
     from modelperf_plugin.exchange.attached.federated import FederatedStore
 
-    answer = Answer("federate list", as_json=as_json)
     with common.reading(answer, attached=[]) as engine:
         location = engine.store.location
         tables = engine.store.tables if isinstance(engine.store, FederatedStore) else ()
         found = [_as_dict(each) for each in tables]
         rows = [_row(each) for each in tables]
-    if as_json:
-        answer.json(store=location, attached=found, note=None)
+    if answer.as_json:
+        answer.print_json(store=location, attached=found, note=None)
     elif rows:
-        answer.table(_TABLES, rows)
+        answer.print_table(_TABLES, rows)
     else:
-        answer.line("no database is attached")
+        answer.print_line("no database is attached")
     raise click.exceptions.Exit(1 if any(each["problem"] for each in found) else 0)
 
 
@@ -125,17 +119,13 @@ def view(database: Path, table: str, columns: tuple[str, ...]) -> None:
     from modelperf_plugin.exchange.attached.view import create_view
 
     create_view(database, table, _mapping(columns))
-    Answer("federate view").line(f"{database} has the view model_performance now")
+    Answer("federate view").print_line(f"{database} has the view model_performance now")
 
 
 def _mapping(columns: tuple[str, ...]) -> dict[str, str]:
-    from modelperf_plugin.exchange.attached.shapes import check_columns
+    from modelperf_plugin.exchange.attached.shapes import COLUMNS
 
-    pairs = [each.partition("=") for each in columns]
-    for each, (_, equals, theirs) in zip(columns, pairs, strict=True):
-        if not equals or not theirs:
-            raise click.BadParameter(f"must be OURS=THEIRS, but got {each!r}", param_hint="--column")
-    return check_columns({ours: theirs for ours, _, theirs in pairs})
+    return parse_columns(columns, COLUMNS)
 
 
 def _counts(reader: AttachedTable) -> tuple[int, int]:

@@ -9,93 +9,112 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
-from modelperf_plugin.cli.importing import run, writing
-from modelperf_plugin.cli.options import Common, Refusal, common_options, json_option, pass_common
+from modelperf_plugin.cli.importing import parse_columns, run_import
+from modelperf_plugin.cli.options import Common, Refusal, common_options, json_option
 from modelperf_plugin.cli.terminal_text import ago, count, dollars, percent, short
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from modelperf_plugin.exchange.importing.call_logs import Noted
     from modelperf_plugin.exchange.importing.legacy_json import OldJson
+    from modelperf_plugin.exchange.importing.sources import Source
     from modelperf_plugin.store import Store, Sums
 
+_Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 _SUMS = (
     Column("task type", "bold"), Column("model", "bold"), number("outcomes"), number("success"), number("cost"),
-    number("timeouts", aside=True), number("tokens", aside=True), number("last used", aside=True),
+    number("timeouts", overflow=True), number("tokens", overflow=True), number("last used", overflow=True),
 )  # fmt: skip
-_Command = TypeVar("_Command", bound="Callable[..., Any]")
-file_argument = click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
-dry_run_option = click.option("--dry-run", is_flag=True, help="Only say what would be imported; write nothing.")
-columns_option = click.option(
-    "--column", "columns", metavar="OURS=THEIRS", multiple=True,
-    help="What the file calls one of our columns; may be given several times.",
+_NO_VERDICT: Final = (
+    "the log of {} says which model answered, when, and at what cost, but not whether the task succeeded; if your "
+    "program writes that into it, say where with --success-field"
+)
+_task_type_option = click.option(
+    "--task-type", metavar="TASK", help="Task type of all outcomes, if the file does not name it."
+)
+_ROW_OPTIONS = (
+    click.option(
+        "--column", "columns", metavar="OURS=THEIRS", multiple=True,
+        help="What the file calls one of our columns; may be repeated.",
+    ),
+    _task_type_option,
 )  # fmt: skip
-task_type_option = click.option(
-    "--task-type", metavar="TASK", help="The task type of all its outcomes, where the file does not say."
+_LOG_OPTIONS = (
+    _task_type_option,
+    click.option("--task-field", metavar="PATH", help="Where each row names its task type, as in metadata.task_type."),
+    click.option("--success-field", metavar="PATH", help="Where each row says whether the task succeeded."),
 )
-_SILENT: Final = (
-    "the log of {} says which model answered, when, and at what cost, but not whether the task was done well; "
-    "if your program notes that in it, say where with --success-field"
-)
-task_field_option = click.option(
-    "--task-field", metavar="PATH", help="Where each row says its task type, for example metadata.task_type."
-)
-success_field_option = click.option(
-    "--success-field", metavar="PATH", help="Where each row says whether the task was done well."
-)
-
-
-def rows_options(command: _Command) -> _Command:
-    """Give a command the file, and the options, of an import of rows with named columns."""
-    for option in (common_options, json_option, dry_run_option, task_type_option, columns_option, file_argument):
-        command = option(command)
-    return command
-
-
-def log_options(command: _Command) -> _Command:
-    """Give a command the file, and the options, of an import of a log of calls."""
-    for option in (
-        common_options, json_option, dry_run_option, success_field_option, task_field_option, task_type_option,
-        file_argument,
-    ):  # fmt: skip
-        command = option(command)
-    return command
 
 
 @click.group(name="import")
 def import_() -> None:
-    """Import histories that were recorded elsewhere."""
+    """Import outcomes recorded elsewhere."""
+
+
+def _file_options(*options: Callable[..., Any]) -> Callable[[_Command], _Command]:
+    """Return a decorator that adds FILE, ``options``, ``--dry-run`` and ``--json``."""
+
+    def decorate(command: _Command) -> _Command:
+        for option in (
+            json_option,
+            click.option("--dry-run", is_flag=True, help="Show what would be imported; write nothing."),
+            *reversed(options),
+            click.argument("file", metavar="FILE", type=click.Path(path_type=Path)),
+        ):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _source_command(
+    name: str, *options: Callable[..., Any], log: str = ""
+) -> Callable[[Callable[..., Source]], click.Command]:
+    """Return a decorator that makes a command of a function that opens a source.
+
+    The function gets the file and the values of ``options``. ``log`` is what to call a log of calls that may not say
+    whether tasks succeeded.
+    """
+
+    def decorate(open_source: Callable[..., Source]) -> click.Command:
+        @import_.command(name=name, help=open_source.__doc__)
+        @_file_options(*options)
+        @common_options
+        def command(common: Common, answer: Answer, /, file: Path, *, dry_run: bool, **given: Any) -> None:
+            note = _NO_VERDICT.format(log) if log and not given["success_field"] else None
+            run_import(common, answer, open_source(file, **given), dry_run=dry_run, note=note)
+
+        return command
+
+    return decorate
 
 
 @import_.command(name="json")
-@file_argument
-@dry_run_option
-@json_option
+@_file_options()
 @common_options
-@pass_common
-def import_json(common: Common, file: Path, dry_run: bool, as_json: bool) -> None:
+def _json(common: Common, answer: Answer, file: Path, dry_run: bool) -> None:
     """Import the JSON file of an older tracker.
 
     The file beside the store (.sf/model-performance.json) needs no command: the first host imports it. A newer
-    version of a file that was imported takes the place of the older one.
+    version of an imported file replaces the older one.
     """
     from modelperf_plugin.exchange.importing.legacy_json import read_old_json
     from modelperf_plugin.exchange.importing.takeover import import_old_json
 
-    answer = Answer("import json", as_json=as_json)
     old = read_old_json(file)
     imported = False
-    with writing(common, dry_run=dry_run) as store:
+    with common.opened_store(dry_run=dry_run) as store:
         location = store.location
         if not dry_run:
             imported = import_old_json(store, file, old, time.time_ns() // 1_000_000)
-    if as_json:
-        answer.json(
+    if answer.as_json:
+        answer.print_json(
             store=None if dry_run else location,
             file=str(file),
             imported=imported,
-            entries=[_sums_as_dict(each) for each in old.sums],
+            entries=[_sums_as_dict(sums) for sums in old.sums],
             problems=list(old.notes),
         )
     else:
@@ -104,16 +123,16 @@ def import_json(common: Common, file: Path, dry_run: bool, as_json: bool) -> Non
 
 
 def _show_old_json(answer: Answer, file: Path, old: OldJson, *, imported: bool, dry_run: bool) -> None:
-    answer.table(_SUMS, [_sums_row(each) for each in old.sums])
-    answer.line()
-    total = count(sum(each.successes + each.failures for each in old.sums), "outcome")
+    answer.print_table(_SUMS, [_sums_row(sums) for sums in old.sums])
+    answer.print_line()
+    total = count(sum(sums.successes + sums.failures for sums in old.sums), "outcome")
     pairs = count(len(old.sums), "pair")
     if dry_run:
-        answer.line(f"{total} of {pairs} would be imported from {file}; nothing was written")
+        answer.print_line(f"{total} of {pairs} would be imported from {file}; nothing was written")
     elif imported:
-        answer.line(f"{total} of {pairs} imported from {file}; they count as evidence, told apart from events")
+        answer.print_line(f"{total} of {pairs} imported from {file} as sums, without single outcomes")
     else:
-        answer.line(f"nothing was imported: exactly this file was imported before ({total} of {pairs})")
+        answer.print_line(f"nothing imported: this version of {file} was imported before ({total} of {pairs})")
     for note in old.notes:
         click.echo(f"warning: {note}", err=True)
 
@@ -144,130 +163,78 @@ def _sums_as_dict(sums: Sums) -> dict[str, Any]:
     }
 
 
-@import_.command(name="csv")
-@rows_options
-@pass_common
-def import_csv(
-    common: Common, file: Path, columns: tuple[str, ...], task_type: str | None, dry_run: bool, as_json: bool
-) -> None:
-    """Import a CSV file of outcomes, plain or gzipped."""
+@_source_command("csv", *_ROW_OPTIONS)
+def _csv(file: Path, columns: tuple[str, ...], task_type: str | None) -> Source:
+    """Import outcomes from a CSV file, plain or gzipped."""
     from modelperf_plugin.exchange.importing.text_files import CsvFile
 
-    answer = Answer("import csv", as_json=as_json)
-    run(common, answer, CsvFile(file, mapping(columns), task_type), dry_run=dry_run)
+    return CsvFile(file, _mapping(columns), task_type)
 
 
-@import_.command(name="jsonl")
-@rows_options
-@pass_common
-def import_jsonl(
-    common: Common, file: Path, columns: tuple[str, ...], task_type: str | None, dry_run: bool, as_json: bool
-) -> None:
-    """Import a JSON Lines file of outcomes, plain or gzipped."""
+@_source_command("jsonl", *_ROW_OPTIONS)
+def _jsonl(file: Path, columns: tuple[str, ...], task_type: str | None) -> Source:
+    """Import outcomes from a JSON Lines file, plain or gzipped."""
     from modelperf_plugin.exchange.importing.text_files import JsonLinesFile
 
-    answer = Answer("import jsonl", as_json=as_json)
-    run(common, answer, JsonLinesFile(file, mapping(columns), task_type), dry_run=dry_run)
+    return JsonLinesFile(file, _mapping(columns), task_type)
 
 
-def mapping(columns: tuple[str, ...]) -> dict[str, str]:
-    """Return what ``OURS=THEIRS`` say together."""
-    from modelperf_plugin.exchange.importing.rows import COLUMNS
-
-    found = {}
-    for each in columns:
-        ours, equals, theirs = each.partition("=")
-        if not equals or not theirs or ours not in COLUMNS:
-            names = ", ".join(COLUMNS)
-            raise click.BadParameter(
-                f"must be OURS=THEIRS with one of {names}, but got {each!r}", param_hint="--column"
-            )
-        found[ours] = theirs
-    return found
-
-
-@import_.command(name="parquet")
-@rows_options
-@pass_common
-def import_parquet(
-    common: Common, file: Path, columns: tuple[str, ...], task_type: str | None, dry_run: bool, as_json: bool
-) -> None:
-    """Import a Parquet file of outcomes."""
+@_source_command("parquet", *_ROW_OPTIONS)
+def _parquet(file: Path, columns: tuple[str, ...], task_type: str | None) -> Source:
+    """Import outcomes from a Parquet file."""
     from modelperf_plugin.exchange.importing.tables import ParquetTable
 
-    answer = Answer("import parquet", as_json=as_json)
-    run(common, answer, ParquetTable(file, mapping(columns), task_type), dry_run=dry_run)
+    return ParquetTable(file, _mapping(columns), task_type)
+
+
+def _mapping(columns: tuple[str, ...]) -> dict[str, str]:
+    from modelperf_plugin.exchange.importing.rows import COLUMNS
+
+    return parse_columns(columns, COLUMNS)
 
 
 @import_.command(name="modelperf")
-@file_argument
-@dry_run_option
-@json_option
+@_file_options()
 @common_options
-@pass_common
-def import_modelperf(common: Common, file: Path, dry_run: bool, as_json: bool) -> None:
+def _modelperf(common: Common, answer: Answer, file: Path, dry_run: bool) -> None:
     """Import the outcomes of another store.
 
-    It is only read. Outcomes that it was given as sums, without events, are imported as sums.
+    FILE is opened read-only. Outcomes that it holds as sums, without events, are imported as sums.
     """
     from modelperf_plugin.exchange.importing.tables import TrackerFile
 
-    answer = Answer("import modelperf", as_json=as_json)
     source = TrackerFile(file)
 
-    def prepare(store: Store, now_ms: int) -> int:
+    def import_sums(store: Store, now_ms: int) -> int:
         if source.is_file_of(store):
-            raise Refusal(f"{file} is the store itself")
+            raise Refusal(f"{file} is the store itself; name the file of another store")
         return source.import_sums(store, now_ms)
 
-    run(common, answer, source, dry_run=dry_run, prepare=prepare)
+    run_import(common, answer, source, dry_run=dry_run, prepare=import_sums)
 
 
-@import_.command(name="litellm")
-@log_options
-@pass_common
-def import_litellm(
-    common: Common,
-    file: Path,
-    task_type: str | None,
-    task_field: str | None,
-    success_field: str | None,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
-    """Import LiteLLM's spend logs, where they say how tasks ended.
+@_source_command("litellm", *_LOG_OPTIONS, log="LiteLLM")
+def _litellm(file: Path, **fields: str | None) -> Source:
+    """Import LiteLLM's spend logs, if they say how tasks ended.
 
     FILE is an export of the table LiteLLM_SpendLogs: CSV, JSON or JSON Lines.
     """
-    from modelperf_plugin.exchange.importing.call_logs import LiteLLMLog, Noted
+    from modelperf_plugin.exchange.importing.call_logs import LiteLLMLog
 
-    answer = Answer("import litellm", as_json=as_json)
-    _need_task_type(task_type, task_field, success_field)
-    log = LiteLLMLog(file, Noted(task_type, task_field, success_field))
-    run(common, answer, log, dry_run=dry_run, explain=None if success_field else _SILENT.format("LiteLLM"))
+    return LiteLLMLog(file, _noted(**fields))
 
 
-@import_.command(name="llm")
-@log_options
-@pass_common
-def import_llm(
-    common: Common,
-    file: Path,
-    task_type: str | None,
-    task_field: str | None,
-    success_field: str | None,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
-    """Import the log of the command llm (logs.db), where it says how tasks ended."""
-    from modelperf_plugin.exchange.importing.call_logs import LlmLog, Noted
+@_source_command("llm", *_LOG_OPTIONS, log="llm")
+def _llm(file: Path, **fields: str | None) -> Source:
+    """Import the log of the command llm (logs.db), if it says how tasks ended."""
+    from modelperf_plugin.exchange.importing.call_logs import LlmLog
 
-    answer = Answer("import llm", as_json=as_json)
-    _need_task_type(task_type, task_field, success_field)
-    log = LlmLog(file, Noted(task_type, task_field, success_field))
-    run(common, answer, log, dry_run=dry_run, explain=None if success_field else _SILENT.format("llm"))
+    return LlmLog(file, _noted(**fields))
 
 
-def _need_task_type(task_type: str | None, task_field: str | None, success_field: str | None) -> None:
+def _noted(task_type: str | None, task_field: str | None, success_field: str | None) -> Noted:
+    from modelperf_plugin.exchange.importing.call_logs import Noted
+
     if success_field is not None and task_type is None and task_field is None:
-        raise click.UsageError("the log does not know task types: give --task-type or --task-field")
+        raise click.UsageError("the log has no task types: give --task-type or --task-field")
+    return Noted(task_type, task_field, success_field)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from modelperf_plugin.cli.answer import Answer
-from modelperf_plugin.cli.importing import writing
-from modelperf_plugin.cli.options import Common, common_options, pass_common
+from modelperf_plugin.cli.options import Common, common_options
 from modelperf_plugin.cli.terminal_text import count
 
 if TYPE_CHECKING:
@@ -35,9 +34,15 @@ if TYPE_CHECKING:
 @click.option("--salt", metavar="TEXT", help="What names were hashed with: those known here are recognised.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be merged; write nothing.")
 @common_options
-@pass_common
 def merge(
-    common: Common, *, files: tuple[Path, ...], strength: float, name: str | None, salt: str | None, dry_run: bool
+    common: Common,
+    answer: Answer,
+    *,
+    files: tuple[Path, ...],
+    strength: float,
+    name: str | None,
+    salt: str | None,
+    dry_run: bool,
 ) -> None:
     """Take in what another project has exported, as a prior.
 
@@ -52,9 +57,8 @@ def merge(
         raise click.UsageError("--name is for one file")
     exports = [(file, read_export(file)) for file in files]
     config = common.load().config
-    answer = Answer("merge")
     now_ms = time.time_ns() // 1_000_000
-    with writing(common, dry_run=dry_run) as store:
+    with common.opened_store(dry_run=dry_run) as store:
         for file, found in exports:
             known = (
                 found
@@ -63,7 +67,7 @@ def merge(
             )
             done = merge_export(store, known, name or file.stem, now_ms, strength=strength, dry_run=dry_run)
             if done.is_known:
-                answer.line(f"{file}: exactly this is merged already, as {done.name}")
+                answer.print_line(f"{file}: exactly this is merged already, as {done.name}")
                 continue
             _tell(answer, known, done.name, done.replaces, dry_run=dry_run)
 
@@ -72,7 +76,7 @@ def _tell(answer: Answer, found: Export, name: str, replaces: str | None, *, dry
     outcomes = sum(tally.samples for tally in found.entries)
     word = "would be merged" if dry_run else "merged"
     line = f"{count(len(found.entries), 'pair')} with {count(outcomes, 'outcome')} {word} as {name}"
-    answer.line(line + (f", in place of {replaces}" if replaces else ""))
+    answer.print_line(line + (f", in place of {replaces}" if replaces else ""))
 
 
 def _known(store: Store, config: Config) -> Iterable[tuple[str, str]]:

@@ -7,7 +7,7 @@ from typing import Final
 import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
-from modelperf_plugin.cli.options import Common, common_options, json_option, pass_common
+from modelperf_plugin.cli.options import Common, common_options, json_option
 from modelperf_plugin.cli.terminal_text import ago
 from modelperf_plugin.values import from_milliseconds
 
@@ -24,14 +24,12 @@ def merged() -> None:
 @merged.command(name="list")
 @json_option
 @common_options
-@pass_common
-def list_merged(common: Common, as_json: bool) -> None:
+def list_merged(common: Common, answer: Answer) -> None:
     """Show which projects' experience was merged."""
-    answer = Answer("merged list", as_json=as_json)
     with common.reading(answer, sources=[]) as engine:
         location, sources = engine.store.location, engine.store.exchange.merged()
-    if as_json:
-        answer.json(store=location, sources=[each.as_dict() for each in sources], note=None)
+    if answer.as_json:
+        answer.print_json(store=location, sources=[each.as_dict() for each in sources], note=None)
     elif sources:
         rows = [
             [
@@ -43,19 +41,17 @@ def list_merged(common: Common, as_json: bool) -> None:
             ]
             for each in sources
         ]
-        answer.table(_SOURCES, rows)
+        answer.print_table(_SOURCES, rows)
     else:
-        answer.line("nothing was merged")
+        answer.print_line("nothing was merged")
 
 
 @merged.command()
 @click.argument("name", metavar="NAME")
 @common_options
-@pass_common
-def remove(common: Common, name: str) -> None:
+def remove(common: Common, answer: Answer, name: str) -> None:
     """Take a merged project's experience out again."""
-    answer = Answer("merged remove")
     with common.writing(answer) as engine:
         if not engine.store.exchange.forget_merged(name):
-            answer.nothing(f"nothing was merged as {name!r}")
-    answer.line(f"what was merged as {name} counts no longer")
+            answer.exit_with_note(f"nothing was merged as {name!r}")
+    answer.print_line(f"what was merged as {name} counts no longer")

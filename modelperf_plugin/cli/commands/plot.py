@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from modelperf_plugin.cli.answer import Answer
-from modelperf_plugin.cli.options import Common, common_options, days_option, pass_common
+from modelperf_plugin.cli.options import Common, common_options, days_option
 from modelperf_plugin.cli.output_file import write_file
 from modelperf_plugin.cli.periods import period_of, until_option
 from modelperf_plugin.cli.task_types import unknown_task_type
@@ -32,15 +32,15 @@ _WIDTH: Final = 960
 @days_option
 @until_option
 @common_options
-@pass_common
-def plot(common: Common, /, task_type: str | None, output: str | None, kind: str | None, **asked: Any) -> None:
+def plot(
+    common: Common, answer: Answer, /, task_type: str | None, output: str | None, kind: str | None, **asked: Any
+) -> None:
     """Write one chart as an image.
 
     A PNG needs the extra `plot`.
     """
     from modelperf_plugin.charts import png, standalone
 
-    answer = Answer("plot")
     suffix = Path(output or "").suffix.lower().removeprefix(".")
     kind = kind or (suffix if suffix in {"svg", "png"} else "svg")
     with common.reading(answer) as engine:
@@ -72,7 +72,7 @@ def _chart(
     if model_id is not None:
         seen = model_view(engine, model_id, period, task_type=task_type)
         if seen is None:
-            answer.nothing(f"no outcomes of a model {model_id!r}")
+            answer.exit_with_note(f"no outcomes of a model {model_id!r}")
         return views.success_chart(seen, _WIDTH), f"{model_id} on {task_type or 'all task types'}"
     closer = None if task_type is None else task_view(engine, task_type, period, decisions=0)
     if closer is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
-from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option, pass_common
+from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option
 from modelperf_plugin.cli.task_types import unknown_task_type
 from modelperf_plugin.cli.terminal_text import ESTIMATED, ago, count, percent, span, spent_per_success
 from modelperf_plugin.values import mean_costs
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _RANKING = (
     Column("model", "bold"), number("score"), number("interval"), number("outcomes"), number("success"),
-    number("$/success"), Column("status"), number("last used", aside=True), Column("reason", aside=True),
+    number("$/success"), Column("status"), number("last used", overflow=True), Column("reason", overflow=True),
 )  # fmt: skip
 _RANKING_CSV: Final = (
     "model_id", "score", "low", "high", "status", "successes", "failures", "timeouts", "outages", "caller_errors",
@@ -36,15 +36,13 @@ _RANKING_CSV: Final = (
 @json_option
 @csv_option
 @common_options
-@pass_common
-def rank(common: Common, task_type: str, min_samples: int | None, as_json: bool, as_csv: bool) -> None:
+def rank(common: Common, answer: Answer, task_type: str, min_samples: int | None) -> None:
     """Rank the models of a task type by the configured policy.
 
     For every model that has outcomes: its score (the estimated probability of success) and the interval in which
     that lies with 95 % certainty; then what was counted: outcomes, the share that succeeded, and the dollars spent
     for each success, failures included.
     """
-    answer = Answer("rank", as_json=as_json, as_csv=as_csv)
     empty: dict[str, Any] = {"task_type": task_type, "ranking": []}
     flags = {} if min_samples is None else {"task_types": {task_type: {"ranking": {"min_samples": min_samples}}}}
     with common.reading(answer, flags, **empty) as engine:
@@ -52,8 +50,8 @@ def rank(common: Common, task_type: str, min_samples: int | None, as_json: bool,
         if decision is None:
             unknown_task_type(answer, engine, **empty)
         means = mean_costs(engine.store.tallies())
-        if as_json:
-            answer.json(
+        if answer.as_json:
+            answer.print_json(
                 store=engine.store.location,
                 task_type=task_type,
                 mode=decision.mode,
@@ -63,16 +61,18 @@ def rank(common: Common, task_type: str, min_samples: int | None, as_json: bool,
                 note=None,
             )
             return
-    if as_csv:
-        answer.csv(_RANKING_CSV, [_record(row) for row in decision.ranking])
+    if answer.as_csv:
+        answer.print_csv(_RANKING_CSV, [_record(row) for row in decision.ranking])
         return
-    answer.line((task_type, "bold"), f": {count(len(decision.ranking), 'model')}, best first")
-    answer.line((f"ranking {decision.ranking.strategy}, policy {decision.policy_id}, {engine.store.location}", "dim"))
-    answer.line()
-    answer.table(_RANKING, [_ranking_row(row, means) for row in decision.ranking])
+    answer.print_line((task_type, "bold"), f": {count(len(decision.ranking), 'model')}, best first")
+    answer.print_line(
+        (f"ranking {decision.ranking.strategy}, policy {decision.policy_id}, {engine.store.location}", "dim")
+    )
+    answer.print_line()
+    answer.print_table(_RANKING, [_ranking_row(row, means) for row in decision.ranking])
     if any("≈" in spent_per_success(row.tally, means.get(row.model_id)) for row in decision.ranking):
-        answer.line()
-        answer.line((ESTIMATED, "dim"))
+        answer.print_line()
+        answer.print_line((ESTIMATED, "dim"))
 
 
 def _record(row: RankedModel) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from modelperf_plugin.cli.answer import Answer, Cell, Column, number
-from modelperf_plugin.cli.options import Common, common_options, json_option, pass_common, split_names
+from modelperf_plugin.cli.options import Common, common_options, json_option, split_names
 from modelperf_plugin.cli.terminal_text import count, dollars, percent, points, sparkline
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _COMPARISON = (
 )  # fmt: skip
 _TASK_TYPES = (
     Column("task type"), number("instances"), number("policy"), number("random"), number("best"),
-    Column("best model"), Column("chosen most", aside=True),
+    Column("best model"), Column("chosen most", overflow=True),
 )  # fmt: skip
 
 
@@ -49,16 +49,15 @@ _TASK_TYPES = (
 @click.option("--by-task-type", is_flag=True, help="Also show every task type.")
 @json_option
 @common_options
-@pass_common
 def replay(
     common: Common,
+    answer: Answer,
     file: str,
     models: tuple[str, ...],
     repeats: int,
     order: Literal["shuffled", "recorded"],
     seed: int,
     by_task_type: bool,
-    as_json: bool,
 ) -> None:
     """Judge a policy on recorded outcomes before using it.
 
@@ -69,7 +68,6 @@ def replay(
     from modelperf_plugin.analysis.simulation.outcomes_file import read_outcomes
     from modelperf_plugin.analysis.simulation.replay import replay as replay_policy
 
-    answer = Answer("replay", as_json=as_json)
     config = common.load().config
     data = read_outcomes(file)
     with _progress() as progress:
@@ -82,8 +80,8 @@ def replay(
             seed=seed,
             progress=progress,
         )
-    if as_json:
-        answer.json(**report.as_dict(), note=None)
+    if answer.as_json:
+        answer.print_json(**report.as_dict(), note=None)
     else:
         _show(answer, report, by_task_type=by_task_type)
 
@@ -109,19 +107,19 @@ def _progress() -> Iterator[Callable[[int, int], None] | None]:
 
 
 def _show(answer: Answer, report: ReplayReport, *, by_task_type: bool) -> None:
-    answer.line(
+    answer.print_line(
         (report.source, "bold"),
         f": {count(report.instances, 'instance')} × {count(len(report.models), 'model')}, {report.order}, "
         f"{count(report.repeats, 'repeat')}",
     )
-    answer.line()
-    answer.table(_COMPARISON, [_compared(report, *way) for way in _ways(report)])
-    answer.line(("* in hindsight: picked by the outcomes that it is judged by", "dim"))
-    answer.line()
-    answer.facts(_facts(report))
+    answer.print_line()
+    answer.print_table(_COMPARISON, [_compared(report, *way) for way in _ways(report)])
+    answer.print_line(("* in hindsight: picked by the outcomes that it is judged by", "dim"))
+    answer.print_line()
+    answer.print_facts(_facts(report))
     if by_task_type:
-        answer.line()
-        answer.table(_TASK_TYPES, map(_task_type_row, report.task_types))
+        answer.print_line()
+        answer.print_table(_TASK_TYPES, map(_task_type_row, report.task_types))
 
 
 def _ways(report: ReplayReport) -> Iterator[tuple[str, str, Result]]:

@@ -7,7 +7,7 @@ from datetime import datetime
 import click
 
 from modelperf_plugin.cli.answer import Answer
-from modelperf_plugin.cli.options import Common, common_options, days_option, pass_common
+from modelperf_plugin.cli.options import Common, common_options, days_option
 from modelperf_plugin.cli.output_file import write_file
 from modelperf_plugin.cli.periods import period_of, until_option
 
@@ -19,15 +19,13 @@ from modelperf_plugin.cli.periods import period_of, until_option
 @days_option
 @until_option
 @common_options
-@pass_common
-def report(common: Common, output: str, days: int, until: datetime | None) -> None:
+def report(common: Common, answer: Answer, output: str, days: int, until: datetime | None) -> None:
     """Write one HTML page with everything, to be looked at or mailed.
 
     It loads nothing from anywhere. Needs the extra `dashboard`.
     """
     from modelperf_plugin.dashboard import make_report
 
-    answer = Answer("report")
     with common.reading(answer) as engine:
         page = make_report(engine, period_of(days, until))
     write_file(answer, output, page.encode())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from modelperf_plugin.cli.answer import Answer
-from modelperf_plugin.cli.options import Common, common_options, pass_common
+from modelperf_plugin.cli.options import Common, common_options
 from modelperf_plugin.cli.terminal_text import count
 
 if TYPE_CHECKING:
@@ -24,28 +24,24 @@ def reset() -> None:
 @click.argument("task_type", metavar="TASK")
 @click.argument("model_id", metavar="MODEL")
 @common_options
-@pass_common
-def demotion(common: Common, task_type: str, model_id: str) -> None:
+def demotion(common: Common, answer: Answer, task_type: str, model_id: str) -> None:
     """Put a demoted model back on one task type; the evidence against it begins anew."""
-    answer = Answer("reset demotion", as_json=False)
     with common.writing(answer) as engine:
         if not end_demotion(engine, task_type, model_id):
-            answer.nothing(f"{model_id!r} is not demoted on {task_type!r}")
-    answer.line(f"{model_id} is back on {task_type}")
+            answer.exit_with_note(f"{model_id!r} is not demoted on {task_type!r}")
+    answer.print_line(f"{model_id} is back on {task_type}")
 
 
 @reset.command(name="demotions")
 @common_options
-@pass_common
-def all_demotions(common: Common) -> None:
+def all_demotions(common: Common, answer: Answer) -> None:
     """Put all demoted models back."""
-    answer = Answer("reset demotions", as_json=False)
     with common.writing(answer) as engine:
         in_force = engine.store.monitoring.demotions(in_force=True)
         if not in_force:
-            answer.nothing("nobody is demoted by evidence")
+            answer.exit_with_note("nobody is demoted by evidence")
         ended = sum(end_demotion(engine, each.task_type, each.model_id) for each in in_force)
-    answer.line(f"{count(ended, 'demotion')} ended")
+    answer.print_line(f"{count(ended, 'demotion')} ended")
 
 
 def end_demotion(engine: ModelPerf, task_type: str, model_id: str) -> bool:
@@ -56,15 +52,13 @@ def end_demotion(engine: ModelPerf, task_type: str, model_id: str) -> bool:
 @reset.command(name="test")
 @click.argument("task_type", metavar="TASK")
 @common_options
-@pass_common
-def reset_test(common: Common, task_type: str) -> None:
+def reset_test(common: Common, answer: Answer, task_type: str) -> None:
     """Put an end to the A/B tests of a task type; one that is still configured begins anew.
 
     Its evidence so far does not count any more. Units keep their sides, unless exploration.salt is changed as well.
     """
-    answer = Answer("reset test", as_json=False)
     with common.writing(answer) as engine:
         ended = engine.store.ab_tests.end(task_type, time.time_ns() // 1_000_000)
     if not ended:
-        answer.nothing(f"no A/B test on {task_type!r}")
-    answer.line(f"{count(ended, 'A/B test')} on {task_type} ended")
+        answer.exit_with_note(f"no A/B test on {task_type!r}")
+    answer.print_line(f"{count(ended, 'A/B test')} on {task_type} ended")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from modelperf_plugin.cli.answer import Answer, Cell, Column, number
-from modelperf_plugin.cli.options import Common, Refusal, common_options, json_option, pass_common
+from modelperf_plugin.cli.options import Common, Refusal, common_options, json_option
 from modelperf_plugin.cli.progress import stages
 from modelperf_plugin.cli.terminal_text import count, dollars, percent, sparkline
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _POLICIES: Final = (
     Column("policy", "bold"), number("success"), number("lost"), number("± s.e."), number("$/task"),
-    Column("over time"), Column("chosen most", aside=True),
+    Column("over time"), Column("chosen most", overflow=True),
 )  # fmt: skip
 _SCENARIOS: Final = (Column("scenario", "bold"), Column("what happens"))
 
@@ -34,9 +34,8 @@ _SCENARIOS: Final = (Column("scenario", "bold"), Column("what happens"))
 @click.option("--seed", type=int, metavar="N", default=0, show_default=True, help="The same seed, the same answer.")
 @json_option
 @common_options
-@pass_common
 def simulate(
-    common: Common, /, scenario: str | None, files: tuple[str, ...], runs: int, seed: int, as_json: bool
+    common: Common, answer: Answer, /, scenario: str | None, files: tuple[str, ...], runs: int, seed: int
 ) -> None:
     """See a policy at work in a simulated world.
 
@@ -48,29 +47,28 @@ def simulate(
     from modelperf_plugin.analysis.simulation.simulate import simulate as simulate_policies
     from modelperf_plugin.config import load
 
-    answer = Answer("simulate", as_json=as_json)
     if scenario is None:
-        if as_json:
+        if answer.as_json:
             raise Refusal("--json needs a SCENARIO; without one the shipped scenarios are listed")
-        answer.table(_SCENARIOS, [[name, read_scenario(name).description] for name in shipped()])
+        answer.print_table(_SCENARIOS, [[name, read_scenario(name).description] for name in shipped()])
         return
     world = read_scenario(scenario)
     policies = {file: load(file).config for file in files} or {"the policy in force": common.load().config}
     policies["the document's rule"] = load(DOCUMENT_RULE).config
     with stages() as stage:
         found = simulate_policies(world, policies, runs=runs, seed=seed, progress=stage("simulating"))
-    if as_json:
-        answer.json(**found.as_dict(), note=None)
+    if answer.as_json:
+        answer.print_json(**found.as_dict(), note=None)
     else:
         _show(answer, found)
 
 
 def _show(answer: Answer, found: Simulation) -> None:
     shape = f"{count(found.decisions, 'decision')}, {count(found.runs, 'run')}"
-    answer.line((found.scenario, "bold"), f": {shape}. {found.description}")
-    answer.line()
-    answer.table(_POLICIES, [*(_row(each) for each in found.policies), *_bounds(found)])
-    answer.line(("lost: successes in a run, against the best model offered each time", "dim"))
+    answer.print_line((found.scenario, "bold"), f": {shape}. {found.description}")
+    answer.print_line()
+    answer.print_table(_POLICIES, [*(_row(each) for each in found.policies), *_bounds(found)])
+    answer.print_line(("lost: successes in a run, against the best model offered each time", "dim"))
 
 
 def _row(each: Simulated) -> list[Cell]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from modelperf_plugin.cli.answer import Answer, Cell, Column, number
-from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option, pass_common
+from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option
 from modelperf_plugin.cli.task_types import unknown_task_type
 from modelperf_plugin.cli.terminal_text import (
     ESTIMATED,
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 _RECENT_DAYS: Final = 14
 _COUNTS = (
     number("outcomes"), number("success"), number("failed"), number("cost"), number("$/success"),
-    number("timeouts", aside=True), number("outages", aside=True), number("tokens", aside=True),
-    number("last used", aside=True), Column("last 14 days", "cyan", aside=True),
+    number("timeouts", overflow=True), number("outages", overflow=True), number("tokens", overflow=True),
+    number("last used", overflow=True), Column("last 14 days", "cyan", overflow=True),
 )  # fmt: skip
 
 
@@ -43,12 +43,10 @@ _COUNTS = (
 @json_option
 @csv_option
 @common_options
-@pass_common
-def stats(common: Common, task_type: str | None, as_json: bool, as_csv: bool) -> None:
+def stats(common: Common, answer: Answer, task_type: str | None) -> None:
     """Show everything that was recorded, for every task type and model."""
     from modelperf_plugin.analysis.views.trends import add_up
 
-    answer = Answer("stats", as_json=as_json, as_csv=as_csv)
     empty: dict[str, Any] = {"tallies": [], "totals": None}
     with common.reading(answer, **empty) as engine:
         location = engine.store.location
@@ -56,26 +54,26 @@ def stats(common: Common, task_type: str | None, as_json: bool, as_csv: bool) ->
         shown = [tally for tally in tallies if task_type in {None, tally.task_type}]
         if not shown:
             unknown_task_type(answer, engine, task_type or "", **empty)
-        recent = _recent(engine) if not (as_json or as_csv) else {}
-    if as_csv:
+        recent = _recent(engine) if not (answer.as_json or answer.as_csv) else {}
+    if answer.as_csv:
         records = [tally.as_dict() for tally in shown]
-        answer.csv(list(records[0]), records)
+        answer.print_csv(list(records[0]), records)
         return
     totals, means = add_up(shown), mean_costs(tallies)
-    if as_json:
+    if answer.as_json:
         sums = {key: value for key, value in totals.as_dict().items() if key not in {"task_type", "model_id"}}
-        answer.json(store=location, tallies=[tally.as_dict() for tally in shown], totals=sums, note=None)
+        answer.print_json(store=location, tallies=[tally.as_dict() for tally in shown], totals=sums, note=None)
         return
-    answer.line((count(totals.samples, "outcome"), "bold"), f" in {location}")
-    answer.line()
-    if answer.terminal:
-        answer.table([Column("task type / model"), *_COUNTS], _grouped(shown, means, recent))
+    answer.print_line((count(totals.samples, "outcome"), "bold"), f" in {location}")
+    answer.print_line()
+    if answer.is_terminal:
+        answer.print_table([Column("task type / model"), *_COUNTS], _grouped(shown, means, recent))
     else:
         rows = [[tally.task_type, tally.model_id, *_counts(tally, means), _bars_of(recent, tally)] for tally in shown]
-        answer.table([Column("task type"), Column("model"), *_COUNTS], rows)
+        answer.print_table([Column("task type"), Column("model"), *_COUNTS], rows)
     if any("≈" in spent_per_success(tally, means.get(tally.model_id)) for tally in shown):
-        answer.line()
-        answer.line((ESTIMATED, "dim"))
+        answer.print_line()
+        answer.print_line((ESTIMATED, "dim"))
 
 
 def _grouped(tallies: Sequence[Tally], means: Mapping[str, float], recent: _Recent) -> Iterator[list[Cell]]:

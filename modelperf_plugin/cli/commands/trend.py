@@ -13,7 +13,6 @@ from modelperf_plugin.cli.options import (
     csv_option,
     days_option,
     json_option,
-    pass_common,
 )
 from modelperf_plugin.cli.task_types import unknown_task_type
 from modelperf_plugin.cli.terminal_text import count
@@ -36,8 +35,7 @@ _CSV: Final = (
 @json_option
 @csv_option
 @common_options
-@pass_common
-def trend(common: Common, task_type: str | None, model_id: str | None, days: int, as_json: bool, as_csv: bool) -> None:
+def trend(common: Common, answer: Answer, task_type: str | None, model_id: str | None, days: int) -> None:
     """Show how the rate of success went, day by day.
 
     With TASK for each of its models, otherwise for each task type. The bars go from 0 to 100 %, a dot is a day
@@ -46,7 +44,6 @@ def trend(common: Common, task_type: str | None, model_id: str | None, days: int
     from modelperf_plugin.analysis.views.overview import changes_in
     from modelperf_plugin.analysis.views.trends import Period
 
-    answer = Answer("trend", as_json=as_json, as_csv=as_csv)
     empty: dict[str, Any] = {"period": None, "trends": [], "changes": []}
     with common.reading(answer, **empty) as engine:
         period = Period.last(days)
@@ -57,25 +54,25 @@ def trend(common: Common, task_type: str | None, model_id: str | None, days: int
         concerned = {model_id} if model_id else set(engine.store.evidence(task_type)) if task_type else None
         changes = [each for each in changes_in(engine, period) if concerned is None or each.model_id in concerned]
     if not found:
-        answer.nothing(_nothing(task_type, model_id, days), store=location, **empty)
+        answer.exit_with_note(_nothing(task_type, model_id, days), store=location, **empty)
     records = [(task_type or name, name if task_type else model_id, trend) for name, trend in found.items()]
-    if as_json:
+    if answer.as_json:
         listed = [{"task_type": task, "model_id": model, **trend.as_dict()} for task, model, trend in records]
-        answer.json(
+        answer.print_json(
             store=location, period=period.as_dict(), trends=listed, changes=[each.as_dict() for each in changes],
             note=None,
         )  # fmt: skip
-    elif as_csv:
+    elif answer.as_csv:
         rows = (
             {"task_type": task, "model_id": model, **point.as_dict()}
             for task, model, trend in records
             for point in trend.points
             if point.tally.samples
         )
-        answer.csv(_CSV, rows)
+        answer.print_csv(_CSV, rows)
     else:
-        answer.line(*_head(task_type, model_id, period, found))
-        answer.line()
+        answer.print_line(*_head(task_type, model_id, period, found))
+        answer.print_line()
         show_trends(answer, "model" if task_type else "task type", found)
         show_changes(answer, changes)
 

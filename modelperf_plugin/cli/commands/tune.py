@@ -10,7 +10,7 @@ import click
 
 from modelperf_plugin.cli.answer import Answer
 from modelperf_plugin.cli.decision_log import read_decision_log
-from modelperf_plugin.cli.options import Common, Refusal, common_options, json_option, pass_common
+from modelperf_plugin.cli.options import Common, Refusal, common_options, json_option
 from modelperf_plugin.cli.progress import stages
 from modelperf_plugin.cli.terminal_text import count, points
 
@@ -30,8 +30,9 @@ _EMPTY: Final[dict[str, Any]] = {"proposal": None, "written": None, "diff": None
 @click.option("--days", type=click.FloatRange(min=0, min_open=True), metavar="N", help="Only the last N days.")
 @json_option
 @common_options
-@pass_common
-def tune(common: Common, /, out: str, force: bool, as_json: bool, *, task_type: str | None, days: float | None) -> None:
+def tune(
+    common: Common, answer: Answer, /, out: str, force: bool, *, task_type: str | None, days: float | None
+) -> None:
     """Propose a better configuration, from the record of decisions.
 
     It is written beside the one in force, never in its place. Rankings, demotions and half-lives are searched on the
@@ -44,7 +45,6 @@ def tune(common: Common, /, out: str, force: bool, as_json: bool, *, task_type: 
     need_numpy("off-policy estimates")
     from modelperf_plugin.analysis.off_policy.tune import tune as search
 
-    answer = Answer("tune", as_json=as_json)
     loaded = common.load()
     live = [Path(file) for file in loaded.files]
     _check(Path(out), live, force=force)
@@ -52,21 +52,21 @@ def tune(common: Common, /, out: str, force: bool, as_json: bool, *, task_type: 
         log = read_decision_log(answer, engine.store, task_type=task_type, days=days, stage=stage, **_EMPTY)
         found = search(log, engine.store, loaded.config, progress=stage("searching"))
     if not found.better:
-        answer.nothing(_nothing(found), **{**_EMPTY, "proposal": found.as_dict()})
+        answer.exit_with_note(_nothing(found), **{**_EMPTY, "proposal": found.as_dict()})
     before = live[-1].read_text(encoding="utf-8") if live and live[-1].suffix == ".toml" else ""
     after = proposed(before, found.change)
     Path(out).write_text(after, encoding="utf-8")
     name = str(live[-1]) if before else "the defaults"
     difference = "".join(unified_diff(before.splitlines(True), after.splitlines(True), name, out))
-    if as_json:
-        answer.json(proposal=found.as_dict(), written=out, diff=difference, note=None)
+    if answer.as_json:
+        answer.print_json(proposal=found.as_dict(), written=out, diff=difference, note=None)
         return
-    answer.line(("expected gain ", "bold"), _gain(found), f" on {count(found.kept_back, 'decision')} kept back")
-    answer.line()
+    answer.print_line(("expected gain ", "bold"), _gain(found), f" on {count(found.kept_back, 'decision')} kept back")
+    answer.print_line()
     for line in difference.splitlines():
-        answer.line(line)
-    answer.line()
-    answer.line(f"wrote {out}; the configuration in force is as it was")
+        answer.print_line(line)
+    answer.print_line()
+    answer.print_line(f"wrote {out}; the configuration in force is as it was")
 
 
 def proposed(text: str, change: Change) -> str:

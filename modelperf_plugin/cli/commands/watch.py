@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from modelperf_plugin.cli.answer import Answer, Cell, Column, Screen
+from modelperf_plugin.cli.answer import Answer, BufferedAnswer, Cell, Column
 from modelperf_plugin.cli.options import (
     Common,
     Refusal,
     common_options,
     days_option,
-    pass_common,
 )
 from modelperf_plugin.cli.terminal_text import ago, change, count, moment_text, percent, spent_per_success
 
@@ -38,8 +37,7 @@ _MOST_DECISIONS: Final = 8
 )  # fmt: skip
 @days_option
 @common_options
-@pass_common
-def watch(common: Common, every: float, days: int) -> None:
+def watch(common: Common, answer: Answer, every: float, days: int) -> None:
     """Watch outcomes and decisions as they come, until Ctrl-C.
 
     Needs a terminal; programs read `trend --json` and `decisions --json`.
@@ -49,7 +47,6 @@ def watch(common: Common, every: float, days: int) -> None:
 
     if not sys.stdout.isatty():
         raise Refusal("watch needs a terminal; elsewhere use `modelperf trend` and `modelperf decisions`")
-    answer = Answer("watch")
     console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
     with (
         common.reading(answer) as engine,
@@ -66,20 +63,22 @@ def _picture(engine: ModelPerf, days: int) -> list[Any]:
 
     now = datetime.now(UTC)
     seen = overview(engine, Period.last(days, now=now), now=now)
-    screen = Screen("watch")
-    screen.line((f"{count(seen.trend.total.samples, 'outcome')} in {count(days, 'day')}", "bold"), f"  {seen.store}")
-    screen.line((f"{moment_text(now)}; Ctrl-C ends", "dim"))
-    screen.line()
-    screen.facts(_facts(seen))
-    screen.line()
+    screen = BufferedAnswer("watch")
+    screen.print_line(
+        (f"{count(seen.trend.total.samples, 'outcome')} in {count(days, 'day')}", "bold"), f"  {seen.store}"
+    )
+    screen.print_line((f"{moment_text(now)}; Ctrl-C ends", "dim"))
+    screen.print_line()
+    screen.print_facts(_facts(seen))
+    screen.print_line()
     if seen.task_types:
         show_trends(screen, "task type", {row.task_type: row.trend for row in seen.task_types})
     latest = engine.store.trends.decisions(seen.period.days, limit=_MOST_DECISIONS)
     if latest:
-        screen.line()
-        screen.table(_DECISIONS, [_decision(each) for each in latest])
+        screen.print_line()
+        screen.print_table(_DECISIONS, [_decision(each) for each in latest])
     show_changes(screen, seen.changes)
-    return screen.parts
+    return screen.renderables
 
 
 def _facts(seen: Overview) -> list[tuple[str, Cell]]:

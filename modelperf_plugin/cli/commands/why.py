@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from modelperf_plugin.cli.answer import Answer
-from modelperf_plugin.cli.options import Common, common_options, json_option, pass_common
+from modelperf_plugin.cli.options import Common, common_options, json_option
 from modelperf_plugin.cli.terminal_text import ago, moment_text, percent
 
 if TYPE_CHECKING:
@@ -24,22 +24,20 @@ _MOST_NAMED: Final = 5
 @click.argument("decision_id", metavar="DECISION_ID")
 @json_option
 @common_options
-@pass_common
-def why(common: Common, decision_id: str, as_json: bool) -> None:
+def why(common: Common, answer: Answer, decision_id: str) -> None:
     """Say why a decision was made, and what came of it.
 
     DECISION_ID is the id of the Decision that a host was given; its first characters are enough, from six on.
     """
-    answer = Answer("why", as_json=as_json)
     with common.reading(answer, decision=None) as engine:
         location = engine.store.location
         found = _find(engine, decision_id)
         if len(found) != 1:
             note = _ambiguous(decision_id, found) if found else _unknown(decision_id, engine.config.log)
-            answer.nothing(note, store=location, decision=None)
+            answer.exit_with_note(note, store=location, decision=None)
         (decision,) = found
-    if as_json:
-        answer.json(store=location, decision=decision.as_dict(), note=None)
+    if answer.as_json:
+        answer.print_json(store=location, decision=decision.as_dict(), note=None)
     else:
         _show(answer, decision, location)
 
@@ -66,13 +64,13 @@ def _ambiguous(decision_id: str, found: list[LoggedDecision]) -> str:
 
 
 def _show(answer: Answer, decision: LoggedDecision, location: str) -> None:
-    answer.line((decision.task_type, "bold"), " → ", (decision.model_id, "bold green"))
-    answer.line(decision.reason)
+    answer.print_line((decision.task_type, "bold"), " → ", (decision.model_id, "bold green"))
+    answer.print_line(decision.reason)
     made = f"{moment_text(decision.created_at)} ({ago(decision.created_at)})"
-    answer.line((f"decision {decision.decision_id}, made {made}", "dim"))
-    answer.line((f"mode {decision.mode}, policy {decision.policy_id}, {location}", "dim"))
-    answer.line()
-    answer.facts([("what came of it", outcome_cell(decision)), ("chosen", percent(decision.propensity))])
-    answer.line()
+    answer.print_line((f"decision {decision.decision_id}, made {made}", "dim"))
+    answer.print_line((f"mode {decision.mode}, policy {decision.policy_id}, {location}", "dim"))
+    answer.print_line()
+    answer.print_facts([("what came of it", outcome_cell(decision)), ("chosen", percent(decision.propensity))])
+    answer.print_line()
     show_candidates(answer, [(row, row.propensity, row.samples) for row in decision.candidates])
     show_excluded(answer, decision.excluded)
