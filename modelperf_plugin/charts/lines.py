@@ -11,9 +11,9 @@ from modelperf_plugin.charts.glyphs import runs
 from modelperf_plugin.charts.scale import Scale, spread
 from modelperf_plugin.charts.svg import drawing, element, label, path, title
 
-__all__ = ["MOST_LINES", "Line", "Mark", "lines_chart"]
+__all__ = ["MAX_LINES", "Line", "Mark", "lines_chart"]
 
-MOST_LINES: Final = 5
+MAX_LINES: Final = 5
 """More lines cannot be told apart."""
 _LEFT, _TOP, _BOTTOM = 44, 16, 28
 _LETTER: Final = 6.6
@@ -40,7 +40,7 @@ def lines_chart(
     marks: Sequence[Mark] = (),
 ) -> str:
     """Return ``lines`` over steps of so many days each, from the day ``first`` on."""
-    shown = [line for line in lines if any(rate is not None for rate in line.rates)][:MOST_LINES]
+    shown = [line for line in lines if any(rate is not None for rate in line.rates)][:MAX_LINES]
     letters = min(24, int((width * 0.3 - 16) / _LETTER))
     room = max((len(_short(line.name, letters)) for line in shown), default=0) * _LETTER + 16
     length = sum(steps)

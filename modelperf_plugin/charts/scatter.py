@@ -10,7 +10,7 @@ from modelperf_plugin.charts.scale import Scale, decades, dollar_ticks, spread
 from modelperf_plugin.charts.svg import drawing, element, label, text_of, title
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 16, 12, 40
-_MOST_NAMED: Final = 12
+_MAX_NAMES: Final = 12
 _LETTER: Final = 6.6
 
 
@@ -45,7 +45,7 @@ def scatter_chart(dots: Sequence[Dot], alternative: str, *, width: int = 760, he
             drawn.append(element("line", x1=at, x2=at, y1=low, y2=high, class_="whisker faint"))
         drawn.append(element("circle", cx=at, cy=level, r=4.5, class_=f"score {dot.class_}"))
         parts.append(element("g", *drawn))
-    return drawing(width, height, alternative, [*parts, *_names(dots[:_MOST_NAMED], x, y, width)])
+    return drawing(width, height, alternative, [*parts, *_names(dots[:_MAX_NAMES], x, y, width)])
 
 
 def _axes(x: Scale, y: Scale, width: int, height: int) -> list[str]:

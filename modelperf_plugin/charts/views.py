@@ -11,10 +11,10 @@ from modelperf_plugin.analysis.views.overview import Overview
 from modelperf_plugin.analysis.views.trends import Period, Trend
 from modelperf_plugin.charts.frame import Mark
 from modelperf_plugin.charts.glyphs import interval_glyph, progress_bar, sparkline
-from modelperf_plugin.charts.lines import MOST_LINES, Line, lines_chart
+from modelperf_plugin.charts.lines import MAX_LINES, Line, lines_chart
 from modelperf_plugin.charts.scatter import Dot, scatter_chart
 from modelperf_plugin.charts.trend import trend_chart
-from modelperf_plugin.policy.sequential.versus import Rate
+from modelperf_plugin.policy.sequential.two_sample_test import Rate
 from modelperf_plugin.store import Change
 from modelperf_plugin.store.trends import DAY_MS
 from modelperf_plugin.text import moment_text, percent, span
@@ -115,7 +115,7 @@ def marks(changes: Sequence[Change], period: Period) -> list[Mark]:
 def _busiest(models: Sequence[ModelRow]) -> list[ModelRow]:
     """Return the models with the most outcomes in the period; those with hardly any only if there are no others."""
     counted = [(each.trend.total.samples, each) for each in models if each.trend is not None]
-    most = sorted(counted, key=lambda each: -each[0])[:MOST_LINES]
+    most = sorted(counted, key=lambda each: -each[0])[:MAX_LINES]
     return [each for samples, each in most if samples >= _HARDLY_ANY] or [each for _, each in most]
 
 

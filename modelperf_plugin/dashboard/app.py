@@ -31,7 +31,7 @@ LENGTHS: Final = (7, 30, 90, 365)
 _USUAL: Final = 30
 _PLACES: Final = (("./", "Overview"), ("decisions", "Decisions"), ("policy", "Policy"))
 _LISTED: Final = 100
-_SHORTEST_PREFIX: Final = 6
+_MIN_PREFIX_LENGTH: Final = 6
 
 
 def create_app(engine: ModelPerf, *, token: str | None = None, names: Iterable[str] | None = None) -> Starlette:
@@ -113,7 +113,7 @@ class _Pages:
         now = datetime.now(UTC)
         decision_id = _wanted(request, "id")
         found = self._engine.store.decision(decision_id)
-        if found is None and len(decision_id) >= _SHORTEST_PREFIX:
+        if found is None and len(decision_id) >= _MIN_PREFIX_LENGTH:
             alike = self._engine.store.decisions_like(decision_id, 2)
             found = alike[0] if len(alike) == 1 else None
         if found is None:

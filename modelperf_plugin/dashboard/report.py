@@ -15,9 +15,9 @@ from modelperf_plugin.analysis.views.trends import Period
 from modelperf_plugin.dashboard.render import Links, overview_html, render, style, style_digest, task_html
 from modelperf_plugin.engine.core import ModelPerf
 
-MOST_CHAPTERS: Final = 25
+MAX_CHAPTERS: Final = 25
 """So many task types, those with the most outcomes, get a chapter."""
-MOST_MODELS: Final = 20
+MAX_MODELS: Final = 20
 """So many models, the best, are shown in each."""
 
 
@@ -38,7 +38,7 @@ def make_report(engine: ModelPerf, period: Period | None = None, *, now: datetim
     now = now or datetime.now(UTC)
     period = period or Period.last(30, now=now)
     view = overview(engine, period, now=now)
-    anchors = {row.task_type: f"task-{place}" for place, row in enumerate(view.task_types[:MOST_CHAPTERS], start=1)}
+    anchors = {row.task_type: f"task-{place}" for place, row in enumerate(view.task_types[:MAX_CHAPTERS], start=1)}
     links = Links(
         task=lambda name: f"#{anchors[name]}" if name in anchors else None,
         model=lambda _task, _model: None,
@@ -46,7 +46,7 @@ def make_report(engine: ModelPerf, period: Period | None = None, *, now: datetim
     )
     chapters = []
     for name, anchor in anchors.items():
-        closer = task_view(engine, name, period, now=now, most=MOST_MODELS, decisions=0)
+        closer = task_view(engine, name, period, now=now, most=MAX_MODELS, decisions=0)
         if closer is not None:
             body = task_html(closer, links, now=now, prefix=f"{anchor}-", live=False, heading="h3")
             chapters.append(Chapter(name, anchor, body))

@@ -11,8 +11,8 @@ from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.policy import ABTest, Assessment, Choice
 from modelperf_plugin.policy.exploration.ab_test import Split, unit_position
 from modelperf_plugin.policy.quality import Timeouts, says_something
-from modelperf_plugin.policy.sequential import Side, Verdict, Versus, verdict
-from modelperf_plugin.policy.sequential.versus import LARGEST_LOG
+from modelperf_plugin.policy.sequential import Side, TwoSampleTest, Verdict, verdict
+from modelperf_plugin.policy.sequential.two_sample_test import MAX_LOG_E_VALUE
 from modelperf_plugin.store import Entry, LoggedDecision, PairVerdict, StoredPair, StoredTest
 from modelperf_plugin.values import CALLER_ERROR_KINDS, OUTAGE_KINDS, Assignment, Decision, Outcome
 
@@ -87,11 +87,11 @@ def _judged(test: StoredTest, pair: StoredPair, drawn: Drawn, entry: Entry) -> S
     return pair._replace(verdict=words[found.winner], decided_ms=entry.ended_ms)
 
 
-def state_of(pair: StoredPair) -> Versus:
+def state_of(pair: StoredPair) -> TwoSampleTest:
     """Return the evidence on a challenger, side B, against its incumbent, side A."""
     with suppress(InvalidValueError):  # of another version, or none yet: the evidence begins anew
-        return Versus.from_list(pair.state)
-    return Versus()
+        return TwoSampleTest.from_list(pair.state)
+    return TwoSampleTest()
 
 
 def level_of(test: StoredTest) -> float:
@@ -115,7 +115,7 @@ def in_words(test: StoredTest, pair: StoredPair) -> str:
     found = standing(test, pair)
     sides = [(test.incumbent, found.a), (pair.challenger, found.b)]
     (better, rate), (_, other) = sides if pair.verdict == "incumbent" else sides[::-1]
-    peak = exp(min(state.peak, LARGEST_LOG))
+    peak = exp(min(state.peak, MAX_LOG_E_VALUE))
     return (
         f"{better} is better: {rate.rate or 0.0:.3f} against {other.rate or 0.0:.3f} "
         f"(largest e-value {peak:.3g}, {level_of(test):g} needed)"

@@ -326,7 +326,7 @@ class ModelPerf:
         first_try = not said.exclude and said.pin is None  # a test begins with all sides on offer
         if applied and first_try and self._has_begun_test(config, assessment, now_ms):
             assessment = self._assess(config, task_type, offered, said, now_ms)
-        if not assessment.standings:
+        if not assessment.candidates:
             logger.info("no candidate is left for %s: %s", task_type, assessment.excluded)
             return None
         waiting = self._learner.pending.count

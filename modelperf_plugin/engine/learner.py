@@ -12,7 +12,7 @@ from modelperf_plugin.engine.pending import Pending
 from modelperf_plugin.engine.weighing import Evidence
 from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.cost.base import CostSource, ModelCosts
-from modelperf_plugin.policy.pooling import Cell, Known, Part, Pool, Priors, TaskBeliefs, fit
+from modelperf_plugin.policy.pooling import Cell, FitRow, ModelPrior, Pool, Priors, TaskBeliefs, fit
 from modelperf_plugin.store import Store
 from modelperf_plugin.values import Tally, mean_costs
 
@@ -119,11 +119,11 @@ class Learner:
                 known = self._tasks[task_type] = _Task(self._pool, task_type, tallies, evidence)
             return known.know(candidates)
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[FitRow]:
         """Return what a later process begins with."""
         return list(self._pool.parts())
 
-    def resume(self, parts: Iterable[Part]) -> None:
+    def resume(self, parts: Iterable[FitRow]) -> None:
         """Begin with what an earlier process knew of models and task types: a single look is enough then.
 
         Raises:
@@ -175,7 +175,7 @@ class Learner:
         for tally in evidence.completed(tallies):
             cells.setdefault(tally.task_type, {})[tally.model_id] = evidence.cell(tally)
         priors = {
-            model_id: Known.of(model.prior_success, model.prior_strength)
+            model_id: ModelPrior.of(model.prior_success, model.prior_strength)
             for model_id, model in config.models.items()
             if model.prior_success is not None
         }

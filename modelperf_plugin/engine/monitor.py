@@ -142,7 +142,7 @@ class Monitor:
             alarm.direction,
             (alarm.since, event.event_id),
             (since_ms, event.ended_ms),
-            alarm.evidence,
+            alarm.likelihood_ratio,
             rates,
         )
         if noted:
@@ -161,7 +161,7 @@ class Monitor:
                 if model_id in tried
             }
         surely = max([rate for model_id, rate in self._lower.items() if model_id != event.model_id], default=None)
-        bar = demotion.bar(surely)
+        bar = demotion.effective_threshold(surely)
         rounded = None if bar is None else floor(bar * 100) / 100 or None
         if rounded is None and demotion.alpha > 0 and (event.task_type, event.model_id) in self._demotions:
             return 0.0  # there is no bar any more: whoever is below one that was is tried, and put back

@@ -14,9 +14,17 @@ from typing import Final, NamedTuple
 
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.policy.belief import Belief
-from modelperf_plugin.policy.cost import CostObjective, ExpectedCost, ModelCosts, Offer, Success, Worth, expected_cost
+from modelperf_plugin.policy.cost import (
+    CostObjective,
+    Estimate,
+    ExpectedCost,
+    ModelCosts,
+    SortKey,
+    Success,
+    expected_cost,
+)
 from modelperf_plugin.policy.demotion import DemotionStrategy
-from modelperf_plugin.policy.exploration import Contest, ExplorationStrategy, Shares
+from modelperf_plugin.policy.exploration import ChoiceSet, ExplorationStrategy, Shares
 from modelperf_plugin.policy.exploration.base import best_only
 from modelperf_plugin.policy.ranking import RankingStrategy, Score
 from modelperf_plugin.values import Context, Exclusion, RankedModel, Ranking, Status, Tally
@@ -59,7 +67,7 @@ class Knowledge(NamedTuple):
     """What a task costs with each model, whatever its type."""
 
 
-class Standing(NamedTuple):
+class Candidate(NamedTuple):
     """One permitted candidate, and what puts it where it stands."""
 
     tally: Tally
@@ -71,7 +79,7 @@ class Standing(NamedTuple):
     belief: Belief | None
     cost: ExpectedCost | None
     """What a task is expected to cost, where that was asked for."""
-    worth: Worth
+    sort_key: SortKey
     """What it is worth to the cost objective, among its equals."""
 
 
@@ -82,7 +90,7 @@ class Assessment(NamedTuple):
     """Which policy."""
     task_type: str
     """The class of work."""
-    standings: tuple[Standing, ...]
+    candidates: tuple[Candidate, ...]
     """The permitted candidates, best first, paused and then demoted ones last; empty if none is permitted."""
     ranking: Ranking
     """The same, as rows for people."""
@@ -98,7 +106,7 @@ class Assessment(NamedTuple):
     @property
     def beliefs(self) -> tuple[Belief, ...]:
         """The posterior of each row; empty if nothing is known beyond the tallies."""
-        return tuple([each.belief for each in self.standings if each.belief is not None])
+        return tuple([each.belief for each in self.candidates if each.belief is not None])
 
 
 class Choice(NamedTuple):
@@ -136,19 +144,19 @@ def assess(
         costs = {tally.model_id: expected_cost(tally, knowledge.model_costs) for tally in tallies}
     if context.exclude or context.max_cost_usd is not None:
         tallies, excluded = _permit(tallies, costs, context)
-    standings = _stand(policy, tallies, knowledge, costs)
-    available = _count_first_group(standings)
+    placed = _place(policy, tallies, knowledge, costs)
+    available = _count_first_group(placed)
     return Assessment(
         policy,
         task_type,
-        standings,
+        placed,
         Ranking.deferred(
-            tuple([each.tally.model_id for each in standings]),
+            tuple([each.tally.model_id for each in placed]),
             policy.ranking.strategy,
-            partial(_rows, policy, standings, pin),
+            partial(_rows, policy, placed, pin),
         ),
         available,
-        _count_tied(standings, available),
+        _count_tied(placed, available),
         excluded,
         pin,
     )
@@ -162,12 +170,12 @@ def choose(assessment: Assessment, context: Context, number: float | None, pendi
     """
     if assessment.pin is not None:
         return _pinned(assessment, assessment.pin)
-    available, standings = assessment.available, assessment.standings
-    last_resort = standings[0].group == DEMOTED
+    available, candidates = assessment.available, assessment.candidates
+    last_resort = candidates[0].group == DEMOTED
     shares = _shares(assessment, context, pending, last_resort=last_resort)
-    probabilities = [*shares.probabilities, *[0.0] * (len(standings) - available)]
-    if shares.point is None and not last_resort and standings[-1].group == DEMOTED:
-        _probe(probabilities, standings, assessment.policy.demotion.probe_share)
+    probabilities = [*shares.probabilities, *[0.0] * (len(candidates) - available)]
+    if shares.point is None and not last_resort and candidates[-1].group == DEMOTED:
+        _probe(probabilities, candidates, assessment.policy.demotion.probe_share)
     point = number if shares.point is None else shares.point
     position = probabilities.index(max(probabilities)) if point is None else pick(probabilities, point)
     probed = position >= available
@@ -179,7 +187,7 @@ def choose(assessment: Assessment, context: Context, number: float | None, pendi
         reason = f"{said}; {_sentence(assessment, position)}" if said else _reason(assessment, position)
     if last_resort:
         reason = f"every candidate is demoted, so the best of them is used all the same; {reason}"
-    elif standings[0].group == PAUSED and not probed:
+    elif candidates[0].group == PAUSED and not probed:
         reason = f"every candidate has had outages, so the best of them is used all the same; {reason}"
     order = _order(assessment.ranking.model_ids, position)
     return Choice(order, tuple(probabilities), reason, position >= assessment.tied, probed)
@@ -240,9 +248,9 @@ _COST_NOTES: Final = {
 }
 
 
-def _stand(
+def _place(
     policy: Policy, tallies: Sequence[Tally], knowledge: Knowledge, costs: Mapping[str, ExpectedCost | None]
-) -> tuple[Standing, ...]:
+) -> tuple[Candidate, ...]:
     """Return the candidates in their order."""
     known, pauses = knowledge.beliefs, knowledge.pauses
     beliefs: Sequence[Belief | None] | None = None
@@ -252,71 +260,72 @@ def _stand(
     else:
         scores = policy.ranking(tallies)
     reasons = policy.demotion(tallies, knowledge.demotions)
-    standings: list[Standing] = []
+    candidates: list[Candidate] = []
     for tally, score, why, belief in zip(tallies, scores, reasons, beliefs or [None] * len(tallies), strict=True):
         group, reason = IN_THE_RUNNING if why is None else DEMOTED, why
         if pauses and why is None:
             reason = pauses.get(tally.model_id)
             group = IN_THE_RUNNING if reason is None else PAUSED
         cost = costs.get(tally.model_id) if costs else None
-        standings.append(Standing(tally, score, group, reason, belief, cost, (score.value, 0.0, 0.0)))
+        candidates.append(Candidate(tally, score, group, reason, belief, cost, (score.value, 0.0, 0.0)))
     if policy.cost.weighs_costs:
-        standings = _weigh(policy.cost, standings)
-    standings.sort(key=_place)
-    return tuple(standings)
+        candidates = _weigh(policy.cost, candidates)
+    candidates.sort(key=_sort_key)
+    return tuple(candidates)
 
 
-def _weigh(objective: CostObjective, standings: list[Standing]) -> list[Standing]:
-    """Return the standings with what they are worth, compared within their group and tier."""
-    weighed = list(standings)
-    for group, tier in {(each.group, each.score.tier) for each in standings}:
-        positions = [n for n, each in enumerate(standings) if (each.group, each.score.tier) == (group, tier)]
-        offers = [offer_of(standings[position]) for position in positions]
-        for position, worth in zip(positions, objective(offers, [offer.mean for offer in offers]), strict=True):
-            weighed[position] = standings[position]._replace(worth=worth)
+def _weigh(objective: CostObjective, candidates: list[Candidate]) -> list[Candidate]:
+    """Return the candidates with their sort keys, which compare them within their group and tier."""
+    weighed = list(candidates)
+    for group, tier in {(each.group, each.score.tier) for each in candidates}:
+        positions = [n for n, each in enumerate(candidates) if (each.group, each.score.tier) == (group, tier)]
+        estimates = [estimate_of(candidates[position]) for position in positions]
+        sort_keys = objective(estimates, [estimate.mean for estimate in estimates])
+        for position, sort_key in zip(positions, sort_keys, strict=True):
+            weighed[position] = candidates[position]._replace(sort_key=sort_key)
     return weighed
 
 
-def offer_of(standing: Standing) -> Offer:
+def estimate_of(candidate: Candidate) -> Estimate:
     """Return a candidate as a cost objective sees it."""
-    cost = None if standing.cost is None else standing.cost.usd
-    if standing.belief is None:
-        return Offer(standing.score.value, 0.0, cost)
-    alpha, beta, _ = standing.belief
+    cost = None if candidate.cost is None else candidate.cost.usd
+    if candidate.belief is None:
+        return Estimate(candidate.score.value, 0.0, cost)
+    alpha, beta, _ = candidate.belief
     mean = alpha / (alpha + beta)
-    return Offer(mean, mean * (1.0 - mean) / (alpha + beta + 1.0), cost)
+    return Estimate(mean, mean * (1.0 - mean) / (alpha + beta + 1.0), cost)
 
 
-def _place(each: Standing) -> tuple[int, int, float, float, float, int, str]:
+def _sort_key(each: Candidate) -> tuple[int, int, float, float, float, int, str]:
     """Sort the best first: paused and demoted ones behind all others, ties by more outcomes and then by name."""
     tally, score, group, _, _, _, (first, second, third) = each
     return group, score[0], -first, -second, -third, -tally[2] - tally[3], tally[1]
 
 
-def _count_first_group(standings: Sequence[Standing]) -> int:
-    if not standings or standings[-1].group == standings[0].group:
-        return len(standings)
-    return sum([each.group == standings[0].group for each in standings])
+def _count_first_group(candidates: Sequence[Candidate]) -> int:
+    if not candidates or candidates[-1].group == candidates[0].group:
+        return len(candidates)
+    return sum([each.group == candidates[0].group for each in candidates])
 
 
-def _count_tied(standings: Sequence[Standing], available: int) -> int:
+def _count_tied(candidates: Sequence[Candidate], available: int) -> int:
     tied = 0
-    for each in standings[:available]:
-        if each.worth != standings[0].worth or each.score[0] != standings[0].score[0]:
+    for each in candidates[:available]:
+        if each.sort_key != candidates[0].sort_key or each.score[0] != candidates[0].score[0]:
             break
         tied += 1
     return tied
 
 
-def _rows(policy: Policy, standings: Sequence[Standing], pin: str | None) -> list[RankedModel]:
-    return [_row(policy, each, pin) for each in standings]
+def _rows(policy: Policy, candidates: Sequence[Candidate], pin: str | None) -> list[RankedModel]:
+    return [_row(policy, each, pin) for each in candidates]
 
 
-def _row(policy: Policy, each: Standing, pin: str | None) -> RankedModel:
+def _row(policy: Policy, each: Candidate, pin: str | None) -> RankedModel:
     tally = each.tally
-    account = policy.ranking.account(tally, each.belief)
+    explanation = policy.ranking.explain(tally, each.belief)
     status: Status = "ranked" if each.score.proven else "unproven"
-    reason = account.reason
+    reason = explanation.reason
     if each.group == DEMOTED:
         status, reason = "demoted", each.why or reason
     elif each.group == PAUSED:
@@ -324,29 +333,29 @@ def _row(policy: Policy, each: Standing, pin: str | None) -> RankedModel:
     if tally.model_id == pin:
         status, reason = "pinned", f"pinned by the host; {reason}"
     cost = None if each.cost is None else each.cost.usd
-    return RankedModel(tally.model_id, account.estimate, account.interval, tally, status, reason, cost)
+    return RankedModel(tally.model_id, explanation.estimate, explanation.interval, tally, status, reason, cost)
 
 
 def _shares(assessment: Assessment, context: Context, pending: Sequence[int], *, last_resort: bool) -> Shares:
     available, policy = assessment.available, assessment.policy
-    standings = assessment.standings[:available]
-    contest = Contest(
+    candidates = assessment.candidates[:available]
+    choice_set = ChoiceSet(
         assessment.task_type,
         assessment.ranking.first(available),
         assessment.tied,
         context.unit_id,
-        tuple([each.belief for each in standings if each.belief is not None]),
+        tuple([each.belief for each in candidates if each.belief is not None]),
         pending[:available],
-        sum([tally[2] + tally[3] for tally, *_ in standings]),
+        sum([tally[2] + tally[3] for tally, *_ in candidates]),
         policy.cost if policy.cost.weighs_costs else None,
-        tuple(map(offer_of, standings)) if policy.cost.weighs_costs else (),
+        tuple(map(estimate_of, candidates)) if policy.cost.weighs_costs else (),
     )
-    return Shares(best_only(contest)) if last_resort else policy.exploration(contest)
+    return Shares(best_only(choice_set)) if last_resort else policy.exploration(choice_set)
 
 
-def _probe(probabilities: list[float], standings: Sequence[Standing], share: float) -> None:
+def _probe(probabilities: list[float], candidates: Sequence[Candidate], share: float) -> None:
     """Give the demoted candidates a share of the decisions between them, at the expense of the others."""
-    demoted = [position for position, each in enumerate(standings) if each.group == DEMOTED]
+    demoted = [position for position, each in enumerate(candidates) if each.group == DEMOTED]
     for position, probability in enumerate(probabilities):
         probabilities[position] = probability * (1.0 - share)
     for position in demoted:
@@ -367,7 +376,7 @@ def _order(model_ids: tuple[str, ...], position: int) -> tuple[str, ...]:
 
 def _sentence(assessment: Assessment, position: int) -> str:
     """Return what there is to say about one row."""
-    each = assessment.standings[position]
+    each = assessment.candidates[position]
     return each.why or assessment.policy.ranking.reason(each.tally, each.belief)
 
 
@@ -379,7 +388,7 @@ def _reason(assessment: Assessment, position: int) -> str:
     if assessment.available == 1:
         return f"the only candidate left; {sentence}"
     if assessment.policy.cost.weighs_costs:
-        return f"{assessment.policy.cost.account(assessment.standings[position].cost)}; {sentence}"
+        return f"{assessment.policy.cost.explain(assessment.candidates[position].cost)}; {sentence}"
     if assessment.tied == 1:
         return f"ranked first of {assessment.available}; {sentence}"
     return f"drawn from {assessment.tied} candidates tied at the top; {sentence}"

@@ -33,19 +33,19 @@ Cell = tuple[float, float]
 Cells = Mapping[str, Mapping[str, Cell]]
 """Cells by task type and model id."""
 
-Part = tuple[str, str, Sequence[float]]
+FitRow = tuple[str, str, Sequence[float]]
 """Some numbers of a fit: of a task type, of a model or, with neither, of all."""
 
 NO_OUTCOMES: Final[Cell] = (0.0, 0.0)
 
 
-LEAST_PRECISION: Final = 0.25
+MIN_PRECISION: Final = 0.25
 """What is known of a model never weighs less than this: nothing but that its log-odds are not endless."""
-FARTHEST: Final = 20.0
+MAX_LOGIT: Final = 20.0
 """The log-odds of a prior lie within this."""
 
 
-class Known(NamedTuple):
+class ModelPrior(NamedTuple):
     """What is known of a model from elsewhere."""
 
     logit: float
@@ -54,16 +54,16 @@ class Known(NamedTuple):
     """One over the variance of that."""
 
     @classmethod
-    def of(cls, success: float, strength: float) -> Known:
+    def of(cls, success: float, strength: float) -> ModelPrior:
         """Return what ``strength`` outcomes with a rate of ``success`` tell.
 
-        >>> [round(each, 4) for each in Known.of(0.8, 10)]
+        >>> [round(each, 4) for each in ModelPrior.of(0.8, 10)]
         [1.3863, 1.6]
         """
-        return cls(log(success / (1.0 - success)), max(LEAST_PRECISION, strength * success * (1.0 - success)))
+        return cls(log(success / (1.0 - success)), max(MIN_PRECISION, strength * success * (1.0 - success)))
 
 
-Priors = Mapping[str, Known]
+Priors = Mapping[str, ModelPrior]
 """By model."""
 NO_PRIORS: Final[Priors] = {}
 
@@ -73,14 +73,14 @@ PRIOR_VARIANCE: Final = 0.2
 CELL_VARIANCE: Final = 0.2
 """The same for σe²."""
 PSEUDO_OBSERVATIONS: Final = 2.0
-SMALLEST_CELL_VARIANCE: Final = 0.02
+MIN_CELL_VARIANCE: Final = 0.02
 INTERCEPT_VARIANCE: Final = 2.25
 """Prior variance of μ around even odds."""
-SMALLEST_SPREAD: Final = 0.02
+MIN_SPREAD: Final = 0.02
 """p(1 − p) is never taken below this: a rate near 0 or 1 is not known that well."""
-LARGEST_STEP: Final = 3.0
+MAX_STEP_LOGITS: Final = 3.0
 """A single working residual never moves further than this many logits."""
-WEAKEST, STRONGEST = 1.5, 60.0
+MIN_STRENGTH, MAX_STRENGTH = 1.5, 60.0
 """A prior weighs as many outcomes as this at least and at most."""
 
 
@@ -117,7 +117,7 @@ class Pool:
     priors: Priors = field(default_factory=dict)
     """What is known of models from elsewhere."""
 
-    def parts(self) -> Iterator[Part]:
+    def parts(self) -> Iterator[FitRow]:
         """Yield what a later fit of the same cells begins with, for storage.
 
         That is μ and the three variances; for each model the weight of its cells and their weighted residuals; for each
@@ -130,7 +130,7 @@ class Pool:
             yield task_type, "", (effect,)
 
     @classmethod
-    def of_parts(cls, parts: Iterable[Part]) -> Self:
+    def of_parts(cls, parts: Iterable[FitRow]) -> Self:
         """Return what to begin with from what :meth:`parts` gave, in any order.
 
         Raises:
@@ -211,11 +211,11 @@ class TaskBeliefs:
             weight = self._weight - own[0]
             logit += (self._weighted - own[1]) / weight
             variance += 1.0 / weight
-        prior = expit(max(-FARTHEST, min(FARTHEST, logit)))
+        prior = expit(max(-MAX_LOGIT, min(MAX_LOGIT, logit)))
         spread = prior * (1.0 - prior)
-        strength = 1.0 / (variance * max(spread, SMALLEST_SPREAD))
-        if not WEAKEST <= strength <= STRONGEST:
-            strength = WEAKEST if strength < WEAKEST else STRONGEST
+        strength = 1.0 / (variance * max(spread, MIN_SPREAD))
+        if not MIN_STRENGTH <= strength <= MAX_STRENGTH:
+            strength = MIN_STRENGTH if strength < MIN_STRENGTH else MAX_STRENGTH
         successes, failures = self._cells.get(model_id, NO_OUTCOMES)
         return Belief(successes + strength * prior, failures + strength * (1.0 - prior), outcomes)
 
@@ -347,10 +347,10 @@ class _Fit:
             residual = kept * (response - self.intercept - self.models[m] - self.tasks[t])
             total += residual * residual + before * (1.0 - kept)
         pseudo = PSEUDO_OBSERVATIONS * CELL_VARIANCE
-        return max(SMALLEST_CELL_VARIANCE, (pseudo + total) / (PSEUDO_OBSERVATIONS + len(cells)))
+        return max(MIN_CELL_VARIANCE, (pseudo + total) / (PSEUDO_OBSERVATIONS + len(cells)))
 
 
-def _expected(known: Known | None, intercept: float, variance: float) -> _Share:
+def _expected(known: ModelPrior | None, intercept: float, variance: float) -> _Share:
     """Return what is expected of a model's effect without outcomes, as a share that is added to those of its cells."""
     if known is None:
         return _Share(1.0 / variance, 0.0)
@@ -365,9 +365,9 @@ def _mean(total: _Share, prior: _Share) -> float:
 def _residual(logit: float, successes: float, samples: float) -> tuple[float, float]:
     """Return the working residual of a cell at ``logit``, and its variance."""
     p = expit(logit)
-    spread = max(p * (1.0 - p), SMALLEST_SPREAD)
+    spread = max(p * (1.0 - p), MIN_SPREAD)
     residual = (successes / samples - p) / spread
-    return max(-LARGEST_STEP, min(LARGEST_STEP, residual)), 1.0 / (samples * spread)
+    return max(-MAX_STEP_LOGITS, min(MAX_STEP_LOGITS, residual)), 1.0 / (samples * spread)
 
 
 def _variance(effects: list[float], totals: list[_Share], before: float) -> float:

@@ -8,8 +8,8 @@ from heapq import heappop, heappush
 from math import exp, inf, log
 
 import modelperf_plugin as mp
-from modelperf_plugin.policy.sequential import FallWatch, Side, Versus
-from modelperf_plugin.policy.sequential.versus import LEVEL
+from modelperf_plugin.policy.sequential import FallWatch, Side, TwoSampleTest
+from modelperf_plugin.policy.sequential.two_sample_test import LEVEL
 from tests.benchmarks.timing import p50_microseconds, verdict
 
 RUNS = 1000
@@ -97,7 +97,7 @@ def outcomes_until_caught(rng: random.Random, good: int) -> float:
 
 def outcomes_until_verdict(rng: random.Random, rate_b: float, share_b: float, minimum: int) -> float:
     """Return after how many outcomes there is a verdict on A at .80 and B at ``rate_b``; the first are no evidence."""
-    state, level = Versus(), log(LEVEL)
+    state, level = TwoSampleTest(), log(LEVEL)
     for number in range(1, LONGEST + 1):
         side: Side = "B" if rng.random() < share_b else "A"
         success = rng.random() < (rate_b if side == "B" else 0.8)
@@ -149,7 +149,7 @@ def engine_verdict(seed: int, rates: dict[str, float], share: float) -> tuple[st
 def late_sides_differ(rng: random.Random, delay: int, minimum: int) -> bool:
     """Return whether equal sides seem to differ when B's outcomes come in half the time, and failures in thrice."""
     arriving: list[tuple[int, int, Side, bool]] = []
-    state, level = Versus(), log(LEVEL)
+    state, level = TwoSampleTest(), log(LEVEL)
     for now in range(LONGEST):
         side: Side = rng.choice(("A", "B"))
         success = rng.random() < 0.8
@@ -167,7 +167,7 @@ def sticky_units_differ(rng: random.Random, *, first_only: bool) -> bool:
     """Return whether equal models seem to differ when few units of unequal difficulty keep their sides."""
     rates = [1.0 / (1.0 + exp(-(log(4.0) + rng.gauss(0.0, 1.0)))) for _ in range(STICKY_UNITS)]
     sides: list[Side] = [rng.choice(("A", "B")) for _ in range(STICKY_UNITS)]
-    state, level, seen = Versus(), log(LEVEL), set()
+    state, level, seen = TwoSampleTest(), log(LEVEL), set()
     for _ in range(LONGEST):
         unit = rng.randrange(STICKY_UNITS)
         success = rng.random() < rates[unit]

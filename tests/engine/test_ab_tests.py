@@ -21,7 +21,7 @@ import modelperf_plugin as mp
 from modelperf_plugin.engine import ab_tests as abtests
 from modelperf_plugin.engine.ab_verdicts import in_words, level_of, state_of
 from modelperf_plugin.errors import StoreBusyError
-from modelperf_plugin.policy.sequential import Versus
+from modelperf_plugin.policy.sequential import TwoSampleTest
 from modelperf_plugin.store import StoredTest
 
 MODELS = ["a", "b", "c"]
@@ -85,9 +85,9 @@ def verdicts(perf: mp.ModelPerf) -> list[str | None]:
 
 
 def test_the_evidence_is_that_of_the_outcomes_with_the_shares_that_the_sides_had(path: Path) -> None:
-    """The state is what Versus makes of the same outcomes, with the true probability of the challenger."""
+    """The state is what TwoSampleTest makes of the same outcomes, with the true probability of the challenger."""
     with opened(path, share=0.3) as perf:
-        expected = Versus()
+        expected = TwoSampleTest()
         for number in range(60):
             decision = chosen(perf)
             perf.record("t", decision.model_id, mp.Outcome(success=number % 3 > 0), decision)
@@ -101,7 +101,7 @@ def test_the_evidence_is_that_of_the_outcomes_with_the_shares_that_the_sides_had
 def test_a_missing_challenger_changes_the_shares_of_the_others(path: Path) -> None:
     """Of three sides one is excluded: the incumbent has its part, and the pair of the other learns with that share."""
     with opened(path, challenger=["b", "c"], share=0.4) as perf:
-        expected = Versus()
+        expected = TwoSampleTest()
         chosen(perf)
         for number in range(40):
             decision = chosen(perf, {"exclude": ["c"]})
@@ -110,7 +110,7 @@ def test_a_missing_challenger_changes_the_shares_of_the_others(path: Path) -> No
             expected = expected.updated("B" if decision.model_id == "b" else "A", number % 4 > 0, 0.2)
         one, other = only(perf).pairs
         assert state_of(one).logs == pytest.approx(expected.logs)
-        assert state_of(other) == Versus()
+        assert state_of(other) == TwoSampleTest()
 
 
 @pytest.mark.parametrize("hand_back", [lambda decision: decision, lambda decision: decision.decision_id])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from modelperf_plugin.policy import Adaptive
 from modelperf_plugin.policy.belief import Belief
-from modelperf_plugin.policy.exploration import Contest
+from modelperf_plugin.policy.exploration import ChoiceSet
 from modelperf_plugin.values import RankedModel, Tally
 
 weights = st.floats(0.5, 500).map(lambda weight: round(weight, 3))  # beliefs are alike or differ: not by rounding
@@ -19,10 +19,10 @@ beliefs = st.builds(Belief, weights, weights)
 sides = st.lists(st.tuples(beliefs, st.integers(0, 20)), min_size=1, max_size=8)
 
 
-def contest(known: list[Belief], pending: list[int] | None = None, outcomes: int = 100) -> Contest:
-    """Return a contest of models of which only beliefs are known, and that they have so many outcomes together."""
+def choice_set(known: list[Belief], pending: list[int] | None = None, outcomes: int = 100) -> ChoiceSet:
+    """Return a choice set of models of which only beliefs are known, and that they have so many outcomes together."""
     rows = [RankedModel(f"m{n}", None, None, Tally("t", f"m{n}"), "ranked", "") for n in range(len(known))]
-    return Contest("t", rows, 1, None, known, pending or [0] * len(known), outcomes)
+    return ChoiceSet("t", rows, 1, None, known, pending or [0] * len(known), outcomes)
 
 
 def enumerated(strategy: Adaptive, known: list[Belief], pending: list[int], outcomes: int) -> list[float]:
@@ -47,7 +47,7 @@ def test_probabilities_are_those_of_the_whole_grid(
     """The upper envelope gives what enumerating all points and candidates gives, and it sums to 1."""
     strategy = Adaptive(floor=floor, optimism=optimism)
     given_beliefs, pending = [each[0] for each in known], [each[1] for each in known]
-    shares = strategy(contest(given_beliefs, pending, outcomes)).probabilities
+    shares = strategy(choice_set(given_beliefs, pending, outcomes)).probabilities
     assert sum(shares) == pytest.approx(1.0, abs=1e-12)
     expected = enumerated(strategy, given_beliefs, pending, outcomes)
     # two indices that meet within rounding at one point may share it or not
@@ -60,43 +60,45 @@ def test_probabilities_are_those_of_the_whole_grid(
 def test_the_order_of_candidates_does_not_matter(known: list[tuple[Belief, int]], random: object) -> None:
     """A candidate has the same probability wherever it stands."""
     strategy = Adaptive()
-    shares = strategy(contest([each[0] for each in known], [each[1] for each in known])).probabilities
-    backwards = strategy(contest([each[0] for each in known[::-1]], [each[1] for each in known[::-1]])).probabilities
+    shares = strategy(choice_set([each[0] for each in known], [each[1] for each in known])).probabilities
+    backwards = strategy(choice_set([each[0] for each in known[::-1]], [each[1] for each in known[::-1]])).probabilities
     assert shares == pytest.approx(backwards[::-1], abs=1e-12)
 
 
 def test_the_known_best_is_chosen_and_the_uncertain_tried() -> None:
     """Far better evidence takes nearly all; an unknown candidate beside a known one gets a good share."""
-    clear = Adaptive()(contest([Belief(900, 100), Belief(500, 500)])).probabilities
+    clear = Adaptive()(choice_set([Belief(900, 100), Belief(500, 500)])).probabilities
     assert clear == pytest.approx([0.9975, 0.0025])
-    doubtful = Adaptive()(contest([Belief(80, 20), Belief(1, 1)])).probabilities
+    doubtful = Adaptive()(choice_set([Belief(80, 20), Belief(1, 1)])).probabilities
     assert 0.4 < doubtful[1] < 0.8
 
 
 def test_equal_beliefs_share_alike() -> None:
     """Nothing known: every candidate has the same probability."""
-    assert Adaptive()(contest([Belief(1, 1)] * 5)).probabilities == pytest.approx([0.2] * 5)
+    assert Adaptive()(choice_set([Belief(1, 1)] * 5)).probabilities == pytest.approx([0.2] * 5)
 
 
 def test_waiting_choices_make_a_candidate_less_tempting() -> None:
     """A candidate that was chosen ten times without an outcome yet is explored less than before."""
     known = [Belief(80, 20), Belief(2, 2)]
-    before = Adaptive()(contest(known)).probabilities[1]
-    after = Adaptive()(contest(known, [0, 10])).probabilities[1]
+    before = Adaptive()(choice_set(known)).probabilities[1]
+    after = Adaptive()(choice_set(known, [0, 10])).probabilities[1]
     assert after < before
 
 
 def test_a_poor_candidate_is_tried_again_after_many_outcomes() -> None:
     """The credit grows with the outcomes of all, so that no model is given up for ever, even without a floor."""
     known = [Belief(850, 150), Belief(12, 10)]
-    shares = [Adaptive(floor=0)(contest(known, outcomes=outcomes)).probabilities[1] for outcomes in (100, 1000, 10**9)]
+    shares = [
+        Adaptive(floor=0)(choice_set(known, outcomes=outcomes)).probabilities[1] for outcomes in (100, 1000, 10**9)
+    ]
     assert shares[0] == 0.0 < shares[2]
     assert shares == sorted(shares)
 
 
 def test_without_optimism_and_floor_it_is_greedy() -> None:
     """With both at 0 the highest mean takes all."""
-    shares = Adaptive(floor=0, optimism=0)(contest([Belief(5, 5), Belief(6, 4), Belief(1, 1)])).probabilities
+    shares = Adaptive(floor=0, optimism=0)(choice_set([Belief(5, 5), Belief(6, 4), Belief(1, 1)])).probabilities
     assert shares == [0.0, 1.0, 0.0]
 
 
@@ -106,14 +108,14 @@ def test_without_beliefs_the_tallies_count() -> None:
         RankedModel("good", None, None, Tally("t", "good", 90, 10), "ranked", ""),
         RankedModel("bad", None, None, Tally("t", "bad", 10, 90), "ranked", ""),
     ]
-    assert Adaptive()(Contest("t", rows, 1, None)).probabilities == pytest.approx([0.9975, 0.0025])
+    assert Adaptive()(ChoiceSet("t", rows, 1, None)).probabilities == pytest.approx([0.9975, 0.0025])
 
 
 @given(sides, st.floats(0, 1), st.floats(0, 1))
 def test_the_evaluation_share_is_spread_alike(known: list[tuple[Belief, int]], share: float, floor: float) -> None:
     """With a share s the probabilities are s/K + (1 − s) times those without it."""
     given_beliefs, pending = [each[0] for each in known], [each[1] for each in known]
-    without = Adaptive(floor=floor)(contest(given_beliefs, pending)).probabilities
-    with_share = Adaptive(floor=floor, evaluation_share=share)(contest(given_beliefs, pending)).probabilities
+    without = Adaptive(floor=floor)(choice_set(given_beliefs, pending)).probabilities
+    with_share = Adaptive(floor=floor, evaluation_share=share)(choice_set(given_beliefs, pending)).probabilities
     expected = [share / len(known) + (1 - share) * each for each in without]
     assert with_share == pytest.approx(expected, abs=1e-12)

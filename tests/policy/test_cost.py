@@ -27,7 +27,7 @@ from modelperf_plugin.policy import (
     choose,
 )
 from modelperf_plugin.policy.belief import Belief
-from modelperf_plugin.policy.cost import CostObjective, ExpectedCost, Offer, expected_cost
+from modelperf_plugin.policy.cost import CostObjective, Estimate, ExpectedCost, expected_cost
 from modelperf_plugin.policy.exploration import ExplorationStrategy
 from modelperf_plugin.values import NANO_USD, NO_CONTEXT, Context, Tally
 
@@ -41,11 +41,11 @@ def tally(model_id: str, successes: int, failures: int, cost_usd: float = 0.0) -
     return Tally("t", model_id, successes, failures, total_cost_nano_usd=nano * samples, priced=samples * (nano > 0))
 
 
-def first(objective: CostObjective, **offers: tuple[float, float | None]) -> str:
+def first(objective: CostObjective, **estimates: tuple[float, float | None]) -> str:
     """Return the candidate worth most when nothing is optimistic: by name its mean and cost, all surely known."""
-    rows = {name: Offer(mean, 0.0, cost) for name, (mean, cost) in offers.items()}
-    worths = objective(list(rows.values()), [row.mean for row in rows.values()])
-    return max(zip(worths, rows, strict=True))[1]
+    rows = {name: Estimate(mean, 0.0, cost) for name, (mean, cost) in estimates.items()}
+    sort_keys = objective(list(rows.values()), [row.mean for row in rows.values()])
+    return max(zip(sort_keys, rows, strict=True))[1]
 
 
 @pytest.mark.parametrize(
@@ -88,9 +88,9 @@ def test_value_takes_a_model_of_unknown_cost_to_be_cheap() -> None:
 def test_confidence_asks_for_evidence(confidence: float, chosen: str) -> None:
     """Equal rates, margin .05: as long as the beliefs are wide, a high confidence keeps the best one."""
     deviation = 0.04
-    offers = [Offer(0.801, deviation**2, 1.0), Offer(0.8, deviation**2, 0.1)]
-    worths = CheapestWithin(margin=0.05, confidence=confidence)(offers, [offer.mean for offer in offers])
-    assert ("best", "cheap")[worths.index(max(worths))] == chosen
+    estimates = [Estimate(0.801, deviation**2, 1.0), Estimate(0.8, deviation**2, 0.1)]
+    sort_keys = CheapestWithin(margin=0.05, confidence=confidence)(estimates, [estimate.mean for estimate in estimates])
+    assert ("best", "cheap")[sort_keys.index(max(sort_keys))] == chosen
 
 
 @pytest.mark.parametrize(
@@ -130,9 +130,9 @@ def policy(cost: CostObjective, exploration: ExplorationStrategy) -> Policy:
     return Policy(ranking=Posterior(), demotion=NeverDemote(), cost=cost, exploration=exploration, policy_id="p")
 
 
-offers = st.lists(
+estimates = st.lists(
     st.builds(
-        Offer,
+        Estimate,
         st.floats(0.01, 0.99),
         st.floats(0, 0.08),
         st.none() | st.floats(0, 10),
@@ -143,8 +143,8 @@ offers = st.lists(
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda each: each.objective)
-@given(rows=offers, random=st.randoms(use_true_random=False))
-def test_the_order_of_candidates_does_not_matter(objective: CostObjective, rows: list[Offer], random: Any) -> None:
+@given(rows=estimates, random=st.randoms(use_true_random=False))
+def test_the_order_of_candidates_does_not_matter(objective: CostObjective, rows: list[Estimate], random: Any) -> None:
     """A candidate is worth the same wherever it stands."""
     worth = objective(rows, [row.mean for row in rows])
     order = list(range(len(rows)))
@@ -153,9 +153,9 @@ def test_the_order_of_candidates_does_not_matter(objective: CostObjective, rows:
     assert shuffled == [worth[position] for position in order]
 
 
-@given(offers, st.floats(0, 0.5), st.floats(0.5, 0.99))
+@given(estimates, st.floats(0, 0.5), st.floats(0.5, 0.99))
 def test_cheapest_within_never_gives_up_more_than_the_margin(
-    rows: list[Offer], margin: float, confidence: float
+    rows: list[Estimate], margin: float, confidence: float
 ) -> None:
     """What it prefers is within the margin of the best, and no dearer than the best."""
     worth = CheapestWithin(margin=margin, confidence=confidence)(rows, [row.mean for row in rows])

@@ -130,7 +130,7 @@ def test_a_strategy_is_found_by_its_name_and_frozen() -> None:
 )
 def test_the_bar_of_demotion_by_evidence(strategy: DemotionStrategy, best: float | None, bar: float | None) -> None:
     """The threshold or the best rate less the margin, whichever is higher; none if neither says anything."""
-    assert strategy.bar(best) == (None if bar is None else pytest.approx(bar))
+    assert strategy.effective_threshold(best) == (None if bar is None else pytest.approx(bar))
 
 
 def test_demotion_by_evidence_goes_by_what_is_in_force() -> None:

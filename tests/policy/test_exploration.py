@@ -13,31 +13,31 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from modelperf_plugin.policy import ABTest, AnyExploration, EpsilonGreedy, NeverExplore, pick
-from modelperf_plugin.policy.exploration import Contest, ExplorationStrategy, Shares
+from modelperf_plugin.policy.exploration import ChoiceSet, ExplorationStrategy, Shares
 from modelperf_plugin.policy.exploration.ab_test import find_sides, unit_position
 from modelperf_plugin.values import RankedModel, Tally
 
 UNITS = [f"user-{number}" for number in range(20_000)]
 
 
-def contest(*names: str, tied: int = 1, unit_id: str | None = None, samples: tuple[int, ...] = ()) -> Contest:
-    """Return a contest of these models, best first, with these numbers of outcomes (10 each if not given)."""
+def choice_set(*names: str, tied: int = 1, unit_id: str | None = None, samples: tuple[int, ...] = ()) -> ChoiceSet:
+    """Return a choice set of these models, best first, with these numbers of outcomes (10 each if not given)."""
     rows = [
         RankedModel(name, 0.5, None, Tally("t", name, count), "ranked", f"{name} is fine")
         for name, count in zip(names, samples or [10] * len(names), strict=True)
     ]
-    return Contest("t", rows, tied, unit_id)
+    return ChoiceSet("t", rows, tied, unit_id)
 
 
-def drawn(strategy: ExplorationStrategy, held: Contest, number: float = 0.0) -> str:
-    """Return the model that ``strategy`` gives this contest to, with this random number."""
+def drawn(strategy: ExplorationStrategy, held: ChoiceSet, number: float = 0.0) -> str:
+    """Return the model that ``strategy`` gives this choice set to, with this random number."""
     shares = strategy(held)
     return held.rows[pick(shares.probabilities, number if shares.point is None else shares.point)].model_id
 
 
 def challenged(strategy: ABTest, *names: str, challenger: str) -> set[str]:
     """Return the units whose task goes to ``challenger``, of models ranked like ``names``."""
-    return {unit for unit in UNITS if drawn(strategy, contest(*names, unit_id=unit)) == challenger}
+    return {unit for unit in UNITS if drawn(strategy, choice_set(*names, unit_id=unit)) == challenger}
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def challenged(strategy: ABTest, *names: str, challenger: str) -> set[str]:
 )
 def test_never_explores(count: int, tied: int, expected: list[float]) -> None:
     """All to the best-ranked, in equal parts if several are tied; nothing to the others; nothing more to say."""
-    assert NeverExplore()(contest(*"abcd"[:count], tied=tied)) == Shares(expected)
+    assert NeverExplore()(choice_set(*"abcd"[:count], tied=tied)) == Shares(expected)
 
 
 @pytest.mark.parametrize(
@@ -63,14 +63,14 @@ def test_never_explores(count: int, tied: int, expected: list[float]) -> None:
 )
 def test_epsilon_greedy_shares(epsilon: float, count: int, tied: int, expected: list[float]) -> None:
     """ε/K for each of K candidates, and (1 − ε)/T more for each of the T at the top."""
-    shares = EpsilonGreedy(epsilon=epsilon)(contest(*"abcd"[:count], tied=tied))
+    shares = EpsilonGreedy(epsilon=epsilon)(choice_set(*"abcd"[:count], tied=tied))
     assert shares.probabilities == pytest.approx(expected, abs=1e-15)
     assert shares.point is None
 
 
 def test_epsilon_greedy_ignores_the_unit() -> None:
     """Only an A/B test sticks: with ε-greedy the same unit may get another model next time."""
-    held = contest("a", "b", unit_id="user-1")
+    held = choice_set("a", "b", unit_id="user-1")
     assert [drawn(EpsilonGreedy(), held, number) for number in (0.0, 0.999)] == ["a", "b"]
 
 
@@ -86,7 +86,7 @@ def test_epsilon_greedy_ignores_the_unit() -> None:
 )
 def test_sides_that_are_not_named(samples: tuple[int, ...], expected: list[float]) -> None:
     """The best-ranked against the one with the fewest outcomes among the others, the better-ranked of equals."""
-    assert ABTest()(contest(*"abc", samples=samples)).probabilities == expected
+    assert ABTest()(choice_set(*"abc", samples=samples)).probabilities == expected
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_sides_that_are_not_named(samples: tuple[int, ...], expected: list[float
 def test_sides_that_are_named(incumbent: str | None, challenger: str | None, expected: list[float]) -> None:
     """A named side is that model, wherever it is ranked; the other is found among the rest; nobody else gets any."""
     strategy = ABTest(share=0.25, incumbent=incumbent, challenger=challenger)
-    shares = strategy(contest(*"abc"))
+    shares = strategy(choice_set(*"abc"))
     assert shares.probabilities == expected
     reasons = {row: reason for row, reason in zip("abc", shares.reasons, strict=True) if reason is not None}
     challenged_name = "abc"[expected.index(0.25)]
@@ -132,14 +132,14 @@ def test_without_one_side_there_is_no_test(
 ) -> None:
     """The side that is named and there gets all, else the best-ranked, and the reason says what is missing."""
     strategy = ABTest(incumbent=incumbent, challenger=challenger)
-    shares = strategy(contest(*names, samples=(10, 9, 3)[: len(names)], unit_id=unit_id))
+    shares = strategy(choice_set(*names, samples=(10, 9, 3)[: len(names)], unit_id=unit_id))
     assert (shares.probabilities, shares.point) == (expected, None)
     assert shares.reasons[expected.index(1.0)] == f"no A/B test: {says}"
 
 
 def test_without_an_incumbent_ties_are_broken_at_random() -> None:
     """With nobody to insist on, candidates tied at the top share the decisions as without exploration."""
-    shares = ABTest(incumbent="z")(contest(*"abc", tied=2))
+    shares = ABTest(incumbent="z")(choice_set(*"abc", tied=2))
     assert shares.probabilities == [0.5, 0.5, 0.0]
 
 
@@ -148,7 +148,7 @@ def test_without_an_incumbent_ties_are_broken_at_random() -> None:
 def test_the_propensity_of_the_challenger_is_exactly_the_share(share: float, unit_id: str | None) -> None:
     """The logged probability is the configured figure itself, also when a unit decides."""
     for names in ("abc", "bac", "cba"):
-        shares = ABTest(share=share, incumbent="a", challenger="b")(contest(*names, unit_id=unit_id))
+        shares = ABTest(share=share, incumbent="a", challenger="b")(choice_set(*names, unit_id=unit_id))
         assert shares.probabilities[names.index("b")] == share
         assert shares.probabilities[names.index("a")] == 1 - share
         assert shares.probabilities[names.index("c")] == 0.0
@@ -170,7 +170,7 @@ def test_a_unit_keeps_its_side_whatever_the_ranking() -> None:
     before = challenged(strategy, "a", "b", challenger="b")
     for names in (("b", "a"), ("c", "b", "d", "a"), ("a", "c", "b")):
         assert challenged(strategy, *names, challenger="b") == before
-    held = contest("a", "b", unit_id="user-1")
+    held = choice_set("a", "b", unit_id="user-1")
     assert len({drawn(strategy, held, number / 100) for number in range(100)}) == 1
 
 
@@ -201,13 +201,13 @@ SEVERAL = ABTest(share=0.6, incumbent="a", challenger=("b", "c", "d"))
 )
 def test_several_challengers_share_equally(names: str, expected: list[float]) -> None:
     """Each has its part; that of one who is not there is the incumbent's; without the incumbent the best of them."""
-    assert SEVERAL(contest(*names)).probabilities == pytest.approx(expected)
+    assert SEVERAL(choice_set(*names)).probabilities == pytest.approx(expected)
 
 
 def test_a_unit_keeps_its_side_while_others_come_and_go() -> None:
     """Who is missing gives its units to the incumbent, and no other unit changes its side."""
-    before = {unit: drawn(SEVERAL, contest(*"abcd", unit_id=unit)) for unit in UNITS[:2000]}
-    after = {unit: drawn(SEVERAL, contest(*"dxba", unit_id=unit)) for unit in UNITS[:2000]}
+    before = {unit: drawn(SEVERAL, choice_set(*"abcd", unit_id=unit)) for unit in UNITS[:2000]}
+    after = {unit: drawn(SEVERAL, choice_set(*"dxba", unit_id=unit)) for unit in UNITS[:2000]}
     assert after == {unit: "a" if side == "c" else side for unit, side in before.items()}
 
 
@@ -215,8 +215,8 @@ def test_a_larger_share_of_several_moves_nobody_back() -> None:
     """Who had a challenger keeps it when all challengers get more."""
     more = ABTest(share=0.9, incumbent="a", challenger=("b", "c", "d"))
     for unit in UNITS[:2000]:
-        side = drawn(SEVERAL, contest(*"abcd", unit_id=unit))
-        assert side in {"a", drawn(more, contest(*"abcd", unit_id=unit))}
+        side = drawn(SEVERAL, choice_set(*"abcd", unit_id=unit))
+        assert side in {"a", drawn(more, choice_set(*"abcd", unit_id=unit))}
 
 
 @settings(max_examples=5)
@@ -231,9 +231,9 @@ def test_the_propensities_are_the_frequencies(
 ) -> None:
     """They sum to 1, do not depend on the order of the rows, and 100,000 seeded draws agree with them."""
     strategy = ABTest(share=share, incumbent="a", challenger=challengers)
-    shares = strategy(contest(*names)).probabilities
+    shares = strategy(choice_set(*names)).probabilities
     assert sum(shares) == pytest.approx(1.0, abs=1e-12)
-    in_order = dict(zip("abcde", strategy(contest(*"abcde")).probabilities, strict=True))
+    in_order = dict(zip("abcde", strategy(choice_set(*"abcde")).probabilities, strict=True))
     assert dict(zip(names, shares, strict=True)) == in_order
     numbers = random.Random(seed)
     counted = Counter(pick(shares, numbers.random()) for _ in range(100_000))
@@ -247,7 +247,7 @@ def test_the_propensities_are_the_frequencies(
 def test_units_fall_on_the_sides_of_several_as_the_shares_say(share: float) -> None:
     """Of 20,000 units each side has its part, give or take five standard errors."""
     strategy = ABTest(share=share, incumbent="a", challenger=("b", "c", "d"))
-    found = Counter(drawn(strategy, contest(*"dacb", unit_id=unit)) for unit in UNITS)
+    found = Counter(drawn(strategy, choice_set(*"dacb", unit_id=unit)) for unit in UNITS)
     for side, expected in (("a", 1 - share), *((side, share / 3) for side in "bcd")):
         assert abs(found[side] / len(UNITS) - expected) < 5 * sqrt(expected * (1 - expected) / len(UNITS))
 
@@ -283,9 +283,14 @@ def test_assignments_outlive_versions() -> None:
 
 
 def test_without_a_unit_the_side_is_drawn_anew() -> None:
-    """The same contest goes to one side or the other as the random number falls."""
+    """The same choice set goes to one side or the other as the random number falls."""
     strategy = ABTest(share=0.25, incumbent="a", challenger="b")
-    assert [drawn(strategy, contest("a", "b"), number) for number in (0.0, 0.7499, 0.75, 0.99)] == ["a", "a", "b", "b"]
+    assert [drawn(strategy, choice_set("a", "b"), number) for number in (0.0, 0.7499, 0.75, 0.99)] == [
+        "a",
+        "a",
+        "b",
+        "b",
+    ]
 
 
 @settings(deadline=None)
@@ -301,7 +306,7 @@ def test_a_unit_falls_somewhere_in_0_to_1(salt: str, task_type: str, unit_id: st
 def test_find_sides_among_no_rows() -> None:
     """Nobody there, nobody found; a candidate is never set against itself."""
     assert find_sides([]) == (None, ())
-    (row,) = contest("a").rows
+    (row,) = choice_set("a").rows
     assert find_sides([row]) == ("a", ())
     assert find_sides([row], challengers=("a",)) == (None, ("a",))
     assert find_sides([row], "a") == ("a", ())

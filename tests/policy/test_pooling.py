@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelperf_plugin.policy.intervals import expit
-from modelperf_plugin.policy.pooling import STRONGEST, WEAKEST, Cell, Known, Pool, TaskBeliefs, fit
+from modelperf_plugin.policy.pooling import MAX_STRENGTH, MIN_STRENGTH, Cell, ModelPrior, Pool, TaskBeliefs, fit
 
 counts = st.integers(0, 1000)
 cells = st.dictionaries(
@@ -38,7 +38,7 @@ def test_nothing_known_is_even_odds() -> None:
     """A cold start believes one half of everybody, weakly."""
     belief = TaskBeliefs(Pool(), "t", {}).belief("m")
     assert belief.mean == 0.5
-    assert WEAKEST <= belief.alpha + belief.beta <= 10
+    assert MIN_STRENGTH <= belief.alpha + belief.beta <= 10
     assert fit({}) == Pool()
 
 
@@ -109,7 +109,7 @@ def test_any_evidence_gives_usable_beliefs(known: dict[str, dict[str, Cell]]) ->
             successes, failures = row.get(model_id, (0, 0))
             assert alpha > successes - 1e-9
             assert beta > failures - 1e-9
-            assert WEAKEST - 1e-6 <= alpha + beta - successes - failures <= STRONGEST + 1e-6
+            assert MIN_STRENGTH - 1e-6 <= alpha + beta - successes - failures <= MAX_STRENGTH + 1e-6
 
 
 @given(cells, st.lists(st.tuples(st.sampled_from("wxyz"), st.booleans()), max_size=12))
@@ -148,7 +148,7 @@ def prior_of(pool: Pool, model_id: str, task_type: str = "t") -> tuple[float, fl
 
 def test_what_is_known_of_a_model_counts_from_the_first_task() -> None:
     """Without a single outcome: success .8, weighing seven to eight outcomes; an unknown model is at even odds."""
-    pool = fit({}, None, {"known": Known.of(0.8, 10)})
+    pool = fit({}, None, {"known": ModelPrior.of(0.8, 10)})
     mean, weight = prior_of(pool, "known")
     assert mean == pytest.approx(0.8)
     assert weight == pytest.approx(7.58, abs=0.01)
@@ -158,7 +158,7 @@ def test_what_is_known_of_a_model_counts_from_the_first_task() -> None:
 def test_outcomes_outweigh_what_was_known_before() -> None:
     """A model said to be good that fails everywhere is believed to be bad, also where it has not been tried."""
     cells = {f"t{n}": {"boasted": (1, 9), "a": (5, 5), "b": (6, 4)} for n in range(10)}
-    priors = {"boasted": Known.of(0.95, 10)}
+    priors = {"boasted": ModelPrior.of(0.95, 10)}
     pool: Pool | None = None
     for _ in range(10):
         pool = fit(cells, pool, priors)
@@ -171,7 +171,10 @@ def test_what_is_known_of_one_model_says_nothing_of_the_others() -> None:
     cells = {f"t{n}": {"a": (5, 5), "b": (6, 4), "c": (4, 6)} for n in range(5)}
     plain, informed = None, None
     for _ in range(10):
-        plain, informed = fit(cells, plain), fit(cells, informed, {"a": Known.of(0.5, 20), "x": Known.of(0.99, 50)})
+        plain, informed = (
+            fit(cells, plain),
+            fit(cells, informed, {"a": ModelPrior.of(0.5, 20), "x": ModelPrior.of(0.99, 50)}),
+        )
     assert plain is not None
     assert informed is not None
     for model_id in ("b", "c", "never seen"):
@@ -183,7 +186,7 @@ def test_any_priors_give_usable_beliefs(
     known: dict[str, dict[str, Cell]], told: dict[str, tuple[float, float]]
 ) -> None:
     """Whatever is said of models and counted, every belief is positive and finite."""
-    priors = {model_id: Known.of(*each) for model_id, each in told.items()}
+    priors = {model_id: ModelPrior.of(*each) for model_id, each in told.items()}
     pool = fit(known, fit(known, None, priors), priors)
     for task_type in "abe":
         beliefs = TaskBeliefs(pool, task_type, known.get(task_type, {}))

@@ -47,7 +47,7 @@ def score(strategy: RankingStrategy, successes: int, failures: int, outages: int
     """Return what ``strategy`` makes of one model."""
     tally = Tally("t", "m", successes, failures, outages=outages, caller_errors=caller_errors)
     ((tier, value, proven),) = strategy([tally])
-    estimate, interval, reason = strategy.account(tally)
+    estimate, interval, reason = strategy.explain(tally)
     return Scored(tier, value, estimate, interval, proven, reason)
 
 

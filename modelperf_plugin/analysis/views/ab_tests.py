@@ -10,7 +10,7 @@ from modelperf_plugin.engine.ab_verdicts import in_words, level_of, standing
 from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.policy import ABTest
 from modelperf_plugin.policy.sequential import Verdict
-from modelperf_plugin.policy.sequential.versus import Rate
+from modelperf_plugin.policy.sequential.two_sample_test import Rate
 from modelperf_plugin.store import StoredPair, StoredTest
 from modelperf_plugin.values import from_milliseconds
 

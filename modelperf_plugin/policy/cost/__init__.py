@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from modelperf_plugin.policy.cost.base import CostObjective, ExpectedCost, ModelCosts, Offer, Worth, expected_cost
+from modelperf_plugin.policy.cost.base import CostObjective, Estimate, ExpectedCost, ModelCosts, SortKey, expected_cost
 from modelperf_plugin.policy.cost.cheapest_within import CheapestWithin
 from modelperf_plugin.policy.cost.success import Success
 from modelperf_plugin.policy.cost.value import Value
@@ -17,11 +17,11 @@ __all__ = [
     "AnyCostObjective",
     "CheapestWithin",
     "CostObjective",
+    "Estimate",
     "ExpectedCost",
     "ModelCosts",
-    "Offer",
+    "SortKey",
     "Success",
     "Value",
-    "Worth",
     "expected_cost",
 ]

@@ -23,7 +23,7 @@ class ExpectedCost(NamedTuple):
     known on this one; ``configured``: no host has reported any."""
 
 
-class Offer(NamedTuple):
+class Estimate(NamedTuple):
     """One candidate, as a cost objective sees it."""
 
     mean: float
@@ -34,7 +34,7 @@ class Offer(NamedTuple):
     """What a task is expected to cost, in US dollars; None as long as nothing is known of the model."""
 
 
-Worth = tuple[float, float, float]
+SortKey = tuple[float, float, float]
 """Compares candidates: the larger, the better."""
 
 
@@ -49,17 +49,17 @@ class CostObjective(Protocol):
     def weighs_costs(self) -> bool:
         """Whether costs matter; if not, candidates are compared by their chances alone."""
 
-    def __call__(self, offers: Sequence[Offer], chances: Sequence[float]) -> list[Worth]:
+    def __call__(self, estimates: Sequence[Estimate], chances: Sequence[float]) -> list[SortKey]:
         """Return how much each candidate is worth if the probabilities of success are taken to be ``chances``.
 
-        These are the means of the offers, or optimistic ones where exploration has drawn some optimism.
+        These are the means of the estimates, or optimistic ones where exploration has drawn some optimism.
         """
 
-    def account(self, cost: ExpectedCost | None) -> str:
+    def explain(self, cost: ExpectedCost | None) -> str:
         """Return what there is to say about the choice of a candidate with this cost, in a few words."""
 
 
-def told(cost: ExpectedCost) -> str:
+def describe_cost(cost: ExpectedCost) -> str:
     """Return a cost for a person, and that it is an estimate if it is one."""
     return f"${cost.usd:.3g} a task{', estimated from other task types' if cost.source == 'model' else ''}"
 

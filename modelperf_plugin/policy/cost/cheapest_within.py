@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from modelperf_plugin.policy.cost.base import ExpectedCost, Offer, Worth, told
+from modelperf_plugin.policy.cost.base import Estimate, ExpectedCost, SortKey, describe_cost
 from modelperf_plugin.policy.strategy import Strategy
 
 
@@ -40,37 +40,37 @@ class CheapestWithin(Strategy):
     def _quantile(self) -> float:
         return NormalDist().inv_cdf(self.confidence)
 
-    def __call__(self, offers: Sequence[Offer], chances: Sequence[float]) -> list[Worth]:
+    def __call__(self, estimates: Sequence[Estimate], chances: Sequence[float]) -> list[SortKey]:
         """Return (1, −cost, chance) for models that may be chosen, and (0, chance, 0) for the others."""
         highest = max(chances)
-        leaders = [offer for offer, chance in zip(offers, chances, strict=True) if chance == highest]
+        leaders = [estimate for estimate, chance in zip(estimates, chances, strict=True) if chance == highest]
         if all(leader.cost is None for leader in leaders):
             return [(0.0, chance, 0.0) for chance in chances]  # what the best one costs is learned by trying it
-        best = max(offers, key=_mean)
+        best = max(estimates, key=_mean)
         exploits = any(leader.mean == best.mean for leader in leaders)
-        worths: list[Worth] = []
-        for offer, chance in zip(offers, chances, strict=True):
+        sort_keys: list[SortKey] = []
+        for estimate, chance in zip(estimates, chances, strict=True):
             if exploits:
-                near = chance >= highest - 2.0 * self.margin and self._is_surely_near(offer, best)
+                near = chance >= highest - 2.0 * self.margin and self._is_surely_near(estimate, best)
             else:
                 near = chance >= highest - self.margin
             may = near or chance == highest
-            if may and offer.cost is not None:
-                worths.append((1.0, -offer.cost, chance))
+            if may and estimate.cost is not None:
+                sort_keys.append((1.0, -estimate.cost, chance))
             else:
-                worths.append((0.0, chance, 0.0))
-        return worths
+                sort_keys.append((0.0, chance, 0.0))
+        return sort_keys
 
-    def account(self, cost: ExpectedCost | None) -> str:
+    def explain(self, cost: ExpectedCost | None) -> str:
         """Return what the choice is said to be."""
         if cost is None:
             return "the best, its cost is not known"
-        return f"the cheapest within {self.margin:g} of the best ({told(cost)})"
+        return f"the cheapest within {self.margin:g} of the best ({describe_cost(cost)})"
 
-    def _is_surely_near(self, offer: Offer, best: Offer) -> bool:
-        ahead = offer.mean - best.mean + self.margin
-        return ahead >= self._quantile * sqrt(offer.variance + best.variance)
+    def _is_surely_near(self, estimate: Estimate, best: Estimate) -> bool:
+        ahead = estimate.mean - best.mean + self.margin
+        return ahead >= self._quantile * sqrt(estimate.variance + best.variance)
 
 
-def _mean(offer: Offer) -> float:
-    return offer.mean
+def _mean(estimate: Estimate) -> float:
+    return estimate.mean

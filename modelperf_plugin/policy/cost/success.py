@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from modelperf_plugin.policy.cost.base import ExpectedCost, Offer, Worth
+from modelperf_plugin.policy.cost.base import Estimate, ExpectedCost, SortKey
 from modelperf_plugin.policy.strategy import Strategy
 
 
@@ -19,10 +19,10 @@ class Success(Strategy):
         """Costs do not matter."""
         return False
 
-    def __call__(self, offers: Sequence[Offer], chances: Sequence[float]) -> list[Worth]:  # noqa: ARG002
+    def __call__(self, estimates: Sequence[Estimate], chances: Sequence[float]) -> list[SortKey]:  # noqa: ARG002
         """Return the chances."""
         return [(chance, 0.0, 0.0) for chance in chances]
 
-    def account(self, cost: ExpectedCost | None) -> str:  # noqa: ARG002
+    def explain(self, cost: ExpectedCost | None) -> str:  # noqa: ARG002
         """There is nothing to say."""
         return ""

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from modelperf_plugin.policy.cost.base import ExpectedCost, Offer, Worth, told
+from modelperf_plugin.policy.cost.base import Estimate, ExpectedCost, SortKey, describe_cost
 from modelperf_plugin.policy.strategy import Strategy
 
 
@@ -22,17 +22,17 @@ class Value(Strategy):
         """Costs matter."""
         return True
 
-    def __call__(self, offers: Sequence[Offer], chances: Sequence[float]) -> list[Worth]:
+    def __call__(self, estimates: Sequence[Estimate], chances: Sequence[float]) -> list[SortKey]:
         """Return the net value of each candidate; one of which nothing is known is taken to be as cheap as any."""
-        cheapest = min([offer.cost for offer in offers if offer.cost is not None], default=0.0)
-        worths: list[Worth] = []
-        for offer, chance in zip(offers, chances, strict=True):
-            cost = cheapest if offer.cost is None else offer.cost
-            worths.append((chance * self.usd_per_success - cost, chance, 0.0))
-        return worths
+        cheapest = min([estimate.cost for estimate in estimates if estimate.cost is not None], default=0.0)
+        sort_keys: list[SortKey] = []
+        for estimate, chance in zip(estimates, chances, strict=True):
+            cost = cheapest if estimate.cost is None else estimate.cost
+            sort_keys.append((chance * self.usd_per_success - cost, chance, 0.0))
+        return sort_keys
 
-    def account(self, cost: ExpectedCost | None) -> str:
+    def explain(self, cost: ExpectedCost | None) -> str:
         """Return what the choice is said to be."""
         if cost is None:
             return "the best value, its cost is not known"
-        return f"the best value at ${self.usd_per_success:g} a success ({told(cost)})"
+        return f"the best value at ${self.usd_per_success:g} a success ({describe_cost(cost)})"

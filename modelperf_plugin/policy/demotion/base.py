@@ -30,7 +30,7 @@ class DemotionStrategy(Protocol):
     def alpha(self) -> float:
         """The probability with which evidence over time may ever demote a model wrongly."""
 
-    def bar(self, best: float | None) -> float | None:
+    def effective_threshold(self, best: float | None) -> float | None:
         """Return the rate below which evidence over time demotes, if another model surely has the rate ``best``.
 
         None if this strategy demotes by what the tallies say now.
@@ -50,6 +50,6 @@ class Unwatched(Strategy):
         """Nobody is demoted by evidence over time."""
         return 0.0
 
-    def bar(self, best: float | None) -> float | None:  # noqa: ARG002 - the signature of the protocol
+    def effective_threshold(self, best: float | None) -> float | None:  # noqa: ARG002 - the signature of the protocol
         """There is none."""
         return None

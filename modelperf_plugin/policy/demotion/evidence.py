@@ -12,13 +12,13 @@ from modelperf_plugin.values import Tally
 
 
 class DemoteByEvidence(Strategy):
-    """Demoted once it is sure that the success rate is below the bar, for as long as that stays so.
+    """Demoted once its success rate is shown to be below the threshold, and for as long as that holds.
 
-    The bar is ``threshold``, or the rate of the surely best model less ``margin``, whichever is higher. The evidence is
-    a change-point mixture e-process (see :mod:`modelperf_plugin.policy.sequential.fall`): a model that is at the bar or
-    above is ever demoted with a probability of at most ``alpha``, however often one looks, and a fall is found quickly.
-    The demoted models get a ``probe_share`` of the decisions between them, and each is reinstated by fresh outcomes
-    alone: when its rate is above the bar with a probability of .95, after at least 8 of them.
+    The threshold is ``threshold``, or the success rate that the best model surely reaches less ``margin``, whichever is
+    higher. The test is a change-point mixture e-process (see :mod:`modelperf_plugin.policy.sequential.fall_detection`):
+    it demotes a model at or above the threshold with a probability of at most ``alpha``, however often it is evaluated,
+    and finds a fall quickly. Demoted models share a ``probe_share`` of the decisions. Fresh outcomes alone reinstate a
+    model: once its success rate is above the threshold with a probability of .95, after at least 8 of them.
     """
 
     strategy: Literal["evidence"] = "evidence"
@@ -40,7 +40,7 @@ class DemoteByEvidence(Strategy):
         reasons = in_force or {}
         return [reasons.get(tally.model_id) for tally in tallies]
 
-    def bar(self, best: float | None) -> float | None:
+    def effective_threshold(self, best: float | None) -> float | None:
         """Return the rate below which a model is to be demoted, if another surely has the rate ``best``."""
         relative = None if best is None or self.margin is None else best - self.margin
         bars = [bar for bar in (self.threshold, relative) if bar is not None and bar > 0]

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from modelperf_plugin.policy.exploration.ab_test import ABTest
 from modelperf_plugin.policy.exploration.adaptive import Adaptive
-from modelperf_plugin.policy.exploration.base import Contest, ExplorationStrategy, Shares
+from modelperf_plugin.policy.exploration.base import ChoiceSet, ExplorationStrategy, Shares
 from modelperf_plugin.policy.exploration.epsilon_greedy import EpsilonGreedy
 from modelperf_plugin.policy.exploration.never import NeverExplore
 
@@ -18,7 +18,7 @@ __all__ = [
     "ABTest",
     "Adaptive",
     "AnyExploration",
-    "Contest",
+    "ChoiceSet",
     "EpsilonGreedy",
     "ExplorationStrategy",
     "NeverExplore",

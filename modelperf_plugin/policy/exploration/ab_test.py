@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, ValidatorFunctionWrapHandler, field_validator, model_validator
 
 from modelperf_plugin.errors import brief
-from modelperf_plugin.policy.exploration.base import Contest, Shares, best_only
+from modelperf_plugin.policy.exploration.base import ChoiceSet, Shares, best_only
 from modelperf_plugin.policy.strategy import Strategy
 from modelperf_plugin.values import RankedModel, Ranking, Tally
 
@@ -88,10 +88,10 @@ class ABTest(Strategy):
         settings = [self.incumbent, self.challengers or None, self.share, self.salt]
         return sha256(json.dumps(settings).encode()).hexdigest()[:12]
 
-    def __call__(self, contest: Contest) -> Shares:
-        """Return the probability of each row of the contest, with the sides found among its rows."""
-        incumbent, challengers = find_sides(contest.rows, self.incumbent, self.challengers)
-        return self.split(incumbent, challengers)(contest)
+    def __call__(self, choice_set: ChoiceSet) -> Shares:
+        """Return the probability of each row of the choice set, with the sides found among its rows."""
+        incumbent, challengers = find_sides(choice_set.rows, self.incumbent, self.challengers)
+        return self.split(incumbent, challengers)(choice_set)
 
     def split(self, incumbent: str | None, challengers: tuple[str, ...], **progress: Any) -> Split:
         """Return this test between these sides, as far as it has come."""
@@ -136,20 +136,20 @@ class Split:
             return frozenset()
         return frozenset(each for each in (self.incumbent, *self.challengers) if each is not None) - self.settled
 
-    def __call__(self, contest: Contest) -> Shares:
-        """Return the probability of each row of the contest."""
-        present = model_ids(contest.rows)
+    def __call__(self, choice_set: ChoiceSet) -> Shares:
+        """Return the probability of each row of the choice set."""
+        present = model_ids(choice_set.rows)
         if self.final is not None:
-            return _all_to(contest, self.final if self.final in present else None, self._finally(present))
+            return _all_to(choice_set, self.final if self.final in present else None, self._finally(present))
         active = [each for each in self.challengers if each in present and each not in self.settled]
         if self.incumbent in present and active:
-            return self._split(contest, present, active)
-        return self._unsplit(contest, present, active)
+            return self._split(choice_set, present, active)
+        return self._unsplit(choice_set, present, active)
 
-    def _split(self, contest: Contest, present: Sequence[str], active: Sequence[str]) -> Shares:
+    def _split(self, choice_set: ChoiceSet, present: Sequence[str], active: Sequence[str]) -> Shares:
         part = self.share / len(self.challengers)
         rest = 1 - self.share * (len(active) / len(self.challengers))
-        unit = "" if contest.unit_id is None else ", by its unit"
+        unit = "" if choice_set.unit_id is None else ", by its unit"
         probabilities: list[float] = []
         reasons: list[str | None] = []
         for model_id in present:
@@ -160,13 +160,13 @@ class Split:
                 share, word = part, "challenger"
             probabilities.append(share)
             reasons.append(f"{word} of an A/B test, share {share:g}{unit}" if word else None)
-        if contest.unit_id is None:
+        if choice_set.unit_id is None:
             return Shares(probabilities, None, reasons)
-        side = self.side_of(contest.task_type, contest.unit_id)
+        side = self.side_of(choice_set.task_type, choice_set.unit_id)
         position = present.index(side if side in active else self.incumbent)
         return Shares(probabilities, sum(probabilities[:position]) + probabilities[position] / 2, reasons)
 
-    def _unsplit(self, contest: Contest, present: Sequence[str], active: Sequence[str]) -> Shares:
+    def _unsplit(self, choice_set: ChoiceSet, present: Sequence[str], active: Sequence[str]) -> Shares:
         """Return all for the side that is there, or for the best-ranked row if there is none to insist on."""
         sides = [each for each in (self.incumbent, *self.challengers) if each is not None]
         missing = [each for each in sides if each not in present]
@@ -176,7 +176,7 @@ class Split:
             stands_in = self.incumbent
         elif self.named:
             stands_in = next((model_id for model_id in present if model_id in active), None)
-        return _all_to(contest, stands_in, f"no A/B test: {why}")
+        return _all_to(choice_set, stands_in, f"no A/B test: {why}")
 
     def _finally(self, present: Sequence[str]) -> str:
         return self.why if self.final in present else f"{self.why}, but {self.final} is not available"
@@ -193,12 +193,12 @@ class Split:
         return self.challengers[number] if within - number < self.share else self.incumbent
 
 
-def _all_to(contest: Contest, model_id: str | None, why: str) -> Shares:
+def _all_to(choice_set: ChoiceSet, model_id: str | None, why: str) -> Shares:
     """Return all for one model, or for the best-ranked rows if that is None."""
     if model_id is None:
-        shares = best_only(contest)
+        shares = best_only(choice_set)
     else:
-        shares = [float(each == model_id) for each in model_ids(contest.rows)]
+        shares = [float(each == model_id) for each in model_ids(choice_set.rows)]
     return Shares(shares, None, [why] * len(shares))
 
 

@@ -12,19 +12,19 @@ from typing import Final, Literal
 from pydantic import Field
 
 from modelperf_plugin.policy.belief import own_belief
-from modelperf_plugin.policy.cost import CostObjective, Offer
-from modelperf_plugin.policy.exploration.base import Contest, Shares
+from modelperf_plugin.policy.cost import CostObjective, Estimate
+from modelperf_plugin.policy.exploration.base import ChoiceSet, Shares
 from modelperf_plugin.policy.intervals import expit
 from modelperf_plugin.policy.strategy import Strategy
 
 POINTS: Final = 24
-LOWEST: Final = 0.25
-_PARTS: Final = tuple(LOWEST + (1.0 - LOWEST) * (index + 0.5) / POINTS for index in range(POINTS))
+MIN_SHARE: Final = 0.25
+_PARTS: Final = tuple(MIN_SHARE + (1.0 - MIN_SHARE) * (index + 0.5) / POINTS for index in range(POINTS))
 """The middles of 24 equal parts of what lies between a quarter and 1."""
 _INVERSE: Final = NormalDist().inv_cdf
 _WHERE_COSTS_MATTER: Final = tuple(1.2 * _INVERSE(0.5 + 0.5 * (index + 0.5) / POINTS) for index in range(POINTS))
 """The middles of 24 equally likely parts of 1.2·|N(0, 1)|: what is dear is not tried for long to save money."""
-_Line = tuple[float, float, int]
+_IndexLine = tuple[float, float, int]
 
 
 class Adaptive(Strategy):
@@ -67,23 +67,23 @@ class Adaptive(Strategy):
         """The share of the decisions that is drawn at random, all in all."""
         return self.evaluation_share + (1.0 - self.evaluation_share) * self.floor
 
-    def __call__(self, contest: Contest) -> Shares:
-        """Return the probability of each row of the contest."""
-        count = len(contest.rows)
+    def __call__(self, choice_set: ChoiceSet) -> Shares:
+        """Return the probability of each row of the choice set."""
+        count = len(choice_set.rows)
         uniform = self.uniform
         shares = [uniform / count] * count
-        lines = _indices(contest)
-        if contest.objective is None:
-            wins = self._highest(lines, credit(contest.outcomes))
+        lines = _indices(choice_set)
+        if choice_set.objective is None:
+            wins = self._highest(lines, credit(choice_set.outcomes))
         else:
-            wins = self._worthiest(lines, contest.objective, contest.offers)
+            wins = self._worthiest(lines, choice_set.objective, choice_set.estimates)
         for points, rows in wins:
             share = (1.0 - uniform) * points / (POINTS * len(rows))
             for row in rows:
                 shares[row] = min(1.0, shares[row] + share)  # a sum of parts may be 1 + 2⁻⁵²
         return Shares(shares)
 
-    def _highest(self, lines: list[_Line], unit: float) -> Iterator[tuple[int, list[int]]]:
+    def _highest(self, lines: list[_IndexLine], unit: float) -> Iterator[tuple[int, list[int]]]:
         """Yield at how many points of Z which rows have the highest index."""
         lines.sort()
         starts, winners = _upper_envelope(lines)
@@ -94,14 +94,14 @@ class Adaptive(Strategy):
             before = upto
 
     def _worthiest(
-        self, lines: list[_Line], objective: CostObjective, offers: Sequence[Offer]
+        self, lines: list[_IndexLine], objective: CostObjective, estimates: Sequence[Estimate]
     ) -> Iterator[tuple[int, list[int]]]:
         """Yield for each point of Z which rows are worth most, if their chances are as good as their indices say."""
         for point in _WHERE_COSTS_MATTER:
             chances = [expit(mean + self.optimism * point * deviation) for deviation, mean, _ in lines]
-            worths = objective(offers, chances)
-            most = max(worths)
-            yield 1, [row for row, worth in enumerate(worths) if worth == most]
+            sort_keys = objective(estimates, chances)
+            most = max(sort_keys)
+            yield 1, [row for row, sort_key in enumerate(sort_keys) if sort_key == most]
 
 
 def credit(outcomes: int) -> float:
@@ -113,10 +113,10 @@ def credit(outcomes: int) -> float:
     return -_INVERSE(1.0 / (outcomes + 3))
 
 
-def _indices(contest: Contest) -> list[_Line]:
+def _indices(choice_set: ChoiceSet) -> list[_IndexLine]:
     """Return slope, height at Z = 0 and row of the index of each candidate."""
-    beliefs = contest.beliefs or [own_belief(row.tally) for row in contest.rows]
-    pending = contest.pending
+    beliefs = choice_set.beliefs or [own_belief(row.tally) for row in choice_set.rows]
+    pending = choice_set.pending
     if not pending or not any(pending):
         return [
             (sqrt(1.0 / alpha + 1.0 / beta), log(alpha / beta), row) for row, (alpha, beta, _) in enumerate(beliefs)
@@ -127,7 +127,7 @@ def _indices(contest: Contest) -> list[_Line]:
     ]
 
 
-def _upper_envelope(lines: list[_Line]) -> tuple[list[float], list[list[int]]]:
+def _upper_envelope(lines: list[_IndexLine]) -> tuple[list[float], list[list[int]]]:
     """Return from which Z ≥ 0 on which rows have the highest index; rows with the same line stand together.
 
     The lines come sorted by slope and then height, so each new one is at least as steep as all before: it cuts off

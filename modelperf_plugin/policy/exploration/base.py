@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from modelperf_plugin.policy.belief import Belief
-from modelperf_plugin.policy.cost import CostObjective, Offer
+from modelperf_plugin.policy.cost import CostObjective, Estimate
 from modelperf_plugin.values import RankedModel
 
 
-class Contest(NamedTuple):
+class ChoiceSet(NamedTuple):
     """The candidates that may be chosen, as exploration sees them."""
 
     task_type: str
@@ -30,15 +30,15 @@ class Contest(NamedTuple):
     """How many outcomes the rows have on this task type, all together."""
     objective: CostObjective | None = None
     """What weighs success against cost; None if costs do not matter."""
-    offers: Sequence[Offer] = ()
+    estimates: Sequence[Estimate] = ()
     """The rows as that objective sees them; empty if costs do not matter."""
 
 
 class Shares(NamedTuple):
-    """How likely each candidate of a contest is to be chosen."""
+    """How likely each candidate of a choice set is to be chosen."""
 
     probabilities: list[float]
-    """One for each row of the contest; they sum to 1. They are the propensities, exactly."""
+    """One for each row of the choice set; they sum to 1. They are the propensities, exactly."""
     point: float | None = None
     """Where in [0, 1) the decision falls, when that is not left to chance (a sticky assignment)."""
     reasons: Sequence[str | None] = ()
@@ -57,11 +57,11 @@ class ExplorationStrategy(Protocol):
     def strategy(self) -> str:
         """The name in TOML."""
 
-    def __call__(self, contest: Contest) -> Shares:
-        """Return the probability of each row of the contest."""
+    def __call__(self, choice_set: ChoiceSet) -> Shares:
+        """Return the probability of each row of the choice set."""
 
 
-def best_only(contest: Contest) -> list[float]:
+def best_only(choice_set: ChoiceSet) -> list[float]:
     """Return equal probabilities for the rows tied at the top, 0 for the rest."""
-    share = 1.0 / contest.tied
-    return [share] * contest.tied + [0.0] * (len(contest.rows) - contest.tied)
+    share = 1.0 / choice_set.tied
+    return [share] * choice_set.tied + [0.0] * (len(choice_set.rows) - choice_set.tied)

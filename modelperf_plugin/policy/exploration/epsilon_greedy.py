@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from modelperf_plugin.policy.exploration.base import Contest, Shares, best_only
+from modelperf_plugin.policy.exploration.base import ChoiceSet, Shares, best_only
 from modelperf_plugin.policy.strategy import Strategy
 
 
@@ -20,7 +20,7 @@ class EpsilonGreedy(Strategy):
     strategy: Literal["epsilon_greedy"] = "epsilon_greedy"
     epsilon: float = Field(default=0.1, ge=0, le=1, description="Share of decisions drawn at random (ε).")
 
-    def __call__(self, contest: Contest) -> Shares:
-        """Return the probability of each row of the contest."""
-        floor = self.epsilon / len(contest.rows)
-        return Shares([floor + (1.0 - self.epsilon) * share for share in best_only(contest)])
+    def __call__(self, choice_set: ChoiceSet) -> Shares:
+        """Return the probability of each row of the choice set."""
+        floor = self.epsilon / len(choice_set.rows)
+        return Shares([floor + (1.0 - self.epsilon) * share for share in best_only(choice_set)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from modelperf_plugin.policy.exploration.base import Contest, Shares, best_only
+from modelperf_plugin.policy.exploration.base import ChoiceSet, Shares, best_only
 from modelperf_plugin.policy.strategy import Strategy
 
 
@@ -13,6 +13,6 @@ class NeverExplore(Strategy):
 
     strategy: Literal["never"] = "never"
 
-    def __call__(self, contest: Contest) -> Shares:
+    def __call__(self, choice_set: ChoiceSet) -> Shares:
         """Return equal probabilities for the rows tied at the top, 0 for the rest."""
-        return Shares(best_only(contest))
+        return Shares(best_only(choice_set))

@@ -20,7 +20,7 @@ class Score(NamedTuple):
     """Whether there is enough evidence to go by."""
 
 
-class Account(NamedTuple):
+class Explanation(NamedTuple):
     """What a ranking strategy tells a person about one candidate."""
 
     estimate: float | None
@@ -50,7 +50,7 @@ class RankingStrategy(Protocol):
     def believed(self, tallies: Sequence[Tally], beliefs: Sequence[Belief]) -> Sequence[Belief]:
         """Return the posteriors that this strategy goes by, and exploration with it: as given, or its own."""
 
-    def account(self, tally: Tally, belief: Belief | None = None) -> Account:
+    def explain(self, tally: Tally, belief: Belief | None = None) -> Explanation:
         """Return what there is to say about the score of one tally."""
 
     def reason(self, tally: Tally, belief: Belief | None = None) -> str:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.intervals import beta_interval
-from modelperf_plugin.policy.ranking.base import Account, Score
+from modelperf_plugin.policy.ranking.base import Explanation, Score
 from modelperf_plugin.policy.strategy import Strategy
 from modelperf_plugin.values import Tally
 
@@ -52,10 +52,10 @@ class Posterior(Strategy):
         """Return the posteriors as given; without pooling those of each task type alone."""
         return beliefs if self.pooled else [self._own(tally) for tally in tallies]
 
-    def account(self, tally: Tally, belief: Belief | None = None) -> Account:
+    def explain(self, tally: Tally, belief: Belief | None = None) -> Explanation:
         """Return what there is to say about the score of one tally."""
         alpha, beta, _ = self._own(tally) if belief is None or not self.pooled else belief
-        return Account(alpha / (alpha + beta), beta_interval(alpha, beta), self.reason(tally, belief))
+        return Explanation(alpha / (alpha + beta), beta_interval(alpha, beta), self.reason(tally, belief))
 
     def reason(self, tally: Tally, belief: Belief | None = None) -> str:
         """Return the mean, and what it rests on."""

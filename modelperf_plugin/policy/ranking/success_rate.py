@@ -9,7 +9,7 @@ from pydantic import Field
 
 from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.intervals import wilson_interval
-from modelperf_plugin.policy.ranking.base import Account, Score
+from modelperf_plugin.policy.ranking.base import Explanation, Score
 from modelperf_plugin.policy.strategy import Strategy
 from modelperf_plugin.values import Tally
 
@@ -32,11 +32,11 @@ class SuccessRate(Strategy):
         """Return the posteriors as given: exploration may go by them."""
         return beliefs
 
-    def account(self, tally: Tally, belief: Belief | None = None) -> Account:  # noqa: ARG002
+    def explain(self, tally: Tally, belief: Belief | None = None) -> Explanation:  # noqa: ARG002
         """Return what there is to say about the score of one tally."""
         samples = tally.samples
         interval = None if samples < self.min_samples else wilson_interval(tally.successes, samples)
-        return Account(tally.success_rate, interval, self.reason(tally))
+        return Explanation(tally.success_rate, interval, self.reason(tally))
 
     def reason(self, tally: Tally, belief: Belief | None = None) -> str:  # noqa: ARG002
         """Return the rate, or how many outcomes there are of those that are needed."""

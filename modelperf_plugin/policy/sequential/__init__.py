@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from modelperf_plugin.policy.sequential.change import Alarm, ChangeWatch, shifted
-from modelperf_plugin.policy.sequential.fall import FallWatch, Probation
-from modelperf_plugin.policy.sequential.versus import Rate, Side, Verdict, Versus, verdict
+from modelperf_plugin.policy.sequential.change_detection import Alarm, ChangeWatch, shifted
+from modelperf_plugin.policy.sequential.fall_detection import FallWatch, Probation
+from modelperf_plugin.policy.sequential.two_sample_test import Rate, Side, TwoSampleTest, Verdict, verdict
 
 __all__ = [
     "Alarm",
@@ -13,8 +13,8 @@ __all__ = [
     "Probation",
     "Rate",
     "Side",
+    "TwoSampleTest",
     "Verdict",
-    "Versus",
     "shifted",
     "verdict",
 ]

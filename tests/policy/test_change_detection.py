@@ -11,7 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelperf_plugin.errors import InvalidValueError
-from modelperf_plugin.policy.sequential.change import ALARM, LARGEST, Alarm, ChangeWatch, Direction, shifted
+from modelperf_plugin.policy.sequential.change_detection import (
+    ALARM,
+    MAX_STATISTIC,
+    Alarm,
+    ChangeWatch,
+    Direction,
+    shifted,
+)
 
 QUICK = settings(deadline=None, max_examples=50)
 rates = st.floats(0.02, 0.98)
@@ -89,7 +96,7 @@ def test_an_alarm_tells_direction_and_time(success: bool, direction: str) -> Non
     assert alarm is not None
     assert alarm.direction == direction
     assert 98 <= alarm.since <= 100
-    assert alarm.evidence >= 20_000
+    assert alarm.likelihood_ratio >= 20_000
 
 
 def test_the_alarm_is_at_twenty_thousand() -> None:
@@ -104,8 +111,8 @@ def test_the_alarm_is_at_twenty_thousand() -> None:
 def test_ignored_alarms_stay_finite() -> None:
     """Without a fresh start S stops growing at 100."""
     watch = watched([(0.9, False)] * 5000)
-    assert watch.down == LARGEST
-    assert watch.alarm() == Alarm("down", 0, exp(LARGEST))
+    assert watch.down == MAX_STATISTIC
+    assert watch.alarm() == Alarm("down", 0, exp(MAX_STATISTIC))
 
 
 @QUICK

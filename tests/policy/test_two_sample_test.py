@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelperf_plugin.errors import InvalidValueError
-from modelperf_plugin.policy.sequential.versus import Side, Versus, outcomes_needed, verdict
+from modelperf_plugin.policy.sequential.two_sample_test import Side, TwoSampleTest, outcomes_needed, verdict
 
 QUICK = settings(deadline=None, max_examples=25)
 SIDES: tuple[Side, Side] = ("A", "B")
@@ -23,17 +23,17 @@ shares = st.floats(0.01, 0.99)
 pasts = st.lists(st.tuples(sides, st.booleans(), shares), max_size=60)
 
 
-def judged(past: Past) -> Versus:
+def judged(past: Past) -> TwoSampleTest:
     """Return the evidence after some outcomes."""
-    state = Versus()
+    state = TwoSampleTest()
     for side, success, share_b in past:
         state = state.updated(side, success, share_b)
     return state
 
 
-def simulated(seed: int, rate_a: float, rate_b: float, share_b: float, most: int = 2000) -> Versus:
+def simulated(seed: int, rate_a: float, rate_b: float, share_b: float, most: int = 2000) -> TwoSampleTest:
     """Return the state at the verdict, or after ``most`` outcomes without one."""
-    rng, state = random.Random(seed), Versus()
+    rng, state = random.Random(seed), TwoSampleTest()
     for _ in range(most):
         side: Side = "B" if rng.random() < share_b else "A"
         state = state.updated(side, rng.random() < (rate_b if side == "B" else rate_a), share_b)
@@ -48,7 +48,7 @@ def test_the_first_outcomes_by_hand() -> None:
     After one success of A, p̄ = 1.5/2 = .75, p_A = (1 + .75 k)/(1 + k), p_B = .75. A failure of B at ρ = .3 multiplies
     E by .25 / (1 − .7 p_A − .3 · .75).
     """
-    first = Versus().updated("A", success=True, share_b=0.3)
+    first = TwoSampleTest().updated("A", success=True, share_b=0.3)
     assert first.e_value == 1.0
     second = first.updated("B", success=False, share_b=0.3)
     factors = [0.25 / (1 - 0.7 * (1 + 0.75 * k) / (1 + k) - 0.3 * 0.75) for k in (5, 20, 60)]
@@ -70,10 +70,10 @@ def test_a_side_that_gets_all_is_no_evidence() -> None:
 def test_what_only_teaches_the_rates_is_no_evidence() -> None:
     """The counts are the same as with evidence, E and its peak stay; later outcomes are judged by those rates."""
     past: Past = [("A", True, 0.3), ("B", False, 0.3)] * 10
-    taught = Versus()
+    taught = TwoSampleTest()
     for side, success, share_b in past:
         taught = taught.updated(side, success, share_b, evidence=False)
-    assert taught == Versus(*judged(past)[:4])
+    assert taught == TwoSampleTest(*judged(past)[:4])
     known = taught._replace(logs=judged(past).logs)
     after, other = taught.updated("B", success=False, share_b=0.3), known.updated("B", success=False, share_b=0.3)
     for factor, with_past, before in zip(after.logs, other.logs, known.logs, strict=True):
@@ -84,7 +84,7 @@ def late_sides_differ(seed: int, minimum: int) -> bool:
     """Return whether equal sides seem to differ when A's outcomes come twice as late, and failures three times."""
     rng = random.Random(seed)
     arriving: list[tuple[int, int, Side, bool]] = []
-    state = Versus()
+    state = TwoSampleTest()
     for now in range(1000):
         side: Side = rng.choice(SIDES)
         success = rng.random() < 0.8
@@ -107,14 +107,14 @@ def test_late_failures_are_no_evidence_after_the_first_outcomes() -> None:
 def test_impossible_shares_are_refused(side: Side, share_b: float) -> None:
     """A side that could not get an outcome cannot have one."""
     with pytest.raises(InvalidValueError, match="share_b"):
-        Versus().updated(side, success=True, share_b=share_b)
+        TwoSampleTest().updated(side, success=True, share_b=share_b)
 
 
 @settings(deadline=None, max_examples=6)
 @given(st.floats(0.0, 1.0), st.lists(shares, min_size=6, max_size=6))
 def test_the_expected_evidence_is_one_where_the_sides_are_equal(rate: float, split: list[float]) -> None:
     """Over all sequences of six sides and outcomes, for any rate and any split, E is exactly 1 on average."""
-    level = [(Versus(), 1.0)]
+    level = [(TwoSampleTest(), 1.0)]
     for share_b in split:
         level = [
             (
@@ -154,13 +154,13 @@ def test_exchanging_the_sides_changes_only_the_names(past: Past) -> None:
 def test_storage_gives_back_what_was_put_in(past: Past) -> None:
     """Through JSON, to the last bit."""
     state = judged(past)
-    assert Versus.from_list(json.loads(json.dumps(state.as_list()))) == state
+    assert TwoSampleTest.from_list(json.loads(json.dumps(state.as_list()))) == state
 
 
 def test_storage_of_something_else_is_refused() -> None:
     """A list of the wrong length is an error that says what was expected."""
     with pytest.raises(InvalidValueError, match="9 numbers of an A/B test"):
-        Versus.from_list([1.0])
+        TwoSampleTest.from_list([1.0])
 
 
 def test_a_verdict_stays() -> None:
@@ -220,7 +220,7 @@ def test_rates_come_with_wilson_intervals() -> None:
 
 def test_how_many_more_by_hand() -> None:
     """What ln E lacks, over the information per outcome: at .5 and .9 evenly, the mean divergence from .7."""
-    state = Versus(100, 50, 100, 90, (0.0, 0.0, 0.0))
+    state = TwoSampleTest(100, 50, 100, 90, (0.0, 0.0, 0.0))
     low = 0.5 * log(0.5 / 0.7) + 0.5 * log(0.5 / 0.3)
     high = 0.9 * log(0.9 / 0.7) + 0.1 * log(0.1 / 0.3)
     assert outcomes_needed(state) == round(log(20) / ((low + high) / 2))
@@ -229,9 +229,14 @@ def test_how_many_more_by_hand() -> None:
 
 @pytest.mark.parametrize(
     "state",
-    [Versus(10, 8, 10, 8), Versus(10, 10, 30, 30), Versus(10, 0, 30, 0), Versus(10**6, 500_000, 10**6, 500_900)],
+    [
+        TwoSampleTest(10, 8, 10, 8),
+        TwoSampleTest(10, 10, 30, 30),
+        TwoSampleTest(10, 0, 30, 0),
+        TwoSampleTest(10**6, 500_000, 10**6, 500_900),
+    ],
 )
-def test_equal_rates_have_no_forecast(state: Versus) -> None:
+def test_equal_rates_have_no_forecast(state: TwoSampleTest) -> None:
     """With equal rates, or so nearly that a million outcomes are not enough, nothing is promised."""
     found = verdict(state)
     assert found.more is None
@@ -266,7 +271,7 @@ def test_a_better_side_is_found(share_b: float, least: int) -> None:
 
 def test_huge_evidence_stays_finite() -> None:
     """Thousands of outcomes that all agree: the e-value is told as e^700 at most."""
-    state = Versus(5000, 0, 5000, 5000, (3000.0, 2900.0, 2800.0), 3000.0, "B")
+    state = TwoSampleTest(5000, 0, 5000, 5000, (3000.0, 2900.0, 2800.0), 3000.0, "B")
     assert state.e_value == exp(700)
     assert verdict(state).winner == "B"
-    assert Versus(1, 1, 1, 1, (-3000.0,) * 3).e_value == 0.0
+    assert TwoSampleTest(1, 1, 1, 1, (-3000.0,) * 3).e_value == 0.0

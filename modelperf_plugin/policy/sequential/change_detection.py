@@ -26,9 +26,9 @@ SHIFT: Final = 1.5
 """δ in logits: from .80 to .47, or from .50 to .82."""
 ALARM: Final = log(20_000.0)
 """The S at which a direction gives an alarm."""
-LARGEST: Final = 100.0
+MAX_STATISTIC: Final = 100.0
 """S never grows beyond this, so that its exponential stays finite."""
-LOWEST_RATE, HIGHEST_RATE = 0.02, 0.98
+MIN_RATE, MAX_RATE = 0.02, 0.98
 """Predictions are not trusted beyond these: one outcome must not weigh all."""
 _UP, _DOWN = expm1(SHIFT), expm1(-SHIFT)
 
@@ -42,7 +42,7 @@ class Alarm(NamedTuple):
     """Whether it succeeds more often or less often than predicted."""
     since: int
     """The estimated change point: the outcomes after this position were under the new rate."""
-    evidence: float
+    likelihood_ratio: float
     """How many times as likely the outcomes since then are under the new rate as under the predicted one."""
 
 
@@ -53,7 +53,7 @@ class ChangeWatch(NamedTuple):
     >>> for position in range(1, 53):
     ...     watch = watch.updated(predicted=0.8, success=position <= 40, position=position)
     >>> alarm = watch.alarm()
-    >>> alarm and (alarm.direction, alarm.since, round(alarm.evidence))
+    >>> alarm and (alarm.direction, alarm.since, round(alarm.likelihood_ratio))
     ('down', 40, 115652)
     """
 
@@ -72,12 +72,12 @@ class ChangeWatch(NamedTuple):
         ``predicted`` is the rate of success believed before it; ``position`` is the outcome's place in any count
         that starts at 1 and only grows, such as its row in the log.
         """
-        rate = min(max(predicted, LOWEST_RATE), HIGHEST_RATE)
+        rate = min(max(predicted, MIN_RATE), MAX_RATE)
         gain = SHIFT if success else 0.0
         up = self.up + gain - log1p(rate * _UP)
         down = self.down - gain - log1p(rate * _DOWN)
-        up, up_since = (min(up, LARGEST), self.up_since) if up > 0.0 else (0.0, position)
-        down, down_since = (min(down, LARGEST), self.down_since) if down > 0.0 else (0.0, position)
+        up, up_since = (min(up, MAX_STATISTIC), self.up_since) if up > 0.0 else (0.0, position)
+        down, down_since = (min(down, MAX_STATISTIC), self.down_since) if down > 0.0 else (0.0, position)
         return ChangeWatch(up, up_since, down, down_since)
 
     def alarm(self, level: float = ALARM) -> Alarm | None:

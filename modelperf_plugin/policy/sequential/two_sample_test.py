@@ -34,18 +34,18 @@ PSEUDO_OUTCOMES: Final = (5.0, 20.0, 60.0)
 """k, how cautiously the difference between the sides is believed."""
 LEVEL: Final = 20.0
 """The evidence that decides: wrong in at most one test of this many where the sides are equal."""
-FARTHEST: Final = 1_000_000
+MAX_FORECAST_OUTCOMES: Final = 1_000_000
 """A forecast of more outcomes than this is not worth printing."""
-LARGEST_LOG: Final = 700.0
+MAX_LOG_E_VALUE: Final = 700.0
 """An e-value of e^700 is the largest that is told."""
 _SIDES: Final[dict[Side | None, float]] = {"A": -1.0, None: 0.0, "B": 1.0}
 _BY_NUMBER: Final = {number: side for side, number in _SIDES.items()}
 
 
-class Versus(NamedTuple):
+class TwoSampleTest(NamedTuple):
     """The evidence that two sides differ, after some outcomes.
 
-    >>> state = Versus()
+    >>> state = TwoSampleTest()
     >>> for _ in range(20):
     ...     state = state.updated("A", success=False, share_b=0.5).updated("B", success=True, share_b=0.5)
     >>> verdict(state).text
@@ -63,7 +63,7 @@ class Versus(NamedTuple):
     leader: Side | None = None
     """The side with the higher rate at that time."""
 
-    def updated(self, side: Side, success: bool, share_b: float, *, evidence: bool = True) -> Versus:
+    def updated(self, side: Side, success: bool, share_b: float, *, evidence: bool = True) -> TwoSampleTest:
         """Return the evidence after another outcome, O(1).
 
         ``share_b`` is the probability with which side B had been going to get it, given that one of the two did.
@@ -90,7 +90,7 @@ class Versus(NamedTuple):
         if now > peak:
             ahead = successes_b * outcomes_a - successes_a * outcomes_b
             peak, leader = now, "B" if ahead > 0 else "A" if ahead < 0 else leader
-        return Versus(outcomes_a, successes_a, outcomes_b, successes_b, tuple(logs), peak, leader)
+        return TwoSampleTest(outcomes_a, successes_a, outcomes_b, successes_b, tuple(logs), peak, leader)
 
     @property
     def outcomes(self) -> int:
@@ -105,7 +105,7 @@ class Versus(NamedTuple):
     @property
     def e_value(self) -> float:
         """E, the evidence against equal rates as it is now. 1 without any outcome."""
-        return exp(min(self.log_e_value, LARGEST_LOG))
+        return exp(min(self.log_e_value, MAX_LOG_E_VALUE))
 
     def as_list(self) -> list[float]:
         """Return the state for storage: plain finite numbers."""
@@ -152,7 +152,7 @@ class Verdict(NamedTuple):
 
 
 def verdict(
-    state: Versus,
+    state: TwoSampleTest,
     level: float = LEVEL,
     minimum: int = 0,
     maximum: int | None = None,
@@ -172,7 +172,7 @@ def verdict(
     over = winner is None and maximum is not None and state.outcomes >= maximum
     more: int | None = None
     if winner is not None:
-        text = _winning(winner, a, b, exp(min(state.peak, LARGEST_LOG)), level, names)
+        text = _winning(winner, a, b, exp(min(state.peak, MAX_LOG_E_VALUE)), level, names)
     elif over:
         text = f"no winner within {state.outcomes:,} outcomes, the maximum was {maximum:,}"
     else:
@@ -182,7 +182,7 @@ def verdict(
     return Verdict(winner, winner is not None or over, state.e_value, a, b, more, text)
 
 
-def outcomes_needed(state: Versus, level: float = LEVEL) -> int | None:
+def outcomes_needed(state: TwoSampleTest, level: float = LEVEL) -> int | None:
     """Return about how many more outcomes take E to ``level``, if rates and split stay as they have been.
 
     ln E then grows on average by Σ_g share_g · KL(rate_g, rate of both) per outcome, the information that an outcome
@@ -197,7 +197,7 @@ def outcomes_needed(state: Versus, level: float = LEVEL) -> int | None:
         + state.outcomes_b * _divergence(state.successes_b / state.outcomes_b, pooled)
     ) / outcomes
     missing = log(level) - state.log_e_value
-    if growth <= 0.0 or missing > FARTHEST * growth:
+    if growth <= 0.0 or missing > MAX_FORECAST_OUTCOMES * growth:
         return None
     return max(1, round(missing / growth))
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelperf_plugin.errors import InvalidValueError
-from modelperf_plugin.policy.sequential.fall import LARGEST, FallWatch, Probation, chance_above
+from modelperf_plugin.policy.sequential.fall_detection import MAX_MASS, FallWatch, Probation, chance_above
 
 QUICK = settings(deadline=None, max_examples=25)
 thresholds = st.floats(0.0, 0.99)
@@ -108,7 +108,7 @@ def test_long_runs_stay_finite(pattern: tuple[bool, ...]) -> None:
     watch = FallWatch()
     for number in range(20_000):
         watch = watch.updated(pattern[number % len(pattern)], 0.75)
-    assert all(0 <= mass <= LARGEST for mass in watch.masses)
+    assert all(0 <= mass <= MAX_MASS for mass in watch.masses)
     assert watch.e_value > 0
 
 

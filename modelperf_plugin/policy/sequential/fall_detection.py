@@ -32,9 +32,9 @@ ALTERNATIVES: Final = (0.2, 0.35, 0.5, 0.6, 0.68)
 """What the rate may have fallen to if the threshold is .75; for another, in the same proportion to it."""
 RATIOS: Final = tuple(rate / 0.75 for rate in ALTERNATIVES)
 """q/θ, which is what a success multiplies the evidence by, whatever the threshold."""
-HIGHEST_THRESHOLD: Final = 0.999
+MAX_THRESHOLD: Final = 0.999
 """A threshold above counts as this one: the test then errs on the model's side."""
-LARGEST: Final = 1e100
+MAX_MASS: Final = 1e100
 """No M grows beyond this: it stays finite in storage, and a smaller E is never wrong."""
 OFFSET: Final = 10
 """The 10 in the weights."""
@@ -66,10 +66,10 @@ class FallWatch(NamedTuple):
         """
         count = self.outcomes
         spent = START / log(count + OFFSET) - START / log(count + OFFSET + 1)
-        factors = RATIOS if success else _on_failure(min(max(threshold, 0.0), HIGHEST_THRESHOLD))
+        factors = RATIOS if success else _on_failure(min(max(threshold, 0.0), MAX_THRESHOLD))
         masses = tuple([(mass + spent) * factor for mass, factor in zip(self.masses, factors, strict=True)])
-        if max(masses) > LARGEST:
-            masses = tuple([min(LARGEST, mass) for mass in masses])
+        if max(masses) > MAX_MASS:
+            masses = tuple([min(MAX_MASS, mass) for mass in masses])
         return FallWatch(count + 1, masses)
 
     @property
