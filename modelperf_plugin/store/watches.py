@@ -47,8 +47,8 @@ class Change(NamedTuple):
     """When the first outcome after it ended, about; in milliseconds since the Unix epoch."""
     noticed_ms: int
     """When it was noticed."""
-    evidence: float | None
-    """How much likelier the outcomes since are with the change than without; None if it was announced."""
+    likelihood_ratio: float | None
+    """How many times likelier the outcomes since are with the change than without; None if it was announced."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the change as plain JSON values."""
@@ -57,7 +57,7 @@ class Change(NamedTuple):
             "direction": self.direction,
             "since": from_milliseconds(self.since_ms).isoformat(),
             "noticed": from_milliseconds(self.noticed_ms).isoformat(),
-            "evidence": self.evidence,
+            "evidence": self.likelihood_ratio,
         }
 
 
@@ -103,8 +103,8 @@ class Demotion(NamedTuple):
     """Since when, in milliseconds since the Unix epoch."""
     threshold: float
     """The rate that it is surely below."""
-    evidence: float
-    """The e-value: a model at the threshold would ever reach it with a probability of 1/evidence at most."""
+    e_value: float
+    """A model at the threshold ever reaches an e-value of E with a probability of at most 1/E."""
     reason: str
     """One sentence for a person."""
     ended_ms: int | None = None
@@ -121,7 +121,7 @@ class Demotion(NamedTuple):
             "model_id": self.model_id,
             "since": from_milliseconds(self.since_ms).isoformat(),
             "threshold": self.threshold,
-            "evidence": self.evidence,
+            "evidence": self.e_value,
             "reason": self.reason,
             "ended": None if self.ended_ms is None else from_milliseconds(self.ended_ms).isoformat(),
             "ended_by": self.ended_by,

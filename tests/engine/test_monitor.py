@@ -56,8 +56,8 @@ def test_a_silent_fall_is_noticed_and_old_evidence_forgotten(tmp_path: Path, see
         (change,) = perf.store.monitoring.changes()
         assert (change.model_id, change.direction) == ("other", "down")
         assert abs(change.since_event_id - 600) < 60
-        assert change.evidence is not None
-        assert change.evidence >= 20_000
+        assert change.likelihood_ratio is not None
+        assert change.likelihood_ratio >= 20_000
         assert belief(perf, "plan", "other") < 0.6 < belief(perf, "plan", "steady")
         with mp.ModelPerf({}, store=path) as elsewhere:
             assert belief(elsewhere, "plan", "other") < 0.6
@@ -120,7 +120,7 @@ def test_a_bad_model_is_demoted_by_evidence(tmp_path: Path) -> None:
         catch_up(perf)
         (demotion,) = perf.store.monitoring.demotions(in_force=True)
         assert (demotion.task_type, demotion.model_id) == ("plan", "other")
-        assert demotion.evidence >= 20
+        assert demotion.e_value >= 20
         assert 0.5 < demotion.threshold < 0.75
         decision = perf.explain("plan", MODELS)
         assert decision is not None
@@ -393,7 +393,7 @@ def test_a_demotion_says_what_it_rests_on() -> None:
         catch_up(perf)
         (demotion,) = perf.store.monitoring.demotions(in_force=True)
         assert demotion.threshold == 0.6
-        assert demotion.evidence >= 20
+        assert demotion.e_value >= 20
         assert demotion.reason.startswith("surely below 0.6, after ")
         assert (demotion.ended_ms, demotion.ended_by) == (None, None)
 

@@ -43,6 +43,6 @@ def changes(common: Common, answer: Answer, model_id: str | None) -> None:
 
 
 def _change_row(change: Change) -> list[str]:
-    evidence = "-" if change.evidence is None else f"{change.evidence:,.0f} to 1"
+    evidence = "-" if change.likelihood_ratio is None else f"{change.likelihood_ratio:,.0f} to 1"
     since, noticed = from_milliseconds(change.since_ms), from_milliseconds(change.noticed_ms)
     return [change.model_id, _WORDS[change.direction], ago(since), ago(noticed), evidence]
