@@ -64,15 +64,13 @@ class Common:
     def reading(self, answer: Answer, flags: Mapping[str, Any] | None = None, **empty: Any) -> Iterator[ModelPerf]:
         """Open the engine read-only on an existing store; without one, exit with a note and ``empty``."""
         from modelperf_plugin.engine.core import ModelPerf
-        from modelperf_plugin.exchange.attached.federated import FederatedStore
         from modelperf_plugin.store.opening import to_read
 
         config = self.load(flags).config
         location = self.existing_store(answer, config, **empty)
         with ModelPerf(config, store=to_read(location)) as engine:
-            if isinstance(engine.store, FederatedStore):
-                engine.store.wait()
-            note = getattr(engine.store, "note", None)
+            engine.attached.wait()
+            note = engine.store.connection.note
             if note is not None:
                 click.echo(printable(f"note: {note}"), err=True)
             yield engine

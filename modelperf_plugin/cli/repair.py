@@ -29,7 +29,7 @@ def repair_database(location: str) -> list[str]:
     try:
         store = open_file(path)
         try:
-            pairs = store.rebuild()
+            pairs = store.maintenance.rebuild()
         finally:
             store.close()
     except StoreDamagedError:  # it was sound at the first look

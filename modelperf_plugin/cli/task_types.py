@@ -32,5 +32,5 @@ def task_type_note(engine: ModelPerf, task_type: str) -> str:
 
 def known_task_types(engine: ModelPerf, task_type: str) -> list[str]:
     """Return the task types that have outcomes, the most similar to ``task_type`` first."""
-    names = sorted({tally.task_type for tally in engine.store.tallies()})
+    names = sorted({tally.task_type for tally in engine.store.tallies.all()})
     return sorted(names, key=lambda name: -SequenceMatcher(None, task_type, name).ratio())

@@ -112,9 +112,9 @@ class _Pages:
     def decision(self, request: Request) -> Response:
         now = datetime.now(UTC)
         decision_id = _wanted(request, "id")
-        found = self._engine.store.decision(decision_id)
+        found = self._engine.store.decisions.get(decision_id)
         if found is None and len(decision_id) >= _MIN_PREFIX_LENGTH:
-            alike = self._engine.store.decisions_like(decision_id, 2)
+            alike = self._engine.store.decisions.starting_with(decision_id, 2)
             found = alike[0] if len(alike) == 1 else None
         if found is None:
             raise HTTPException(404, f"No decision {decision_id!r} is kept, or several begin so.")

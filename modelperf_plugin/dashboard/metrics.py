@@ -21,13 +21,13 @@ def exposition(store: Store) -> str:
     Raises:
         StoreError: the store could not be read.
     """
-    tallies = store.tallies()
+    tallies = store.tallies.all()
     families = [
         _family(
             "modelperf_info", "gauge", "The version of modelperf.", [({"version": version("modelperf-plugin")}, 1)]
         ),
         *_counters(tallies),
-        *_states(tallies, store.monitoring.demotions(in_force=True), store.problems()),
+        *_states(tallies, store.demotions.all(in_force=True), store.problems.all()),
     ]
     return "".join(families)
 

@@ -18,7 +18,7 @@ from modelperf_plugin.analysis.views.overview import Overview
 from modelperf_plugin.charts import views
 from modelperf_plugin.charts.scale import day_text
 from modelperf_plugin.charts.standalone import stylesheet
-from modelperf_plugin.store.trends import MOST_SAMPLED
+from modelperf_plugin.store.trends import MAX_SAMPLED_DECISIONS
 from modelperf_plugin.values import Tally, from_milliseconds, to_milliseconds
 
 WIDE, NARROW = 1064, 358
@@ -81,7 +81,7 @@ def render(template: str, links: Links | None = None, **said: Any) -> Markup:
     now = said.get("now") or datetime.now(UTC)
     context = {
         "prefix": "", "live": True, "heading": "h2", "link_all": None, "link_newest": None,
-        "most_sampled": MOST_SAMPLED,
+        "most_sampled": MAX_SAMPLED_DECISIONS,
         "now_ms": to_milliseconds(now), **({} if links is None else links.as_dict()), **said,
     }  # fmt: skip
     return Markup(_environment().get_template(template).render(context))  # noqa: S704 - the environment escapes

@@ -181,7 +181,7 @@ class ABTests:
 
     def _look_up(self, unknown: _Unknown) -> None:
         try:
-            drawn = Drawn.of(self._store.decision(unknown.decision_id))
+            drawn = Drawn.of(self._store.decisions.get(unknown.decision_id))
         except StoreError:
             self._unknown.appendleft(unknown)
             raise
@@ -216,7 +216,7 @@ class ABTests:
             self._keep([*self._tests.values(), test])
 
     def _reload(self) -> None:
-        tests = self._store.ab_tests.tests()
+        tests = self._store.ab_tests.all()
         with self._lock:
             self._reload_at = time.monotonic() + RELOAD_SECONDS
             self._keep(tests[::-1])

@@ -78,9 +78,8 @@ class Availability:
         """Look at the newest outcomes."""
         with self._lock:
             self._look_at = time.monotonic() + LOOK_SECONDS
-            monitoring = self._store.monitoring
-            self._position = max(self._position, monitoring.last_event_id() - MOST)
-            for event in monitoring.events_after(self._position, MOST):
+            self._position = max(self._position, self._store.events.last_id() - MOST)
+            for event in self._store.events.after(self._position, MOST):
                 self._see(event)
 
     def _see(self, event: Event) -> None:

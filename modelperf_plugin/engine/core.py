@@ -23,10 +23,11 @@ from modelperf_plugin.engine.retention import Retention
 from modelperf_plugin.engine.telemetry import Telemetry
 from modelperf_plugin.engine.tracker import Clock, ModelPerformanceTracker
 from modelperf_plugin.errors import ConfigError, InvalidValueError, MissingExtraError, ModelPerfError, StoreError
-from modelperf_plugin.exchange.attached.federated import federated, from_configuration
+from modelperf_plugin.exchange.attached.databases import AttachedDatabases, from_configuration
 from modelperf_plugin.policy import Assessment, Knowledge, assess, choose, ranking_of
 from modelperf_plugin.policy.quality import classified
 from modelperf_plugin.store import Attached, Store, forks
+from modelperf_plugin.store.attached import with_attached
 from modelperf_plugin.values import OUTAGE_KINDS, Context, Decision, Outcome, check_id, check_ids, to_milliseconds
 
 logger = logging.getLogger("modelperf_plugin")
@@ -78,7 +79,9 @@ class ModelPerf:
         configured = self._watch.current.config.store
         location = configured.path if store is None else store
         self.tracker = ModelPerformanceTracker(location, durability=configured.durability, clock=clock)
-        self._store = federated(self.tracker.store, self._attached)
+        self.attached = AttachedDatabases(self.tracker.store.attachments, self._configured_attachments)
+        """The databases of other programs whose tallies are evidence too."""
+        self._store = with_attached(self.tracker.store, self.attached)
         self._clock = clock
         # not the seed itself: a host may draw its own tasks from the same one, and would move in step
         # without one, the system's numbers: forked workers must not draw the same
@@ -99,7 +102,7 @@ class ModelPerf:
         def in_force() -> Config:
             return self._watch.current.config
 
-        self._learner = Learner(self._store, in_force, self._seconds)
+        self._learner = Learner(self._store.tallies, self._store.merged, in_force, self._seconds)
         self._monitor = Monitor(self._store, self._learner, config=in_force)
         self._availability = Availability(self.tracker.store, in_force, self._random.random)
         self._tests = ABTests(self.tracker.store)
@@ -195,7 +198,7 @@ class ModelPerf:
         if config.mode == "off":
             return False
         entry = self.tracker.entry(task_type, model_id, outcome)
-        new = self.tracker.store.record(entry) if self._outbox is None else self._outbox.put(entry)
+        new = self.tracker.store.outcomes.record(entry) if self._outbox is None else self._outbox.put(entry)
         if new and self._measures and (telemetry := self._measuring()):
             telemetry.ended(task_type, model_id, entry.outcome)
         self._learner.pending.settle(decision_id, task_type, model_id)
@@ -225,7 +228,7 @@ class ModelPerf:
         entries = self.tracker.entries(outcomes)
         if not entries:
             return 0
-        new = self.store.record_many(entries)
+        new = self.store.outcomes.record_many(entries)
         for entry in entries:
             self._learner.pending.settle(None, entry.task_type, entry.model_id)
         self._has_recorded = True
@@ -247,7 +250,7 @@ class ModelPerf:
             StoreError: the evidence could not be read.
         """
         if candidates is None:
-            candidates = self.store.evidence(check_id("task_type", task_type))
+            candidates = self.store.tallies.of(check_id("task_type", task_type))
         return self._decide(self.config, task_type, candidates, context, None)
 
     def close(self) -> None:
@@ -258,6 +261,7 @@ class ModelPerf:
             self._guarded(self._monitor.close)
         self._journal.close()
         self._guarded(self._tests.close)
+        self.attached.close()
         self._store.close()
         self._closed = True
 
@@ -363,7 +367,7 @@ class ModelPerf:
     ) -> Assessment:
         """Assess the candidates, or remember what was made of them while nothing has changed."""
         policy = self._tests.policy(config.policy_for(task_type), task_type)
-        evidence = self.store.evidence(task_type)
+        evidence = self.store.tallies.of(task_type)
         known = self._learner.know(task_type, evidence, offered)
         demoted = self._tests.spared(policy, self._monitor.demoted(task_type))
         paused = self._availability.paused(now_ms)
@@ -380,7 +384,7 @@ class ModelPerf:
             self._assessments[task_type, offered] = (basis, assessment)
         return assessment
 
-    def _attached(self) -> list[Attached]:
+    def _configured_attachments(self) -> list[Attached]:
         """Return the databases that the configuration attaches."""
         return from_configuration(self._watch.current.config.federation)
 

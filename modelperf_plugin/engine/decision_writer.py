@@ -145,7 +145,7 @@ class Journal:
         try:
             made = [entry for entry in entries if isinstance(entry, Decision)]
             ended = [entry for entry in entries if isinstance(entry, DecisionOutcome)]
-            self._store.log_decisions(map(DecisionRecord.of, made), self._kept(ended))
+            self._store.decisions.write(map(DecisionRecord.of, made), self._kept(ended))
         except StoreError as error:
             self._put_back(entries)
             self._fail(error)
@@ -167,7 +167,7 @@ class Journal:
             return
         newest_ms = to_milliseconds(max(decision.created_at for decision in made))
         try:
-            forgotten = self._store.forget_decisions(newest_ms - self._settings().keep_days * _DAY_MS)
+            forgotten = self._store.decisions.forget(newest_ms - self._settings().keep_days * _DAY_MS)
         except Exception as error:  # noqa: BLE001 - the decisions were written: forgetting others can wait
             self._fail(error)
             return

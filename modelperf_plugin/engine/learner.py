@@ -13,7 +13,6 @@ from modelperf_plugin.engine.weighing import Evidence
 from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.cost.base import CostSource, ModelCosts
 from modelperf_plugin.policy.pooling import Cell, FitRow, ModelPrior, Pool, Priors, TaskBeliefs, fit
-from modelperf_plugin.store import Store
 from modelperf_plugin.values import Tally, mean_costs
 
 REFIT_OUTCOMES: Final = 25
@@ -73,18 +72,21 @@ class Learner:
 
     def __init__(
         self,
-        store: Store,
+        tallies: Tallies,
+        merged: MergedExperience,
         config: Callable[[], Config] = Config,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Learn from ``store``.
+        """Learn from these roles of a store.
 
         Args:
-            store: where the tallies are.
+            tallies: the counts of this store.
+            merged: those of other projects.
             config: the configuration in force.
             now: seconds since the Unix epoch: old evidence fades by the day.
         """
-        self._store = store
+        self._store = tallies
+        self._elsewhere = merged
         self._config = config
         self._now = now
         self._lock = threading.RLock()
@@ -163,13 +165,13 @@ class Learner:
     def _refit(self) -> Evidence:
         """Fit the pool again to all that counts today."""
         config = self._config()
-        tallies = self._store.tallies()
+        tallies = self._store.all()
         today = int(self._now() // SECONDS_A_DAY)
         evidence = self._evidence
-        merged = self._store.exchange.merged_version()
+        merged = self._elsewhere.version()
         if evidence is None or evidence.small or evidence.today != today or merged != self._merged:
-            elsewhere = self._store.exchange.priors() if any(merged) else []
-            evidence = Evidence(config, self._store.monitoring, tallies, today, elsewhere)
+            elsewhere = self._elsewhere.priors() if any(merged) else []
+            evidence = Evidence(config, self._store, tallies, today, elsewhere)
             self._merged = merged
         cells: dict[str, dict[str, Cell]] = {}
         for tally in evidence.completed(tallies):

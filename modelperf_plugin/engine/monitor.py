@@ -77,8 +77,8 @@ class Monitor:
         if not self._lock.acquire(blocking=False):
             return
         try:
-            self._position = max(self._position, self._store.monitoring.last_event_id() - MOST_AT_ONCE)
-            while events := self._store.monitoring.events_after(self._position, AT_ONCE):
+            self._position = max(self._position, self._store.events.last_id() - MOST_AT_ONCE)
+            while events := self._store.events.after(self._position, AT_ONCE):
                 self._reload_if_due()
                 self._at_hand.clear()
                 for event in events:
@@ -116,12 +116,12 @@ class Monitor:
 
     def _take_up_evidence(self, task_type: str) -> tuple[Mapping[str, Tally], Mapping[str, Belief]]:
         """Read the evidence of a task type once for all outcomes that are looked at together."""
-        evidence = self._store.evidence(task_type)
+        evidence = self._store.tallies.of(task_type)
         found = self._at_hand[task_type] = (evidence, self._learner.know(task_type, evidence, evidence))
         return found
 
     def _beliefs(self, task_type: str) -> Mapping[str, Belief]:
-        evidence = self._store.evidence(task_type)
+        evidence = self._store.tallies.of(task_type)
         return self._learner.know(task_type, evidence, evidence)
 
     def _watch_for_change(self, event: Event, belief: Belief) -> None:
@@ -131,13 +131,13 @@ class Monitor:
         if alarm is None:
             return
         rates = {}
-        for task_type in {tally.task_type for tally in self._store.tallies() if tally.model_id == event.model_id}:
+        for task_type in {tally.task_type for tally in self._store.tallies.all() if tally.model_id == event.model_id}:
             known = self._beliefs(task_type).get(event.model_id)
             if known is not None:
                 rates[task_type] = shifted(known.mean, alarm.direction)
-        since = self._store.monitoring.events_after(alarm.since, 1)
+        since = self._store.events.after(alarm.since, 1)
         since_ms = since[0].ended_ms if since else event.ended_ms
-        noted = self._store.monitoring.add_change(
+        noted = self._store.changes.add(
             event.model_id,
             alarm.direction,
             (alarm.since, event.event_id),
@@ -181,13 +181,13 @@ class Monitor:
             if self._falls.get(pair) is not watch:
                 return  # demoted elsewhere, or demoted and put back: this evidence is used up
             reason = f"surely below {bar:g}, after {watch.outcomes} outcomes (e-value {watch.e_value:.3g})"
-            if self._store.monitoring.add_demotion(*pair, event.ended_ms, bar, watch.e_value, reason):
+            if self._store.demotions.add(*pair, event.ended_ms, bar, watch.e_value, reason):
                 logger.warning("%s is demoted on %s: %s", event.model_id, event.task_type, reason)
             self._reload()
 
     def reinstate(self, task_type: str, model_id: str, ended_ms: int, ended_by: str) -> bool:
         """Put a model back; return False if it was not demoted."""
-        ended = self._store.monitoring.end_demotion(task_type, model_id, ended_ms, ended_by)
+        ended = self._store.demotions.end(task_type, model_id, ended_ms, ended_by)
         self._reload()
         return ended
 
@@ -205,7 +205,7 @@ class Monitor:
     def _heed_demotions(self) -> None:
         demotions: dict[_Pair, Demotion] = {}
         turned: dict[_Pair, int] = {}
-        for each in self._store.monitoring.demotions():
+        for each in self._store.demotions.all():
             pair = (each.task_type, each.model_id)
             turned[pair] = max(each.event_id, turned.get(pair, 0))
             if each.ended_ms is None:
@@ -223,7 +223,7 @@ class Monitor:
             self._in_force = in_force
 
     def _heed_changes(self) -> None:
-        changes = self._store.monitoring.changes()
+        changes = self._store.changes.all()
         newest = changes[0].change_id if changes else 0
         if newest == self._newest_change:
             return
@@ -240,8 +240,8 @@ class Monitor:
 
     def _restore(self) -> int:
         self._reload()
-        position, states = self._store.monitoring.watches()
-        newest = self._store.monitoring.last_event_id()
+        position, states = self._store.watch_states.load()
+        newest = self._store.events.last_id()
         if position is None or position > newest:
             return newest
         parts = [(state.task_type, state.model_id, state.state) for state in states if state.kind == "pool"]
@@ -280,7 +280,7 @@ class Monitor:
             states.append(WatchState("fall", task_type, model_id, tuple(fall.as_list())))
         for (task_type, model_id), probation in self._probations.copy().items():
             states.append(WatchState("probation", task_type, model_id, tuple(probation.as_list())))
-        self._store.monitoring.save_watches(self._position, states)
+        self._store.watch_states.save(self._position, states)
         self._saved = self._position
 
 

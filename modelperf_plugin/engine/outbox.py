@@ -108,7 +108,7 @@ class Outbox:
         """Write ``entries``; if the store fails, those that are ``waiting`` wait on."""
         try:
             if entries:
-                self._store.record_many(entries)
+                self._store.outcomes.record_many(entries)
         except StoreError:
             with self._lock:
                 self._waiting[:0] = waiting
@@ -121,7 +121,7 @@ class Outbox:
 
     def _write_alone(self, entry: Entry) -> None:
         try:
-            self._store.record(entry)
+            self._store.outcomes.record(entry)
         except Exception as error:  # noqa: BLE001 - whoever brought it is gone
             self._on_error(error)
 

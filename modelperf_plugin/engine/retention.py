@@ -35,7 +35,7 @@ class Retention:
         if self._days is None or self._clock() < self._next_at:
             return
         self._next_at = self._clock() + REST_SECONDS  # a store that fails is left alone
-        step = self._store.drop_events(now_ms() - self._days * _DAY_MS, self._after_id)
+        step = self._store.events.drop(now_ms() - self._days * _DAY_MS, self._after_id)
         if step.dropped:
             self._after_id = step.last_id
             self._next_at = self._clock() + STEP_SECONDS

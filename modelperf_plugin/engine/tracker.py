@@ -73,7 +73,7 @@ class ModelPerformanceTracker:
             InvalidValueError: a value is not usable; nothing was written.
             StoreError: it could not be written; nothing of it was.
         """
-        return self.store.record(self.entry(task_type, model_id, outcome))
+        return self.store.outcomes.record(self.entry(task_type, model_id, outcome))
 
     def record_many(self, outcomes: Iterable[tuple[str, str, Outcome | Mapping[str, Any]]]) -> int:
         """Write many outcomes, each with its task type and model id, in one transaction: all of them or none.
@@ -85,7 +85,7 @@ class ModelPerformanceTracker:
             InvalidValueError: a value is not usable; the message names its place. Nothing was written.
             StoreError: they could not be written; none was.
         """
-        return self.store.record_many(self.entries(outcomes))
+        return self.store.outcomes.record_many(self.entries(outcomes))
 
     def entry(self, task_type: str, model_id: str, outcome: Outcome | Mapping[str, Any]) -> Entry:
         """Return an outcome as the store takes it: checked, and stamped if it came without a time.
@@ -144,7 +144,7 @@ class ModelPerformanceTracker:
         Equal rates are sorted by more outcomes, then by name.
         """
         _check_min_samples(min_samples)
-        tallies = self.store.evidence(check_id("task_type", task_type)).values()
+        tallies = self.store.tallies.of(check_id("task_type", task_type)).values()
         proven = [tally for tally in tallies if tally.samples >= min_samples]
         return sorted(proven, key=lambda tally: (-(tally.success_rate or 0.0), -tally.samples, tally.model_id))
 
@@ -153,7 +153,7 @@ class ModelPerformanceTracker:
         if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 < threshold < 1:
             raise InvalidValueError("threshold", "a number between 0 and 1", threshold)
         _check_min_samples(min_samples)
-        tally = self.store.evidence(check_id("task_type", task_type)).get(check_id("model_id", model_id))
+        tally = self.store.tallies.of(check_id("task_type", task_type)).get(check_id("model_id", model_id))
         rule = DemoteBySuccessRate(threshold=threshold, min_samples=min_samples)
         return tally is not None and rule([tally]) != [None]
 
@@ -165,7 +165,7 @@ class ModelPerformanceTracker:
         The incumbent is the one named, or the first of :meth:`get_ranked_models`, or the one with the most
         outcomes; the challenger is the one with the fewest outcomes among the others.
         """
-        evidence = self.store.evidence(check_id("task_type", task_type))
+        evidence = self.store.tallies.of(check_id("task_type", task_type))
         if incumbent is None:
             ranked = self.get_ranked_models(task_type, min_samples)
             most = max(evidence.values(), key=lambda tally: tally.samples, default=None)

@@ -8,7 +8,8 @@ from typing import Final, NamedTuple
 from modelperf_plugin.config import Config
 from modelperf_plugin.policy.pooling import Cell
 from modelperf_plugin.policy.quality import Timeouts
-from modelperf_plugin.store import Baseline, Faded, Monitoring, Prior
+from modelperf_plugin.store import Baseline, Faded, Prior
+from modelperf_plugin.store.roles import Tallies
 from modelperf_plugin.values import Tally
 
 DAY_MS: Final = 86_400_000
@@ -44,7 +45,7 @@ class Evidence:
     def __init__(
         self,
         config: Config,
-        monitoring: Monitoring,
+        store: Tallies,
         tallies: Iterable[Tally],
         today: int,
         priors: Iterable[Prior] = (),
@@ -57,9 +58,9 @@ class Evidence:
         self.timeouts: Timeouts = config.quality.timeouts
         self._void: dict[_Pair, Void] = {}
         self._elsewhere = self._pseudo_outcomes(priors)
-        baselines = monitoring.baselines()
+        baselines = store.baselines()
         self._half_life = config.drift.half_life_days
-        faded = monitoring.faded(today, self._half_life) if self._half_life else {}
+        faded = store.faded(today, self._half_life) if self._half_life else {}
         self.small = sum([each.days for each in faded.values()]) <= SMALL
         """Whether it costs little to read all this again: outcomes may be recorded late, under a day long past."""
         for tally in tallies:

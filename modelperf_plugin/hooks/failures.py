@@ -76,7 +76,7 @@ class Failures:
 
     def _save_one(self, store: Store, kind: _Kind, problem: CountedProblem) -> bool:
         try:
-            store.add_problem(problem)
+            store.problems.add(problem)
         except Exception:  # noqa: BLE001 - counting a failure must not be one that the host notices
             with self._lock:
                 self._add(kind, problem)

@@ -12,10 +12,11 @@ from modelperf_plugin.store.decisions import (
     LoggedDecision,
     ModeSummary,
 )
-from modelperf_plugin.store.exchange import Attached, EventRow, Exchange, ImportRecord, Merged, Prior, Step, Sums
+from modelperf_plugin.store.entries import CountedProblem, DroppedStep, Entry, Finding
+from modelperf_plugin.store.exchange import Attached, EventRow, ImportRecord, Merged, Prior, Step, Sums
 from modelperf_plugin.store.opening import open_steady, open_store, open_to_read
-from modelperf_plugin.store.roles import CountedProblem, Entry, Finding, Monitoring, Store
-from modelperf_plugin.store.trends import Days, DecisionSums, Trends, TrendStep
+from modelperf_plugin.store.roles import Store
+from modelperf_plugin.store.trends import Days, DecisionSums, TrendStep
 from modelperf_plugin.store.watches import Baseline, Change, Demotion, Direction, Event, Faded, WatchState
 
 __all__ = [
@@ -30,10 +31,10 @@ __all__ = [
     "DecisionSums",
     "Demotion",
     "Direction",
+    "DroppedStep",
     "Entry",
     "Event",
     "EventRow",
-    "Exchange",
     "Faded",
     "Finding",
     "ImportRecord",
@@ -42,7 +43,6 @@ __all__ = [
     "LoggedDecision",
     "Merged",
     "ModeSummary",
-    "Monitoring",
     "PairVerdict",
     "Prior",
     "Step",
@@ -51,7 +51,6 @@ __all__ = [
     "StoredTest",
     "Sums",
     "TrendStep",
-    "Trends",
     "WatchState",
     "open_steady",
     "open_store",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from modelperf_plugin.values import Tally, from_milliseconds
 
@@ -117,68 +117,3 @@ class Prior(NamedTuple):
     """The merged source it came from."""
     strength: float
     """As how many outcomes of one's own it counts at most."""
-
-
-class Exchange(Protocol):
-    """The part of a store for what comes from elsewhere. Any thread may call any method at any time."""
-
-    def imports(self, kind: str | None = None) -> list[ImportRecord]:
-        """Return what was imported, newest first; of one kind, or all."""
-
-    def pair_id(self, task_type: str, model_id: str) -> int:
-        """Return the id that stands for a pair, from now on."""
-
-    def import_events(
-        self, step: Step, rows: Sequence[EventRow], outcome_ids: Sequence[str | None] = ()
-    ) -> tuple[int, int] | None:
-        """Write a batch of outcomes together with how far that brings the import, or nothing of it.
-
-        Args:
-            step: how far it brings the import.
-            rows: the outcomes.
-            outcome_ids: empty, or for each row its id or None; rows whose id is known are left out.
-
-        Returns:
-            The id of the import, and how many outcomes were new; None if another process went on with it meanwhile
-            (then look again).
-        """
-
-    def import_sums(self, step: Step, sums: Sequence[Sums], *, once: bool = False) -> bool:
-        """Write sums in place of those that came from the same source before, in one transaction.
-
-        Returns:
-            False if the same content was imported already, or with ``once`` any from that source.
-        """
-
-    def archive(self, import_id: int, compress: Callable[[], str]) -> bool:
-        """Call ``compress`` and keep the path that it returns; False if that was done already.
-
-        No two processes do it at the same time. If it fails nothing is kept.
-        """
-
-    def origin(self) -> str:
-        """Return what tells this store from others."""
-
-    def attached(self) -> list[Attached]:
-        """Return the tables of other databases that count as evidence."""
-
-    def attach(self, attached: Attached) -> None:
-        """Count a table of another database from now on."""
-
-    def detach(self, path: str) -> bool:
-        """Count what is in a database no longer; return False if it did not count."""
-
-    def merged(self) -> list[Merged]:
-        """Return the sources of merged experience, by name."""
-
-    def merged_version(self) -> tuple[float, ...]:
-        """Return numbers that are others when what was merged has changed; all 0 if nothing is."""
-
-    def priors(self) -> list[Prior]:
-        """Return what other projects counted, by task type, model and source."""
-
-    def merge(self, source: Merged, tallies: Iterable[Tally], *, replaces: str | None = None) -> None:
-        """Keep another project's tallies under a name, in place of those under the name ``replaces``."""
-
-    def forget_merged(self, name: str) -> bool:
-        """Take a source out again; return False if there is none of that name."""

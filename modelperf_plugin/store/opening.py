@@ -8,11 +8,9 @@ from typing import Final, Literal
 from urllib.parse import quote, unquote, urlsplit
 
 from modelperf_plugin.errors import InvalidValueError
-from modelperf_plugin.store.fallback.store import SteadyStore
 from modelperf_plugin.store.roles import Store
 from modelperf_plugin.store.sqlite.file import MEMORY
-from modelperf_plugin.store.sqlite.reading import ReadingStore
-from modelperf_plugin.store.sqlite.store import SqliteStore
+from modelperf_plugin.store.sqlite.store import SqliteStore, open_sqlite, open_sqlite_read_only
 
 _TO_READ: Final = "?mode=ro"
 
@@ -24,7 +22,7 @@ def open_store(location: str | os.PathLike[str], *, durability: Literal["normal"
         InvalidValueError: this version has no store for such a URL.
         StoreError: it cannot be opened; the message says why.
     """
-    return SqliteStore(_sqlite_path(os.fspath(location)), durability=durability)
+    return open_sqlite(_sqlite_path(os.fspath(location)), durability=durability)
 
 
 def open_steady(location: str | os.PathLike[str], *, durability: Literal["normal", "full"] = "normal") -> Store:
@@ -40,10 +38,10 @@ def open_steady(location: str | os.PathLike[str], *, durability: Literal["normal
     if "://" in location and location.endswith(_TO_READ):
         return open_to_read(location.removesuffix(_TO_READ))
     path = _sqlite_path(location)
-    return SqliteStore(path) if path == MEMORY else SteadyStore(path, durability=durability)
+    return open_sqlite(path, durability=durability)
 
 
-def open_to_read(location: str | os.PathLike[str]) -> SqliteStore:
+def open_to_read(location: str | os.PathLike[str]) -> Store:
     """Open the store at ``location`` for reading only: nothing is created, migrated or locked.
 
     Raises:
@@ -51,7 +49,7 @@ def open_to_read(location: str | os.PathLike[str]) -> SqliteStore:
         StoreError: it cannot be read; the message says why.
     """
     path = _sqlite_path(os.fspath(location))
-    return SqliteStore(path) if path == MEMORY else ReadingStore(path)
+    return open_sqlite(path) if path == MEMORY else open_sqlite_read_only(path)
 
 
 def open_file(location: str | os.PathLike[str]) -> SqliteStore:
@@ -61,7 +59,7 @@ def open_file(location: str | os.PathLike[str]) -> SqliteStore:
         InvalidValueError: it is no file.
         StoreError: it cannot be opened; the message says why.
     """
-    return SqliteStore(file_of(location))
+    return open_sqlite(file_of(location))
 
 
 def file_of(location: str | os.PathLike[str]) -> str:

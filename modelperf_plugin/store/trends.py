@@ -1,17 +1,15 @@
-"""The values of looking at a store over time, and what a store promises to who looks."""
+"""Values for queries over time."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
-from modelperf_plugin.store.decisions import LoggedDecision
 from modelperf_plugin.values import Tally
 
 DAY_MS: Final = 86_400_000
 """Milliseconds of a day."""
-MOST_SAMPLED: Final = 10_000
-"""Of the decisions that were kept the newest so many are looked at: their rows are long, and there may be millions."""
+MAX_SAMPLED_DECISIONS: Final = 10_000
+"""Rows of decisions are long, and there may be millions: only the newest are read."""
 
 
 class Days(NamedTuple):
@@ -77,37 +75,3 @@ class DecisionSums(NamedTuple):
     """What the outcomes of those cost that explored."""
     oldest_ms: int
     """When the oldest of them was made."""
-
-
-class Trends(Protocol):
-    """The part of a store that is looked at over time. Any thread may call any method at any time.
-
-    Counts come from the daily roll-up, so no question takes longer because there are more outcomes. Sums that were
-    imported belong to no day, and are in none of them.
-    """
-
-    def totals(self, days: Days, task_type: str | None = None, model_id: str | None = None) -> list[Tally]:
-        """Return what was counted for each pair on these days, sorted by task type and model.
-
-        ``last_used_ms`` is None: days do not know it.
-        """
-
-    def series(self, days: Days, task_type: str | None = None, models: Sequence[str] | None = None) -> list[TrendStep]:
-        """Return what was counted for each pair in each step that has outcomes, the oldest first for each pair."""
-
-    def totals_of_task_types(self, days: Days) -> list[Tally]:
-        """Return what was counted for each task type, over all models, on these days."""
-
-    def series_of_task_types(self, days: Days) -> list[TrendStep]:
-        """Return what was counted for each task type, over all models, in each step that has outcomes, in no order."""
-
-    def decision_sums(self, days: Days, now_ms: int) -> list[DecisionSums]:
-        """Return the newest decisions made on these days, :data:`MOST_SAMPLED` at most, in numbers."""
-
-    def decisions(
-        self, days: Days, task_type: str | None = None, model_id: str | None = None, limit: int = 20
-    ) -> list[LoggedDecision]:
-        """Return the newest decisions made on these days, newest first.
-
-        Only the newest :data:`MOST_SAMPLED` are looked at: ``task_type`` and ``model_id`` choose among them.
-        """

@@ -21,7 +21,7 @@ from modelperf_plugin.values.outcome import (
     Outcome,
 )
 from modelperf_plugin.values.ranking import RankedModel, Ranking, Status
-from modelperf_plugin.values.tally import Tally, mean_costs
+from modelperf_plugin.values.tally import Tally, combine, mean_costs
 
 __all__ = [
     "CALLER_ERROR_KINDS",
@@ -47,6 +47,7 @@ __all__ = [
     "check_amount",
     "check_id",
     "check_ids",
+    "combine",
     "from_milliseconds",
     "mean_costs",
     "to_milliseconds",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from modelperf_plugin.values.moments import from_milliseconds
 from modelperf_plugin.values.outcome import CALLER_ERROR_KINDS, NANO_USD, NOT_THE_MODEL, OUTAGE_KINDS, Outcome
@@ -106,10 +106,7 @@ class Tally(NamedTuple):
         """Return what this tally counts beyond ``other``, an earlier one of the same pair."""
         if other is None:
             return self
-        counts = {
-            name: getattr(self, name) - getattr(other, name) for name in self._fields[2:] if name != "last_used_ms"
-        }
-        return self._replace(**counts)
+        return self._replace(**{name: getattr(self, name) - getattr(other, name) for name in _SUMMED})
 
     def as_dict(self) -> dict[str, Any]:
         """Return the tally as plain JSON values."""
@@ -131,6 +128,16 @@ class Tally(NamedTuple):
             "cost_per_success_usd": self.cost_per_success_usd,
             "last_used": None if last_used is None else last_used.isoformat(),
         }
+
+
+_SUMMED: Final = tuple(name for name in Tally._fields if name not in {"task_type", "model_id", "last_used_ms"})
+
+
+def combine(one: Tally, other: Tally) -> Tally:
+    """Return the sum of two tallies of the same pair."""
+    moments = [moment for moment in (one.last_used_ms, other.last_used_ms) if moment is not None]
+    sums = {name: getattr(one, name) + getattr(other, name) for name in _SUMMED}
+    return one._replace(**sums, last_used_ms=max(moments, default=None))
 
 
 def mean_costs(tallies: Iterable[Tally]) -> dict[str, float]:

@@ -60,7 +60,7 @@ def engine() -> Iterator[mp.ModelPerf]:
 def test_the_log_is_read_as_it_was_made(engine: mp.ModelPerf) -> None:
     """Every decision with an outcome is there, in order, with its propensities; they sum to 1."""
     log = read_log(engine.store)
-    kept = engine.store.decisions(limit=1000)
+    kept = engine.store.decisions.newest(limit=1000)
     assert len(log) == len(kept) == 600
     assert log.left_out == {}
     assert log.propensities.sum(axis=1) == pytest.approx(1.0, abs=1e-6)
@@ -100,11 +100,11 @@ def test_what_was_known_at_the_end_is_what_the_store_knows(engine: mp.ModelPerf)
     """Brought forward past the last outcome, the tallies are those of the store; before the first there are none."""
     then = KnownThen(engine.store)
     then.advance(0)
-    assert then.tallies() == []
+    assert then.all() == []
     then.advance(2**60)
     keys = ("task_type", "model_id", "successes", "failures", "timeouts", "outages", "caller_errors")
-    found = {tuple(getattr(each, key) for key in keys) for each in then.tallies()}
-    assert found == {tuple(getattr(each, key) for key in keys) for each in engine.store.tallies()}
+    found = {tuple(getattr(each, key) for key in keys) for each in then.all()}
+    assert found == {tuple(getattr(each, key) for key in keys) for each in engine.store.tallies.all()}
 
 
 def test_the_same_configuration_decides_as_it_did(engine: mp.ModelPerf) -> None:

@@ -50,7 +50,7 @@ def look(path: str) -> None:
         app = create_app(engine)
         warm(engine)
         print(f"the command is ready after another {(time.perf_counter() - started) * 1000:.0f} ms")
-        decision = engine.store.decisions(limit=1)[0].decision_id
+        decision = engine.store.decisions.newest(limit=1)[0].decision_id
         for number, page in enumerate((*_PAGES, f"/decision?id={decision}")):
             started, worked = time.perf_counter(), time.process_time()
             answer = ask(app, page)

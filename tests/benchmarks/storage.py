@@ -122,9 +122,9 @@ def one_thread(place: Path) -> None:
                 f"raw {statistics.fmean(theirs):.0f} and {theirs[COUNT * 99 // 100]:.0f} µs"
             )
             store = plugin.engine().store
-            store.evidence("execute-task")
+            store.tallies.of("execute-task")
             read = statistics.median(
-                p50_microseconds(lambda _: store.evidence("execute-task"), COUNT)  # noqa: B023
+                p50_microseconds(lambda _: store.tallies.of("execute-task"), COUNT)  # noqa: B023
                 for _ in range(ROUNDS)
             )
             show("evidence of a task type, nothing new, p50", f"{read:.1f} µs", read, 3.0)
@@ -170,11 +170,11 @@ def threads(place: Path) -> None:
             raw.record(number)
 
     for number in range(1000):
-        store.record(entry)
+        store.outcomes.record(entry)
         raw.record(number)
     for count, goal in ((8, 1.0), (32, 5.0)):
         ratio = ratios(
-            lambda: per_second(lambda _: store.record(entry), count),  # noqa: B023
+            lambda: per_second(lambda _: store.outcomes.record(entry), count),  # noqa: B023
             lambda: per_second(locked, count),  # noqa: B023
         )
         show(f"{count} threads, FULL, against a lock each", f"{ratio:.1f} × throughput", ratio, goal, least=True)
@@ -251,7 +251,7 @@ def processes(place: Path) -> None:
         show(f"{what}: the slowest, of its share", f"{share:.0%}", share, 0.5, least=True)
         show(f"{what}: longest wait", f"{longest * 1000:.0f} ms", longest, 1.0)
         store = open_store(path)
-        lost = sum(counts) - sum(tally.samples for tally in store.tallies())
+        lost = sum(counts) - sum(tally.samples for tally in store.tallies.all())
         store.close()
         show(f"{what}: lost of {sum(counts):,}", f"{lost}", lost, 0)
 
@@ -261,12 +261,12 @@ def scale(place: Path) -> None:
     path = place / "many.db"
     store = open_store(path)
     for number in range(1000):
-        store.record(Entry(TASK_TYPES[number % 100], MODELS[number // 100], OUTCOME, NOW_MS - 30 * DAY_MS))
+        store.outcomes.record(Entry(TASK_TYPES[number % 100], MODELS[number // 100], OUTCOME, NOW_MS - 30 * DAY_MS))
     few = record_p50(path)
     started = time.perf_counter()
     for first in range(0, MANY, 50_000):
         moment = NOW_MS - 30 * DAY_MS * (MANY - first) // MANY
-        store.record_many(
+        store.outcomes.record_many(
             [
                 Entry(
                     TASK_TYPES[number % 100],
@@ -292,7 +292,7 @@ def record_p50(path: Path) -> float:
     store = open_store(path)
 
     def record(number: int) -> None:
-        store.record(Entry(TASK_TYPES[number % 100], MODELS[number // 100 % 10], OUTCOME, NOW_MS))
+        store.outcomes.record(Entry(TASK_TYPES[number % 100], MODELS[number // 100 % 10], OUTCOME, NOW_MS))
 
     found = statistics.median(p50_microseconds(record, COUNT) for _ in range(ROUNDS))
     store.close()
@@ -325,7 +325,7 @@ def opening(path: Path) -> None:
         store = open_store(path)
         stores.append((time.perf_counter() - started) * 1000)
         started = time.perf_counter()
-        store.evidence("type-7")
+        store.tallies.of("type-7")
         evidence.append((time.perf_counter() - started) * 1000)
         store.close()
     found = statistics.median(took)

@@ -122,7 +122,7 @@ def test_a_model_without_outcomes_is_compared_all_the_same(run: Run, tested: str
 def test_a_demotion_of_a_side_is_not_heeded_while_the_test_runs(run: Run, tested: str, tmp_path: Path) -> None:
     """And the list of demotions says so; without the test it is heeded."""
     with mp.ModelPerf({}, store=tested) as perf:
-        perf.store.monitoring.add_demotion("t", "old", 1, 0.5, 30.0, "surely below 0.5")
+        perf.store.demotions.add("t", "old", 1, 0.5, 30.0, "surely below 0.5")
     assert "not heeded while its A/B test runs" in run("demotions", "--store", tested).stdout
     (tmp_path / "modelperf.toml").unlink()
     text = run("demotions", "--store", tested).stdout

@@ -38,8 +38,8 @@ def samples(path: Path | str) -> int:
     """Return how many outcomes count in a file that is sound."""
     store = open_store(path)
     try:
-        assert [finding.name for finding in store.check() if not finding.ok] == []
-        return sum(tally.samples for tally in store.tallies())
+        assert [finding.name for finding in store.maintenance.check() if not finding.ok] == []
+        return sum(tally.samples for tally in store.tallies.all())
     finally:
         store.close()
 
@@ -116,12 +116,12 @@ def test_a_backup_while_a_host_records(run: Run, tmp_path: Path) -> None:
     """A copy that is made while a host records adds up, whatever the moment."""
     path = tmp_path / "x.db"
     host = open_store(path)
-    host.record(entry())
+    host.outcomes.record(entry())
     done = threading.Event()
 
     def work() -> None:
         while not done.is_set():
-            host.record(entry())
+            host.outcomes.record(entry())
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -151,14 +151,14 @@ def test_compact_gives_room_back(run_json: RunJson, tmp_path: Path) -> None:
     """After outcomes were dropped the file gets smaller, also while a host has it open, and everything adds up."""
     path = tmp_path / "x.db"
     host = open_file(path)
-    host.record_many(entry(day) for day in range(200) for _ in range(100))
-    host.settle()
+    host.outcomes.record_many(entry(day) for day in range(200) for _ in range(100))
+    host.maintenance.checkpoint()
     after_id = 0
-    while (step := host.drop_events(190 * 86_400_000, after_id)).dropped:
+    while (step := host.events.drop(190 * 86_400_000, after_id)).dropped:
         after_id = step.last_id
     answer = run_json("compact", "--store", str(path))
     assert answer["after_bytes"] == path.stat().st_size < answer["before_bytes"] / 2
-    host.record(entry(200))
+    host.outcomes.record(entry(200))
     host.close()
     assert samples(path) == 20_001
 
@@ -207,7 +207,7 @@ def test_what_waits_is_found_and_moved(run: Run, run_json: RunJson, tmp_path: Pa
     path = tmp_path / "x.db"
     path.write_bytes(b"not a database, " * 300)
     host = open_steady(path)
-    host.record(entry())
+    host.outcomes.record(entry())
     answer = run_json("doctor", "--store", str(path), exit_code=1)
     (finding,) = [each for each in answer["findings"] if each["name"] == "degraded"]
     assert "1 outcomes wait in" in finding["message"]

@@ -89,10 +89,10 @@ def test_a_change_can_be_announced(run: Run, watched: str) -> None:
     assert [(each["direction"], each["evidence"]) for each in answer["changes"]] == [("announced", None)]
     assert run("announce", "nobody", "--store", watched).exit_code == 1
     with mp.ModelPerf({}, store=watched) as perf:
-        newest = perf.store.monitoring.last_event_id()
-        assert perf.store.monitoring.changes()[0][3:5] == (newest, newest)
+        newest = perf.store.events.last_id()
+        assert perf.store.changes.all()[0][3:5] == (newest, newest)
         # what the outcomes show from the next one on is another change
-        assert perf.store.monitoring.add_change("good", "down", (newest, newest + 9), (0, 0), 20_000.0, {})
+        assert perf.store.changes.add("good", "down", (newest, newest + 9), (0, 0), 20_000.0, {})
 
 
 @pytest.mark.parametrize("command", ["changes", "demotions"])
@@ -128,7 +128,7 @@ def test_a_share_of_probes_is_divided_among_the_demoted(run: Run, tmp_path: Path
     with mp.ModelPerf({}, store=path) as perf:
         for model_id in ("a", "b"):
             perf.record("plan", model_id, mp.Outcome(success=False))
-            perf.store.monitoring.add_demotion("plan", model_id, 0, 0.7, 20.0, "why")
+            perf.store.demotions.add("plan", model_id, 0, 0.7, 20.0, "why")
     answer = json.loads(run("demotions", "--json", "--store", str(path)).stdout)
     assert [each["probe_share"] for each in answer["demotions"]] == [0.01, 0.01]
     assert run("demotions", "--store", str(path)).stdout.count("tried again on 1.0 %") == 2
@@ -149,7 +149,7 @@ def test_an_announced_change_leaves_the_prior_of_the_others(run: Run, watched: s
     assert run("announce", "fallen", "--store", watched).exit_code == 0
     with mp.ModelPerf({}, store=watched) as perf:
         after = perf.explain("build", ["fallen"])
-        assert perf.store.evidence("build")["fallen"].samples == 360
+        assert perf.store.tallies.of("build")["fallen"].samples == 360
     assert before is not None
     assert after is not None
     narrow, wide = before.ranking[0].interval, after.ranking[0].interval

@@ -42,7 +42,7 @@ def keep(store: str, decision: Decision, decision_id: str, model_id: str | None 
     record = DecisionRecord.of(decision)._replace(decision_id=decision_id)
     ended = [] if model_id is None else [DecisionOutcome(decision_id, model_id, Outcome(success=True), record.made_ms)]
     with closing(open_store(store)) as opened:
-        opened.log_decisions([record], ended)
+        opened.decisions.write([record], ended)
 
 
 def test_why_tells_what_was_decided_from_what_and_what_came_of_it(run: Run, store: str, choose: Choose) -> None:

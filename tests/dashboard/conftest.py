@@ -33,12 +33,8 @@ def fill(path: Path) -> str:
             outcome = mp.Outcome(success=numbers.random() < rates[decision.model_id], cost_usd=0.01 * len(rates))
             perf.record(task_type, decision.model_id, outcome, decision)
             last = decision.decision_id
-        perf.store.monitoring.add_change(
-            "fading", "down", (1, 2), (int(moment.timestamp() * 1000) - 86_400_000,) * 2, 5e3, {}
-        )
-        perf.store.monitoring.add_demotion(
-            "write-code", "bad", int(moment.timestamp() * 1000), 0.5, 25.0, "surely below 50 %"
-        )
+        perf.store.changes.add("fading", "down", (1, 2), (int(moment.timestamp() * 1000) - 86_400_000,) * 2, 5e3, {})
+        perf.store.demotions.add("write-code", "bad", int(moment.timestamp() * 1000), 0.5, 25.0, "surely below 50 %")
     _test(path, moment, numbers)
     return last
 

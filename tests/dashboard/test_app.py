@@ -81,7 +81,7 @@ def test_links_lead_to_pages_that_are_there(engine: mp.ModelPerf) -> None:
 
 def test_a_decision_says_why(engine: mp.ModelPerf, filled: tuple[str, str]) -> None:
     """With its candidates as they were; the first characters of its id are enough."""
-    decision = engine.store.decision(filled[1])
+    decision = engine.store.decisions.get(filled[1])
     assert decision is not None
     for given in (filled[1], filled[1][:12]):
         text = get(engine, f"/decision?id={given}").text
@@ -227,7 +227,7 @@ def test_it_can_be_mounted_in_a_host(engine: mp.ModelPerf) -> None:
 
 def test_odd_stores_have_pages(odd: mp.ModelPerf) -> None:
     """Empty, one outcome, a thousand models: every page is there, and of a size that a browser can show."""
-    empty = not odd.store.tallies()
+    empty = not odd.store.tallies.all()
     for target in ("/", "/decisions", "/policy", "/metrics", "/task?name=plan", "/task?name=plan&rows=all"):
         answer = get(odd, target)
         assert answer.status == (404 if empty and "plan" in target else 200)

@@ -35,7 +35,7 @@ def test_every_outcome_is_counted_once(engine: mp.ModelPerf) -> None:
     """The counters are those of the tallies, by how outcomes ended."""
     samples = parse(exposition(engine.store))
     outcomes = {key[1]: value for key, value in samples.items() if key[0] == "modelperf_outcomes_total"}
-    assert sum(outcomes.values()) == sum(tally.samples for tally in engine.store.tallies()) == 800
+    assert sum(outcomes.values()) == sum(tally.samples for tally in engine.store.tallies.all()) == 800
     assert {dict(labels)["result"] for labels in outcomes} == {"success", "failure", "outage", "caller_error"}
     assert sum(value for key, value in samples.items() if key[0] == "modelperf_demoted") >= 1
 

@@ -161,7 +161,7 @@ def test_every_attempt_is_recorded_in_the_store(tmp_path: Path) -> None:
     path = tmp_path / "demo.db"
     report = run_demo(GREEDY, path, tasks=60, seed=1, world=replace(WORLD, outage_share=0.2))
     with ModelPerformanceTracker(path) as tracker:
-        tallies = [tally for name in WORLD.task_types for tally in tracker.store.evidence(name).values()]
+        tallies = [tally for name in WORLD.task_types for tally in tracker.store.tallies.of(name).values()]
     assert report.outages > 0
     assert sum(tally.samples for tally in tallies) == report.attempts > 60
     assert sum(tally.outages for tally in tallies) == report.outages

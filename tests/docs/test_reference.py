@@ -220,7 +220,7 @@ def test_the_files_beside_the_database_are_documented(tmp_path: Path) -> None:
     path = tmp_path / "model-performance.db"
     store = open_store(path)
     try:
-        store.clear_problems()
+        store.problems.clear()
         assert {file.name for file in tmp_path.iterdir()} == set(first_column(section(DATABASE, "Files")))
     finally:
         store.close()

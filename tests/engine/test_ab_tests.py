@@ -67,7 +67,7 @@ def run(perf: mp.ModelPerf, count: int, rates: dict[str, float], seed: int = 0) 
 
 def only(perf: mp.ModelPerf) -> StoredTest:
     """Return the one test that there is."""
-    (test,) = perf.store.ab_tests.tests()
+    (test,) = perf.store.ab_tests.all()
     return test
 
 
@@ -197,12 +197,12 @@ def test_observing_and_explaining_begin_nothing(path: Path) -> None:
     with mp.ModelPerf({"mode": "observe", "exploration": HALF}, store=path) as perf:
         assert perf.select("t", MODELS) is None
         assert perf.explain("t", MODELS) is not None
-        assert perf.store.ab_tests.tests() == []
+        assert perf.store.ab_tests.all() == []
     with opened(path) as perf:
         explained = perf.explain("t", MODELS)
         assert explained is not None
         assert explained.assignment is None
-        assert perf.store.ab_tests.tests() == []
+        assert perf.store.ab_tests.all() == []
 
 
 # Sides that are not named.
@@ -239,7 +239,7 @@ def test_a_second_try_does_not_begin_a_test(path: Path) -> None:
     with mp.ModelPerf({"exploration": {"strategy": "ab_test"}}, store=path) as perf:
         for context in ({"exclude": ["a"]}, {"pin": "b"}):
             chosen(perf, context)
-            assert perf.store.ab_tests.tests() == []
+            assert perf.store.ab_tests.all() == []
         chosen(perf)
         assert only(perf).incumbent == "a"
 
@@ -250,7 +250,7 @@ def test_another_configuration_is_another_test(path: Path) -> None:
         with opened(path, salt=salt) as perf:
             run(perf, count, {"a": 1.0, "b": 1.0})
     with opened(path) as perf:
-        counted = {test.salt: state_of(test.pairs[0]).outcomes for test in perf.store.ab_tests.tests()}
+        counted = {test.salt: state_of(test.pairs[0]).outcomes for test in perf.store.ab_tests.all()}
         assert counted == {"x": 15, "y": 4}
 
 
@@ -395,7 +395,7 @@ def test_a_winner_stays_after_the_maximum(path: Path) -> None:
 def demote(perf: mp.ModelPerf, model_id: str) -> None:
     """Demote a model by evidence, as a watch would."""
     perf.record("t", model_id, mp.Outcome(success=False))
-    assert perf.store.monitoring.add_demotion("t", model_id, 1, 0.5, 30.0, "surely below 0.5")
+    assert perf.store.demotions.add("t", model_id, 1, 0.5, 30.0, "surely below 0.5")
     perf._monitor._reload()
 
 
@@ -444,11 +444,11 @@ def test_a_reset_begins_anew_in_every_process(path: Path) -> None:
         assert perf.store.ab_tests.end("t", 1) == 1
         for engine, decision in zip((perf, other), before, strict=True):
             engine.record("t", decision.model_id, mp.Outcome(success=True), decision)
-        assert perf.store.ab_tests.tests() == []
+        assert perf.store.ab_tests.all() == []
         run(other, 3, SURE)
         run(perf, 4, SURE)
         assert outcomes(perf) == 7
-        assert len(perf.store.ab_tests.tests(ended=True)) == 2
+        assert len(perf.store.ab_tests.all(ended=True)) == 2
 
 
 # Other processes, and failures.

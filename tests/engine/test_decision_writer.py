@@ -58,7 +58,7 @@ class Desk:
 
     def kept(self) -> list[str]:
         """Return the ids of the decisions in the store, oldest first."""
-        return [decision.decision_id for decision in self.store.decisions(limit=100_000)][::-1]
+        return [decision.decision_id for decision in self.store.decisions.newest(limit=100_000)][::-1]
 
     def fail(self, error: Exception | None) -> None:
         """Let the store fail with ``error`` from now on, or work again."""
@@ -68,9 +68,9 @@ class Desk:
             raise error
 
         if error is None:
-            vars(self.store).pop("log_decisions", None)
+            vars(self.store.decisions).pop("write", None)
         else:
-            vars(self.store)["log_decisions"] = failing
+            vars(self.store.decisions)["write"] = failing
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_the_oldest_waits_a_second(desk: Desk) -> None:
     assert desk.kept() == []
     desk.clock.seconds += OLDEST_SECONDS / 2
     desk.journal.flush_if_due()
-    kept = desk.store.decision("d1")
+    kept = desk.store.decisions.get("d1")
     assert kept is not None
     assert kept.outcome is not None
 
@@ -118,14 +118,14 @@ def test_closing_writes_what_is_left(desk: Desk) -> None:
 def test_where_nothing_is_recorded_a_thread_writes(desk: Desk) -> None:
     """A host that only chooses has its decisions written too, and its choices wait for no store."""
     release = threading.Event()
-    write, seen = desk.store.log_decisions, []
+    write, seen = desk.store.decisions.write, []
 
     def slowly(*said: Any) -> None:
         release.wait(10)
         seen.append(threading.current_thread() is threading.main_thread())
         write(*said)
 
-    vars(desk.store)["log_decisions"] = slowly
+    vars(desk.store.decisions)["write"] = slowly
     desk.journal.made(decided("d1"))
     desk.clock.seconds += ALONE_SECONDS
     desk.journal.made(decided("d2"))
@@ -151,7 +151,7 @@ def test_only_the_share_is_kept(desk: Desk) -> None:
             desk.journal.ended(decision_id, "best", GOOD, NOON_MS)
         desk.journal.close()
         assert sorted(desk.kept()) == sorted(kept)
-        while desk.store.forget_decisions(2 * NOON_MS):
+        while desk.store.decisions.forget(2 * NOON_MS):
             pass
 
 
@@ -257,7 +257,7 @@ def test_threads_lose_and_invent_nothing(tmp_path: Path) -> None:
         for thread in threads:
             thread.join()
     with closing(open_store(path)) as store:
-        total = store.decision_summary(time.time_ns() // 1_000_000).total
+        total = store.decisions.summary(time.time_ns() // 1_000_000).total
     assert (total.decisions, total.with_outcome) == (800, 800)
 
 
@@ -273,7 +273,7 @@ def path(tmp_path: Path) -> Path:
 def kept_in(path: Path) -> list[LoggedDecision]:
     """Return the decisions in the file at ``path``."""
     with closing(open_store(path)) as store:
-        return store.decisions()
+        return store.decisions.newest()
 
 
 def test_a_choice_and_its_outcome_are_kept(path: Path) -> None:

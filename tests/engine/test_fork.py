@@ -73,8 +73,8 @@ def test_no_child_hangs(tmp_path: Path, forks: int) -> None:
     store = plugin.engine().store
     assert codes == [0] * forks
     assert plugin.failure_count() == 0
-    assert sum(tally.samples for tally in store.tallies()) == sum(recorded) + 10 * forks
-    assert all(finding.ok for finding in store.check())
+    assert sum(tally.samples for tally in store.tallies.all()) == sum(recorded) + 10 * forks
+    assert all(finding.ok for finding in store.maintenance.check())
     plugin.close()
 
 
@@ -91,7 +91,7 @@ def test_decisions_are_written_by_the_process_that_made_them(tmp_path: Path) -> 
         assert own is not None
         tracked.close()
         with mp.ModelPerf({}, store=path) as again:
-            kept = {each.decision_id for each in again.store.decisions()}
+            kept = {each.decision_id for each in again.store.decisions.newest()}
         assert kept == {own.decision_id}
         os.write(tell, own.decision_id.encode())
 
@@ -99,7 +99,7 @@ def test_decisions_are_written_by_the_process_that_made_them(tmp_path: Path) -> 
     own_id = os.read(seen, 100).decode()
     tracked.close()
     with mp.ModelPerf({}, store=path) as again:
-        assert {each.decision_id for each in again.store.decisions()} == {before.decision_id, own_id}
+        assert {each.decision_id for each in again.store.decisions.newest()} == {before.decision_id, own_id}
     os.close(seen)
     os.close(tell)
 

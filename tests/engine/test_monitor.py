@@ -53,7 +53,7 @@ def test_a_silent_fall_is_noticed_and_old_evidence_forgotten(tmp_path: Path, see
         feed(perf, {"steady": 0.8, "other": 0.9}, 300, seed)
         feed(perf, {"steady": 0.8, "other": 0.3}, 60, seed + 100)
         catch_up(perf)
-        (change,) = perf.store.monitoring.changes()
+        (change,) = perf.store.changes.all()
         assert (change.model_id, change.direction) == ("other", "down")
         assert abs(change.since_event_id - 600) < 60
         assert change.likelihood_ratio is not None
@@ -63,7 +63,7 @@ def test_a_silent_fall_is_noticed_and_old_evidence_forgotten(tmp_path: Path, see
             assert belief(elsewhere, "plan", "other") < 0.6
     with mp.ModelPerf({}, store=path) as again:
         assert belief(again, "plan", "other") < 0.6
-        assert len(again.store.monitoring.changes()) == 1
+        assert len(again.store.changes.all()) == 1
 
 
 def test_a_steady_model_hardly_ever_changes() -> None:
@@ -73,7 +73,7 @@ def test_a_steady_model_hardly_ever_changes() -> None:
         with mp.ModelPerf({}, store=":memory:") as perf:
             feed(perf, {"steady": 0.8, "other": 0.6}, 600, seed)
             catch_up(perf)
-            noticed += len(perf.store.monitoring.changes())
+            noticed += len(perf.store.changes.all())
     assert noticed <= 2
 
 
@@ -83,7 +83,7 @@ def test_detection_can_be_switched_off() -> None:
         feed(perf, {"steady": 0.8, "other": 0.9}, 200)
         feed(perf, {"steady": 0.8, "other": 0.1}, 100)
         catch_up(perf)
-        assert perf.store.monitoring.changes() == []
+        assert perf.store.changes.all() == []
 
 
 def test_outages_say_nothing_about_a_model() -> None:
@@ -94,21 +94,21 @@ def test_outages_say_nothing_about_a_model() -> None:
             perf.record("plan", "other", mp.Outcome(success=False, error_kind="rate_limit"))
             perf.record("plan", "other", mp.Outcome(success=False, error_kind="cancelled"))
         catch_up(perf)
-        assert perf.store.monitoring.changes() == []
-        assert perf.store.monitoring.demotions() == []
+        assert perf.store.changes.all() == []
+        assert perf.store.demotions.all() == []
 
 
 def test_an_announced_change_forgets_what_came_before(tmp_path: Path) -> None:
     """After ``announce`` the old outcomes are kept but count no more; what others show still does."""
     with mp.ModelPerf({}, store=tmp_path / "x.db") as perf:
         feed(perf, {"steady": 0.8, "other": 0.1}, 200, tasks=["plan"])
-        perf.store.monitoring.end_demotion("plan", "other", 0, "operator")
+        perf.store.demotions.end("plan", "other", 0, "operator")
         before = belief(perf, "plan", "other")
-        newest = perf.store.monitoring.last_event_id()
-        assert perf.store.monitoring.add_change("other", "announced", (newest, newest), (0, 0), None, {})
+        newest = perf.store.events.last_id()
+        assert perf.store.changes.add("other", "announced", (newest, newest), (0, 0), None, {})
         catch_up(perf)
         assert before < 0.2 < belief(perf, "plan", "other")
-        assert perf.store.evidence("plan")["other"].samples == 200
+        assert perf.store.tallies.of("plan")["other"].samples == 200
 
 
 def test_a_bad_model_is_demoted_by_evidence(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_bad_model_is_demoted_by_evidence(tmp_path: Path) -> None:
         feed(perf, {"steady": 0.9}, 200, tasks=["plan"])
         feed(perf, {"steady": 0.9, "other": 0.2}, 60, tasks=["plan"])
         catch_up(perf)
-        (demotion,) = perf.store.monitoring.demotions(in_force=True)
+        (demotion,) = perf.store.demotions.all(in_force=True)
         assert (demotion.task_type, demotion.model_id) == ("plan", "other")
         assert demotion.e_value >= 20
         assert 0.5 < demotion.threshold < 0.75
@@ -165,10 +165,10 @@ def test_a_model_that_is_good_again_is_reinstated() -> None:
     with mp.ModelPerf(config, store=":memory:") as perf:
         feed(perf, {"other": 0.1}, 100, tasks=["plan"])
         catch_up(perf)
-        assert perf.store.monitoring.demotions(in_force=True)
+        assert perf.store.demotions.all(in_force=True)
         feed(perf, {"other": 0.95}, 60, seed=5, tasks=["plan"])
         catch_up(perf)
-        (demotion,) = perf.store.monitoring.demotions()
+        (demotion,) = perf.store.demotions.all()
         assert demotion.ended_by == "evidence"
         decision = perf.explain("plan", ["other"])
         assert decision is not None
@@ -181,7 +181,7 @@ def test_a_model_above_the_bar_is_not_demoted(seed: int) -> None:
     with mp.ModelPerf({"demotion": {"threshold": 0.75}}, store=":memory:") as perf:
         feed(perf, {"other": 0.8}, 1000, seed, tasks=["plan"])
         catch_up(perf)
-        assert perf.store.monitoring.demotions() == []
+        assert perf.store.demotions.all() == []
 
 
 def test_a_restart_goes_on_where_the_last_process_stopped(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_a_restart_goes_on_where_the_last_process_stopped(tmp_path: Path) -> Non
         feed(perf, {"steady": 0.8, "other": 0.6}, 40, seed=2)
         perf.close()
         with mp.ModelPerf({}, store=path) as again:
-            position, kept = again.store.monitoring.watches()
+            position, kept = again.store.watch_states.load()
             return position, sorted(
                 (each.kind, each.task_type, each.model_id, each.state[0]) for each in kept if each.kind == "fall"
             )
@@ -210,12 +210,12 @@ def test_who_only_reads_writes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
     with mp.ModelPerf({}, store=path) as perf:
         feed(perf, {"steady": 0.8}, 20)
-        perf.store.monitoring.save_watches(1, [])
+        perf.store.watch_states.save(1, [])
     with mp.ModelPerf({}, store=path) as reader:
-        before = reader.store.monitoring.watches()
+        before = reader.store.watch_states.load()
         reader.explain("plan", MODELS)
     with mp.ModelPerf({}, store=path) as reader:
-        assert reader.store.monitoring.watches() == before
+        assert reader.store.watch_states.load() == before
 
 
 def test_two_engines_on_one_file_note_a_change_once(tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_two_engines_on_one_file_note_a_change_once(tmp_path: Path) -> None:
             feed(one if number % 2 else two, {"steady": 0.8, "other": 0.2}, 1, seed=1000 + number)
         catch_up(one)
         catch_up(two)
-        assert [change.model_id for change in one.store.monitoring.changes()] == ["other"]
+        assert [change.model_id for change in one.store.changes.all()] == ["other"]
 
 
 CLOCK = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -265,7 +265,7 @@ def states(perf: mp.ModelPerf) -> tuple[int | None, list[WatchState]]:
     """Return all states as they would be saved, without what depends on how the pool was fitted."""
     perf._monitor.look()
     perf._monitor._save()
-    position, kept = perf.store.monitoring.watches()
+    position, kept = perf.store.watch_states.load()
     return position, sorted(each for each in kept if each.kind not in {"change", "pool"})
 
 
@@ -279,9 +279,9 @@ def test_a_change_and_a_demotion_carry_the_time_of_the_outcomes() -> None:
         feed(perf, {"steady": 0.8, "other": 0.95}, 200)
         feed(perf, {"steady": 0.8, "other": 0.1}, 80, seed=3)
         catch_up(perf)
-        (change, *_) = perf.store.monitoring.changes()
+        (change, *_) = perf.store.changes.all()
         assert change.as_dict()["since"] == change.as_dict()["noticed"] == CLOCK.isoformat()
-        assert perf.store.monitoring.demotions()[0].as_dict()["since"] == CLOCK.isoformat()
+        assert perf.store.demotions.all()[0].as_dict()["since"] == CLOCK.isoformat()
 
 
 def test_false_alarms_at_a_steady_rate_are_as_rare_as_promised() -> None:
@@ -294,7 +294,7 @@ def test_false_alarms_at_a_steady_rate_are_as_rare_as_promised() -> None:
         with mp.ModelPerf({"demotion": {"strategy": "never"}}, store=":memory:") as perf:
             feed(perf, {"steady": 0.8}, 3000, seed)
             catch_up(perf)
-            noticed += len(perf.store.monitoring.changes())
+            noticed += len(perf.store.changes.all())
     assert noticed <= 4
 
 
@@ -304,7 +304,7 @@ def test_a_rise_is_noticed_too() -> None:
         feed(perf, {"steady": 0.8, "other": 0.2}, 300)
         feed(perf, {"steady": 0.8, "other": 0.9}, 60, seed=9)
         catch_up(perf)
-        assert [(each.model_id, each.direction) for each in perf.store.monitoring.changes()] == [("other", "up")]
+        assert [(each.model_id, each.direction) for each in perf.store.changes.all()] == [("other", "up")]
         assert belief(perf, "plan", "other") > 0.5
 
 
@@ -325,7 +325,7 @@ def test_a_change_right_after_another_is_noticed() -> None:
         fail(perf, 40)
         fail(perf, 200, success=True)
         catch_up(perf)
-        newest_first = perf.store.monitoring.changes()
+        newest_first = perf.store.changes.all()
         assert [each.direction for each in newest_first[::-1]][:2] == ["down", "up"]
         for later, earlier in pairwise(newest_first):
             assert later.since_event_id >= earlier.noticed_event_id
@@ -335,10 +335,10 @@ def test_a_change_right_after_an_announced_one_is_noticed() -> None:
     """An announcement is not in the way of what the outcomes show from the next one on."""
     with mp.ModelPerf({"demotion": {"strategy": "never"}}, store=":memory:") as perf:
         feed(perf, {"steady": 0.9, "other": 0.9}, 200)
-        newest = perf.store.monitoring.last_event_id()
-        perf.store.monitoring.add_change("other", "announced", (newest, newest), (0, 0), None, {})
+        newest = perf.store.events.last_id()
+        perf.store.changes.add("other", "announced", (newest, newest), (0, 0), None, {})
         catch_up(perf)
-        assert perf.store.monitoring.add_change("other", "down", (newest, newest + 9), (0, 0), 20_000.0, {})
+        assert perf.store.changes.add("other", "down", (newest, newest + 9), (0, 0), 20_000.0, {})
 
 
 def test_a_change_that_could_not_be_written_is_noted_at_the_next_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -346,7 +346,7 @@ def test_a_change_that_could_not_be_written_is_noted_at_the_next_outcome(monkeyp
     errors: list[Exception] = []
     with mp.ModelPerf({"demotion": {"strategy": "never"}}, store=":memory:", on_background_error=errors.append) as perf:
         fail(perf, 200, success=True)
-        note = perf.store.monitoring.add_change
+        note = perf.store.changes.add
         refused: list[object] = []
 
         def busy_once(*arguments: object) -> bool:
@@ -355,11 +355,11 @@ def test_a_change_that_could_not_be_written_is_noted_at_the_next_outcome(monkeyp
                 raise StoreBusyError("busy")
             return note(*arguments)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(perf.store.monitoring, "add_change", busy_once)
+        monkeypatch.setattr(perf.store.changes, "add", busy_once)
         fail(perf, 40)
         catch_up(perf)
         assert [str(error) for error in errors] == ["busy"]
-        (change,) = perf.store.monitoring.changes()
+        (change,) = perf.store.changes.all()
         assert (change.direction, change.since_event_id) == ("down", 200)
 
 
@@ -373,7 +373,7 @@ def test_what_says_nothing_about_a_model_reinstates_nobody_and_demotes_nobody(ki
             perf.record("plan", "other", mp.Outcome.from_mapping({"success": False, "error_kind": kind}))
         _, after = states(perf)
         assert after == before
-        assert perf.store.monitoring.demotions() == []
+        assert perf.store.demotions.all() == []
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -383,7 +383,7 @@ def test_a_model_at_a_safe_distance_is_not_demoted(seed: int) -> None:
     with mp.ModelPerf(config, store=":memory:") as perf:
         feed(perf, {"other": 0.8}, 2000, seed, tasks=["plan"])
         catch_up(perf)
-        assert perf.store.monitoring.demotions() == []
+        assert perf.store.demotions.all() == []
 
 
 def test_a_demotion_says_what_it_rests_on() -> None:
@@ -391,7 +391,7 @@ def test_a_demotion_says_what_it_rests_on() -> None:
     with mp.ModelPerf(BAR, store=":memory:") as perf:
         feed(perf, {"other": 0.2}, 60, tasks=["plan"])
         catch_up(perf)
-        (demotion,) = perf.store.monitoring.demotions(in_force=True)
+        (demotion,) = perf.store.demotions.all(in_force=True)
         assert demotion.threshold == 0.6
         assert demotion.e_value >= 20
         assert demotion.reason.startswith("surely below 0.6, after ")
@@ -423,7 +423,7 @@ def test_if_all_are_demoted_the_best_is_used() -> None:
     with mp.ModelPerf(BAR, store=":memory:") as perf:
         feed(perf, {"steady": 0.3, "other": 0.0}, 100, tasks=["plan"])
         catch_up(perf)
-        assert len(perf.store.monitoring.demotions(in_force=True)) == 2
+        assert len(perf.store.demotions.all(in_force=True)) == 2
         decision = perf.select("plan", MODELS)
         assert decision is not None
         assert (decision[0], decision.propensity) == ("steady", 1.0)
@@ -436,10 +436,10 @@ def test_notes_of_another_engine_are_heeded_within_a_second(tmp_path: Path, mono
     with mp.ModelPerf(BAR, store=path) as one, mp.ModelPerf(BAR, store=path) as two:
         assert status(two, "other") != "demoted"
         fail(one, 40)
-        assert one.store.monitoring.demotions(in_force=True)
+        assert one.store.demotions.all(in_force=True)
         monotonic.now += 1.0
         assert status(one, "other") == status(two, "other") == "demoted"
-        two.store.monitoring.end_demotion("plan", "other", 0, "operator")
+        two.store.demotions.end("plan", "other", 0, "operator")
         assert status(one, "other") == "demoted"
         monotonic.now += 1.0
         assert status(one, "other") != "demoted"
@@ -450,12 +450,12 @@ def test_who_only_records_reinstates_too(tmp_path: Path, monotonic: Monotonic) -
     path = tmp_path / "x.db"
     with mp.ModelPerf(BAR, store=path) as one:
         fail(one, 40)
-        assert one.store.monitoring.demotions(in_force=True)
+        assert one.store.demotions.all(in_force=True)
     monotonic.now += 1.0
     with mp.ModelPerf(BAR, store=path) as recorder:
         fail(recorder, 40, success=True)
         recorder._monitor.look()
-        (demotion,) = recorder.store.monitoring.demotions()
+        (demotion,) = recorder.store.demotions.all()
         assert demotion.ended_by == "evidence"
 
 
@@ -464,14 +464,14 @@ def test_a_reset_begins_anew_for_an_engine_that_has_not_seen_the_demotion(tmp_pa
     path = tmp_path / "x.db"
     with mp.ModelPerf(BAR, store=path) as one, mp.ModelPerf(BAR, store=path) as two:
         fail(one, 1)
-        while not one.store.monitoring.demotions():
+        while not one.store.demotions.all():
             two._monitor.look()  # one outcome behind
             fail(one, 1)
             one._monitor.look()
-        one.store.monitoring.end_demotion("plan", "other", 0, "operator")
+        one.store.demotions.end("plan", "other", 0, "operator")
         fail(two, 2)
         two._monitor.look()
-        assert two.store.monitoring.demotions(in_force=True) == []
+        assert two.store.demotions.all(in_force=True) == []
         assert two._monitor._falls.get(("plan", "other"), FallWatch()).outcomes <= 2
 
 
@@ -484,13 +484,13 @@ def test_a_reset_begins_anew_for_an_engine_that_starts_after_it(tmp_path: Path) 
     died._monitor._save()
     fail(died, 40)
     died._monitor.look()
-    assert died.store.monitoring.demotions(in_force=True)
+    assert died.store.demotions.all(in_force=True)
     died.tracker.close()  # without saving the states
     with mp.ModelPerf(BAR, store=path) as operator:
-        operator.store.monitoring.end_demotion("plan", "other", 0, "operator")
+        operator.store.demotions.end("plan", "other", 0, "operator")
     with mp.ModelPerf(BAR, store=path) as again:
         again._monitor.look()
-        assert again.store.monitoring.demotions(in_force=True) == []
+        assert again.store.demotions.all(in_force=True) == []
         fail(again, 2)
         again._monitor.look()
         assert again._monitor._falls["plan", "other"].outcomes == 2
@@ -502,7 +502,7 @@ def test_saved_evidence_from_before_a_reset_is_dropped(tmp_path: Path) -> None:
     with mp.ModelPerf(BAR, store=path) as perf:
         fail(perf, 45)
     with mp.ModelPerf(BAR, store=path) as operator:
-        assert operator.store.monitoring.end_demotion("plan", "other", 0, "operator")
+        assert operator.store.demotions.end("plan", "other", 0, "operator")
     with mp.ModelPerf(BAR, store=path) as again:
         assert again._monitor._falls == {}
         assert again._monitor._probations == {}
@@ -532,7 +532,7 @@ def test_states_are_the_same_with_and_without_a_restart_after_a_change(tmp_path:
         fail(perf, 200, success=True)
         fail(perf, 60)
         catch_up(perf)
-        assert perf.store.monitoring.changes()
+        assert perf.store.changes.all()
         before = perf._monitor._changes["other"]
     with mp.ModelPerf({}, store=path) as again:
         assert again._monitor._changes["other"] == before
@@ -545,7 +545,7 @@ def test_states_of_another_version_are_left_out(tmp_path: Path) -> None:
         fail(perf, 3)
         perf._monitor.look()
         odd = [WatchState("fall", "plan", "other", (1.0,)), WatchState("fall", "plan", "x", (1.0, *[0.5] * 5))]
-        perf.store.monitoring.save_watches(3, odd)
+        perf.store.watch_states.save(3, odd)
         perf.tracker.close()
     with mp.ModelPerf(BAR, store=path) as again:
         assert list(again._monitor._falls) == [("plan", "x")]
@@ -561,7 +561,7 @@ def test_who_is_demoted_comes_back_when_there_is_no_bar_any_more() -> None:
             perf.record("plan", "steady", mp.Outcome(success=False))
         feed(perf, {"other": 0.3}, 40, seed=4, tasks=["plan"])
         catch_up(perf)
-        assert perf.store.monitoring.demotions()[0].ended_by == "evidence"
+        assert perf.store.demotions.all()[0].ended_by == "evidence"
 
 
 def test_models_that_were_only_offered_set_no_bar() -> None:
@@ -572,7 +572,7 @@ def test_models_that_were_only_offered_set_no_bar() -> None:
             perf.explain("plan", ["star", "other"])
             perf.record("plan", "other", mp.Outcome(success=False))
         catch_up(perf)
-        assert [each for each in perf.store.monitoring.demotions() if each.task_type == "plan"] == []
+        assert [each for each in perf.store.demotions.all() if each.task_type == "plan"] == []
         assert set(perf._monitor._lower) == {"other"}
 
 
@@ -613,9 +613,9 @@ def test_a_saved_fit_that_is_none_is_left_alone(
     path = tmp_path / "x.db"
     with mp.ModelPerf({}, store=path) as perf:
         feed(perf, {"steady": 0.8, "other": 0.3}, 30)
-        newest = perf.store.monitoring.last_event_id()
+        newest = perf.store.events.last_id()
     with mp.ModelPerf({}, store=path) as perf:
         perf.record("plan", "steady", mp.Outcome(success=True))
-        perf.store.monitoring.save_watches(newest + 1, [WatchState("pool", *part) for part in parts])
+        perf.store.watch_states.save(newest + 1, [WatchState("pool", *part) for part in parts])
     with mp.ModelPerf({}, store=path) as perf:
         assert belief(perf, "plan", "steady") > belief(perf, "plan", "other")

@@ -38,7 +38,7 @@ def store(path: Path) -> Iterator[Store]:
 
 def samples(store: Store) -> int:
     """Return how many outcomes were written."""
-    return sum(tally.samples for tally in store.tallies())
+    return sum(tally.samples for tally in store.tallies.all())
 
 
 def unexpected(error: Exception) -> None:
@@ -52,7 +52,7 @@ def broken(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: object) -> int:
         raise StoreError("no")
 
-    monkeypatch.setattr(store, "record_many", fail)
+    monkeypatch.setattr(store.outcomes, "record_many", fail)
 
 
 def test_what_waits_is_written_soon(store: Store) -> None:
@@ -166,4 +166,4 @@ def test_a_child_does_not_write_what_its_parent_has_queued(path: Path, monkeypat
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     tracked.close()
     with mp.ModelPerf({}, store=path) as again:
-        assert {tally.model_id: tally.samples for tally in again.store.tallies()} == {"m": 1, "child": 1}
+        assert {tally.model_id: tally.samples for tally in again.store.tallies.all()} == {"m": 1, "child": 1}

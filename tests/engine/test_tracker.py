@@ -86,7 +86,7 @@ def test_an_outcome_without_a_time_gets_the_clocks(tracker: ModelPerformanceTrac
     early = datetime(2025, 6, 1, tzinfo=UTC)
     tracker.record_outcome("a", "m", Outcome(success=True))
     tracker.record_outcome("b", "m", Outcome(success=True, timestamp=early))
-    assert [tally.last_used for tally in tracker.store.tallies()] == [NOON, early]
+    assert [tally.last_used for tally in tracker.store.tallies.all()] == [NOON, early]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_bad_values_write_nothing(
     """A bad value is one error that names the field; nothing is written."""
     with pytest.raises(InvalidValueError, match=f"^{field}"):
         tracker.record_outcome(task_type, model_id, outcome)
-    assert tracker.store.tallies() == []
+    assert tracker.store.tallies.all() == []
 
 
 def test_bad_arguments_of_questions_are_named() -> None:
@@ -134,12 +134,12 @@ def test_many_are_recorded_together(tmp_path: Path) -> None:
         together.record_outcome("t-0", "m-0", Outcome(success=True, outcome_id="b"))
         assert together.record_many(outcomes) == 60 + len(kinds) + 1
         assert together.record_many([]) == 0
-        assert all(finding.ok for finding in together.store.check())
+        assert all(finding.ok for finding in together.store.maintenance.check())
         with ModelPerformanceTracker(tmp_path / "alone.db", clock=lambda: moment) as alone:
             alone.record_outcome("t-0", "m-0", Outcome(success=True, outcome_id="b"))
             for outcome in outcomes:
                 alone.record_outcome(*outcome)
-            assert alone.store.tallies() == together.store.tallies()
+            assert alone.store.tallies.all() == together.store.tallies.all()
 
 
 @pytest.mark.parametrize(
@@ -158,4 +158,4 @@ def test_one_that_is_not_usable_and_none_is_written(tmp_path: Path, wrong: Any, 
     with ModelPerformanceTracker(tmp_path / "x.db") as tracker:
         with pytest.raises(InvalidValueError, match=message):
             tracker.record_many([good, wrong, good])
-        assert tracker.store.tallies() == []
+        assert tracker.store.tallies.all() == []

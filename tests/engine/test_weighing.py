@@ -38,8 +38,8 @@ def cell(store: Store, clock: FakeClock, model_id: str = "m", **sections: dict[s
     """Return the successes and failures of one model on task type t that count now."""
     config = load({"drift": {"half_life_days": 10}, **sections}).config
     today = int(clock().timestamp() // 86_400)
-    evidence = Evidence(config, store.monitoring, store.tallies(), today)
-    return evidence.cell(store.evidence("t")[model_id])
+    evidence = Evidence(config, store.tallies, store.tallies.all(), today)
+    return evidence.cell(store.tallies.of("t")[model_id])
 
 
 def test_an_outcome_weighs_half_after_the_half_life(perf: mp.ModelPerf, clock: FakeClock) -> None:
@@ -50,7 +50,7 @@ def test_an_outcome_weighs_half_after_the_half_life(perf: mp.ModelPerf, clock: F
     for days, weight in ((0, 1.0), (10, 0.5), (10, 0.25)):
         clock.advance(days=days)
         assert cell(perf.store, clock) == pytest.approx((8 * weight, weight))
-    assert perf.store.evidence("t")["m"].samples == 9
+    assert perf.store.tallies.of("t")["m"].samples == 9
 
 
 def test_the_half_life_can_be_changed_without_rewriting_history(perf: mp.ModelPerf, clock: FakeClock) -> None:
@@ -91,9 +91,9 @@ def test_what_came_before_a_change_counts_no_more_and_the_rest_fades(perf: mp.Mo
     clock.advance(days=3)
     for _ in range(20):
         perf.record("t", "m", SUCCESS)
-    newest = perf.store.monitoring.last_event_id()
+    newest = perf.store.events.last_id()
     now_ms = int(clock().timestamp() * 1000)
-    perf.store.monitoring.add_change("m", "announced", (newest, newest), (now_ms, now_ms), None, {})
+    perf.store.changes.add("m", "announced", (newest, newest), (now_ms, now_ms), None, {})
     for _ in range(4):
         perf.record("t", "m", FAILURE)
     assert cell(perf.store, clock) == pytest.approx((0, 4))
@@ -145,8 +145,8 @@ def test_fading_is_the_sum_over_all_outcomes(outcomes: list[tuple[int, bool]], h
             tracker.record_outcome("t", "m", mp.Outcome(success=success, timestamp=ended))
         config = load({"drift": {"half_life_days": half_life}}).config
         today = int(start.timestamp() * 1000) // DAY_MS
-        evidence = Evidence(config, store.monitoring, store.tallies(), today)
-        tally = store.evidence("t").get("m") or mp.Tally("t", "m")
+        evidence = Evidence(config, store.tallies, store.tallies.all(), today)
+        tally = store.tallies.of("t").get("m") or mp.Tally("t", "m")
         weights = [1.0 if half_life == 0 else 0.5 ** (age / half_life) for age, _ in outcomes]
         expected = [
             sum(weight for weight, (_, success) in zip(weights, outcomes, strict=True) if success is wanted)

@@ -16,10 +16,11 @@ import pytest
 import modelperf_plugin as mp
 from modelperf_plugin.errors import StoreError
 from modelperf_plugin.exchange.attached import table as attached_module
-from modelperf_plugin.exchange.attached.federated import FederatedStore, federated, look_at_attached
+from modelperf_plugin.exchange.attached.databases import AttachedDatabases, look_at_attached
 from modelperf_plugin.exchange.attached.table import AttachedTable
 from modelperf_plugin.exchange.attached.view import create_view
 from modelperf_plugin.store import Attached, Entry, open_store
+from modelperf_plugin.store.attached import with_attached
 from modelperf_plugin.values import Outcome
 
 DOCUMENT = """
@@ -268,7 +269,7 @@ def test_the_other_database_is_not_touched(make_other: Callable[..., Other], tmp
     with mp.ModelPerf(config, store=tmp_path / "own.db") as engine:
         engine.select("plan", ["x", "y"])
         engine.record("plan", "x", Outcome(success=True))
-        assert engine.store.evidence("plan")["x"].samples == 2
+        assert engine.store.tallies.of("plan")["x"].samples == 2
     assert other.path.read_bytes() == before
 
 
@@ -295,25 +296,26 @@ def test_evidence_is_one_s_own_and_the_attached(make_other: Callable[..., Other]
     other.record("x", 1)
     other.record("z", 0)
     own = open_store(tmp_path / "own.db")
-    store = federated(own)
-    assert isinstance(store, FederatedStore)
-    store.record(Entry("plan", "x", Outcome(success=False), NEW_YEAR_MS))
-    assert store.evidence("plan")["x"].samples == 1
-    own.exchange.attach(other.attached())
-    store._list_at = 0.0
-    found = store.evidence("plan")
+    databases = AttachedDatabases(own.attachments)
+    store = with_attached(own, databases)
+    store.outcomes.record(Entry("plan", "x", Outcome(success=False), NEW_YEAR_MS))
+    assert store.tallies.of("plan")["x"].samples == 1
+    own.attachments.add(other.attached())
+    databases._list_at = 0.0
+    found = store.tallies.of("plan")
     assert {model_id: (tally.successes, tally.failures) for model_id, tally in found.items()} == {
         "x": (1, 1),
         "z": (0, 1),
     }
-    assert store.evidence("plan") is found
-    assert [(tally.model_id, tally.samples) for tally in store.tallies()] == [("x", 2), ("z", 1)]
-    assert own.evidence("plan")["x"].samples == 1
+    assert store.tallies.of("plan") is found
+    assert [(tally.model_id, tally.samples) for tally in store.tallies.all()] == [("x", 2), ("z", 1)]
+    assert own.tallies.of("plan")["x"].samples == 1
     other.record("x", 1)
-    assert store.evidence("plan")["x"].samples == 3
-    assert own.exchange.detach(str(other.path))
-    store._list_at = 0.0
-    assert store.evidence("plan")["x"].samples == 1
+    assert store.tallies.of("plan")["x"].samples == 3
+    assert own.attachments.remove(str(other.path))
+    databases._list_at = 0.0
+    assert store.tallies.of("plan")["x"].samples == 1
+    databases.close()
     store.close()
 
 
@@ -375,9 +377,9 @@ def test_a_host_may_fork(make_other: Callable[..., Other], tmp_path: Path) -> No
 import os, sys
 import modelperf_plugin as mp
 engine = mp.ModelPerf({{"federation": [{{"path": {str(other.path)!r}}}]}}, store={str(tmp_path / "own.db")!r})
-assert engine.store.evidence("plan")["x"].samples == 1
+assert engine.store.tallies.of("plan")["x"].samples == 1
 child = os.fork()
-assert engine.store.evidence("plan")["x"].samples == 1
+assert engine.store.tallies.of("plan")["x"].samples == 1
 if child:
     assert os.waitpid(child, 0)[1] == 0
 else:
@@ -422,7 +424,7 @@ def test_two_programs_at_once(make_other: Callable[..., Other], tmp_path: Path) 
         assert last is not None
         assert last.model_id == "good"
         assert sum(row.tally.samples for row in last.ranking.rows) == number + number // 10
-        assert sum(tally.samples for tally in engine.tracker.store.tallies()) == number // 10
+        assert sum(tally.samples for tally in engine.tracker.store.tallies.all()) == number // 10
 
 
 def test_the_health_check_tells_of_each(make_other: Callable[..., Other], tmp_path: Path) -> None:
@@ -430,8 +432,8 @@ def test_the_health_check_tells_of_each(make_other: Callable[..., Other], tmp_pa
     other = make_other()
     other.record("x", 1)
     store = open_store(tmp_path / "own.db")
-    store.exchange.attach(other.attached())
-    store.exchange.attach(Attached(str(tmp_path / "gone.db"), TABLE, {}, 0))
+    store.attachments.add(other.attached())
+    store.attachments.add(Attached(str(tmp_path / "gone.db"), TABLE, {}, 0))
     found = {finding.ok: finding.message for finding in look_at_attached(store, [])}
     assert "does not exist" in found[False]
     assert "1 outcomes" in found[True]

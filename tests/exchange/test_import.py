@@ -41,12 +41,14 @@ def bring(store: Store, source: LineFile, **options: Any) -> Report:
 
 def samples(store: Store) -> int:
     """Return how many outcomes count."""
-    return sum(tally.samples for tally in store.tallies())
+    return sum(tally.samples for tally in store.tallies.all())
 
 
 def is_sound(store: Store) -> bool:
     """Return whether tallies and daily roll-ups are the sums of the events."""
-    return all(finding.ok for finding in store.check() if finding.name in {"integrity", "tallies", "daily roll-up"})
+    return all(
+        finding.ok for finding in store.maintenance.check() if finding.name in {"integrity", "tallies", "daily roll-up"}
+    )
 
 
 def many_rows(number: int) -> str:
@@ -121,7 +123,7 @@ def test_import_twice_is_import_once(
     first, second = (bring(store, JsonLinesFile(path) if json_lines else CsvFile(path)) for _ in range(2))
     assert (first.outcomes, first.rejected) == (len(given_rows), 0)
     assert (second.outcomes, second.before) == (0, len(given_rows))
-    assert store.tallies() == by_hand(given_rows)
+    assert store.tallies.all() == by_hand(given_rows)
     assert is_sound(store)
     store.close()
 
@@ -167,7 +169,7 @@ def test_bad_lines_are_counted_and_listed(tmp_path: Path) -> None:
     assert [each.line for each in report.listed] == [*bad, 16]
     assert report.rejected == 11
     assert "success must be 0, 1, true, false or empty, but got '2'" in report.listed[0].reason
-    assert store.exchange.imports()[0].rejected == 11
+    assert store.imports.all()[0].rejected == 11
     store.close()
 
 
@@ -205,7 +207,7 @@ def test_columns_may_have_other_names(tmp_path: Path) -> None:
     store = open_store(":memory:")
     columns = {"model_id": "llm", "success": "passed", "cost_usd": "usd"}
     assert bring(store, CsvFile(path, columns, "plan")).outcomes == 2
-    assert store.evidence("plan")["m"].total_cost_usd == 0.5
+    assert store.tallies.of("plan")["m"].total_cost_usd == 0.5
     with pytest.raises(OutcomesFileError, match="must name the column passes"):
         CsvFile(path, {**columns, "success": "passes"}, "plan")
     store.close()
@@ -217,8 +219,8 @@ def test_a_dry_run_reads_everything_and_writes_nothing(tmp_path: Path) -> None:
     path.write_text(many_rows(50) + "x\n")
     store = open_store(":memory:")
     dry = bring(store, CsvFile(path), dry_run=True)
-    assert store.tallies() == []
-    assert store.exchange.imports() == []
+    assert store.tallies.all() == []
+    assert store.imports.all() == []
     assert dry == bring(store, CsvFile(path))
     store.close()
 
@@ -261,9 +263,9 @@ def test_killed_again_and_again_it_imports_every_outcome_once(tmp_path: Path) ->
     subprocess.run([*IMPORT, str(path), "--store", str(db)], check=True, stdout=subprocess.PIPE)
     store = open_store(db)
     assert samples(store) == 200_000
-    assert sum(tally.total_tokens for tally in store.tallies()) == sum(range(200_000))
+    assert sum(tally.total_tokens for tally in store.tallies.all()) == sum(range(200_000))
     assert is_sound(store)
-    (record,) = store.exchange.imports()
+    (record,) = store.imports.all()
     assert (record.outcomes, record.position) == (200_000, path.stat().st_size)
     store.close()
 
@@ -308,11 +310,11 @@ def test_what_was_imported_is_evidence_at_once(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text(f"{HEADER}\nt,m,1,,,,\n")
     ours, theirs = open_store(tmp_path / "a.db"), open_store(tmp_path / "a.db")
-    assert ours.evidence("t") == {}
+    assert ours.tallies.of("t") == {}
     bring(theirs, CsvFile(path))
-    assert ours.evidence("t")["m"].successes == 1
+    assert ours.tallies.of("t")["m"].successes == 1
     path.write_text(f"{HEADER}\nt,m,0,,,,\n")
     bring(ours, CsvFile(path))
-    assert ours.evidence("t")["m"].failures == 1
+    assert ours.tallies.of("t")["m"].failures == 1
     ours.close()
     theirs.close()

@@ -64,7 +64,9 @@ def written(path: Path, entries: list[Tally], form: Format, origin: str = "somew
 def filled(store: Store, successes: int = 12, failures: int = 3, model_id: str = "x") -> Store:
     """Return a store after so many outcomes."""
     for number in range(successes + failures):
-        store.record(Entry("plan", model_id, Outcome(success=number < successes, cost_usd=0.01), 1000 + number))
+        store.outcomes.record(
+            Entry("plan", model_id, Outcome(success=number < successes, cost_usd=0.01), 1000 + number)
+        )
     return store
 
 
@@ -77,28 +79,28 @@ def test_export_merge_export_is_the_same(form: Format, entries: list[Tally], tmp
     assert first.entries == entries
     store = open_store(":memory:")
     merge(store, first, "them", 1)
-    priors = [prior.tally for prior in store.exchange.priors()]
+    priors = [prior.tally for prior in store.merged.priors()]
     assert sorted(priors) == sorted(entries)
     order = {tally[:2]: number for number, tally in enumerate(entries)}
     again = written(tmp_path / "again", sorted(priors, key=lambda tally: order[tally[:2]]), form)
     assert again.read_bytes() == (tmp_path / "first").read_bytes()
-    assert select(store.tallies()).entries == []  # nothing of it is one's own
-    assert {prior.source for prior in store.exchange.priors()} <= {"them"}
-    assert store.exchange.forget_merged("them")
-    assert store.exchange.priors() == []
+    assert select(store.tallies.all()).entries == []  # nothing of it is one's own
+    assert {prior.source for prior in store.merged.priors()} <= {"them"}
+    assert store.merged.remove("them")
+    assert store.merged.priors() == []
     store.close()
 
 
 def test_merging_leaves_one_s_own_counts_alone(tmp_path: Path) -> None:
     """Tallies, evidence, events and one's own export are the same before, during and after."""
     store = filled(open_store(tmp_path / "own.db"))
-    before = (store.tallies(), dict(store.evidence("plan")), select(store.tallies()))
+    before = (store.tallies.all(), dict(store.tallies.of("plan")), select(store.tallies.all()))
     for number in (1, 2):
         merge(store, Export([Tally("plan", "x", 100, 900)], f"origin {number}", str(number)), f"them {number}", 1)
-    assert (store.tallies(), dict(store.evidence("plan")), select(store.tallies())) == before
-    assert all(finding.ok for finding in store.check() if finding.name in {"tallies", "daily roll-up"})
-    store.exchange.forget_merged("them 1")
-    assert [each.name for each in store.exchange.merged()] == ["them 2"]
+    assert (store.tallies.all(), dict(store.tallies.of("plan")), select(store.tallies.all())) == before
+    assert all(finding.ok for finding in store.maintenance.check() if finding.name in {"tallies", "daily roll-up"})
+    store.merged.remove("them 1")
+    assert [each.name for each in store.merged.all()] == ["them 2"]
     store.close()
 
 
@@ -130,19 +132,19 @@ def test_names_are_hashed_with_a_salt() -> None:
 def test_an_export_says_what_its_store_is(tmp_path: Path) -> None:
     """A later export of the same project takes the place of the older one; one's own is refused, so is a taken name."""
     theirs, ours = filled(open_store(tmp_path / "theirs.db")), filled(open_store(tmp_path / "ours.db"))
-    assert theirs.exchange.origin() != ours.exchange.origin()
-    first = read_export(written(tmp_path / "a", theirs.tallies(), "json", theirs.exchange.origin()))
+    assert theirs.merged.origin() != ours.merged.origin()
+    first = read_export(written(tmp_path / "a", theirs.tallies.all(), "json", theirs.merged.origin()))
     assert merge(ours, first, "them", 1) == ("them", None, False)
     assert merge(ours, first, "them", 1).is_known
     filled(theirs)
-    second = read_export(written(tmp_path / "b", theirs.tallies(), "json", theirs.exchange.origin()))
+    second = read_export(written(tmp_path / "b", theirs.tallies.all(), "json", theirs.merged.origin()))
     assert merge(ours, second, "b", 2, dry_run=True).replaces == "them"
-    assert [each.name for each in ours.exchange.merged()] == ["them"]
+    assert [each.name for each in ours.merged.all()] == ["them"]
     assert merge(ours, second, "b", 2).replaces == "them"
-    assert [(each.name, each.outcomes) for each in ours.exchange.merged()] == [("b", 30)]
+    assert [(each.name, each.outcomes) for each in ours.merged.all()] == [("b", 30)]
     with pytest.raises(InvalidValueError, match="name must be one that no other merged project has"):
         merge(ours, first._replace(origin="another"), "b", 3)
-    own = read_export(written(tmp_path / "c", ours.tallies(), "json", ours.exchange.origin()))
+    own = read_export(written(tmp_path / "c", ours.tallies.all(), "json", ours.merged.origin()))
     with pytest.raises(InvalidValueError, match="must be of another store"):
         merge(ours, own, "c", 3)
     theirs.close()
@@ -214,7 +216,7 @@ def test_a_running_host_notices_a_merge(tmp_path: Path) -> None:
             return found
 
         assert score() < 0.1
-        other.exchange.forget_merged("them")
+        other.merged.remove("them")
         assert score() > 0.5
         other.close()
 
@@ -238,8 +240,8 @@ def test_imported_sums_are_exported_with_the_rest() -> None:
     """One's own counts are events and imported sums; of merged and attached ones nothing leaves."""
     store = filled(open_store(":memory:"))
     step = Step("json", "old.json", "d", 1, 0, 0, 1)
-    assert store.exchange.import_sums(step, [Sums("plan", "x", 5, 0)])
-    (entry,) = select(store.tallies()).entries
+    assert store.imports.add_sums(step, [Sums("plan", "x", 5, 0)])
+    (entry,) = select(store.tallies.all()).entries
     assert entry.samples == 20
     store.close()
 
@@ -263,7 +265,7 @@ def test_a_merge_that_fails_leaves_what_was(tmp_path: Path) -> None:
     merge(store, Export([Tally("plan", "x", 1, 1)], "them", "1"), "them", 1)
     with pytest.raises(mp.StoreError):
         merge(store, Export([Tally("plan", "x", 1, -1)], "them", "2"), "them", 1)
-    assert [prior.tally.failures for prior in store.exchange.priors()] == [1]
+    assert [prior.tally.failures for prior in store.merged.priors()] == [1]
     store.close()
     connection = sqlite3.connect(tmp_path / "own.db")
     assert connection.execute("SELECT count(*) FROM merged").fetchone() == (1,)

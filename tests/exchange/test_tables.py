@@ -61,8 +61,8 @@ def filled(path: Path) -> Store:
             error_kind=ERROR_KINDS[number % len(ERROR_KINDS)] if number % 3 and number % 5 else None,
             outcome_id=f"id-{number}" if number % 4 == 0 else None,
         )
-        store.record(Entry(f"task-{number % 4}", f"model-{number % 3}", outcome, NOW_MS + number))
-    store.exchange.import_sums(
+        store.outcomes.record(Entry(f"task-{number % 4}", f"model-{number % 3}", outcome, NOW_MS + number))
+    store.imports.add_sums(
         Step("json", "old.json", "d", 1, 0, 0, 1), [Sums("task-0", "model-0", 7, 3, 1, 50, 10**9, 5)]
     )
     return store
@@ -76,11 +76,11 @@ def test_another_store_comes_in_whole_and_once(tmp_path: Path, monkeypatch: pyte
         again = TrackerFile(tmp_path / "theirs.db")
         again.import_sums(ours, NOW_MS)
         bring(ours, again)
-        assert ours.tallies() == theirs.tallies()
-    theirs.record(Entry("task-0", "model-0", Outcome(success=True), NOW_MS))
+        assert ours.tallies.all() == theirs.tallies.all()
+    theirs.outcomes.record(Entry("task-0", "model-0", Outcome(success=True), NOW_MS))
     assert bring(ours, TrackerFile(tmp_path / "theirs.db")).outcomes == 1
-    assert ours.tallies() == theirs.tallies()
-    assert all(finding.ok for finding in ours.check() if finding.name in {"tallies", "daily roll-up"})
+    assert ours.tallies.all() == theirs.tallies.all()
+    assert all(finding.ok for finding in ours.maintenance.check() if finding.name in {"tallies", "daily roll-up"})
     for name, is_own in (("ours.db", True), ("theirs.db", False)):
         with closing(TrackerFile(tmp_path / name)) as source:
             assert source.is_file_of(ours) == is_own
@@ -102,7 +102,7 @@ def test_the_other_store_is_only_read(tmp_path: Path) -> None:
     before = path.read_bytes()
     ours = open_store(":memory:")
     assert bring(ours, TrackerFile(path)).outcomes == 1
-    (tally,) = ours.tallies()
+    (tally,) = ours.tallies.all()
     assert (tally.successes, tally.total_tokens, tally.total_cost_usd, tally.last_used_ms) == (1, 5, 0.1, NOW_MS)
     assert path.read_bytes() == before
     ours.close()
@@ -137,7 +137,7 @@ def test_parquet_is_read_like_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     store = open_store(":memory:")
     report = bring(store, ParquetTable(path, names, "plan"))
     assert (report.outcomes, report.unknown, [each.line for each in report.listed]) == (2, 1, [4])
-    (tally,) = store.tallies()
+    (tally,) = store.tallies.all()
     assert (tally.task_type, tally.successes, tally.failures) == ("plan", 1, 1)
     assert (tally.total_cost_usd, tally.total_tokens, tally.last_used_ms) == (0.75, 4, 1_767_225_601_000)
     assert bring(store, ParquetTable(path, names, "plan")).before == 2
@@ -166,7 +166,7 @@ def test_spend_logs_count_where_they_say_how_it_ended(form: str, tmp_path: Path)
     for outcomes, before in ((3, 0), (0, 3)):
         report = bring(store, LiteLLMLog(path, noted))
         assert (report.outcomes, report.before, report.rejected) == (outcomes, before, 0)
-    (tally,) = store.tallies()
+    (tally,) = store.tallies.all()
     assert (tally.task_type, tally.model_id, tally.successes, tally.failures) == ("plan", "gpt-4o", 2, 1)
     assert (tally.total_cost_usd, tally.total_tokens, tally.last_used_ms) == (0.75, 303, NOW_MS + 2500)
     again = bring(store, LiteLLMLog(path, Noted("plan", None, "metadata.verdict.ok")))
@@ -206,6 +206,6 @@ def test_the_log_of_llm_counts_where_it_says_how_it_ended(tmp_path: Path) -> Non
     assert (silent.outcomes, silent.unknown) == (0, 3)
     report = bring(store, LlmLog(path, Noted(None, "options_json.task", "options_json.ok")))
     assert (report.outcomes, report.unknown) == (2, 1)
-    (tally,) = store.tallies()
+    (tally,) = store.tallies.all()
     assert (tally.successes, tally.failures, tally.total_tokens, tally.last_used_ms) == (1, 1, 20, NOW_MS + 1000)
     store.close()

@@ -28,7 +28,7 @@ from modelperf_plugin.engine.tracker import ModelPerformanceTracker
 print("ready", flush=True)
 sys.stdin.readline()
 with ModelPerformanceTracker(sys.argv[1]) as tracker:
-    print(sum(tally.samples for tally in tracker.store.tallies()))
+    print(sum(tally.samples for tally in tracker.store.tallies.all()))
 """
 
 
@@ -41,16 +41,18 @@ def folder(tmp_path: Path) -> Path:
 
 def samples(store: Store) -> int:
     """Return how many outcomes count."""
-    return sum(tally.samples for tally in store.tallies())
+    return sum(tally.samples for tally in store.tallies.all())
 
 
 def test_the_first_opening_imports_it(folder: Path) -> None:
     """The counts are evidence at once, are told apart from events, and the sums of the store are right."""
     with ModelPerformanceTracker(folder / "model-performance.db") as tracker:
-        (tally,) = tracker.store.evidence("execute-task").values()
+        (tally,) = tracker.store.tallies.of("execute-task").values()
         assert (tally.successes, tally.failures, tally.timeouts, tally.total_tokens) == (42, 3, 1, 90000)
         assert (tally.total_cost_usd, tally.priced, tally.last_used_ms) == (1.5, 45, 1_748_736_000_250)
-        assert all(finding.ok for finding in tracker.store.check() if finding.name in {"tallies", "daily roll-up"})
+        assert all(
+            finding.ok for finding in tracker.store.maintenance.check() if finding.name in {"tallies", "daily roll-up"}
+        )
     connection = sqlite3.connect(folder / "model-performance.db")
     assert connection.execute("SELECT count(*) FROM model_outcomes").fetchone() == (0,)
     assert connection.execute("SELECT source, successes FROM imported").fetchall() == [
@@ -146,8 +148,8 @@ def test_a_file_that_is_still_written_is_left_alone(folder: Path, caplog: pytest
         # by hand the newer version takes the place of the older one
         assert import_old_json(engine.store, file, read_old_json(file), 1)
         assert samples(engine.store) == 62
-        assert engine.store.evidence("execute-task")["gpt-4o"].priced == 0
-        assert all(each.ok for each in engine.store.check() if each.name in {"tallies", "daily roll-up"})
+        assert engine.store.tallies.of("execute-task")["gpt-4o"].priced == 0
+        assert all(each.ok for each in engine.store.maintenance.check() if each.name in {"tallies", "daily roll-up"})
 
 
 def test_a_damaged_file_is_skipped_and_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -183,8 +185,8 @@ def test_an_import_that_fails_leaves_nothing(folder: Path) -> None:
     broken = old._replace(sums=(*old.sums, old.sums[0]))  # twice the same pair
     with pytest.raises(mp.StoreError):
         import_old_json(store, file, broken, 1)
-    assert store.tallies() == []
-    assert store.exchange.imports() == []
+    assert store.tallies.all() == []
+    assert store.imports.all() == []
     assert import_old_json(store, file, old, 1)
     store.close()
 

@@ -48,14 +48,14 @@ def complete(pm: pluggy.PluginManager, **changed: Any) -> Any:
 
 def samples(engine: ModelPerf, task_type: str = "plan") -> dict[str, int]:
     """Return how many outcomes of ``task_type`` each model has."""
-    return {model_id: tally.samples for model_id, tally in engine.store.evidence(task_type).items()}
+    return {model_id: tally.samples for model_id, tally in engine.store.tallies.of(task_type).items()}
 
 
 def is_sound(path: Path) -> bool:
     """Return whether tallies and roll-up of the file at ``path`` are the aggregate of its events."""
     store = open_store(path)
     try:
-        return all(finding.ok for finding in store.check())
+        return all(finding.ok for finding in store.maintenance.check())
     finally:
         store.close()
 

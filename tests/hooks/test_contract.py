@@ -111,7 +111,7 @@ def test_outcomes_of_any_form(outcome: Any, pm: pluggy.PluginManager, register: 
     """An Outcome or a mapping, in snake_case or camelCase, the same moment in any spelling: the tally is the same."""
     plugin = register(pm)
     complete(pm, outcome=outcome)
-    tally = plugin.engine().store.evidence("plan")["gpt-4o"]
+    tally = plugin.engine().store.tallies.of("plan")["gpt-4o"]
     assert (tally.successes, tally.failures, tally.timeouts) == (1, 0, 1)
     assert (tally.total_tokens, tally.total_cost_usd) == (1200, 0.012)
     assert tally.last_used == NEW_YEAR
@@ -130,7 +130,7 @@ def test_the_clock_of_the_host(pm: pluggy.PluginManager, register: Register) -> 
     """A clock handed to ``register`` stamps decisions, and outcomes that come without a time."""
     plugin = register(pm, clock=lambda: NEW_YEAR)
     complete(pm)
-    assert plugin.engine().store.evidence("plan")["gpt-4o"].last_used == NEW_YEAR
+    assert plugin.engine().store.tallies.of("plan")["gpt-4o"].last_used == NEW_YEAR
     assert choose(pm).created_at == NEW_YEAR
 
 

@@ -70,7 +70,7 @@ def problems(path: Path) -> list[CountedProblem]:
     """Return the failures that the file at ``path`` tells another process of."""
     store = open_store(path)
     try:
-        return store.problems()
+        return store.problems.all()
     finally:
         store.close()
 
@@ -313,7 +313,7 @@ def test_another_process_sees_the_failures(pm: pluggy.PluginManager, register: R
     script = (
         "import sys; from modelperf_plugin.store import open_store\n"
         "store = open_store(sys.argv[1])\n"
-        "(problem,) = store.problems(); print(problem.times); store.close()"
+        "(problem,) = store.problems.all(); print(problem.times); store.close()"
     )
 
     def elsewhere() -> int:

@@ -18,7 +18,7 @@ VISITOR = (
     "plugin = mp.register(pm, {}, store=sys.argv[1])\n"
     "for _ in range(int(sys.argv[2])):\n"
     "    pm.hook.on_task_complete(task_type='plan', model_id='gpt-4o', outcome={'success': True}, decision=None)\n"
-    "print(sum(tally.samples for tally in plugin.engine().store.tallies()))\n"
+    "print(sum(tally.samples for tally in plugin.engine().store.tallies.all()))\n"
     "plugin.close()\n"
 )
 

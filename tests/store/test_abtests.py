@@ -40,8 +40,8 @@ def test_a_test_is_kept_as_it_began(store: Store) -> None:
     """With all its terms, the challengers in their order, and a number."""
     begun = store.ab_tests.begin(TEST)
     assert begun == replace(TEST, test_id=begun.test_id)
-    assert store.ab_tests.tests() == store.ab_tests.tests("t") == [begun]
-    assert store.ab_tests.tests("u") == []
+    assert store.ab_tests.all() == store.ab_tests.all("t") == [begun]
+    assert store.ab_tests.all("u") == []
 
 
 def test_whoever_begins_second_gets_the_first_ones_sides(store: Store) -> None:
@@ -55,7 +55,7 @@ def test_whoever_begins_second_gets_the_first_ones_sides(store: Store) -> None:
     assert second == replace(first, alpha=0.01, promote=True, pairs=pairs)
     other = store.ab_tests.begin(replace(TEST, fingerprint="g", incumbent="z"))
     assert (other.incumbent, other.test_id > first.test_id) == ("z", True)
-    assert [test.fingerprint for test in store.ab_tests.tests()] == ["g", "f"]
+    assert [test.fingerprint for test in store.ab_tests.all()] == ["g", "f"]
 
 
 @pytest.mark.parametrize(("most", "verdict"), [(10, "none"), (20, None), (None, None)])
@@ -85,7 +85,7 @@ def test_a_unit_counts_once(store: Store) -> None:
         store.ab_tests.advance(first, unit, counted_up)
     after = store.ab_tests.advance(second, 1, counted_up)
     assert after is not None
-    assert [test.pairs[0].state for test in store.ab_tests.tests()] == [(1.0,), (4.0,)]
+    assert [test.pairs[0].state for test in store.ab_tests.all()] == [(1.0,), (4.0,)]
 
 
 def test_a_step_that_fails_leaves_nothing(store: Store) -> None:
@@ -97,9 +97,9 @@ def test_a_step_that_fails_leaves_nothing(store: Store) -> None:
 
     with pytest.raises(ZeroDivisionError):
         store.ab_tests.advance(begun.test_id, 1, broken)
-    assert store.ab_tests.tests() == [begun]
+    assert store.ab_tests.all() == [begun]
     store.ab_tests.advance(begun.test_id, 1, counted_up)
-    assert store.ab_tests.tests()[0].pairs[0].state == (1.0,)
+    assert store.ab_tests.all()[0].pairs[0].state == (1.0,)
 
 
 def test_an_end_is_kept_and_makes_room(store: Store) -> None:
@@ -109,9 +109,9 @@ def test_an_end_is_kept_and_makes_room(store: Store) -> None:
     assert store.ab_tests.end("t", 3000) == 1
     assert store.ab_tests.end("t", 4000) == 0
     assert store.ab_tests.advance(begun.test_id, None, counted_up) is None
-    assert store.ab_tests.tests("t") == []
+    assert store.ab_tests.all("t") == []
     again = store.ab_tests.begin(TEST)
-    assert store.ab_tests.tests("t", ended=True) == [again, replace(begun, ended_ms=3000)]
+    assert store.ab_tests.all("t", ended=True) == [again, replace(begun, ended_ms=3000)]
 
 
 def test_steps_of_many_threads_and_stores_all_count(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_steps_of_many_threads_and_stores_all_count(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert stores[1].ab_tests.tests()[0].pairs[0].state == (200.0,)
+    assert stores[1].ab_tests.all()[0].pairs[0].state == (200.0,)
     for store in stores:
         store.close()
 
@@ -136,6 +136,6 @@ def test_steps_of_many_threads_and_stores_all_count(tmp_path: Path) -> None:
 def test_a_closed_store_says_so(store: Store) -> None:
     """Every call after ``close`` is a StoreError."""
     store.close()
-    for call in (store.ab_tests.tests, lambda: store.ab_tests.begin(TEST), lambda: store.ab_tests.end("t", 1)):
+    for call in (store.ab_tests.all, lambda: store.ab_tests.begin(TEST), lambda: store.ab_tests.end("t", 1)):
         with pytest.raises(StoreError):
             call()

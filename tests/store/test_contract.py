@@ -56,7 +56,7 @@ def entry(
 
 def unsound(store: Store) -> list[str]:
     """Return what is wrong with ``store``, but for the lack of a database."""
-    return [finding.name for finding in store.check() if not finding.ok and finding.name != "degraded"]
+    return [finding.name for finding in store.maintenance.check() if not finding.ok and finding.name != "degraded"]
 
 
 outcomes = st.builds(
@@ -102,17 +102,17 @@ def test_tallies_are_the_sum_of_the_outcomes(
     store = opener()
     try:
         if in_bulk:
-            store.evidence("plan")
-            store.record_many(recorded)
+            store.tallies.of("plan")
+            store.outcomes.record_many(recorded)
         for each in [] if in_bulk else recorded:
-            store.record(each)
+            store.outcomes.record(each)
             if ask_between:
-                store.evidence(each.task_type)
+                store.tallies.of(each.task_type)
         expected = by_hand(recorded)
-        assert store.tallies() == [expected[key] for key in sorted(expected)]
+        assert store.tallies.all() == [expected[key] for key in sorted(expected)]
         for task_type in ("plan", "build"):
             mine = {model: tally for (task, model), tally in expected.items() if task == task_type}
-            assert store.evidence(task_type) == mine
+            assert store.tallies.of(task_type) == mine
         assert unsound(store) == []
     finally:
         store.close()
@@ -120,18 +120,18 @@ def test_tallies_are_the_sum_of_the_outcomes(
 
 def test_the_same_outcome_id_counts_once(store: Store) -> None:
     """Recording an id again changes nothing and says so, whatever else the second outcome holds."""
-    assert store.record(entry(outcome_id="run-1"))
-    assert not store.record(entry("other", success=False, outcome_id="run-1"))
-    assert store.record(entry(outcome_id="run-2"))
-    assert store.record_many([entry(outcome_id="run-2"), entry(outcome_id="run-3"), entry()]) == 2
-    (tally,) = store.tallies()
+    assert store.outcomes.record(entry(outcome_id="run-1"))
+    assert not store.outcomes.record(entry("other", success=False, outcome_id="run-1"))
+    assert store.outcomes.record(entry(outcome_id="run-2"))
+    assert store.outcomes.record_many([entry(outcome_id="run-2"), entry(outcome_id="run-3"), entry()]) == 2
+    (tally,) = store.tallies.all()
     assert (tally.model_id, tally.successes, tally.failures) == ("gpt-4o", 4, 0)
 
 
 def test_a_bulk_is_written_as_a_whole_or_not_at_all(store: Store) -> None:
     """An error in the middle of a bulk leaves nothing of it behind, neither in the store nor in memory."""
-    store.record(entry())
-    before = store.evidence("execute-task")
+    store.outcomes.record(entry())
+    before = store.tallies.of("execute-task")
 
     def interrupted() -> Iterator[Entry]:
         yield entry()
@@ -139,30 +139,30 @@ def test_a_bulk_is_written_as_a_whole_or_not_at_all(store: Store) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        store.record_many(interrupted())
-    assert store.evidence("execute-task") == before
-    assert store.record(entry("never-seen-before"))
+        store.outcomes.record_many(interrupted())
+    assert store.tallies.of("execute-task") == before
+    assert store.outcomes.record(entry("never-seen-before"))
     assert unsound(store) == []
 
 
 def test_a_poisoned_outcome_changes_nothing(store: Store) -> None:
     """An outcome that the store refuses raises StoreError and leaves everything as it was."""
-    store.record(entry())
+    store.outcomes.record(entry())
     poisoned = entry(ended_ms=2**70)
     with pytest.raises((StoreError, OverflowError)):
-        store.record(poisoned)
-    assert store.record(entry())
-    assert store.evidence("execute-task")["gpt-4o"].successes == 2
+        store.outcomes.record(poisoned)
+    assert store.outcomes.record(entry())
+    assert store.tallies.of("execute-task")["gpt-4o"].successes == 2
     assert unsound(store) == []
 
 
 def test_evidence_that_was_handed_out_does_not_change(store: Store) -> None:
     """A choice under way goes on with the evidence it was handed, whatever is recorded meanwhile."""
-    store.record(entry())
-    handed = store.evidence("execute-task")
-    store.record(entry())
+    store.outcomes.record(entry())
+    handed = store.tallies.of("execute-task")
+    store.outcomes.record(entry())
     assert handed["gpt-4o"].successes == 1
-    assert store.evidence("execute-task")["gpt-4o"].successes == 2
+    assert store.tallies.of("execute-task")["gpt-4o"].successes == 2
 
 
 def test_threads_lose_and_invent_nothing(store: Store) -> None:
@@ -173,8 +173,8 @@ def test_threads_lose_and_invent_nothing(store: Store) -> None:
     def work(number: int) -> None:
         newest = 0
         for _ in range(each):
-            store.record(entry(f"model-{number % 3}"))
-            total = sum(tally.samples for tally in store.evidence("execute-task").values())
+            store.outcomes.record(entry(f"model-{number % 3}"))
+            total = sum(tally.samples for tally in store.tallies.of("execute-task").values())
             if total < newest:
                 seen_to_fall.append(number)
             newest = total
@@ -185,54 +185,54 @@ def test_threads_lose_and_invent_nothing(store: Store) -> None:
     for thread in threads:
         thread.join()
     assert not seen_to_fall
-    assert sum(tally.samples for tally in store.tallies()) == 8 * each
-    assert sum(tally.samples for tally in store.evidence("execute-task").values()) == 8 * each
+    assert sum(tally.samples for tally in store.tallies.all()) == 8 * each
+    assert sum(tally.samples for tally in store.tallies.of("execute-task").values()) == 8 * each
     assert unsound(store) == []
 
 
 def test_a_recorded_outcome_is_evidence_at_once(store: Store) -> None:
     """What ``record`` acknowledged counts at the next reading, also of a task type that was read before."""
-    assert store.evidence("execute-task") == {}
+    assert store.tallies.of("execute-task") == {}
     for successes in range(1, 5):
-        store.record(entry())
-        assert store.evidence("execute-task")["gpt-4o"].successes == successes
+        store.outcomes.record(entry())
+        assert store.tallies.of("execute-task")["gpt-4o"].successes == successes
 
 
 def test_problems_are_added_up(store: Store) -> None:
     """Failures of one kind are one row with their number, first and last time; the newest come first."""
-    store.add_problem(CountedProblem("select_model", "broken", 2, 10, 20))
-    store.add_problem(CountedProblem("on_task_complete", "bad value", 1, 40, 40))
-    store.add_problem(CountedProblem("select_model", "broken", 3, 30, 50))
-    assert [problem for problem in store.problems() if problem.kind != "the store"] == [
+    store.problems.add(CountedProblem("select_model", "broken", 2, 10, 20))
+    store.problems.add(CountedProblem("on_task_complete", "bad value", 1, 40, 40))
+    store.problems.add(CountedProblem("select_model", "broken", 3, 30, 50))
+    assert [problem for problem in store.problems.all() if problem.kind != "the store"] == [
         CountedProblem("select_model", "broken", 5, 10, 50),
         CountedProblem("on_task_complete", "bad value", 1, 40, 40),
     ]
-    store.clear_problems()
-    assert store.problems() == []
+    store.problems.clear()
+    assert store.problems.all() == []
 
 
 def test_problems_do_not_grow_without_bound(store: Store) -> None:
     """At most a hundred kinds of failure are kept, the newest ones."""
     for number in range(120):
-        store.add_problem(CountedProblem("select_model", f"failure {number}", 1, number, number))
-    kept = [problem for problem in store.problems() if problem.kind != "the store"]
+        store.problems.add(CountedProblem("select_model", f"failure {number}", 1, number, number))
+    kept = [problem for problem in store.problems.all() if problem.kind != "the store"]
     assert 99 <= len(kept) <= 100
     assert kept[0].message == "failure 119"
 
 
 def test_a_closed_store_says_so(store: Store) -> None:
     """After ``close``, which may be called twice, every other call is a StoreError that says it is closed."""
-    store.record(entry())
+    store.outcomes.record(entry())
     store.close()
     store.close()
     for call in (
-        lambda: store.record(entry()),
-        lambda: store.record_many([entry()]),
-        lambda: store.evidence("execute-task"),
-        store.tallies,
-        store.problems,
-        store.clear_problems,
-        store.check,
+        lambda: store.outcomes.record(entry()),
+        lambda: store.outcomes.record_many([entry()]),
+        lambda: store.tallies.of("execute-task"),
+        store.tallies.all,
+        store.problems.all,
+        store.problems.clear,
+        store.maintenance.check,
     ):
         with pytest.raises(StoreError, match="closed"):
             call()

@@ -74,13 +74,13 @@ def decided(
 
 def keep(store: Store, *decisions: Decision) -> None:
     """Keep ``decisions``."""
-    store.log_decisions([DecisionRecord.of(each) for each in decisions], [])
+    store.decisions.write([DecisionRecord.of(each) for each in decisions], [])
 
 
 def end(store: Store, decision_id: str, model_id: str, *, success: bool = True, **values: Any) -> None:
     """Say what came of a decision."""
     outcome = Outcome(success=success, **values)
-    store.log_decisions([], [DecisionOutcome(decision_id, model_id, outcome, NOON_MS + 5000)])
+    store.decisions.write([], [DecisionOutcome(decision_id, model_id, outcome, NOON_MS + 5000)])
 
 
 def test_a_decision_is_read_as_it_was_made(store: Store) -> None:
@@ -93,7 +93,7 @@ def test_a_decision_is_read_as_it_was_made(store: Store) -> None:
         excluded=(Exclusion("tried", "excluded by the host"),),
     )
     keep(store, made)
-    kept = store.decision("d1")
+    kept = store.decisions.get("d1")
     assert kept is not None
     said, meant = kept.as_dict(), json.loads(json.dumps(made.as_dict()))
     rows = said.pop("ranking")
@@ -112,10 +112,10 @@ def test_a_decision_is_kept_once(store: Store) -> None:
     """Keeping an id again changes nothing; an id that is not kept is None."""
     keep(store, decided("d1"), decided("d1", "other"))
     keep(store, decided("d1", "other"))
-    (kept,) = store.decisions()
+    (kept,) = store.decisions.newest()
     assert kept.model_id == "best"
-    assert store.decision("d2") is None
-    assert store.decision("d") is None
+    assert store.decisions.get("d2") is None
+    assert store.decisions.get("d") is None
 
 
 def test_an_outcome_is_joined(store: Store) -> None:
@@ -125,11 +125,11 @@ def test_an_outcome_is_joined(store: Store) -> None:
         made, ended = decided(), DecisionOutcome("", "best", outcome, NOON_MS + 5000)
         ended = ended._replace(decision_id=made.decision_id)
         if together:
-            store.log_decisions([DecisionRecord.of(made)], [ended])
+            store.decisions.write([DecisionRecord.of(made)], [ended])
         else:
             keep(store, made)
-            store.log_decisions([], [ended])
-        kept = store.decision(made.decision_id)
+            store.decisions.write([], [ended])
+        kept = store.decisions.get(made.decision_id)
         assert kept is not None
         assert kept.outcome is not None
         assert kept.outcome.as_dict() == {
@@ -146,7 +146,7 @@ def test_an_outcome_is_joined(store: Store) -> None:
 def test_an_outcome_of_an_unknown_decision_is_ignored(store: Store) -> None:
     """Hosts may name decisions that were not kept, or ids of their own."""
     end(store, "nobody-knows", "best")
-    assert store.decisions() == []
+    assert store.decisions.newest() == []
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_the_chosen_models_first_outcome_stays(
     keep(store, decided("d1"))
     for model_id, success in came:
         end(store, "d1", model_id, success=success)
-    kept = store.decision("d1")
+    kept = store.decisions.get("d1")
     assert kept is not None
     assert kept.outcome is not None
     assert (kept.outcome.model_id, kept.outcome.success) == stays
@@ -181,18 +181,18 @@ def test_decisions_are_written_together_or_not_at_all(store: Store) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        store.log_decisions([DecisionRecord.of(decided("d2"))], interrupted())
-    (kept,) = store.decisions()
+        store.decisions.write([DecisionRecord.of(decided("d2"))], interrupted())
+    (kept,) = store.decisions.newest()
     assert (kept.decision_id, kept.outcome) == ("d1", None)
 
 
 def test_evidence_does_not_change(store: Store) -> None:
     """The record of decisions is no evidence: the mapping in memory stays the very same."""
-    before = store.evidence("plan")
+    before = store.tallies.of("plan")
     keep(store, decided("d1"))
     end(store, "d1", "best")
-    assert store.evidence("plan") is before
-    assert store.tallies() == []
+    assert store.tallies.of("plan") is before
+    assert store.tallies.all() == []
 
 
 def test_the_newest_decisions_come_first(store: Store) -> None:
@@ -201,7 +201,7 @@ def test_the_newest_decisions_come_first(store: Store) -> None:
         keep(store, decided(f"d{minute}", task_type=task_type, at=NOON + timedelta(minutes=minute)))
 
     def ids(**said: Any) -> list[str]:
-        return [decision.decision_id for decision in store.decisions(**said)]
+        return [decision.decision_id for decision in store.decisions.newest(**said)]
 
     assert ids() == ["d3", "d2", "d1", "d0"]
     assert ids(task_type="plan") == ["d2", "d0"]
@@ -215,7 +215,7 @@ def test_the_start_of_an_id_finds_it(store: Store) -> None:
     keep(store, *[decided(decision_id) for decision_id in ("abc1", "abc2", "ab%", "abd", "b")])
 
     def like(prefix: str, limit: int = 10) -> list[str]:
-        return [decision.decision_id for decision in store.decisions_like(prefix, limit)]
+        return [decision.decision_id for decision in store.decisions.starting_with(prefix, limit)]
 
     assert like("abc") == ["abc1", "abc2"]
     assert like("abc", 1) == ["abc1"]
@@ -225,13 +225,13 @@ def test_the_start_of_an_id_finds_it(store: Store) -> None:
 
 def test_the_summary_counts_what_came_and_what_did_not(store: Store) -> None:
     """A decision waits for an hour and is overdue then; in the mode observe nobody waits."""
-    assert store.decision_summary(NOON_MS) == DecisionSummary({})
-    assert store.decision_summary(NOON_MS).as_dict()["exploration_share"] is None
+    assert store.decisions.summary(NOON_MS) == DecisionSummary({})
+    assert store.decisions.summary(NOON_MS).as_dict()["exploration_share"] is None
     hour_ago, recently = NOON - timedelta(hours=1), NOON - timedelta(minutes=59)
     keep(store, decided("done"), decided("late", at=hour_ago), decided("slow", "other", at=recently))
     keep(store, decided("seen", mode="observe", at=hour_ago))
     end(store, "done", "best")
-    summary = store.decision_summary(NOON_MS)
+    summary = store.decisions.summary(NOON_MS)
     assert summary.modes == {
         "apply": ModeSummary(3, 1, 1, 1, 1, 0.75),
         "observe": ModeSummary(1, 0, 0, 0, 0, 0.25),
@@ -272,12 +272,12 @@ def test_old_decisions_are_forgotten_in_steps(store: Store) -> None:
     """What was made before the moment goes, a thousand at a time and the oldest first; the rest stays."""
     keep(store, *[decided(f"old-{number:04}", at=NOON + timedelta(seconds=number)) for number in range(1100)])
     keep(store, decided("new", at=NOON + timedelta(hours=1)))
-    assert store.forget_decisions(NOON_MS + HOUR_MS) == 1000
-    assert store.decision("old-0999") is None
-    assert store.decision("old-1000") is not None
-    assert store.forget_decisions(NOON_MS + HOUR_MS) == 100
-    assert store.forget_decisions(NOON_MS + HOUR_MS) == 0
-    assert [decision.decision_id for decision in store.decisions()] == ["new"]
+    assert store.decisions.forget(NOON_MS + HOUR_MS) == 1000
+    assert store.decisions.get("old-0999") is None
+    assert store.decisions.get("old-1000") is not None
+    assert store.decisions.forget(NOON_MS + HOUR_MS) == 100
+    assert store.decisions.forget(NOON_MS + HOUR_MS) == 0
+    assert [decision.decision_id for decision in store.decisions.newest()] == ["new"]
 
 
 def test_a_closed_store_keeps_no_decisions(store: Store) -> None:
@@ -285,11 +285,11 @@ def test_a_closed_store_keeps_no_decisions(store: Store) -> None:
     store.close()
     for call in (
         lambda: keep(store, decided()),
-        lambda: store.decision("d1"),
-        lambda: store.decisions_like("d"),
-        store.decisions,
-        lambda: store.decision_summary(NOON_MS),
-        lambda: store.forget_decisions(NOON_MS),
+        lambda: store.decisions.get("d1"),
+        lambda: store.decisions.starting_with("d"),
+        store.decisions.newest,
+        lambda: store.decisions.summary(NOON_MS),
+        lambda: store.decisions.forget(NOON_MS),
     ):
         with pytest.raises(StoreError, match="closed"):
             call()

@@ -14,12 +14,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from modelperf_plugin.store.fallback.store import SteadyStore
 
 from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.errors import NotATrackerError, StoreBusyError, StoreVersionError
 from modelperf_plugin.store import Entry, Store, open_steady, open_store
 from modelperf_plugin.store.fallback.spool import places, read_batch
-from modelperf_plugin.store.fallback.store import SteadyStore
 from modelperf_plugin.values import Outcome
 
 NOON_MS = 1_767_268_800_000  # 2026-01-01T12:00:00Z

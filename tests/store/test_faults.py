@@ -15,12 +15,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from modelperf_plugin.store.fallback.store import SteadyStore
 
 from modelperf_plugin.engine.tracker import ModelPerformanceTracker
 from modelperf_plugin.errors import InvalidValueError, StoreBusyError, StoreError
 from modelperf_plugin.store import Entry, Store, open_steady, open_store, open_to_read
 from modelperf_plugin.store.fallback.spool import places, read_batch
-from modelperf_plugin.store.fallback.store import SteadyStore
 from modelperf_plugin.store.opening import open_file
 from modelperf_plugin.values import Outcome
 from tests.store.faults import NOBODY, as_nobody, copy, fill, in_child, open_to_all, small_disk

@@ -35,18 +35,18 @@ def in_child(work: object) -> int:
 def test_parent_and_child_both_count(tmp_path: Path) -> None:
     """What parent and child record after a fork is all there, for both, whoever closes first."""
     store = open_store(tmp_path / "x.db")
-    store.record(ENTRY)
+    store.outcomes.record(ENTRY)
 
     def work() -> None:
         for _ in range(5):
-            store.record(ENTRY)
-        assert store.evidence("t")["m"].successes >= 6
+            store.outcomes.record(ENTRY)
+        assert store.tallies.of("t")["m"].successes >= 6
         store.close()
 
     assert in_child(work) == 0
-    store.record(ENTRY)
-    assert store.evidence("t")["m"].successes == 7
-    assert all(finding.ok for finding in store.check())
+    store.outcomes.record(ENTRY)
+    assert store.tallies.of("t")["m"].successes == 7
+    assert all(finding.ok for finding in store.maintenance.check())
     store.close()
 
 
@@ -54,14 +54,14 @@ def test_a_child_outlives_the_parents_store(tmp_path: Path) -> None:
     """A child that records after the parent has closed its store loses nothing that it acknowledged."""
     path = tmp_path / "x.db"
     store = open_store(path)
-    store.record(ENTRY)
+    store.outcomes.record(ENTRY)
     ready, go = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(go)
         os.read(ready, 1)
         for _ in range(5):
-            store.record(ENTRY)
+            store.outcomes.record(ENTRY)
         os._exit(0)
     store.close()
     os.write(go, b"x")
@@ -69,7 +69,7 @@ def test_a_child_outlives_the_parents_store(tmp_path: Path) -> None:
     os.close(ready)
     os.close(go)
     again = open_store(path)
-    assert again.evidence("t")["m"].successes == 6
+    assert again.tallies.of("t")["m"].successes == 6
     again.close()
 
 
@@ -81,31 +81,31 @@ def test_forks_while_threads_record_do_not_hang(tmp_path: Path) -> None:
 
     def work(number: int) -> None:
         while not stop.is_set():
-            store.record(ENTRY)
+            store.outcomes.record(ENTRY)
             counts[number] += 1
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(2)]
     for thread in threads:
         thread.start()
-    codes = [in_child(lambda: store.record(ENTRY)) for _ in range(20)]
+    codes = [in_child(lambda: store.outcomes.record(ENTRY)) for _ in range(20)]
     stop.set()
     for thread in threads:
         thread.join()
     assert codes == [0] * 20
-    assert store.evidence("t")["m"].successes == sum(counts) + 20
-    assert all(finding.ok for finding in store.check())
+    assert store.tallies.of("t")["m"].successes == sum(counts) + 20
+    assert all(finding.ok for finding in store.maintenance.check())
     store.close()
 
 
 def test_a_store_in_memory_is_copied(tmp_path: Path) -> None:
     """In memory there is nothing to share: the child goes on with a copy of its own."""
     store = open_store(":memory:")
-    store.record(ENTRY)
+    store.outcomes.record(ENTRY)
 
     def work() -> None:
-        store.record(ENTRY)
-        assert store.evidence("t")["m"].successes == 2
+        store.outcomes.record(ENTRY)
+        assert store.tallies.of("t")["m"].successes == 2
 
     assert in_child(work) == 0
-    assert store.evidence("t")["m"].successes == 1
+    assert store.tallies.of("t")["m"].successes == 1
     store.close()

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from modelperf_plugin.store.fallback.store import SteadyStore
 
 from modelperf_plugin.errors import StoreFailedError
 from modelperf_plugin.store import Entry, open_steady
-from modelperf_plugin.store.fallback.store import SteadyStore
 from modelperf_plugin.store.opening import open_file
 from modelperf_plugin.values import ERROR_KINDS, Outcome, Tally
 from tests.store.faults import copy

@@ -30,7 +30,9 @@ def entry(days_ago: float, *, success: bool = True, outcome_id: str | None = Non
 def filled(path: Path, *, days: int = 50, each: int = 100) -> SqliteStore:
     """Return a store with as many outcomes on each of the last days."""
     store = open_file(path)
-    store.record_many(entry(day, success=number % 4 > 0) for day in range(days, 0, -1) for number in range(each))
+    store.outcomes.record_many(
+        entry(day, success=number % 4 > 0) for day in range(days, 0, -1) for number in range(each)
+    )
     return store
 
 
@@ -43,7 +45,7 @@ def events(path: Path) -> int:
 def test_steps_drop_what_is_old_and_nothing_else(tmp_path: Path) -> None:
     """Step by step all outcomes of more than ten days go; tallies, roll-up and their sums stay."""
     store = filled(tmp_path / "x.db")
-    before = store.tallies()
+    before = store.tallies.all()
     clock = iter(range(0, 1_000_000, 1))
     retention = Retention(store, 10, clock=lambda: float(next(clock)))
     sizes = []
@@ -52,8 +54,8 @@ def test_steps_drop_what_is_old_and_nothing_else(tmp_path: Path) -> None:
         sizes.append(events(tmp_path / "x.db"))
     assert sizes[:5] == [4000, 3000, 2000, 1000, 1000]
     assert sizes[-1] == 1000
-    assert store.tallies() == before
-    assert [finding.name for finding in store.check() if not finding.ok] == []
+    assert store.tallies.all() == before
+    assert [finding.name for finding in store.maintenance.check() if not finding.ok] == []
     store.close()
 
 
@@ -70,7 +72,7 @@ def test_it_rests(tmp_path: Path) -> None:
     assert (step(), step()) == (1000, 1000)
     now += STEP_SECONDS
     assert step() == 1000
-    store.record_many([entry(30), entry(30), entry(0)])
+    store.outcomes.record_many([entry(30), entry(30), entry(0)])
     now += STEP_SECONDS
     assert step() == 1003
     now += REST_SECONDS
@@ -89,35 +91,35 @@ def test_unset_keeps_everything(tmp_path: Path) -> None:
 def test_the_newest_outcome_always_stays(tmp_path: Path) -> None:
     """The numbers of outcomes go on growing, also when all of them are old: the watches count on that."""
     store = filled(tmp_path / "x.db", days=1)
-    newest = store.monitoring.last_event_id()
-    store.drop_events(round(NOW.timestamp() * 1000) + DAY_MS)
+    newest = store.events.last_id()
+    store.events.drop(round(NOW.timestamp() * 1000) + DAY_MS)
     assert events(tmp_path / "x.db") == 1
-    store.record(entry(0))
-    assert store.monitoring.last_event_id() == newest + 1
-    assert [finding.name for finding in store.check() if not finding.ok] == []
+    store.outcomes.record(entry(0))
+    assert store.events.last_id() == newest + 1
+    assert [finding.name for finding in store.maintenance.check() if not finding.ok] == []
     store.close()
 
 
 def test_an_id_is_known_for_ever(tmp_path: Path) -> None:
     """An outcome that was dropped is not counted again when it is recorded again."""
     store = open_store(tmp_path / "x.db")
-    store.record(entry(20, outcome_id="once"))
-    store.record(entry(0))
-    assert store.drop_events(round(NOW.timestamp() * 1000) - DAY_MS).dropped == 1
-    assert not store.record(entry(20, outcome_id="once"))
-    assert sum(tally.samples for tally in store.tallies()) == 2
+    store.outcomes.record(entry(20, outcome_id="once"))
+    store.outcomes.record(entry(0))
+    assert store.events.drop(round(NOW.timestamp() * 1000) - DAY_MS).dropped == 1
+    assert not store.outcomes.record(entry(20, outcome_id="once"))
+    assert sum(tally.samples for tally in store.tallies.all()) == 2
     store.close()
 
 
 def test_what_came_before_a_change_still_counts_as_before(tmp_path: Path) -> None:
     """A change that is noted after old outcomes were dropped puts exactly these and the older ones behind it."""
     store = open_store(tmp_path / "x.db")
-    store.record_many([*[entry(30) for _ in range(6)], *[entry(3) for _ in range(4)]])
-    store.drop_events(round(NOW.timestamp() * 1000) - 10 * DAY_MS)
-    newest = store.monitoring.last_event_id()
-    store.record_many([entry(0) for _ in range(5)])
-    store.monitoring.add_change("m0", "down", (newest, newest), (0, 0), 1.0, {})
-    baseline = store.monitoring.baselines()["t", "m0"]
+    store.outcomes.record_many([*[entry(30) for _ in range(6)], *[entry(3) for _ in range(4)]])
+    store.events.drop(round(NOW.timestamp() * 1000) - 10 * DAY_MS)
+    newest = store.events.last_id()
+    store.outcomes.record_many([entry(0) for _ in range(5)])
+    store.changes.add("m0", "down", (newest, newest), (0, 0), 1.0, {})
+    baseline = store.tallies.baselines()["t", "m0"]
     assert baseline.successes == 10
     store.close()
 
@@ -127,10 +129,10 @@ def test_a_host_drops_while_it_records(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
     filled(path, days=30, each=10).close()
     with ModelPerf({"store": {"retention_days": 7}}, store=path, clock=lambda: NOW) as engine:
-        before = sum(tally.samples for tally in engine.store.tallies())
+        before = sum(tally.samples for tally in engine.store.tallies.all())
         for _ in range(8):
             engine.record("t", "m1", Outcome(success=True))
-        assert sum(tally.samples for tally in engine.store.tallies()) == before + 8
+        assert sum(tally.samples for tally in engine.store.tallies.all()) == before + 8
     assert events(path) == 70 + 8
     assert NOW - timedelta(days=7) < NOW
 
@@ -139,17 +141,17 @@ def test_a_host_drops_while_it_records(tmp_path: Path) -> None:
 def test_many_outcomes(tmp_path: Path) -> None:
     """Of half a million outcomes most are dropped in steps, room is given back, and everything still adds up."""
     store = filled(tmp_path / "x.db", days=50, each=10_000)
-    before = store.tallies()
+    before = store.tallies.all()
     after_id = 0
-    while (step := store.drop_events(round(NOW.timestamp() * 1000) - 5 * DAY_MS, after_id)).dropped:
+    while (step := store.events.drop(round(NOW.timestamp() * 1000) - 5 * DAY_MS, after_id)).dropped:
         after_id = step.last_id
     assert events(tmp_path / "x.db") == 50_000
-    store.settle()
+    store.maintenance.checkpoint()
     size = (tmp_path / "x.db").stat().st_size
-    while store.shrink():
+    while store.maintenance.shrink():
         pass
-    store.settle()
+    store.maintenance.checkpoint()
     assert (tmp_path / "x.db").stat().st_size < size / 4
-    assert store.tallies() == before
-    assert [finding.name for finding in store.check() if not finding.ok] == []
+    assert store.tallies.all() == before
+    assert [finding.name for finding in store.maintenance.check() if not finding.ok] == []
     store.close()

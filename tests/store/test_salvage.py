@@ -26,7 +26,7 @@ def path(tmp_path: Path) -> Path:
     """Return the path of a file with outcomes of many pairs and days, with ids and imported sums."""
     path = tmp_path / "outcomes.db"
     store = open_store(path)
-    store.record_many(
+    store.outcomes.record_many(
         Entry(
             f"task-{number % 7}",
             f"model-{number % 31}",
@@ -55,8 +55,8 @@ def tallies(path: Path) -> list[Tally]:
     """Return all tallies of a file, and check that they add up."""
     store = open_store(path)
     try:
-        assert [finding.name for finding in store.check() if not finding.ok] == []
-        return store.tallies()
+        assert [finding.name for finding in store.maintenance.check() if not finding.ok] == []
+        return store.tallies.all()
     finally:
         store.close()
 
@@ -152,7 +152,7 @@ def test_what_was_only_in_the_log_is_saved(path: Path) -> None:
     """Outcomes that have not left the write-ahead log yet are saved, too, and the log is set aside with its file."""
     leaf = pages_of(path, "event")[5]
     store = open_store(path)
-    store.record(Entry("late", "model", Outcome(success=True), NOON_MS))
+    store.outcomes.record(Entry("late", "model", Outcome(success=True), NOON_MS))
     log = path.with_name(f"{path.name}-wal").read_bytes()
     store.close()
     path.with_name(f"{path.name}-wal").write_bytes(log)
@@ -199,15 +199,15 @@ def test_counts_are_made_anew(path: Path, drift: str, dropped_days: int) -> None
     """Tallies and roll-up that drifted are what they were after a rebuild, also when old events were dropped."""
     store = open_file(path)
     after_id = 0
-    while (step := store.drop_events(NOON_MS + dropped_days * DAY_MS - DAY_MS // 2, after_id)).looked_at:
+    while (step := store.events.drop(NOON_MS + dropped_days * DAY_MS - DAY_MS // 2, after_id)).looked_at:
         after_id = step.last_id
-    before = store.tallies()
+    before = store.tallies.all()
     with closing(sqlite3.connect(path)) as connection:
         days = connection.execute("SELECT * FROM daily").fetchall()
         connection.execute(drift)
         connection.commit()
-        store.rebuild()
-        assert store.tallies() == before
+        store.maintenance.rebuild()
+        assert store.tallies.all() == before
         if not dropped_days:
             assert connection.execute("SELECT * FROM daily").fetchall() == days
     store.close()
@@ -217,10 +217,10 @@ def test_counts_are_made_anew(path: Path, drift: str, dropped_days: int) -> None
 def test_a_rebuild_of_a_sound_file_changes_nothing(path: Path) -> None:
     """Where everything adds up, no pair is wrong and the roll-up stays as it is, retention or not."""
     store = open_file(path)
-    store.drop_events(NOON_MS + 20 * DAY_MS)
+    store.events.drop(NOON_MS + 20 * DAY_MS)
     with closing(sqlite3.connect(path)) as connection:
         query = "SELECT * FROM tally JOIN daily ON tally.id = tally_id ORDER BY tally.id, day"
         before = connection.execute(query).fetchall()
-        assert store.rebuild() == 0
+        assert store.maintenance.rebuild() == 0
         assert connection.execute(query).fetchall() == before
     store.close()

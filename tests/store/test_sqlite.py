@@ -53,12 +53,12 @@ def record(store: Store, model_id: str, *, successes: int = 0, failures: int = 0
     """Record so many outcomes of one task type."""
     for number in range(successes + failures):
         outcome = Outcome(success=number < successes, tokens_used=100, cost_usd=0.25)
-        store.record(Entry("execute-task", model_id, outcome, ended_ms))
+        store.outcomes.record(Entry("execute-task", model_id, outcome, ended_ms))
 
 
 def sound(store: Store) -> bool:
     """Return whether tallies and roll-up are the aggregate of the events."""
-    return all(finding.ok for finding in store.check() if finding.name != "permissions")
+    return all(finding.ok for finding in store.maintenance.check() if finding.name != "permissions")
 
 
 # The document's queries, to the letter.
@@ -173,7 +173,7 @@ def test_document_json_migration_statement(store: Store, sql: sqlite3.Connection
     """The document's INSERT into model_stats adds sums that count as evidence, and is told apart from events."""
     record(store, "gpt-4o", successes=1)
     sql.execute(MIGRATE_FROM_JSON, ("execute-task", "gpt-4o", 42, 3, 1, 900, 1.5, "2025-06-01T00:00:00Z"))
-    tally = store.evidence("execute-task")["gpt-4o"]
+    tally = store.tallies.of("execute-task")["gpt-4o"]
     assert (tally.successes, tally.failures, tally.timeouts) == (43, 3, 1)
     assert (tally.total_tokens, tally.total_cost_usd) == (1000, 1.75)
     assert tally.last_used_ms == NOON_MS
@@ -211,12 +211,12 @@ def test_relations_have_the_documents_columns(store: Store, sql: sqlite3.Connect
 def test_insert_by_another_program_counts(store: Store, sql: sqlite3.Connection) -> None:
     """An INSERT into model_outcomes counts like a recorded outcome, at the next reading."""
     record(store, "gpt-4o", successes=1)
-    assert store.evidence("execute-task")["gpt-4o"].samples == 1
+    assert store.tallies.of("execute-task")["gpt-4o"].samples == 1
     sql.execute(
         "INSERT INTO model_outcomes (task_type, model_id, success, timeout, tokens_used, cost_usd, timestamp) "
         "VALUES ('execute-task', 'gpt-4o', 0, 1, 50, 0.1, '2026-01-02T00:00:00+01:00')"
     )
-    tally = store.evidence("execute-task")["gpt-4o"]
+    tally = store.tallies.of("execute-task")["gpt-4o"]
     assert (tally.successes, tally.failures, tally.timeouts, tally.total_tokens) == (1, 1, 1, 150)
     assert tally.total_cost_nano_usd == 350_000_000
     assert tally.last_used_ms == NOON_MS + 11 * 3_600_000
@@ -265,22 +265,22 @@ def test_insert_of_a_bad_value_is_refused(store: Store, sql: sqlite3.Connection,
     statement = f"INSERT INTO model_outcomes ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})"
     with pytest.raises(sqlite3.IntegrityError, match=rf"model_outcomes\.{column} must be"):
         sql.execute(statement, tuple(row.values()))
-    assert store.tallies() == []
+    assert store.tallies.all() == []
     assert sql.execute("SELECT count(*) FROM tally").fetchone() == (0,)
 
 
 def test_costs_sum_exactly(store: Store, sql: sqlite3.Connection) -> None:
     """Ten cents in ten parts, plus a nano-dollar, is exactly that: money is kept in whole nano-dollars."""
     for cost in [0.01] * 10 + [1e-9]:
-        store.record(Entry("t", "m", Outcome(success=True, cost_usd=cost), NOON_MS))
-    assert store.evidence("t")["m"].total_cost_nano_usd == 100_000_001
+        store.outcomes.record(Entry("t", "m", Outcome(success=True, cost_usd=cost), NOON_MS))
+    assert store.tallies.of("t")["m"].total_cost_nano_usd == 100_000_001
     assert sql.execute("SELECT total_cost FROM model_stats").fetchone() == (0.100000001,)
 
 
 def test_days_are_utc_days_also_before_1970(store: Store, sql: sqlite3.Connection) -> None:
     """The roll-up files an outcome under its UTC day, counted from the Unix epoch and floored."""
     for ended_ms in (0, 86_399_999, 86_400_000, -1, -86_400_000, -86_400_001):
-        store.record(Entry("t", "m", Outcome(success=True), ended_ms))
+        store.outcomes.record(Entry("t", "m", Outcome(success=True), ended_ms))
     days = sql.execute("SELECT day, successes FROM daily ORDER BY day").fetchall()
     assert days == [(-2, 1), (-1, 2), (0, 2), (1, 1)]
 
@@ -291,15 +291,15 @@ def test_days_are_utc_days_also_before_1970(store: Store, sql: sqlite3.Connectio
 def test_other_processes_count_at_the_next_reading(store: Store, path: Path) -> None:
     """Evidence in memory is dropped as soon as another process has recorded something."""
     record(store, "gpt-4o", successes=1)
-    assert store.evidence("execute-task")["gpt-4o"].samples == 1
+    assert store.tallies.of("execute-task")["gpt-4o"].samples == 1
     script = (
         "import sys; from modelperf_plugin.engine.tracker import ModelPerformanceTracker as T\n"
         "t = T(sys.argv[1]); t.record_outcome('execute-task', 'gpt-4o', {'success': False}); t.close()"
     )
     subprocess.run([sys.executable, "-c", script, str(path)], check=True)
-    assert store.evidence("execute-task")["gpt-4o"].samples == 2
+    assert store.tallies.of("execute-task")["gpt-4o"].samples == 2
     record(store, "gpt-4o", successes=1)
-    assert store.evidence("execute-task")["gpt-4o"].samples == 3
+    assert store.tallies.of("execute-task")["gpt-4o"].samples == 3
 
 
 def test_first_open_race(path: Path) -> None:
@@ -320,7 +320,7 @@ def test_first_open_race(path: Path) -> None:
     errors = [process.communicate()[1].decode() for process in processes]
     assert errors == [""] * 8
     opened = open_store(path)
-    assert opened.evidence("t")["m"].successes == 8
+    assert opened.tallies.of("t")["m"].successes == 8
     opened.close()
 
 
@@ -356,8 +356,8 @@ def test_a_file_of_the_first_version_is_migrated(path: Path) -> None:
     connection.execute("INSERT INTO model_outcomes (task_type, model_id, success) VALUES ('t', 'm', 1)")
     connection.close()
     store = open_store(path)
-    assert store.evidence("t")["m"].successes == 1
-    assert store.decisions() == []
+    assert store.tallies.of("t")["m"].successes == 1
+    assert store.decisions.newest() == []
     record(store, "m", successes=1)
     assert sound(store)
     store.close()
@@ -446,14 +446,14 @@ def test_a_file_with_the_documents_tables_is_adopted(path: Path) -> None:
     connection.executemany(stats, [("m", 2, 1, 30, 0.1 + 0.1 + 0.1), ("json", 42, 3, 500, 1.25)])
     connection.close()
     store = open_store(path)
-    evidence = store.evidence("t")
+    evidence = store.tallies.of("t")
     assert (evidence["m"].successes, evidence["m"].failures) == (2, 1)
     assert evidence["m"].total_cost_nano_usd == 300_000_000
     assert (evidence["json"].successes, evidence["json"].failures) == (42, 3)
     assert sound(store)
     store.close()
     reopened = open_store(path)
-    assert reopened.evidence("t") == evidence
+    assert reopened.tallies.of("t") == evidence
     reopened.close()
     connection = sqlite3.connect(path)
     assert connection.execute("SELECT count(*) FROM document_model_outcomes").fetchone() == (3,)
@@ -476,7 +476,7 @@ def test_check_finds_drift(store: Store, sql: sqlite3.Connection, damage: str, f
     """A tally or roll-up that is not the aggregate of the events is found and named with its pair."""
     record(store, "gpt-4o", successes=2, failures=1)
     sql.execute(damage)
-    found = {each.name: each for each in store.check() if not each.ok}
+    found = {each.name: each for each in store.maintenance.check() if not each.ok}
     assert finding in found
     assert "execute-task / gpt-4o" in found[finding].message
 
@@ -484,6 +484,6 @@ def test_check_finds_drift(store: Store, sql: sqlite3.Connection, damage: str, f
 def test_check_finds_open_permissions(store: Store, path: Path) -> None:
     """A file that others may read is a finding that says how to close it."""
     path.chmod(0o644)
-    (found,) = [each for each in store.check() if not each.ok]
+    (found,) = [each for each in store.maintenance.check() if not each.ok]
     assert found.name == "permissions"
     assert "chmod 600" in found.message

@@ -18,8 +18,9 @@ import pytest
 from modelperf_plugin.errors import StoreBusyError, StoreError
 from modelperf_plugin.store import Entry, Store, open_store
 from modelperf_plugin.store.lock import ProcessLock
-from modelperf_plugin.store.sqlite import writer as sqlite_writing
-from modelperf_plugin.store.sqlite.commit_queue import Line, Ticket
+from modelperf_plugin.store.sqlite import connection as connection_module
+from modelperf_plugin.store.sqlite import outcomes as outcomes_module
+from modelperf_plugin.store.sqlite.commit_queue import CommitQueue, Ticket
 from modelperf_plugin.store.sqlite.store import SqliteStore
 from modelperf_plugin.values import MAX_TOKENS, Outcome
 
@@ -31,14 +32,14 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
     """Return a new store in a file, with one outcome."""
     opened = open_store(tmp_path / "x.db")
     assert isinstance(opened, SqliteStore)
-    opened.record(GOOD)
+    opened.outcomes.record(GOOD)
     yield opened
     opened.close()
 
 
 def is_sound(store: Store) -> bool:
     """Return whether tallies and roll-up are the aggregate of the events."""
-    return all(finding.ok for finding in store.check())
+    return all(finding.ok for finding in store.maintenance.check())
 
 
 def start(store: SqliteStore, entries: list[Entry]) -> tuple[list[threading.Thread], dict[int, Any]]:
@@ -47,7 +48,7 @@ def start(store: SqliteStore, entries: list[Entry]) -> tuple[list[threading.Thre
 
     def work(number: int, entry: Entry) -> None:
         try:
-            became[number] = store.record(entry)
+            became[number] = store.outcomes.record(entry)
         except Exception as error:  # noqa: BLE001 - it is looked at later
             became[number] = error
 
@@ -59,13 +60,13 @@ def start(store: SqliteStore, entries: list[Entry]) -> tuple[list[threading.Thre
 
 def wait_for_line(store: SqliteStore, length: int) -> None:
     """Wait until so many threads stand in line."""
-    while len(store._line._waiting) < length:
+    while len(store.connection.queue._waiting) < length:
         time.sleep(0.001)
 
 
 def together(store: SqliteStore, entries: list[Entry]) -> dict[int, Any]:
     """Let entries come while the store is being written to, so that they are in one batch."""
-    with store._writing():
+    with store.connection.writing():
         threads, became = start(store, entries)
         wait_for_line(store, len(entries))
     for thread in threads:
@@ -75,53 +76,55 @@ def together(store: SqliteStore, entries: list[Entry]) -> dict[int, Any]:
 
 def commits(store: SqliteStore) -> int:
     """Return a number that grows with every commit of the writer."""
-    return int(store._reader.execute("PRAGMA data_version").fetchone()[0])
+    return int(store.connection.reader.execute("PRAGMA data_version").fetchone()[0])
 
 
 def test_those_who_wait_share_a_commit(store: SqliteStore) -> None:
     """Outcomes of ten threads that wait are written in one transaction, and each caller returns."""
     statements: list[str] = []
-    store._writer.set_trace_callback(statements.append)
+    store.connection.writer.set_trace_callback(statements.append)
     became = together(store, [GOOD] * 10)
-    store._writer.set_trace_callback(None)
+    store.connection.writer.set_trace_callback(None)
     assert became == dict.fromkeys(range(10), True)
     assert statements.count("BEGIN IMMEDIATE") == 2  # that of the test, and theirs
-    assert store.evidence("t")["m"].successes == 11
+    assert store.tallies.of("t")["m"].successes == 11
     assert is_sound(store)
 
 
 def test_a_poisoned_outcome_fails_alone(store: SqliteStore) -> None:
     """What cannot be written, or is known, fails for its own caller; the rest of the batch is there."""
     known = Entry("t", "m", Outcome(success=True, outcome_id="known"), 1)
-    store.record(known)
+    store.outcomes.record(known)
     poisoned = Entry("t", "\ud800", Outcome(success=True), 1)
     too_much = Entry("t", "full", Outcome(success=True, tokens_used=MAX_TOKENS), 1)
-    with store._writing():
-        store._writer.execute("INSERT INTO tally (task_type, model_id, tokens) VALUES ('t', 'full', ?)", (2**63 - 1,))
+    with store.connection.writing():
+        store.connection.writer.execute(
+            "INSERT INTO tally (task_type, model_id, tokens) VALUES ('t', 'full', ?)", (2**63 - 1,)
+        )
     became = together(store, [GOOD, poisoned, known, too_much, GOOD])
     assert (became[0], became[2], became[4]) == (True, False, True)
     assert isinstance(became[1], UnicodeEncodeError)
     assert isinstance(became[3], StoreError)
-    assert store.evidence("t")["m"].successes == 4
-    assert "full" not in store.evidence("t")
+    assert store.tallies.of("t")["m"].successes == 4
+    assert "full" not in store.tallies.of("t")
 
 
 def test_a_commit_that_fails_is_an_error_for_all(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the transaction as a whole fails, every caller is told and nothing of it is there; the next one works."""
-    execute = store._execute
+    execute = store.connection.execute
 
     def fail(statement: str, *parameters: Any) -> sqlite3.Cursor:
         if statement == "COMMIT":
             raise sqlite3.OperationalError("disk I/O error")
         return execute(statement, *parameters)
 
-    monkeypatch.setattr(store, "_execute", fail)
+    monkeypatch.setattr(store.connection, "execute", fail)
     became = together(store, [GOOD] * 4)
     assert all(isinstance(error, StoreError) for error in became.values())
     assert len({id(error) for error in became.values()}) == 4
     monkeypatch.undo()
-    assert store.evidence("t")["m"].successes == 1
-    assert store.record(GOOD)
+    assert store.tallies.of("t")["m"].successes == 1
+    assert store.outcomes.record(GOOD)
     assert is_sound(store)
 
 
@@ -130,7 +133,7 @@ def test_an_interrupt_is_for_one_thread_only(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch, statement: str, written: int
 ) -> None:
     """Ctrl-C hits whoever is writing for all: its own outcome may be lost, those of the others are written once."""
-    execute = store._execute
+    execute = store.connection.execute
     interrupted: list[str] = []
 
     def interrupt(sql: str, *parameters: Any) -> sqlite3.Cursor:
@@ -141,53 +144,55 @@ def test_an_interrupt_is_for_one_thread_only(
         return done or execute(sql, *parameters)
 
     became: list[object] = []
-    with store._writing():
+    with store.connection.writing():
         threads, others = start(store, [GOOD] * 3)
         wait_for_line(store, 3)
-        monkeypatch.setattr(store, "_execute", interrupt)
+        monkeypatch.setattr(store.connection, "execute", interrupt)
 
         def leader() -> None:
             try:
-                became.append(store.record(GOOD))
+                became.append(store.outcomes.record(GOOD))
             except KeyboardInterrupt as error:
                 became.append(error)
 
         thread = threading.Thread(target=leader)
         thread.start()
         wait_for_line(store, 4)
-        store._line._waiting.reverse()  # the last to come is woken first
+        store.connection.queue._waiting.reverse()  # the last to come is woken first
     for each in (*threads, thread):
         each.join(timeout=30)
     assert isinstance(became[0], KeyboardInterrupt)
     assert others == dict.fromkeys(range(3), True)
-    assert store.evidence("t")["m"].successes == written
+    assert store.tallies.of("t")["m"].successes == written
     assert is_sound(store)
 
 
 def test_threads_wait_no_longer_than_the_deadline(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever stands in line for too long is told so, and nothing of it is written later."""
-    monkeypatch.setattr(sqlite_writing, "BUSY_SECONDS", 0.05)
-    with store._writing():
+    monkeypatch.setattr(connection_module, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(outcomes_module, "BUSY_SECONDS", 0.05)
+    with store.connection.writing():
         threads, became = start(store, [GOOD] * 2)
         for thread in threads:
             thread.join(timeout=30)
     assert [type(error) for error in became.values()] == [StoreBusyError] * 2
-    assert store.evidence("t")["m"].successes == 1
-    assert store.record(GOOD)
+    assert store.tallies.of("t")["m"].successes == 1
+    assert store.outcomes.record(GOOD)
 
 
 def test_another_process_that_holds_the_lock_is_waited_for(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Past the deadline the error says who is in the way; when the lock is free again, recording works."""
-    monkeypatch.setattr(sqlite_writing, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(connection_module, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(outcomes_module, "BUSY_SECONDS", 0.05)
     other = ProcessLock(Path(f"{store.location}.lock"))
     other.acquire(1.0)
     with pytest.raises(StoreBusyError, match=r"other processes have held .*\.lock for more than 0.05 s"):
-        store.record(GOOD)
+        store.outcomes.record(GOOD)
     with pytest.raises(StoreBusyError):
-        store.record_many([GOOD])
+        store.outcomes.record_many([GOOD])
     other.close()
-    assert store.record(GOOD)
-    assert store.evidence("t")["m"].successes == 2
+    assert store.outcomes.record(GOOD)
+    assert store.tallies.of("t")["m"].successes == 2
 
 
 def test_a_choice_does_not_wait_for_a_writer(store: SqliteStore) -> None:
@@ -195,10 +200,10 @@ def test_a_choice_does_not_wait_for_a_writer(store: SqliteStore) -> None:
     other = ProcessLock(Path(f"{store.location}.lock"))
     other.acquire(1.0)
     threads, _ = start(store, [GOOD])
-    assert store.evidence("t")["m"].successes == 1
+    assert store.tallies.of("t")["m"].successes == 1
     other.close()
     threads[0].join(timeout=30)
-    assert store.evidence("t")["m"].successes == 2
+    assert store.tallies.of("t")["m"].successes == 2
 
 
 def test_a_program_that_knows_nothing_of_the_lock(store: SqliteStore) -> None:
@@ -208,22 +213,22 @@ def test_a_program_that_knows_nothing_of_the_lock(store: SqliteStore) -> None:
     foreign.execute("INSERT INTO model_outcomes (task_type, model_id, success) VALUES ('t', 'm', 0)")
     timer = threading.Timer(0.2, foreign.execute, ("COMMIT",))
     timer.start()
-    assert store.record(GOOD)
+    assert store.outcomes.record(GOOD)
     timer.join()
     foreign.close()
-    assert store.evidence("t")["m"][2:4] == (2, 1)
+    assert store.tallies.of("t")["m"][2:4] == (2, 1)
 
 
 def test_a_signal_handler_that_records_while_recording(store: SqliteStore) -> None:
     """Code that interrupts a transaction of its own thread gets an error at once, and does not wait for itself."""
-    with store._writing(), pytest.raises(StoreBusyError, match="interrupted"):
-        store.record(GOOD)
-    assert store.record(GOOD)
+    with store.connection.writing(), pytest.raises(StoreBusyError, match="interrupted"):
+        store.outcomes.record(GOOD)
+    assert store.outcomes.record(GOOD)
 
 
 def test_a_line_is_orderly() -> None:
     """Whoever was taken and not served goes back to the head of the line."""
-    line = Line()
+    line = CommitQueue()
     tickets = [Ticket(GOOD) for _ in range(3)]
     for ticket in tickets[:2]:
         line.join(ticket)
@@ -250,7 +255,7 @@ end = time.monotonic() + float(sys.argv[3])
 count, longest = 0, 0.0
 while time.monotonic() < end:
     started = time.monotonic()
-    store.record(entry)
+    store.outcomes.record(entry)
     longest = max(longest, time.monotonic() - started)
     count += 1
 print(json.dumps([count, longest]))
@@ -278,7 +283,7 @@ def test_processes_take_turns(tmp_path: Path, durability: str, seconds: int) -> 
     assert [worker.returncode for worker in workers] == [0] * 8
     counts = [json.loads(answer)[0] for answer in answers]
     store = open_store(path)
-    assert store.evidence("t")["m"].successes == sum(counts)
+    assert store.tallies.of("t")["m"].successes == sum(counts)
     assert is_sound(store)
     store.close()
     if seconds >= 60:
@@ -288,7 +293,8 @@ def test_processes_take_turns(tmp_path: Path, durability: str, seconds: int) -> 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="processes cannot be stopped here")
 def test_a_stopped_holder_of_the_lock(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that is stopped while it holds the lock makes others fail in time; when it is killed, they go on."""
-    monkeypatch.setattr(sqlite_writing, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(connection_module, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(outcomes_module, "BUSY_SECONDS", 0.05)
     holder = (
         "import sys, time; from pathlib import Path; from modelperf_plugin.store.lock import ProcessLock\n"
         "lock = ProcessLock(Path(sys.argv[1])); lock.acquire(1.0); print(flush=True); time.sleep(600)\n"
@@ -299,7 +305,7 @@ def test_a_stopped_holder_of_the_lock(store: SqliteStore, monkeypatch: pytest.Mo
         process.stdout.readline()
         process.send_signal(signal.SIGSTOP)
         with pytest.raises(StoreBusyError):
-            store.record(GOOD)
+            store.outcomes.record(GOOD)
         process.kill()
         process.wait()
-    assert store.record(GOOD)
+    assert store.outcomes.record(GOOD)

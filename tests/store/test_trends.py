@@ -35,7 +35,7 @@ def decide(store: Store, number: int, *, made_ms: int, model_id: str = "a", task
     made = DecisionRecord(decision_id, made_ms, task_type, model_id, 0.9, explored, 0.1, mode, "p", record)
     outcome = Outcome(success=bool(how.get("success")), cost_usd=0.5)
     ended = [DecisionOutcome(decision_id, model_id, outcome, made_ms + 1)] if "success" in how else []
-    store.log_decisions([made], ended)
+    store.decisions.write([made], ended)
     return decision_id
 
 
@@ -67,7 +67,7 @@ def test_every_outcome_is_in_its_step(rows: list[tuple[str, str, bool, None, int
     store = open_store(":memory:")
     for task_type, model_id, success, kind, day in rows:
         outcome = Outcome(success=success, error_kind=kind, cost_usd=0.25)
-        store.record(Entry(task_type, model_id, outcome, day * DAY_MS + 5))
+        store.outcomes.record(Entry(task_type, model_id, outcome, day * DAY_MS + 5))
         if days.first <= day < days.end:
             (position,) = [each for each in range(days.steps) if days.of(each).first <= day < days.of(each).end]
             expected[task_type, model_id][position][1 - success] += 1
@@ -93,7 +93,7 @@ def test_series_can_be_narrowed_down(store: Store) -> None:
     """By task type, by a list of models, by both; an empty list is no model."""
     for task_type in ("plan", "build"):
         for model_id in ("a", "b", "it's"):
-            store.record(Entry(task_type, model_id, Outcome(success=True), NOW_MS))
+            store.outcomes.record(Entry(task_type, model_id, Outcome(success=True), NOW_MS))
     days = Days(TODAY, TODAY + 1)
 
     def pairs(task_type: str | None, models: list[str] | None) -> list[tuple[str, ...]]:
@@ -129,7 +129,7 @@ def test_decisions_are_summed_by_task_type_and_mode(store: Store) -> None:
 
 def test_only_the_newest_decisions_are_looked_at(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """With more decisions than are sampled, the newest count; a filter chooses among them, not beyond them."""
-    monkeypatch.setattr("modelperf_plugin.store.sqlite.trends.MOST_SAMPLED", 3)
+    monkeypatch.setattr("modelperf_plugin.store.sqlite.trends.MAX_SAMPLED_DECISIONS", 3)
     ids = [decide(store, number, made_ms=NOW_MS + number, model_id="ab"[number % 2]) for number in range(6)]
     days = Days(TODAY, TODAY + 1)
     assert sum(each.decisions for each in store.trends.decision_sums(days, NOW_MS)) == 3
@@ -142,5 +142,5 @@ def test_only_the_newest_decisions_are_looked_at(store: Store, monkeypatch: pyte
 
 def test_a_tally_of_days_does_not_know_when_it_was_used(store: Store) -> None:
     """Days are not moments."""
-    store.record(Entry("t", "a", Outcome(success=True, tokens_used=7), NOW_MS))
+    store.outcomes.record(Entry("t", "a", Outcome(success=True, tokens_used=7), NOW_MS))
     assert store.trends.totals(Days(TODAY, TODAY + 1)) == [Tally("t", "a", successes=1, total_tokens=7)]

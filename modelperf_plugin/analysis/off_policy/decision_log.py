@@ -122,7 +122,7 @@ def read_log(
     """
     reader = _Reader(task_type, since_ms, until_ms)
     number, seen = 0, 0
-    while page := store.logged_after(number, PAGE):
+    while page := store.decisions.after(number, PAGE):
         for number, record, outcome in page:  # noqa: B007 - the last one is where the next page starts
             reader.add(record, outcome)
         seen += len(page)

@@ -7,7 +7,8 @@ from itertools import chain
 from typing import Final, NamedTuple
 
 from modelperf_plugin.engine.weighing import DAY_MS
-from modelperf_plugin.store import Baseline, Event, Faded, Monitoring, Store
+from modelperf_plugin.store import Baseline, Event, Faded, Store
+from modelperf_plugin.store.roles import Events, MergedExperience
 from modelperf_plugin.values import Outcome, Tally, from_milliseconds
 
 PAGE: Final = 5_000
@@ -39,29 +40,24 @@ class KnownThen:
         ``costs`` are those that came with the outcomes. ``not_before`` says of outcomes (task type, model, moment of
         ending) that are stamped too early when their decision was made.
         """
-        self.exchange = store.exchange
+        self.merged: MergedExperience = store.merged
         """What other projects have counted, as it is today: it has no moment either."""
         held = not_before or {}
         events = sorted(
             (max(each.ended_ms, held.get((each.task_type, each.model_id, each.ended_ms), 0)), each)
-            for each in _events(store.monitoring)
+            for each in _events(store.events)
         )
         self._events = events
         self._costs = sorted(costs)
         self._next_event = self._next_cost = 0
         self._tallies: dict[str, dict[str, Tally]] = {}
         self._days: dict[_Pair, dict[int, list[int]]] = {}
-        self._changes = sorted(store.monitoring.changes(), key=lambda each: each.noticed_ms)
+        self._changes = sorted(store.changes.all(), key=lambda each: each.noticed_ms)
         self._before: dict[int, dict[_Pair, Tally]] = {each.change_id: {} for each in self._changes}
-        self._rates = store.monitoring.baselines()
+        self._rates = store.tallies.baselines()
         self._now_ms = 0
         self.changes_noticed = 0
         """How many changes of models had been noticed by then: a learner starts afresh with each."""
-
-    @property
-    def monitoring(self) -> KnownThen:
-        """What a learner asks of the watches."""
-        return self
 
     @property
     def now(self) -> float:
@@ -80,11 +76,11 @@ class KnownThen:
         while self.changes_noticed < len(self._changes) and self._changes[self.changes_noticed].noticed_ms < now_ms:
             self.changes_noticed += 1
 
-    def evidence(self, task_type: str) -> Mapping[str, Tally]:
+    def of(self, task_type: str) -> Mapping[str, Tally]:
         """Return the tallies of ``task_type`` by model id; the same object as long as nothing has changed."""
         return self._tallies.get(task_type, _NO_TALLIES)
 
-    def tallies(self) -> list[Tally]:
+    def all(self) -> list[Tally]:
         """Return the tallies of all task types."""
         return list(chain.from_iterable(each.values() for each in self._tallies.values()))
 
@@ -131,9 +127,9 @@ class KnownThen:
         self._tallies[tally.task_type] = {**self._tallies.get(tally.task_type, _NO_TALLIES), tally.model_id: tally}
 
 
-def _events(monitoring: Monitoring) -> Iterator[Event]:
+def _events(log: Events) -> Iterator[Event]:
     number = 0
-    while page := monitoring.events_after(number, PAGE):
+    while page := log.after(number, PAGE):
         yield from page
         number = page[-1].event_id
 

@@ -92,7 +92,7 @@ class _Deciding:
         self._models = models
         key = repr((config.quality, config.drift, config.models))
         if key not in learners:
-            learners[key] = Learner(then, lambda: config, lambda: then.now)  # type: ignore[arg-type]  # all it asks for
+            learners[key] = Learner(then, then.merged, lambda: config, lambda: then.now)
         self._learner = learners[key]
         self._changes = 0
         self._choices: dict[tuple[str, bytes, bytes], _Row] = {}
@@ -113,7 +113,7 @@ class _Deciding:
     def _decide(self, task_type: str, offered: Flags, status: Integers) -> _Row:
         columns = np.flatnonzero(offered).tolist()
         names = tuple([self._models[column] for column in columns])
-        evidence: Mapping[str, Tally] = self._then.evidence(task_type)
+        evidence: Mapping[str, Tally] = self._then.of(task_type)
         beliefs = self._learner.know(task_type, evidence, names)
         knowledge = Knowledge(
             classified(evidence, self._config.quality.timeouts),

@@ -113,7 +113,7 @@ def trials(engine: ModelPerf, task_type: str | None = None) -> tuple[Trial, ...]
             verdict=in_words(test, pair),
             configured=_is_configured(engine, test),
         )
-        for test in engine.store.ab_tests.tests(task_type)
+        for test in engine.store.ab_tests.all(task_type)
         for pair in test.pairs
     )
 

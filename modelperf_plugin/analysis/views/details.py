@@ -102,7 +102,7 @@ def task_view(
     steps = store.trends.series(period.days, task_type, shown if len(shown) < len(decision.ranking) else None)
     trends = trends_of(period, steps, before, by="model_id")
     known = {row.model_id for row in decision.ranking}
-    means = mean_costs(store.tallies())
+    means = mean_costs(store.tallies.all())
     sums = store.trends.decision_sums(period.days, to_milliseconds(now or datetime.now(UTC)))
     if len(shown) < len(known):  # the sums of all models, without a row for each step of each
         steps = [each for each in store.trends.series_of_task_types(period.days) if each.tally.task_type == task_type]
@@ -118,7 +118,7 @@ def task_view(
         hidden=len(known) - len(shown),
         exploration=exploration_of([each for each in sums if each.task_type == task_type]),
         trials=trials(engine, task_type),
-        demotions=tuple(each for each in store.monitoring.demotions() if each.task_type == task_type),
+        demotions=tuple(each for each in store.demotions.all() if each.task_type == task_type),
         changes=tuple(each for each in changes_in(engine, period) if each.model_id in known),
         decisions=tuple(store.trends.decisions(period.days, task_type, limit=decisions)) if decisions else (),
     )
@@ -131,7 +131,7 @@ def model_view(engine: ModelPerf, model_id: str, period: Period, *, task_type: s
         StoreError: the store could not be read.
     """
     store = engine.store
-    everywhere = store.tallies()
+    everywhere = store.tallies.all()
     tallies = [tally for tally in everywhere if tally.model_id == model_id and task_type in {None, tally.task_type}]
     if not tallies:
         return None
@@ -156,9 +156,7 @@ def model_view(engine: ModelPerf, model_id: str, period: Period, *, task_type: s
         rows=rows,
         hidden=max(0, len(names) - MOST_TASK_TYPES),
         demotions=tuple(
-            each
-            for each in store.monitoring.demotions()
-            if each.model_id == model_id and task_type in {None, each.task_type}
+            each for each in store.demotions.all() if each.model_id == model_id and task_type in {None, each.task_type}
         ),
         changes=changes_in(engine, period, model_id),
         decisions=tuple(store.trends.decisions(period.days, task_type, model_id, limit=MOST_DECISIONS)),

@@ -140,10 +140,10 @@ def overview(
     steps = store.trends.series_of_task_types(period.days)
     before = store.trends.totals_of_task_types(period.before)
     sums = store.trends.decision_sums(period.days, to_milliseconds(now))
-    demotions = tuple(store.monitoring.demotions(in_force=True))
+    demotions = tuple(store.demotions.all(in_force=True))
     by_task_type = trends_of(period, steps, before, by="task_type")
     rows = _rows(engine, by_task_type, demotions, most)
-    tallies = store.tallies()
+    tallies = store.tallies.all()
     trend = trend_of(period, steps, before)
     return Overview(
         store=store.location,
@@ -157,7 +157,7 @@ def overview(
         trials=trials(engine),
         demotions=demotions,
         changes=changes_in(engine, period),
-        quality=_quality(trend.total, sums, store.problems(), tallies),
+        quality=_quality(trend.total, sums, store.problems.all(), tallies),
         pairs=len(tallies),
         models=len({tally.model_id for tally in tallies}),
     )
@@ -168,7 +168,7 @@ def changes_in(engine: ModelPerf, period: Period, model_id: str | None = None) -
     days = period.days
     return tuple(
         change
-        for change in engine.store.monitoring.changes()
+        for change in engine.store.changes.all()
         if days.first_ms <= change.noticed_ms < days.end_ms and model_id in {None, change.model_id}
     )
 

@@ -21,15 +21,14 @@ def announce(common: Common, answer: Answer, model_id: str) -> None:
     now is what the other models let expect.
     """
     with common.writing(answer) as engine:
-        if all(tally.model_id != model_id for tally in engine.store.tallies()):
+        if all(tally.model_id != model_id for tally in engine.store.tallies.all()):
             answer.exit_with_note(f"no outcomes of a model {model_id!r}: there is nothing to forget")
         now_ms = time.time_ns() // 1_000_000
-        newest = engine.store.monitoring.last_event_id()
-        monitoring = engine.store.monitoring
-        monitoring.add_change(model_id, "announced", (newest, newest), (now_ms, now_ms), None, {})
+        newest = engine.store.events.last_id()
+        engine.store.changes.add(model_id, "announced", (newest, newest), (now_ms, now_ms), None, {})
         ended = [
             each.task_type
-            for each in monitoring.demotions(in_force=True)
+            for each in engine.store.demotions.all(in_force=True)
             if each.model_id == model_id and end_demotion(engine, each.task_type, model_id)
         ]
     answer.print_line(f"{model_id} has changed: what was recorded of it before is kept, but is evidence no more")

@@ -31,7 +31,7 @@ def changes(common: Common, answer: Answer, model_id: str | None) -> None:
     """Show which models have changed, and since when."""
     with common.reading(answer, changes=[]) as engine:
         location = engine.store.location
-        found = [each for each in engine.store.monitoring.changes() if model_id in {None, each.model_id}]
+        found = [each for each in engine.store.changes.all() if model_id in {None, each.model_id}]
     if answer.as_json:
         answer.print_json(store=location, changes=[each.as_dict() for each in found], note=None)
     elif answer.as_csv:

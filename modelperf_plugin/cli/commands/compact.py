@@ -32,12 +32,12 @@ def compact(common: Common, answer: Answer) -> None:
     before = file.stat().st_size
     try:
         told_at = time.monotonic() + _TOLD_SECONDS
-        while left := store.shrink():
+        while left := store.maintenance.shrink():
             if not answer.as_json and time.monotonic() >= told_at:
                 told_at = time.monotonic() + _TOLD_SECONDS
                 click.echo(f"{count(left, 'page')} left", err=True)
             time.sleep(_PAUSE_SECONDS)  # hosts that wait have their turn
-        store.settle()
+        store.maintenance.checkpoint()
     finally:
         store.close()
     after = file.stat().st_size

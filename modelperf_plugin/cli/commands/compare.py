@@ -60,7 +60,7 @@ def compare(common: Common, answer: Answer, task_type: str, models: tuple[str, .
     empty: dict[str, Any] = {"task_type": task_type, "models": [], "tests": []}
     with common.reading(answer, **empty) as engine:
         location = engine.store.location
-        evidence = engine.store.evidence(task_type)
+        evidence = engine.store.tallies.of(task_type)
         tests = trials(engine, task_type)
         if not evidence and not tests:
             unknown_task_type(answer, engine, task_type, models=[], tests=[])

@@ -38,7 +38,7 @@ def decisions(common: Common, answer: Answer, task_type: str | None, limit: int)
     empty: dict[str, Any] = {"decisions": []}
     with common.reading(answer, **empty) as engine:
         location = engine.store.location
-        found = engine.store.decisions(task_type, limit=limit)
+        found = engine.store.decisions.newest(task_type, limit=limit)
         if not found:
             what = "no decisions" if task_type is None else f"no decisions of task type {task_type!r}"
             answer.exit_with_note(f"{what} are kept; {log_retention(engine.config.log)}", store=location, **empty)

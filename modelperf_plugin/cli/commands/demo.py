@@ -80,7 +80,7 @@ def _make_room(file: Path) -> None:
     try:
         foreign = [
             tally
-            for tally in store.tallies()
+            for tally in store.tallies.all()
             if tally.task_type not in WORLD.task_types or tally.model_id not in WORLD.models
         ]
     finally:
@@ -122,7 +122,7 @@ def _rankings(engine: ModelPerf) -> dict[str, Ranking]:
 
     rankings = {}
     for name in WORLD.task_types:
-        tried = [model_id for model_id in WORLD.models if model_id in engine.store.evidence(name)]
+        tried = [model_id for model_id in WORLD.models if model_id in engine.store.tallies.of(name)]
         decision = engine.explain(name, tried)
         if decision is not None:
             rankings[name] = decision.ranking

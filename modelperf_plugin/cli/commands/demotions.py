@@ -36,7 +36,7 @@ def demotions(common: Common, answer: Answer, task_type: str | None, all_of_them
     """Show who is demoted by evidence, since when, and why."""
     with common.reading(answer, demotions=[]) as engine:
         location = engine.store.location
-        kept = engine.store.monitoring.demotions(in_force=not all_of_them)
+        kept = engine.store.demotions.all(in_force=not all_of_them)
         found = [each for each in kept if task_type in {None, each.task_type}]
         in_force = Counter(each.task_type for each in kept if each.ended_ms is None)
         rows = [_demotion_row(engine, each, in_force[each.task_type]) for each in found]
@@ -63,7 +63,7 @@ def _is_on_trial(engine: ModelPerf, each: Demotion) -> bool:
     from modelperf_plugin.engine.ab_verdicts import on_trial
 
     exploration = engine.config.policy_for(each.task_type).exploration
-    return each.model_id in on_trial(exploration, engine.store.ab_tests.tests(each.task_type))
+    return each.model_id in on_trial(exploration, engine.store.ab_tests.all(each.task_type))
 
 
 def _demotion_row(engine: ModelPerf, each: Demotion, in_force: int) -> list[str]:

@@ -90,7 +90,7 @@ def _forget_problems(location: str) -> None:
     with suppress(StoreError):  # what keeps the store closed is found anyway
         store = open_store(location)
         try:
-            store.clear_problems()
+            store.problems.clear()
         finally:
             store.close()
 
@@ -107,12 +107,12 @@ def _examine(loaded: LoadedConfig, location: str) -> _Examination:
     try:
         store = open_to_read(location)
         try:
-            tallies = store.tallies()
+            tallies = store.tallies.all()
             policies = _policies(loaded, tallies)
-            kept = store.decision_summary(time.time_ns() // 1_000_000)
+            kept = store.decisions.summary(time.time_ns() // 1_000_000)
             known = [_policy(policies), _outcomes(tallies), *_queue(loaded), *_decisions(loaded, kept)]
             known += _elsewhere(loaded, store)
-            return _Examination([*configured, *known, *store.check()], store.problems(), policies, kept)
+            return _Examination([*configured, *known, *store.maintenance.check()], store.problems.all(), policies, kept)
         finally:
             store.close()
     except StoreError as error:
@@ -206,7 +206,7 @@ def _decisions(loaded: LoadedConfig, kept: DecisionSummary) -> Iterator[Finding]
 
 def _elsewhere(loaded: LoadedConfig, store: Store) -> list[Finding]:
     """Return what there is to say of what comes from elsewhere."""
-    from modelperf_plugin.exchange.attached.federated import look_at_attached
+    from modelperf_plugin.exchange.attached.databases import look_at_attached
     from modelperf_plugin.exchange.importing.takeover import look_at
 
     old_file = look_at(store, time.time_ns() // 1_000_000)

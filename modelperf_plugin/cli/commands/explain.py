@@ -52,7 +52,7 @@ def explain(
     empty: dict[str, Any] = {"task_type": task_type, "decision": None}
     offered, tried = split_names(candidates), split_names(exclude)
     with common.reading(answer, **empty) as engine:
-        known = engine.store.evidence(task_type)
+        known = engine.store.tallies.of(task_type)
         if not known and not candidates:
             unknown_task_type(answer, engine, **empty)
         decision = engine.explain(task_type, offered if candidates else None, {**context, "exclude": tried})

@@ -84,7 +84,7 @@ def export(
 
     config = common.load().config
     with closing(open_store(common.existing_store(answer, config), durability=config.store.durability)) as store:
-        tallies, origin = store.tallies(), store.exchange.origin()
+        tallies, origin = store.tallies.all(), store.merged.origin()
     names = Names(salt, "models" in hashes, "task-types" in hashes)
     chosen = select(tallies, names=names, **least)
     if dry_run:

@@ -64,7 +64,7 @@ def attach(common: Common, answer: Answer, database: Path, table: str, columns: 
     finally:
         reader.close()
     with common.opened_store() as store:
-        store.exchange.attach(attached)
+        store.attachments.add(attached)
     answer.print_line(f"{count(found[0], 'outcome')} of {count(found[1], 'pair')} in {database} count from now on")
     answer.print_line(f"read as {shape}")
 
@@ -75,7 +75,7 @@ def attach(common: Common, answer: Answer, database: Path, table: str, columns: 
 def detach(common: Common, answer: Answer, database: Path) -> None:
     """Count what is in a database no longer."""
     with common.writing(answer) as engine:
-        if not engine.store.exchange.detach(str(database.absolute())):
+        if not engine.store.attachments.remove(str(database.absolute())):
             configured = {str(Path(each.path).absolute()) for each in engine.config.federation}
             if str(database.absolute()) in configured:
                 raise Refusal(f"{database} is attached by the configuration: take its [[federation]] out of the file")
@@ -91,11 +91,9 @@ def list_attached(common: Common, answer: Answer) -> None:
 
     Exit code 1 if one of them cannot.
     """
-    from modelperf_plugin.exchange.attached.federated import FederatedStore
-
     with common.reading(answer, attached=[]) as engine:
         location = engine.store.location
-        tables = engine.store.tables if isinstance(engine.store, FederatedStore) else ()
+        tables = engine.attached.tables
         found = [_as_dict(each) for each in tables]
         rows = [_row(each) for each in tables]
     if answer.as_json:

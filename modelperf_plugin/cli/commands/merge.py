@@ -80,7 +80,7 @@ def _tell(answer: Answer, found: Export, name: str, replaces: str | None, *, dry
 
 
 def _known(store: Store, config: Config) -> Iterable[tuple[str, str]]:
-    for tally in store.tallies():
+    for tally in store.tallies.all():
         yield "task_type", tally.task_type
         yield "model_id", tally.model_id
     for name in config.task_types:

@@ -27,7 +27,7 @@ def merged() -> None:
 def list_merged(common: Common, answer: Answer) -> None:
     """Show which projects' experience was merged."""
     with common.reading(answer, sources=[]) as engine:
-        location, sources = engine.store.location, engine.store.exchange.merged()
+        location, sources = engine.store.location, engine.store.merged.all()
     if answer.as_json:
         answer.print_json(store=location, sources=[each.as_dict() for each in sources], note=None)
     elif sources:
@@ -52,6 +52,6 @@ def list_merged(common: Common, answer: Answer) -> None:
 def remove(common: Common, answer: Answer, name: str) -> None:
     """Take a merged project's experience out again."""
     with common.writing(answer) as engine:
-        if not engine.store.exchange.forget_merged(name):
+        if not engine.store.merged.remove(name):
             answer.exit_with_note(f"nothing was merged as {name!r}")
     answer.print_line(f"what was merged as {name} counts no longer")

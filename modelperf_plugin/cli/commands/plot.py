@@ -67,7 +67,7 @@ def _chart(
     period = period_of(days, until)
     if chart != "success" and (task_type is None or model_id is not None):
         raise click.UsageError(f"--chart {chart} compares the models of one TASK: name it, and no --model")
-    if task_type is not None and not engine.store.evidence(task_type):
+    if task_type is not None and not engine.store.tallies.of(task_type):
         unknown_task_type(answer, engine, task_type)
     if model_id is not None:
         seen = model_view(engine, model_id, period, task_type=task_type)

@@ -49,7 +49,7 @@ def rank(common: Common, answer: Answer, task_type: str, min_samples: int | None
         decision = engine.explain(task_type)
         if decision is None:
             unknown_task_type(answer, engine, **empty)
-        means = mean_costs(engine.store.tallies())
+        means = mean_costs(engine.store.tallies.all())
         if answer.as_json:
             answer.print_json(
                 store=engine.store.location,

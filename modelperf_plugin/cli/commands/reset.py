@@ -37,7 +37,7 @@ def demotion(common: Common, answer: Answer, task_type: str, model_id: str) -> N
 def all_demotions(common: Common, answer: Answer) -> None:
     """Put all demoted models back."""
     with common.writing(answer) as engine:
-        in_force = engine.store.monitoring.demotions(in_force=True)
+        in_force = engine.store.demotions.all(in_force=True)
         if not in_force:
             answer.exit_with_note("nobody is demoted by evidence")
         ended = sum(end_demotion(engine, each.task_type, each.model_id) for each in in_force)
@@ -46,7 +46,7 @@ def all_demotions(common: Common, answer: Answer) -> None:
 
 def end_demotion(engine: ModelPerf, task_type: str, model_id: str) -> bool:
     now_ms = time.time_ns() // 1_000_000
-    return engine.store.monitoring.end_demotion(task_type, model_id, now_ms, "operator")
+    return engine.store.demotions.end(task_type, model_id, now_ms, "operator")
 
 
 @reset.command(name="test")

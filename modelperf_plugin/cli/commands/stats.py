@@ -50,7 +50,7 @@ def stats(common: Common, answer: Answer, task_type: str | None) -> None:
     empty: dict[str, Any] = {"tallies": [], "totals": None}
     with common.reading(answer, **empty) as engine:
         location = engine.store.location
-        tallies = engine.store.tallies()
+        tallies = engine.store.tallies.all()
         shown = [tally for tally in tallies if task_type in {None, tally.task_type}]
         if not shown:
             unknown_task_type(answer, engine, task_type or "", **empty)

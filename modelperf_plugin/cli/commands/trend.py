@@ -47,11 +47,11 @@ def trend(common: Common, answer: Answer, task_type: str | None, model_id: str |
     empty: dict[str, Any] = {"period": None, "trends": [], "changes": []}
     with common.reading(answer, **empty) as engine:
         period = Period.last(days)
-        if task_type is not None and not engine.store.evidence(task_type):
+        if task_type is not None and not engine.store.tallies.of(task_type):
             unknown_task_type(answer, engine, task_type, **empty)
         location = engine.store.location
         found = _trends(engine, period, task_type, model_id)
-        concerned = {model_id} if model_id else set(engine.store.evidence(task_type)) if task_type else None
+        concerned = {model_id} if model_id else set(engine.store.tallies.of(task_type)) if task_type else None
         changes = [each for each in changes_in(engine, period) if concerned is None or each.model_id in concerned]
     if not found:
         answer.exit_with_note(_nothing(task_type, model_id, days), store=location, **empty)

@@ -43,12 +43,12 @@ def why(common: Common, answer: Answer, decision_id: str) -> None:
 
 
 def _find(engine: ModelPerf, decision_id: str) -> list[LoggedDecision]:
-    exact = engine.store.decision(decision_id)
+    exact = engine.store.decisions.get(decision_id)
     if exact is not None:
         return [exact]
     if len(decision_id) < _SHORTEST_PREFIX:
         return []
-    return engine.store.decisions_like(decision_id, _MOST_NAMED + 1)
+    return engine.store.decisions.starting_with(decision_id, _MOST_NAMED + 1)
 
 
 def _unknown(decision_id: str, log: LogConfig) -> str:

@@ -12,7 +12,6 @@ from modelperf_plugin.values import MAX_COST_USD, MAX_TOKENS, NANO_USD, Tally, c
 
 BUSY_SECONDS: Final = 0.005
 """A choice waits so long for a lock on the other database, once; then what was read before counts."""
-_SUMMED: Final = tuple(name for name in Tally._fields if name not in {"task_type", "model_id", "last_used_ms"})
 
 
 def open_read_only(path: str, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
@@ -25,13 +24,6 @@ def open_read_only(path: str, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Con
         connection.close()
         raise
     return connection
-
-
-def plus(one: Tally, other: Tally) -> Tally:
-    """Return the sum of two tallies of the same pair."""
-    moments = [moment for moment in (one.last_used_ms, other.last_used_ms) if moment is not None]
-    sums = {name: getattr(one, name) + getattr(other, name) for name in _SUMMED}
-    return one._replace(**sums, last_used_ms=max(moments, default=None))
 
 
 def summed(rows: list[Any]) -> dict[tuple[str, str], Tally]:

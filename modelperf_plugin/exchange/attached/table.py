@@ -12,11 +12,11 @@ from contextlib import suppress
 from typing import Final
 
 from modelperf_plugin.errors import StoreError
-from modelperf_plugin.exchange.attached.reading import open_read_only, plus, reason, summed
+from modelperf_plugin.exchange.attached.reading import open_read_only, reason, summed
 from modelperf_plugin.exchange.attached.shapes import Shape, recognise
 from modelperf_plugin.store import Attached
 from modelperf_plugin.store.forks import watch
-from modelperf_plugin.values import Tally
+from modelperf_plugin.values import Tally, combine
 
 logger = logging.getLogger("modelperf_plugin")
 
@@ -192,7 +192,7 @@ class AttachedTable:
         if found is not None and found[0]:
             sums = dict(self._sums)
             for pair, tally in found[0].items():
-                sums[pair] = plus(sums[pair], tally) if pair in sums else tally
+                sums[pair] = combine(sums[pair], tally) if pair in sums else tally
             self._take(sums, found[1])
 
     def _query(

@@ -69,7 +69,7 @@ def import_history(
     def pair_id(task_type: str, model_id: str) -> int:
         pair = (task_type, model_id)
         if pair not in pairs:
-            pairs[pair] = len(pairs) + 1 if dry_run else store.exchange.pair_id(*pair)
+            pairs[pair] = len(pairs) + 1 if dry_run else store.imports.pair_id(*pair)
         return pairs[pair]
 
     report = Report(source.name)
@@ -91,7 +91,7 @@ def _go_on(
     on_progress: Callable[[Report], None],
 ) -> bool:
     """Import what is left of the source; return False if another process has come in between."""
-    imports = store.exchange.imports(source.kind)
+    imports = store.imports.all(source.kind)
     record = source.find(imports)
     report.before = 0 if record is None else record.outcomes - report.outcomes
     import_id = None if record is None else record.import_id
@@ -110,7 +110,7 @@ def _go_on(
             _newest(imports),
         )
         if not dry_run:
-            written = store.exchange.import_events(step, converted.rows, converted.outcome_ids)
+            written = store.imports.add_events(step, converted.rows, converted.outcome_ids)
             if written is None:
                 return False
             import_id, new = written

@@ -158,7 +158,7 @@ class TrackerFile(RowSource):
         for source, listed in sums.items():
             digest = sha256(repr(listed).encode()).hexdigest()
             step = Step("sums", f"{self._path.resolve()}:{source}", digest, len(listed), 0, 0, now_ms)
-            if store.exchange.import_sums(step, listed):
+            if store.imports.add_sums(step, listed):
                 new += sum(each.successes + each.failures for each in listed)
         return new
 

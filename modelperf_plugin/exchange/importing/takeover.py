@@ -59,7 +59,7 @@ def import_old_json(store: Store, file: Path, old: OldJson, now_ms: int, *, once
         False if the same content was imported already, or with ``once`` any from that file.
     """
     step = Step(KIND, source_of(store, file), old.digest, old.size, 0, len(old.notes), now_ms)
-    return store.exchange.import_sums(step, old.sums, once=once)
+    return store.imports.add_sums(step, old.sums, once=once)
 
 
 def source_of(store: Store, file: Path) -> str:
@@ -94,7 +94,7 @@ def look_at(store: Store, now_ms: int) -> Finding | None:
 
 def _import_of(store: Store, file: Path) -> ImportRecord | None:
     source = source_of(store, file)
-    return next((each for each in store.exchange.imports(KIND) if each.source == source), None)
+    return next((each for each in store.imports.all(KIND) if each.source == source), None)
 
 
 def _import(store: Store, file: Path, now_ms: int) -> None:
@@ -112,7 +112,7 @@ def _archive(store: Store, file: Path, known: ImportRecord) -> None:
         logger.warning("%s has changed since it was imported, so it is not archived", file)
         return
     day = known.latest.date()
-    if store.exchange.archive(known.import_id, lambda: _compress(file, f"{file.name}.imported-{day}")):
+    if store.imports.archive(known.import_id, lambda: _compress(file, f"{file.name}.imported-{day}")):
         logger.info("%s was imported on %s and is compressed now", file, day)
 
 

@@ -35,9 +35,9 @@ def merge(
     """
     check_id("name", name)
     check_amount("strength", strength, STRONGEST)
-    if export.origin is not None and export.origin == store.exchange.origin():
+    if export.origin is not None and export.origin == store.merged.origin():
         raise InvalidValueError("an export", "of another store", name)
-    known = store.exchange.merged()
+    known = store.merged.all()
     older = next((each for each in known if export.origin is not None and each.origin == export.origin), None)
     taken = next((each for each in known if each.name == name), None)
     if older is None and taken is not None and (taken.origin is None) and (export.origin is None):
@@ -49,5 +49,5 @@ def merge(
     replaces = None if older is None else older.name
     if not dry_run:
         source = Merged(0, name, export.origin, export.digest, float(strength), now_ms, 0, 0)
-        store.exchange.merge(source, export.entries, replaces=replaces)
+        store.merged.add(source, export.entries, replaces=replaces)
     return Merging(name, replaces, is_known=False)

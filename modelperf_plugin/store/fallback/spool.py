@@ -16,7 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from modelperf_plugin.store.roles import Entry, Finding
+from modelperf_plugin.store.entries import Entry, Finding
 from modelperf_plugin.values import NANO_USD, Outcome, Tally, check_id, from_milliseconds
 
 try:

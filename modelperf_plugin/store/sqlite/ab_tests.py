@@ -1,19 +1,17 @@
-"""A/B tests, in an SQLite store."""
+"""A/B tests in an SQLite file."""
 
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from itertools import groupby
 from typing import Any
 
 from modelperf_plugin.store.ab_tests import StoredPair, StoredTest
 from modelperf_plugin.store.queries import load_queries
-
-Read = Callable[..., list[Any]]
-Write = Callable[[], AbstractContextManager[Callable[..., Any]]]
+from modelperf_plugin.store.sqlite.connection import SqliteConnection
 
 _TEST = (
     "test_id", "task_type", "fingerprint", "incumbent", "share", "salt", "alpha", "min_samples", "max_samples",
@@ -22,59 +20,58 @@ _TEST = (
 
 
 class SqliteABTests:
-    """What A/B tests use of a store; see :class:`~modelperf_plugin.store.roles.ABTestStore` for the promises."""
+    """Stores the states of A/B tests; see :class:`~modelperf_plugin.store.roles.ABTests`."""
 
-    def __init__(self, read: Read, write: Write) -> None:
-        """Take ``read(statement, *parameters)`` and ``write()``, a transaction that gives ``execute``."""
-        self._read = read
-        self._write = write
+    def __init__(self, connection: SqliteConnection) -> None:
+        self._connection = connection
         self._sql = load_queries("sqlite", "abtests.sql")
 
-    def tests(self, task_type: str | None = None, *, ended: bool = False) -> list[StoredTest]:
-        """Return the tests, newest first; those that were ended only if asked for."""
-        return _tests(self._read(self._sql["ab_tests"], task_type, task_type, int(ended)))
+    def all(self, task_type: str | None = None, *, ended: bool = False) -> list[StoredTest]:
+        """Return the tests, newest first; ended ones only on request."""
+        return _tests(self._connection.fetch(self._sql["ab_tests"], task_type, task_type, int(ended)))
 
     def begin(self, test: StoredTest) -> StoredTest:
-        """Begin ``test``, or go on with the one that has its task type and fingerprint, on the terms of ``test``."""
-        with self._write() as execute:
-            begun = execute(self._sql["begin_ab_test"], asdict(test))
+        """Begin ``test``, or continue the one with its task type and fingerprint on the terms of ``test``."""
+        with self._connection.writing() as connection:
+            begun = connection.execute(self._sql["begin_ab_test"], asdict(test))
             if begun.rowcount > 0:
                 for position, pair in enumerate(test.pairs):
-                    execute(self._sql["add_ab_challenger"], (begun.lastrowid, position, pair.challenger))
-            (test_id,) = execute(self._sql["ab_test_id"], (test.task_type, test.fingerprint)).fetchone()
+                    connection.execute(self._sql["add_ab_challenger"], (begun.lastrowid, position, pair.challenger))
+            (test_id,) = connection.execute(self._sql["ab_test_id"], (test.task_type, test.fingerprint)).fetchone()
             terms = {**asdict(test), "test_id": test_id}
-            execute(self._sql["reopen_ab_test"], terms)
-            execute(self._sql["set_ab_terms"], terms)
-            return self._one(execute, test_id)[0]
+            connection.execute(self._sql["reopen_ab_test"], terms)
+            connection.execute(self._sql["set_ab_terms"], terms)
+            return _find(connection, self._sql["ab_test"], test_id)[0]
 
     def advance(
         self, test_id: int, unit: int | None, step: Callable[[StoredTest], Sequence[StoredPair]]
     ) -> StoredTest | None:
-        """Replace the pairs of a test by what ``step`` makes of them, in one transaction; None if it was ended.
+        """Replace the contests of a test by what ``step`` returns for it; None if the test has ended.
 
-        Nothing changes if the outcome of this ``unit`` has been counted before.
+        Nothing changes if an outcome of this ``unit`` has been counted before.
         """
-        with self._write() as execute:
-            found = self._one(execute, test_id)
+        with self._connection.writing() as connection:
+            found = _find(connection, self._sql["ab_test"], test_id)
             if not found:
                 return None
             (test,) = found
-            if unit is not None and execute(self._sql["add_ab_unit"], (test_id, unit)).rowcount < 1:
+            if unit is not None and connection.execute(self._sql["add_ab_unit"], (test_id, unit)).rowcount < 1:
                 return test
             pairs = tuple(step(test))
             for pair, known in zip(pairs, test.pairs, strict=True):
                 if pair != known:
                     row = (json.dumps(pair.state), *pair[2:], test_id, pair.challenger)
-                    execute(self._sql["set_ab_challenger"], row)
+                    connection.execute(self._sql["set_ab_challenger"], row)
             return replace(test, pairs=pairs)
 
     def end(self, task_type: str, ended_ms: int) -> int:
-        """Put an end to the tests of a task type, so that they begin anew; return how many these were."""
-        with self._write() as execute:
-            return int(execute(self._sql["end_ab_tests"], (ended_ms, task_type)).rowcount)
+        """End the tests of a task type; return how many there were."""
+        with self._connection.writing() as connection:
+            return int(connection.execute(self._sql["end_ab_tests"], (ended_ms, task_type)).rowcount)
 
-    def _one(self, execute: Callable[..., Any], test_id: int) -> list[StoredTest]:
-        return _tests(execute(self._sql["ab_test"], (test_id,)).fetchall())
+
+def _find(connection: sqlite3.Connection, sql: str, test_id: int) -> list[StoredTest]:
+    return _tests(connection.execute(sql, (test_id,)).fetchall())
 
 
 def _tests(rows: Sequence[Any]) -> list[StoredTest]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from modelperf_plugin.errors import StoreFailedError
 from modelperf_plugin.store.sqlite.file import translated
-from modelperf_plugin.store.sqlite.reading import ReadingStore
+from modelperf_plugin.store.sqlite.reading import SqliteReader
 
 
 def back_up(path: str, target: Path) -> int:
@@ -21,11 +21,11 @@ def back_up(path: str, target: Path) -> int:
         StoreError: the file cannot be read, or the copy cannot be written; then there is none.
     """
     draft = target.with_name(f"{target.name}.{os.getpid()}.draft")
-    store = ReadingStore(path)
+    reader = SqliteReader(path)
     try:
         os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         with translated(str(target)), closing(sqlite3.connect(draft, isolation_level=None)) as copy:
-            store.copy_to(copy)
+            reader.copy_to(copy)
             copy.execute("PRAGMA journal_mode = DELETE")  # so that the copy needs no log beside it
         size = draft.stat().st_size
         _sync(draft)
@@ -33,7 +33,7 @@ def back_up(path: str, target: Path) -> int:
     except OSError as error:
         raise StoreFailedError(f"{target} cannot be written: {error.strerror or error}") from error
     finally:
-        store.close()
+        reader.close()
         for suffix in ("", "-wal", "-shm", "-journal"):
             with suppress(FileNotFoundError):
                 draft.with_name(f"{draft.name}{suffix}").unlink()

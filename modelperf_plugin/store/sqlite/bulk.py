@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from modelperf_plugin.store.roles import Entry
+from modelperf_plugin.store.entries import Entry
 from modelperf_plugin.values import CALLER_ERROR_KINDS, NANO_USD, OUTAGE_KINDS, Outcome
 
 _DAY_MS: Final = 86_400_000

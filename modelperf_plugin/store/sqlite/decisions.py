@@ -1,12 +1,12 @@
-"""The record of decisions in an SQLite store: rows in and out."""
+"""The decision log in an SQLite file."""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from modelperf_plugin.store.decisions import (
+    FORGOTTEN_AT_ONCE,
     OVERDUE_MS,
     DecisionOutcome,
     DecisionRecord,
@@ -15,41 +15,72 @@ from modelperf_plugin.store.decisions import (
     LoggedDecision,
     ModeSummary,
 )
+from modelperf_plugin.store.queries import load_queries
+from modelperf_plugin.store.sqlite.connection import SqliteConnection
 
-LONG_AGO_MS: Final = -(2**63)
-"""Before everything."""
+_BEFORE_ALL_MS: Final = -(2**63)
 _RECORD_COLUMNS: Final = len(DecisionRecord._fields)
 
 
-def write(
-    connection: sqlite3.Connection,
-    sql: Mapping[str, str],
-    made: Iterable[DecisionRecord],
-    ended: Iterable[DecisionOutcome],
-) -> None:
-    """Write decisions, and then what came of them and of older ones, within a transaction."""
-    connection.executemany(sql["add_decision"], made)
-    connection.executemany(sql["join_outcome"], map(_outcome_row, ended))
+class SqliteDecisionLog:
+    """Stores decisions with their outcomes; see :class:`~modelperf_plugin.store.roles.DecisionLog`."""
+
+    def __init__(self, connection: SqliteConnection) -> None:
+        self._connection = connection
+        self._sql = load_queries("sqlite")
+
+    def write(self, decisions: Iterable[DecisionRecord], outcomes: Iterable[DecisionOutcome]) -> None:
+        """Store decisions, then join outcomes to these and to older ones, in one transaction."""
+        with self._connection.writing() as connection:
+            connection.executemany(self._sql["add_decision"], decisions)
+            connection.executemany(self._sql["join_outcome"], map(_outcome_row, outcomes))
+
+    def get(self, decision_id: str) -> LoggedDecision | None:
+        """Return a stored decision, or None."""
+        return next(map(restore, self._connection.fetch(self._sql["decision"], decision_id)), None)
+
+    def starting_with(self, prefix: str, limit: int = 10) -> list[LoggedDecision]:
+        """Return decisions whose id starts with ``prefix``, by id."""
+        return [restore(row) for row in self._connection.fetch(self._sql["decisions_by_prefix"], prefix, prefix, limit)]
+
+    def newest(
+        self, task_type: str | None = None, since_ms: int | None = None, limit: int = 100
+    ) -> list[LoggedDecision]:
+        """Return the newest decisions, newest first: those of ``task_type``, made at ``since_ms`` or later."""
+        since_ms = _BEFORE_ALL_MS if since_ms is None else since_ms
+        rows = self._connection.fetch(self._sql["decisions"], since_ms, task_type, task_type, limit)
+        return [restore(row) for row in rows]
+
+    def after(self, number: int, limit: int) -> list[tuple[int, DecisionRecord, JoinedOutcome | None]]:
+        """Return up to ``limit`` decisions stored after ``number``, in order, each with its own number."""
+        rows = self._connection.fetch(self._sql["logged_after"], number, limit)
+        return [(row[0], *_split(row[1:])) for row in rows]
+
+    def summary(self, now_ms: int) -> DecisionSummary:
+        """Return how many decisions there are, have their outcome, wait for it, or are overdue at ``now_ms``."""
+        since_ms = overdue_since(now_ms)
+        rows = self._connection.fetch(self._sql["decision_summary"], since_ms, since_ms)
+        summary = {mode: ModeSummary(*counts) for mode, *counts in rows}
+        return DecisionSummary(
+            # a host that was answered None has no decision to report on
+            {mode: each if mode == "apply" else each._replace(waiting=0, overdue=0) for mode, each in summary.items()}
+        )
+
+    def forget(self, before_ms: int) -> int:
+        """Delete up to a thousand of the oldest decisions made before ``before_ms``; return how many."""
+        with self._connection.writing() as connection:
+            return connection.execute(self._sql["forget_decisions"], (before_ms, FORGOTTEN_AT_ONCE)).rowcount
 
 
 def restore(row: Sequence[Any]) -> LoggedDecision:
     """Return the decision in ``row``."""
-    return LoggedDecision.restore(*parts(row))
+    return LoggedDecision.restore(*_split(row))
 
 
-def parts(row: Sequence[Any]) -> tuple[DecisionRecord, JoinedOutcome | None]:
-    """Return the decision in ``row`` as it is kept, and what came of it."""
+def _split(row: Sequence[Any]) -> tuple[DecisionRecord, JoinedOutcome | None]:
+    """Return the stored decision in ``row``, and its outcome if there is one."""
     record, joined = row[:_RECORD_COLUMNS], row[_RECORD_COLUMNS:]
     return DecisionRecord._make(record), None if joined[0] is None else _joined(*joined)
-
-
-def summarise(rows: Iterable[Sequence[Any]]) -> DecisionSummary:
-    """Return the numbers in ``rows``, one for each mode."""
-    summary = {mode: ModeSummary(*counts) for mode, *counts in rows}
-    return DecisionSummary(
-        # whoever was answered None has nothing to hand back
-        {mode: each if mode == "apply" else each._replace(waiting=0, overdue=0) for mode, each in summary.items()}
-    )
 
 
 def overdue_since(now_ms: int) -> int:
@@ -57,12 +88,12 @@ def overdue_since(now_ms: int) -> int:
     return now_ms - OVERDUE_MS
 
 
-def _outcome_row(ended: DecisionOutcome) -> dict[str, Any]:
-    outcome = ended.outcome
+def _outcome_row(joined: DecisionOutcome) -> dict[str, Any]:
+    outcome = joined.outcome
     return {
-        "decision_id": ended.decision_id,
-        "model_id": ended.model_id,
-        "ended_ms": ended.ended_ms,
+        "decision_id": joined.decision_id,
+        "model_id": joined.model_id,
+        "ended_ms": joined.ended_ms,
         "success": outcome.success,
         "timeout": outcome.timeout,
         "tokens": outcome.tokens_used,

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from modelperf_plugin.store.roles import Finding
+from modelperf_plugin.store.entries import Finding
 
 _FIXED_WAL_RESET = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 """Versions in which SQLite's WAL-reset race is fixed; later ones of the same minor version are too."""

@@ -16,8 +16,8 @@ from modelperf_plugin.errors import StoreBusyError, StoreDamagedError, StoreFail
 from modelperf_plugin.store.lock import file_lock
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.sqlite.file import BUSY_SECONDS, prepare, transaction
-from modelperf_plugin.store.sqlite.reading import ReadingStore
 from modelperf_plugin.store.sqlite.rebuild import rebuild
+from modelperf_plugin.store.sqlite.store import open_sqlite_read_only
 
 try:
     import fcntl
@@ -67,13 +67,13 @@ def is_sound(path: str) -> bool:
         StoreError: it cannot be read for another reason than damage.
     """
     try:
-        store = ReadingStore(path)
+        store = open_sqlite_read_only(path)
     except StoreDamagedError:
         return False
     except StoreOutdatedError:
         return True  # it opens, and is brought up to date
     try:
-        return next(finding.ok for finding in store.check() if finding.name == "integrity")
+        return next(finding.ok for finding in store.maintenance.check() if finding.name == "integrity")
     except StoreDamagedError:
         return False
     finally:

@@ -1,0 +1,49 @@
+"""Changes of models in an SQLite file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from modelperf_plugin.store.queries import load_queries
+from modelperf_plugin.store.sqlite.connection import SqliteConnection
+from modelperf_plugin.store.watches import Change, Direction
+
+
+class SqliteChanges:
+    """Stores changes; see :class:`~modelperf_plugin.store.roles.Changes`."""
+
+    def __init__(self, connection: SqliteConnection) -> None:
+        self._connection = connection
+        self._sql = load_queries("sqlite", "monitoring.sql")
+
+    def all(self) -> list[Change]:
+        """Return the changes of all models, newest first."""
+        return [Change._make(row) for row in self._connection.fetch(self._sql["changes"])]
+
+    def add(
+        self,
+        model_id: str,
+        direction: Direction,
+        events: tuple[int, int],
+        moments_ms: tuple[int, int],
+        evidence: float | None,
+        rates: Mapping[str, float],
+    ) -> bool:
+        """Store a change and the counts before it; return False if this change is stored already."""
+        with self._connection.writing() as connection:
+            change = {
+                "model_id": model_id,
+                "direction": direction,
+                "since_event_id": events[0],
+                "noticed_event_id": events[1],
+                "since_ms": moments_ms[0],
+                "noticed_ms": moments_ms[1],
+                "evidence": evidence,
+            }
+            added = connection.execute(self._sql["add_change"], change)
+            if added.rowcount < 1:
+                return False
+            connection.execute(self._sql["add_baselines"], {**change, "change_id": added.lastrowid})
+            for task_type, rate in rates.items():
+                connection.execute(self._sql["set_baseline_rate"], (rate, task_type, model_id))
+        return True
