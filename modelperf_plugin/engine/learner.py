@@ -13,6 +13,7 @@ from modelperf_plugin.engine.weighing import Evidence
 from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.cost.base import CostSource, ModelCosts
 from modelperf_plugin.policy.pooling import Cell, FitRow, ModelPrior, Pool, Priors, TaskBeliefs, fit
+from modelperf_plugin.store.roles import MergedExperience, Tallies
 from modelperf_plugin.values import Tally, mean_costs
 
 REFIT_OUTCOMES: Final = 25
