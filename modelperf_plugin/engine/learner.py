@@ -122,18 +122,18 @@ class Learner:
                 known = self._tasks[task_type] = _Task(self._pool, task_type, tallies, evidence)
             return known.know(candidates)
 
-    def parts(self) -> list[FitRow]:
+    def fit_rows(self) -> list[FitRow]:
         """Return what a later process begins with."""
-        return list(self._pool.parts())
+        return list(self._pool.rows())
 
-    def resume(self, parts: Iterable[FitRow]) -> None:
+    def resume(self, rows: Iterable[FitRow]) -> None:
         """Begin with what an earlier process knew of models and task types: a single look is enough then.
 
         Raises:
             InvalidValueError: these are not its parts.
         """
         with self._lock:
-            self._pool = Pool.of_parts(parts)
+            self._pool = Pool.from_rows(rows)
             self._resumed = True
 
     def start_afresh(self) -> None:

@@ -271,7 +271,7 @@ class Monitor:
 
     def _save(self) -> None:
         self._reload()  # what others have found makes some states worthless
-        states = [WatchState("pool", *part[:2], tuple(part[2])) for part in self._learner.parts()]
+        states = [WatchState("pool", *part[:2], tuple(part[2])) for part in self._learner.fit_rows()]
         states += [
             WatchState("change", "", model_id, tuple(watch.as_list()))
             for model_id, watch in self._changes.copy().items()  # other threads heed what others have found meanwhile

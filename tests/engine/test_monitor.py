@@ -582,9 +582,9 @@ def test_a_restart_goes_on_with_what_was_learned_of_models_and_task_types(tmp_pa
     with mp.ModelPerf({}, store=path) as perf:
         feed(perf, {"steady": 0.8, "other": 0.3, "third": 0.6}, 300)
         before = {model_id: belief(perf, "plan", model_id) for model_id in ("steady", "other", "third")}
-        parts = perf._learner.parts()
+        parts = perf._learner.fit_rows()
     with mp.ModelPerf({}, store=path) as perf:
-        assert {part[:2] for part in perf._learner.parts()} == {part[:2] for part in parts}
+        assert {part[:2] for part in perf._learner.fit_rows()} == {part[:2] for part in parts}
         after = {model_id: belief(perf, "plan", model_id) for model_id in before}
     assert after == pytest.approx(before, abs=0.02)
 

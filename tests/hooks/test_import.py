@@ -71,3 +71,10 @@ def test_every_public_name_is_there() -> None:
 
     assert mp.__all__ == sorted(mp.__all__)
     assert all(hasattr(mp, name) for name in mp.__all__)
+
+
+def test_dir_shows_the_public_names_only() -> None:
+    """``dir()`` of the package lists what is public, and no inner module."""
+    import modelperf_plugin as mp
+
+    assert dir(mp) == mp.__all__
