@@ -16,9 +16,8 @@ from modelperf_plugin.charts.scatter import Dot, scatter_chart
 from modelperf_plugin.charts.trend import trend_chart
 from modelperf_plugin.policy.sequential.two_sample_test import Rate
 from modelperf_plugin.store import Change
-from modelperf_plugin.store.trends import DAY_MS
 from modelperf_plugin.text import moment_text, percent, span
-from modelperf_plugin.values import from_milliseconds
+from modelperf_plugin.values import DAY_MS, from_milliseconds
 
 _HARDLY_ANY = 5
 _WORDS = {"up": "does better", "down": "does worse", "announced": "announced to have changed"}

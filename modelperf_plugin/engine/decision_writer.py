@@ -14,7 +14,7 @@ from zlib import crc32
 from modelperf_plugin.config import LogConfig
 from modelperf_plugin.errors import StoreError
 from modelperf_plugin.store import DecisionOutcome, DecisionRecord, Store
-from modelperf_plugin.store.decisions import FORGOTTEN_AT_ONCE
+from modelperf_plugin.store.decisions import DECISIONS_PER_STEP
 from modelperf_plugin.values import Decision, Outcome, to_milliseconds
 
 logger = logging.getLogger("modelperf_plugin")
@@ -171,7 +171,7 @@ class Journal:
         except Exception as error:  # noqa: BLE001 - the decisions were written: forgetting others can wait
             self._fail(error)
             return
-        if forgotten < FORGOTTEN_AT_ONCE:  # else the next step comes with the next writing
+        if forgotten < DECISIONS_PER_STEP:  # else the next step comes with the next writing
             self._clean_at = self._clock() + CLEANING_SECONDS
 
     def _put_back(self, entries: _Waiting) -> None:

@@ -1,4 +1,4 @@
-"""The record of decisions, as stores keep it: on its way in, and as it is read again."""
+"""Values of the decision log."""
 
 from __future__ import annotations
 
@@ -18,38 +18,34 @@ from modelperf_plugin.values import (
 )
 
 OVERDUE_MS: Final = 3_600_000
-"""A decision without an outcome is waiting for so long; after that it is overdue."""
-FORGOTTEN_AT_ONCE: Final = 1_000
-"""So many decisions at most are forgotten by one call: no other writer waits for long."""
+"""A decision that has no outcome after this time is overdue."""
+DECISIONS_PER_STEP: Final = 1_000
+"""How many decisions one call deletes: no other writer waits for long."""
 
 
 class DecisionRecord(NamedTuple):
-    """One decision on its way into a store."""
+    """A decision as a row of the log."""
 
     decision_id: str
-    """What the outcome will name."""
     made_ms: int
-    """When, in milliseconds since the Unix epoch."""
+    """In milliseconds since the Unix epoch."""
     task_type: str
-    """The class of work."""
     model_id: str
-    """The model that was chosen."""
     propensity: float
-    """The probability with which it was."""
+    """The probability with which this model was chosen."""
     explored: bool
-    """Whether something else than the best was chosen, to learn about it."""
+    """Whether a model other than the best was chosen, to learn about it."""
     exploring: float
-    """The probability with which something else than the best would have been."""
+    """The probability of exploring."""
     mode: str
     """``apply``, or ``observe`` when the host was answered None."""
     policy_id: str
-    """Fingerprint of the policy."""
     record: str
-    """All the rest, as JSON: the candidates, each with its status, score, propensity and reason, and the excluded."""
+    """Everything else, as JSON: candidates with status, score, propensity and reason, and excluded models."""
 
     @classmethod
     def of(cls, decision: Decision) -> Self:
-        """Return ``decision`` as it is kept."""
+        """Return the row for ``decision``."""
         rows, shares = decision.ranking.rows, decision.probabilities
         record: dict[str, Any] = {
             "ranking_strategy": decision.ranking.strategy,
@@ -86,20 +82,18 @@ class DecisionRecord(NamedTuple):
 
 
 class DecisionOutcome(NamedTuple):
-    """An outcome that names the decision which chose the model."""
+    """An outcome that belongs to a decision."""
 
     decision_id: str
-    """The decision."""
     model_id: str
-    """The model that did it: the chosen one, or a fallback."""
+    """The chosen model, or a fallback."""
     outcome: Outcome
-    """How it ended."""
     ended_ms: int
     """When, in milliseconds since the Unix epoch."""
 
 
 class LoggedCandidate(NamedTuple):
-    """One row of the ranking of a decision, as it was then."""
+    """One row of the ranking of a logged decision."""
 
     model_id: str
     status: str
@@ -107,15 +101,15 @@ class LoggedCandidate(NamedTuple):
     score: float | None
     """Estimated probability of success; None where the strategy had no estimate."""
     interval: tuple[float, float] | None
-    """Where that probability lay with 95 % certainty."""
+    """95 % interval of that probability."""
     propensity: float
-    """The probability with which it was chosen."""
+    """The probability of choosing this model."""
     samples: int
-    """How many outcomes there were of it."""
+    """Outcomes of this model at that time."""
     reason: str
     """One sentence for a person."""
     expected_cost_usd: float | None = None
-    """What a task was expected to cost in US dollars, where costs mattered to the decision and something was known."""
+    """Expected cost of a task in US dollars, if costs mattered to the decision and were known."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the row as plain JSON values."""
@@ -123,12 +117,12 @@ class LoggedCandidate(NamedTuple):
 
 
 class JoinedOutcome(NamedTuple):
-    """What came of a decision."""
+    """The outcome of a logged decision."""
 
     model_id: str
-    """The model that did it; another one than was chosen if only a fallback's outcome came."""
+    """The chosen model, or a fallback if only that one reported."""
     ended_ms: int
-    """When, in milliseconds since the Unix epoch."""
+    """In milliseconds since the Unix epoch."""
     success: bool
     timeout: bool
     tokens_used: int
@@ -155,36 +149,24 @@ class JoinedOutcome(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedDecision:
-    """A decision that was kept, and what came of it."""
+    """A decision of the log, joined with its outcome; fields as in :class:`DecisionRecord`."""
 
     decision_id: str
-    """Unique."""
     made_ms: int
-    """When it was made, in milliseconds since the Unix epoch."""
     task_type: str
-    """The class of work."""
     model_id: str
-    """The model that was chosen."""
     propensity: float
-    """The probability with which it was."""
     explored: bool
-    """Whether something else than the best was chosen, to learn about it."""
     exploring: float
-    """The probability with which something else than the best would have been."""
     mode: str
-    """``apply``, or ``observe`` when the host was answered None."""
     policy_id: str
-    """Fingerprint of the policy."""
     ranking_strategy: str
-    """What ranked the candidates."""
     reason: str
     """One sentence for a person: why this model."""
     candidates: tuple[LoggedCandidate, ...]
-    """The ranking, best first."""
     excluded: tuple[Exclusion, ...]
-    """Candidates that were not permitted."""
     outcome: JoinedOutcome | None
-    """What came of it; None as long as no outcome has named it."""
+    """None while no outcome has been reported."""
     assignment: Assignment | None = None
     """The A/B test that made it, if one did."""
 
@@ -194,12 +176,12 @@ class LoggedDecision:
         return from_milliseconds(self.made_ms)
 
     def is_overdue(self, now_ms: int) -> bool:
-        """Return whether a host was told of it and has not said for more than an hour what came of it."""
+        """Return whether a host got this decision more than an hour ago and has not reported its outcome."""
         return self.outcome is None and self.mode == "apply" and self.made_ms <= now_ms - OVERDUE_MS
 
     @classmethod
     def restore(cls, record: DecisionRecord, outcome: JoinedOutcome | None) -> Self:
-        """Return the decision that was kept as ``record``."""
+        """Return the decision in a row of the log."""
         rest = json.loads(record.record)
         return cls(
             decision_id=record.decision_id,
@@ -223,7 +205,7 @@ class LoggedDecision:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the decision as plain JSON values, with the keys of :meth:`Decision.as_dict` where they are there."""
+        """Return the decision as plain JSON values; keys as in :meth:`Decision.as_dict`."""
         return {
             "decision_id": self.decision_id,
             "task_type": self.task_type,
@@ -245,59 +227,56 @@ class LoggedDecision:
 
 
 class ModeSummary(NamedTuple):
-    """The decisions that were kept of one mode, in numbers."""
+    """Counts over the logged decisions of one mode."""
 
     decisions: int = 0
-    """How many."""
     with_outcome: int = 0
-    """How many of them have their outcome."""
     waiting: int = 0
-    """How many wait for it, for an hour at most; nobody waits in the mode ``observe``."""
+    """How many are less than an hour old and have none; always 0 in the mode ``observe``."""
     overdue: int = 0
-    """How many never got one, and are older than an hour; nobody waits in the mode ``observe``."""
+    """How many are older and have none; always 0 in the mode ``observe``."""
     explored: int = 0
-    """How many chose something else than the best, to learn about it."""
+    """How many chose a model other than the best, to learn about it."""
     exploring: float = 0.0
-    """How many would have, by their probabilities."""
+    """The expected number of those: the sum of their probabilities of exploring."""
 
     @property
     def explored_share(self) -> float | None:
-        """The share that chose something else than the best; None without a decision."""
+        """The share that explored; None without a decision."""
         return self.explored / self.decisions if self.decisions else None
 
     @property
     def exploration_share(self) -> float | None:
-        """The share really spent on learning: the mean of 1 − P(best), free of the luck of the draw."""
+        """The expected share that explored: the mean of 1 − P(best)."""
         return self.exploring / self.decisions if self.decisions else None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the numbers as plain JSON values."""
+        """Return the counts as plain JSON values."""
         counts = {name: value for name, value in self._asdict().items() if name != "exploring"}
         return {**counts, "explored_share": self.explored_share, "exploration_share": self.exploration_share}
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionSummary:
-    """All decisions that were kept, in numbers."""
+    """Counts over all logged decisions."""
 
     modes: dict[str, ModeSummary]
-    """For each mode that has any."""
 
     @property
     def total(self) -> ModeSummary:
-        """The numbers of all modes together."""
+        """The counts of all modes together."""
         return ModeSummary(*(sum(column) for column in zip(*self.modes.values(), strict=True)))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the numbers as plain JSON values."""
+        """Return the counts as plain JSON values."""
         modes = {mode: summary.as_dict() for mode, summary in self.modes.items()}
         return {**self.total.as_dict(), "modes": modes}
 
 
 def _exploring(decision: Decision) -> float:
-    """Return the probability with which something else than the best would have been chosen.
+    """Return the probability of choosing a model other than the best.
 
-    The best are the first of the ranking and those that no one can tell from it. A pin explores nothing.
+    The best are the first of the ranking and all that tie with it. A pin does not explore.
     """
     rows = decision.ranking.rows
     if any(row.status == "pinned" for row in rows):

@@ -8,42 +8,36 @@ from modelperf_plugin.values import Outcome
 
 
 class Entry(NamedTuple):
-    """One outcome on its way into a store; its values were checked before."""
+    """An outcome to be recorded, already validated."""
 
     task_type: str
-    """The class of work."""
     model_id: str
-    """The model that did it."""
     outcome: Outcome
-    """How it ended."""
     ended_ms: int
-    """When, in milliseconds since the Unix epoch."""
+    """In milliseconds since the Unix epoch."""
 
 
 class CountedProblem(NamedTuple):
     """A kind of failure that a host did not notice."""
 
     kind: str
-    """Where it happened, for example ``on_task_complete``."""
+    """Where it happened: ``on_task_complete``, for example."""
     message: str
-    """What happened, when it first did."""
+    """The first error of this kind."""
     times: int
-    """How often."""
     first_ms: int
-    """When first, in milliseconds since the Unix epoch."""
     last_ms: int
-    """When last, in milliseconds since the Unix epoch."""
+    """First and last time, in milliseconds since the Unix epoch."""
 
 
 class Finding(NamedTuple):
-    """One thing that a health check looked at."""
+    """One result of a health check."""
 
     name: str
-    """What was looked at, for example ``integrity``."""
+    """What was checked: ``integrity``, for example."""
     ok: bool
-    """Whether it is as it should be."""
     message: str
-    """One sentence for a person: what was found, and what to do if it is not ok."""
+    """One sentence: the result and, if it is not ok, what to do."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the finding as plain JSON values."""
@@ -51,11 +45,11 @@ class Finding(NamedTuple):
 
 
 class DroppedStep(NamedTuple):
-    """What one step of dropping did."""
+    """The result of one step of retention."""
 
     looked_at: int
-    """How many events it looked at; fewer than a thousand at the end."""
+    """How many events were examined; fewer than a thousand at the end of the log."""
     dropped: int
-    """How many of them were too old."""
+    """How many of them were deleted."""
     last_id: int
-    """Where the next step begins."""
+    """The event after which the next step begins."""

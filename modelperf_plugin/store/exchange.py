@@ -1,4 +1,4 @@
-"""What came from elsewhere: imports, attached databases, merged experience."""
+"""Values for imports, attached databases and merged experience."""
 
 from __future__ import annotations
 
@@ -9,40 +9,39 @@ from typing import Any, NamedTuple
 from modelperf_plugin.values import Tally, from_milliseconds
 
 EventRow = tuple[int, int, int, int, int, int, str | None, int | None]
-"""One outcome of a batch: the pair's id, when it ended (ms), success, timeout, tokens, nano-dollars, error kind,
-duration (ms). Its values were checked before."""
+"""A validated outcome of a batch: pair id, end (ms since the Unix epoch), success, timeout, tokens, nano-dollars,
+error kind, duration (ms)."""
 
 
 class ImportRecord(NamedTuple):
-    """A source that was imported, up to a position."""
+    """A source that was imported up to a position."""
 
     import_id: int
     kind: str
     """``json``, ``csv``, ``jsonl``, ``parquet``, ``modelperf``, ``litellm`` or ``llm``."""
     source: str
-    """Where it was read from, for messages."""
+    """The path, for messages."""
     digest: str
-    """SHA-256, in hexadecimal digits, of what was read up to the position."""
+    """SHA-256 of everything up to the position, in hexadecimal digits."""
     position: int
-    """How far it was read, in bytes (of a file of lines) or rows."""
+    """In bytes (text files) or rows."""
     outcomes: int
-    """Outcomes that it brought."""
     rejected: int
-    """Lines that could not be used."""
+    """Lines that were not valid."""
     begun_ms: int
     latest_ms: int
-    """When the import began, and when something was last read (milliseconds since the Unix epoch)."""
+    """Begin of the import and last read, in milliseconds since the Unix epoch."""
     archived: str | None
-    """Where the file went when it was archived."""
+    """The path of the archive, if the file was archived."""
 
     @property
     def latest(self) -> datetime:
-        """When something was last read, in UTC."""
+        """The last read, in UTC."""
         return from_milliseconds(self.latest_ms)
 
 
 class Step(NamedTuple):
-    """How far a batch brings an import."""
+    """The progress that a batch makes in an import."""
 
     kind: str
     source: str
@@ -50,19 +49,19 @@ class Step(NamedTuple):
     position: int
     """Digest and position after the batch."""
     from_position: int
-    """The position before it."""
+    """The position before the batch."""
     rejected: int
-    """Lines of the batch that could not be used."""
+    """Lines of the batch that were not valid."""
     at_ms: int
     """Now, in milliseconds since the Unix epoch."""
     import_id: int | None = None
-    """The import that goes on; None for one that begins."""
+    """The import to continue; None to begin one."""
     newest: int = 0
-    """For one that begins: the newest import that was looked at, to see that this source is not among them."""
+    """To begin one: the newest import when the source was looked up and not found."""
 
 
 class Sums(NamedTuple):
-    """Counts and sums of one (task type, model) that came without single outcomes."""
+    """Counts and sums of one (task type, model) without single outcomes."""
 
     task_type: str
     model_id: str
@@ -79,27 +78,26 @@ class Attached(NamedTuple):
 
     path: str
     name: str
-    """The table or view."""
+    """Of the table or view."""
     columns: Mapping[str, str]
-    """Which of its columns stands for which of ours; empty where the shape is recognised."""
+    """From our column names to theirs; empty if the table's shape is recognised."""
     attached_ms: int
 
 
 class Merged(NamedTuple):
-    """Another project's experience."""
+    """A source of merged experience: another project."""
 
     merged_id: int
     name: str
     origin: str | None
-    """What tells the other store from others; None if the file did not say."""
+    """The id of the other store; None if the file has none."""
     digest: str
     """SHA-256 of the file, in hexadecimal digits."""
     strength: float
-    """As how many outcomes of one's own a pair counts at most."""
+    """How many own outcomes a pair counts as, at most."""
     merged_ms: int
     pairs: int
     outcomes: int
-    """How much there is in it."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the source as plain JSON values."""
@@ -109,11 +107,11 @@ class Merged(NamedTuple):
 
 
 class Prior(NamedTuple):
-    """What another project counted of one (task type, model)."""
+    """The tally of another project for one (task type, model)."""
 
     tally: Tally
-    """Its counts; no part of one's own."""
+    """Not part of the store's own counts."""
     source: str
-    """The merged source it came from."""
+    """The name of the merged source."""
     strength: float
-    """As how many outcomes of one's own it counts at most."""
+    """How many own outcomes it counts as, at most."""

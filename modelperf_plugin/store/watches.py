@@ -1,4 +1,4 @@
-"""The values of watching models over time."""
+"""Values for change detection, demotion and fading."""
 
 from __future__ import annotations
 
@@ -10,20 +10,16 @@ Direction = Literal["up", "down", "announced"]
 
 
 class Event(NamedTuple):
-    """One recorded outcome, as the watches see it."""
+    """One recorded outcome, as the watches read it."""
 
     event_id: int
-    """In the order of recording."""
     task_type: str
-    """The class of work."""
     model_id: str
-    """The model that did it."""
     success: bool
-    """Whether it was done well."""
     counts: bool
-    """Whether it says something about the model: neither an outage nor the caller's error."""
+    """Whether it is informative about the model: neither an outage nor the caller's error."""
     ended_ms: int
-    """When, in milliseconds since the Unix epoch."""
+    """In milliseconds since the Unix epoch."""
     outage: bool = False
     """Whether the provider failed."""
     timed_out: bool = False
@@ -31,22 +27,20 @@ class Event(NamedTuple):
 
 
 class Change(NamedTuple):
-    """A change of a model over all its task types: silent and noticed, or announced."""
+    """A change of a model on all its task types: detected, or announced by an operator."""
 
     change_id: int
-    """Numbered in the order of noticing."""
     model_id: str
-    """The model that changed."""
     direction: Direction
-    """Whether it succeeds more or less often since; or an operator has said that it changed."""
+    """Better or worse since then, or announced."""
     since_event_id: int
     """The last outcome before the change."""
     noticed_event_id: int
-    """The outcome at which it was noticed."""
+    """The outcome at which it was detected."""
     since_ms: int
-    """When the first outcome after it ended, about; in milliseconds since the Unix epoch."""
+    """When the first outcome after it ended, approximately; in milliseconds since the Unix epoch."""
     noticed_ms: int
-    """When it was noticed."""
+    """When it was detected, in milliseconds since the Unix epoch."""
     likelihood_ratio: float | None
     """How many times likelier the outcomes since are with the change than without; None if it was announced."""
 
@@ -62,57 +56,52 @@ class Change(NamedTuple):
 
 
 class Baseline(NamedTuple):
-    """The counts of a pair from before the last change of its model: they are evidence no more."""
+    """The counts of a pair from before the last change of its model, which no longer count as evidence."""
 
     successes: int
-    """Successes before the change."""
     failures: int
-    """Failures before it that say something about the model."""
+    """Informative failures."""
     rate: float | None
-    """What the rate was expected to be after it; None if nothing was known."""
+    """The success rate expected after the change; None if unknown."""
     timeout_failures: int = 0
-    """Those of the failures that ran out of time."""
+    """The failures that timed out."""
     since_ms: int = 0
     """When the first outcome after the change ended, about; in milliseconds since the Unix epoch."""
 
 
 class Faded(NamedTuple):
-    """What the dated outcomes of a pair weigh on some day, of the days after the last change of its model.
+    """The discounted counts of a pair on some day, from the days after the last change of its model.
 
-    Each tuple holds successes, failures that say something about the model, and those of them that ran out of time.
+    Each tuple holds successes, informative failures, and how many of these timed out.
     """
 
     weights: tuple[float, float, float]
-    """What they weigh."""
+    """Discounted by age."""
     counts: tuple[int, int, int]
-    """How many they are."""
+    """Undiscounted."""
     days: int
-    """On how many days they ended."""
+    """On how many days there are outcomes."""
 
 
 class Demotion(NamedTuple):
-    """A model taken out of the ranking of one task type, by evidence."""
+    """The demotion of a model on one task type."""
 
     demotion_id: int
-    """Numbered in the order of demoting."""
     task_type: str
-    """Where."""
     model_id: str
-    """Who."""
     since_ms: int
-    """Since when, in milliseconds since the Unix epoch."""
+    """In milliseconds since the Unix epoch."""
     threshold: float
-    """The rate that it is surely below."""
+    """The success rate that the model is below."""
     e_value: float
     """A model at the threshold ever reaches an e-value of E with a probability of at most 1/E."""
     reason: str
-    """One sentence for a person."""
     ended_ms: int | None = None
-    """When it was reinstated; None while the demotion lasts."""
+    """When the model was reinstated; None while the demotion is in force."""
     ended_by: str | None = None
     """``evidence`` or ``operator``."""
     event_id: int = 0
-    """The newest outcome when it was made, or ended: only later ones count for what comes next."""
+    """The newest outcome at the time of the demotion or reinstatement: only later ones count for the next step."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the demotion as plain JSON values."""
@@ -129,13 +118,12 @@ class Demotion(NamedTuple):
 
 
 class WatchState(NamedTuple):
-    """The state of one watch, for going on after a restart."""
+    """The state of one watch, to resume after a restart."""
 
     kind: str
-    """``change``, ``fall`` or ``probation``; ``pool`` for parts of the fit over all task types."""
+    """``change``, ``fall`` or ``probation``; ``pool`` for rows of the fit over all task types."""
     task_type: str
-    """The task type; empty for a watch over all of a model's task types, and for parts of the fit."""
+    """Empty for a watch over all task types of a model, and for rows of the fit."""
     model_id: str
-    """The model; empty for parts of the fit."""
+    """Empty for rows of the fit."""
     state: tuple[float, ...]
-    """Its numbers."""

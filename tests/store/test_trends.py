@@ -11,8 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelperf_plugin.store import Days, DecisionOutcome, DecisionRecord, Entry, Store, open_store
-from modelperf_plugin.store.trends import DAY_MS
-from modelperf_plugin.values import Outcome, Tally
+from modelperf_plugin.values import DAY_MS, Outcome, Tally
 
 TODAY = 20_000
 NOW_MS = TODAY * DAY_MS + 43_200_000

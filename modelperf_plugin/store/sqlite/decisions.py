@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from modelperf_plugin.store.decisions import (
-    FORGOTTEN_AT_ONCE,
+    DECISIONS_PER_STEP,
     OVERDUE_MS,
     DecisionOutcome,
     DecisionRecord,
@@ -69,7 +69,7 @@ class SqliteDecisionLog:
     def forget(self, before_ms: int) -> int:
         """Delete up to a thousand of the oldest decisions made before ``before_ms``; return how many."""
         with self._connection.writing() as connection:
-            return connection.execute(self._sql["forget_decisions"], (before_ms, FORGOTTEN_AT_ONCE)).rowcount
+            return connection.execute(self._sql["forget_decisions"], (before_ms, DECISIONS_PER_STEP)).rowcount
 
 
 def restore(row: Sequence[Any]) -> LoggedDecision:
