@@ -12,7 +12,7 @@ from typing import Any, Final
 import tomli
 
 from modelperf_plugin.config.describe import Setting, default_strategy, describe
-from modelperf_plugin.config.messages import unknown_key
+from modelperf_plugin.config.messages import removed_key, unknown_key
 from modelperf_plugin.config.schema import NAMED_SECTIONS, POLICY_SECTIONS, naming_key
 from modelperf_plugin.errors import Problem, brief
 
@@ -88,7 +88,8 @@ def read_environment(environ: Mapping[str, str], problems: list[Problem]) -> lis
             continue
         setting = known.get(name)
         if setting is None:
-            message = unknown_key(name, [*known, FILE_VARIABLE], "variable")
+            removed = removed_key(name.removeprefix(PREFIX).lower().split("__"))
+            message = removed or unknown_key(name, [*known, FILE_VARIABLE], "variable")
             problems.append(Problem(source="the environment", path=name, message=message))
             continue
         value = _parse_value(environ[name], is_text=setting.kind.startswith("text"))

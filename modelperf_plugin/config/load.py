@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from modelperf_plugin.config.describe import default_strategy, key_schema, plain_section, strategies
 from modelperf_plugin.config.layers import FILE_VARIABLE, Layer, Places, lay_over, read_environment, read_files
-from modelperf_plugin.config.messages import quoted_path, requirement, unknown_key, wrong_value
+from modelperf_plugin.config.messages import quoted_path, removed_key, requirement, unknown_key, wrong_value
 from modelperf_plugin.config.schema import (
     PLAIN_SECTIONS,
     POLICY_SECTIONS,
@@ -236,7 +236,8 @@ class _Check:
             self.note(path, wrong_value({"type": "object"}, given))
             return None
         for key in given.keys() - model.model_fields.keys():
-            self.note((*path, str(key)), unknown_key(str(key), model.model_fields))
+            here = (*path, str(key))
+            self.note(here, removed_key(here) or unknown_key(str(key), model.model_fields))
         return self.validated(model, path, {key: value for key, value in given.items() if key in model.model_fields})
 
     def validated(self, model: type[BaseModel], path: _Keys, values: dict[str, Any]) -> Any:

@@ -10,6 +10,9 @@ from typing import Any
 
 from modelperf_plugin.errors import brief
 
+_REMOVED_KEYS = {
+    "store.acknowledge": "was removed: outcomes are always written before record returns; delete the key",
+}
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -25,6 +28,11 @@ def unknown_key(given: str, known: Iterable[str], noun: str = "key") -> str:
     if near:
         return f"unknown {noun}; did you mean {near[0]}?"
     return f"unknown {noun}; there {'is' if len(names) == 1 else 'are'}: {', '.join(names)}"
+
+
+def removed_key(path: Iterable[str]) -> str | None:
+    """Return what to say about a key that an earlier version had; None for any other key."""
+    return _REMOVED_KEYS.get(".".join(path))
 
 
 def requirement(schema: dict[str, Any]) -> str:

@@ -61,12 +61,6 @@ class StoreConfig(_Section):
         description="normal: an acknowledged outcome survives the death of the process; "
         "full: also the loss of power, at the price of waiting for the disk.",
     )
-    acknowledge: Literal["commit", "queued"] = Field(
-        default="commit",
-        description="commit: recording returns when the outcome is in the store; queued: at once, and up to 1,000 "
-        "outcomes of the last moment are lost if the process dies.",
-    )
-
     retention_days: int | None = Field(
         default=None,
         ge=1,

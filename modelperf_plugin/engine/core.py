@@ -18,7 +18,6 @@ from modelperf_plugin.engine.availability import Availability
 from modelperf_plugin.engine.decision_writer import Journal
 from modelperf_plugin.engine.learner import Learner
 from modelperf_plugin.engine.monitor import Monitor
-from modelperf_plugin.engine.outbox import Outbox
 from modelperf_plugin.engine.retention import Retention
 from modelperf_plugin.engine.telemetry import Telemetry
 from modelperf_plugin.engine.tracker import Clock, ModelPerformanceTracker
@@ -93,9 +92,6 @@ class ModelPerf:
     def _begin(self) -> None:
         """Begin with what the store holds: nothing was learned, watched or kept aside yet."""
         self._has_recorded = False
-        self._outbox: Outbox | None = None
-        if self._watch.current.config.store.acknowledge == "queued":
-            self._outbox = Outbox(self.tracker.store, on_error=self._not_written, on_written=self._catch_up)
         self._new_outcomes = 0
         self._catch_up_at = 0.0
 
@@ -115,8 +111,6 @@ class ModelPerf:
     def _renew(self) -> None:
         """Begin anew in a forked process: what was kept aside is the parent's, and its threads may have held locks."""
         self._watch.renew()
-        if self._outbox is not None:
-            self._outbox.abandon()
         if not self._closed:
             self._begin()
 
@@ -130,11 +124,6 @@ class ModelPerf:
     def config(self) -> Config:
         """The configuration in force."""
         return self._watch.poll().config
-
-    @property
-    def unwritten(self) -> int:
-        """How many outcomes a crash would lose now: always 0, unless ``store.acknowledge`` is ``queued``."""
-        return 0 if self._outbox is None else self._outbox.waiting
 
     @property
     def loaded(self) -> LoadedConfig:
@@ -186,8 +175,7 @@ class ModelPerf:
     ) -> bool:
         """Write how one task ended; return False if its ``outcome_id`` was recorded before.
 
-        ``decision`` is the decision that chose the model, its id, or None. Where the store is configured with
-        ``acknowledge = "queued"``, the outcome is written a moment later, and this returns True.
+        ``decision`` is the decision that chose the model, its id, or None.
 
         Raises:
             InvalidValueError: a value is not usable; nothing was written.
@@ -198,7 +186,7 @@ class ModelPerf:
         if config.mode == "off":
             return False
         entry = self.tracker.entry(task_type, model_id, outcome)
-        new = self.tracker.store.outcomes.record(entry) if self._outbox is None else self._outbox.put(entry)
+        new = self.tracker.store.outcomes.record(entry)
         if new and self._measures and (telemetry := self._measuring()):
             telemetry.ended(task_type, model_id, entry.outcome)
         self._learner.pending.settle(decision_id, task_type, model_id)
@@ -209,7 +197,7 @@ class ModelPerf:
             self._guarded(self._availability.look)
         self._has_recorded = True
         self._new_outcomes += 1
-        if self._outbox is None and (self._new_outcomes >= _CATCH_UP_OUTCOMES or time.monotonic() >= self._catch_up_at):
+        if self._new_outcomes >= _CATCH_UP_OUTCOMES or time.monotonic() >= self._catch_up_at:
             self._catch_up()
         return new
 
@@ -255,8 +243,6 @@ class ModelPerf:
 
     def close(self) -> None:
         """Write what is left of the record of decisions and let go of the store; closing twice is fine."""
-        if self._outbox is not None:
-            self._outbox.close()
         if self._has_recorded:  # who only reads leaves the watching to others
             self._guarded(self._monitor.close)
         self._journal.close()
@@ -264,13 +250,6 @@ class ModelPerf:
         self.attached.close()
         self._store.close()
         self._closed = True
-
-    def _not_written(self, error: Exception) -> None:
-        """Say that an outcome was not written whose caller has gone on."""
-        if self._on_background_error is not None:
-            self._on_background_error(error)
-        else:
-            logger.error("outcomes that were acknowledged could not be written so far: %s", error)
 
     def _catch_up(self) -> None:
         """Do what new outcomes call for: learn from them, watch the models, write the record of decisions."""

@@ -55,13 +55,6 @@ def test_the_mode_off_is_a_finding(run: Run, store: str) -> None:
     assert 'mode off: hosts are answered None and nothing is recorded; set mode = "apply"' in result.stdout
 
 
-def test_what_a_crash_could_lose_is_told(run: Run, store: str) -> None:
-    """Where outcomes are acknowledged before they are written, the doctor says how many that may be."""
-    assert "a host that dies loses" not in run("doctor", "--store", store).stdout
-    Path("modelperf.toml").write_text('[store]\nacknowledge = "queued"\n')
-    assert "a host that dies loses up to 1,000 acknowledged outcomes" in run("doctor", "--store", store).stdout
-
-
 def test_task_types_with_a_policy_of_their_own_are_named(run: Run, store: str) -> None:
     """Where the policies differ, each is listed with its task types."""
     Path("modelperf.toml").write_text('[task_types."plan-slice".ranking]\nmin_samples = 9\n')

@@ -230,6 +230,11 @@ def test_every_problem_is_reported_at_once() -> None:
         ({"log": {"share": 1.5}}, "log.share", "must be a number from 0 to 1, but got 1.5"),
         ({"log": {"keep_days": -1}}, "log.keep_days", "must be a whole number from 0 to 36500, but got -1"),
         ({"log": {"keep": 7}}, "log.keep", "did you mean keep_days?"),
+        (
+            {"store": {"acknowledge": "queued"}},
+            "store.acknowledge",
+            "was removed: outcomes are always written before record returns; delete the key",
+        ),
         ({"store": {"path": "mysql://x"}}, "store.path", "this version knows no other"),
         ({"ranking": []}, "ranking", "must be a table, but got []"),
         ({"task_types": 3}, "task_types", "must be a table of tables"),

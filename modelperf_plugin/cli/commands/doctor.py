@@ -110,7 +110,7 @@ def _examine(loaded: LoadedConfig, location: str) -> _Examination:
             tallies = store.tallies.all()
             policies = _policies(loaded, tallies)
             kept = store.decisions.summary(time.time_ns() // 1_000_000)
-            known = [_policy(policies), _outcomes(tallies), *_queue(loaded), *_decisions(loaded, kept)]
+            known = [_policy(policies), _outcomes(tallies), *_decisions(loaded, kept)]
             known += _elsewhere(loaded, store)
             return _Examination([*configured, *known, *store.maintenance.check()], store.problems.all(), policies, kept)
         finally:
@@ -124,16 +124,6 @@ def _mode(loaded: LoadedConfig) -> Finding:
 
     mode = loaded.config.mode
     return Finding("mode", ok=mode != "off", message=_MODES[mode])
-
-
-def _queue(loaded: LoadedConfig) -> Iterator[Finding]:
-    """Say what a crash may take away, if it may."""
-    from modelperf_plugin.engine.outbox import FLUSH_SECONDS, MOST
-    from modelperf_plugin.store import Finding
-
-    if loaded.config.store.acknowledge == "queued":
-        message = f"a host that dies loses up to {MOST:,} acknowledged outcomes, those of the last {FLUSH_SECONDS:g} s"
-        yield Finding("queue", ok=True, message=message)
 
 
 def _configuration(loaded: LoadedConfig) -> Finding:
