@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from math import sqrt
-from random import Random
 from typing import Any
 
 import pytest
@@ -30,6 +27,7 @@ from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.cost import CostObjective, Estimate, ExpectedCost, expected_cost
 from modelperf_plugin.policy.exploration import ExplorationStrategy
 from modelperf_plugin.values import NANO_USD, NO_CONTEXT, Context, Tally
+from tests.policy.draws import chances_of
 
 OBJECTIVES: list[CostObjective] = [Success(), CheapestWithin(), Value(usd_per_success=1.0)]
 
@@ -168,7 +166,7 @@ def test_cheapest_within_never_gives_up_more_than_the_margin(
 
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda each: each.objective)
 def test_propensities_are_the_frequencies_of_the_draws(objective: CostObjective) -> None:
-    """With adaptive exploration: of 100,000 seeded draws each candidate gets its propensity's share."""
+    """With adaptive exploration each candidate is chosen with its propensity, exactly."""
     evidence = {
         "dear": tally("dear", 30, 10, 1.0),
         "fair": tally("fair", 15, 6, 0.4),
@@ -177,13 +175,11 @@ def test_propensities_are_the_frequencies_of_the_draws(objective: CostObjective)
     }
     beliefs = {name: Belief(each.successes + 2.0, each.failures + 1.0) for name, each in evidence.items()}
     assessment = assess(policy(objective, Adaptive()), "t", [*evidence], Knowledge(evidence, beliefs), NO_CONTEXT)
-    numbers = Random(1)
-    draws = 100_000
-    counts = Counter(choose(assessment, NO_CONTEXT, numbers.random()).order[0] for _ in range(draws))
+    chances = chances_of(assessment)
     probabilities = choose(assessment, NO_CONTEXT, 0.0).probabilities
     assert sum(probabilities) == pytest.approx(1.0, abs=1e-12)
     for name, probability in zip(assessment.ranking.model_ids, probabilities, strict=True):
-        assert abs(counts[name] / draws - probability) < 5 * sqrt(probability * (1 - probability) / draws) + 1e-9
+        assert chances[name] == pytest.approx(probability, abs=1e-9)
 
 
 def test_exploration_learns_of_dear_models_that_might_be_better() -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import fsum, sqrt
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 from hypothesis import assume, given, settings
@@ -40,6 +39,7 @@ from modelperf_plugin.policy.demotion import DemotionStrategy
 from modelperf_plugin.policy.exploration import ExplorationStrategy
 from modelperf_plugin.policy.ranking import RankingStrategy
 from modelperf_plugin.values import NANO_USD, NO_CONTEXT, Context, Exclusion, Tally
+from tests.policy.draws import chances_of
 
 NAMES = "abcdefgh"
 LARGEST = 1 - 2**-53
@@ -636,9 +636,6 @@ def test_probes_by_table(share: float, demoted: str, probabilities: tuple[float,
     assert choose(assessment, NO_CONTEXT, 0.0).probabilities == probabilities
 
 
-DRAWS = 100_000
-
-
 @pytest.mark.parametrize(
     "exploration",
     [
@@ -654,16 +651,11 @@ DRAWS = 100_000
 )
 @pytest.mark.parametrize("ranking", [SuccessRate(), Posterior()], ids=lambda strategy: strategy.strategy)
 def test_frequencies_match_propensities(exploration: ExplorationStrategy, ranking: RankingStrategy) -> None:
-    """Of 100,000 seeded draws each candidate gets as many as its propensity says, within 5 standard errors."""
+    """Each candidate is chosen with its propensity, exactly."""
     rules = policy(exploration, ranking=ranking)
     evidence = records(a=(9, 1), b=(9, 1), c=(6, 4), d=(5, 5), e=(2, 1), f=(0, 10))
     assessment = assess(rules, "t", "abcdef", Knowledge(evidence), NO_CONTEXT)
-    source = random.Random(20_260_101)
-    chosen = Counter[Any]()
-    for _ in range(DRAWS):
-        choice = choose(assessment, NO_CONTEXT, source.random())
-        chosen[choice.order[0]] += 1
-    for row, propensity in zip(assessment.ranking, choice.probabilities, strict=True):
-        error = sqrt(propensity * (1 - propensity) / DRAWS)
-        assert abs(chosen[row.model_id] / DRAWS - propensity) <= 5 * error, row.model_id
-    assert chosen["f"] == 0
+    chances = chances_of(assessment)
+    for row, propensity in zip(assessment.ranking, choose(assessment, NO_CONTEXT, 0.0).probabilities, strict=True):
+        assert chances[row.model_id] == pytest.approx(propensity, abs=1e-9), row.model_id
+    assert chances["f"] == 0
