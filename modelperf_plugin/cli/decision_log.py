@@ -19,12 +19,12 @@ def read_decision_log(
 ) -> DecisionLog:
     """Read the record of decisions; answer that it is too short, if it is."""
     from modelperf_plugin.analysis.off_policy.decision_log import read_log
-    from modelperf_plugin.analysis.off_policy.judgement import FEWEST_DECISIONS
+    from modelperf_plugin.analysis.off_policy.judgement import MIN_DECISIONS
 
     since_ms = None if days is None else time.time_ns() // 1_000_000 - round(days * DAY_MS)
     log = read_log(store, task_type=task_type, since_ms=since_ms, progress=stage("reading"))
-    if len(log) < FEWEST_DECISIONS:
+    if len(log) < MIN_DECISIONS:
         out = "".join(f"; {number:,} left out: {why}" for why, number in sorted(log.left_out.items()))
-        note = f"{count(len(log), 'decision')} with a known outcome; {FEWEST_DECISIONS} are needed{out}"
+        note = f"{count(len(log), 'decision')} with a known outcome; {MIN_DECISIONS} are needed{out}"
         answer.exit_with_note(note, **empty)
     return log

@@ -17,9 +17,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from modelperf_plugin.analysis.views.details import MOST_MODELS, model_view, task_view
-from modelperf_plugin.analysis.views.overview import MOST_TASK_TYPES, overview
-from modelperf_plugin.analysis.views.trends import LONGEST_DAYS, Period
+from modelperf_plugin.analysis.views.details import MAX_MODELS, model_view, task_view
+from modelperf_plugin.analysis.views.overview import MAX_TASK_TYPES, overview
+from modelperf_plugin.analysis.views.trends import MAX_DAYS, Period
 from modelperf_plugin.dashboard import metrics
 from modelperf_plugin.dashboard.guard import Guard
 from modelperf_plugin.dashboard.render import Links, model_html, overview_html, prepare, render, style, task_html
@@ -79,7 +79,7 @@ class _Pages:
     def overview(self, request: Request) -> Response:
         now, period = _asked(request)
         everything = request.query_params.get("rows") == "all"
-        view = overview(self._engine, period, now=now, most=None if everything else MOST_TASK_TYPES)
+        view = overview(self._engine, period, now=now, most=None if everything else MAX_TASK_TYPES)
         newest = view.quality.newest
         body = overview_html(
             view, _links(request), now=now, link_all=_same(request, rows="all"),
@@ -91,7 +91,7 @@ class _Pages:
         now, period = _asked(request)
         name = _wanted(request, "name")
         everything = request.query_params.get("rows") == "all"
-        view = task_view(self._engine, name, period, now=now, most=None if everything else MOST_MODELS)
+        view = task_view(self._engine, name, period, now=now, most=None if everything else MAX_MODELS)
         if view is None:
             raise HTTPException(404, f"There are no outcomes of a task type {name!r}.")
         body = task_html(view, _links(request), now=now, link_all=_same(request, rows="all"))
@@ -188,7 +188,7 @@ def _asked(request: Request) -> tuple[datetime, Period]:
     try:
         length = int(days) if days else _USUAL
     except ValueError:
-        raise InvalidValueError("days", f"a whole number from 1 to {LONGEST_DAYS:,}", days) from None
+        raise InvalidValueError("days", f"a whole number from 1 to {MAX_DAYS:,}", days) from None
     try:
         last = date.fromisoformat(until) if until else None
     except ValueError:

@@ -26,7 +26,7 @@ from modelperf_plugin.hooks.plugin import register
 from modelperf_plugin.values import OUTAGE_KINDS, Decision, Outcome
 
 PROJECT: Final = "demo-orchestrator"
-MOST_ATTEMPTS: Final = 3
+MAX_ATTEMPTS: Final = 3
 """How many models are tried for one task while providers fail."""
 SPAN: Final = timedelta(days=14)
 """The simulated time that a run takes; it ends with the last midnight (UTC)."""
@@ -90,7 +90,7 @@ class Reference(NamedTuple):
     """US dollars spent for each task done well."""
 
 
-class Stretch(NamedTuple):
+class CurvePart(NamedTuple):
     """A part of the run."""
 
     tasks: int
@@ -102,7 +102,7 @@ class Stretch(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Learned:
+class TaskTypeSummary:
     """What was learned about one task type, and what is true."""
 
     task_type: str
@@ -157,9 +157,9 @@ class DemoReport:
     """That model."""
     best_per_task_type: Reference
     """The best model of each task type: the most that can be learned."""
-    curve: tuple[Stretch, ...]
+    curve: tuple[CurvePart, ...]
     """The run in three parts, first to last."""
-    learned: tuple[Learned, ...]
+    learned: tuple[TaskTypeSummary, ...]
     """One row for each task type."""
     sources: tuple[str, ...] = SOURCES
     """Where the figures of the world come from, one sentence each."""
@@ -247,7 +247,7 @@ def _work(
         candidates = rng.sample(list(world.models), len(world.models))
         decision = manager.hook.select_model(task_type=task_type, candidates=candidates, context=None)
         order = candidates if decision is None else list(decision)  # no opinion: any order will do
-        attempts = _try_in_turn(manager, world, rng, task_type, order[:MOST_ATTEMPTS], decision)
+        attempts = _try_in_turn(manager, world, rng, task_type, order[:MAX_ATTEMPTS], decision)
         done.append(DemoTask(number=number, task_type=task_type, decision=decision, attempts=attempts))
         clock.advance()
         if on_task is not None:
@@ -308,12 +308,12 @@ def _reference(world: World, counts: Mapping[str, int], choice: Mapping[str, Seq
     return Reference(successes / sum(counts.values()), cost / successes)
 
 
-def _curve(world: World, done: Sequence[DemoTask], parts: int = 3) -> tuple[Stretch, ...]:
+def _curve(world: World, done: Sequence[DemoTask], parts: int = 3) -> tuple[CurvePart, ...]:
     """Return ``done`` in ``parts`` of nearly equal length; fewer if there are fewer tasks."""
     edges = [len(done) * part // parts for part in range(parts + 1)]
     stretches = (done[start:end] for start, end in pairwise(edges) if end > start)
     return tuple(
-        Stretch(
+        CurvePart(
             len(stretch),
             fmean(task.success for task in stretch),
             fmean(world.expected_success(task.task_type, task.attempts[0].model_id) for task in stretch),
@@ -322,12 +322,12 @@ def _curve(world: World, done: Sequence[DemoTask], parts: int = 3) -> tuple[Stre
     )
 
 
-def _learned(world: World, task_type: str, done: Sequence[DemoTask]) -> Learned:
+def _learned(world: World, task_type: str, done: Sequence[DemoTask]) -> TaskTypeSummary:
     tasks = [task for task in done if task.task_type == task_type]
     decision = tasks[-1].decision
     first = None if decision is None else decision.ranking[0]
     best = world.best_model(task_type)
-    return Learned(
+    return TaskTypeSummary(
         task_type=task_type,
         benchmark=world.task_types[task_type].benchmark,
         tasks=len(tasks),

@@ -14,7 +14,7 @@ import modelperf_plugin as mp
 from modelperf_plugin.analysis import Candidate, Judge, evaluate, read_log
 from modelperf_plugin.analysis.off_policy.evaluation import best_single
 from modelperf_plugin.analysis.off_policy.replay_log import replay_log
-from modelperf_plugin.analysis.off_policy.store_as_of import KnownThen
+from modelperf_plugin.analysis.off_policy.store_as_of import StoreAsOf
 from modelperf_plugin.analysis.off_policy.targets import Configured, constant, per_task_type, uniform
 from modelperf_plugin.config import load
 from modelperf_plugin.errors import InvalidValueError
@@ -98,7 +98,7 @@ def test_decisions_that_cannot_be_used_are_counted_by_reason() -> None:
 
 def test_what_was_known_at_the_end_is_what_the_store_knows(engine: mp.ModelPerf) -> None:
     """Brought forward past the last outcome, the tallies are those of the store; before the first there are none."""
-    then = KnownThen(engine.store)
+    then = StoreAsOf(engine.store)
     then.advance(0)
     assert then.all() == []
     then.advance(2**60)
@@ -188,7 +188,7 @@ def test_a_log_that_explores_too_little_is_refused() -> None:
     judged = Judge(log).judge("always c", constant(log, "c"))
     assert judged.success is None
     assert judged.refusal is not None
-    assert "are needed" in judged.refusal or "widest answer" in judged.refusal
+    assert "are needed" in judged.refusal or "too wide" in judged.refusal
 
 
 def test_too_few_decisions_are_no_log() -> None:

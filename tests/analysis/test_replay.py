@@ -16,7 +16,7 @@ import pytest
 
 from modelperf_plugin.analysis.simulation import replay as replay_module
 from modelperf_plugin.analysis.simulation.outcomes_file import Instance, OutcomeData, read_outcomes
-from modelperf_plugin.analysis.simulation.replay import DOCUMENT_RULE, replay
+from modelperf_plugin.analysis.simulation.replay import MIGRATION_GUIDE_RULE, replay
 from modelperf_plugin.config import load
 from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.errors import InvalidValueError
@@ -171,9 +171,9 @@ def test_the_same_seed_gives_the_same_report() -> None:
 
 
 def test_the_document_rule_meets_the_same_instances_in_the_same_order() -> None:
-    """Replayed as the policy under test, the document's rule gets what it gets beside any other policy."""
+    """Replayed as the policy under test, the migration guide's rule gets what it gets beside any other policy."""
     data = by_rates(50, a=0.7, b=0.5, c=0.3)
-    report = replay(data, DOCUMENT_RULE)
+    report = replay(data, MIGRATION_GUIDE_RULE)
     assert report.policy == report.document_rule == replay(data, GREEDY).document_rule
 
 
@@ -221,7 +221,7 @@ def test_without_times_the_recorded_order_is_that_of_the_file(seen: list[tuple[s
 
 
 def test_shuffled_repeats_differ_in_their_order(seen: list[tuple[str, Any]]) -> None:
-    """Each repeat has an order of its own, which the document's rule shares."""
+    """Each repeat has an order of its own, which the migration guide's rule shares."""
     replay(data_of([instance(n, f"t{n}", a=1, b=1) for n in range(30)]), GREEDY, repeats=2)
     order = [said.task_type for what, said in seen if what == "select"]
     runs = [order[start : start + 30] for start in range(0, 120, 30)]
@@ -242,7 +242,7 @@ def test_a_policy_may_come_as_a_file_or_a_value(tmp_path: Path) -> None:
     file = tmp_path / "policy.toml"
     file.write_text("".join(f'[{name}]\nstrategy = "{keys["strategy"]}"\n' for name, keys in GREEDY.items()))
     given = replay(data, GREEDY)
-    assert replay(data, file) == replay(data, load(GREEDY).config) == given != replay(data, DOCUMENT_RULE)
+    assert replay(data, file) == replay(data, load(GREEDY).config) == given != replay(data, MIGRATION_GUIDE_RULE)
 
 
 def test_what_was_left_out_is_said() -> None:
@@ -263,7 +263,7 @@ def test_shares_name_every_model_that_was_offered() -> None:
 
 
 def test_progress_counts_up_to_the_end() -> None:
-    """The callback hears of every decision, those of the document's rule included."""
+    """The callback hears of every decision, those of the migration guide's rule included."""
     heard: list[tuple[int, int]] = []
     replay(by_rates(7, a=0.5, b=0.5), GREEDY, repeats=3, progress=lambda done, total: heard.append((done, total)))
     assert heard == [(done, 42) for done in range(1, 43)]

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from modelperf_plugin.analysis.views.trends import LONGEST_DAYS, MOST_STEPS, Period, add_up, trend_of, trends_of
+from modelperf_plugin.analysis.views.trends import MAX_DAYS, MAX_STEPS, Period, add_up, trend_of, trends_of
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.store import TrendStep
 from modelperf_plugin.values import Tally
@@ -21,15 +21,15 @@ def test_a_period_ends_today_in_utc() -> None:
     assert (period.before.end, period.before.end - period.before.first) == (period.days.first, 7)
 
 
-@pytest.mark.parametrize("length", [1, 7, 59, 60, 61, 90, 365, LONGEST_DAYS])
+@pytest.mark.parametrize("length", [1, 7, 59, 60, 61, 90, 365, MAX_DAYS])
 def test_a_period_has_a_bounded_number_of_steps(length: int) -> None:
     """However long, it is never shown in more than sixty steps; together they are all its days."""
     days = Period.last(length, now=NOW).days
-    assert days.steps <= MOST_STEPS
+    assert days.steps <= MAX_STEPS
     assert sum(days.of(position).end - days.of(position).first for position in range(days.steps)) == length
 
 
-@pytest.mark.parametrize("length", [0, -1, LONGEST_DAYS + 1])
+@pytest.mark.parametrize("length", [0, -1, MAX_DAYS + 1])
 def test_a_length_that_makes_no_sense_is_refused(length: int) -> None:
     """With the field and the value in the message."""
     with pytest.raises(InvalidValueError, match=rf"days must be a whole number from 1 to 3,660, but got {length}"):

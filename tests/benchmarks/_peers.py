@@ -100,8 +100,8 @@ class _Counting(_Peer):
         self.count(task_type, model_id)[success] += 1
 
 
-class DocumentRule(_Counting):
-    """The document's rule: the best success rate among models tried three times; any model while there is none.
+class MigrationGuideRule(_Counting):
+    """The migration guide's rule: the best success rate among models tried three times; any model while there is none.
 
     ``exploration`` is the share of the choices that go to any candidate.
     """
@@ -231,8 +231,8 @@ PRODUCT: Final = "modelperf, default"
 ROUTERS: Final[Mapping[str, Callable[[int], Router]]] = {
     PRODUCT: Product,
     "random": RandomChoice,
-    "success rate, min 3 (the document's)": DocumentRule,
-    "the same + 10 % random": partial(DocumentRule, exploration=0.1),
+    "success rate, min 3 (migration guide)": MigrationGuideRule,
+    "the same + 10 % random": partial(MigrationGuideRule, exploration=0.1),
     "Thompson per task type": Thompson,
     "Thompson, task types ignored": partial(Thompson, per_task_type=False),
     "MABWiser Thompson": partial(MABWiser, policy="ThompsonSampling"),

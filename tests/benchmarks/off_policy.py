@@ -33,7 +33,7 @@ from modelperf_plugin.analysis.off_policy.judgement import Judge
 from modelperf_plugin.analysis.off_policy.targets import Configured, constant, per_task_type, uniform
 from modelperf_plugin.analysis.off_policy.tune import changed, tune
 from modelperf_plugin.analysis.simulation.outcomes_file import Instance, read_outcomes
-from modelperf_plugin.analysis.simulation.replay import DOCUMENT_RULE
+from modelperf_plugin.analysis.simulation.replay import MIGRATION_GUIDE_RULE
 from modelperf_plugin.config import load
 from tests.benchmarks.decisions import CHANGED, OUTCOMES, SCALE
 from tests.benchmarks.timing import verdict
@@ -53,7 +53,7 @@ CONFIGURED: Final[Mapping[str, Mapping[str, Any]]] = {
     "the default policy": {},
     "the same, never exploring": {"exploration": {"strategy": "never"}},
     "ε-greedy .1": {"exploration": {"strategy": "epsilon_greedy", "epsilon": 0.1}},
-    "the document's rule": DOCUMENT_RULE,
+    "the migration guide's rule": MIGRATION_GUIDE_RULE,
 }
 COVERAGE, RMSE, ANSWERED = 0.95, 0.04, 6
 RESAMPLES: Final = 200

@@ -82,6 +82,6 @@ def test_scenarios_are_listed_and_played(run: Run, run_json: RunJson, tmp_path: 
     result = run("simulate", str(world), "--runs", "2")
     assert result.exit_code == 0, result.output
     names = [line.split("  ")[0] for line in result.stdout.splitlines()]
-    assert {"the policy in force", "the document's rule", "random", "best each time"} <= set(names)
+    assert {"the policy in force", "the migration guide's rule", "random", "best each time"} <= set(names)
     assert run_json("simulate", str(world), "--runs", "1")["scenario"] == "world"
     assert run("simulate", "--json").exit_code == 2

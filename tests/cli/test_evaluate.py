@@ -32,7 +32,7 @@ def test_policies_stand_beside_what_happened(run: Run, log: str, tmp_path: Path)
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert lines[0].startswith("300 decisions from ")
-    for name in (str(greedy), "what made the log", "the document's rule", "random", "a"):
+    for name in (str(greedy), "what made the log", "the migration guide's rule", "random", "a"):
         assert any(line.startswith(name) for line in lines), name
 
 

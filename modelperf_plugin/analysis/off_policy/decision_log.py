@@ -19,9 +19,9 @@ from modelperf_plugin.values import CALLER_ERROR_KINDS, NANO_USD
 
 Flags = npt.NDArray[np.bool_]
 
-PAGE: Final = 5_000
+PAGE_SIZE: Final = 5_000
 """So many decisions are read at once."""
-BLOCKS: Final = 2_500
+MAX_BLOCKS: Final = 2_500
 """What was known is brought up to date before every decision, or in longer logs so many times."""
 IN_THE_RUNNING, DEMOTED, PAUSED = 0, 1, 2
 _STATUS: Final = {"demoted": DEMOTED, "probe": DEMOTED, "unavailable": PAUSED}
@@ -95,7 +95,7 @@ class DecisionLog:
 
     def blocks(self) -> list[slice]:
         """Return stretches of decisions that are judged by what was known before the first of them."""
-        size = max(1, len(self) // BLOCKS)
+        size = max(1, len(self) // MAX_BLOCKS)
         return [slice(start, min(start + size, len(self))) for start in range(0, len(self), size)]
 
     def _with(self, rewards: Floats) -> Logged:
@@ -122,7 +122,7 @@ def read_log(
     """
     reader = _Reader(task_type, since_ms, until_ms)
     number, seen = 0, 0
-    while page := store.decisions.after(number, PAGE):
+    while page := store.decisions.after(number, PAGE_SIZE):
         for number, record, outcome in page:  # noqa: B007 - the last one is where the next page starts
             reader.add(record, outcome)
         seen += len(page)

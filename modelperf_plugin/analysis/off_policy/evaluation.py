@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from modelperf_plugin.analysis.off_policy.decision_log import DecisionLog
-from modelperf_plugin.analysis.off_policy.judgement import FEWEST_DECISIONS, Judge, Judgement
+from modelperf_plugin.analysis.off_policy.judgement import MIN_DECISIONS, Judge, Judgement
 from modelperf_plugin.analysis.off_policy.plan import Plan, plan
 from modelperf_plugin.analysis.off_policy.replay_log import LearningEstimate, replay_log
 from modelperf_plugin.analysis.off_policy.targets import Configured, Progress, constant, uniform
-from modelperf_plugin.analysis.simulation.replay import DOCUMENT_RULE
+from modelperf_plugin.analysis.simulation.replay import MIGRATION_GUIDE_RULE
 from modelperf_plugin.config import Config, load
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.store import Store
@@ -97,10 +97,10 @@ def evaluate(
     Raises:
         InvalidValueError: the log has too few decisions.
     """
-    if len(log) < FEWEST_DECISIONS:
-        raise InvalidValueError("the log", f"{FEWEST_DECISIONS} decisions with a known outcome at least", len(log))
+    if len(log) < MIN_DECISIONS:
+        raise InvalidValueError("the log", f"{MIN_DECISIONS} decisions with a known outcome at least", len(log))
     judge, then = Judge(log), Configured(log, store)
-    document = Candidate(name="the document's rule", config=load(DOCUMENT_RULE).config)
+    document = Candidate(name="the migration guide's rule", config=load(MIGRATION_GUIDE_RULE).config)
     configs = [*candidates, document]
     shares = then.shares_of([each.config for each in configs], stage("applying each policy to what was known"))
     judged = [judge.judge(each.name, own, by_task_type=by_task_type) for each, own in zip(configs, shares, strict=True)]

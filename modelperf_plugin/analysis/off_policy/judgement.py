@@ -23,13 +23,13 @@ from modelperf_plugin.analysis.off_policy.estimators import (
     weights,
 )
 
-FEWEST_DECISIONS: Final = 50
+MIN_DECISIONS: Final = 50
 """Fewer decisions than this are no log."""
-LEAST_EFFECTIVE: Final = 30.0
+MIN_EFFECTIVE_SAMPLE_SIZE: Final = 30.0
 """The least effective sample size of an answer."""
-WIDEST: Final = 0.24
+MAX_INTERVAL_WIDTH: Final = 0.24
 """The widest interval of an answer: ± 12 percentage points."""
-MOST_UNSEEN: Final = 0.02
+MAX_UNSEEN_SHARE: Final = 0.02
 """The largest share of the choices for which the log has nothing to compare with."""
 _NAMED: Final = 3
 
@@ -168,24 +168,25 @@ def _agreement(log: DecisionLog, target: Floats) -> float:
 
 def _objections(log: DecisionLog, target: Floats, effective: float, interval: Interval) -> Iterator[str]:
     """Yield why the log cannot tell what a policy would have got, the most telling reason first."""
-    if len(log) < FEWEST_DECISIONS:
-        yield f"{len(log)} decisions are too few: {FEWEST_DECISIONS} are needed"
+    if len(log) < MIN_DECISIONS:
+        yield f"{len(log)} decisions are too few: {MIN_DECISIONS} are needed"
     use = target.mean(axis=0)
     tried = np.bincount(log.chosen, minlength=len(log.models)) > 0
-    untried = np.flatnonzero((use > MOST_UNSEEN) & ~tried)
+    untried = np.flatnonzero((use > MAX_UNSEEN_SHARE) & ~tried)
     if len(untried):
         yield f"{_names(log, untried, use)} {'was' if len(untried) == 1 else 'were'} never tried"
     unseen = np.where(log.propensities > 0.0, 0.0, target)
     share = float(unseen.sum(axis=1).mean())
-    if share > MOST_UNSEEN:
+    if share > MAX_UNSEEN_SHARE:
         missing = np.flatnonzero(unseen.sum(axis=0) > 0.0)
         names = _names(log, missing, unseen.sum(axis=0))
         yield f"for {share:.0%} of its choices the log has nothing to compare with: it could not choose {names} there"
-    if effective < LEAST_EFFECTIVE:
-        yield f"the log is worth {effective:.0f} decisions of its own: {LEAST_EFFECTIVE:.0f} are needed"
-    if interval.width > WIDEST:
+    if effective < MIN_EFFECTIVE_SAMPLE_SIZE:
+        yield f"the log is worth {effective:.0f} decisions of its own: {MIN_EFFECTIVE_SAMPLE_SIZE:.0f} are needed"
+    if interval.width > MAX_INTERVAL_WIDTH:
         low, high = (f"{100 * each:.0f}" for each in interval)
-        yield f"its success may be anything from {low} to {high} %: {100 * WIDEST:.0f} points are the widest answer"
+        widest = f"{100 * MAX_INTERVAL_WIDTH:.0f} points"
+        yield f"the interval of its success rate, {low} to {high} %, is too wide: an answer needs {widest} or less"
 
 
 def _names(log: DecisionLog, columns: Integers, weight: Floats) -> str:

@@ -10,10 +10,10 @@ import numpy as np
 
 from modelperf_plugin.analysis.off_policy.decision_log import DecisionLog
 from modelperf_plugin.analysis.off_policy.estimators import BETS, Floats, Logged
-from modelperf_plugin.analysis.off_policy.judgement import WIDEST
+from modelperf_plugin.analysis.off_policy.judgement import MAX_INTERVAL_WIDTH
 
-SHARES: Final = (0.02, 0.05, 0.1, 0.2, 0.5)
-PRECISE: Final = 0.05
+EVALUATION_SHARES: Final = (0.02, 0.05, 0.1, 0.2, 0.5)
+PRECISE_HALF_WIDTH: Final = 0.05
 """A precise answer: ± 5 percentage points."""
 
 
@@ -49,12 +49,14 @@ def plan(decisions: DecisionLog, logged: Logged, target: Floats) -> tuple[Plan, 
     gap = max(0.0, float(((logged.propensities - uniform) * latest).sum(axis=1).mean()))
     level = log(2.0 / 0.05) + 0.5 * log(BETS)
     plans = []
-    for share in SHARES:
+    for share in EVALUATION_SHARES:
         chances = share * uniform + (1.0 - share) * logged.propensities
         with np.errstate(divide="ignore", invalid="ignore"):
             terms = np.where(target > 0.0, np.square(target) / chances * spread, 0.0)
         variance = float(terms.sum(axis=1).mean())
-        needed, precise = (ceil(2.0 * level * variance / half**2) for half in (WIDEST / 2, PRECISE))
+        needed, precise = (
+            ceil(2.0 * level * variance / half**2) for half in (MAX_INTERVAL_WIDTH / 2, PRECISE_HALF_WIDTH)
+        )
         plans.append(
             Plan(
                 evaluation_share=share,

@@ -29,7 +29,7 @@ from modelperf_plugin.config import Config, LogConfig
 from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.values import Outcome, from_milliseconds
 
-FEWEST_KEPT: Final = 100
+MIN_ACCEPTED_DECISIONS: Final = 100
 """Fewer decisions than this say nothing of a policy that learns."""
 
 
@@ -52,13 +52,13 @@ def replay_log(
     possible = log.propensities[log.propensities > 0.0]
     scale = 1.0 / float(possible.min()) if len(possible) else float("inf")
     expected = int(len(log) / scale)
-    if expected < FEWEST_KEPT:
-        why = f"of {len(log):,} decisions about {expected} could be kept: {FEWEST_KEPT} are needed"
+    if expected < MIN_ACCEPTED_DECISIONS:
+        why = f"of {len(log):,} decisions about {expected} could be kept: {MIN_ACCEPTED_DECISIONS} are needed"
         return LearningEstimate(success=None, refusal=why, kept=expected)
     rewards = _keep(log, config, scale, seed, progress)
     kept = len(rewards)
-    if kept < FEWEST_KEPT:
-        why = f"{kept} decisions of {len(log):,} were kept: {FEWEST_KEPT} are needed"
+    if kept < MIN_ACCEPTED_DECISIONS:
+        why = f"{kept} decisions of {len(log):,} were kept: {MIN_ACCEPTED_DECISIONS} are needed"
         return LearningEstimate(success=None, refusal=why, kept=kept)
     before = np.concatenate([[0.0], np.cumsum(rewards)[:-1]])
     logged = Logged(

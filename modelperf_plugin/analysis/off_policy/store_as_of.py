@@ -11,7 +11,7 @@ from modelperf_plugin.store import Baseline, Event, Faded, Store
 from modelperf_plugin.store.roles import Events, MergedExperience
 from modelperf_plugin.values import Outcome, Tally, from_milliseconds
 
-PAGE: Final = 5_000
+PAGE_SIZE: Final = 5_000
 _Pair = tuple[str, str]
 _NO_TALLIES: Final[Mapping[str, Tally]] = {}
 
@@ -25,7 +25,7 @@ class Cost(NamedTuple):
     nano_usd: int
 
 
-class KnownThen:
+class StoreAsOf:
     """The tallies of a store as they were at a moment that only moves forward.
 
     To a learner it looks like the store itself was then. An outcome is known after it has ended; of a change of a model
@@ -129,7 +129,7 @@ class KnownThen:
 
 def _events(log: Events) -> Iterator[Event]:
     number = 0
-    while page := log.after(number, PAGE):
+    while page := log.after(number, PAGE_SIZE):
         yield from page
         number = page[-1].event_id
 

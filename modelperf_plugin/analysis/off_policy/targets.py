@@ -8,7 +8,7 @@ import numpy as np
 
 from modelperf_plugin.analysis.off_policy.decision_log import DEMOTED, PAUSED, DecisionLog, Flags
 from modelperf_plugin.analysis.off_policy.estimators import Floats, Integers
-from modelperf_plugin.analysis.off_policy.store_as_of import Cost, KnownThen
+from modelperf_plugin.analysis.off_policy.store_as_of import Cost, StoreAsOf
 from modelperf_plugin.config import Config
 from modelperf_plugin.engine.learner import Learner
 from modelperf_plugin.policy import Knowledge, assess, choose
@@ -63,7 +63,7 @@ class Configured:
     def shares_of(self, configs: Sequence[Config], progress: Progress | None = None) -> list[Floats]:
         """Return the same for several configurations, in one pass over what was known."""
         log = self._log
-        then = KnownThen(self._store, _costs(log), _not_before(log))
+        then = StoreAsOf(self._store, _costs(log), _not_before(log))
         learners: dict[str, Learner] = {}
         deciding = [_Deciding(each, then, learners, log.models) for each in configs]
         found = [np.zeros((len(log), len(log.models)), np.float32) for _ in configs]
@@ -86,7 +86,7 @@ class Configured:
 class _Deciding:
     """One configuration, over evidence that moves forward; what is learned alike is learned once."""
 
-    def __init__(self, config: Config, then: KnownThen, learners: dict[str, Learner], models: tuple[str, ...]) -> None:
+    def __init__(self, config: Config, then: StoreAsOf, learners: dict[str, Learner], models: tuple[str, ...]) -> None:
         self._config = config
         self._then = then
         self._models = models

@@ -30,9 +30,9 @@ Change = Mapping[str, Mapping[str, Any]]
 
 RUNGS: Final = (0.25, 0.5, 1.0)
 """On which shares of the searched part the candidates are judged, one after another."""
-AT_ONCE: Final = 8
+CANDIDATES_PER_PASS: Final = 8
 """So many candidates are judged in one pass."""
-KEPT: Final = 0.5
+SURVIVING_SHARE: Final = 0.5
 """Which share of the candidates goes on to the next."""
 
 RANKINGS: Final[tuple[Change, ...]] = (
@@ -128,7 +128,7 @@ def _search(
 ) -> Change:
     """Return the change that gains most on ``log``; empty if none gains anything."""
     left: list[Change] = [each for each in space if changed(present, each) != present]
-    sizes = [max(1, round(len(left) * KEPT**rung)) for rung in range(len(RUNGS))]
+    sizes = [max(1, round(len(left) * SURVIVING_SHARE**rung)) for rung in range(len(RUNGS))]
     done, total = 0, sum(sizes)
     scores: list[tuple[float, int]] = []
     for share, size in zip(RUNGS, sizes, strict=True):
@@ -136,8 +136,8 @@ def _search(
         part = log.only(np.arange(len(log)) < int(len(log) * share))
         then, logged = Configured(part, store), part.of_success()
         scores = []
-        for start in range(0, len(left), AT_ONCE):
-            some = left[start : start + AT_ONCE]
+        for start in range(0, len(left), CANDIDATES_PER_PASS):
+            some = left[start : start + CANDIDATES_PER_PASS]
             base, *shares = then.shares_of([present, *[changed(present, each) for each in some]])
             for position, own in enumerate(shares, start):
                 interval = gain_interval(logged, own, base=base)

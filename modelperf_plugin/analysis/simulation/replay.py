@@ -25,12 +25,12 @@ from modelperf_plugin.values import Decision, Outcome, Tally
 
 Order = Literal["shuffled", "recorded"]
 
-DOCUMENT_RULE: Final[Mapping[str, Any]] = {
+MIGRATION_GUIDE_RULE: Final[Mapping[str, Any]] = {
     "ranking": {"strategy": "success_rate", "min_samples": 3},
     "demotion": {"strategy": "never"},
     "exploration": {"strategy": "never"},
 }
-"""The rule of the document this project grew out of: the best success rate among models tried three times."""
+"""The migration guide's rule: the best success rate among models with three outcomes or more."""
 CURVE_PARTS: Final = 10
 """In how many stretches the learning curve shows a run."""
 _START: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -152,7 +152,7 @@ def replay(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> ReplayReport:
-    """Replay a policy on the dense core of ``data``; the document's own rule is replayed in the same orders.
+    """Replay a policy on the dense core of ``data``; the migration guide's rule is replayed in the same orders.
 
     A minute passes with every decision. A policy whose mode is ``observe`` or ``off`` is replayed as if its
     mode were ``apply``.
@@ -178,7 +178,7 @@ def replay(
     core = data.dense_core(models)
     recorded = [_without_times(each) for each in _by_time(core.instances)]
     ticker = _Ticker(progress, 2 * repeats * len(recorded))
-    under_test, document = _resolve(config), _resolve(DOCUMENT_RULE)
+    under_test, document = _resolve(config), _resolve(MIGRATION_GUIDE_RULE)
     runs, document_runs = [], []
     for repeat in range(repeats):
         rng = Random(f"{seed}/{repeat}")

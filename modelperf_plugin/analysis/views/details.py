@@ -7,15 +7,15 @@ from datetime import UTC, datetime
 from typing import Final
 
 from modelperf_plugin.analysis.views.ab_tests import Trial, trials
-from modelperf_plugin.analysis.views.overview import MOST_TASK_TYPES, Exploration, changes_in, exploration_of
+from modelperf_plugin.analysis.views.overview import MAX_TASK_TYPES, Exploration, changes_in, exploration_of
 from modelperf_plugin.analysis.views.trends import Period, Trend, trend_of, trends_of
 from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.store import Change, Demotion, LoggedDecision
 from modelperf_plugin.values import Decision, RankedModel, mean_costs, to_milliseconds
 
-MOST_MODELS: Final = 50
+MAX_MODELS: Final = 50
 """So many models of a task type are shown, the best first, unless all are asked for."""
-MOST_DECISIONS: Final = 12
+MAX_LISTED_DECISIONS: Final = 12
 """So many decisions are listed."""
 
 
@@ -84,8 +84,8 @@ def task_view(
     period: Period,
     *,
     now: datetime | None = None,
-    most: int | None = MOST_MODELS,
-    decisions: int = MOST_DECISIONS,
+    most: int | None = MAX_MODELS,
+    decisions: int = MAX_LISTED_DECISIONS,
 ) -> TaskView | None:
     """Look closely at one task type; None if it has no outcomes at all.
 
@@ -141,7 +141,7 @@ def model_view(engine: ModelPerf, model_id: str, period: Period, *, task_type: s
     names = sorted((tally.samples, tally.task_type) for tally in tallies)[::-1]
     rows = {}
     mean = mean_costs(everywhere).get(model_id)
-    for _, name in names[:MOST_TASK_TYPES]:
+    for _, name in names[:MAX_TASK_TYPES]:
         decision = engine.explain(name)
         if decision is not None:
             row = decision.ranking.of(model_id)
@@ -154,10 +154,10 @@ def model_view(engine: ModelPerf, model_id: str, period: Period, *, task_type: s
         period=period,
         trend=trend_of(period, steps, before, task_type or "", model_id),
         rows=rows,
-        hidden=max(0, len(names) - MOST_TASK_TYPES),
+        hidden=max(0, len(names) - MAX_TASK_TYPES),
         demotions=tuple(
             each for each in store.demotions.all() if each.model_id == model_id and task_type in {None, each.task_type}
         ),
         changes=changes_in(engine, period, model_id),
-        decisions=tuple(store.trends.decisions(period.days, task_type, model_id, limit=MOST_DECISIONS)),
+        decisions=tuple(store.trends.decisions(period.days, task_type, model_id, limit=MAX_LISTED_DECISIONS)),
     )

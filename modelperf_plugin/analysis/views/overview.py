@@ -14,7 +14,7 @@ from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.store import Change, CountedProblem, DecisionSums, Demotion
 from modelperf_plugin.values import NANO_USD, RankedModel, Tally, from_milliseconds, to_milliseconds
 
-MOST_TASK_TYPES: Final = 50
+MAX_TASK_TYPES: Final = 50
 """So many task types are shown, those with the most outcomes, unless all are asked for."""
 
 
@@ -128,7 +128,7 @@ class Overview:
 
 
 def overview(
-    engine: ModelPerf, period: Period, *, now: datetime | None = None, most: int | None = MOST_TASK_TYPES
+    engine: ModelPerf, period: Period, *, now: datetime | None = None, most: int | None = MAX_TASK_TYPES
 ) -> Overview:
     """Look at everything that happened in ``period``; ``most`` task types are looked at closely.
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from modelperf_plugin.analysis.off_policy.decision_log import DecisionLog
 from modelperf_plugin.analysis.off_policy.estimators import Floats, gain_interval
-from modelperf_plugin.analysis.off_policy.judgement import WIDEST, Estimate
+from modelperf_plugin.analysis.off_policy.judgement import MAX_INTERVAL_WIDTH, Estimate
 from modelperf_plugin.analysis.off_policy.targets import Configured, Progress
 from modelperf_plugin.config import Config
 from modelperf_plugin.store import Store
@@ -79,9 +79,10 @@ def compare_policies(
     differ = 1.0 - np.minimum(old, new).sum(axis=1)
     interval = gain_interval(log.of_success(), new, base=old)
     refusal = None
-    if interval.width > WIDEST:
+    if interval.width > MAX_INTERVAL_WIDTH:
         low, high = (f"{100 * each:+.0f}" for each in interval)
-        refusal = f"it may be anything from {low} to {high} points: {100 * WIDEST:.0f} points are the widest answer"
+        widest = f"{100 * MAX_INTERVAL_WIDTH:.0f} points"
+        refusal = f"the interval, {low} to {high} points, is too wide: an answer needs {widest} or less"
     return PolicyDiff(
         decisions=len(log),
         differ=max(0.0, float(differ.mean())),

@@ -13,9 +13,9 @@ from modelperf_plugin.policy.intervals import wilson_interval
 from modelperf_plugin.store import Days, TrendStep
 from modelperf_plugin.values import Tally
 
-LONGEST_DAYS: Final = 3660
+MAX_DAYS: Final = 3660
 """The longest period, about ten years."""
-MOST_STEPS: Final = 60
+MAX_STEPS: Final = 60
 """A period is shown in so many steps at most: up to so many days, one for each."""
 _LONG_STEPS: Final = 40
 """A longer one is shown in about so many."""
@@ -38,13 +38,13 @@ class Period:
         Raises:
             InvalidValueError: ``length`` is not from 1 to 3,660, or the days begin before the year 1.
         """
-        if not 1 <= length <= LONGEST_DAYS:
-            raise InvalidValueError("days", f"a whole number from 1 to {LONGEST_DAYS:,}", length)
+        if not 1 <= length <= MAX_DAYS:
+            raise InvalidValueError("days", f"a whole number from 1 to {MAX_DAYS:,}", length)
         last = until or (now or datetime.now(UTC)).astimezone(UTC).date()
         if (last - date.min).days < 2 * length:
             raise InvalidValueError("until", "a later date", last.isoformat())
         end = (last - _EPOCH).days + 1
-        step = 1 if length <= MOST_STEPS else -(-length // _LONG_STEPS)
+        step = 1 if length <= MAX_STEPS else -(-length // _LONG_STEPS)
         return cls(Days(end - length, end, step))
 
     @property

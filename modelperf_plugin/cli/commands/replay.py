@@ -125,7 +125,7 @@ def _show(answer: Answer, report: ReplayReport, *, by_task_type: bool) -> None:
 def _ways(report: ReplayReport) -> Iterator[tuple[str, str, Result]]:
     """Yield each way of choosing with its model, if it has one, and what it got."""
     yield "this policy", "", report.policy
-    yield "the document's rule", "", report.document_rule
+    yield "the migration guide's rule", "", report.document_rule
     yield "random", "", report.random
     yield "best single model *", report.best_single.model_id, report.best_single
     yield "best per task type *", "", report.best_per_task_type

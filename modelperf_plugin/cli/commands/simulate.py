@@ -42,7 +42,7 @@ def simulate(
     SCENARIO is a TOML file that says what happens, or the name of a shipped one; without it those are listed. Nothing
     is read from or written to a store.
     """
-    from modelperf_plugin.analysis.simulation.replay import DOCUMENT_RULE
+    from modelperf_plugin.analysis.simulation.replay import MIGRATION_GUIDE_RULE
     from modelperf_plugin.analysis.simulation.scenario import read_scenario, shipped
     from modelperf_plugin.analysis.simulation.simulate import simulate as simulate_policies
     from modelperf_plugin.config import load
@@ -54,7 +54,7 @@ def simulate(
         return
     world = read_scenario(scenario)
     policies = {file: load(file).config for file in files} or {"the policy in force": common.load().config}
-    policies["the document's rule"] = load(DOCUMENT_RULE).config
+    policies["the migration guide's rule"] = load(MIGRATION_GUIDE_RULE).config
     with stages() as stage:
         found = simulate_policies(world, policies, runs=runs, seed=seed, progress=stage("simulating"))
     if answer.as_json:
