@@ -17,7 +17,7 @@ from modelperf_plugin.errors import StoreError
 from modelperf_plugin.policy import ABTest, Assessment, Policy
 from modelperf_plugin.policy.exploration.ab_test import Split, find_sides
 from modelperf_plugin.policy.quality import Timeouts
-from modelperf_plugin.store import Entry, Store, StoredPair, StoredTest
+from modelperf_plugin.store import Entry, Store, StoredContest, StoredTest
 from modelperf_plugin.values import Decision
 
 RELOAD_SECONDS: Final = 1.0
@@ -227,7 +227,7 @@ class ABTests:
 
 
 def _is_live(test: StoredTest) -> bool:
-    newest_ms = max([test.started_ms, *[pair.last_ms or 0 for pair in test.pairs]])
+    newest_ms = max([test.started_ms, *[contest.last_ms or 0 for contest in test.contests]])
     return newest_ms > time.time() * 1000 - IDLE_MS
 
 
@@ -259,5 +259,5 @@ def _proposed(exploration: ABTest, assessment: Assessment, now_ms: int) -> Store
         max_samples=exploration.max_samples,
         promote=exploration.promote,
         started_ms=now_ms,
-        pairs=tuple([StoredPair(each, ()) for each in challengers]),
+        contests=tuple([StoredContest(each, ()) for each in challengers]),
     )

@@ -13,7 +13,7 @@ from modelperf_plugin.policy.exploration.ab_test import Split, unit_position
 from modelperf_plugin.policy.quality import Timeouts, says_something
 from modelperf_plugin.policy.sequential import Side, TwoSampleTest, Verdict, verdict
 from modelperf_plugin.policy.sequential.two_sample_test import MAX_LOG_E_VALUE
-from modelperf_plugin.store import Entry, LoggedDecision, PairVerdict, StoredPair, StoredTest
+from modelperf_plugin.store import ContestVerdict, Entry, LoggedDecision, StoredContest, StoredTest
 from modelperf_plugin.values import CALLER_ERROR_KINDS, OUTAGE_KINDS, Assignment, Decision, Outcome
 
 _UNIT_NUMBERS: Final = 2**53
@@ -61,60 +61,60 @@ def counts(outcome: Outcome, timeouts: Timeouts) -> bool:
     return says_something(outcome.error_kind not in OUTAGE_KINDS | CALLER_ERROR_KINDS, outcome.timeout, timeouts)
 
 
-def judged(test: StoredTest, drawn: Drawn, entry: Entry) -> list[StoredPair]:
-    """Return the pairs of a test after another outcome: that of the side which was drawn."""
-    promoted = test.promote and any(pair.verdict == "challenger" for pair in test.pairs)
+def judged(test: StoredTest, drawn: Drawn, entry: Entry) -> list[StoredContest]:
+    """Return the contests of a test after another outcome: that of the side which was drawn."""
+    promoted = test.promote and any(contest.verdict == "challenger" for contest in test.contests)
     if promoted or entry.task_type != test.task_type:  # what was under way at the verdict does not turn it
-        return list(test.pairs)
-    return [_judged(test, pair, drawn, entry) for pair in test.pairs]
+        return list(test.contests)
+    return [_judged(test, contest, drawn, entry) for contest in test.contests]
 
 
-def _judged(test: StoredTest, pair: StoredPair, drawn: Drawn, entry: Entry) -> StoredPair:
-    incumbent, challenger = drawn.shares.get(test.incumbent, 0.0), drawn.shares.get(pair.challenger, 0.0)
-    if drawn.model_id not in {test.incumbent, pair.challenger} or not incumbent or not challenger:
-        return pair
-    side: Side = "B" if drawn.model_id == pair.challenger else "A"
-    state = state_of(pair)
+def _judged(test: StoredTest, contest: StoredContest, drawn: Drawn, entry: Entry) -> StoredContest:
+    incumbent, challenger = drawn.shares.get(test.incumbent, 0.0), drawn.shares.get(contest.challenger, 0.0)
+    if drawn.model_id not in {test.incumbent, contest.challenger} or not incumbent or not challenger:
+        return contest
+    side: Side = "B" if drawn.model_id == contest.challenger else "A"
+    state = state_of(contest)
     evidence = state.outcomes >= test.min_samples  # the first outcomes to come are not a fair sample of the slower side
     state = state.updated(side, entry.outcome.success, challenger / (incumbent + challenger), evidence=evidence)
-    pair = pair._replace(state=tuple(state.as_list()), last_ms=entry.ended_ms)
-    if pair.verdict is not None:
-        return pair
-    found = standing(test, pair)
+    contest = contest._replace(state=tuple(state.as_list()), last_ms=entry.ended_ms)
+    if contest.verdict is not None:
+        return contest
+    found = standing(test, contest)
     if not found.decided:
-        return pair
-    words: Mapping[str | None, PairVerdict] = {"A": "incumbent", "B": "challenger", None: "none"}
-    return pair._replace(verdict=words[found.winner], decided_ms=entry.ended_ms)
+        return contest
+    words: Mapping[str | None, ContestVerdict] = {"A": "incumbent", "B": "challenger", None: "none"}
+    return contest._replace(verdict=words[found.winner], decided_ms=entry.ended_ms)
 
 
-def state_of(pair: StoredPair) -> TwoSampleTest:
+def state_of(contest: StoredContest) -> TwoSampleTest:
     """Return the evidence on a challenger, side B, against its incumbent, side A."""
     with suppress(InvalidValueError):  # of another version, or none yet: the evidence begins anew
-        return TwoSampleTest.from_list(pair.state)
+        return TwoSampleTest.from_list(contest.state)
     return TwoSampleTest()
 
 
 def level_of(test: StoredTest) -> float:
-    """Return the e-value that decides a pair: the higher the more challengers, so that ``alpha`` holds for all."""
-    return len(test.pairs) / test.alpha
+    """Return the e-value that decides a contest: the higher the more challengers, so that ``alpha`` holds for all."""
+    return len(test.contests) / test.alpha
 
 
-def standing(test: StoredTest, pair: StoredPair) -> Verdict:
+def standing(test: StoredTest, contest: StoredContest) -> Verdict:
     """Return what the evidence on a challenger says by the present terms, whatever was decided before."""
-    names = (test.incumbent, pair.challenger)
-    return verdict(state_of(pair), level_of(test), test.min_samples, test.max_samples, names)
+    names = (test.incumbent, contest.challenger)
+    return verdict(state_of(contest), level_of(test), test.min_samples, test.max_samples, names)
 
 
-def in_words(test: StoredTest, pair: StoredPair) -> str:
+def in_words(test: StoredTest, contest: StoredContest) -> str:
     """Return the verdict on a challenger in one sentence; what was decided stays decided."""
-    if pair.verdict is None:
-        return standing(test, pair).text
-    state = state_of(pair)
-    if pair.verdict == "none":
+    if contest.verdict is None:
+        return standing(test, contest).text
+    state = state_of(contest)
+    if contest.verdict == "none":
         return f"no winner within {state.outcomes:,} outcomes; {test.incumbent} stays"
-    found = standing(test, pair)
-    sides = [(test.incumbent, found.a), (pair.challenger, found.b)]
-    (better, rate), (_, other) = sides if pair.verdict == "incumbent" else sides[::-1]
+    found = standing(test, contest)
+    sides = [(test.incumbent, found.a), (contest.challenger, found.b)]
+    (better, rate), (_, other) = sides if contest.verdict == "incumbent" else sides[::-1]
     peak = exp(min(state.peak, MAX_LOG_E_VALUE))
     return (
         f"{better} is better: {rate.rate or 0.0:.3f} against {other.rate or 0.0:.3f} "
@@ -132,20 +132,20 @@ def on_trial(exploration: object, tests: Iterable[StoredTest]) -> frozenset[str]
 
 def progress(exploration: ABTest, test: StoredTest) -> Split:
     """Return how a test spreads decisions at this point, by its verdicts and terms."""
-    winners = [pair for pair in test.pairs if pair.verdict == "challenger"]
-    over = {pair.challenger for pair in test.pairs if pair.verdict == "none"}
-    beaten = {pair.challenger for pair in test.pairs if pair.verdict == "incumbent"}
+    winners = [contest for contest in test.contests if contest.verdict == "challenger"]
+    over = {contest.challenger for contest in test.contests if contest.verdict == "none"}
+    beaten = {contest.challenger for contest in test.contests if contest.verdict == "incumbent"}
     settled = frozenset(over | beaten if test.promote else over)
     final, why = None, ""
     if winners and test.promote:
-        final = max(winners, key=lambda pair: standing(test, pair).b.rate or 0.0).challenger
+        final = max(winners, key=lambda contest: standing(test, contest).b.rate or 0.0).challenger
         why = f"won the A/B test against {test.incumbent}"
-    elif len(settled) == len(test.pairs):
+    elif len(settled) == len(test.contests):
         final = test.incumbent
         why = "the A/B test is over without a winner" if over else "won the A/B test"
     return exploration.split(
         test.incumbent,
-        tuple([pair.challenger for pair in test.pairs]),
+        tuple([contest.challenger for contest in test.contests]),
         settled=settled,
         final=final,
         why=why,

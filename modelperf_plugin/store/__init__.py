@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelperf_plugin.store.ab_tests import PairVerdict, StoredPair, StoredTest
+from modelperf_plugin.store.ab_tests import ContestVerdict, StoredContest, StoredTest
 from modelperf_plugin.store.decisions import (
     DecisionOutcome,
     DecisionRecord,
@@ -23,6 +23,7 @@ __all__ = [
     "Attached",
     "Baseline",
     "Change",
+    "ContestVerdict",
     "CountedProblem",
     "Days",
     "DecisionOutcome",
@@ -43,11 +44,10 @@ __all__ = [
     "LoggedDecision",
     "Merged",
     "ModeSummary",
-    "PairVerdict",
     "Prior",
     "Step",
     "Store",
-    "StoredPair",
+    "StoredContest",
     "StoredTest",
     "Sums",
     "TrendStep",

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-PairVerdict = Literal["incumbent", "challenger", "none"]
+ContestVerdict = Literal["incumbent", "challenger", "none"]
 """The better side, or that none was found within the maximum."""
 
 
-class StoredPair(NamedTuple):
+class StoredContest(NamedTuple):
     """One challenger of a test against its incumbent."""
 
     challenger: str
     """Who is on trial."""
     state: tuple[float, ...]
     """The numbers of the evidence; empty before the first outcome."""
-    verdict: PairVerdict | None = None
+    verdict: ContestVerdict | None = None
     """What was decided; None as long as nothing is."""
     decided_ms: int | None = None
     """When, in milliseconds since the Unix epoch."""
@@ -43,14 +43,14 @@ class StoredTest:
     alpha: float
     """The probability with which a test of equal models ever finds a winner."""
     min_samples: int
-    """The first outcomes of a pair, so many, teach the rates only."""
+    """The first outcomes of a contest, so many, teach the rates only."""
     max_samples: int | None
-    """A pair without a winner is given up after so many; None for never."""
+    """A contest without a winner is given up after so many; None for never."""
     promote: bool
     """Whether the winner gets all decisions."""
     started_ms: int
     """When it began, in milliseconds since the Unix epoch."""
     ended_ms: int | None = None
     """When an operator put an end to it; None while it counts."""
-    pairs: tuple[StoredPair, ...]
+    contests: tuple[StoredContest, ...]
     """The challengers, in their order."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from modelperf_plugin.store.ab_tests import StoredPair, StoredTest
+from modelperf_plugin.store.ab_tests import StoredContest, StoredTest
 from modelperf_plugin.store.decisions import (
     DecisionOutcome,
     DecisionRecord,
@@ -198,7 +198,7 @@ class ABTests(Protocol):
         """
 
     def advance(
-        self, test_id: int, unit: int | None, step: Callable[[StoredTest], Sequence[StoredPair]]
+        self, test_id: int, unit: int | None, step: Callable[[StoredTest], Sequence[StoredContest]]
     ) -> StoredTest | None:
         """Replace the contests of a test by what ``step`` returns for it; None if the test has ended.
 

@@ -140,7 +140,7 @@ def engine_verdict(seed: int, rates: dict[str, float], share: float) -> tuple[st
                 raise SystemExit("there was no decision: the figures mean nothing")
             success = world.random() < rates[decision.model_id]
             perf.record("t", decision.model_id, mp.Outcome(success=success), decision)
-            for pair in perf.store.ab_tests.all()[0].pairs:
+            for pair in perf.store.ab_tests.all()[0].contests:
                 if pair.verdict is not None:
                     return (pair.challenger if pair.verdict == "challenger" else incumbent), number
     return None, LONGEST

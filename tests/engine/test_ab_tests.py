@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import modelperf_plugin as mp
-from modelperf_plugin.engine import ab_tests as abtests
+from modelperf_plugin.engine import ab_tests
 from modelperf_plugin.engine.ab_verdicts import in_words, level_of, state_of
 from modelperf_plugin.errors import StoreBusyError
 from modelperf_plugin.policy.sequential import TwoSampleTest
@@ -33,7 +33,7 @@ SURE = {"a": 0.3, "b": 1.0}
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each process heed the others at once."""
-    monkeypatch.setattr(abtests, "RELOAD_SECONDS", 0.0)
+    monkeypatch.setattr(ab_tests, "RELOAD_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -72,13 +72,13 @@ def only(perf: mp.ModelPerf) -> StoredTest:
 
 
 def outcomes(perf: mp.ModelPerf) -> int:
-    """Return how many outcomes the first challenger's pair has counted."""
-    return state_of(only(perf).pairs[0]).outcomes
+    """Return how many outcomes the first challenger's contest has counted."""
+    return state_of(only(perf).contests[0]).outcomes
 
 
 def verdicts(perf: mp.ModelPerf) -> list[str | None]:
     """Return the verdict on each challenger."""
-    return [pair.verdict for pair in only(perf).pairs]
+    return [contest.verdict for contest in only(perf).contests]
 
 
 # What counts.
@@ -92,14 +92,14 @@ def test_the_evidence_is_that_of_the_outcomes_with_the_shares_that_the_sides_had
             decision = chosen(perf)
             perf.record("t", decision.model_id, mp.Outcome(success=number % 3 > 0), decision)
             expected = expected.updated("B" if decision.model_id == "b" else "A", number % 3 > 0, 0.3)
-        (pair,) = only(perf).pairs
-        state = state_of(pair)
+        (contest,) = only(perf).contests
+        state = state_of(contest)
         assert state[:4] == expected[:4]
         assert state.logs == pytest.approx(expected.logs)
 
 
 def test_a_missing_challenger_changes_the_shares_of_the_others(path: Path) -> None:
-    """Of three sides one is excluded: the incumbent has its part, and the pair of the other learns with that share."""
+    """The incumbent gets the share of an excluded side, and the other contest learns with the new shares."""
     with opened(path, challenger=["b", "c"], share=0.4) as perf:
         expected = TwoSampleTest()
         chosen(perf)
@@ -108,7 +108,7 @@ def test_a_missing_challenger_changes_the_shares_of_the_others(path: Path) -> No
             assert decision.propensities == {"a": 0.8, "b": 0.2}
             perf.record("t", decision.model_id, mp.Outcome(success=number % 4 > 0), decision)
             expected = expected.updated("B" if decision.model_id == "b" else "A", number % 4 > 0, 0.2)
-        one, other = only(perf).pairs
+        one, other = only(perf).contests
         assert state_of(one).logs == pytest.approx(expected.logs)
         assert state_of(other) == TwoSampleTest()
 
@@ -250,7 +250,7 @@ def test_another_configuration_is_another_test(path: Path) -> None:
         with opened(path, salt=salt) as perf:
             run(perf, count, {"a": 1.0, "b": 1.0})
     with opened(path) as perf:
-        counted = {test.salt: state_of(test.pairs[0]).outcomes for test in perf.store.ab_tests.all()}
+        counted = {test.salt: state_of(test.contests[0]).outcomes for test in perf.store.ab_tests.all()}
         assert counted == {"x": 15, "y": 4}
 
 
@@ -272,12 +272,12 @@ def test_without_promotion_the_split_goes_on(path: Path) -> None:
     with opened(path) as perf:
         run(perf, 150, SURE)
         assert verdicts(perf) == ["challenger"]
-        decided = only(perf).pairs[0].decided_ms
-        assert "b is better: 1.000 against 0." in in_words(only(perf), only(perf).pairs[0])
+        decided = only(perf).contests[0].decided_ms
+        assert "b is better: 1.000 against 0." in in_words(only(perf), only(perf).contests[0])
         assert chosen(perf).propensities == {"a": 0.5, "b": 0.5, "c": 0.0}
         run(perf, 600, {"a": 1.0, "b": 0.0})
         assert verdicts(perf) == ["challenger"]
-        assert only(perf).pairs[0].decided_ms == decided
+        assert only(perf).contests[0].decided_ms == decided
         assert outcomes(perf) == 750
 
 
@@ -353,9 +353,9 @@ def test_the_first_outcomes_are_no_evidence(path: Path) -> None:
     """However clear they are, they only teach the rates; then a few more are enough."""
     with opened(path, min_samples=200) as perf:
         run(perf, 200, SURE)
-        (pair,) = only(perf).pairs
-        assert (state_of(pair).outcomes, state_of(pair).e_value, pair.verdict) == (200, 1.0, None)
-        assert in_words(only(perf), pair).startswith("inconclusive, about ")
+        (contest,) = only(perf).contests
+        assert (state_of(contest).outcomes, state_of(contest).e_value, contest.verdict) == (200, 1.0, None)
+        assert in_words(only(perf), contest).startswith("inconclusive, about ")
         run(perf, 30, SURE)
         assert verdicts(perf) == ["challenger"]
 
@@ -369,7 +369,7 @@ def test_after_the_maximum_the_incumbent_gets_all(path: Path) -> None:
         decision = chosen(perf)
         assert decision.propensities == {"a": 1.0, "b": 0.0, "c": 0.0}
         assert decision.reason.startswith("the A/B test is over without a winner; ")
-        assert in_words(only(perf), only(perf).pairs[0]) == "no winner within 50 outcomes; a stays"
+        assert in_words(only(perf), only(perf).contests[0]) == "no winner within 50 outcomes; a stays"
         run(perf, 5, fair)
         assert outcomes(perf) == 50
     with opened(path, max_samples=60) as perf:
@@ -480,7 +480,7 @@ def test_a_decision_made_elsewhere_counts_by_its_id(path: Path, monkeypatch: pyt
 
 def test_an_id_is_looked_up_while_the_process_goes_on(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not only at its end: as soon as it is old enough, and only once."""
-    monkeypatch.setattr(abtests, "UNKNOWN_SECONDS", 0.0)
+    monkeypatch.setattr(ab_tests, "UNKNOWN_SECONDS", 0.0)
     with opened(path) as perf, mp.ModelPerf({}, store=path) as worker:
         decision = chosen(perf)
         perf._journal.close()
@@ -509,7 +509,7 @@ def test_ids_are_looked_up_only_where_a_test_is_live(path: Path, monkeypatch: py
     """A test that has counted nothing for a day costs those who hand back ids nothing."""
     with opened(path) as perf:
         decision = chosen(perf)
-        monkeypatch.setattr(abtests, "IDLE_MS", -10_000)
+        monkeypatch.setattr(ab_tests, "IDLE_MS", -10_000)
         with mp.ModelPerf({}, store=path) as worker:
             worker.record("t", decision.model_id, mp.Outcome(success=True), decision.decision_id)
             assert not worker._tests._unknown
@@ -560,7 +560,7 @@ def test_a_state_of_another_version_begins_anew(path: Path) -> None:
     with opened(path) as perf:
         run(perf, 5, SURE)
         test = only(perf)
-        perf.store.ab_tests.advance(test.test_id, None, lambda test: [test.pairs[0]._replace(state=(1.0, 2.0))])
+        perf.store.ab_tests.advance(test.test_id, None, lambda test: [test.contests[0]._replace(state=(1.0, 2.0))])
         run(perf, 3, SURE)
         assert outcomes(perf) == 3
 

@@ -11,7 +11,7 @@ from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.policy import ABTest
 from modelperf_plugin.policy.sequential import Verdict
 from modelperf_plugin.policy.sequential.two_sample_test import Rate
-from modelperf_plugin.store import StoredPair, StoredTest
+from modelperf_plugin.store import StoredContest, StoredTest
 from modelperf_plugin.values import from_milliseconds
 
 
@@ -20,7 +20,7 @@ class Trial:
     """One challenger of a test."""
 
     test: StoredTest
-    pair: StoredPair
+    contest: StoredContest
     standing: Verdict
     """What the evidence says now."""
     needed: float
@@ -33,7 +33,7 @@ class Trial:
     @property
     def sides(self) -> tuple[tuple[str, Rate], tuple[str, Rate]]:
         """The incumbent and the challenger, each with its rate of success in the test."""
-        return (self.test.incumbent, self.standing.a), (self.pair.challenger, self.standing.b)
+        return (self.test.incumbent, self.standing.a), (self.contest.challenger, self.standing.b)
 
     @property
     def outcomes(self) -> int:
@@ -43,12 +43,12 @@ class Trial:
     @property
     def share(self) -> float:
         """The share of this challenger."""
-        return self.test.share / len(self.test.pairs)
+        return self.test.share / len(self.test.contests)
 
     @property
     def winner(self) -> str | None:
         """Who has won; None as long as nobody has."""
-        return {"incumbent": self.test.incumbent, "challenger": self.pair.challenger}.get(self.pair.verdict or "")
+        return {"incumbent": self.test.incumbent, "challenger": self.contest.challenger}.get(self.contest.verdict or "")
 
     @property
     def progress(self) -> float:
@@ -66,17 +66,17 @@ class Trial:
                 if self.test.promote
                 else f"{self.winner} has won, the split goes on"
             )
-        if self.pair.verdict == "none":
+        if self.contest.verdict == "none":
             return f"given up, {self.test.incumbent} gets all"
         return "running" if self.configured else "not in the configuration here"
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain JSON values."""
-        test, pair = self.test, self.pair
+        test, contest = self.test, self.contest
         return {
             "test_id": test.test_id,
             "incumbent": test.incumbent,
-            "challenger": pair.challenger,
+            "challenger": contest.challenger,
             "share": self.share,
             "salt": test.salt,
             "alpha": test.alpha,
@@ -85,15 +85,15 @@ class Trial:
             "promote": test.promote,
             "configured": self.configured,
             "started": _moment(test.started_ms),
-            "last_outcome": _moment(pair.last_ms),
+            "last_outcome": _moment(contest.last_ms),
             "sides": [_side(model_id, rate) for model_id, rate in self.sides],
             "e_value": self.standing.e_value,
             "needed": self.needed,
-            "more": None if pair.verdict is not None else self.standing.more,
-            "verdict": pair.verdict,
+            "more": None if contest.verdict is not None else self.standing.more,
+            "verdict": contest.verdict,
             "winner": self.winner,
             "promoted": self.winner is not None and test.promote,
-            "decided": _moment(pair.decided_ms),
+            "decided": _moment(contest.decided_ms),
             "text": self.verdict,
         }
 
@@ -107,14 +107,14 @@ def trials(engine: ModelPerf, task_type: str | None = None) -> tuple[Trial, ...]
     return tuple(
         Trial(
             test=test,
-            pair=pair,
-            standing=standing(test, pair),
+            contest=contest,
+            standing=standing(test, contest),
             needed=level_of(test),
-            verdict=in_words(test, pair),
+            verdict=in_words(test, contest),
             configured=_is_configured(engine, test),
         )
         for test in engine.store.ab_tests.all(task_type)
-        for pair in test.pairs
+        for contest in test.contests
     )
 
 

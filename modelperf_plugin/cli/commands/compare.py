@@ -67,7 +67,9 @@ def compare(common: Common, answer: Answer, task_type: str, models: tuple[str, .
         tallies = [evidence.get(model_id) or Tally(task_type, model_id) for model_id in models]
         if models and not any(tally.samples for tally in tallies):
             answer.exit_with_note(_neither(task_type, models, evidence), store=location, **empty)
-        rows = [trial for trial in tests if not models or {trial.test.incumbent, trial.pair.challenger} == set(models)]
+        rows = [
+            trial for trial in tests if not models or {trial.test.incumbent, trial.contest.challenger} == set(models)
+        ]
     note = _OBSERVATIONAL if models and not rows else None
     if answer.as_json:
         sides, listed = [_side(tally) for tally in tallies], [row.as_dict() for row in rows]
@@ -104,19 +106,19 @@ def _show(answer: Answer, task_type: str, tallies: Sequence[Tally], rows: Sequen
 
 def _history(trial: Trial) -> tuple[str, str]:
     """Return who was tested against whom, what was done about it, and since when."""
-    test, pair = trial.test, trial.pair
-    decided = "" if pair.decided_ms is None else f", decided {ago(from_milliseconds(pair.decided_ms))}"
+    test, contest = trial.test, trial.contest
+    decided = "" if contest.decided_ms is None else f", decided {ago(from_milliseconds(contest.decided_ms))}"
     began = f"share {percent(trial.share)}, began {ago(from_milliseconds(test.started_ms))}"
     return (
-        f"A/B test of {pair.challenger} against {test.incumbent}: {trial.state}",
+        f"A/B test of {contest.challenger} against {test.incumbent}: {trial.state}",
         f"{began}{decided}, {count(trial.outcomes, 'outcome')} in the test (the table counts all)",
     )
 
 
 def _row(trial: Trial) -> list[str]:
-    last = trial.pair.last_ms
+    last = trial.contest.last_ms
     return [
-        f"{trial.pair.challenger} against {trial.test.incumbent}",
+        f"{trial.contest.challenger} against {trial.test.incumbent}",
         percent(trial.share),
         f"{trial.outcomes:,}",
         ago(from_milliseconds(trial.test.started_ms)),

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from itertools import groupby
 from typing import Any
 
-from modelperf_plugin.store.ab_tests import StoredPair, StoredTest
+from modelperf_plugin.store.ab_tests import StoredContest, StoredTest
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
 
@@ -24,7 +24,7 @@ class SqliteABTests:
 
     def __init__(self, connection: SqliteConnection) -> None:
         self._connection = connection
-        self._sql = load_queries("sqlite", "abtests.sql")
+        self._sql = load_queries("sqlite", "ab_tests.sql")
 
     def all(self, task_type: str | None = None, *, ended: bool = False) -> list[StoredTest]:
         """Return the tests, newest first; ended ones only on request."""
@@ -35,8 +35,8 @@ class SqliteABTests:
         with self._connection.writing() as connection:
             begun = connection.execute(self._sql["begin_ab_test"], asdict(test))
             if begun.rowcount > 0:
-                for position, pair in enumerate(test.pairs):
-                    connection.execute(self._sql["add_ab_challenger"], (begun.lastrowid, position, pair.challenger))
+                for position, contest in enumerate(test.contests):
+                    connection.execute(self._sql["add_ab_challenger"], (begun.lastrowid, position, contest.challenger))
             (test_id,) = connection.execute(self._sql["ab_test_id"], (test.task_type, test.fingerprint)).fetchone()
             terms = {**asdict(test), "test_id": test_id}
             connection.execute(self._sql["reopen_ab_test"], terms)
@@ -44,7 +44,7 @@ class SqliteABTests:
             return _find(connection, self._sql["ab_test"], test_id)[0]
 
     def advance(
-        self, test_id: int, unit: int | None, step: Callable[[StoredTest], Sequence[StoredPair]]
+        self, test_id: int, unit: int | None, step: Callable[[StoredTest], Sequence[StoredContest]]
     ) -> StoredTest | None:
         """Replace the contests of a test by what ``step`` returns for it; None if the test has ended.
 
@@ -57,12 +57,12 @@ class SqliteABTests:
             (test,) = found
             if unit is not None and connection.execute(self._sql["add_ab_unit"], (test_id, unit)).rowcount < 1:
                 return test
-            pairs = tuple(step(test))
-            for pair, known in zip(pairs, test.pairs, strict=True):
-                if pair != known:
-                    row = (json.dumps(pair.state), *pair[2:], test_id, pair.challenger)
+            contests = tuple(step(test))
+            for contest, known in zip(contests, test.contests, strict=True):
+                if contest != known:
+                    row = (json.dumps(contest.state), *contest[2:], test_id, contest.challenger)
                     connection.execute(self._sql["set_ab_challenger"], row)
-            return replace(test, pairs=pairs)
+            return replace(test, contests=contests)
 
     def end(self, task_type: str, ended_ms: int) -> int:
         """End the tests of a task type; return how many there were."""
@@ -77,8 +77,8 @@ def _find(connection: sqlite3.Connection, sql: str, test_id: int) -> list[Stored
 def _tests(rows: Sequence[Any]) -> list[StoredTest]:
     found = []
     for head, group in groupby(rows, key=lambda row: row[: len(_TEST)]):
-        pairs = tuple(
-            StoredPair(row[0], tuple(json.loads(row[1])), *row[2:]) for row in (each[len(_TEST) :] for each in group)
+        contests = tuple(
+            StoredContest(row[0], tuple(json.loads(row[1])), *row[2:]) for row in (each[len(_TEST) :] for each in group)
         )
-        found.append(StoredTest(**{**dict(zip(_TEST, head, strict=True)), "promote": bool(head[9])}, pairs=pairs))
+        found.append(StoredTest(**{**dict(zip(_TEST, head, strict=True)), "promote": bool(head[9])}, contests=contests))
     return found

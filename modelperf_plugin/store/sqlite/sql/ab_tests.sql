@@ -34,7 +34,7 @@ ON CONFLICT DO NOTHING;
 INSERT INTO ab_challenger (test_id, position, model_id, state) VALUES (?, ?, ?, '[]');
 
 -- reopen_ab_test --
--- Where the maximum has changed, pairs that were given up go on.
+-- If the maximum has changed, contests without a winner resume.
 UPDATE ab_challenger SET verdict = NULL, decided_ms = NULL
 WHERE verdict = 'none' AND test_id = :test_id
     AND (SELECT max_samples IS NOT :max_samples FROM ab_test WHERE id = :test_id);

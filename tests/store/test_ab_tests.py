@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from modelperf_plugin.errors import StoreError
-from modelperf_plugin.store import Store, StoredPair, StoredTest, open_store
+from modelperf_plugin.store import Store, StoredContest, StoredTest, open_store
 
 TEST = StoredTest(
     task_type="t", fingerprint="f", incumbent="a", share=0.3, salt="s", alpha=0.05, min_samples=0, max_samples=10,
-    promote=False, started_ms=1000, pairs=(StoredPair("c", ()), StoredPair("b", ())),
+    promote=False, started_ms=1000, contests=(StoredContest("c", ()), StoredContest("b", ())),
 )  # fmt: skip
 
 
@@ -26,14 +26,14 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     opened.close()
 
 
-def counted_up(test: StoredTest) -> list[StoredPair]:
-    """Return the pairs after one more of whatever they count."""
-    return [pair._replace(state=(sum(pair.state) + 1.0,), last_ms=7) for pair in test.pairs]
+def counted_up(test: StoredTest) -> list[StoredContest]:
+    """Return the contests after one more of whatever they count."""
+    return [contest._replace(state=(sum(contest.state) + 1.0,), last_ms=7) for contest in test.contests]
 
 
-def given_up(test: StoredTest) -> list[StoredPair]:
-    """Return the pairs after the maximum."""
-    return [pair._replace(verdict="none", decided_ms=5) for pair in test.pairs]
+def given_up(test: StoredTest) -> list[StoredContest]:
+    """Return the contests after the maximum."""
+    return [contest._replace(verdict="none", decided_ms=5) for contest in test.contests]
 
 
 def test_a_test_is_kept_as_it_began(store: Store) -> None:
@@ -49,10 +49,10 @@ def test_whoever_begins_second_gets_the_first_ones_sides(store: Store) -> None:
     first = store.ab_tests.begin(TEST)
     store.ab_tests.advance(first.test_id, None, counted_up)
     second = store.ab_tests.begin(
-        replace(TEST, incumbent="z", pairs=(StoredPair("y", ()),), started_ms=2000, alpha=0.01, promote=True)
+        replace(TEST, incumbent="z", contests=(StoredContest("y", ()),), started_ms=2000, alpha=0.01, promote=True)
     )
-    pairs = tuple(pair._replace(state=(1.0,), last_ms=7) for pair in TEST.pairs)
-    assert second == replace(first, alpha=0.01, promote=True, pairs=pairs)
+    contests = tuple(contest._replace(state=(1.0,), last_ms=7) for contest in TEST.contests)
+    assert second == replace(first, alpha=0.01, promote=True, contests=contests)
     other = store.ab_tests.begin(replace(TEST, fingerprint="g", incumbent="z"))
     assert (other.incumbent, other.test_id > first.test_id) == ("z", True)
     assert [test.fingerprint for test in store.ab_tests.all()] == ["g", "f"]
@@ -64,18 +64,20 @@ def test_another_maximum_takes_up_what_was_given_up(store: Store, most: int | No
     begun = store.ab_tests.begin(TEST)
     store.ab_tests.advance(begun.test_id, None, given_up)
     again = store.ab_tests.begin(replace(TEST, max_samples=most))
-    assert {pair.verdict for pair in again.pairs} == {verdict}
-    assert {pair.decided_ms for pair in again.pairs} == {5 if verdict else None}
+    assert {contest.verdict for contest in again.contests} == {verdict}
+    assert {contest.decided_ms for contest in again.contests} == {5 if verdict else None}
 
 
 def test_a_winner_stays_with_another_maximum(store: Store) -> None:
     """What was decided is not opened again."""
     begun = store.ab_tests.begin(TEST)
     store.ab_tests.advance(
-        begun.test_id, None, lambda test: [pair._replace(verdict="challenger", decided_ms=5) for pair in test.pairs]
+        begun.test_id,
+        None,
+        lambda test: [each._replace(verdict="challenger", decided_ms=5) for each in test.contests],
     )
     again = store.ab_tests.begin(replace(TEST, max_samples=None))
-    assert {pair.verdict for pair in again.pairs} == {"challenger"}
+    assert {contest.verdict for contest in again.contests} == {"challenger"}
 
 
 def test_a_unit_counts_once(store: Store) -> None:
@@ -85,21 +87,21 @@ def test_a_unit_counts_once(store: Store) -> None:
         store.ab_tests.advance(first, unit, counted_up)
     after = store.ab_tests.advance(second, 1, counted_up)
     assert after is not None
-    assert [test.pairs[0].state for test in store.ab_tests.all()] == [(1.0,), (4.0,)]
+    assert [test.contests[0].state for test in store.ab_tests.all()] == [(1.0,), (4.0,)]
 
 
 def test_a_step_that_fails_leaves_nothing(store: Store) -> None:
     """Neither the state nor the unit: the next try counts."""
     begun = store.ab_tests.begin(TEST)
 
-    def broken(_: StoredTest) -> Sequence[StoredPair]:
+    def broken(_: StoredTest) -> Sequence[StoredContest]:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         store.ab_tests.advance(begun.test_id, 1, broken)
     assert store.ab_tests.all() == [begun]
     store.ab_tests.advance(begun.test_id, 1, counted_up)
-    assert store.ab_tests.all()[0].pairs[0].state == (1.0,)
+    assert store.ab_tests.all()[0].contests[0].state == (1.0,)
 
 
 def test_an_end_is_kept_and_makes_room(store: Store) -> None:
@@ -128,7 +130,7 @@ def test_steps_of_many_threads_and_stores_all_count(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert stores[1].ab_tests.all()[0].pairs[0].state == (200.0,)
+    assert stores[1].ab_tests.all()[0].contests[0].state == (200.0,)
     for store in stores:
         store.close()
 
