@@ -1,9 +1,10 @@
-"""The policy: pure functions from evidence to a decision. Knows no store, no clock and no file."""
+"""The policy: pure functions from evidence to a decision, without store, clock or files."""
 
 from __future__ import annotations
 
+from modelperf_plugin.policy.assessment import Assessment, Knowledge, Policy, assess
+from modelperf_plugin.policy.choice import Choice, choose, pick, ranking_of
 from modelperf_plugin.policy.cost import AnyCostObjective, CheapestWithin, Success, Value
-from modelperf_plugin.policy.decide import Assessment, Choice, Knowledge, Policy, assess, choose, pick, ranking_of
 from modelperf_plugin.policy.demotion import AnyDemotion, DemoteByEvidence, DemoteBySuccessRate, NeverDemote
 from modelperf_plugin.policy.exploration import ABTest, Adaptive, AnyExploration, EpsilonGreedy, NeverExplore
 from modelperf_plugin.policy.ranking import AnyRanking, Posterior, SuccessRate

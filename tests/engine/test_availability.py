@@ -124,7 +124,7 @@ def test_with_nobody_else_the_best_paused_model_is_used(perf: mp.ModelPerf) -> N
         perf.record("t", model_id, OUTAGE)
     decision = select(perf)
     assert decision.model_id == "first"
-    assert decision.reason.startswith("every candidate has had outages, so the best of them is used all the same; ")
+    assert decision.reason.startswith("every candidate is unavailable, so the best of them is used; ")
 
 
 def test_a_pin_is_used_through_an_outage(perf: mp.ModelPerf) -> None:

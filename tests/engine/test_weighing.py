@@ -81,7 +81,7 @@ def test_a_host_that_runs_for_days_believes_less_of_what_is_old(perf: mp.ModelPe
     assert after.interval is not None
     assert after.interval[1] - after.interval[0] > 2 * (before.interval[1] - before.interval[0])
     assert before.reason.endswith("(90 of 100 succeeded)")
-    assert after.reason.endswith("(90 of 100 succeeded, weighing 6.25 today)")
+    assert after.reason.endswith("(90 of 100 succeeded, discounted to 6.25 today)")
 
 
 def test_what_came_before_a_change_counts_no_more_and_the_rest_fades(perf: mp.ModelPerf, clock: FakeClock) -> None:

@@ -119,7 +119,7 @@ def test_an_estimated_cost_is_said_to_be_one() -> None:
     assessment = assess(policy(Success(), NeverExplore()), "t", ["a", "b"], known, Context(max_cost_usd=0.05))
     assert [row.reason for row in assessment.excluded] == [
         "costs $0.5 a task on average, more than max_cost_usd = 0.05",
-        "costs $0.1 a task on average (on other task types: none is known on this one), more than max_cost_usd = 0.05",
+        "costs $0.1 a task on average (on other task types: unknown on this one), more than max_cost_usd = 0.05",
     ]
 
 

@@ -64,7 +64,7 @@ class CheapestWithin(Strategy):
     def explain(self, cost: ExpectedCost | None) -> str:
         """Return what the choice is said to be."""
         if cost is None:
-            return "the best, its cost is not known"
+            return "the best; its cost is unknown"
         return f"the cheapest within {self.margin:g} of the best ({describe_cost(cost)})"
 
     def _is_surely_near(self, estimate: Estimate, best: Estimate) -> bool:

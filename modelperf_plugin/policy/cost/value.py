@@ -34,5 +34,5 @@ class Value(Strategy):
     def explain(self, cost: ExpectedCost | None) -> str:
         """Return what the choice is said to be."""
         if cost is None:
-            return "the best value, its cost is not known"
+            return "the best value; its cost is unknown"
         return f"the best value at ${self.usd_per_success:g} a success ({describe_cost(cost)})"

@@ -63,7 +63,7 @@ class Posterior(Strategy):
         samples = tally.successes + tally.quality_failures
         counted = f"{tally.successes} of {samples} succeeded"
         if outcomes is not None and outcomes < 0.8 * samples:
-            counted += f", weighing {outcomes:.3g} today"
+            counted += f", discounted to {outcomes:.3g} today"
         return f"posterior mean {alpha / (alpha + beta):.3f} ({counted})"
 
     def _own(self, tally: Tally) -> Belief:

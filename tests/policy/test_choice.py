@@ -238,7 +238,7 @@ def test_if_all_are_demoted_the_best_is_used_and_said_so() -> None:
         choice = decide(policy(exploration), ["a", "b", "c"], evidence, number=LARGEST)
         assert (choice.order, choice.probabilities) == (("b", "c", "a"), (1.0, 0.0, 0.0))
         assert choice.reason == (
-            "every candidate is demoted, so the best of them is used all the same; ranked first of 3; "
+            "every candidate is demoted, so the best of them is used; ranked first of 3; "
             "success rate 0.300 (3 of 10) is below the threshold 0.5"
         )
         assert not choice.explored
@@ -333,13 +333,13 @@ class Case(NamedTuple):
     evidence: dict[str, Tally]
     context: Context
     number: float
-    pauses: dict[str, str]
+    unavailable: dict[str, str]
     model_costs: dict[str, tuple[float, CostSource]]
 
     @property
     def knowledge(self) -> Knowledge:
         """What the policy is told."""
-        return Knowledge(self.evidence, None, {}, self.pauses, self.model_costs)
+        return Knowledge(self.evidence, None, {}, self.unavailable, self.model_costs)
 
     @property
     def forbidden(self) -> set[str]:
@@ -414,7 +414,7 @@ def cases(draw: st.DrawFn) -> Case:
             max_cost_usd=draw(st.none() | st.floats(0, 2)),
         ),
         draw(numbers),
-        dict.fromkeys(draw(st.sets(st.sampled_from(NAMES), max_size=3)), "paused until noon"),
+        dict.fromkeys(draw(st.sets(st.sampled_from(NAMES), max_size=3)), "back off until noon"),
         {name: (draw(st.floats(0, 2)), "model") for name in draw(st.sets(st.sampled_from(NAMES), max_size=3))},
     )
     assume(set(candidates) - case.forbidden)
@@ -481,7 +481,7 @@ def test_a_demoted_model_is_a_last_resort(case: Case) -> None:
 
 @any_case
 @given(cases())
-def test_a_paused_model_is_chosen_only_if_all_others_are_paused_or_demoted(case: Case) -> None:
+def test_an_unavailable_model_is_chosen_only_if_no_other_is_available(case: Case) -> None:
     """After outages a model stands behind all that are available and before the demoted, whatever the exploration."""
     assessment = assess(case.rules, "t", case.candidates, case.knowledge, case.context)
     choice = choose(assessment, case.context, case.number)
@@ -492,8 +492,8 @@ def test_a_paused_model_is_chosen_only_if_all_others_are_paused_or_demoted(case:
     for row, group, probability in zip(assessment.ranking, groups, choice.probabilities, strict=True):
         assert (row.status == "unavailable") == (group == 1)
         assert probability == 0.0 or group == groups[0]
-        assert group != 1 or row.reason == "paused until noon"
-    assert choice.reason.startswith("every candidate has had outages") == (groups[0] == 1)
+        assert group != 1 or row.reason == "back off until noon"
+    assert choice.reason.startswith("every candidate is unavailable") == (groups[0] == 1)
 
 
 @any_case
@@ -613,7 +613,7 @@ def test_a_probe_says_so_and_demoted_fallbacks_come_last(watched: tuple[Case, di
             assert row.reason == in_force.get(row.model_id, row.reason)
     if choice.probed:
         assert choice.explored
-        assert choice.reason.startswith("tried again (probability ")
+        assert choice.reason.startswith("demoted, but probed (probability ")
 
 
 @pytest.mark.parametrize(

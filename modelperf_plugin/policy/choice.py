@@ -1,0 +1,145 @@
+"""From an assessment to a choice: pin or exploration, drawn with one random number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from modelperf_plugin.policy.assessment import (
+    DEMOTED,
+    UNAVAILABLE,
+    Assessment,
+    Candidate,
+    beliefs_of,
+    estimate_of,
+)
+from modelperf_plugin.policy.exploration import ChoiceSet, Shares
+from modelperf_plugin.policy.exploration.base import best_only
+from modelperf_plugin.values import Context, Ranking
+
+
+class Choice(NamedTuple):
+    """The drawn model, and why."""
+
+    order: tuple[str, ...]
+    """The chosen model, then the fallbacks, demoted ones last."""
+    probabilities: tuple[float, ...]
+    """The probability of each row of the ranking to be chosen."""
+    reason: str
+    """One sentence for a person."""
+    explored: bool
+    """Whether something other than the best-ranked candidate was chosen without a pin."""
+    probed: bool = False
+    """Whether a demoted candidate was chosen to probe it."""
+
+
+def choose(assessment: Assessment, context: Context, number: float | None, pending: Sequence[int] = ()) -> Choice:
+    """Draw from an assessment of at least one candidate with one random ``number`` from [0, 1).
+
+    Without a ``number`` it is the most likely choice, the better-ranked of equals. ``pending`` counts for each row of
+    the ranking the decisions that still wait for their outcome; empty if none does.
+    """
+    if assessment.pin is not None:
+        return _pinned(assessment, assessment.pin)
+    available, candidates = assessment.available, assessment.candidates
+    last_resort = candidates[0].group == DEMOTED
+    shares = _shares(assessment, context, pending, last_resort=last_resort)
+    probabilities = [*shares.probabilities, *[0.0] * (len(candidates) - available)]
+    if shares.point is None and not last_resort and candidates[-1].group == DEMOTED:
+        _probe(probabilities, candidates, assessment.policy.demotion.probe_share)
+    point = number if shares.point is None else shares.point
+    position = probabilities.index(max(probabilities)) if point is None else pick(probabilities, point)
+    probed = position >= available
+    if probed:
+        reason = f"demoted, but probed (probability {probabilities[position]:.3g}); {_evidence(assessment, position)}"
+    else:
+        share = shares.reasons[position] if shares.reasons else None
+        reason = f"{share}; {_evidence(assessment, position)}" if share else _reason(assessment, position)
+    if last_resort:
+        reason = f"every candidate is demoted, so the best of them is used; {reason}"
+    elif candidates[0].group == UNAVAILABLE and not probed:
+        reason = f"every candidate is unavailable, so the best of them is used; {reason}"
+    order = _order(assessment.ranking.model_ids, position)
+    return Choice(order, tuple(probabilities), reason, position >= assessment.tied, probed)
+
+
+def ranking_of(assessment: Assessment, choice: Choice) -> Ranking:
+    """Return the ranking for the decision: a demoted candidate that is probed has status ``probe``."""
+    ranking = assessment.ranking
+    if not choice.probed:
+        return ranking
+    chosen = choice.order[0]
+    rows = [row._replace(status="probe") if row.model_id == chosen else row for row in ranking.rows]
+    return Ranking(rows, ranking.strategy)
+
+
+def pick(probabilities: Sequence[float], number: float) -> int:
+    """Return the position into which ``number`` from [0, 1) falls when the probabilities are laid end to end.
+
+    A position of probability 0 is never returned, whatever the rounding of the sum.
+    """
+    last = 0
+    for position, probability in enumerate(probabilities):
+        if probability > 0.0:
+            if number < probability:
+                return position
+            number -= probability
+            last = position
+    return last
+
+
+def _shares(assessment: Assessment, context: Context, pending: Sequence[int], *, last_resort: bool) -> Shares:
+    available, policy = assessment.available, assessment.policy
+    candidates = assessment.candidates[:available]
+    choice_set = ChoiceSet(
+        assessment.task_type,
+        assessment.ranking.first(available),
+        assessment.tied,
+        context.unit_id,
+        beliefs_of(candidates),
+        pending[:available],
+        sum([tally[2] + tally[3] for tally, *_ in candidates]),
+        policy.cost if policy.cost.weighs_costs else None,
+        tuple(map(estimate_of, candidates)) if policy.cost.weighs_costs else (),
+    )
+    return Shares(best_only(choice_set)) if last_resort else policy.exploration(choice_set)
+
+
+def _probe(probabilities: list[float], candidates: Sequence[Candidate], share: float) -> None:
+    """Split ``share`` of the decisions between the demoted candidates, at the expense of the others."""
+    demoted = [position for position, each in enumerate(candidates) if each.group == DEMOTED]
+    for position, probability in enumerate(probabilities):
+        probabilities[position] = probability * (1.0 - share)
+    for position in demoted:
+        probabilities[position] = share / len(demoted)
+
+
+def _pinned(assessment: Assessment, pin: str) -> Choice:
+    model_ids = assessment.ranking.model_ids
+    position = model_ids.index(pin)
+    probabilities = tuple([float(each == pin) for each in model_ids])
+    reason = assessment.ranking.rows[position].reason
+    return Choice(_order(model_ids, position), probabilities, reason, explored=False)
+
+
+def _order(model_ids: tuple[str, ...], position: int) -> tuple[str, ...]:
+    return (model_ids[position], *model_ids[:position], *model_ids[position + 1 :])
+
+
+def _evidence(assessment: Assessment, position: int) -> str:
+    each = assessment.candidates[position]
+    return each.why or assessment.policy.ranking.reason(each.tally, each.belief)
+
+
+def _reason(assessment: Assessment, position: int) -> str:
+    evidence = _evidence(assessment, position)
+    if position >= assessment.tied:
+        strategy = assessment.policy.exploration.strategy
+        return f"explored by {strategy}, rank {position + 1} of {assessment.available}; {evidence}"
+    if assessment.available == 1:
+        return f"the only candidate left; {evidence}"
+    if assessment.policy.cost.weighs_costs:
+        return f"{assessment.policy.cost.explain(assessment.candidates[position].cost)}; {evidence}"
+    if assessment.tied == 1:
+        return f"ranked first of {assessment.available}; {evidence}"
+    return f"drawn from {assessment.tied} candidates tied at the top; {evidence}"
