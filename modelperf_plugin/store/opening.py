@@ -19,7 +19,7 @@ def open_store(location: str | os.PathLike[str], *, durability: Literal["normal"
     """Open the store at ``location``: a path, ``":memory:"`` or ``sqlite:///path``. A new file is created.
 
     Raises:
-        InvalidValueError: this version has no store for such a URL.
+        InvalidValueError: the URL has an unsupported scheme.
         StoreError: it cannot be opened; the message says why.
     """
     return open_sqlite(_sqlite_path(os.fspath(location)), durability=durability)
@@ -31,7 +31,7 @@ def open_steady(location: str | os.PathLike[str], *, durability: Literal["normal
     A URL that ends in ``?mode=ro`` is opened for reading only, as by :func:`open_to_read`.
 
     Raises:
-        InvalidValueError: this version has no store for such a URL.
+        InvalidValueError: the URL has an unsupported scheme.
         StoreError: it is locked, from a newer version or another program's; the message says so.
     """
     location = os.fspath(location)
@@ -45,7 +45,7 @@ def open_to_read(location: str | os.PathLike[str]) -> Store:
     """Open the store at ``location`` for reading only: nothing is created, migrated or locked.
 
     Raises:
-        InvalidValueError: this version has no store for such a URL.
+        InvalidValueError: the URL has an unsupported scheme.
         StoreError: it cannot be read; the message says why.
     """
     path = _sqlite_path(os.fspath(location))
@@ -56,14 +56,14 @@ def open_file(location: str | os.PathLike[str]) -> SqliteStore:
     """Open the SQLite file at ``location`` for work on the file itself.
 
     Raises:
-        InvalidValueError: it is no file.
+        InvalidValueError: it is not a file.
         StoreError: it cannot be opened; the message says why.
     """
     return open_sqlite(file_of(location))
 
 
 def file_of(location: str | os.PathLike[str]) -> str:
-    """Return the path of the SQLite file at ``location``; raise InvalidValueError if it is none."""
+    """Return the path of the SQLite file at ``location``; raise InvalidValueError if it is not a file."""
     path = _sqlite_path(os.fspath(location))
     if path == MEMORY:
         raise InvalidValueError("store", "a file", path)

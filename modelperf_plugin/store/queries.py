@@ -1,4 +1,4 @@
-"""SQL lives in ``.sql`` files; this reads them. Nothing is read before a store is opened."""
+"""Loads SQL from ``.sql`` files, on first use."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ _NAME = re.compile(r"^-- (\w+) --$", re.MULTILINE)
 
 
 class Migration(NamedTuple):
-    """One step of a schema."""
+    """One numbered migration of a schema."""
 
     version: int
     """The ``user_version`` after it."""
     name: str
-    """What it is called, for messages."""
+    """For messages."""
     script: str
-    """Its statements."""
 
 
 @cache
 def load_queries(dialect: str, name: str = "queries.sql") -> dict[str, str]:
     """Return the statements of one file of ``<dialect>/sql`` by name.
 
-    A statement is headed by a line ``-- name --`` and a line of comment that says what it is for.
+    Each statement follows a line ``-- name --`` and a comment line that describes it.
     """
     parts = _NAME.split(load_text(dialect, name))
     return {name: body.strip().rstrip(";") for name, body in zip(parts[1::2], parts[2::2], strict=True)}
@@ -33,7 +32,7 @@ def load_queries(dialect: str, name: str = "queries.sql") -> dict[str, str]:
 
 @cache
 def load_migrations(dialect: str) -> tuple[Migration, ...]:
-    """Return the numbered scripts of ``<dialect>/sql/migrations`` in their order."""
+    """Return the migrations in ``<dialect>/sql/migrations``, in order."""
     folder = files(__package__) / dialect / "sql" / "migrations"
     found = sorted(
         Migration(int(path.name.split("_", 1)[0]), path.name.removesuffix(".sql"), path.read_text("utf-8"))

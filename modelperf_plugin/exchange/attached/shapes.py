@@ -37,9 +37,9 @@ class Shape(NamedTuple):
     """Whether new rows can be told by their row ids."""
 
     def statement(self, name: str, rows: str = "1") -> str:
-        """Return a statement of ``federation.sql`` for this table, over a range of rows."""
+        """Return a statement of ``attached.sql`` for this table, over a range of rows."""
         names = {column: _quoted(self.columns[column]) if column in self.columns else "NULL" for column in COLUMNS}
-        sql = load_queries("sqlite", "federation.sql")[name]
+        sql = load_queries("sqlite", "attached.sql")[name]
         return sql.format(table=_quoted(self.table), range=rows, **names)
 
 
@@ -60,7 +60,7 @@ def recognise(connection: sqlite3.Connection, table: str, columns: Mapping[str, 
         StoreError: there is no such table, or it has none of the known shapes; the message says what to do.
         sqlite3.Error: the database cannot be read.
     """
-    sql = load_queries("sqlite", "federation.sql")
+    sql = load_queries("sqlite", "attached.sql")
     there = [name for (name,) in connection.execute(sql["columns"], (table,))]
     if not there:
         raise StoreError(f"has no table {table}")

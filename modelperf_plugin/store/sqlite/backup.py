@@ -1,4 +1,4 @@
-"""A copy of an SQLite file, made while others write to it."""
+"""Copying an SQLite file while other processes write to it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from modelperf_plugin.store.sqlite.reading import SqliteReader
 
 
 def back_up(path: str, target: Path) -> int:
-    """Copy the file at ``path``, as it is at one moment, to ``target``; return its size in bytes.
+    """Copy the file at ``path``, as of one moment, to ``target``; return its size in bytes.
 
-    The copy is written beside the target and takes its place at the end, so there is never a half of it.
+    The copy is written beside the target and renamed at the end, so the target is never incomplete.
 
     Raises:
-        StoreError: the file cannot be read, or the copy cannot be written; then there is none.
+        StoreError: the file cannot be read, or the copy cannot be written; the target is unchanged.
     """
     draft = target.with_name(f"{target.name}.{os.getpid()}.draft")
     reader = SqliteReader(path)
@@ -26,7 +26,7 @@ def back_up(path: str, target: Path) -> int:
         os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         with translated(str(target)), closing(sqlite3.connect(draft, isolation_level=None)) as copy:
             reader.copy_to(copy)
-            copy.execute("PRAGMA journal_mode = DELETE")  # so that the copy needs no log beside it
+            copy.execute("PRAGMA journal_mode = DELETE")  # the copy then needs no log beside it
         size = draft.stat().st_size
         _sync(draft)
         draft.replace(target)

@@ -1,4 +1,4 @@
-"""Writing many outcomes at once: sums are made here, so that a tally is touched once and not once for each outcome."""
+"""Writing many outcomes at once: sums are computed here, so that each tally is updated once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _Row = tuple[int, ...] | tuple[int | str | None, ...]
 
 
 class _Sums:
-    """What outcomes of one pair on one day add up to."""
+    """The sums of one pair on one day."""
 
     __slots__ = (
         "caller_errors",
@@ -38,7 +38,7 @@ class _Sums:
         self.last_ms = _LONG_AGO_MS
 
     def add_failure(self, outcome: Outcome) -> None:
-        """Count an outcome without success."""
+        """Add an outcome without success."""
         kind = outcome.error_kind
         self.failures += 1
         if kind in OUTAGE_KINDS:
@@ -75,7 +75,7 @@ def write(
     rows, sums = _add_up(new, intern, first_id)
     if all(entry.outcome.error_kind is None and entry.outcome.duration_seconds is None for entry in new):
         connection.executemany(sql["add_events"], rows)
-    else:  # all alike: events are written in the order of their numbers
+    else:  # one statement for all: events are written in the order of their numbers
         detailed = [_detailed(row, entry.outcome) for row, entry in zip(rows, new, strict=True)]
         connection.executemany(sql["add_detailed_events"], detailed)
     connection.executemany(
@@ -94,7 +94,7 @@ def write(
 
 
 def _new(connection: sqlite3.Connection, sql: Mapping[str, str], entries: Sequence[Entry]) -> Sequence[Entry]:
-    """Return the outcomes whose id is not known, each id once."""
+    """Return the outcomes with an unknown id, each id once."""
     ids = [entry.outcome.outcome_id for entry in entries if entry.outcome.outcome_id is not None]
     if not ids:
         return entries
@@ -113,7 +113,7 @@ def _new(connection: sqlite3.Connection, sql: Mapping[str, str], entries: Sequen
 def _add_up(
     entries: Sequence[Entry], intern: Callable[[str, str], int], first_id: int
 ) -> tuple[list[_Row], dict[tuple[int, int], _Sums]]:
-    """Return the rows of the events, numbered from ``first_id``, and what they add up to by pair and day."""
+    """Return the rows of the events, numbered from ``first_id``, and their sums by pair and day."""
     pair_ids: dict[tuple[str, str], int] = {}
     sums: dict[tuple[int, int], _Sums] = {}
     rows: list[_Row] = []
@@ -126,7 +126,7 @@ def _add_up(
         total = sums.get(day)
         if total is None:
             total = sums[day] = _Sums()
-        # whole numbers: sqlite3 asks for an adapter for every bool
+        # integers, because sqlite3 looks for an adapter for every bool
         success, timeout, tokens = 1 if outcome.success else 0, 1 if outcome.timeout else 0, outcome.tokens_used
         cost = round(outcome.cost_usd * NANO_USD) if outcome.cost_usd else 0
         if success:
@@ -139,7 +139,7 @@ def _add_up(
             total.cost_nano_usd += cost
             total.priced += 1
         total.tokens += tokens
-        if ended_ms > total.last_ms:  # noqa: PLR1730 - this runs for every outcome, and max() takes three times as long
+        if ended_ms > total.last_ms:  # noqa: PLR1730 - runs for every outcome, and max() takes three times as long
             total.last_ms = ended_ms
         rows.append((number, tally_id, ended_ms, success, timeout, tokens, cost))
     return rows, sums

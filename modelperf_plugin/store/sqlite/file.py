@@ -1,4 +1,4 @@
-"""Opening an SQLite file: creation, identity, migrations, and the words for what can go wrong."""
+"""Opening an SQLite file: creation, identity, migrations, and error messages."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ Durability = Literal["normal", "full"]
 
 MEMORY: Final = ":memory:"
 APPLICATION_ID: Final = 0x4D504631
-"""Marks a file as ours in its header ("MPF1")."""
+"""Identifies our files by their header ("MPF1")."""
 PAGE_BYTES: Final = 2048
-"""Of a new file. A record changes three pages, and each is written to the log as a whole."""
+"""For new files. Recording changes three pages, and the log holds whole pages."""
 BUSY_SECONDS: Final = 5.0
-"""How long a writer waits for other processes before it gives up."""
+"""How long a writer waits for other processes before it fails."""
 
 _DAMAGED: Final = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
 _FAILED: Final = {
@@ -40,10 +40,10 @@ _FAILED: Final = {
         "{path} cannot be used: {error}",
     ),
 }
-"""What fails until somebody helps, in our words."""
+"""Failures that last until an operator intervenes."""
 _REPAIR: Final = "Choose another path, or save what can be read with `modelperf doctor --repair`."
 
-_DOCUMENT_TABLES = {
+_GUIDE_TABLES = {
     "model_outcomes": {"task_type", "model_id", "success", "timeout", "tokens_used", "cost_usd", "timestamp"},
     "model_stats": {
         "task_type", "model_id", "successes", "failures", "timeouts", "total_tokens", "total_cost", "last_used",
@@ -52,10 +52,10 @@ _DOCUMENT_TABLES = {
 
 
 def prepare(path: str, durability: Durability) -> sqlite3.Connection:
-    """Return a connection for writing to the file at ``path``, created and migrated if need be.
+    """Return a connection for writing to the file at ``path``, created and migrated if necessary.
 
     Raises:
-        StoreError: it cannot be used; the file is as it was before.
+        StoreError: it cannot be used; the file is unchanged.
     """
     if path == MEMORY:
         connection = connect(path, durability)
@@ -64,7 +64,7 @@ def prepare(path: str, durability: Durability) -> sqlite3.Connection:
     file = Path(path)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        # Several processes may open a new file at the same moment: turning WAL on can itself be busy.
+        # several processes may open a new file at the same moment, and switching to WAL can itself be busy
         with file_lock(lock_path(path), BUSY_SECONDS * 2):
             _create_private(file)
             return _open(path, durability)
@@ -73,22 +73,22 @@ def prepare(path: str, durability: Durability) -> sqlite3.Connection:
 
 
 def lock_path(path: str) -> Path | None:
-    """Return the file whose lock is held to open the database at ``path`` and to write to it; None in memory."""
+    """Return the lock file that is held to open the database at ``path`` and to write to it; None in memory."""
     return None if path == MEMORY else Path(f"{path}.lock")
 
 
 def _create_private(file: Path) -> None:
-    """Create an empty file that only its owner can read, if there is none.
+    """Create an empty file that only its owner can read, unless it exists.
 
-    A file that is there is not opened: closing it again would drop the locks that SQLite holds on it for other
-    connections of this process.
+    An existing file is not opened: closing it would drop the locks that SQLite holds on it for other connections of
+    this process.
     """
     with suppress(FileExistsError):
         os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def connect(path: str, durability: Durability, *, read_only: bool = False) -> sqlite3.Connection:
-    """Return a connection in autocommit mode that any thread may use, one at a time."""
+    """Return a connection in autocommit mode that all threads may use, one at a time."""
     connection = sqlite3.connect(
         path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=128
     )
@@ -104,16 +104,16 @@ def connect(path: str, durability: Durability, *, read_only: bool = False) -> sq
 
 
 def ensure_exp(connection: sqlite3.Connection) -> None:
-    """Give an SQLite that was built without mathematical functions the one that fading needs."""
+    """Add the function that fading needs if SQLite was built without mathematical functions."""
     try:
         connection.execute("SELECT exp(0.0)")
-    except sqlite3.OperationalError:  # pragma: no cover - a question of how SQLite was built
+    except sqlite3.OperationalError:  # pragma: no cover - depends on the build of SQLite
         connection.create_function("exp", 1, math.exp, deterministic=True)
 
 
 @contextmanager
 def translated(path: str) -> Iterator[None]:
-    """Turn SQLite's errors into :class:`StoreError`, with the path and what to do."""
+    """Raise SQLite's errors as :class:`StoreError`, with the path and what to do."""
     try:
         yield
     except sqlite3.Error as error:
@@ -121,7 +121,7 @@ def translated(path: str) -> Iterator[None]:
 
 
 def translate(error: sqlite3.Error, path: str) -> StoreError:
-    """Return the error of this package for one of SQLite's."""
+    """Return the StoreError for an error of SQLite."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return StoreBusyError(f"{path} was locked by another process for more than {BUSY_SECONDS:g} s")
@@ -135,7 +135,7 @@ def translate(error: sqlite3.Error, path: str) -> StoreError:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Hold the write lock over the block; commit at its end, or roll back if anything at all is raised."""
+    """Run the block in a transaction: commit at its end, roll back if it raises."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -152,7 +152,7 @@ def _open(path: str, durability: Durability) -> sqlite3.Connection:
         try:
             refuse_strangers(connection, path)
             if connection.execute("PRAGMA page_count").fetchone() == (0,):
-                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only a new file learns to shrink in steps
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # takes effect in new files only
             connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             connection.execute("PRAGMA journal_mode = WAL")
             _migrate(connection, path)
@@ -163,25 +163,25 @@ def _open(path: str, durability: Durability) -> sqlite3.Connection:
 
 
 def refuse_strangers(connection: sqlite3.Connection, path: str) -> None:
-    """Raise NotATrackerError if the file holds somebody else's tables."""
+    """Raise NotATrackerError if the file holds the tables of another program."""
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if application_id == APPLICATION_ID or not tables:
         return
-    if application_id == 0 and _has_document_tables(connection):
+    if application_id == 0 and _has_guide_tables(connection):
         return
     raise NotATrackerError(f"{path} is a database of another program; it was left alone. Choose another path.")
 
 
-def _has_document_tables(connection: sqlite3.Connection) -> bool:
+def _has_guide_tables(connection: sqlite3.Connection) -> bool:
     return all(
         columns <= {name for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
-        for table, columns in _DOCUMENT_TABLES.items()
+        for table, columns in _GUIDE_TABLES.items()
     )
 
 
 def missing_migrations(connection: sqlite3.Connection, path: str) -> tuple[Migration, ...]:
-    """Return the steps that a file still has to take; raise StoreVersionError if it is ahead of this version."""
+    """Return the migrations that a file lacks; raise StoreVersionError if a newer version has written it."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     migrations = load_migrations("sqlite")
     newest = migrations[-1].version
@@ -195,10 +195,10 @@ def missing_migrations(connection: sqlite3.Connection, path: str) -> tuple[Migra
 
 def _migrate(connection: sqlite3.Connection, path: str) -> None:
     for migration in missing_migrations(connection, path):
-        adopting = migration.version == 1 and bool(_document_tables(connection))
+        adopting = migration.version == 1 and bool(_guide_tables(connection))
         script = [f"PRAGMA application_id = {APPLICATION_ID}", migration.script.strip().rstrip(";")]
         if adopting:
-            script[:0] = [f"ALTER TABLE {table} RENAME TO document_{table}" for table in _DOCUMENT_TABLES]
+            script[:0] = [f"ALTER TABLE {table} RENAME TO document_{table}" for table in _GUIDE_TABLES]
             script.append(load_text("sqlite", "adopt.sql").strip().rstrip(";"))
         script.append(f"PRAGMA user_version = {migration.version}")
         try:
@@ -209,6 +209,6 @@ def _migrate(connection: sqlite3.Connection, path: str) -> None:
             raise
 
 
-def _document_tables(connection: sqlite3.Connection) -> list[str]:
+def _guide_tables(connection: sqlite3.Connection) -> list[str]:
     query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ('model_outcomes', 'model_stats')"
     return [name for (name,) in connection.execute(query)]

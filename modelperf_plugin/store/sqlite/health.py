@@ -1,4 +1,4 @@
-"""Looking at the health of an SQLite store."""
+"""The health check of an SQLite file."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from pathlib import Path
 from modelperf_plugin.store.entries import Finding
 
 _FIXED_WAL_RESET = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
-"""Versions in which SQLite's WAL-reset race is fixed; later ones of the same minor version are too."""
-
+"""The first versions with a fix for SQLite's WAL-reset race, one for each minor version."""
 
 _LARGE_LOG_BYTES = 64_000_000
-"""SQLite empties its log after about 4 MB, if no reader stands in the way; a large import may take more."""
+"""SQLite truncates its log after about 4 MB unless a reader prevents it; a large import may need more."""
 
 
 def examine(connection: sqlite3.Connection, path: str, sql: dict[str, str]) -> list[Finding]:
-    """Return what was looked at in the file behind ``connection``, and whether it is as it should be."""
+    """Return the results of all checks of the file behind ``connection``."""
     return [
         _integrity(connection),
         _sums(

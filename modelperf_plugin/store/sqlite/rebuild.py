@@ -1,4 +1,4 @@
-"""Tallies and daily roll-up from the events, for a file in which they came apart."""
+"""Recomputing tallies and daily roll-up from the events, for a file in which they differ."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from modelperf_plugin.store.queries import load_queries
 
 
 def rebuild(connection: sqlite3.Connection) -> int:
-    """Make tallies and roll-up the sums of events, dropped events and imports; return how many pairs were wrong.
+    """Recompute tallies and roll-up as the sums of events, dropped events and imports; return how many pairs were wrong.
 
-    Within a transaction. The events are the truth. Of a wrong pair some of whose events were dropped the roll-up
-    before the first day with events is kept, as long as it does not say more than was dropped.
+    Runs within a transaction. The events are authoritative. For a wrong pair with dropped events, the roll-up from
+    before its first event is kept unless it exceeds the dropped counts.
     """
     common, sql = load_queries("sqlite"), load_queries("sqlite", "repair.sql")
     wrong = set(connection.execute(common["tally_drift"])) | set(connection.execute(common["daily_drift"]))
@@ -29,9 +29,9 @@ def rebuild(connection: sqlite3.Connection) -> int:
     for tally_id, day, dropped in gone:
         early = connection.execute(sql["early_daily"], (tally_id, day)).fetchone()
         missing = [whole - part for whole, part in zip(dropped, early, strict=True)]
-        if min(missing) < 0:  # it says more than there was: one day stands for all that were dropped
+        if min(missing) < 0:  # it exceeds the dropped counts: put them all on one day
             connection.execute(sql["forget_early_daily"], (tally_id, day))
             connection.execute(sql["add_daily"], (tally_id, day - 1, *dropped))
-        elif any(missing):  # the rest of the day on which dropping stopped
+        elif any(missing):  # the remainder of the day on which dropping stopped
             connection.execute(sql["add_daily"], (tally_id, day, *missing))
     return len(wrong)

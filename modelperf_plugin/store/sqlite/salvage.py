@@ -1,4 +1,4 @@
-"""Saving what can be read from a damaged SQLite file, row by row; the file itself is set aside."""
+"""Recovering all readable rows of a damaged SQLite file; the file itself is set aside."""
 
 from __future__ import annotations
 
@@ -24,33 +24,32 @@ try:
 except ImportError:  # pragma: no cover - Windows
     fcntl = None  # type: ignore[assignment]
 
-AT_ONCE: Final = 500
-_MOST_MISSES: Final = 100_000
-"""So many row numbers in a row are tried in vain; a page of the tree over the rows covers fewer."""
-_MOST_BITS: Final = 40
+ROWS_PER_PAGE: Final = 500
+_MAX_MISSES: Final = 100_000
+"""How many unreadable row numbers in succession end the search; one page of the tree covers fewer."""
+_MAX_ROW_ID_BITS: Final = 40
 _IN_USE_BYTE: Final = 128
-"""Of the -shm file: whoever has the database open holds a shared lock on it (SQLite's own layout)."""
-
+"""Of the -shm file: every process that has the database open holds a shared lock on it (SQLite's file format)."""
 
 _Row = tuple[list[str], tuple[Any, ...]]
 
 
 class Salvage(NamedTuple):
-    """What was saved from a damaged file."""
+    """The result of salvaging a file."""
 
     aside: Path
-    """Where the damaged file is now."""
+    """The new path of the damaged file."""
     outcomes: int
-    """How many outcomes were saved with all their details."""
+    """Recovered outcomes."""
     counted: int
-    """How many more are lost but for their part of the tallies."""
+    """Further outcomes of which only the counts were recovered."""
     tables: dict[str, int]
-    """How many rows were saved, by table."""
+    """Recovered rows by table."""
     unreadable: list[str]
-    """The tables of which something could not be read."""
+    """Tables with unreadable rows."""
 
     def sentences(self) -> list[str]:
-        """Return what to tell a person."""
+        """Return the result in sentences."""
         saved = [f"{self.outcomes:,} outcomes were saved with all their details"]
         if self.counted:
             saved.append(f"{self.counted:,} outcomes are lost but for their counts, which are kept")
@@ -64,14 +63,14 @@ def is_sound(path: str) -> bool:
     """Return whether SQLite finds no damage in the file; reads all of it.
 
     Raises:
-        StoreError: it cannot be read for another reason than damage.
+        StoreError: it cannot be read, for another reason than damage.
     """
     try:
         store = open_sqlite_read_only(path)
     except StoreDamagedError:
         return False
     except StoreOutdatedError:
-        return True  # it opens, and is brought up to date
+        return True  # it opens, and is migrated
     try:
         return next(finding.ok for finding in store.maintenance.check() if finding.name == "integrity")
     except StoreDamagedError:
@@ -81,11 +80,11 @@ def is_sound(path: str) -> bool:
 
 
 def salvage(path: str) -> Salvage:
-    """Put a new file in the place of the damaged one at ``path``, with all that can be read of it.
+    """Replace the damaged file at ``path`` by a new one with all rows that can be read.
 
     Raises:
         StoreBusyError: a host has it open.
-        StoreFailedError: there is no room for the copy, or the folder cannot be written; the file is as it was.
+        StoreFailedError: there is no room for the copy, or the folder cannot be written; the file is unchanged.
     """
     file = Path(path).absolute()
     try:
@@ -130,25 +129,25 @@ def _copy(old: Path, new: Path) -> tuple[dict[str, int], list[str], int]:
 
 
 class _Rows:
-    """The rows of one table that can be read, as mappings."""
+    """The readable rows of one table, each with the names of its columns."""
 
     def __init__(self, source: sqlite3.Connection, table: str, *, numbered: bool) -> None:
         self._source = source
         self._table = table
         self._numbered = numbered
         self.whole = True
-        """Whether nothing stood in the way."""
+        """Whether every row could be read."""
 
     def __iter__(self) -> Iterator[_Row]:
         yield from self._by_number() if self._numbered else self._both_ways()
 
     def _by_number(self) -> Iterator[_Row]:
         position, misses, last = 0, 0, self._last_number()
-        if last is None and all(self._page(2**power, 1) is None for power in range(_MOST_BITS)):
-            self.whole = False  # where the tree begins: no row can be reached
+        if last is None and all(self._page(2**power, 1) is None for power in range(_MAX_ROW_ID_BITS)):
+            self.whole = False  # the root of the tree is damaged: no row can be reached
             return
-        while misses < _MOST_MISSES and (last is None or position <= last):
-            found = self._page(position, AT_ONCE)
+        while misses < _MAX_MISSES and (last is None or position <= last):
+            found = self._page(position, ROWS_PER_PAGE)
             if found is None:
                 found = self._page(position, 1)
             if found is None:
@@ -165,15 +164,15 @@ class _Rows:
         self.whole = self.whole and misses == 0
 
     def _page(self, position: int, limit: int) -> tuple[list[str], list[tuple[Any, ...]]] | None:
-        query = f"SELECT rowid, * FROM {self._table} WHERE rowid >= ? ORDER BY rowid LIMIT ?"  # noqa: S608 - our own names
+        query = f"SELECT rowid, * FROM {self._table} WHERE rowid >= ? ORDER BY rowid LIMIT ?"  # noqa: S608 - our own table names
         return self._read(query, (position, limit))
 
     def _last_number(self) -> int | None:
-        found = self._read(f"SELECT max(rowid) FROM {self._table}", ())  # noqa: S608 - our own names
+        found = self._read(f"SELECT max(rowid) FROM {self._table}", ())  # noqa: S608 - our own table names
         return None if found is None else found[1][0][0] or 0
 
     def _both_ways(self) -> Iterator[_Row]:
-        """Read from the first row on and, if something stands in the way, from the last one back."""
+        """Read from the first row forwards and, if that fails, from the last one backwards."""
         seen = set()
         for order in ("ASC", "DESC"):
             key = "1, 2" if order == "ASC" else "1 DESC, 2 DESC"
@@ -200,13 +199,13 @@ class _Rows:
 
 
 def _insert(target: sqlite3.Connection, table: str, rows: Iterable[_Row]) -> int:
-    """Insert what the new file takes; values that damage has made impossible are left out."""
+    """Insert all rows that satisfy the constraints of the new file; return how many."""
     known = {name for (name,) in target.execute("SELECT name FROM pragma_table_info(?)", (table,))}
     inserted = 0
     for names, values in rows:
         row = {name: value for name, value in zip(names, values, strict=True) if name in known}
         places = ", ".join("?" * len(row))
-        statement = f"INSERT OR IGNORE INTO {table} ({', '.join(row)}) VALUES ({places})"  # noqa: S608 - our own names
+        statement = f"INSERT OR IGNORE INTO {table} ({', '.join(row)}) VALUES ({places})"  # noqa: S608 - our own table names
         with suppress(sqlite3.IntegrityError):
             inserted += max(0, target.execute(statement, tuple(row.values())).rowcount)
     return inserted
@@ -218,11 +217,11 @@ def _names_in_index(source: sqlite3.Connection, sql: dict[str, str]) -> Iterator
 
 
 def _keep_counts(target: sqlite3.Connection, sql: dict[str, str]) -> int:
-    """Keep what the old tallies counted beyond the events that were saved; return how many outcomes that are."""
+    """Keep the counts of the old tallies beyond the recovered events; return how many outcomes these are."""
     kept = 0
     before = {row[0]: row[4] + row[5] for row in target.execute(sql["dropped_pairs"])}
     for tally_id, *missing in target.execute(sql["missing_sums"]).fetchall():
-        if min(missing) < 0:  # the tally is damaged, too: the events are the truth
+        if min(missing) < 0:  # the tally is damaged as well: the events are authoritative
             continue
         target.execute(sql["set_dropped"], (tally_id, *missing))
         kept += missing[0] + missing[1] - before.get(tally_id, 0)
@@ -230,7 +229,7 @@ def _keep_counts(target: sqlite3.Connection, sql: dict[str, str]) -> int:
 
 
 def _replace(file: Path, new: Path) -> Path:
-    """Set ``file`` and its log aside, and put ``new`` in its place; at no moment there is no file."""
+    """Set ``file`` and its log aside and put ``new`` in its place; there is a file at every moment."""
     aside = file.with_name(f"{file.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}")
     if aside.exists():
         aside = aside.with_name(f"{aside.name}-{os.getpid()}")
@@ -259,5 +258,5 @@ def _is_in_use(file: Path) -> bool:
 
 
 def _is_missing(error: sqlite3.DatabaseError) -> bool:
-    """Return whether there is no such table: a file of an older version has not all of them."""
+    """Return whether the table does not exist, as in a file of an older version."""
     return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_ERROR

@@ -1,5 +1,5 @@
 -- ab_tests --
--- Tests with their challengers, newest first: of one task type or of all, also those that were ended or only the others.
+-- Tests with their challengers, newest first: of one task type or all, with or without ended ones.
 SELECT
     ab_test.id, task_type, fingerprint, incumbent, share, salt, alpha, min_samples, max_samples, promote, started_ms,
     ended_ms, model_id, state, verdict, decided_ms, last_ms
@@ -8,7 +8,7 @@ WHERE (? IS NULL OR task_type = ?) AND (? OR ended_ms IS NULL)
 ORDER BY ab_test.id DESC, position;
 
 -- ab_test --
--- One test with its challengers, unless it was ended.
+-- One test with its challengers, unless it has ended.
 SELECT
     ab_test.id, task_type, fingerprint, incumbent, share, salt, alpha, min_samples, max_samples, promote, started_ms,
     ended_ms, model_id, state, verdict, decided_ms, last_ms
@@ -16,7 +16,7 @@ FROM ab_test JOIN ab_challenger ON test_id = ab_test.id
 WHERE ab_test.id = ? AND ended_ms IS NULL ORDER BY position;
 
 -- ab_test_id --
--- The test of a task type that goes on with these sides, share and salt.
+-- The running test of a task type with these sides, share and salt.
 SELECT id FROM ab_test WHERE task_type = ? AND fingerprint = ? AND ended_ms IS NULL;
 
 -- begin_ab_test --
@@ -30,28 +30,28 @@ VALUES (
 ON CONFLICT DO NOTHING;
 
 -- add_ab_challenger --
--- Put a model on trial.
+-- Add a challenger.
 INSERT INTO ab_challenger (test_id, position, model_id, state) VALUES (?, ?, ?, '[]');
 
 -- reopen_ab_test --
--- If the maximum has changed, contests without a winner resume.
+-- If the maximum has changed, undecided contests resume.
 UPDATE ab_challenger SET verdict = NULL, decided_ms = NULL
 WHERE verdict = 'none' AND test_id = :test_id
     AND (SELECT max_samples IS NOT :max_samples FROM ab_test WHERE id = :test_id);
 
 -- set_ab_terms --
--- What may change while a test goes on.
+-- The terms that may change while a test runs.
 UPDATE ab_test SET alpha = :alpha, min_samples = :min_samples, max_samples = :max_samples, promote = :promote
 WHERE id = :test_id;
 
 -- add_ab_unit --
--- Remember a unit whose outcome counts; changes nothing if one has counted already.
+-- Store a unit whose outcome counts; changes nothing if it is known.
 INSERT INTO ab_unit (test_id, unit) VALUES (?, ?) ON CONFLICT DO NOTHING;
 
 -- set_ab_challenger --
--- The evidence on a challenger after another outcome.
+-- The state of a contest after another outcome.
 UPDATE ab_challenger SET state = ?, verdict = ?, decided_ms = ?, last_ms = ? WHERE test_id = ? AND model_id = ?;
 
 -- end_ab_tests --
--- Put an end to all tests of a task type.
+-- End all tests of a task type.
 UPDATE ab_test SET ended_ms = ? WHERE task_type = ? AND ended_ms IS NULL;

@@ -1,11 +1,11 @@
--- Moves the rows of a file with the document's own two tables (renamed to document_*) into the lean schema.
--- Runs in one transaction with the first migration. The renamed tables stay, untouched.
+-- Moves the rows of a file with the migration guide's two tables (renamed to document_*) into our schema, in one
+-- transaction with the first migration. The renamed tables stay, untouched.
 
 INSERT INTO model_outcomes (task_type, model_id, success, timeout, tokens_used, cost_usd, timestamp)
 SELECT task_type, model_id, success, timeout, tokens_used, cost_usd, timestamp
 FROM document_model_outcomes ORDER BY id;
 
--- What the document's aggregate says beyond its events (an import of the older JSON file) comes as sums.
+-- Counts of its aggregate beyond its events (an import of the older JSON file) become imported sums.
 INSERT INTO model_stats (task_type, model_id, successes, failures, timeouts, total_tokens, total_cost, last_used)
 SELECT
     stats.task_type,

@@ -1,5 +1,5 @@
 -- imports --
--- What was imported, newest first; of one kind, or all.
+-- The imports of one kind, or all, newest first.
 SELECT id, kind, source, digest, position, outcomes, rejected, begun_ms, latest_ms, archived
 FROM import WHERE coalesce(kind = ?, 1) ORDER BY id DESC;
 
@@ -10,21 +10,21 @@ SELECT :kind, :source, :digest, :position, 0, :rejected, :at_ms, :at_ms
 WHERE NOT EXISTS (SELECT 1 FROM import WHERE kind = :kind AND id > :newest);
 
 -- continue_import --
--- A further batch of a source, unless another process has gone on with it.
+-- A further batch of a source, unless another process has continued it.
 UPDATE import SET
     digest = :digest, position = :position, rejected = rejected + :rejected, latest_ms = :at_ms
 WHERE id = :import_id AND position = :from_position;
 
 -- count_imported --
--- How many outcomes a batch brought.
+-- Add the outcomes of a batch.
 UPDATE import SET outcomes = outcomes + :outcomes WHERE id = :import_id;
 
 -- set_archived --
--- Where the file of an import is kept now.
+-- The archive of an import's file.
 UPDATE import SET archived = ? WHERE id = ? AND archived IS NULL;
 
 -- not_archived --
--- Whether the file of an import is where it was.
+-- Whether the file of an import has not been archived.
 SELECT 1 FROM import WHERE id = ? AND archived IS NULL;
 
 -- newest_event --
@@ -32,18 +32,18 @@ SELECT 1 FROM import WHERE id = ? AND archived IS NULL;
 SELECT coalesce(max(id), 0) FROM event;
 
 -- add_event --
--- One outcome of a batch; what is counted of it follows for the whole batch.
+-- One outcome of a batch; its counts are added with those of the whole batch.
 INSERT INTO event (tally_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?);
 
 -- add_outcome_key --
--- Remember the id of the outcome that the next event will hold; changes nothing if it is known.
+-- Store the id of the next event's outcome; changes nothing if it is known.
 INSERT INTO outcome_key (outcome_id, event_id)
 VALUES (?, (SELECT coalesce(max(id), 0) + 1 FROM event))
 ON CONFLICT (outcome_id) DO NOTHING;
 
 -- sums_of_batch --
--- What a batch adds to each pair and day (floored also before 1970), and when its newest outcome was.
+-- The sums of a batch by pair and day (floored, also before 1970), and the time of its newest outcome.
 SELECT
     tally_id,
     (ended_ms - (ended_ms % 86400000 + 86400000) % 86400000) / 86400000 AS day,
@@ -55,7 +55,7 @@ SELECT
 FROM event WHERE id > ? GROUP BY tally_id, day;
 
 -- forget_sums --
--- Take the imported sums of one source out of the tallies.
+-- Subtract the imported sums of one source from the tallies.
 UPDATE tally SET
     successes = tally.successes - imported.successes,
     failures = tally.failures - imported.failures,
@@ -66,7 +66,7 @@ UPDATE tally SET
 FROM imported WHERE imported.tally_id = tally.id AND imported.source = ?;
 
 -- delete_sums --
--- Forget the imported sums of one source, which are no part of the tallies any more.
+-- Delete the imported sums of one source, after they were subtracted from the tallies.
 DELETE FROM imported WHERE source = ?;
 
 -- add_sums --
@@ -75,7 +75,7 @@ INSERT INTO imported (tally_id, source, successes, failures, timeouts, tokens, c
 VALUES (?, ?, ?, ?, ?, ?, ?, ?);
 
 -- count_sums --
--- Make the imported sums of one source part of the tallies; a cost, where there is one, is that of all outcomes.
+-- Add the imported sums of one source to the tallies; a cost, if there is one, is that of all outcomes.
 UPDATE tally SET
     successes = tally.successes + imported.successes,
     failures = tally.failures + imported.failures,
@@ -89,7 +89,7 @@ UPDATE tally SET
 FROM imported WHERE imported.tally_id = tally.id AND imported.source = ?;
 
 -- origin --
--- What tells this store from others.
+-- The id that tells this store from others.
 SELECT origin FROM identity;
 
 -- attached --
@@ -97,12 +97,12 @@ SELECT origin FROM identity;
 SELECT path, name, columns, attached_ms FROM attached ORDER BY path, name;
 
 -- attach --
--- Count a table of another database as evidence, from now on.
+-- Attach a table.
 INSERT INTO attached (path, name, columns, attached_ms) VALUES (?, ?, ?, ?)
 ON CONFLICT (path, name) DO UPDATE SET columns = excluded.columns;
 
 -- detach --
--- Count what is in another database no longer.
+-- Detach a database.
 DELETE FROM attached WHERE path = ?;
 
 -- merged --
@@ -114,11 +114,11 @@ FROM merged LEFT JOIN prior ON prior.merged_id = merged.id
 GROUP BY merged.id ORDER BY merged.name;
 
 -- merged_version --
--- Changes with every merge and removal: ids are not used again while a later one is there.
+-- Changes with every merge and removal: an id is not reused while a later one exists.
 SELECT count(*), coalesce(max(id), 0), total(strength), coalesce(max(merged_ms), 0) FROM merged;
 
 -- priors --
--- What other projects counted, each row with its source and strength.
+-- The tallies of other projects, each with its source and strength.
 SELECT
     prior.task_type, prior.model_id, prior.successes, prior.failures, prior.timeouts, prior.outages,
     prior.caller_errors, prior.tokens, prior.cost_nano_usd, prior.priced, prior.last_used_ms, prior.timeout_failures,
@@ -131,7 +131,7 @@ ORDER BY prior.task_type, prior.model_id, merged.name;
 INSERT INTO merged (name, origin, digest, strength, merged_ms) VALUES (?, ?, ?, ?, ?);
 
 -- add_prior --
--- What one source counted of a pair.
+-- The tally of one pair in one source.
 INSERT INTO prior (
     merged_id, task_type, model_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd,
     priced, last_used_ms, timeout_failures
@@ -139,9 +139,9 @@ INSERT INTO prior (
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- forget_priors --
--- Take one source out again: first its rows.
+-- Delete one source: its rows first.
 DELETE FROM prior WHERE merged_id IN (SELECT id FROM merged WHERE name = ?);
 
 -- forget_merged --
--- Then the source itself.
+-- Delete one source: then the source itself.
 DELETE FROM merged WHERE name = ?;

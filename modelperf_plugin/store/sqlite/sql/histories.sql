@@ -1,15 +1,15 @@
--- Reading histories from databases of this and of other programs, in the order in which they were recorded.
+-- Queries for importing histories from databases, in the order of recording.
 
 -- relations --
--- The tables and views there are.
+-- All tables and views.
 SELECT name FROM sqlite_master WHERE type IN ('table', 'view');
 
 -- count_events --
--- How many outcomes a file of this program has.
+-- The number of outcomes in one of our files.
 SELECT count(*) FROM event;
 
 -- events --
--- All that is known of each outcome in a file of this program.
+-- Every outcome in one of our files, with all details.
 SELECT
     tally.task_type, tally.model_id, event.success, event.timeout, event.tokens, event.cost_nano_usd / 1e9,
     event.ended_ms, event.duration_ms / 1e3, event.error_kind, outcome_key.outcome_id
@@ -19,7 +19,7 @@ LEFT JOIN outcome_key ON outcome_key.event_id = event.id
 ORDER BY event.id;
 
 -- sums --
--- The sums without events in a file of this program.
+-- The sums without events in one of our files.
 SELECT
     imported.source, tally.task_type, tally.model_id, imported.successes, imported.failures, imported.timeouts,
     imported.tokens, imported.cost_nano_usd, imported.last_used_ms
@@ -27,16 +27,16 @@ FROM imported JOIN tally ON tally.id = imported.tally_id
 ORDER BY imported.source, imported.tally_id;
 
 -- count_outcomes --
--- How many outcomes a file of the document's own tracker has.
+-- The number of outcomes in a file with the migration guide's tables.
 SELECT count(*) FROM model_outcomes;
 
 -- outcomes --
--- The outcomes in a file of the document's own tracker.
+-- The outcomes in a file with the migration guide's tables.
 SELECT task_type, model_id, success, timeout, tokens_used, cost_usd, timestamp, NULL, NULL, NULL
 FROM model_outcomes ORDER BY id;
 
 -- count_responses --
--- How many answers the log of llm has.
+-- The number of answers in the log of llm.
 SELECT count(*) FROM responses;
 
 -- responses --

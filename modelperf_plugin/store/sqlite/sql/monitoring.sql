@@ -17,13 +17,13 @@ SELECT id, model_id, direction, since_event_id, noticed_event_id, since_ms, noti
 FROM change ORDER BY id DESC;
 
 -- add_change --
--- A change that another process has not noted already.
+-- Store a change, unless another process has.
 INSERT INTO change (model_id, direction, since_event_id, noticed_event_id, since_ms, noticed_ms, evidence)
 SELECT :model_id, :direction, :since_event_id, :noticed_event_id, :since_ms, :noticed_ms, :evidence
 WHERE NOT EXISTS (SELECT 1 FROM change WHERE model_id = :model_id AND noticed_event_id > :since_event_id);
 
 -- add_baselines --
--- What the pairs of a changed model had counted up to the change: all, less what came after it.
+-- The counts of a changed model's pairs up to the change: all, less those after it.
 INSERT INTO baseline (tally_id, change_id, successes, failures, rate, timeout_failures)
 SELECT
     tally.id,
@@ -49,20 +49,19 @@ ON CONFLICT (tally_id) DO UPDATE SET
     timeout_failures = excluded.timeout_failures;
 
 -- set_baseline_rate --
--- What is expected of one pair after the change.
+-- The success rate expected of one pair after the change.
 UPDATE baseline SET rate = ? WHERE tally_id = (SELECT id FROM tally WHERE task_type = ? AND model_id = ?);
 
 -- baselines --
--- The counts that are evidence no more.
+-- The counts from before the last change of each model.
 SELECT
     tally.task_type, tally.model_id, baseline.successes, baseline.failures, baseline.rate, baseline.timeout_failures,
     change.since_ms
 FROM baseline JOIN tally ON tally.id = baseline.tally_id JOIN change ON change.id = baseline.change_id;
 
 -- faded --
--- What the outcomes of each pair weigh on a day, of the days after the last change of its model, and how many they are.
--- The parameter decay is ln 2 over the half-life in days. Pairs without a change, nearly all, are summed up without
--- looking for one.
+-- Discounted and undiscounted counts of each pair, from the days after the last change of its model. The parameter decay
+-- is ln 2 over the half-life in days. Pairs without a change, nearly all, are summed without looking for one.
 SELECT tally.task_type, tally.model_id, sums.*
 FROM (
     SELECT
@@ -114,16 +113,16 @@ UPDATE demotion SET ended_ms = ?, ended_by = ?, event_id = (SELECT coalesce(max(
 WHERE ended_ms IS NULL AND tally_id = (SELECT id FROM tally WHERE task_type = ? AND model_id = ?);
 
 -- watches --
--- The last outcome that the watches have seen, with each state that they were left in; NULLs if there is none.
+-- The last outcome that the watches have processed, with each saved state; NULLs if there is none.
 SELECT watch_position.event_id, kind, task_type, model_id, state FROM watch_position LEFT JOIN watch ON TRUE;
 
 -- save_watch_position --
--- How far the watches have come; a process that is behind another changes nothing.
+-- The position of the watches; a process behind another changes nothing.
 INSERT INTO watch_position (only, event_id) VALUES (1, ?)
 ON CONFLICT (only) DO UPDATE SET event_id = excluded.event_id WHERE excluded.event_id > event_id;
 
 -- forget_watches --
--- Make room for the new states.
+-- Delete the old states.
 DELETE FROM watch;
 
 -- add_watch --

@@ -3,12 +3,12 @@
 INSERT INTO recording (tally_id, ended_ms, success, timeout, tokens, cost_nano_usd) VALUES (?, ?, ?, ?, ?, ?);
 
 -- record_detailed --
--- The same for one that says more.
+-- The same for an outcome with more details.
 INSERT INTO recording (tally_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?);
 
 -- record_once --
--- The same for one with an id; changes nothing if that is known.
+-- The same for an outcome with an id; changes nothing if the id is known.
 INSERT INTO recording_once (
     tally_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, outcome_id
 )
@@ -19,11 +19,11 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
 SELECT coalesce(max(id), 0) + 1 FROM event;
 
 -- add_events --
--- Write the events of a bulk; their sums are added by add_daily and add_to_tally, in the same transaction.
+-- Write many events; add_daily and add_to_tally add their sums in the same transaction.
 INSERT INTO event (id, tally_id, ended_ms, success, timeout, tokens, cost_nano_usd) VALUES (?, ?, ?, ?, ?, ?, ?);
 
 -- add_detailed_events --
--- The same for events that say more.
+-- The same for events with more details.
 INSERT INTO event (id, tally_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
 
@@ -32,7 +32,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
 SELECT outcome_id FROM outcome_key WHERE outcome_id IN (SELECT value FROM json_each(?));
 
 -- add_outcome_keys --
--- Remember the ids of events.
+-- Store the ids of events.
 INSERT INTO outcome_key (outcome_id, event_id) VALUES (?, ?);
 
 -- add_daily --
@@ -54,7 +54,7 @@ ON CONFLICT (tally_id, day) DO UPDATE SET
     timeout_failures = timeout_failures + excluded.timeout_failures;
 
 -- add_to_tally --
--- Add sums to one tally, which is there.
+-- Add sums to one existing tally.
 UPDATE tally SET
     successes = successes + ?,
     failures = failures + ?,
@@ -69,24 +69,24 @@ UPDATE tally SET
 WHERE id = ?;
 
 -- add_pair --
--- Make sure that a (task type, model) has its row.
+-- Add the row of a (task type, model), unless it exists.
 INSERT INTO tally (task_type, model_id) VALUES (?, ?) ON CONFLICT (task_type, model_id) DO NOTHING;
 
 -- find_pair --
--- The id that stands for a (task type, model).
+-- The id of a (task type, model).
 SELECT id FROM tally WHERE task_type = ? AND model_id = ?;
 
 -- add_moved --
--- Claim a batch of outcomes that waited elsewhere; changes nothing if it was moved before.
+-- Claim a batch of spooled outcomes; changes nothing if it was ingested before.
 INSERT INTO moved (batch_id, moved_ms, outcomes)
 VALUES (?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), 0) ON CONFLICT (batch_id) DO NOTHING;
 
 -- count_moved --
--- How many outcomes of the batch were new.
+-- The number of new outcomes in the batch.
 UPDATE moved SET outcomes = ? WHERE batch_id = ?;
 
 -- known_tally --
--- The counts of one pair, known from elsewhere.
+-- Counts of one pair without events.
 INSERT INTO tally (
     task_type, model_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
     last_used_ms, timeout_failures
@@ -97,7 +97,7 @@ VALUES (
 );
 
 -- known_dropped --
--- The same as events that are not there.
+-- The same as dropped events.
 INSERT INTO dropped (
     tally_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced, timeout_failures
 )
@@ -118,21 +118,21 @@ SELECT
 FROM tally WHERE task_type = :task_type AND model_id = :model_id;
 
 -- tallies_of_task_type --
--- The evidence of one task type. A pair that was only reserved has no outcomes and is not evidence.
+-- The tallies of one task type. A pair without outcomes is skipped.
 SELECT
     task_type, model_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
     last_used_ms, timeout_failures
 FROM tally WHERE task_type = ? AND successes + failures > 0 ORDER BY model_id;
 
 -- all_tallies --
--- The evidence of every task type.
+-- The tallies of every task type.
 SELECT
     task_type, model_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
     last_used_ms, timeout_failures
 FROM tally WHERE successes + failures > 0 ORDER BY task_type, model_id;
 
 -- add_problem --
--- Count a failure that a host must not notice but an operator should.
+-- Count a failure that a host does not notice but an operator should.
 INSERT INTO problem (kind, message, times, first_ms, last_ms) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (kind, message) DO UPDATE SET
     times = times + excluded.times, last_ms = max(last_ms, excluded.last_ms);
@@ -142,20 +142,20 @@ ON CONFLICT (kind, message) DO UPDATE SET
 DELETE FROM problem WHERE (kind, message) NOT IN (SELECT kind, message FROM problem ORDER BY last_ms DESC LIMIT 100);
 
 -- problems --
--- The failures that were counted, newest first.
+-- The counted failures, newest first.
 SELECT kind, message, times, first_ms, last_ms FROM problem ORDER BY last_ms DESC;
 
 -- clear_problems --
--- Forget the failures that were counted.
+-- Delete the counted failures.
 DELETE FROM problem;
 
 -- newest_event --
--- When an outcome was last recorded, and of what.
+-- The time and pair of the newest outcome.
 SELECT tally.task_type, tally.model_id, event.ended_ms
 FROM event JOIN tally ON tally.id = event.tally_id ORDER BY event.id DESC LIMIT 1;
 
 -- counts --
--- How much there is.
+-- The numbers of outcomes and pairs.
 SELECT
     (SELECT count(*) FROM event),
     (SELECT count(DISTINCT task_type) FROM tally WHERE successes + failures > 0),
@@ -226,7 +226,7 @@ FROM (
 );
 
 -- add_dropped --
--- Keep the sums of events that are about to be dropped.
+-- Add up the events that are about to be dropped.
 INSERT INTO dropped (
     tally_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced, timeout_failures
 )
@@ -245,11 +245,11 @@ ON CONFLICT (tally_id) DO UPDATE SET
     timeout_failures = timeout_failures + excluded.timeout_failures;
 
 -- drop_events --
--- Drop them.
+-- Drop these events.
 DELETE FROM event WHERE id > :after_id AND id <= :last_id AND ended_ms < :before_ms;
 
 -- add_decision --
--- Keep a decision; changes nothing if it is kept already.
+-- Store a decision; changes nothing if it is stored already.
 INSERT INTO decision (
     id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record
 )
@@ -257,7 +257,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO NOTHING;
 
 -- join_outcome --
--- Say what came of a decision: the first outcome stays, unless it is a fallback's and this is the chosen model's.
+-- Join an outcome to its decision: the first one stays, unless it is a fallback's and this is the chosen model's.
 UPDATE decision SET
     outcome_model_id = :model_id, ended_ms = :ended_ms, success = :success, timeout = :timeout, tokens = :tokens,
     cost_nano_usd = :cost_nano_usd, error_kind = :error_kind
@@ -272,14 +272,14 @@ SELECT
 FROM decision WHERE id = ?;
 
 -- decisions_by_prefix --
--- The decisions whose id starts so.
+-- The decisions whose id has a prefix.
 SELECT
     id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record,
     outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind
 FROM decision WHERE id >= ? AND id < ? || char(1114111) ORDER BY id LIMIT ?;
 
 -- decisions --
--- The newest decisions, of one task type or of all.
+-- The newest decisions, of one task type or all.
 SELECT
     id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record,
     outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind
@@ -288,7 +288,7 @@ WHERE made_ms >= ? AND (? IS NULL OR task_type = ?)
 ORDER BY made_ms DESC, rowid DESC LIMIT ?;
 
 -- logged_after --
--- Decisions in the order of keeping, for reading very many of them.
+-- Decisions in the order of storing, for reading many of them in batches.
 SELECT
     rowid, id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record,
     outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind
@@ -303,5 +303,5 @@ SELECT
 FROM decision GROUP BY mode ORDER BY mode;
 
 -- forget_decisions --
--- Forget the oldest decisions made before a moment, so many at most.
+-- Delete the oldest decisions made before a moment, up to a limit.
 DELETE FROM decision WHERE rowid IN (SELECT rowid FROM decision WHERE made_ms < ? ORDER BY made_ms LIMIT ?);

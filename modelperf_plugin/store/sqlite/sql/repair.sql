@@ -43,11 +43,11 @@ FROM (
 WHERE sums.tally_id = tally.id;
 
 -- first_days --
--- The first day of each pair that still has events; before it the roll-up is all there is.
+-- The first day with events of each pair; before it, only the roll-up remains.
 SELECT tally_id, min((ended_ms - (ended_ms % 86400000 + 86400000) % 86400000) / 86400000) FROM event GROUP BY tally_id;
 
 -- dropped_pairs --
--- The sums of the events that are gone, by pair, with the first day after all of its roll-up.
+-- The sums of dropped events by pair, with the first day after its roll-up.
 SELECT
     dropped.tally_id, tally.task_type, tally.model_id, (SELECT max(day) + 1 FROM daily WHERE daily.tally_id = dropped.tally_id),
     dropped.successes, dropped.failures, dropped.timeouts, dropped.outages, dropped.caller_errors, dropped.tokens,
@@ -55,19 +55,19 @@ SELECT
 FROM dropped JOIN tally ON tally.id = dropped.tally_id;
 
 -- forget_daily --
--- Take away the roll-up of a pair from a day on.
+-- Delete the roll-up of a pair from a day on.
 DELETE FROM daily WHERE tally_id = ? AND day >= ?;
 
 -- forget_daily_of_events --
--- Take away the roll-up of the pairs of which every event is there.
+-- Delete the roll-up of pairs without dropped events.
 DELETE FROM daily WHERE tally_id NOT IN (SELECT tally_id FROM dropped);
 
 -- forget_early_daily --
--- Take away the roll-up of a pair before a day.
+-- Delete the roll-up of a pair before a day.
 DELETE FROM daily WHERE tally_id = ? AND day < ?;
 
 -- add_daily_of_events --
--- The roll-up of the events that are there; what was not taken away stays.
+-- The roll-up of the existing events; rows that were not deleted stay.
 INSERT OR IGNORE INTO daily (
     tally_id, day, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
     timeout_failures
@@ -80,7 +80,7 @@ SELECT
 FROM event GROUP BY 1, 2;
 
 -- early_daily --
--- What the roll-up of a pair says before a day.
+-- The sums of the roll-up of a pair before a day.
 SELECT
     coalesce(sum(successes), 0), coalesce(sum(failures), 0), coalesce(sum(timeouts), 0), coalesce(sum(outages), 0),
     coalesce(sum(caller_errors), 0), coalesce(sum(tokens), 0), coalesce(sum(cost_nano_usd), 0),
@@ -102,7 +102,7 @@ ON CONFLICT (tally_id, day) DO UPDATE SET
     timeout_failures = timeout_failures + excluded.timeout_failures;
 
 -- missing_sums --
--- For each pair what its old tally counted beyond the events and imports that could be saved.
+-- The counts of each pair's old tally beyond its recovered events and imports.
 SELECT
     old.id, old.successes - coalesce(events.successes, 0) - coalesce(sums.successes, 0),
     old.failures - coalesce(events.failures, 0) - coalesce(sums.failures, 0),
@@ -132,7 +132,7 @@ LEFT JOIN (
 ) AS sums ON sums.tally_id = old.id;
 
 -- set_dropped --
--- The sums of the events of one pair that are gone.
+-- The sums of the dropped events of one pair.
 INSERT INTO dropped (
     tally_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced, timeout_failures
 )
@@ -143,11 +143,11 @@ ON CONFLICT (tally_id) DO UPDATE SET
     cost_nano_usd = excluded.cost_nano_usd, priced = excluded.priced, timeout_failures = excluded.timeout_failures;
 
 -- forget_strays --
--- Events whose pair could not be saved say nothing.
+-- Delete events whose pair could not be recovered.
 DELETE FROM event WHERE tally_id NOT IN (SELECT id FROM tally);
 
 -- tables --
--- The tables of a file, with whether rows have numbers.
+-- The tables of a file, and whether they have row ids.
 SELECT name, sql LIKE '%WITHOUT ROWID%' FROM sqlite_master
 WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name NOT LIKE 'document_%';
 

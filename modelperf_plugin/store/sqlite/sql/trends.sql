@@ -1,5 +1,5 @@
 -- totals --
--- What was counted for each pair on some days. CROSS JOIN: pair by pair, each by a range of its own days.
+-- The counts of each pair over some days. CROSS JOIN: pair by pair, each by a range of its own days.
 SELECT
     tally.task_type, tally.model_id, sum(daily.successes), sum(daily.failures), sum(daily.timeouts),
     sum(daily.outages), sum(daily.caller_errors), sum(daily.tokens), sum(daily.cost_nano_usd), sum(daily.priced),
@@ -18,11 +18,11 @@ FROM tally CROSS JOIN daily ON daily.tally_id = tally.id AND daily.day >= ? AND 
 GROUP BY tally.task_type ORDER BY tally.task_type;
 
 -- keep_pages --
--- Keep up to 32 MB of pages in memory: the steps of a long period read the same pages one after the other.
+-- Cache up to 32 MB of pages: the steps of a long period read the same pages one after the other.
 PRAGMA cache_size = -32000;
 
 -- series --
--- What was counted for each pair in each step, counted back from the last day; of some models only, if a JSON list names them.
+-- The counts of each pair in each step, back from the last day; a JSON list can restrict the models.
 SELECT
     (? - 1 - daily.day) / ? AS step, tally.task_type, tally.model_id, sum(daily.successes), sum(daily.failures),
     sum(daily.timeouts), sum(daily.outages), sum(daily.caller_errors), sum(daily.tokens), sum(daily.cost_nano_usd),
@@ -42,7 +42,7 @@ FROM tally CROSS JOIN daily ON daily.tally_id = tally.id AND daily.day >= ? AND 
 GROUP BY tally.task_type, step ORDER BY tally.task_type, step DESC;
 
 -- decision_sums --
--- The newest decisions, so many at most, in numbers.
+-- Counts over the newest decisions, up to a limit.
 SELECT
     task_type, mode, count(*), count(outcome_model_id), sum(outcome_model_id IS NULL AND made_ms <= ?), sum(explored),
     sum(exploring), coalesce(sum(cost_nano_usd), 0), coalesce(sum(iif(explored, cost_nano_usd, 0)), 0), min(made_ms)
@@ -53,7 +53,7 @@ FROM (
 GROUP BY task_type, mode ORDER BY task_type, mode;
 
 -- recent_decisions --
--- The newest decisions of a task type or model, among so many at most.
+-- The newest decisions of a task type or model, among the same sample.
 SELECT
     id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record,
     outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind

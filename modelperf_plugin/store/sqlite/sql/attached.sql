@@ -1,8 +1,8 @@
--- Reading another program's table of outcomes. What stands in braces is replaced by names of its columns, quoted, or
--- by NULL where it has none.
+-- Queries on another program's table of outcomes. Names in braces are replaced by quoted column names, or by NULL for
+-- missing columns.
 
 -- columns --
--- The columns of a table or view; none if there is no such relation.
+-- The columns of a table or view; none if it does not exist.
 SELECT name FROM pragma_table_xinfo(?);
 
 -- newest --
@@ -10,11 +10,11 @@ SELECT name FROM pragma_table_xinfo(?);
 SELECT coalesce(max(rowid), 0) FROM {table} WHERE rowid IS NOT NULL;
 
 -- is_table --
--- Whether rows have ids in the order in which they came: a table, not a view, with row ids.
+-- Whether rows have ids in order of insertion: a table, not a view, with row ids.
 SELECT count(*) FROM pragma_table_list WHERE name = ? AND schema = 'main' AND type = 'table' AND NOT wr;
 
 -- sums --
--- What the rows of a range add up to, for each pair. Rows that do not say whether they succeeded are left out.
+-- The sums of a range of rows by pair. Rows without a verdict are skipped.
 SELECT
     {task_type},
     {model_id},
@@ -36,7 +36,7 @@ WHERE {success} IS NOT NULL AND {range}
 GROUP BY 1, 2;
 
 -- create_view --
--- The document's view: its own columns over whichever shape the table has.
+-- The migration guide's view over a table of any recognised shape.
 CREATE VIEW model_performance AS
 SELECT
     {task_type} AS task_type,
