@@ -8,7 +8,7 @@ from modelperf_plugin.store.queries import load_queries
 
 
 def rebuild(connection: sqlite3.Connection) -> int:
-    """Recompute tallies and roll-up as the sums of events, dropped events and imports; return how many pairs were wrong.
+    """Recompute tallies and roll-up from events, dropped events and imports; return how many pairs were wrong.
 
     Runs within a transaction. The events are authoritative. For a wrong pair with dropped events, the roll-up from
     before its first event is kept unless it exceeds the dropped counts.
