@@ -65,6 +65,16 @@ def test_the_readme_has_two_commands_that_need_nothing(what: str, command: str) 
     assert lines[lines.index(command) + 1] == "```"
 
 
+def test_code_hosts_find_what_they_look_for() -> None:
+    """Guides and templates are where code hosts look, and the links of the contributing guide lead somewhere."""
+    folder = ROOT / ".github"
+    if not folder.exists():
+        pytest.skip("this checkout has no .github")
+    for name in ("CONTRIBUTING.md", "SECURITY.md", "PULL_REQUEST_TEMPLATE.md", "ISSUE_TEMPLATE/bug.yml"):
+        assert (folder / name).is_file()
+    test_every_link_leads_somewhere(folder / "CONTRIBUTING.md")
+
+
 def test_the_changelog_knows_this_version() -> None:
     """The version in pyproject.toml has a section in the changelog."""
     import tomllib
