@@ -27,11 +27,9 @@ class SqliteABTests:
         self._sql = load_queries("sqlite", "ab_tests.sql")
 
     def all(self, task_type: str | None = None, *, ended: bool = False) -> list[StoredTest]:
-        """Return the tests, newest first; ended ones only on request."""
         return _tests(self._connection.fetch(self._sql["ab_tests"], task_type, task_type, int(ended)))
 
     def begin(self, test: StoredTest) -> StoredTest:
-        """Begin ``test``, or continue the one with its task type and fingerprint on the terms of ``test``."""
         with self._connection.writing() as connection:
             begun = connection.execute(self._sql["begin_ab_test"], asdict(test))
             if begun.rowcount > 0:
@@ -46,10 +44,6 @@ class SqliteABTests:
     def advance(
         self, test_id: int, unit: int | None, step: Callable[[StoredTest], Sequence[StoredContest]]
     ) -> StoredTest | None:
-        """Replace the contests of a test by what ``step`` returns for it; None if the test has ended.
-
-        Nothing changes if an outcome of this ``unit`` has been counted before.
-        """
         with self._connection.writing() as connection:
             found = _find(connection, self._sql["ab_test"], test_id)
             if not found:
@@ -65,7 +59,6 @@ class SqliteABTests:
             return replace(test, contests=contests)
 
     def end(self, task_type: str, ended_ms: int) -> int:
-        """End the tests of a task type; return how many there were."""
         with self._connection.writing() as connection:
             return int(connection.execute(self._sql["end_ab_tests"], (ended_ms, task_type)).rowcount)
 

@@ -17,20 +17,17 @@ class SqliteAttachments:
         self._sql = load_queries("sqlite", "exchange.sql")
 
     def all(self) -> list[Attached]:
-        """Return the attached tables."""
         return [
             Attached(path, name, json.loads(columns), attached_ms)
             for path, name, columns, attached_ms in self._connection.fetch(self._sql["attached"])
         ]
 
     def add(self, attached: Attached) -> None:
-        """Attach a table."""
         with self._connection.writing() as connection:
             columns = json.dumps(dict(attached.columns))
             row = (attached.path, attached.name, columns, attached.attached_ms)
             connection.execute(self._sql["attach"], row)
 
     def remove(self, path: str) -> bool:
-        """Detach the database at ``path``; return False if it was not attached."""
         with self._connection.writing() as connection:
             return connection.execute(self._sql["detach"], (path,)).rowcount > 0

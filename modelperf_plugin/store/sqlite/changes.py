@@ -17,7 +17,6 @@ class SqliteChanges:
         self._sql = load_queries("sqlite", "monitoring.sql")
 
     def all(self) -> list[Change]:
-        """Return the changes of all models, newest first."""
         return [Change._make(row) for row in self._connection.fetch(self._sql["changes"])]
 
     def add(
@@ -29,7 +28,6 @@ class SqliteChanges:
         evidence: float | None,
         rates: Mapping[str, float],
     ) -> bool:
-        """Store a change and the counts before it; return False if this change is stored already."""
         with self._connection.writing() as connection:
             change = {
                 "model_id": model_id,

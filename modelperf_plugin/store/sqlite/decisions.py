@@ -30,34 +30,28 @@ class SqliteDecisionLog:
         self._sql = load_queries("sqlite")
 
     def write(self, decisions: Iterable[DecisionRecord], outcomes: Iterable[DecisionOutcome]) -> None:
-        """Store decisions, then join outcomes to these and to older ones, in one transaction."""
         with self._connection.writing() as connection:
             connection.executemany(self._sql["add_decision"], decisions)
             connection.executemany(self._sql["join_outcome"], map(_outcome_row, outcomes))
 
     def get(self, decision_id: str) -> LoggedDecision | None:
-        """Return a stored decision, or None."""
         return next(map(restore, self._connection.fetch(self._sql["decision"], decision_id)), None)
 
     def starting_with(self, prefix: str, limit: int = 10) -> list[LoggedDecision]:
-        """Return decisions whose id starts with ``prefix``, by id."""
         return [restore(row) for row in self._connection.fetch(self._sql["decisions_by_prefix"], prefix, prefix, limit)]
 
     def newest(
         self, task_type: str | None = None, since_ms: int | None = None, limit: int = 100
     ) -> list[LoggedDecision]:
-        """Return the newest decisions, newest first: those of ``task_type``, made at ``since_ms`` or later."""
         since_ms = _BEFORE_ALL_MS if since_ms is None else since_ms
         rows = self._connection.fetch(self._sql["decisions"], since_ms, task_type, task_type, limit)
         return [restore(row) for row in rows]
 
     def after(self, number: int, limit: int) -> list[tuple[int, DecisionRecord, JoinedOutcome | None]]:
-        """Return up to ``limit`` decisions stored after ``number``, in order, each with its own number."""
         rows = self._connection.fetch(self._sql["logged_after"], number, limit)
         return [(row[0], *_split(row[1:])) for row in rows]
 
     def summary(self, now_ms: int) -> DecisionSummary:
-        """Return how many decisions there are, have their outcome, wait for it, or are overdue at ``now_ms``."""
         since_ms = overdue_since(now_ms)
         rows = self._connection.fetch(self._sql["decision_summary"], since_ms, since_ms)
         summary = {mode: ModeSummary(*counts) for mode, *counts in rows}
@@ -67,7 +61,6 @@ class SqliteDecisionLog:
         )
 
     def forget(self, before_ms: int) -> int:
-        """Delete up to a thousand of the oldest decisions made before ``before_ms``; return how many."""
         with self._connection.writing() as connection:
             return connection.execute(self._sql["forget_decisions"], (before_ms, DECISIONS_PER_STEP)).rowcount
 

@@ -15,17 +15,14 @@ class SqliteDemotions:
         self._sql = load_queries("sqlite", "monitoring.sql")
 
     def all(self, *, in_force: bool = False) -> list[Demotion]:
-        """Return the demotions, newest first."""
         return [Demotion._make(row) for row in self._connection.fetch(self._sql["demotions"], int(in_force))]
 
     def add(self, task_type: str, model_id: str, since_ms: int, threshold: float, evidence: float, reason: str) -> bool:
-        """Demote a model on a task type; return False if it is demoted already."""
         with self._connection.writing() as connection:
             row = (since_ms, threshold, evidence, reason, task_type, model_id)
             return bool(connection.execute(self._sql["add_demotion"], row).rowcount > 0)
 
     def end(self, task_type: str, model_id: str, ended_ms: int, ended_by: str) -> bool:
-        """Reinstate a model; return False if it was not demoted."""
         with self._connection.writing() as connection:
             row = (ended_ms, ended_by, task_type, model_id)
             return bool(connection.execute(self._sql["end_demotion"], row).rowcount > 0)

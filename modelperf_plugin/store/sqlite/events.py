@@ -17,18 +17,15 @@ class SqliteEvents:
         self._sql = {**load_queries("sqlite"), **load_queries("sqlite", "monitoring.sql")}
 
     def after(self, event_id: int, limit: int) -> list[Event]:
-        """Return up to ``limit`` outcomes recorded after ``event_id``, in order."""
         return [
             Event(row[0], row[1], row[2], bool(row[3]), bool(row[4]), row[5], bool(row[6]), bool(row[7]))
             for row in self._connection.fetch(self._sql["events_after"], event_id, limit)
         ]
 
     def last_id(self) -> int:
-        """Return the number of the newest outcome; 0 if there is none."""
         number: int = self._connection.fetch(self._sql["last_event_id"])[0][0]
         return number
 
     def drop(self, before_ms: int, after_id: int = 0) -> DroppedStep:
-        """Delete outcomes older than ``before_ms`` among the next thousand after ``after_id``; tallies keep them."""
         with self._connection.writing() as connection:
             return drop_step(connection, self._sql, before_ms, after_id)

@@ -22,11 +22,9 @@ class SqliteImports:
         self._sql = {**load_queries("sqlite"), **load_queries("sqlite", "exchange.sql")}
 
     def all(self, kind: str | None = None) -> list[ImportRecord]:
-        """Return the imports of one kind, or all, newest first."""
         return [ImportRecord._make(row) for row in self._connection.fetch(self._sql["imports"], kind)]
 
     def pair_id(self, task_type: str, model_id: str) -> int:
-        """Return the number that stands for a pair."""
         pair = (task_type, model_id)
         found = self._connection.fetch(self._sql["find_pair"], *pair)
         if found:
@@ -38,7 +36,6 @@ class SqliteImports:
     def add_events(
         self, step: Step, rows: Sequence[EventRow], outcome_ids: Sequence[str | None] = ()
     ) -> tuple[int, int] | None:
-        """Write a batch of outcomes together with the position that it brings the import to."""
         with self._connection.writing() as connection:
             import_id = self._advance(connection, step)
             if import_id is None:
@@ -56,7 +53,6 @@ class SqliteImports:
             return import_id, len(rows)
 
     def add_sums(self, step: Step, sums: Sequence[Sums], *, once: bool = False) -> bool:
-        """Write sums, replacing earlier ones from the same source."""
         label = f"{step.kind}:{step.source}"
         with self._connection.writing() as connection:
             newest: dict[str, ImportRecord] = {}
@@ -78,7 +74,6 @@ class SqliteImports:
             return True
 
     def archive(self, import_id: int, compress: Callable[[], str]) -> bool:
-        """Call ``compress`` and store the path that it returns; return False if there is one already."""
         with self._connection.writing() as connection:
             if connection.execute(self._sql["not_archived"], (import_id,)).fetchone() is None:
                 return False

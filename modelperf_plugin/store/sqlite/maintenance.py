@@ -18,7 +18,6 @@ class SqliteMaintenance:
         self._connection = connection
 
     def check(self) -> list[Finding]:
-        """Examine the file; reads all of it."""
         connection = self._connection
         with connection.read_lock, translated(connection.location):
             connection.ensure_open()

@@ -19,24 +19,19 @@ class SqliteMerged:
         self._sql = load_queries("sqlite", "exchange.sql")
 
     def origin(self) -> str:
-        """Return the id that tells this store from others."""
         origin: str = self._connection.fetch(self._sql["origin"])[0][0]
         return origin
 
     def all(self) -> list[Merged]:
-        """Return the merged sources, by name."""
         return [Merged._make(row) for row in self._connection.fetch(self._sql["merged"])]
 
     def version(self) -> tuple[float, ...]:
-        """Return numbers that differ whenever the merged tallies do; all 0 if there are none."""
         return tuple(self._connection.fetch(self._sql["merged_version"])[0])
 
     def priors(self) -> list[Prior]:
-        """Return the tallies of other projects, by task type, model and source."""
         return [Prior(Tally._make(row[:12]), *row[12:]) for row in self._connection.fetch(self._sql["priors"])]
 
     def add(self, source: Merged, tallies: Iterable[Tally], *, replaces: str | None = None) -> None:
-        """Store another project's tallies, in place of those named ``replaces``."""
         with self._connection.writing() as connection:
             if replaces is not None:
                 self._forget(connection, replaces)
@@ -44,7 +39,6 @@ class SqliteMerged:
             connection.executemany(self._sql["add_prior"], ((merged_id, *tally) for tally in tallies))
 
     def remove(self, name: str) -> bool:
-        """Delete a source; return False if there is none with that name."""
         with self._connection.writing() as connection:
             return self._forget(connection, name)
 

@@ -30,7 +30,6 @@ class SqliteOutcomes:
         self._commit_seconds = 0.0
 
     def record(self, entry: Entry) -> bool:
-        """Write one outcome; return False if its ``outcome_id`` is known and nothing was written."""
         connection = self._connection
         if connection.holder or connection.queue.crowded:
             return self._record_in_group(entry)
@@ -56,7 +55,6 @@ class SqliteOutcomes:
         return new
 
     def record_many(self, entries: Iterable[Entry]) -> int:
-        """Write many outcomes in one transaction; return how many were new."""
         entries = list(entries)  # a slow iterable must not keep the transaction open
         with self._connection.writing() as connection:
             self._connection.cache.clear()

@@ -15,16 +15,13 @@ class SqliteProblems:
         self._sql = load_queries("sqlite")
 
     def add(self, problem: CountedProblem) -> None:
-        """Add a failure to the count of its kind."""
         with self._connection.writing() as connection:
             connection.execute(self._sql["add_problem"], problem)
             connection.execute(self._sql["trim_problems"])
 
     def all(self) -> list[CountedProblem]:
-        """Return the failures, newest first."""
         return [CountedProblem._make(row) for row in self._connection.fetch(self._sql["problems"])]
 
     def clear(self) -> None:
-        """Delete all failures."""
         with self._connection.writing() as connection:
             connection.execute(self._sql["clear_problems"])

@@ -21,20 +21,16 @@ class UncachedTallies:
         self._fading_sql = load_queries("sqlite", "monitoring.sql")
 
     def of(self, task_type: str) -> Mapping[str, Tally]:
-        """Return the tallies of ``task_type`` by model id; models without outcomes are missing."""
         return self._load(task_type)
 
     def all(self) -> list[Tally]:
-        """Return the tallies of all task types, sorted by task type and model."""
         return [Tally._make(row) for row in self._connection.fetch(self._sql["all_tallies"])]
 
     def faded(self, today: int, half_life_days: float) -> dict[tuple[str, str], Faded]:
-        """Return what the dated outcomes of each pair weigh on day ``today``, with this half-life."""
         rows = self._connection.fetch(self._fading_sql["faded"], {"today": today, "decay": log(2.0) / half_life_days})
         return {(row[0], row[1]): Faded(row[3:6], row[6:9], row[9]) for row in rows}
 
     def baselines(self) -> dict[tuple[str, str], Baseline]:
-        """Return the counts from before the last change of each model, by task type and model."""
         rows = self._connection.fetch(self._fading_sql["baselines"])
         return {(row[0], row[1]): Baseline._make(row[2:]) for row in rows}
 
@@ -47,7 +43,6 @@ class SqliteTallies(UncachedTallies):
     """Keeps the tallies of a task type in memory once they were read."""
 
     def of(self, task_type: str) -> Mapping[str, Tally]:
-        """Return the tallies of ``task_type`` by model id; models without outcomes are missing."""
         connection = self._connection
         cache = connection.cache
         try:

@@ -25,11 +25,9 @@ class SqliteTrends:
         self._sql = load_queries("sqlite", "trends.sql")
 
     def totals(self, days: Days, task_type: str | None = None, model_id: str | None = None) -> list[Tally]:
-        """Return the counts of each pair over ``days``, sorted by task type and model."""
         return [Tally(*row) for row in self._read("totals", days.first, days.end, task_type, model_id)]
 
     def series(self, days: Days, task_type: str | None = None, models: Sequence[str] | None = None) -> list[TrendStep]:
-        """Return the counts of each pair in each step that has outcomes, oldest first for each pair."""
         listed = None if models is None else json.dumps(list(models))
         rows = self._connection.fetch(
             self._sql["series"], days.end, days.step, days.first, days.end, task_type, listed, listed
@@ -37,11 +35,9 @@ class SqliteTrends:
         return _steps(days, rows)
 
     def totals_of_task_types(self, days: Days) -> list[Tally]:
-        """Return the counts of each task type over ``days``, all models together."""
         return [Tally(*row) for row in self._read("totals_of_task_types", days.first, days.end)]
 
     def series_of_task_types(self, days: Days) -> list[TrendStep]:
-        """Return the counts of each task type in each step that has outcomes, all models together."""
         if days.step >= _LONG_STEP:
             self._read("keep_pages")
             return [
@@ -52,7 +48,6 @@ class SqliteTrends:
         return _steps(days, self._read("series_of_task_types", days.end, days.step, days.first, days.end))
 
     def decision_sums(self, days: Days, now_ms: int) -> list[DecisionSums]:
-        """Summarise the newest decisions of ``days``."""
         rows = self._connection.fetch(
             self._sql["decision_sums"], overdue_since(now_ms), days.first_ms, days.end_ms, MAX_SAMPLED_DECISIONS
         )
@@ -61,7 +56,6 @@ class SqliteTrends:
     def decisions(
         self, days: Days, task_type: str | None = None, model_id: str | None = None, limit: int = 20
     ) -> list[LoggedDecision]:
-        """Return decisions of ``days``, newest first."""
         among = (days.first_ms, days.end_ms, MAX_SAMPLED_DECISIONS)
         return [restore(row) for row in self._read("recent_decisions", *among, task_type, model_id, limit)]
 

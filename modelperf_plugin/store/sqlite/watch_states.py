@@ -18,7 +18,6 @@ class SqliteWatchStates:
         self._sql = load_queries("sqlite", "monitoring.sql")
 
     def load(self) -> tuple[int | None, list[WatchState]]:
-        """Return the last outcome that the watches have processed (None if none ever was), and their states then."""
         rows = self._connection.fetch(self._sql["watches"])
         states = [
             WatchState(kind, task_type, model_id, tuple(json.loads(state)))
@@ -28,7 +27,6 @@ class SqliteWatchStates:
         return (rows[0][0] if rows else None), states
 
     def save(self, event_id: int, states: Iterable[WatchState]) -> None:
-        """Replace the saved states by those after ``event_id``, unless another process has saved later ones."""
         with self._connection.writing() as connection:
             if connection.execute(self._sql["save_watch_position"], (event_id,)).rowcount < 1:
                 return
