@@ -17,7 +17,9 @@ from modelperf_plugin.errors import StoreError
 from modelperf_plugin.policy import ABTest, Assessment, Policy
 from modelperf_plugin.policy.exploration.ab_test import Split, find_sides
 from modelperf_plugin.policy.quality import Timeouts
-from modelperf_plugin.store import Entry, Store, StoredContest, StoredTest
+from modelperf_plugin.store import Entry, StoredContest, StoredTest
+from modelperf_plugin.store.roles import ABTests as StoredTests
+from modelperf_plugin.store.roles import DecisionLog
 from modelperf_plugin.values import Decision
 
 RELOAD_SECONDS: Final = 1.0
@@ -46,8 +48,9 @@ class ABTests:
     test loses that one step; nothing is counted twice.
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, tests: StoredTests, decisions: DecisionLog) -> None:
+        self._stored = tests
+        self._decisions = decisions
         self._lock = threading.Lock()
         self._tests: dict[tuple[str, str], StoredTest] = {}
         self._task_types: frozenset[str] = frozenset()
@@ -103,7 +106,7 @@ class ABTests:
             self._agreed[task_type] = configured
             return False
         self._begin_at = time.monotonic() + RETRY_SECONDS
-        begun = self._store.ab_tests.begin(replace(proposed, started_ms=now_ms))  # if it was ended just now
+        begun = self._stored.begin(replace(proposed, started_ms=now_ms))  # if it was ended just now
         self._begin_at = 0.0
         with self._lock:
             self._keep([*self._tests.values(), begun])
@@ -181,7 +184,7 @@ class ABTests:
 
     def _look_up(self, unknown: _Unknown) -> None:
         try:
-            drawn = Drawn.of(self._store.decisions.get(unknown.decision_id))
+            drawn = Drawn.of(self._decisions.get(unknown.decision_id))
         except StoreError:
             self._unknown.appendleft(unknown)
             raise
@@ -205,7 +208,7 @@ class ABTests:
     def _advance(self, drawn: Drawn, entry: Entry) -> None:
         test_id, unit = drawn.assignment
         try:
-            test = self._store.ab_tests.advance(test_id, unit, lambda test: judged(test, drawn, entry))
+            test = self._stored.advance(test_id, unit, lambda test: judged(test, drawn, entry))
         except StoreError:
             self._failed.append((drawn, entry))
             raise
@@ -216,7 +219,7 @@ class ABTests:
             self._keep([*self._tests.values(), test])
 
     def _reload(self) -> None:
-        tests = self._store.ab_tests.all()
+        tests = self._stored.all()
         with self._lock:
             self._reload_at = time.monotonic() + RELOAD_SECONDS
             self._keep(tests[::-1])

@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 
 from modelperf_plugin.config import Config
 from modelperf_plugin.policy.quality import says_something
-from modelperf_plugin.store import Event, Store
+from modelperf_plugin.store import Event
+from modelperf_plugin.store.roles import Events
 from modelperf_plugin.values import from_milliseconds
 
 LOOK_SECONDS: Final = 1.0
@@ -40,15 +41,15 @@ class Availability:
     when the pause began do not make it longer. Any other outcome that is not the caller's own error ends it.
     """
 
-    def __init__(self, store: Store, config: Callable[[], Config], number: Callable[[], float]) -> None:
+    def __init__(self, events: Events, config: Callable[[], Config], number: Callable[[], float]) -> None:
         """Follow ``store``.
 
         Args:
-            store: where the outcomes are.
+            events: the log of outcomes.
             config: the configuration in force.
             number: returns a random number from [0, 1), for the jitter.
         """
-        self._store = store
+        self._events = events
         self._config = config
         self._number = number
         self._lock = threading.Lock()
@@ -78,8 +79,8 @@ class Availability:
         """Look at the newest outcomes."""
         with self._lock:
             self._look_at = time.monotonic() + LOOK_SECONDS
-            self._position = max(self._position, self._store.events.last_id() - MOST)
-            for event in self._store.events.after(self._position, MOST):
+            self._position = max(self._position, self._events.last_id() - MOST)
+            for event in self._events.after(self._position, MOST):
                 self._see(event)
 
     def _see(self, event: Event) -> None:

@@ -100,10 +100,10 @@ class ModelPerf:
 
         self._learner = Learner(self._store.tallies, self._store.merged, in_force, self._seconds)
         self._monitor = Monitor(self._store, self._learner, config=in_force)
-        self._availability = Availability(self.tracker.store, in_force, self._random.random)
-        self._tests = ABTests(self.tracker.store)
-        self._journal = Journal(self.tracker.store, lambda: in_force().log, on_error=self._on_background_error)
-        self._retention = Retention(self.tracker.store, in_force().store.retention_days)
+        self._availability = Availability(self._store.events, in_force, self._random.random)
+        self._tests = ABTests(self._store.ab_tests, self._store.decisions)
+        self._journal = Journal(self._store.decisions, lambda: in_force().log, on_error=self._on_background_error)
+        self._retention = Retention(self._store.events, in_force().store.retention_days)
         self._telemetry: Telemetry | None = None
         self._measures = in_force().telemetry.metrics
         self._assessments: dict[tuple[str, tuple[str, ...]], tuple[tuple[object, ...], Assessment]] = {}

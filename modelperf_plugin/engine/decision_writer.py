@@ -13,8 +13,9 @@ from zlib import crc32
 
 from modelperf_plugin.config import LogConfig
 from modelperf_plugin.errors import StoreError
-from modelperf_plugin.store import DecisionOutcome, DecisionRecord, Store
+from modelperf_plugin.store import DecisionOutcome, DecisionRecord
 from modelperf_plugin.store.decisions import DECISIONS_PER_STEP
+from modelperf_plugin.store.roles import DecisionLog
 from modelperf_plugin.values import Decision, Outcome, to_milliseconds
 
 logger = logging.getLogger("modelperf_plugin")
@@ -50,7 +51,7 @@ class Journal:
 
     def __init__(
         self,
-        store: Store,
+        log: DecisionLog,
         settings: Callable[[], LogConfig] = LogConfig,
         *,
         on_error: Callable[[Exception], None] | None = None,
@@ -59,12 +60,12 @@ class Journal:
         """Keep the record in ``store``.
 
         Args:
-            store: where the decisions go.
+            log: where the decisions go.
             settings: returns the section ``log`` of the configuration in force.
             on_error: called whenever they could not be written; by default the first such error is logged.
             clock: seconds that never go back.
         """
-        self._store = store
+        self._log = log
         self._settings = settings
         self._on_error = on_error or _log_once()
         self._clock = clock
@@ -145,7 +146,7 @@ class Journal:
         try:
             made = [entry for entry in entries if isinstance(entry, Decision)]
             ended = [entry for entry in entries if isinstance(entry, DecisionOutcome)]
-            self._store.decisions.write(map(DecisionRecord.of, made), self._kept(ended))
+            self._log.write(map(DecisionRecord.of, made), self._kept(ended))
         except StoreError as error:
             self._put_back(entries)
             self._fail(error)
@@ -167,7 +168,7 @@ class Journal:
             return
         newest_ms = to_milliseconds(max(decision.created_at for decision in made))
         try:
-            forgotten = self._store.decisions.forget(newest_ms - self._settings().keep_days * _DAY_MS)
+            forgotten = self._log.forget(newest_ms - self._settings().keep_days * _DAY_MS)
         except Exception as error:  # noqa: BLE001 - the decisions were written: forgetting others can wait
             self._fail(error)
             return

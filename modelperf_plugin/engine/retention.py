@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from modelperf_plugin.store import Store
+from modelperf_plugin.store.roles import Events
 
 STEP_SECONDS: Final = 0.1
 """Between two steps other writers have their turn."""
@@ -18,9 +18,9 @@ _DAY_MS: Final = 86_400_000
 class Retention:
     """Drops outcomes that are older than so many days. Their sums stay in the tallies and in the daily roll-up."""
 
-    def __init__(self, store: Store, days: int | None, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, events: Events, days: int | None, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Keep ``days`` days in ``store``; None keeps everything. ``clock`` gives seconds that never go back."""
-        self._store = store
+        self._events = events
         self._days = days
         self._clock = clock
         self._next_at = 0.0
@@ -35,7 +35,7 @@ class Retention:
         if self._days is None or self._clock() < self._next_at:
             return
         self._next_at = self._clock() + REST_SECONDS  # a store that fails is left alone
-        step = self._store.events.drop(now_ms() - self._days * _DAY_MS, self._after_id)
+        step = self._events.drop(now_ms() - self._days * _DAY_MS, self._after_id)
         if step.dropped:
             self._after_id = step.last_id
             self._next_at = self._clock() + STEP_SECONDS

@@ -7,7 +7,8 @@ import threading
 import time
 
 from modelperf_plugin.errors import InvalidValueError, ModelPerfError, brief
-from modelperf_plugin.store import CountedProblem, Store, forks
+from modelperf_plugin.store import CountedProblem, forks
+from modelperf_plugin.store.roles import Problems
 
 logger = logging.getLogger("modelperf_plugin")
 
@@ -59,8 +60,8 @@ class Failures:
         """Whether there are counts that no store has yet."""
         return bool(self._unsaved)
 
-    def save(self, store: Store, *, at_once: bool = False) -> None:
-        """Hand the counts over to ``store``, at most once a second unless ``at_once``.
+    def save(self, problems: Problems, *, at_once: bool = False) -> None:
+        """Add the counts to ``problems``, at most once a second unless ``at_once``.
 
         A store that fails leaves them here, and is left alone for longer each time.
         """
@@ -69,14 +70,14 @@ class Failures:
                 return
             self._save_at = time.monotonic() + self._pause_seconds
             taken, self._unsaved = self._unsaved, {}
-        saved = [self._save_one(store, kind, problem) for kind, problem in taken.items()]
+        saved = [self._save_one(problems, kind, problem) for kind, problem in taken.items()]
         longer = min(self._pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
         self._pause_seconds = _SHORTEST_PAUSE_SECONDS if all(saved) else longer
         self._save_at = time.monotonic() + self._pause_seconds
 
-    def _save_one(self, store: Store, kind: _Kind, problem: CountedProblem) -> bool:
+    def _save_one(self, problems: Problems, kind: _Kind, problem: CountedProblem) -> bool:
         try:
-            store.problems.add(problem)
+            problems.add(problem)
         except Exception:  # noqa: BLE001 - counting a failure must not be one that the host notices
             with self._lock:
                 self._add(kind, problem)

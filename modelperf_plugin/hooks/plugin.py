@@ -227,7 +227,7 @@ class _GuardedEngine:
         with self._lock:
             engine, self._engine, self._closed = self._engine, None, True
         if engine is not None:
-            self.failures.save(engine.store, at_once=True)
+            self.failures.save(engine.store.problems, at_once=True)
             engine.close()
 
     def _try_to_open(self) -> ModelPerf:
@@ -255,7 +255,7 @@ class _GuardedEngine:
     def _save(self) -> None:
         engine = self._engine
         if engine is not None:
-            self.failures.save(engine.store)
+            self.failures.save(engine.store.problems)
 
 
 def _open(

@@ -54,7 +54,7 @@ class Desk:
         self.clock = Clock()
         self.log = LogConfig()
         self.errors: list[Exception] = []
-        self.journal = Journal(store, lambda: self.log, on_error=self.errors.append, clock=self.clock)
+        self.journal = Journal(store.decisions, lambda: self.log, on_error=self.errors.append, clock=self.clock)
 
     def kept(self) -> list[str]:
         """Return the ids of the decisions in the store, oldest first."""
@@ -204,7 +204,7 @@ def test_what_reports_a_failure_may_fail_too(desk: Desk) -> None:
     def broken(_: Exception) -> None:
         raise RuntimeError("the host's own bug")
 
-    journal = Journal(desk.store, on_error=broken)
+    journal = Journal(desk.store.decisions, on_error=broken)
     desk.fail(StoreError("no room"))
     journal.made(decided())
     journal.close()
@@ -212,7 +212,7 @@ def test_what_reports_a_failure_may_fail_too(desk: Desk) -> None:
 
 def test_without_anybody_to_tell_it_is_logged_once(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     """By default each kind of failure is one line of the log."""
-    journal = Journal(desk.store)
+    journal = Journal(desk.store.decisions)
     desk.fail(StoreError("no room"))
     journal.made(decided())
     with caplog.at_level(logging.ERROR, "modelperf_plugin"):
@@ -354,7 +354,7 @@ def test_a_host_does_not_notice_that_the_record_fails(path: Path, caplog: pytest
         plugin._engine.get()._catch_up_at = 0.0
         pm.hook.on_task_complete(task_type="plan", model_id=decision.model_id, outcome=GOOD, decision=None)
         assert plugin.failure_count() == 2
-        plugin._engine.failures.save(plugin.engine().store, at_once=True)
+        plugin._engine.failures.save(plugin.engine().store.problems, at_once=True)
         plugin.close()
     assert sum("keeping the record of decisions" in record.getMessage() for record in caplog.records) == 1
     with closing(sqlite3.connect(path)) as connection:

@@ -66,7 +66,7 @@ def test_failures_of_threads_are_all_counted(pm: pluggy.PluginManager, register:
     for thread in threads:
         thread.join()
     assert plugin.failure_count() == 2 * THREADS * EACH
-    plugin._engine.failures.save(store, at_once=True)
+    plugin._engine.failures.save(store.problems, at_once=True)
     assert {problem.kind: problem.times for problem in store.problems.all()} == {
         "on_task_complete": THREADS * EACH,
         "select_model": THREADS * EACH,

@@ -47,7 +47,7 @@ def test_steps_drop_what_is_old_and_nothing_else(tmp_path: Path) -> None:
     store = filled(tmp_path / "x.db")
     before = store.tallies.all()
     clock = iter(range(0, 1_000_000, 1))
-    retention = Retention(store, 10, clock=lambda: float(next(clock)))
+    retention = Retention(store.events, 10, clock=lambda: float(next(clock)))
     sizes = []
     for _ in range(8):
         retention.step_if_due(lambda: round(NOW.timestamp() * 1000) - 1)
@@ -63,7 +63,7 @@ def test_it_rests(tmp_path: Path) -> None:
     """Between two steps is a pause, and after the last one an hour."""
     store = filled(tmp_path / "x.db", days=20)
     now = 0.0
-    retention = Retention(store, 10, clock=lambda: now)
+    retention = Retention(store.events, 10, clock=lambda: now)
 
     def step() -> int:
         retention.step_if_due(lambda: round(NOW.timestamp() * 1000) - 1)
@@ -83,7 +83,7 @@ def test_it_rests(tmp_path: Path) -> None:
 def test_unset_keeps_everything(tmp_path: Path) -> None:
     """Without ``retention_days`` nothing is ever dropped."""
     store = filled(tmp_path / "x.db", days=2)
-    Retention(store, None).step_if_due(lambda: round(NOW.timestamp() * 1000) + 10**12)
+    Retention(store.events, None).step_if_due(lambda: round(NOW.timestamp() * 1000) + 10**12)
     assert events(tmp_path / "x.db") == 200
     store.close()
 
