@@ -1,4 +1,4 @@
-"""The configuration described: every key with type, default and meaning, and the JSON Schema of the file."""
+"""Every key of the configuration with type, default and meaning, and the JSON Schema of the file."""
 
 from __future__ import annotations
 
@@ -31,20 +31,19 @@ class Setting(NamedTuple):
     """One key of the TOML file."""
 
     keys: tuple[str, ...]
-    """Its path: section and key."""
+    """Section and key."""
     strategy: str | None
     """The strategy it belongs to; None if it belongs to its section."""
     kind: str
-    """What values it takes, in words."""
+    """The permitted values, in words."""
     default: Any
-    """Its default; None if it has none."""
+    """None if it has none."""
     description: str
-    """What it does, in one sentence."""
 
 
 @cache
 def strategies(section: str) -> dict[str, type[Strategy]]:
-    """Return the strategies of a policy section by their names, the default one first."""
+    """Return the strategies of a policy section by name, the default one first."""
     union = get_args(get_args(_UNIONS[section])[0]) or (get_args(_UNIONS[section])[0],)
     named = {each.model_fields[naming_key(section)].default: each for each in union}
     default = default_strategy(section)
@@ -52,41 +51,41 @@ def strategies(section: str) -> dict[str, type[Strategy]]:
 
 
 def default_strategy(section: str) -> str:
-    """Return the name of the strategy that a policy section has if none is named."""
+    """Return the name of the default strategy of a policy section."""
     name: str = getattr(Config.model_fields[section].default, naming_key(section))
     return name
 
 
 def plain_section(section: str) -> type[BaseModel]:
-    """Return the model of a section that holds no strategies."""
+    """Return the model of a section without strategies."""
     return type(Config.model_fields[section].default)
 
 
 @cache
 def describe() -> tuple[Setting, ...]:
-    """Return every key of the file, section by section; those under a name (``models``, ``task_types``) once."""
-    found = [_setting(("mode",), None, Config, "mode")]
+    """Return every key of the file by section; keys under a name (``models``, ``task_types``) once."""
+    settings = [_setting(("mode",), None, Config, "mode")]
     for section in PLAIN_SECTIONS:
         plain = plain_section(section)
-        found += [_setting((section, key), None, plain, key) for key in plain.model_fields]
+        settings += [_setting((section, key), None, plain, key) for key in plain.model_fields]
     for section in POLICY_SECTIONS:
         names = " | ".join(strategies(section))
         what = Config.model_fields[section].description or ""
         naming = naming_key(section)
-        found.append(Setting((section, naming), None, f"one of {names}", default_strategy(section), what))
+        settings.append(Setting((section, naming), None, f"one of {names}", default_strategy(section), what))
         for name, model in strategies(section).items():
-            found += [_setting((section, key), name, model, key) for key in model.model_fields if key != naming]
-    found += [_setting(("models", "NAME", key), None, ModelConfig, key) for key in ModelConfig.model_fields]
+            settings += [_setting((section, key), name, model, key) for key in model.model_fields if key != naming]
+    settings += [_setting(("models", "NAME", key), None, ModelConfig, key) for key in ModelConfig.model_fields]
     others = Config.model_fields["federation"].description or ""
-    found.append(Setting(("federation",), None, "tables [[federation]]", None, others))
+    settings.append(Setting(("federation",), None, "tables [[federation]]", None, others))
     own = Config.model_fields["task_types"].description or ""
-    found.append(Setting(("task_types",), None, 'tables [task_types."NAME".SECTION]', None, own))
-    return tuple(found)
+    settings.append(Setting(("task_types",), None, 'tables [task_types."NAME".SECTION]', None, own))
+    return tuple(settings)
 
 
 @cache
 def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of the file, where every key may be left out."""
+    """Return the JSON Schema (draft 2020-12) of the file; every key is optional."""
     sections = {section: _any_strategy(section) for section in POLICY_SECTIONS}
     overrides = {section: _any_key(section) for section in POLICY_SECTIONS}
     fields = Config.model_fields
@@ -145,7 +144,7 @@ def _any_strategy(section: str) -> dict[str, Any]:
 
 
 def _any_key(section: str) -> dict[str, Any]:
-    """Return a schema for an override, which may hold any key of whichever strategy is in force."""
+    """Return the schema of an override, which may hold the keys of any strategy."""
     properties: dict[str, Any] = {}
     for model in strategies(section).values():
         for key, schema in _table(model)["properties"].items():

@@ -1,8 +1,9 @@
-"""Sources of configuration, each a layer: where they are found, and how they are laid over each other."""
+"""Sources of configuration, one layer each: where they are found, and how they are merged."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,37 +21,37 @@ FILE_NAME: Final = "modelperf.toml"
 PREFIX: Final = "MODELPERF_"
 FILE_VARIABLE: Final = f"{PREFIX}CONFIG"
 
-Path_ = tuple[str, ...]
+KeyPath = tuple[str, ...]
+"""The keys that lead to a value, outermost first."""
+_POSITION: Final = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """What one source says."""
+    """The settings from one source."""
 
     label: str
-    """How a person knows it: a file, "environment variable …", "flag"."""
+    """Shown to people: a file, "environment variable …", "flag"."""
     data: Mapping[str, Any]
     """In the shape of the TOML file."""
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
-    """Where files are looked for."""
+class SearchPath:
+    """Where configuration files are looked for."""
 
     cwd: Path
-    """The working directory."""
     environ: Mapping[str, str]
-    """The environment."""
 
-    def candidates(self, explicit: Path | None) -> list[Path]:
-        """Return the files that could be the project's, the one that wins first; existing or not."""
+    def project_files(self, explicit: Path | None) -> list[Path]:
+        """Return the possible files of the project, highest precedence first, whether they exist or not."""
         if explicit is not None:
             return [explicit]
         folders = [self.cwd, *self.cwd.parents]
         return [folder / FILE_NAME for folder in folders] + [folder / "pyproject.toml" for folder in folders]
 
     def user_file(self) -> Path | None:
-        """Return the file of the user, existing or not; None where there is no home."""
+        """Return the file of the user, whether it exists or not; None without a home directory."""
         base: str | None
         if sys.platform == "win32":  # pragma: no cover
             base = self.environ.get("APPDATA")
@@ -62,27 +63,29 @@ class Places:
         return Path(base) / "modelperf" / FILE_NAME if base else None
 
 
-def read_files(places: Places, explicit: Path | None, problems: list[Problem]) -> tuple[list[Layer], list[Path]]:
-    """Return the layers of the files there are, lowest first, and their paths; what is wrong goes to ``problems``."""
+def read_files(
+    search_path: SearchPath, explicit: Path | None, problems: list[Problem]
+) -> tuple[list[Layer], list[Path]]:
+    """Return the layers of the existing files, lowest first, and their paths; errors are added to ``problems``."""
     layers: list[Layer] = []
     files: list[Path] = []
-    user = places.user_file()
+    user = search_path.user_file()
     if user is not None and _is_file(user):
         _add_file(user, layers, files, problems)
     if explicit is not None:
         _add_file(explicit, layers, files, problems)
         return layers, files
-    for path in places.candidates(None):
+    for path in search_path.project_files(None):
         if _is_file(path) and _add_file(path, layers, files, problems):
             break
     return layers, files
 
 
 def read_environment(environ: Mapping[str, str], problems: list[Problem]) -> list[Layer]:
-    """Return one layer for each variable ``MODELPERF_SECTION__KEY``; what is wrong goes to ``problems``."""
+    """Return a layer for each variable ``MODELPERF_SECTION__KEY``; errors are added to ``problems``."""
     known = _environment_settings()
     layers = []
-    # a strategy first: a key of it must not be taken for one of the strategy that it replaces
+    # strategies first: changing one drops the keys of the strategy it replaces
     for name in sorted(environ, key=lambda name: (not name.endswith(("__STRATEGY", "__OBJECTIVE")), name)):
         if not name.startswith(PREFIX) or name == FILE_VARIABLE:
             continue
@@ -99,56 +102,58 @@ def read_environment(environ: Mapping[str, str], problems: list[Problem]) -> lis
     return layers
 
 
-def lay_over(layers: list[Layer]) -> tuple[dict[str, Any], dict[Path_, str]]:
-    """Return what the layers say together, higher ones last, and which label each value came from."""
+def merge_layers(layers: list[Layer]) -> tuple[dict[str, Any], dict[KeyPath, str]]:
+    """Return the merged settings of the layers, lowest first, and the label that each value came from."""
     merged: dict[str, Any] = {}
-    origins: dict[Path_, str] = {}
+    origins: dict[KeyPath, str] = {}
     for layer in layers:
         _merge(merged, layer.data, (), layer.label, origins)
     return merged, origins
 
 
-def _merge(below: dict[str, Any], above: Mapping[str, Any], path: Path_, label: str, origins: dict[Path_, str]) -> None:
-    if path and path[-1] in POLICY_SECTIONS and _names_another(above, below, path[-1]):
-        # another strategy has other keys: what lower layers said of this section does not apply to it
+def _merge(
+    below: dict[str, Any], above: Mapping[str, Any], path: KeyPath, label: str, origins: dict[KeyPath, str]
+) -> None:
+    if path and path[-1] in POLICY_SECTIONS and _changes_strategy(above, below, path[-1]):
+        # another strategy has other keys: those of lower layers do not apply to it
         below.clear()
-        _forget(origins, path)
+        _drop_origins(origins, path)
     for key, value in above.items():
         here = (*path, str(key))
         if isinstance(value, Mapping):
             if not isinstance(below.get(key), dict):
-                _forget(origins, here)
+                _drop_origins(origins, here)
                 below[key] = {}
             if not value:
                 origins[here] = label
             _merge(below[key], value, here, label, origins)
         else:
-            _forget(origins, here)
+            _drop_origins(origins, here)
             below[key] = value
             origins[here] = label
 
 
-def _names_another(above: Mapping[str, Any], below: Mapping[str, Any], section: str) -> bool:
+def _changes_strategy(above: Mapping[str, Any], below: Mapping[str, Any], section: str) -> bool:
     naming = naming_key(section)
     lower = below.get(naming, default_strategy(section))
     return bool(above.get(naming, lower) != lower)
 
 
-def _forget(origins: dict[Path_, str], path: Path_) -> None:
+def _drop_origins(origins: dict[KeyPath, str], path: KeyPath) -> None:
     for known in [known for known in origins if known[: len(path)] == path]:
         del origins[known]
 
 
 def _add_file(path: Path, layers: list[Layer], files: list[Path], problems: list[Problem]) -> bool:
-    """Read one file; return whether it has anything to say, if only that it is broken."""
+    """Read one file; return whether it holds our configuration, possibly broken."""
     in_pyproject = path.name == "pyproject.toml"
-    found = _parse(path, only_if_mentioned=in_pyproject)
-    if isinstance(found, Problem):
-        problems.append(found)
+    content = _parse(path, only_if_mentioned=in_pyproject)
+    if isinstance(content, Problem):
+        problems.append(content)
         return True
-    label, data = str(path), found
+    label, data = str(path), content
     if in_pyproject:
-        label, data = f"{path} [tool.modelperf]", _own_table(found)
+        label, data = f"{path} [tool.modelperf]", _own_table(content)
     if data is None:
         return False
     if not isinstance(data, dict):
@@ -162,19 +167,21 @@ def _add_file(path: Path, layers: list[Layer], files: list[Path], problems: list
 
 
 def _parse(path: Path, *, only_if_mentioned: bool) -> Any:
-    """Return what is in a file, or the Problem with it; None for a file of somebody else that does not mention us."""
+    """Return the content of a file, or the Problem with it; None for a foreign file that does not mention us."""
     label = str(path).replace("\0", "�")
+    text = ""
     try:
         content = path.read_bytes()
         if only_if_mentioned and b"modelperf" not in content:
             return None
-        return tomli.loads(content.decode("utf-8-sig"))
+        text = content.decode("utf-8-sig")
+        return tomli.loads(text)
     except OSError as error:
         return Problem(source=label, path="", message=f"cannot be read: {error.strerror or error}")
     except UnicodeDecodeError as error:
         return Problem(source=label, path="", message=f"is not UTF-8 text (byte {error.start})")
     except tomli.TOMLDecodeError as error:
-        return _syntax_problem(label, error)
+        return _syntax_problem(label, text, error)
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, a NUL in the path …
         return Problem(source=label, path="", message=f"cannot be used: {error}")
 
@@ -184,11 +191,13 @@ def _own_table(data: Any) -> Any:
     return tool.get("modelperf") if isinstance(tool, dict) else None
 
 
-def _syntax_problem(label: str, error: tomli.TOMLDecodeError) -> Problem:
-    line, column = getattr(error, "lineno", None), getattr(error, "colno", None)
-    if line is None:  # tomli before 2.3 says where in the message only
+def _syntax_problem(label: str, text: str, error: tomli.TOMLDecodeError) -> Problem:
+    match = _POSITION.fullmatch(str(error))  # tomli before 2.3 gives the position in the message only
+    if match is None:
         return Problem(source=label, path="", message=f"is not TOML: {error}")
-    return Problem(source=label, path=f"line {line}, column {column}", message=f"is not TOML: {error.msg}")
+    end = text.count("\n") + 1, len(text) - text.rfind("\n")
+    line, column = match.group(2, 3) if match.group(2) else end
+    return Problem(source=label, path=f"line {line}, column {column}", message=f"is not TOML: {match.group(1)}")
 
 
 def _anchor_store(data: dict[str, Any], folder: Path) -> None:
@@ -208,7 +217,7 @@ def _anchor_federation(data: dict[str, Any], folder: Path) -> None:
 
 
 def _environment_settings() -> dict[str, Setting]:
-    """Return what each variable that there is sets."""
+    """Return the setting of each known variable."""
     return {
         PREFIX + "__".join(setting.keys).upper(): setting
         for setting in describe()
@@ -217,7 +226,7 @@ def _environment_settings() -> dict[str, Setting]:
 
 
 def _parse_value(text: str, *, is_text: bool) -> Any:
-    """Return a TOML value, or the text itself where it is none: ``0.1``, ``true`` and ``apply`` all work."""
+    """Return the TOML value, or the text itself if it is not TOML: ``0.1``, ``true`` and ``apply`` all work."""
     try:
         value = tomli.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):
@@ -228,5 +237,5 @@ def _parse_value(text: str, *, is_text: bool) -> Any:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # a folder that may not be searched
+    except OSError:  # a folder without search permission
         return False

@@ -1,4 +1,4 @@
-"""Words for what is wrong with a configuration."""
+"""Messages about problems of a configuration."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def quoted_path(keys: Iterable[str]) -> str:
     return ".".join(key if _BARE_KEY.fullmatch(key) else json.dumps(key, ensure_ascii=False) for key in keys)
 
 
-def unknown_key(given: str, known: Iterable[str], noun: str = "key") -> str:
-    """Return a sentence that names the nearest of the known names, or all of them where none is near."""
+def unknown_key(name: str, known: Iterable[str], noun: str = "key") -> str:
+    """Return a message that suggests the nearest known name, or lists all of them if none is near."""
     names = sorted(known)
-    near = get_close_matches(given, names, n=1, cutoff=0.6)
+    near = get_close_matches(name, names, n=1, cutoff=0.6)
     if near:
         return f"unknown {noun}; did you mean {near[0]}?"
-    return f"unknown {noun}; there {'is' if len(names) == 1 else 'are'}: {', '.join(names)}"
+    return f"unknown {noun}; known: {', '.join(names)}"
 
 
 def removed_key(path: Iterable[str]) -> str | None:
@@ -36,7 +36,7 @@ def removed_key(path: Iterable[str]) -> str | None:
 
 
 def requirement(schema: dict[str, Any]) -> str:
-    """Return what a JSON Schema asks of a value, as a few words: "a number from 0 to 1"."""
+    """Return a JSON Schema in words: "a number from 0 to 1"."""
     if "anyOf" in schema:
         return " or ".join(requirement(choice) for choice in schema["anyOf"] if choice.get("type") != "null")
     if "const" in schema:
@@ -47,13 +47,13 @@ def requirement(schema: dict[str, Any]) -> str:
     if kind in {"integer", "number"}:
         return ("a whole number" if kind == "integer" else "a number") + _bounds(schema)
     words = {"boolean": "true or false", "object": "a table", "array": "an array"}
-    text = "text that is not empty" if schema.get("minLength") else "text"
+    text = "non-empty text" if schema.get("minLength") else "text"
     return words.get(str(kind), text)
 
 
-def wrong_value(schema: dict[str, Any], given: Any) -> str:
-    """Return a sentence with what was asked for and what was given."""
-    return f"must be {requirement(schema)}, but got {_toml(given)}"
+def wrong_value(schema: dict[str, Any], value: Any) -> str:
+    """Return a message with the requirement and the value."""
+    return f"must be {requirement(schema)}, but got {_toml(value)}"
 
 
 def _bounds(schema: dict[str, Any]) -> str:

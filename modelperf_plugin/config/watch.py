@@ -1,4 +1,4 @@
-"""Reading the configuration again when its files change, while the host runs."""
+"""Reloads the configuration when its files change, while the host runs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from modelperf_plugin.errors import ConfigError, Problem
 logger = logging.getLogger("modelperf_plugin")
 
 CHECK_SECONDS: Final = 1.0
-"""How often at most the files are looked at."""
+"""Minimum interval between two checks of the files, in seconds."""
 
 _Stamp = tuple[tuple[int, int, int] | None, ...]
 
 
 class ConfigWatch:
-    """Holds the configuration in force. Any thread may call ``poll`` at any time; it never raises."""
+    """Holds the configuration in force. Any thread may call ``poll``, which never raises."""
 
     def __init__(
         self,
@@ -38,38 +38,37 @@ class ConfigWatch:
         """Read the configuration; the arguments are those of :func:`~modelperf_plugin.config.load`.
 
         Args:
-            clock: seconds that never go back.
+            clock: a monotonic clock in seconds.
             on_error: called once for each broken version of a file; the last good one stays in force.
-            on_change: called after a new version came into force.
+            on_change: called after a new version took effect.
 
         Raises:
-            ConfigError: what is there at the start is not usable.
+            ConfigError: the initial configuration is not usable.
         """
-        where = cwd or working_directory()  # a host may change its working directory later
+        where = cwd or working_directory()  # the host may change its working directory later
         self._load: Callable[[], LoadedConfig] = partial(load, config, flags=flags, cwd=where, environ=environ)
         self._clock = clock
         self._on_error = on_error
         self._on_change = on_change
         self._lock = threading.Lock()
         self.current: LoadedConfig = self._load()
-        """The configuration in force."""
-        self._stamp: _Stamp | None = None  # a change while it was read for the first time is found at the first look
+        self._stamp: _Stamp | None = None  # the first check finds a change that happened during the first load
         self._next_check = clock() + CHECK_SECONDS if self.current.watched else float("inf")
 
     def poll(self) -> LoadedConfig:
-        """Return the configuration in force, after looking at the files if the last look was a second ago."""
+        """Return the configuration in force, after checking the files if the last check was a second ago."""
         if self._clock() >= self._next_check and self._lock.acquire(blocking=False):
             try:
-                self._look()
+                self._reload_if_changed()
             finally:
                 self._lock.release()
         return self.current
 
     def renew(self) -> None:
-        """Go on in a forked process: a thread that is not there may have held the lock."""
+        """Reset the lock in a forked process: a thread of the parent may have held it."""
         self._lock = threading.Lock()
 
-    def _look(self) -> None:
+    def _reload_if_changed(self) -> None:
         self._next_check = self._clock() + CHECK_SECONDS
         stamp = _stamp(self.current.watched)
         if stamp == self._stamp:
@@ -79,25 +78,25 @@ class ConfigWatch:
         try:
             self.current = self._load()
         except ConfigError as error:
-            self._tell(self._on_error, error)
+            self._notify(self._on_error, error)
         except Exception as error:  # noqa: BLE001 - a choice goes on with the last good configuration
-            self._tell(self._on_error, ConfigError([Problem(source="configuration", path="", message=str(error))]))
+            self._notify(self._on_error, ConfigError([Problem(source="configuration", path="", message=str(error))]))
         else:
             if self.current.config != before:
-                self._tell(self._on_change)
+                self._notify(self._on_change)
 
     @staticmethod
-    def _tell(callback: Callable[..., None] | None, *arguments: Any) -> None:
+    def _notify(callback: Callable[..., None] | None, *arguments: Any) -> None:
         if callback is None:
             return
         try:
             callback(*arguments)
         except Exception:
-            logger.exception("a callback about the configuration failed")
+            logger.exception("a configuration callback failed")
 
 
 def _stamp(paths: tuple[Path, ...]) -> _Stamp:
-    """Return what changes when a file is written, replaced, made or deleted."""
+    """Return a value that changes when a file is written, replaced, created or deleted."""
     return tuple(_file_stamp(path) for path in paths)
 
 

@@ -204,7 +204,7 @@ def test_every_problem_is_reported_at_once() -> None:
     ) == [
         (
             "colour",
-            f"unknown key; there are: {', '.join(sorted(Config.model_fields))}",
+            f"unknown key; known: {', '.join(sorted(Config.model_fields))}",
         ),
         ("demotion.strategy", "unknown strategy 'succes_rate'; did you mean success_rate?"),
         ("exploration.floor", "must be a number from 0 to 1, but got 2"),
@@ -216,7 +216,7 @@ def test_every_problem_is_reported_at_once() -> None:
         ('task_types."plan slice".exploration.floor', "must be a number from 0 to 1, but got 'much'"),
         (
             'task_types."plan slice".store',
-            "unknown section of a task type; there are: cost, demotion, exploration, ranking",
+            "unknown section of a task type; known: cost, demotion, exploration, ranking",
         ),
     ]
 
@@ -225,7 +225,7 @@ def test_every_problem_is_reported_at_once() -> None:
     ("given", "path", "message"),
     [
         ({"store": 1}, "store", "must be a table, but got 1"),
-        ({"store": {"path": ""}}, "store.path", "must be text that is not empty, but got ''"),
+        ({"store": {"path": ""}}, "store.path", "must be non-empty text, but got ''"),
         ({"log": 1}, "log", "must be a table, but got 1"),
         ({"log": {"share": 1.5}}, "log.share", "must be a number from 0 to 1, but got 1.5"),
         ({"log": {"keep_days": -1}}, "log.keep_days", "must be a whole number from 0 to 36500, but got -1"),
@@ -327,11 +327,15 @@ def test_a_copy_has_policies_of_its_own() -> None:
 
 
 def test_broken_files_say_where(project: Path, home: Path) -> None:
-    """Missing, binary and ill-formed files are each one problem, with line and column where there are any."""
+    """Missing, binary and malformed files are one problem each, with line and column of a syntax error."""
     own = project / "modelperf.toml"
-    own.write_text('mode = "apply"\nranking = {\n')
-    with pytest.raises(ConfigError, match=r"modelperf\.toml: line \d, column \d+: is not TOML"):
-        load_in(project, home)
+    for content, position in (
+        ('mode = "apply"\nranking = 1 2\n', "line 2, column 13"),
+        ("log = {\n\n", "line 3, column 1"),
+    ):
+        own.write_text(content)
+        with pytest.raises(ConfigError, match=rf"modelperf\.toml: {position}: is not TOML"):
+            load_in(project, home)
     own.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="is not UTF-8 text"):
         load_in(project, home)
