@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from os import PathLike
 from random import Random
 from statistics import fmean
@@ -19,6 +18,7 @@ from typing import Any, Final, NamedTuple
 
 import pluggy
 
+from modelperf_plugin.analysis.simulation.play import Clock, parts_of
 from modelperf_plugin.config import ConfigSource
 from modelperf_plugin.demo.world import SOURCES, WORLD, World
 from modelperf_plugin.errors import InvalidValueError, StoreError
@@ -205,7 +205,8 @@ def run_demo(
         raise InvalidValueError("tasks", "a whole number of 1 or more", tasks)
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(OrchestratorHooks)
-    clock = _Clock(SPAN / tasks)
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    clock = Clock(midnight - SPAN, SPAN / tasks)
     plugin = register(manager, config, store=store, clock=clock, seed=seed)
     try:
         failure = plugin.engine().store.degraded
@@ -218,26 +219,12 @@ def run_demo(
     return _report(world, done)
 
 
-class _Clock:
-    """Simulated time: days pass while a run takes a second, as they would for a real host."""
-
-    def __init__(self, step: timedelta) -> None:
-        self._step = step
-        self._now = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - SPAN
-
-    def __call__(self) -> datetime:
-        return self._now
-
-    def advance(self) -> None:
-        self._now += self._step
-
-
 def _work(
     manager: pluggy.PluginManager,
     world: World,
     tasks: int,
     rng: Random,
-    clock: _Clock,
+    clock: Clock,
     on_task: Callable[[DemoTask], None] | None,
 ) -> list[DemoTask]:
     """The loop of the orchestrator."""
@@ -310,15 +297,13 @@ def _reference(world: World, counts: Mapping[str, int], choice: Mapping[str, Seq
 
 def _curve(world: World, done: Sequence[DemoTask], parts: int = 3) -> tuple[CurvePart, ...]:
     """Return ``done`` in ``parts`` of nearly equal length; fewer if there are fewer tasks."""
-    edges = [len(done) * part // parts for part in range(parts + 1)]
-    stretches = (done[start:end] for start, end in pairwise(edges) if end > start)
     return tuple(
         CurvePart(
-            len(stretch),
-            fmean(task.success for task in stretch),
-            fmean(world.expected_success(task.task_type, task.attempts[0].model_id) for task in stretch),
+            len(done[part]),
+            fmean(task.success for task in done[part]),
+            fmean(world.expected_success(task.task_type, task.attempts[0].model_id) for task in done[part]),
         )
-        for stretch in stretches
+        for part in parts_of(len(done), parts)
     )
 
 

@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
+from modelperf_plugin.analysis.simulation import play as play_module
 from modelperf_plugin.analysis.simulation import replay as replay_module
 from modelperf_plugin.analysis.simulation.outcomes_file import Instance, OutcomeData, read_outcomes
-from modelperf_plugin.analysis.simulation.replay import MIGRATION_GUIDE_RULE, replay
+from modelperf_plugin.analysis.simulation.play import MIGRATION_GUIDE_RULE, fresh_engine
+from modelperf_plugin.analysis.simulation.replay import replay
 from modelperf_plugin.config import load
 from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.errors import InvalidValueError
@@ -75,7 +77,7 @@ class Spy(ModelPerf):
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
     """Return what the engines of a replay were asked and told."""
     monkeypatch.setattr(Spy, "seen", [], raising=False)
-    monkeypatch.setattr(replay_module, "ModelPerf", Spy)
+    monkeypatch.setattr(play_module, "ModelPerf", Spy)
     return Spy.seen
 
 
@@ -310,4 +312,5 @@ def test_the_default_policy_beats_chance_and_the_document_rule(name: str) -> Non
 
 def test_a_replay_keeps_no_record_of_decisions() -> None:
     """Its decisions are thrown away with its store: writing them would only take time."""
-    assert replay_module._resolve({"log": {"share": 1.0}}).log.share == 0.0
+    with fresh_engine(load({"log": {"share": 1.0}}).config, 0) as (engine, _):
+        assert engine.config.log.share == 0.0

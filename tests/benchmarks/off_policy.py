@@ -33,7 +33,7 @@ from modelperf_plugin.analysis.off_policy.judgement import Judge
 from modelperf_plugin.analysis.off_policy.targets import Configured, constant, per_task_type, uniform
 from modelperf_plugin.analysis.off_policy.tune import changed, tune
 from modelperf_plugin.analysis.simulation.outcomes_file import Instance, read_outcomes
-from modelperf_plugin.analysis.simulation.replay import MIGRATION_GUIDE_RULE
+from modelperf_plugin.analysis.simulation.play import MIGRATION_GUIDE_RULE
 from modelperf_plugin.config import load
 from tests.benchmarks.decisions import CHANGED, OUTCOMES, SCALE
 from tests.benchmarks.timing import verdict

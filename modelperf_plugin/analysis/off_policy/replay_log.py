@@ -15,7 +15,6 @@ Policy Evaluation for Contextual Bandits", 2012.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from random import Random
 from typing import Final
 
@@ -25,8 +24,8 @@ from modelperf_plugin.analysis.off_policy.decision_log import DecisionLog
 from modelperf_plugin.analysis.off_policy.estimators import Floats, Logged, value_interval
 from modelperf_plugin.analysis.off_policy.judgement import Estimate
 from modelperf_plugin.analysis.off_policy.targets import Progress
-from modelperf_plugin.config import Config, LogConfig
-from modelperf_plugin.engine.core import ModelPerf
+from modelperf_plugin.analysis.simulation.play import fresh_engine
+from modelperf_plugin.config import Config
 from modelperf_plugin.values import Outcome, from_milliseconds
 
 MIN_ACCEPTED_DECISIONS: Final = 100
@@ -71,22 +70,12 @@ def replay_log(
     return LearningEstimate(success=Estimate.within(interval), refusal=None, kept=kept)
 
 
-class _Clock:
-    def __init__(self) -> None:
-        self.now_ms = 0
-
-    def __call__(self) -> datetime:
-        return from_milliseconds(self.now_ms)
-
-
 def _keep(log: DecisionLog, config: Config, scale: float, seed: int, progress: Progress | None) -> Floats:
     rng = Random(f"replay/{seed}")
-    clock = _Clock()
-    applied = config.model_copy(update={"mode": "apply", "log": LogConfig(share=0.0)})
     rewards = []
-    with ModelPerf(applied, store=":memory:", clock=clock, seed=seed) as engine:
+    with fresh_engine(config, seed) as (engine, clock):
         for row in range(len(log)):
-            clock.now_ms = int(log.made_ms[row])
+            clock.now = from_milliseconds(int(log.made_ms[row]))
             task_type, model_id = log.task_types[log.task[row]], log.models[log.chosen[row]]
             names = [log.models[column] for column in np.flatnonzero(log.offered[row]).tolist()]
             decision = engine.explain(task_type, names)

@@ -42,6 +42,11 @@ class Instance(NamedTuple):
     outcomes: Mapping[str, Outcome]
     """From model id to outcome."""
 
+    @property
+    def candidates(self) -> Sequence[str]:
+        """The models with a known outcome."""
+        return list(self.outcomes)
+
     def has_all(self, models: Iterable[str]) -> bool:
         """Return whether the outcome of each of ``models`` is known."""
         return all(model_id in self.outcomes for model_id in models)

@@ -7,34 +7,27 @@ in real use, while the judge knows what every other choice would have got.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
-from math import sqrt
 from random import Random
-from statistics import fmean, stdev
-from typing import Any, Final, Literal, NamedTuple, cast
+from statistics import fmean
+from typing import Any, Literal
 
 from modelperf_plugin.analysis.simulation.outcomes_file import Instance, OutcomeData
-from modelperf_plugin.config import Config, ConfigSource, LogConfig, load
-from modelperf_plugin.engine.core import ModelPerf
+from modelperf_plugin.analysis.simulation.play import (
+    MIGRATION_GUIDE_RULE,
+    Step,
+    learning_curve,
+    play,
+    shares_of,
+    standard_error,
+)
+from modelperf_plugin.config import Config, ConfigSource, load
 from modelperf_plugin.errors import InvalidValueError
-from modelperf_plugin.values import Decision, Outcome, Tally
+from modelperf_plugin.values import Tally
 
 Order = Literal["shuffled", "recorded"]
-
-MIGRATION_GUIDE_RULE: Final[Mapping[str, Any]] = {
-    "ranking": {"strategy": "success_rate", "min_samples": 3},
-    "demotion": {"strategy": "never"},
-    "exploration": {"strategy": "never"},
-}
-"""The migration guide's rule: the best success rate among models with three outcomes or more."""
-CURVE_PARTS: Final = 10
-"""In how many stretches the learning curve shows a run."""
-_START: Final = datetime(2000, 1, 1, tzinfo=UTC)
-_STEP: Final = timedelta(seconds=60)
+Run = Sequence[Step[Instance]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,24 +171,15 @@ def replay(
     core = data.dense_core(models)
     recorded = [_without_times(each) for each in _by_time(core.instances)]
     ticker = _Ticker(progress, 2 * repeats * len(recorded))
-    under_test, document = _resolve(config), _resolve(MIGRATION_GUIDE_RULE)
-    runs, document_runs = [], []
+    under_test, rule = load(config).config, load(MIGRATION_GUIDE_RULE).config
+    runs, rule_runs = [], []
     for repeat in range(repeats):
         rng = Random(f"{seed}/{repeat}")
         instances = recorded if order == "recorded" else rng.sample(recorded, len(recorded))
         run_seed = rng.getrandbits(32)
-        runs.append(_run(under_test, instances, core.models, run_seed, ticker))
-        document_runs.append(_run(document, instances, core.models, run_seed, ticker))
-    return _report(data, core, runs, document_runs, order=order, seed=seed)
-
-
-class _Step(NamedTuple):
-    """One decision of a replay."""
-
-    task_type: str
-    model_id: str
-    explored: bool
-    outcome: Outcome
+        runs.append(_run(under_test, instances, run_seed, ticker))
+        rule_runs.append(_run(rule, instances, run_seed, ticker))
+    return _report(data, core, runs, rule_runs, order=order, seed=seed)
 
 
 class _Ticker:
@@ -212,24 +196,6 @@ class _Ticker:
             self._progress(self._done, self._total)
 
 
-class _Clock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self._now = _START
-
-    def __call__(self) -> datetime:
-        return self._now
-
-    def advance(self) -> None:
-        self._now += _STEP
-
-
-def _resolve(config: ConfigSource) -> Config:
-    """Return what ``config`` stands for, applied and not logged; a file is read once and not watched."""
-    return load(config).config.model_copy(update={"mode": "apply", "log": LogConfig(share=0.0)})
-
-
 def _by_time(instances: Sequence[Instance]) -> Sequence[Instance]:
     started = [(each.started, each) for each in instances]
     timed = [(moment, each) for moment, each in started if moment is not None]
@@ -244,28 +210,17 @@ def _without_times(instance: Instance) -> Instance:
     return instance._replace(outcomes=outcomes)
 
 
-def _run(
-    config: Config, instances: Iterable[Instance], models: Sequence[str], seed: int, ticker: _Ticker
-) -> list[_Step]:
-    clock = _Clock()
-    steps = []
-    with ModelPerf(config, store=":memory:", clock=clock, seed=seed) as plugin:
-        for instance in instances:
-            # never None: the mode is apply, and there are candidates
-            decision = cast("Decision", plugin.select(instance.task_type, models))
-            outcome = instance.outcomes[decision.model_id]
-            plugin.record(instance.task_type, decision.model_id, outcome, decision)
-            steps.append(_Step(instance.task_type, decision.model_id, decision.explored, outcome))
-            clock.advance()
-            ticker.tick()
-    return steps
+def _run(config: Config, instances: Iterable[Instance], seed: int, ticker: _Ticker) -> Run:
+    return play(
+        config, instances, lambda instance, model_id: instance.outcomes[model_id], seed=seed, on_step=ticker.tick
+    )
 
 
 def _report(
     data: OutcomeData,
     core: OutcomeData,
-    runs: Sequence[Sequence[_Step]],
-    document_runs: Sequence[Sequence[_Step]],
+    runs: Sequence[Run],
+    rule_runs: Sequence[Run],
     *,
     order: Order,
     seed: int,
@@ -286,15 +241,15 @@ def _report(
         left_out_models=tuple(model_id for model_id in data.models if model_id not in core.models),
         left_out_instances=len(data.instances) - len(core.instances),
         policy=policy,
-        document_rule=_mean(document_runs),
+        document_rule=_mean(rule_runs),
         random=_exact(known.everything),
         best_single=_as_model(known.best_single),
         best_per_task_type=_exact(_sum(known.best_of.values())),
         cheapest=None if known.cheapest is None else _as_model(known.cheapest),
         regret=_rate(known.best_single) - policy.success_rate,
         explored_share=fmean(step.explored for step in steps),
-        shares={model_id: count / len(steps) for model_id, count in _chosen(core.models, steps)},
-        learning_curve=_curve(runs),
+        shares=shares_of(steps, core.models),
+        learning_curve=learning_curve(runs, lambda step: step.outcome.success),
         task_types=_by_task_type(known, steps, len(runs)),
     )
 
@@ -350,7 +305,7 @@ def _as_model(tally: Tally) -> ModelResult:
     return ModelResult(model_id=tally.model_id, **asdict(_exact(tally)))
 
 
-def _mean(runs: Sequence[Sequence[_Step]]) -> Result:
+def _mean(runs: Sequence[Run]) -> Result:
     """Return what the runs got on average, and how sure that average is."""
     tallies = []
     for run in runs:
@@ -363,37 +318,19 @@ def _mean(runs: Sequence[Sequence[_Step]]) -> Result:
     known = len(costs) == len(runs)
     return Result(
         success_rate=fmean(rates),
-        standard_error=_standard_error(rates),
+        standard_error=standard_error(rates),
         cost_per_success_usd=fmean(costs) if known else None,
-        cost_standard_error=_standard_error(costs) if known else None,
+        cost_standard_error=standard_error(costs) if known else None,
     )
 
 
-def _standard_error(values: Sequence[float]) -> float | None:
-    return stdev(values) / sqrt(len(values)) if len(values) > 1 else None
-
-
-def _chosen(models: Sequence[str], steps: Iterable[_Step]) -> list[tuple[str, int]]:
-    """Return how often each of ``models`` was chosen, most often first, then by name."""
-    counts = Counter(step.model_id for step in steps)
-    return sorted(((each, counts[each]) for each in models), key=lambda pair: (-pair[1], pair[0]))
-
-
-def _curve(runs: Sequence[Sequence[_Step]]) -> tuple[float, ...]:
-    length = len(runs[0])
-    edges = sorted({length * part // CURVE_PARTS for part in range(CURVE_PARTS + 1)})
-    return tuple(
-        fmean(step.outcome.success for run in runs for step in run[start:end]) for start, end in pairwise(edges)
-    )
-
-
-def _by_task_type(known: _Hindsight, steps: Iterable[_Step], repeats: int) -> tuple[TaskTypeResult, ...]:
-    grouped: dict[str, list[_Step]] = {task: [] for task in known.best_of}
+def _by_task_type(known: _Hindsight, steps: Run, repeats: int) -> tuple[TaskTypeResult, ...]:
+    grouped: dict[str, list[Step[Instance]]] = {task: [] for task in known.best_of}
     for step in steps:
-        grouped[step.task_type].append(step)
+        grouped[step.task.task_type].append(step)
     rows = []
     for task, own in grouped.items():
-        most_chosen, count = _chosen(sorted({step.model_id for step in own}), own)[0]
+        most_chosen, share = next(iter(shares_of(own).items()))
         best = known.best_of[task]
         rows.append(
             TaskTypeResult(
@@ -404,7 +341,7 @@ def _by_task_type(known: _Hindsight, steps: Iterable[_Step], repeats: int) -> tu
                 best_model=best.model_id,
                 best_success_rate=_rate(best),
                 most_chosen_model=most_chosen,
-                most_chosen_share=count / len(own),
+                most_chosen_share=share,
             )
         )
     return tuple(sorted(rows, key=lambda row: (-row.instances, row.task_type)))

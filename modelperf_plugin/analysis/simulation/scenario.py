@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from math import exp, log
 from pathlib import Path
@@ -124,6 +124,11 @@ class Task(NamedTuple):
 
     task_type: str
     rates: Mapping[str, float]
+
+    @property
+    def candidates(self) -> Sequence[str]:
+        """The models offered."""
+        return list(self.rates)
 
 
 class _World:

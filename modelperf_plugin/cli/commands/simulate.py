@@ -42,7 +42,7 @@ def simulate(
     SCENARIO is a TOML file that says what happens, or the name of a shipped one; without it those are listed. Nothing
     is read from or written to a store.
     """
-    from modelperf_plugin.analysis.simulation.replay import MIGRATION_GUIDE_RULE
+    from modelperf_plugin.analysis.simulation.play import MIGRATION_GUIDE_RULE
     from modelperf_plugin.analysis.simulation.scenario import read_scenario, shipped
     from modelperf_plugin.analysis.simulation.simulate import simulate as simulate_policies
     from modelperf_plugin.config import load
