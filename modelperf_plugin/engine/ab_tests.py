@@ -1,8 +1,7 @@
-"""A/B tests that go on: their sides stay, their evidence is in the store, their verdicts hold for every process."""
+"""Running A/B tests: their sides stay, their state is in the store, and all processes reach the same verdict."""
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import deque
@@ -12,40 +11,90 @@ from dataclasses import replace
 from math import inf
 from typing import Final, NamedTuple
 
-from modelperf_plugin.engine.ab_verdicts import Drawn, counts, judged, progress
+from modelperf_plugin.engine.ab_draws import MAX_DRAWS, Draw, Draws
+from modelperf_plugin.engine.ab_verdicts import advanced, counts, progress
 from modelperf_plugin.errors import StoreError
-from modelperf_plugin.policy import ABTest, Assessment, Policy
-from modelperf_plugin.policy.exploration.ab_test import Split, find_sides
+from modelperf_plugin.policy import ABTest, Assessment, Choice, Policy
+from modelperf_plugin.policy.exploration.ab_test import Split, find_sides, unit_position
 from modelperf_plugin.policy.quality import Timeouts
 from modelperf_plugin.store import Entry, StoredContest, StoredTest
 from modelperf_plugin.store.roles import ABTests as StoredTests
 from modelperf_plugin.store.roles import DecisionLog
-from modelperf_plugin.values import Decision
+from modelperf_plugin.values import DAY_MS, Assignment, Decision
 
 RELOAD_SECONDS: Final = 1.0
-"""How soon the tests that other processes began, decided or ended are heeded."""
+"""How often the tests that other processes began, decided or ended are reloaded."""
 RETRY_SECONDS: Final = 5.0
-"""A test that could not be begun is tried again after so long."""
-UNKNOWN_SECONDS: Final = 6.0
-"""An outcome waits so long for the record of a decision that another process made: that is written within five."""
-IDLE_MS: Final = 86_400_000
-"""Ids that are not known are looked up only where a test has begun, or has counted an outcome, within a day."""
-MOST: Final = 10_000
-"""So many decisions, and outcomes that wait, are remembered at most."""
+"""After how long a test that could not begin is tried again."""
+LOOKUP_SECONDS: Final = 6.0
+"""How long an outcome waits for another process to log its decision, which it does within five seconds."""
+IDLE_MS: Final = DAY_MS
+"""Unknown ids are looked up only if a test of the task type began, or counted an outcome, within this time."""
+
+_UNIT_NUMBERS: Final = 2**53
 
 
-class _Unknown(NamedTuple):
+class RunningTest:
+    """The A/B test configured for one task type: all that a choice needs of it."""
+
+    def __init__(self, configured: Policy, exploration: ABTest, stored: StoredTest | None, draws: Draws) -> None:
+        self.configured = configured
+        self.exploration = exploration
+        self.stored = stored
+        """The test in the store; None until it begins."""
+        self.is_settled = False
+        """Whether it has begun on the terms that are configured."""
+        self.split = None if stored is None else progress(exploration, stored)
+        self.policy = configured if self.split is None else replace(configured, exploration=self.split)
+        """The configured policy, with the sides and the progress of the test once it has begun."""
+        self._draws = draws
+        self._on_trial = frozenset() if self.split is None else self.split.on_trial
+        self._exempted: tuple[Mapping[str, str], Mapping[str, str]] | None = None
+
+    def without_sides(self, demotions: Mapping[str, str]) -> Mapping[str, str]:
+        """Return ``demotions`` without the sides on trial; the same object as long as nothing changes."""
+        if not demotions or not self._on_trial:
+            return demotions
+        known = self._exempted
+        if known is None or known[0] is not demotions:
+            rest = {model_id: reason for model_id, reason in demotions.items() if model_id not in self._on_trial}
+            known = self._exempted = (demotions, rest)
+        return known[1]
+
+    def assignment(self, assessment: Assessment, choice: Choice, unit_id: str | None) -> Assignment | None:
+        """Return the assignment of a choice that was left to the test; None for any other choice."""
+        split = self.split
+        if self.stored is None or split is None or split.final is not None or assessment.pin is not None:
+            return None
+        shares = dict(zip(assessment.ranking.model_ids, choice.probabilities, strict=True))
+        sides = [side for side in (split.incumbent, *split.challengers) if side is not None and shares.get(side)]
+        if len(sides) < 2 or split.incumbent not in sides or choice.order[0] not in sides:
+            return None
+        return Assignment(self.stored.test_id, _unit_number(split, assessment.task_type, unit_id))
+
+    def on_decision(self, decision: Decision) -> None:
+        """Remember the draw, if the decision was left to the test."""
+        self._draws.add(decision)
+
+
+def _unit_number(split: Split, task_type: str, unit_id: str | None) -> int | None:
+    return None if unit_id is None else int(unit_position(split.salt, task_type, unit_id) * _UNIT_NUMBERS)
+
+
+class _UnknownDecision(NamedTuple):
+    """An outcome whose decision another process made."""
+
     decision_id: str
     entry: Entry
-    look_at: float
+    lookup_at: float
 
 
 class ABTests:
     """The A/B tests over one store. Any thread may call any method.
 
     The state of a test is in the store alone, and changes there in one transaction for each outcome. So it survives
-    restarts, and all processes have the same verdict. A crash between the record of an outcome and its step in the
-    test loses that one step; nothing is counted twice.
+    restarts, and all processes have the same verdict. A crash between recording an outcome and its step in the test
+    loses that one step; nothing is counted twice.
     """
 
     def __init__(self, tests: StoredTests, decisions: DecisionLog) -> None:
@@ -53,180 +102,151 @@ class ABTests:
         self._decisions = decisions
         self._lock = threading.Lock()
         self._tests: dict[tuple[str, str], StoredTest] = {}
-        self._task_types: frozenset[str] = frozenset()
-        self._in_force: dict[str, tuple[Policy, StoredTest, Policy]] = {}
-        self._agreed: dict[str, Policy] = {}
-        self._spared: tuple[Split, Mapping[str, str], Mapping[str, str]] | None = None
-        self._choices: dict[str, Drawn] = {}
-        self._counted: dict[str, None] = {}
-        self._unknown: deque[_Unknown] = deque(maxlen=MOST)
-        self._failed: deque[tuple[Drawn, Entry]] = deque(maxlen=MOST)
-        self._process = os.getpid()
+        self._live_task_types: frozenset[str] = frozenset()
+        self._running: dict[str, RunningTest] = {}
+        self._draws = Draws()
+        self._unknown: deque[_UnknownDecision] = deque(maxlen=MAX_DRAWS)
+        self._failed: deque[tuple[Draw, Entry]] = deque(maxlen=MAX_DRAWS)
         self._begin_at = 0.0
         self._reload_at = 0.0
         self._reload()
 
-    def policy(self, configured: Policy, task_type: str) -> Policy:
-        """Return the policy with the sides, and the progress, of the test that goes on; as configured without one."""
-        exploration = configured.exploration
-        if not isinstance(exploration, ABTest):
-            return configured
-        if time.monotonic() >= self._reload_at:
-            self._reload()
-        test = self._tests.get((task_type, exploration.fingerprint))
-        if test is None:
-            return configured
-        known = self._in_force.get(task_type)
-        if known is not None and known[0] is configured and known[1] is test:
-            return known[2]
-        split = progress(exploration, test)
-        if known is not None and known[0] is configured and known[2].exploration == split:
-            policy = known[2]  # the same object: what was made of it before holds
-        else:
-            policy = replace(configured, exploration=split)
-        self._in_force[task_type] = (configured, test, policy)
-        return policy
+    def running(self, task_type: str, configured: Policy) -> RunningTest | None:
+        """Return the A/B test that ``configured`` asks for, begun or not; None if it asks for none.
 
-    def begin(self, configured: Policy, assessment: Assessment, now_ms: int) -> bool:
-        """Begin the test, or tell the one that goes on its present terms; return whether anything is new.
+        Both the test and its policy are the same objects as long as nothing changes that matters to a choice.
 
         Raises:
-            StoreError: it could not be written; it is tried again after a while, and there is no test until then.
+            StoreError: the tests could not be read.
         """
-        exploration, task_type = configured.exploration, assessment.task_type
+        exploration = configured.exploration
         if not isinstance(exploration, ABTest):
-            return False
-        test = self._tests.get((task_type, exploration.fingerprint))
-        if (test is not None and self._agreed.get(task_type) is configured) or time.monotonic() < self._begin_at:
-            return False
-        proposed = _proposed(exploration, assessment, now_ms) if test is None else _on_terms_of(exploration, test)
+            return None
+        if time.monotonic() >= self._reload_at:
+            self._reload()
+        stored = self._tests.get((task_type, exploration.fingerprint))
+        known = self._running.get(task_type)
+        if known is None or known.configured is not configured:
+            known = self._running[task_type] = RunningTest(configured, exploration, stored, self._draws)
+        elif known.stored is not stored:
+            known = self._running[task_type] = self._updated(known, stored)
+        return known
+
+    def begin(self, test: RunningTest, assessment: Assessment, now_ms: int) -> RunningTest:
+        """Begin a test, or continue it on the terms that are configured; return it as it is then.
+
+        Raises:
+            StoreError: it could not be written; it is tried again after a while.
+        """
+        if time.monotonic() < self._begin_at:
+            return test
+        proposed = _proposed(test.exploration, assessment, now_ms) if test.stored is None else _on_terms_of(test)
         if proposed is None:
-            return False
-        if proposed == test:
-            self._agreed[task_type] = configured
-            return False
-        self._begin_at = time.monotonic() + RETRY_SECONDS
-        begun = self._stored.begin(replace(proposed, started_ms=now_ms))  # if it was ended just now
-        self._begin_at = 0.0
-        with self._lock:
-            self._keep([*self._tests.values(), begun])
-        self._agreed[task_type] = configured
-        return True
+            return test
+        stored = test.stored
+        if proposed != stored:
+            self._begin_at = time.monotonic() + RETRY_SECONDS
+            stored = self._stored.begin(replace(proposed, started_ms=now_ms))  # if it was ended just now
+            self._begin_at = 0.0
+            with self._lock:
+                self._set([*self._tests.values(), stored])
+        begun = self._updated(test, stored)
+        begun.is_settled = True
+        self._running[assessment.task_type] = begun
+        return begun
 
-    def spared(self, policy: Policy, demoted: Mapping[str, str]) -> Mapping[str, str]:
-        """Return ``demoted`` without the sides of a test that goes on; the same object as long as nothing changes."""
-        split = policy.exploration
-        if not demoted or not isinstance(split, Split) or not split.on_trial:
-            return demoted
-        known = self._spared
-        if known is None or known[0] != split or known[1] is not demoted:
-            rest = {model_id: reason for model_id, reason in demoted.items() if model_id not in split.on_trial}
-            known = self._spared = (split, demoted, rest)
-        return known[2]
-
-    def made(self, decision: Decision) -> None:
-        """Remember a decision that a test made: its host may hand back no more than the id."""
-        drawn = Drawn.of(decision)
-        if drawn is None:
-            return
-        with self._lock:
-            self._choices[decision.decision_id] = drawn
-            if len(self._choices) > MOST:
-                del self._choices[next(iter(self._choices))]
-
-    def ended(self, decision: Decision | str, entry: Entry, timeouts: Timeouts = "failure") -> None:
-        """Take in an outcome if a test made the decision that it belongs to. Never raises a StoreError.
+    def on_outcome(self, decision: Decision | str, entry: Entry, timeouts: Timeouts = "failure") -> None:
+        """Count an outcome if a test drew the model of its decision. Never raises a StoreError.
 
         ``timeouts`` says what a failed timeout counts as.
         """
         if isinstance(decision, Decision):
-            decision_id, drawn = decision.decision_id, Drawn.of(decision)
+            if decision.assignment is None:
+                return
+            decision_id, draw = decision.decision_id, Draw.of(decision)
         else:
-            decision_id, drawn = decision, self._choices.get(decision)
-        made_elsewhere = drawn is None and decision_id is decision and entry.task_type in self._task_types
-        if (drawn is None and not made_elsewhere) or decision_id in self._counted:
+            decision_id, draw = decision, self._draws.open.get(decision)
+            if draw is None and entry.task_type not in self._live_task_types:
+                return
+        if decision_id in self._draws.counted or not counts(entry.outcome, timeouts):
             return
-        if not counts(entry.outcome, timeouts):
-            return
-        if drawn is not None:
-            self._take_in(decision_id, drawn, entry)
+        if draw is not None:
+            self._count(decision_id, draw, entry)
         else:
-            self._unknown.append(_Unknown(decision_id, entry, time.monotonic() + UNKNOWN_SECONDS))
+            self._unknown.append(_UnknownDecision(decision_id, entry, time.monotonic() + LOOKUP_SECONDS))
 
     def catch_up(self) -> None:
-        """Heed what others have done, and take in the outcomes that had to wait.
+        """Reload what other processes did, and count the outcomes that had to wait.
 
         Raises:
-            StoreError: the store fails; what waits goes on waiting.
+            StoreError: the store fails; what waits is kept.
         """
-        self._take_in_waiting(time.monotonic())
+        self._count_waiting(time.monotonic())
 
     def close(self) -> None:
-        """Take in what waits, as far as it can be told whose it is.
+        """Count the outcomes that wait, as far as their decisions are known.
 
         Raises:
             StoreError: the store fails; what waits is lost.
         """
-        self._take_in_waiting(inf)
+        self._count_waiting(inf)
 
-    def _take_in_waiting(self, now: float) -> None:
-        if os.getpid() != self._process:  # forked: what waits is the parent's
-            self._process = os.getpid()
-            self._unknown.clear()
-            self._failed.clear()
+    def _updated(self, test: RunningTest, stored: StoredTest | None) -> RunningTest:
+        """Return ``test`` with another state; the same object unless it splits decisions differently."""
+        updated = RunningTest(test.configured, test.exploration, stored, self._draws)
+        if stored is None or updated.split != test.split:
+            updated.is_settled = test.is_settled and stored is not None
+            return updated
+        test.stored = stored
+        return test
+
+    def _count_waiting(self, now: float) -> None:
         if now >= self._reload_at:
             self._reload()
         with suppress(IndexError):  # there is nothing left, or another thread was quicker
             for _ in range(len(self._failed)):
                 self._advance(*self._failed.popleft())
-            while self._unknown[0].look_at <= now:
+            while self._unknown[0].lookup_at <= now:
                 self._look_up(self._unknown.popleft())
 
-    def _look_up(self, unknown: _Unknown) -> None:
+    def _look_up(self, unknown: _UnknownDecision) -> None:
         try:
-            drawn = Drawn.of(self._decisions.get(unknown.decision_id))
+            draw = Draw.of(self._decisions.get(unknown.decision_id))
         except StoreError:
             self._unknown.appendleft(unknown)
             raise
-        if drawn is not None:
-            self._take_in(unknown.decision_id, drawn, unknown.entry)
+        if draw is not None:
+            self._count(unknown.decision_id, draw, unknown.entry)
 
-    def _take_in(self, decision_id: str, drawn: Drawn, entry: Entry) -> None:
-        """Count the outcome of the model that was drawn, the first one; a fallback's says nothing about the sides."""
-        if entry.model_id != drawn.model_id:
+    def _count(self, decision_id: str, draw: Draw, entry: Entry) -> None:
+        """Count the first outcome of the model that was drawn; a fallback's says nothing about the sides."""
+        if entry.model_id != draw.model_id or not self._draws.count(decision_id):
             return
-        with self._lock:
-            if decision_id in self._counted:
-                return
-            self._counted[decision_id] = None
-            self._choices.pop(decision_id, None)
-            if len(self._counted) > MOST:
-                del self._counted[next(iter(self._counted))]
-        with suppress(StoreError):  # said when it is tried again
-            self._advance(drawn, entry)
+        with suppress(StoreError):  # reported when it is tried again
+            self._advance(draw, entry)
 
-    def _advance(self, drawn: Drawn, entry: Entry) -> None:
-        test_id, unit = drawn.assignment
+    def _advance(self, draw: Draw, entry: Entry) -> None:
+        test_id, unit = draw.assignment
         try:
-            test = self._stored.advance(test_id, unit, lambda test: judged(test, drawn, entry))
+            test = self._stored.advance(test_id, unit, lambda test: advanced(test, draw, entry))
         except StoreError:
-            self._failed.append((drawn, entry))
+            self._failed.append((draw, entry))
             raise
         if test is None:
             self._reload_at = 0.0  # ended by an operator
             return
         with self._lock:
-            self._keep([*self._tests.values(), test])
+            self._set([*self._tests.values(), test])
 
     def _reload(self) -> None:
         tests = self._stored.all()
         with self._lock:
             self._reload_at = time.monotonic() + RELOAD_SECONDS
-            self._keep(tests[::-1])
+            self._set(tests[::-1])
 
-    def _keep(self, tests: Sequence[StoredTest]) -> None:
+    def _set(self, tests: Sequence[StoredTest]) -> None:
         self._tests = {(test.task_type, test.fingerprint): test for test in tests}
-        self._task_types = frozenset(test.task_type for test in tests if _is_live(test))
+        self._live_task_types = frozenset(test.task_type for test in tests if _is_live(test))
 
 
 def _is_live(test: StoredTest) -> bool:
@@ -234,14 +254,15 @@ def _is_live(test: StoredTest) -> bool:
     return newest_ms > time.time() * 1000 - IDLE_MS
 
 
-def _on_terms_of(exploration: ABTest, test: StoredTest) -> StoredTest:
-    """Return a test that goes on, on the terms that are configured now."""
-    return replace(
-        test,
-        alpha=exploration.alpha,
-        min_samples=exploration.min_samples,
-        max_samples=exploration.max_samples,
-        promote=exploration.promote,
+def _on_terms_of(test: RunningTest) -> StoredTest | None:
+    """Return a test that has begun, on the terms that are configured now."""
+    terms = test.exploration
+    return test.stored and replace(
+        test.stored,
+        alpha=terms.alpha,
+        min_samples=terms.min_samples,
+        max_samples=terms.max_samples,
+        promote=terms.promote,
     )
 
 
@@ -262,5 +283,5 @@ def _proposed(exploration: ABTest, assessment: Assessment, now_ms: int) -> Store
         max_samples=exploration.max_samples,
         promote=exploration.promote,
         started_ms=now_ms,
-        contests=tuple([StoredContest(each, ()) for each in challengers]),
+        contests=tuple([StoredContest(challenger, ()) for challenger in challengers]),
     )

@@ -1,57 +1,20 @@
-"""What A/B tests show: which decisions are part of one, what their outcomes add, and what follows for the next."""
+"""Verdicts of A/B tests: what an outcome adds to a contest, and what the contests mean for the next choices."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from math import exp
-from typing import Final, NamedTuple, Self
 
+from modelperf_plugin.engine.ab_draws import Draw
 from modelperf_plugin.errors import InvalidValueError
-from modelperf_plugin.policy import ABTest, Assessment, Choice
-from modelperf_plugin.policy.exploration.ab_test import Split, unit_position
+from modelperf_plugin.policy import ABTest
+from modelperf_plugin.policy.exploration.ab_test import Split
 from modelperf_plugin.policy.quality import Timeouts, says_something
 from modelperf_plugin.policy.sequential import Side, TwoSampleTest, Verdict, verdict
 from modelperf_plugin.policy.sequential.two_sample_test import MAX_LOG_E_VALUE
-from modelperf_plugin.store import ContestVerdict, Entry, LoggedDecision, StoredContest, StoredTest
-from modelperf_plugin.values import CALLER_ERROR_KINDS, OUTAGE_KINDS, Assignment, Decision, Outcome
-
-_UNIT_NUMBERS: Final = 2**53
-
-
-class Drawn(NamedTuple):
-    """A choice that a test made: what its outcome is judged with."""
-
-    assignment: Assignment
-    """The test, and the unit."""
-    model_id: str
-    """The side that was drawn."""
-    shares: dict[str, float]
-    """The probability with which each model would have been."""
-
-    @classmethod
-    def of(cls, decision: Decision | LoggedDecision | None) -> Self | None:
-        """Return what a test drew; None if no test made this decision."""
-        if decision is None or decision.assignment is None:
-            return None
-        if isinstance(decision, Decision):
-            shares = decision.propensities
-        else:
-            shares = {row.model_id: row.propensity for row in decision.candidates}
-        return cls(decision.assignment, decision.model_id, {name: share for name, share in shares.items() if share})
-
-
-def assignment(assessment: Assessment, choice: Choice, unit_id: str | None) -> Assignment | None:
-    """Return the assignment of a choice that was left to a test that goes on; None for any other choice."""
-    split = assessment.policy.exploration
-    if not isinstance(split, Split) or split.test_id is None or split.final is not None or assessment.pin is not None:
-        return None
-    shares = dict(zip(assessment.ranking.model_ids, choice.probabilities, strict=True))
-    sides = [side for side in (split.incumbent, *split.challengers) if side is not None and shares.get(side)]
-    if len(sides) < 2 or split.incumbent not in sides or choice.order[0] not in sides:
-        return None
-    unit = None if unit_id is None else int(unit_position(split.salt, assessment.task_type, unit_id) * _UNIT_NUMBERS)
-    return Assignment(split.test_id, unit)
+from modelperf_plugin.store import ContestVerdict, Entry, StoredContest, StoredTest
+from modelperf_plugin.values import CALLER_ERROR_KINDS, OUTAGE_KINDS, Outcome
 
 
 def counts(outcome: Outcome, timeouts: Timeouts) -> bool:
@@ -61,35 +24,35 @@ def counts(outcome: Outcome, timeouts: Timeouts) -> bool:
     return says_something(outcome.error_kind not in OUTAGE_KINDS | CALLER_ERROR_KINDS, outcome.timeout, timeouts)
 
 
-def judged(test: StoredTest, drawn: Drawn, entry: Entry) -> list[StoredContest]:
-    """Return the contests of a test after another outcome: that of the side which was drawn."""
+def advanced(test: StoredTest, draw: Draw, entry: Entry) -> list[StoredContest]:
+    """Return the contests of a test after another outcome: that of the side which was draw."""
     promoted = test.promote and any(contest.verdict == "challenger" for contest in test.contests)
-    if promoted or entry.task_type != test.task_type:  # what was under way at the verdict does not turn it
+    if promoted or entry.task_type != test.task_type:  # outcomes of earlier choices do not reverse a verdict
         return list(test.contests)
-    return [_judged(test, contest, drawn, entry) for contest in test.contests]
+    return [_advanced(test, contest, draw, entry) for contest in test.contests]
 
 
-def _judged(test: StoredTest, contest: StoredContest, drawn: Drawn, entry: Entry) -> StoredContest:
-    incumbent, challenger = drawn.shares.get(test.incumbent, 0.0), drawn.shares.get(contest.challenger, 0.0)
-    if drawn.model_id not in {test.incumbent, contest.challenger} or not incumbent or not challenger:
+def _advanced(test: StoredTest, contest: StoredContest, draw: Draw, entry: Entry) -> StoredContest:
+    incumbent, challenger = draw.shares.get(test.incumbent, 0.0), draw.shares.get(contest.challenger, 0.0)
+    if draw.model_id not in {test.incumbent, contest.challenger} or not incumbent or not challenger:
         return contest
-    side: Side = "B" if drawn.model_id == contest.challenger else "A"
+    side: Side = "B" if draw.model_id == contest.challenger else "A"
     state = state_of(contest)
-    evidence = state.outcomes >= test.min_samples  # the first outcomes to come are not a fair sample of the slower side
-    state = state.updated(side, entry.outcome.success, challenger / (incumbent + challenger), evidence=evidence)
+    proves = state.outcomes >= test.min_samples  # the first outcomes to come are not a fair sample of the slower side
+    state = state.updated(side, entry.outcome.success, challenger / (incumbent + challenger), evidence=proves)
     contest = contest._replace(state=tuple(state.as_list()), last_ms=entry.ended_ms)
     if contest.verdict is not None:
         return contest
-    found = standing(test, contest)
-    if not found.decided:
+    current = standing(test, contest)
+    if not current.decided:
         return contest
-    words: Mapping[str | None, ContestVerdict] = {"A": "incumbent", "B": "challenger", None: "none"}
-    return contest._replace(verdict=words[found.winner], decided_ms=entry.ended_ms)
+    verdicts: Mapping[str | None, ContestVerdict] = {"A": "incumbent", "B": "challenger", None: "none"}
+    return contest._replace(verdict=verdicts[current.winner], decided_ms=entry.ended_ms)
 
 
 def state_of(contest: StoredContest) -> TwoSampleTest:
-    """Return the evidence on a challenger, side B, against its incumbent, side A."""
-    with suppress(InvalidValueError):  # of another version, or none yet: the evidence begins anew
+    """Return the state of a contest: the incumbent is side A, the challenger side B."""
+    with suppress(InvalidValueError):  # empty, or written by another version: start over
         return TwoSampleTest.from_list(contest.state)
     return TwoSampleTest()
 
@@ -100,20 +63,20 @@ def level_of(test: StoredTest) -> float:
 
 
 def standing(test: StoredTest, contest: StoredContest) -> Verdict:
-    """Return what the evidence on a challenger says by the present terms, whatever was decided before."""
+    """Return where a contest stands on the present terms, whatever its verdict."""
     names = (test.incumbent, contest.challenger)
     return verdict(state_of(contest), level_of(test), test.min_samples, test.max_samples, names)
 
 
 def in_words(test: StoredTest, contest: StoredContest) -> str:
-    """Return the verdict on a challenger in one sentence; what was decided stays decided."""
+    """Return the verdict of a contest in one sentence, or where it stands if there is none yet."""
     if contest.verdict is None:
         return standing(test, contest).text
     state = state_of(contest)
     if contest.verdict == "none":
         return f"no winner within {state.outcomes:,} outcomes; {test.incumbent} stays"
-    found = standing(test, contest)
-    sides = [(test.incumbent, found.a), (contest.challenger, found.b)]
+    current = standing(test, contest)
+    sides = [(test.incumbent, current.a), (contest.challenger, current.b)]
     (better, rate), (_, other) = sides if contest.verdict == "incumbent" else sides[::-1]
     peak = exp(min(state.peak, MAX_LOG_E_VALUE))
     return (
@@ -123,11 +86,11 @@ def in_words(test: StoredTest, contest: StoredContest) -> str:
 
 
 def on_trial(exploration: object, tests: Iterable[StoredTest]) -> frozenset[str]:
-    """Return the models that the configured test still needs: evidence does not demote them; nobody without one."""
+    """Return the models on trial in the configured test, which are exempt from demotion; empty without a test."""
     if not isinstance(exploration, ABTest):
         return frozenset()
-    going_on = [progress(exploration, test) for test in tests if test.fingerprint == exploration.fingerprint]
-    return frozenset().union(*[split.on_trial for split in going_on])
+    splits = [progress(exploration, test) for test in tests if test.fingerprint == exploration.fingerprint]
+    return frozenset().union(*[split.on_trial for split in splits])
 
 
 def progress(exploration: ABTest, test: StoredTest) -> Split:

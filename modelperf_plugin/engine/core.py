@@ -12,8 +12,7 @@ from operator import is_
 from typing import Any, Final, Self
 
 from modelperf_plugin.config import Config, ConfigSource, ConfigWatch, LoadedConfig
-from modelperf_plugin.engine.ab_tests import ABTests
-from modelperf_plugin.engine.ab_verdicts import assignment
+from modelperf_plugin.engine.ab_tests import ABTests, RunningTest
 from modelperf_plugin.engine.availability import Availability
 from modelperf_plugin.engine.decision_writer import Journal
 from modelperf_plugin.engine.learner import Learner
@@ -23,7 +22,7 @@ from modelperf_plugin.engine.telemetry import Telemetry
 from modelperf_plugin.engine.tracker import Clock, ModelPerformanceTracker
 from modelperf_plugin.errors import ConfigError, InvalidValueError, MissingExtraError, ModelPerfError, StoreError
 from modelperf_plugin.exchange.attached.databases import AttachedDatabases, from_configuration
-from modelperf_plugin.policy import Assessment, Knowledge, assess, choose, ranking_of
+from modelperf_plugin.policy import Assessment, Knowledge, Policy, assess, choose, ranking_of
 from modelperf_plugin.policy.quality import classified
 from modelperf_plugin.store import Attached, Store, forks
 from modelperf_plugin.store.attached import with_attached
@@ -101,7 +100,7 @@ class ModelPerf:
         self._learner = Learner(self._store.tallies, self._store.merged, in_force, self._seconds)
         self._monitor = Monitor(self._store, self._learner, config=in_force)
         self._availability = Availability(self._store.events, in_force, self._random.random)
-        self._tests = ABTests(self._store.ab_tests, self._store.decisions)
+        self._ab_tests = ABTests(self._store.ab_tests, self._store.decisions)
         self._journal = Journal(self._store.decisions, lambda: in_force().log, on_error=self._on_background_error)
         self._retention = Retention(self._store.events, in_force().store.retention_days)
         self._telemetry: Telemetry | None = None
@@ -160,8 +159,6 @@ class ModelPerf:
             self._learner.pending.add(
                 decision.decision_id, task_type, decision.model_id, to_milliseconds(decision.created_at)
             )
-            if decision.assignment is not None:
-                self._tests.made(decision)
             return decision
         logger.info("observing only: would have chosen %s for %s: %s", decision[0], task_type, decision.reason)
         return None
@@ -192,7 +189,7 @@ class ModelPerf:
         self._learner.pending.settle(decision_id, task_type, model_id)
         if new and decision is not None and decision_id is not None:
             self._journal.ended(decision_id, model_id, entry.outcome, entry.ended_ms)
-            self._tests.ended(decision, entry, config.quality.timeouts)
+            self._ab_tests.on_outcome(decision, entry, config.quality.timeouts)
         if entry.outcome.error_kind in OUTAGE_KINDS or self._availability.has_streak(model_id):
             self._guarded(self._availability.look)
         self._has_recorded = True
@@ -246,7 +243,7 @@ class ModelPerf:
         if self._has_recorded:  # who only reads leaves the watching to others
             self._guarded(self._monitor.close)
         self._journal.close()
-        self._guarded(self._tests.close)
+        self._guarded(self._ab_tests.close)
         self.attached.close()
         self._store.close()
         self._closed = True
@@ -257,7 +254,7 @@ class ModelPerf:
         self._catch_up_at = time.monotonic() + _CATCH_UP_SECONDS
         self._guarded(self._learner.refit_if_due)
         self._guarded(self._monitor.look)
-        self._guarded(self._tests.catch_up)
+        self._guarded(self._ab_tests.catch_up)
         self._guarded(lambda: self._retention.step_if_due(lambda: to_milliseconds(self._now())))
         self._guarded(self.tracker.take_over)
         self._journal.flush_if_due()
@@ -304,11 +301,16 @@ class ModelPerf:
             return None
         now = self._now()
         now_ms = to_milliseconds(now)
-        assessment = self._assess(config, task_type, offered, said, now_ms)
-        applied = numbers is not None and config.mode == "apply"
-        first_try = not said.exclude and said.pin is None  # a test begins with all sides on offer
-        if applied and first_try and self._has_begun_test(config, assessment, now_ms):
-            assessment = self._assess(config, task_type, offered, said, now_ms)
+        policy = config.policy_for(task_type)
+        test = self._ab_tests.running(task_type, policy)
+        assessment = self._assess(config, policy, test, task_type, offered, said, now_ms)
+        if numbers is None or config.mode != "apply":
+            test = None  # only decisions that a host follows are part of a test
+        elif test is not None and not test.is_settled and not said.exclude and said.pin is None:
+            begun = self._begin_test(test, assessment, now_ms)
+            if begun is not test:
+                test = begun
+                assessment = self._assess(config, policy, test, task_type, offered, said, now_ms)
         if not assessment.candidates:
             logger.info("no candidate is left for %s: %s", task_type, assessment.excluded)
             return None
@@ -316,7 +318,7 @@ class ModelPerf:
         pending = [waiting(task_type, model_id) for model_id in assessment.ranking.model_ids]
         number = None if numbers is None else numbers.random()
         choice = choose(assessment, said, number, pending)
-        return Decision(
+        decision = Decision(
             order=choice.order,
             decision_id=os.urandom(_DECISION_ID_BYTES).hex(),
             task_type=task_type,
@@ -328,27 +330,35 @@ class ModelPerf:
             policy_id=assessment.policy.policy_id,
             mode=config.mode,
             created_at=now,
-            assignment=assignment(assessment, choice, said.unit_id) if applied else None,
+            assignment=None if test is None else test.assignment(assessment, choice, said.unit_id),
         )
+        if test is not None:
+            test.on_decision(decision)
+        return decision
 
-    def _has_begun_test(self, config: Config, assessment: Assessment, now_ms: int) -> bool:
-        """Begin an A/B test that is configured, if it has not begun; return whether the policy is another one now."""
-        if assessment.policy.exploration.strategy != "ab_test":
-            return False
+    def _begin_test(self, test: RunningTest, assessment: Assessment, now_ms: int) -> RunningTest:
         try:
-            return self._tests.begin(config.policy_for(assessment.task_type), assessment, now_ms)
+            return self._ab_tests.begin(test, assessment, now_ms)
         except StoreError as error:
             self._report(error)
-            return False
+            return test
 
     def _assess(
-        self, config: Config, task_type: str, offered: tuple[str, ...], said: Context, now_ms: int
+        self,
+        config: Config,
+        policy: Policy,
+        test: RunningTest | None,
+        task_type: str,
+        offered: tuple[str, ...],
+        said: Context,
+        now_ms: int,
     ) -> Assessment:
-        """Assess the candidates, or remember what was made of them while nothing has changed."""
-        policy = self._tests.policy(config.policy_for(task_type), task_type)
+        """Assess the candidates, or return the last assessment while nothing has changed."""
         evidence = self.store.tallies.of(task_type)
         known = self._learner.know(task_type, evidence, offered)
-        demoted = self._tests.spared(policy, self._monitor.demoted(task_type))
+        demoted = self._monitor.demoted(task_type)
+        if test is not None:
+            policy, demoted = test.policy, test.without_sides(demoted)
         paused = self._availability.paused(now_ms)
         basis = (policy, evidence, known, demoted, paused)
         remembered = self._assessments.get((task_type, offered)) if said.plain else None

@@ -473,36 +473,24 @@ def test_a_decision_made_elsewhere_counts_by_its_id(path: Path, monkeypatch: pyt
             worker.record("t", "a", mp.Outcome(success=True), "made-by-nobody")
             assert outcomes(perf) == 0
             perf._journal.close()
-            worker._tests.catch_up()
+            worker._ab_tests.catch_up()
             assert outcomes(perf) == 0, "it is too early to look"
         assert outcomes(perf) == 3
 
 
 def test_an_id_is_looked_up_while_the_process_goes_on(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not only at its end: as soon as it is old enough, and only once."""
-    monkeypatch.setattr(ab_tests, "UNKNOWN_SECONDS", 0.0)
+    monkeypatch.setattr(ab_tests, "LOOKUP_SECONDS", 0.0)
     with opened(path) as perf, mp.ModelPerf({}, store=path) as worker:
         decision = chosen(perf)
         perf._journal.close()
-        worker._tests.catch_up()
+        worker._ab_tests.catch_up()
         worker.record("t", decision.model_id, mp.Outcome(success=True), decision.decision_id)
         worker.record("t", decision.model_id, mp.Outcome(success=True), "unknown")
         for _ in range(2):
-            worker._tests.catch_up()
+            worker._ab_tests.catch_up()
         assert outcomes(perf) == 1
-        assert not worker._tests._unknown
-
-
-def test_a_forked_process_leaves_what_waits_to_its_parent(path: Path) -> None:
-    """Else it would be counted twice."""
-    with opened(path) as perf, mp.ModelPerf({}, store=path) as worker:
-        decision = chosen(perf)
-        worker._tests.catch_up()
-        worker.record("t", decision.model_id, mp.Outcome(success=True), decision.decision_id)
-        assert len(worker._tests._unknown) == 1
-        worker._tests._process = -1  # as if this were the child
-        worker._tests.catch_up()
-        assert not worker._tests._unknown
+        assert not worker._ab_tests._unknown
 
 
 def test_ids_are_looked_up_only_where_a_test_is_live(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -512,7 +500,7 @@ def test_ids_are_looked_up_only_where_a_test_is_live(path: Path, monkeypatch: py
         monkeypatch.setattr(ab_tests, "IDLE_MS", -10_000)
         with mp.ModelPerf({}, store=path) as worker:
             worker.record("t", decision.model_id, mp.Outcome(success=True), decision.decision_id)
-            assert not worker._tests._unknown
+            assert not worker._ab_tests._unknown
         assert outcomes(perf) == 0
 
 
@@ -529,9 +517,9 @@ def test_a_busy_store_delays_a_step_and_loses_none(path: Path, monkeypatch: pyte
         assert perf.record("t", decision.model_id, mp.Outcome(success=True), decision)
         assert outcomes(perf) == 0
         with pytest.raises(StoreBusyError):
-            perf._tests.catch_up()
+            perf._ab_tests.catch_up()
         monkeypatch.setattr(perf.store.ab_tests, "advance", advance)
-        perf._tests.catch_up()
+        perf._ab_tests.catch_up()
         assert outcomes(perf) == 1
 
 
@@ -551,7 +539,7 @@ def test_a_test_that_cannot_begin_is_reported_and_begins_later(path: Path, monke
             assert decision.assignment is None
         assert len(reported) == 1
         monkeypatch.setattr(perf.store.ab_tests, "begin", begin)
-        perf._tests._begin_at = 0.0
+        perf._ab_tests._begin_at = 0.0
         assert chosen(perf).assignment is not None
 
 
