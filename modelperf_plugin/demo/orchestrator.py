@@ -19,8 +19,9 @@ from typing import Any, Final, NamedTuple
 import pluggy
 
 from modelperf_plugin.analysis.simulation.play import Clock, parts_of
+from modelperf_plugin.analysis.simulation.scenario import Scenario
 from modelperf_plugin.config import ConfigSource
-from modelperf_plugin.demo.world import SOURCES, WORLD, World
+from modelperf_plugin.demo.world import SOURCES, WORLD
 from modelperf_plugin.errors import InvalidValueError, StoreError
 from modelperf_plugin.hooks.plugin import register
 from modelperf_plugin.values import OUTAGE_KINDS, Decision, Outcome
@@ -184,7 +185,7 @@ def run_demo(
     *,
     seed: int = 0,
     on_task: Callable[[DemoTask], None] | None = None,
-    world: World = WORLD,
+    world: Scenario = WORLD,
 ) -> DemoReport:
     """Let an orchestrator do ``tasks`` tasks in ``world``, learning as it goes.
 
@@ -221,7 +222,7 @@ def run_demo(
 
 def _work(
     manager: pluggy.PluginManager,
-    world: World,
+    world: Scenario,
     tasks: int,
     rng: Random,
     clock: Clock,
@@ -244,7 +245,7 @@ def _work(
 
 def _try_in_turn(
     manager: pluggy.PluginManager,
-    world: World,
+    world: Scenario,
     rng: Random,
     task_type: str,
     order: Sequence[str],
@@ -261,7 +262,7 @@ def _try_in_turn(
     return tuple(attempts)
 
 
-def _report(world: World, done: Sequence[DemoTask]) -> DemoReport:
+def _report(world: Scenario, done: Sequence[DemoTask]) -> DemoReport:
     counts = Counter(task.task_type for task in done)
     outcomes = [attempt.outcome for task in done for attempt in task.attempts]
     successes = sum(task.success for task in done)
@@ -285,7 +286,7 @@ def _report(world: World, done: Sequence[DemoTask]) -> DemoReport:
     )
 
 
-def _reference(world: World, counts: Mapping[str, int], choice: Mapping[str, Sequence[str]]) -> Reference:
+def _reference(world: Scenario, counts: Mapping[str, int], choice: Mapping[str, Sequence[str]]) -> Reference:
     """Return what is expected if each task type is given, equally often, to the models of its ``choice``."""
     successes = cost = 0.0
     for task_type, count in counts.items():
@@ -295,7 +296,7 @@ def _reference(world: World, counts: Mapping[str, int], choice: Mapping[str, Seq
     return Reference(successes / sum(counts.values()), cost / successes)
 
 
-def _curve(world: World, done: Sequence[DemoTask], parts: int = 3) -> tuple[CurvePart, ...]:
+def _curve(world: Scenario, done: Sequence[DemoTask], parts: int = 3) -> tuple[CurvePart, ...]:
     """Return ``done`` in ``parts`` of nearly equal length; fewer if there are fewer tasks."""
     return tuple(
         CurvePart(
@@ -307,7 +308,7 @@ def _curve(world: World, done: Sequence[DemoTask], parts: int = 3) -> tuple[Curv
     )
 
 
-def _learned(world: World, task_type: str, done: Sequence[DemoTask]) -> TaskTypeSummary:
+def _learned(world: Scenario, task_type: str, done: Sequence[DemoTask]) -> TaskTypeSummary:
     tasks = [task for task in done if task.task_type == task_type]
     decision = tasks[-1].decision
     first = None if decision is None else decision.ranking[0]

@@ -12,22 +12,7 @@ from modelperf_plugin.analysis.simulation.scenario import Scenario, read_scenari
 from modelperf_plugin.analysis.simulation.simulate import simulate
 from modelperf_plugin.config import load
 from modelperf_plugin.errors import InvalidValueError, OutcomesFileError
-from tests.benchmarks._scenarios import SCENARIOS
-
-SAME = {
-    "stationary, 8 models": "stationary",
-    "best one drops halfway": "best-drops",
-    "new best arrives": "best-arrives",
-    "20 task types, related": "related",
-    "near tie": "near-tie",
-    "feedback 20 late": "late-feedback",
-    "poor one becomes best": "poor-becomes-best",
-    "4 of 8 offered": "four-of-eight",
-    "all at once": "all-at-once",
-    "drifting": "drifting",
-    "20 types, unrelated": "unrelated",
-    "30 models": "thirty-models",
-}
+from tests.benchmarks._scenarios import SCENARIOS, TableColumn
 
 
 def rates_lost(scenario: Scenario, run: int) -> float:
@@ -38,23 +23,27 @@ def rates_lost(scenario: Scenario, run: int) -> float:
 
 def test_every_scenario_of_the_benchmark_is_shipped() -> None:
     """The worlds of the table of policies and the shipped files are the same ones."""
-    assert sorted(SAME.values()) == shipped()
-    assert set(SAME) == {each.name for each in SCENARIOS}
+    assert sorted(each.shipped for each in SCENARIOS) == shipped()
 
 
-@pytest.mark.parametrize("world", SCENARIOS, ids=lambda world: SAME[world.name])
-def test_shipped_scenarios_are_as_hard_as_those_of_the_benchmark(world: object) -> None:
+@pytest.mark.parametrize("column", SCENARIOS, ids=lambda column: column.shipped)
+def test_shipped_scenarios_are_as_hard_as_the_table_says(column: TableColumn) -> None:
     """A random choice loses what the table of policies says, within a quarter over forty runs."""
-    assert isinstance(world, type(SCENARIOS[0]))
-    scenario = read_scenario(SAME[world.name])
-    runs = 10 if world.name in {"all at once", "drifting"} else 40
-    assert scenario.feedback_delay == world.delay
-    assert fmean(rates_lost(scenario, run) for run in range(runs)) == pytest.approx(world.table.random, rel=0.25)
+    runs = 10 if column.shipped in {"all-at-once", "drifting"} else 40
+    assert fmean(rates_lost(column.scenario, run) for run in range(runs)) == pytest.approx(
+        column.table.random, rel=0.25
+    )
+
+
+def test_feedback_is_late_where_the_table_says_so() -> None:
+    """In two of the scenarios twenty choices are made before the outcome of one is known."""
+    late = {each.shipped: each.scenario.feedback_delay for each in SCENARIOS if each.scenario.feedback_delay}
+    assert late == {"late-feedback": 20, "all-at-once": 20}
 
 
 def test_the_same_seed_gives_the_same_simulation() -> None:
     """All figures are repeatable, and a policy that learns loses less than a random one."""
-    scenario = Scenario(name="short", decisions=300, models=4)
+    scenario = Scenario.model_validate({"name": "short", "decisions": 300, "models": 4})
     policies = {"default": load({}).config, "never": load({"exploration": {"strategy": "never"}}).config}
     found = simulate(scenario, policies, runs=2, seed=1)
     assert found == simulate(scenario, policies, runs=2, seed=1)

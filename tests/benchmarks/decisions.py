@@ -26,8 +26,9 @@ import pluggy
 
 import modelperf_plugin as mp
 from modelperf_plugin.analysis.simulation.outcomes_file import read_outcomes
+from modelperf_plugin.analysis.simulation.world import Task
 from tests.benchmarks._peers import PRODUCT, ROUTERS, missing
-from tests.benchmarks._scenarios import SCENARIOS, Scenario, Task, random_regret, regret
+from tests.benchmarks._scenarios import SCENARIOS, TableColumn, random_regret, regret
 from tests.benchmarks.timing import verdict
 
 SCALE: Final = float(os.environ.get("BENCH_SCALE", "1"))
@@ -265,7 +266,7 @@ def simulations(executor: Executor) -> None:
     print("(undetected: that row of the table with ε = .01 and without the change detection)")
 
 
-def _print_simulation(scenario: Scenario, found: Sequence[_Regret]) -> None:
+def _print_simulation(scenario: TableColumn, found: Sequence[_Regret]) -> None:
     table = scenario.table
     product = [each.product for each in found]
     mean = fmean(product)
@@ -289,7 +290,7 @@ def _simulate(job: tuple[int, int]) -> _Regret:
     )
 
 
-def _regret(router: str, scenario: Scenario, run: int) -> float:
+def _regret(router: str, scenario: TableColumn, run: int) -> float:
     it = ROUTERS[router](run)
 
     def choose(task: Task) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from statistics import fmean
@@ -69,7 +68,7 @@ def test_the_best_single_model_depends_on_the_work() -> None:
 
 def test_tasks_turn_out_as_often_as_expected() -> None:
     """Over many tasks the success rate and the mean cost are those that the world announces."""
-    world = replace(WORLD, outage_share=0.0)
+    world = WORLD.model_copy(update={"outage_share": 0.0})
     rng = Random(1)
     for task_type, model_id in [("recall-facts", "o3"), ("graduate-science", "gpt-4.1-nano")]:
         outcomes = [world.run_task(rng, task_type, model_id) for _ in range(20_000)]
@@ -159,7 +158,7 @@ def test_tasks_are_not_in_step_with_exploration() -> None:
 def test_every_attempt_is_recorded_in_the_store(tmp_path: Path) -> None:
     """What the orchestrator did can be read from the store afterwards, failed attempts included."""
     path = tmp_path / "demo.db"
-    report = run_demo(GREEDY, path, tasks=60, seed=1, world=replace(WORLD, outage_share=0.2))
+    report = run_demo(GREEDY, path, tasks=60, seed=1, world=WORLD.model_copy(update={"outage_share": 0.2}))
     with ModelPerformanceTracker(path) as tracker:
         tallies = [tally for name in WORLD.task_types for tally in tracker.store.tallies.of(name).values()]
     assert report.outages > 0
@@ -171,7 +170,7 @@ def test_every_attempt_is_recorded_in_the_store(tmp_path: Path) -> None:
 def test_an_outage_is_answered_by_the_next_fallback() -> None:
     """The attempts at a task follow the decision's order, go on after an outage only, and are at most three."""
     tasks: list[DemoTask] = []
-    run_demo(GREEDY, tasks=200, seed=2, on_task=tasks.append, world=replace(WORLD, outage_share=0.5))
+    run_demo(GREEDY, tasks=200, seed=2, on_task=tasks.append, world=WORLD.model_copy(update={"outage_share": 0.5}))
     assert {len(task.attempts) for task in tasks} == {1, 2, 3}
     for task in tasks:
         assert task.decision is not None

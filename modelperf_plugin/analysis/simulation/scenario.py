@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from math import exp, log
 from pathlib import Path
 from random import Random
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
 import tomli
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from modelperf_plugin.analysis.simulation.world import Task, World
 from modelperf_plugin.errors import InvalidValueError, OutcomesFileError
+from modelperf_plugin.values import ErrorKind, Outcome
 
 _SHIPPED: Final = files(__package__) / "scenarios"
-_SURE: Final = 0.001
+_OUTAGES: Final[tuple[ErrorKind, ...]] = ("rate_limit", "server_error")
+_TOKEN_SPREAD: Final = 0.5
+"""Standard deviation of the logarithm of a token count."""
+_RUNAWAY_FACTOR: Final = 4
+"""How many times as many tokens a model writes before the time limit stops it."""
 
 
 class _Part(BaseModel):
@@ -42,11 +48,33 @@ class Model(_Part):
     """One named model."""
 
     rate: float | None = Field(default=None, gt=0, lt=1)
-    """Its rate of success, where the kind of the rates is fixed."""
+    """Success rate, if the kind of the rates is fixed."""
     rates: dict[str, float] = {}
-    """Its rates on single task types, where they differ."""
+    """Success rates on single task types, where they differ from ``rate``."""
     cost_usd: float = Field(default=0.0, ge=0)
-    """What a task costs with it."""
+    """US dollars a task, in addition to its tokens."""
+    input_usd: float = Field(default=0.0, ge=0)
+    """US dollars for a million tokens read."""
+    output_usd: float = Field(default=0.0, ge=0)
+    """US dollars for a million tokens written."""
+    verbosity: float = Field(default=1.0, gt=0)
+    """How many times as many tokens it writes, reasoning included."""
+    tokens_per_second: float = Field(default=80.0, gt=0)
+
+    def price_usd(self, read: float, written: float) -> float:
+        """Return the price of one task in US dollars, from the numbers of tokens read and written."""
+        return self.cost_usd + (read * self.input_usd + written * self.output_usd) / 1_000_000
+
+
+class TaskType(_Part):
+    """One named class of work."""
+
+    benchmark: str = ""
+    """The benchmark that its success rates come from."""
+    input_tokens: int = Field(default=0, ge=0)
+    """Median tokens read."""
+    output_tokens: int = Field(default=0, ge=0)
+    """Median tokens written by a model with a verbosity of 1."""
 
 
 class Event(_Part):
@@ -68,8 +96,10 @@ class Scenario(_Part):
     name: str = ""
     description: str = ""
     decisions: int = Field(default=2000, ge=1, le=1_000_000)
-    models: int | dict[str, Model] = 8
-    task_types: int | list[str] = 1
+    models: dict[str, Model] = Field(default_factory=lambda: {f"model-{number}": Model() for number in range(8)})
+    """The models at the start; a file may give their number instead."""
+    task_types: dict[str, TaskType] = {"type-0": TaskType()}
+    """The classes of work, equally frequent; a file may give their number or their names instead."""
     rates: Rates = Rates()
     drift_sd: float = Field(default=0.0, ge=0)
     """Every rate walks at random, so many logits (standard deviation) a decision."""
@@ -79,124 +109,114 @@ class Scenario(_Part):
     """So many models are offered each time, drawn at random; all by default."""
     offered_share: float = Field(default=1.0, gt=0, le=1)
     """Each model is offered with this probability."""
+    outage_share: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the calls that fail because the provider does."""
+    timeout_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the failures that are due to a time limit."""
     events: list[Event] = []
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _named_models(cls, value: object) -> object:
+        return {f"model-{number}": {} for number in range(value)} if isinstance(value, int) else value
+
+    @field_validator("task_types", mode="before")
+    @classmethod
+    def _named_task_types(cls, value: object) -> object:
+        if isinstance(value, int):
+            value = [f"type-{number}" for number in range(value)]
+        return {name: {} for name in value} if isinstance(value, list) else value
 
     @model_validator(mode="after")
     def _fitting(self) -> Scenario:
         if self.rates.kind == "fixed":
-            if isinstance(self.models, int):
-                raise ValueError("rates.kind is fixed, so models must be named, each with its rate")
             for name, model in self.models.items():
-                if model.rate is None and not set(self.task_names) <= set(model.rates):
-                    raise ValueError(f"models.{name} must have a rate, or rates for every task type")
+                if model.rate is None and not set(self.task_types) <= set(model.rates):
+                    needed = "each with a rate, or rates for every task type"
+                    raise ValueError(f"rates.kind is fixed, so models must be named, {needed}; {name} has none")
         for event in self.events:
-            if event.model not in {"best", "worst", *self.model_names}:
-                raise ValueError(f"an event names the model {event.model!r}; there are {', '.join(self.model_names)}")
+            if event.model not in {"best", "worst", *self.models}:
+                raise ValueError(f"an event names the model {event.model!r}; there are {', '.join(self.models)}")
         return self
-
-    @property
-    def model_names(self) -> list[str]:
-        """The models at the start."""
-        return [f"model-{n}" for n in range(self.models)] if isinstance(self.models, int) else list(self.models)
-
-    @property
-    def task_names(self) -> list[str]:
-        """The task types."""
-        many = self.task_types
-        return [f"type-{n}" for n in range(many)] if isinstance(many, int) else many
-
-    def cost_usd(self, model_id: str) -> float:
-        """Return what a task costs with a model."""
-        return self.models[model_id].cost_usd if isinstance(self.models, dict) and model_id in self.models else 0.0
 
     def tasks(self, rng: Random) -> Iterator[Task]:
         """Yield the tasks of one run, with rates drawn from ``rng``."""
-        world = _World(self, rng)
+        world = World(self, rng)
         events = sorted(self.events, key=lambda event: event.at)
         for position in range(self.decisions):
             while events and position >= events[0].at * self.decisions:
-                world.happen(events.pop(0))
-            yield world.task()
+                world.apply(events.pop(0))
+            yield world.next_task()
+
+    def outcome(self, rng: Random, task_type: str, model_id: str, rate: float) -> Outcome:
+        """Draw what happens when a model with this success rate tries a task."""
+        task, model = self.task_types[task_type], self.models.get(model_id, _NEW_MODEL)
+        if self.outage_share and rng.random() < self.outage_share:
+            seconds = round(rng.uniform(0.2, 5.0), 3)
+            return Outcome(success=False, duration_seconds=seconds, error_kind=rng.choice(_OUTAGES))
+        success = rng.random() < rate
+        timeout = bool(self.timeout_share) and not success and rng.random() < self.timeout_share
+        if not task.output_tokens:
+            return Outcome(success=success, timeout=timeout, cost_usd=model.cost_usd)
+        read = _tokens(rng, task.input_tokens)
+        written = _tokens(rng, task.output_tokens * model.verbosity * (_RUNAWAY_FACTOR if timeout else 1))
+        return Outcome(
+            success=success,
+            timeout=timeout,
+            tokens_used=read + written,
+            cost_usd=model.price_usd(read, written),
+            duration_seconds=round(0.5 + written / model.tokens_per_second, 3),
+        )
+
+    def run_task(self, rng: Random, task_type: str, model_id: str) -> Outcome:
+        """Draw what happens when a model tries a task, where the rates are fixed."""
+        return self.outcome(rng, task_type, model_id, self.expected_success(task_type, model_id))
+
+    def expected_success(self, task_type: str, model_id: str) -> float:
+        """Return the fixed success rate of a model on a task type, outages aside.
+
+        Raises:
+            InvalidValueError: the scenario has no such task type or model, or its rates are not fixed.
+        """
+        if task_type not in self.task_types:
+            raise InvalidValueError("task_type", f"one of {', '.join(self.task_types)}", task_type)
+        if model_id not in self.models:
+            raise InvalidValueError("model_id", f"one of {', '.join(self.models)}", model_id)
+        model = self.models[model_id]
+        rate = model.rates.get(task_type, model.rate)
+        if rate is None:
+            raise InvalidValueError("rates.kind", "fixed", self.rates.kind)
+        return rate
+
+    def expected_cost_usd(self, task_type: str, model_id: str) -> float:
+        """Return the mean cost of a task in US dollars, where the rates are fixed, outages aside."""
+        timeouts = self.timeout_share * (1 - self.expected_success(task_type, model_id))
+        task, model = self.task_types[task_type], self.models[model_id]
+        written = task.output_tokens * model.verbosity * (1 + (_RUNAWAY_FACTOR - 1) * timeouts)
+        # the mean of a log-normal variable is its median times exp(σ²/2)
+        mean = exp(_TOKEN_SPREAD**2 / 2)
+        return model.price_usd(mean * task.input_tokens, mean * written)
+
+    def best_model(self, task_type: str) -> str:
+        """Return the model with the highest fixed rate on a task type."""
+        return max(self.models, key=lambda model_id: self.expected_success(task_type, model_id))
+
+    def best_single_model(self, counts: Mapping[str, int] | None = None) -> str:
+        """Return the model with the highest fixed rate over all task types.
+
+        ``counts`` says how often each task type occurs; by default they are equally frequent.
+        """
+        weights = dict.fromkeys(self.task_types, 1) if counts is None else counts
+        return max(
+            self.models,
+            key=lambda model_id: sum(
+                weight * self.expected_success(name, model_id) for name, weight in weights.items()
+            ),
+        )
 
 
-class Task(NamedTuple):
-    """One task, and the true rate of success of every model that is offered."""
-
-    task_type: str
-    rates: Mapping[str, float]
-
-    @property
-    def candidates(self) -> Sequence[str]:
-        """The models offered."""
-        return list(self.rates)
-
-
-class _World:
-    """Log-odds of success that change."""
-
-    def __init__(self, scenario: Scenario, rng: Random) -> None:
-        self._scenario, self._rng = scenario, rng
-        self._names = scenario.model_names
-        rates = scenario.rates
-        self._skills = {name: rng.gauss(0.0, rates.model_sd) for name in self._names}
-        self._ease = {task: rates.mean + rng.gauss(0.0, rates.task_sd) for task in scenario.task_names}
-        self._logits = {task: {name: self._draw(task, name) for name in self._names} for task in self._ease}
-        strength = {name: sum(logits[name] for logits in self._logits.values()) for name in self._names}
-        if rates.kind == "related":
-            strength = self._skills
-        self._best, self._worst = max(strength, key=strength.__getitem__), min(strength, key=strength.__getitem__)
-        self._away = {self._who(event) for event in scenario.events if event.do == "arrive"}
-
-    def happen(self, event: Event) -> None:
-        name = self._who(event)
-        if event.do in {"arrive", "leave"}:
-            (self._away.discard if event.do == "arrive" else self._away.add)(name)
-            return
-        if event.do == "new":
-            self._names = [*self._names, f"model-{len(self._names)}"]
-            name = self._names[-1]
-        for task, logits in self._logits.items():
-            if event.do == "multiply":
-                logits[name] = _logit(_expit(logits[name]) * event.value)
-            elif event.do == "set":
-                logits[name] = _logit(event.value)
-            elif event.do == "shift":
-                logits[name] += event.value
-            else:
-                logits[name] = self._above_the_best(task, event.value)
-
-    def task(self) -> Task:
-        scenario, rng = self._scenario, self._rng
-        if scenario.drift_sd:
-            for logits in self._logits.values():
-                for name in logits:
-                    logits[name] += rng.gauss(0.0, scenario.drift_sd)
-        task_type = rng.choice(scenario.task_names)
-        there = [name for name in self._names if name not in self._away]
-        offered = there
-        if scenario.offered is not None:
-            offered = rng.sample(there, min(scenario.offered, len(there)))
-        if scenario.offered_share < 1.0:
-            offered = [name for name in offered if rng.random() < scenario.offered_share] or offered
-        logits = self._logits[task_type]
-        return Task(task_type, {name: _expit(logits[name]) for name in offered})
-
-    def _who(self, event: Event) -> str:
-        return {"best": self._best, "worst": self._worst}.get(event.model, event.model)
-
-    def _draw(self, task: str, name: str) -> float:
-        rates, models = self._scenario.rates, self._scenario.models
-        if rates.kind == "fixed" and isinstance(models, dict):
-            return _logit(models[name].rates.get(task, models[name].rate or 0.5))
-        if rates.kind == "uniform":
-            return _logit(self._rng.uniform(rates.low, rates.high))
-        return self._ease[task] + self._skills[name] + self._rng.gauss(0.0, rates.pair_sd)
-
-    def _above_the_best(self, task: str, value: float) -> float:
-        rates = self._scenario.rates
-        if rates.kind == "related":
-            return self._ease[task] + self._skills[self._best] + value + self._rng.gauss(0.0, rates.pair_sd)
-        return self._logits[task][self._best] + value
+_NEW_MODEL: Final = Model()
+"""Stands for a model that an event adds."""
 
 
 def shipped() -> list[str]:
@@ -220,6 +240,15 @@ def read_scenario(source: str) -> Scenario:
             text = Path(source).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise OutcomesFileError(source, None, f"cannot be read ({error})") from error
+    return parse_scenario(text, source)
+
+
+def parse_scenario(text: str, source: str) -> Scenario:
+    """Return the scenario in ``text``; ``source`` stands in messages, and its stem is the default name.
+
+    Raises:
+        OutcomesFileError: the text is not a scenario; every problem is in the message.
+    """
     try:
         values: dict[str, Any] = tomli.loads(text)
         return Scenario(**{"name": Path(source).stem, **values})
@@ -235,10 +264,5 @@ def _problem(error: Any) -> str:
     return f"{path}: {error['msg']}" if path else str(error["msg"])
 
 
-def _logit(rate: float) -> float:
-    kept = min(max(rate, _SURE), 1.0 - _SURE)
-    return log(kept / (1.0 - kept))
-
-
-def _expit(logit: float) -> float:
-    return 1.0 / (1.0 + exp(-logit))
+def _tokens(rng: Random, median: float) -> int:
+    return max(1, round(rng.lognormvariate(log(median), _TOKEN_SPREAD)))

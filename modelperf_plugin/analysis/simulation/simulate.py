@@ -8,7 +8,8 @@ from statistics import fmean
 from typing import Any
 
 from modelperf_plugin.analysis.simulation.play import Step, learning_curve, play, shares_of, standard_error
-from modelperf_plugin.analysis.simulation.scenario import Scenario, Task
+from modelperf_plugin.analysis.simulation.scenario import Scenario
+from modelperf_plugin.analysis.simulation.world import Task
 from modelperf_plugin.config import Config
 from modelperf_plugin.values import Outcome
 
@@ -97,7 +98,7 @@ def _run(scenario: Scenario, tasks: list[Task], config: Config, seed: str) -> li
     luck = Random(f"luck/{seed}")
 
     def outcome_of(task: Task, model_id: str) -> Outcome:
-        return Outcome(success=luck.random() < task.rates[model_id], cost_usd=scenario.cost_usd(model_id))
+        return scenario.outcome(luck, task.task_type, model_id, task.rates[model_id])
 
     engine_seed = Random(f"policy/{seed}").getrandbits(32)
     return play(config, tasks, outcome_of, seed=engine_seed, feedback_delay=scenario.feedback_delay)
