@@ -331,7 +331,7 @@ def test_broken_files_say_where(project: Path, home: Path) -> None:
     own = project / "modelperf.toml"
     for content, position in (
         ('mode = "apply"\nranking = 1 2\n', "line 2, column 13"),
-        ("log = {\n\n", "line 3, column 1"),
+        ('x = """\n\n', "line 3, column 1"),
     ):
         own.write_text(content)
         with pytest.raises(ConfigError, match=rf"modelperf\.toml: {position}: is not TOML"):
