@@ -1,4 +1,4 @@
-"""What a configuration is: frozen models whose fields are the keys of the TOML file."""
+"""The configuration: frozen models whose fields are the keys of the TOML file."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from modelperf_plugin.policy.quality import Timeouts
 from modelperf_plugin.values import Mode, check_id
 
 POLICY_SECTIONS = ("ranking", "demotion", "cost", "exploration")
-"""The sections that make up a policy; each holds one strategy and may be overridden per task type."""
+"""Sections that make up a policy: one strategy each, which a task type may override."""
 PLAIN_SECTIONS = ("store", "log", "quality", "availability", "drift", "telemetry")
-"""The other sections: each is one table of keys."""
+"""Sections that are one table of keys each."""
 NAMED_SECTIONS = ("models", "federation", "task_types")
-"""The sections that hold one table for each name, or each thing."""
+"""Sections that hold several tables."""
 
 
 def naming_key(section: str) -> str:
@@ -40,7 +40,7 @@ def naming_key(section: str) -> str:
 
 
 FEDERATED_COLUMNS = ("task_type", "model_id", "success", "timeout", "tokens_used", "cost_usd", "timestamp")
-"""What a column of another program's table can stand for."""
+"""Columns that another program's table can be mapped to."""
 
 
 class _Section(BaseModel):
@@ -48,25 +48,25 @@ class _Section(BaseModel):
 
 
 class StoreConfig(_Section):
-    """Where outcomes are kept."""
+    """Where outcomes are stored."""
 
     path: str = Field(
         default=".sf/model-performance.db",
         min_length=1,
-        description="File of the tracker, created if need be. In a file, relative to that file; "
-        "unset, below the working directory.",
+        description="SQLite file, created if missing. A path in a configuration file is relative to that file; the "
+        "default is relative to the working directory.",
     )
     durability: Literal["normal", "full"] = Field(
         default="normal",
-        description="normal: an acknowledged outcome survives the death of the process; "
-        "full: also the loss of power, at the price of waiting for the disk.",
+        description="normal: a recorded outcome survives a crash of the process; full: also a power failure, but every "
+        "record waits for the disk.",
     )
     retention_days: int | None = Field(
         default=None,
         ge=1,
         le=36500,
-        description="For how many days single outcomes are kept; older ones are dropped in small steps, and go on "
-        "counting in the tallies and in the trends by day. Unset: all are kept.",
+        description="Days to keep single outcomes; older ones are deleted in small steps but still count in the "
+        "tallies and daily trends. Unset: keep all.",
     )
 
     @field_validator("path")
@@ -75,31 +75,30 @@ class StoreConfig(_Section):
         if "://" in path and not path.startswith("sqlite:///"):
             shown = re.sub(r"//[^@/]*@", "//…@", path)  # no password in a log
             raise ValueError(
-                f"must be a path, :memory: or sqlite:///path (this version knows no other), but got {shown!r}"
+                f"must be a path, :memory: or sqlite:///path (no other URL is supported), but got {shown!r}"
             )
         return path
 
 
 class LogConfig(_Section):
-    """Which decisions are kept, with all that went into them, and for how long."""
+    """Which decisions are logged, with all their inputs, and for how long."""
 
     share: float = Field(
         default=1.0,
         ge=0,
         le=1,
-        description="Share of the decisions that is kept, with candidates, scores, probabilities, reasons and "
-        "outcome; 0 keeps none.",
+        description="Share of decisions to log with candidates, scores, probabilities, reasons and outcome; 0: none.",
     )
     keep_days: int = Field(
         default=30,
         ge=0,
         le=36500,
-        description="For how many days they are kept; older ones are forgotten, once an hour.",
+        description="Days to keep logged decisions; older ones are deleted hourly.",
     )
 
 
 class TaskTypeConfig(_Section):
-    """The policy of one task type, where it differs; each strategy stands here complete."""
+    """The policy of one task type, where it differs; each strategy is complete."""
 
     ranking: AnyRanking | None = Field(default=None, description="As [ranking], for this task type.")
     demotion: AnyDemotion | None = Field(default=None, description="As [demotion], for this task type.")
@@ -108,19 +107,19 @@ class TaskTypeConfig(_Section):
 
 
 class ModelConfig(_Section):
-    """What is known of one model from elsewhere."""
+    """Prior knowledge about one model."""
 
     prior_success: float | None = Field(
         default=None,
         ge=0.01,
         le=0.99,
-        description="The success expected of it on an average task type, for example from a published benchmark.",
+        description="Expected success rate on an average task type, for example from a published benchmark.",
     )
     prior_strength: float = Field(
-        default=10.0, gt=0, le=10_000, description="How many outcomes on one task type that expectation weighs."
+        default=10.0, gt=0, le=10_000, description="Weight of that expectation, in outcomes on one task type."
     )
     cost_usd: float | None = Field(
-        default=None, ge=0, le=1_000_000, description="What a task costs in US dollars, where no host reports it."
+        default=None, ge=0, le=1_000_000, description="Cost of a task in US dollars, used if no host reports any."
     )
 
 
@@ -129,72 +128,68 @@ class QualityConfig(_Section):
 
     timeouts: Timeouts = Field(
         default="failure",
-        description="What a failed task that ran out of time counts as. failure: the model has failed; outage: it was "
-        "not available; ignore: it says nothing.",
+        description="What a failed task that timed out counts as. failure: a failure of the model; outage: it was "
+        "unavailable; ignore: neither.",
     )
 
 
 class AvailabilityConfig(_Section):
-    """What is done about models that have outages."""
+    """Back-off from models that have outages."""
 
     pause_seconds: float = Field(
         default=2.0,
         ge=0,
         le=86_400,
-        description="For how long a model is left alone after an outage; twice as long after each further one in a "
-        "row. 0: not at all.",
+        description="Seconds of back-off from a model after an outage; doubles with each further one in a row. "
+        "0: no back-off.",
     )
-    longest_pause_seconds: float = Field(
-        default=300.0, ge=0, le=604_800, description="The pause grows no longer than this."
-    )
+    longest_pause_seconds: float = Field(default=300.0, ge=0, le=604_800, description="Maximum back-off in seconds.")
     jitter: float = Field(
         default=0.5,
         ge=0,
         le=1,
-        description="Each pause is longer by a random part of up to this share, so that hosts do not return at once.",
+        description="Each back-off is longer by a random fraction of up to this, so that hosts do not all return at "
+        "once.",
     )
 
 
 class DriftConfig(_Section):
-    """What is done about models that change."""
+    """How changes of models are handled."""
 
     half_life_days: float = Field(
         default=30.0,
         ge=0,
         le=36_500,
-        description="After so many days an outcome weighs half, after twice as many a quarter; 0: it weighs the same "
-        "for ever.",
+        description="Days after which an outcome counts half, after twice as many a quarter; 0: outcomes do not fade.",
     )
     detect: bool = Field(
         default=True,
-        description="Whether silent changes of a model are looked for, over all its task types; what came before a "
-        "change counts as two outcomes.",
+        description="Whether to detect silent changes of a model, over all its task types; the outcomes before a "
+        "change then count as two.",
     )
 
 
 class TelemetryConfig(_Section):
-    """What is measured for others."""
+    """Metrics for other systems."""
 
     metrics: bool = Field(
         default=False,
-        description="Whether decisions and outcomes are measured through OpenTelemetry, from the start of a host on; "
-        "needs the extra otel, and an SDK in the host.",
+        description="Whether to report decisions and outcomes through OpenTelemetry; read when a host starts, needs "
+        "the extra otel and an SDK in the host.",
     )
 
 
 class FederationConfig(_Section):
-    """Another program's table whose outcomes count as evidence; it is only read."""
+    """Another program's table whose outcomes count as evidence; read-only."""
 
     path: str = Field(
-        min_length=1, description="The other program's SQLite database. In a file, relative to that file."
+        min_length=1, description="SQLite database of the other program; relative to the configuration file."
     )
-    table: str = Field(
-        default="llm_task_outcomes", min_length=1, description="The table or view with one row for each outcome."
-    )
+    table: str = Field(default="llm_task_outcomes", min_length=1, description="Table or view with one row per outcome.")
     columns: dict[str, str] = Field(
         default={},
-        description="Which of its columns stands for task_type, model_id, success, timeout, tokens_used, cost_usd and "
-        "timestamp, where its shape is not recognised.",
+        description="Its columns for task_type, model_id, success, timeout, tokens_used, cost_usd and timestamp, if "
+        "its schema is not recognised.",
     )
 
     @field_validator("columns")
@@ -207,32 +202,30 @@ class FederationConfig(_Section):
 
 
 class Config(_Section):
-    """A complete configuration; every field has a default. Made by :func:`modelperf_plugin.config.load`."""
+    """A complete configuration; every field has a default. Use :func:`modelperf_plugin.config.load` to read one."""
 
     mode: Mode = Field(
         default="apply",
         description="apply: choose; observe: decide and log, but answer None; off: neither choose nor record.",
     )
-    store: StoreConfig = Field(default=StoreConfig(), description="Where outcomes are kept.")
-    log: LogConfig = Field(default=LogConfig(), description="Which decisions are kept, and for how long.")
+    store: StoreConfig = Field(default=StoreConfig(), description="Where outcomes are stored.")
+    log: LogConfig = Field(default=LogConfig(), description="Which decisions are logged, and for how long.")
     ranking: AnyRanking = Field(default=Posterior(), description="How candidates are scored.")
-    demotion: AnyDemotion = Field(default=DemoteByEvidence(), description="Which candidates are out of the running.")
+    demotion: AnyDemotion = Field(default=DemoteByEvidence(), description="Which candidates are demoted.")
     cost: AnyCostObjective = Field(default=Success(), description="How success is weighed against cost.")
     exploration: AnyExploration = Field(default=Adaptive(), description="How decisions are spread over the candidates.")
     quality: QualityConfig = Field(default=QualityConfig(), description="What counts as a failure of the model.")
     availability: AvailabilityConfig = Field(
-        default=AvailabilityConfig(), description="What is done about models that have outages."
+        default=AvailabilityConfig(), description="Back-off from models that have outages."
     )
-    drift: DriftConfig = Field(default=DriftConfig(), description="What is done about models that change.")
-    telemetry: TelemetryConfig = Field(default=TelemetryConfig(), description="What is measured for others.")
-    models: dict[str, ModelConfig] = Field(
-        default={}, description="What is known of single models from elsewhere, before they have outcomes."
-    )
+    drift: DriftConfig = Field(default=DriftConfig(), description="How changes of models are handled.")
+    telemetry: TelemetryConfig = Field(default=TelemetryConfig(), description="Metrics for other systems.")
+    models: dict[str, ModelConfig] = Field(default={}, description="Prior knowledge about single models.")
     federation: list[FederationConfig] = Field(
-        default=[], description="Other programs' tables whose outcomes count as evidence, without being copied."
+        default=[], description="Other programs' tables whose outcomes count as evidence without being copied."
     )
     task_types: dict[str, TaskTypeConfig] = Field(
-        default={}, description="Policies of single task types: any policy section, where it differs."
+        default={}, description="Policy sections that differ for one task type."
     )
 
     @field_validator("task_types", "models")
@@ -246,11 +239,11 @@ class Config(_Section):
         return named
 
     def policy_for(self, task_type: str) -> Policy:
-        """Return the policy in force for ``task_type``; task types without settings of their own share one."""
+        """Return the policy of ``task_type``; task types without their own settings share one."""
         return self._own_policies.get(task_type) or self._common_policy
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return a copy with some fields changed; its policies are its own."""
+        """Return a copy with some fields changed, and policies of its own."""
         copy = super().model_copy(update=update, deep=deep)
         copy.__dict__.pop("_common_policy", None)
         copy.__dict__.pop("_own_policies", None)
@@ -277,7 +270,7 @@ def _policy(config: Config, own: TaskTypeConfig) -> Policy:
 
 
 def _fingerprint(settings: dict[str, Any]) -> str:
-    """Return 12 hexadecimal digits that are the same for the same settings, in every process."""
+    """Return 12 hexadecimal digits, the same for the same settings in every process."""
     plain = {name: _plain(value) for name, value in settings.items()}
     return sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
 

@@ -1,4 +1,4 @@
-"""The configuration file that ``modelperf init`` writes: every key, explained, at its default."""
+"""The configuration file that ``modelperf init`` writes: every key with its default and an explanation."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from modelperf_plugin.config.schema import NAMED_SECTIONS, naming_key
 
 _HEAD = """\
 # Configuration of modelperf_plugin. Every value below is the default: change what you want, delete the rest.
-# The file is read again when it changes; `modelperf config check` says what is wrong with it.
+# The file is reloaded when it changes; `modelperf config check` validates it.
 """
 _TAIL = """
-# What is known of a model from elsewhere: its success on an average task type, and how many outcomes that
-# weighs, so that it counts from the first task; what a task costs, where no host reports it.
+# Prior knowledge about a model: its expected success rate on an average task type, the weight of that in
+# outcomes, and the cost of a task if no host reports any.
 #
 # [models."model-id"]
 # prior_success = 0.8
 # prior_strength = 10
 # cost_usd = 0.02
 
-# Other programs' tables of outcomes (SQLite) count as evidence, without being copied.
-# The columns are only needed where the shape of the table is not recognised.
+# Other programs' tables of outcomes (SQLite) that count as evidence without being copied.
+# The columns are only needed if the schema of the table is not recognised.
 #
 # [[federation]]
 # path = "other.db"
 # table = "llm_task_outcomes"
 # columns = { task_type = "kind", model_id = "model", success = "ok" }
 
-# Any policy section can differ for one task type. Keys that are not named stay as they are above.
+# Any policy section can differ for one task type. Keys that are not set here keep their values from above.
 #
 # [task_types."plan-slice".demotion]
 # threshold = 0.5
@@ -38,7 +38,7 @@ _TAIL = """
 
 
 def template() -> str:
-    """Return the commented TOML; it loads to exactly the defaults."""
+    """Return the commented TOML, which loads to exactly the defaults."""
     lines = [_HEAD]
     for setting in describe():
         section, *rest = setting.keys
@@ -57,7 +57,7 @@ def template() -> str:
 
 def _plain(section: str, key: str, setting: Setting, lines: list[str]) -> list[str]:
     head = [] if f"[{section}]" in lines else ["", f"[{section}]"]
-    # a path that stands in a file is relative to it: the default, below the working directory, is left unset
+    # a path in a file is relative to it, but the default is relative to the working directory: left unset
     off = "# " if (section, key) == ("store", "path") or setting.default is None else ""
     value = "365" if setting.default is None else _toml(setting.default)
     return [*head, _comment(setting.description), f"{off}{key} = {value}"]

@@ -235,7 +235,7 @@ def test_every_problem_is_reported_at_once() -> None:
             "store.acknowledge",
             "was removed: outcomes are always written before record returns; delete the key",
         ),
-        ({"store": {"path": "mysql://x"}}, "store.path", "this version knows no other"),
+        ({"store": {"path": "mysql://x"}}, "store.path", "no other URL is supported"),
         ({"ranking": []}, "ranking", "must be a table, but got []"),
         ({"task_types": 3}, "task_types", "must be a table of tables"),
         ({"task_types": {"a": 3}}, "task_types.a", "must be a table, but got 3"),

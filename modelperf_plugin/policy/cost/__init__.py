@@ -1,4 +1,4 @@
-"""Cost objectives: success against dollars. Siblings that do not know each other."""
+"""Cost objectives: success against dollars. They do not import each other."""
 
 from __future__ import annotations
 

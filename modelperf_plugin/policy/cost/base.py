@@ -1,4 +1,4 @@
-"""What a cost objective does, and what a task is expected to cost."""
+"""The protocol of cost objectives, and the expected cost of a task."""
 
 from __future__ import annotations
 
@@ -10,36 +10,35 @@ from modelperf_plugin.values import Tally
 CostSource = Literal["own", "model", "configured"]
 
 ModelCosts = Mapping[str, tuple[float, CostSource]]
-"""For each model what a task costs in US dollars, whatever its type: its mean (``model``), or what is configured."""
+"""Cost of a task in US dollars by model, across task types: its mean (``model``) or the configured one."""
 
 
 class ExpectedCost(NamedTuple):
-    """What one task is expected to cost with one model."""
+    """Expected cost of one task with one model."""
 
     usd: float
-    """In US dollars."""
     source: CostSource
-    """``own``: its costs on this task type; ``model``: an estimate, its mean over other task types, because none is
-    known on this one; ``configured``: no host has reported any."""
+    """``own``: mean on this task type; ``model``: mean over other task types, as an estimate; ``configured``: no host
+    has reported any."""
 
 
 class Estimate(NamedTuple):
-    """One candidate, as a cost objective sees it."""
+    """Estimated success and cost of one candidate."""
 
     mean: float
-    """The expected probability of success."""
+    """Expected probability of success."""
     variance: float
-    """The variance of that belief; 0 where nothing is known of it."""
+    """Variance of that belief; 0 if unknown."""
     cost: float | None
-    """What a task is expected to cost, in US dollars; None as long as nothing is known of the model."""
+    """Expected cost of a task in US dollars; None if unknown."""
 
 
 SortKey = tuple[float, float, float]
-"""Compares candidates: the larger, the better."""
+"""Orders candidates: the larger, the better."""
 
 
 class CostObjective(Protocol):
-    """Weighs success against cost; pure, and blind to the order in which candidates come."""
+    """Weighs success against cost. Pure; the order of the candidates does not matter."""
 
     @property
     def objective(self) -> str:
@@ -47,27 +46,27 @@ class CostObjective(Protocol):
 
     @property
     def weighs_costs(self) -> bool:
-        """Whether costs matter; if not, candidates are compared by their chances alone."""
+        """Whether costs matter; if not, only the chances of success are compared."""
 
     def __call__(self, estimates: Sequence[Estimate], chances: Sequence[float]) -> list[SortKey]:
-        """Return how much each candidate is worth if the probabilities of success are taken to be ``chances``.
+        """Return the sort key of each candidate for the given ``chances`` of success.
 
-        These are the means of the estimates, or optimistic ones where exploration has drawn some optimism.
+        These are the means of the estimates or, in exploration, optimistic ones.
         """
 
     def explain(self, cost: ExpectedCost | None) -> str:
-        """Return what there is to say about the choice of a candidate with this cost, in a few words."""
+        """Return in a few words why a candidate with this cost is chosen."""
 
 
 def describe_cost(cost: ExpectedCost) -> str:
-    """Return a cost for a person, and that it is an estimate if it is one."""
+    """Return a cost for people, marked if it is an estimate."""
     return f"${cost.usd:.3g} a task{', estimated from other task types' if cost.source == 'model' else ''}"
 
 
 def expected_cost(tally: Tally, model_costs: ModelCosts) -> ExpectedCost | None:
-    """Return what a task of the tally's type is expected to cost with its model; None if nothing is known.
+    """Return the expected cost of a task of the tally's type with its model; None if unknown.
 
-    That is the mean of the costs reported for this task type, or what is known of the model elsewhere.
+    That is the mean of the reported costs of this task type or, without any, the model's entry in ``model_costs``.
     """
     own = tally.mean_cost_usd
     if own is not None:

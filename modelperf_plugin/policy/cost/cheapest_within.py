@@ -17,18 +17,20 @@ from modelperf_plugin.policy.strategy import Strategy
 class CheapestWithin(Strategy):
     """The cheapest model whose success is within ``margin`` of the best, with probability ``confidence``.
 
-    Chances come with the optimism that exploration has drawn. If the highest belongs to a model that is not the best by
-    what is known, a dear one perhaps that might be better, then whatever is cheaper and within the margin of that
-    chance takes its place. If it belongs to the best, two things must hold: P(p ≥ p_best − margin) ≥ ``confidence``,
-    with both beliefs taken as normal, so that (mean − mean_best + margin) / √(variance + variance_best) is at least the
-    normal quantile of ``confidence``; and a chance within twice the margin, so that the best goes on being learned
-    about. Among the models that may take its place the lowest expected cost wins.
+    Chances include the optimism that exploration has drawn. If the highest chance belongs to a model other than the
+    best by mean, for example an expensive one that might be better, any cheaper model within the margin of that chance
+    replaces it. If it belongs to the best, a replacement must fulfil two conditions: P(p ≥ p_best − margin) ≥
+    ``confidence`` with both beliefs taken as normal, so that (mean − mean_best + margin) / √(variance + variance_best)
+    is at least the normal quantile of ``confidence``; and a chance within twice the margin, so that learning about the
+    best continues. Of the possible replacements the one with the lowest expected cost wins.
     """
 
     objective: Literal["cheapest_within"] = "cheapest_within"
-    margin: float = Field(default=0.03, ge=0, lt=1, description="How much less success a cheaper model may have.")
+    margin: float = Field(
+        default=0.03, ge=0, lt=1, description="How much lower the success rate of a cheaper model may be."
+    )
     confidence: float = Field(
-        default=0.5, ge=0.5, lt=1, description="How sure it must be that a cheaper model is within the margin."
+        default=0.5, ge=0.5, lt=1, description="Probability with which a cheaper model must be within the margin."
     )
 
     @property
@@ -41,17 +43,17 @@ class CheapestWithin(Strategy):
         return NormalDist().inv_cdf(self.confidence)
 
     def __call__(self, estimates: Sequence[Estimate], chances: Sequence[float]) -> list[SortKey]:
-        """Return (1, −cost, chance) for models that may be chosen, and (0, chance, 0) for the others."""
+        """Return (1, −cost, chance) for eligible models, and (0, chance, 0) for the others."""
         highest = max(chances)
         leaders = [estimate for estimate, chance in zip(estimates, chances, strict=True) if chance == highest]
         if all(leader.cost is None for leader in leaders):
-            return [(0.0, chance, 0.0) for chance in chances]  # what the best one costs is learned by trying it
+            return [(0.0, chance, 0.0) for chance in chances]  # trying the best model reveals its cost
         best = max(estimates, key=_mean)
         exploits = any(leader.mean == best.mean for leader in leaders)
         sort_keys: list[SortKey] = []
         for estimate, chance in zip(estimates, chances, strict=True):
             if exploits:
-                near = chance >= highest - 2.0 * self.margin and self._is_surely_near(estimate, best)
+                near = chance >= highest - 2.0 * self.margin and self._is_near_best(estimate, best)
             else:
                 near = chance >= highest - self.margin
             may = near or chance == highest
@@ -62,12 +64,11 @@ class CheapestWithin(Strategy):
         return sort_keys
 
     def explain(self, cost: ExpectedCost | None) -> str:
-        """Return what the choice is said to be."""
         if cost is None:
             return "the best; its cost is unknown"
         return f"the cheapest within {self.margin:g} of the best ({describe_cost(cost)})"
 
-    def _is_surely_near(self, estimate: Estimate, best: Estimate) -> bool:
+    def _is_near_best(self, estimate: Estimate, best: Estimate) -> bool:
         ahead = estimate.mean - best.mean + self.margin
         return ahead >= self._quantile * sqrt(estimate.variance + best.variance)
 

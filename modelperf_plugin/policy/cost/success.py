@@ -1,4 +1,4 @@
-"""Success alone."""
+"""The null objective: success alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from modelperf_plugin.policy.strategy import Strategy
 
 
 class Success(Strategy):
-    """The best model, whatever it costs."""
+    """The best model, whatever its cost."""
 
     objective: Literal["success"] = "success"
 
@@ -24,5 +24,5 @@ class Success(Strategy):
         return [(chance, 0.0, 0.0) for chance in chances]
 
     def explain(self, cost: ExpectedCost | None) -> str:  # noqa: ARG002
-        """There is nothing to say."""
+        """Nothing."""
         return ""

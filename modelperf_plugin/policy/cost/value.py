@@ -15,7 +15,7 @@ class Value(Strategy):
     """The model with the highest net value: chance of success × ``usd_per_success`` − expected cost of a task."""
 
     objective: Literal["value"] = "value"
-    usd_per_success: float = Field(gt=0, le=1_000_000, description="What one success is worth to you, in US dollars.")
+    usd_per_success: float = Field(gt=0, le=1_000_000, description="Value of one success in US dollars.")
 
     @property
     def weighs_costs(self) -> bool:
@@ -23,7 +23,7 @@ class Value(Strategy):
         return True
 
     def __call__(self, estimates: Sequence[Estimate], chances: Sequence[float]) -> list[SortKey]:
-        """Return the net value of each candidate; one of which nothing is known is taken to be as cheap as any."""
+        """Return the net value of each candidate; an unknown cost is assumed to be the lowest known one."""
         cheapest = min([estimate.cost for estimate in estimates if estimate.cost is not None], default=0.0)
         sort_keys: list[SortKey] = []
         for estimate, chance in zip(estimates, chances, strict=True):
@@ -32,7 +32,6 @@ class Value(Strategy):
         return sort_keys
 
     def explain(self, cost: ExpectedCost | None) -> str:
-        """Return what the choice is said to be."""
         if cost is None:
             return "the best value; its cost is unknown"
         return f"the best value at ${self.usd_per_success:g} a success ({describe_cost(cost)})"

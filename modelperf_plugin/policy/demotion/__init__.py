@@ -1,4 +1,4 @@
-"""Demotion strategies: which candidates are out of the running. Siblings that do not know each other."""
+"""Demotion strategies: which candidates are taken out of the ranking. They do not import each other."""
 
 from __future__ import annotations
 

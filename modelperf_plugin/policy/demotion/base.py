@@ -1,4 +1,4 @@
-"""What a demotion strategy does."""
+"""The protocol of demotion strategies."""
 
 from __future__ import annotations
 
@@ -10,46 +10,46 @@ from modelperf_plugin.values import Tally
 
 
 class DemotionStrategy(Protocol):
-    """Says which candidates are out of the running; pure, and blind to the order in which they come."""
+    """Takes candidates out of the ranking. Pure; the order of the candidates does not matter."""
 
     @property
     def strategy(self) -> str:
         """The name in TOML."""
 
     def __call__(self, tallies: Sequence[Tally], in_force: Mapping[str, str] | None = None) -> list[str | None]:
-        """Return for each tally why its model is demoted, as one sentence, or None if it is not.
+        """Return for each tally why its model is demoted, as one sentence, or None.
 
-        ``in_force`` are the reasons of the demotions that were made by evidence over time, by model.
+        ``in_force`` are the reasons of the demotions by sequential tests, by model.
         """
 
     @property
     def probe_share(self) -> float:
-        """The share of decisions on which each demoted model is tried again."""
+        """The share of decisions that probe a demoted model."""
 
     @property
     def alpha(self) -> float:
-        """The probability with which evidence over time may ever demote a model wrongly."""
+        """The maximum probability that the sequential test ever demotes a good model."""
 
     def effective_threshold(self, best: float | None) -> float | None:
-        """Return the rate below which evidence over time demotes, if another model surely has the rate ``best``.
+        """Return the success rate below which the sequential test demotes, if another model reaches ``best``.
 
-        None if this strategy demotes by what the tallies say now.
+        None if this strategy does not use that test.
         """
 
 
 class Unwatched(Strategy):
-    """A strategy that demotes by what the tallies say now, or not at all: nothing is watched, nobody probed."""
+    """A strategy without a sequential test: it demotes by the current tallies or not at all, and never probes."""
 
     @property
     def probe_share(self) -> float:
-        """Nobody is tried again."""
+        """No probes."""
         return 0.0
 
     @property
     def alpha(self) -> float:
-        """Nobody is demoted by evidence over time."""
+        """No sequential test."""
         return 0.0
 
     def effective_threshold(self, best: float | None) -> float | None:  # noqa: ARG002 - the signature of the protocol
-        """There is none."""
+        """No threshold."""
         return None

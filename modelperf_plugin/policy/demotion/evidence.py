@@ -1,4 +1,4 @@
-"""Demotion by evidence that may be looked at after every outcome."""
+"""Demotion by a sequential test that may be evaluated after every outcome."""
 
 from __future__ import annotations
 
@@ -22,26 +22,25 @@ class DemoteByEvidence(Strategy):
     """
 
     strategy: Literal["evidence"] = "evidence"
-    margin: float | None = Field(
-        default=0.2, gt=0, lt=1, description="Demote what is surely worse than the best by this much."
-    )
+    margin: float | None = Field(default=0.2, gt=0, lt=1, description="Demote models worse than the best by this much.")
     threshold: float | None = Field(
-        default=None, gt=0, lt=1, description="Demote what is surely below this rate, whatever the others do."
+        default=None, gt=0, lt=1, description="Demote models below this success rate, whatever the others do."
     )
     alpha: float = Field(
-        default=0.05, gt=0, lt=1, description="The probability with which a model above the bar is ever demoted."
+        default=0.05,
+        gt=0,
+        lt=1,
+        description="Maximum probability of ever demoting a model above the threshold.",
     )
-    probe_share: float = Field(
-        default=0.02, ge=0, le=0.5, description="Share of decisions that tries demoted models again, one of them each."
-    )
+    probe_share: float = Field(default=0.02, ge=0, le=0.5, description="Share of decisions that probe a demoted model.")
 
     def __call__(self, tallies: Sequence[Tally], in_force: Mapping[str, str] | None = None) -> list[str | None]:
-        """Return for each tally why its model is demoted, by the demotions that are in force."""
+        """Return for each tally the reason of the demotion in force, or None."""
         reasons = in_force or {}
         return [reasons.get(tally.model_id) for tally in tallies]
 
     def effective_threshold(self, best: float | None) -> float | None:
-        """Return the rate below which a model is to be demoted, if another surely has the rate ``best``."""
+        """Return the success rate below which a model is demoted if another reaches ``best``."""
         relative = None if best is None or self.margin is None else best - self.margin
-        bars = [bar for bar in (self.threshold, relative) if bar is not None and bar > 0]
-        return max(bars, default=None)
+        thresholds = [each for each in (self.threshold, relative) if each is not None and each > 0]
+        return max(thresholds, default=None)

@@ -10,7 +10,7 @@ from modelperf_plugin.values import Tally
 
 
 class NeverDemote(Unwatched):
-    """Every candidate stays in the running; the ranking alone decides."""
+    """No model is demoted; the ranking alone decides."""
 
     strategy: Literal["never"] = "never"
 

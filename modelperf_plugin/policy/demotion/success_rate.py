@@ -1,4 +1,4 @@
-"""Demotion by the plain success rate."""
+"""Demotion by the observed success rate."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from modelperf_plugin.values import Tally
 class DemoteBySuccessRate(Unwatched):
     """Demoted while the success rate is below ``threshold`` after at least ``min_samples`` outcomes.
 
-    Quick and easy to check by hand, but looked at after every outcome it demotes good models by bad luck:
-    with a true rate of .80 and a threshold of .75, three runs of 2,000 outcomes in four demote at some time.
-    A larger ``min_samples`` helps a little.
+    Easy to check by hand, but evaluated after every outcome it demotes good models by bad luck: with a true rate of .80
+    and a threshold of .75, three of four runs of 2,000 outcomes demote at some time. A larger ``min_samples`` helps a
+    little.
     """
 
     strategy: Literal["success_rate"] = "success_rate"
     threshold: float = Field(default=0.5, gt=0, lt=1, description="Demote below this success rate.")
-    min_samples: int = Field(default=3, ge=1, description="Outcomes a model needs before it can be demoted.")
+    min_samples: int = Field(default=3, ge=1, description="Minimum number of outcomes before a model can be demoted.")
 
     def __call__(self, tallies: Sequence[Tally], in_force: Mapping[str, str] | None = None) -> list[str | None]:  # noqa: ARG002
-        """Return for each tally why its model is demoted, or None if it is not."""
+        """Return for each tally why its model is demoted, or None."""
         return [self._reason(tally) for tally in tallies]
 
     def _reason(self, tally: Tally) -> str | None:

@@ -1,4 +1,4 @@
-"""Exploration strategies: how a decision is spread over the candidates. Siblings that do not know each other."""
+"""Exploration strategies: how decisions are spread over the candidates. They do not import each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Adaptive exploration: what is uncertain and might be best is tried, less and less as it is known."""
+"""Adaptive exploration: candidates that might be best are tried, less and less as they become known."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ MIN_SHARE: Final = 0.25
 _PARTS: Final = tuple(MIN_SHARE + (1.0 - MIN_SHARE) * (index + 0.5) / POINTS for index in range(POINTS))
 """The middles of 24 equal parts of what lies between a quarter and 1."""
 _INVERSE: Final = NormalDist().inv_cdf
-_WHERE_COSTS_MATTER: Final = tuple(1.2 * _INVERSE(0.5 + 0.5 * (index + 0.5) / POINTS) for index in range(POINTS))
-"""The middles of 24 equally likely parts of 1.2·|N(0, 1)|: what is dear is not tried for long to save money."""
+_POINTS_WITH_COSTS: Final = tuple(1.2 * _INVERSE(0.5 + 0.5 * (index + 0.5) / POINTS) for index in range(POINTS))
+"""The middles of 24 equally likely parts of 1.2·|N(0, 1)|: expensive models are not tried for long."""
 _IndexLine = tuple[float, float, int]
 
 
@@ -31,10 +31,10 @@ class Adaptive(Strategy):
     """The candidate with the highest optimistic index, for a degree of optimism drawn once per decision.
 
     With the belief Beta(α, β) of a candidate its index is ln(α/β) + Z·√((1/α + 1/β) / (1 + pending/(α + β))), where
-    *pending* counts its choices whose outcome has not come yet. Z is one of 24 equally likely points between a quarter
-    of ``optimism``·z(n) and all of it, the same for all candidates of a decision. z(n) is the normal quantile of
-    1 − 1/(n + 3), with n the outcomes of all candidates on this task type: it grows, slowly and for ever, so that a
-    poor model that has become a good one is found. The propensity of each candidate is exact: the share of the points
+    *pending* counts its decisions that still wait for their outcome. Z is one of 24 equally likely points between a
+    quarter of ``optimism``·z(n) and all of it, the same for all candidates of a decision. z(n) is the normal quantile
+    of 1 − 1/(n + 3), with n the outcomes of all candidates on this task type: it grows slowly without bound, so that a
+    poor model that has become good is found. The propensity of each candidate is exact: the share of the points
     at which its index is the highest, on top of a uniform ``floor`` and ``evaluation_share`` of all decisions. Where
     costs matter, Z is one of 24 points of 1.2·``optimism``·|N(0, 1)| instead, and the share is that at which the cost
     objective prefers it, if the chances of all were as good as their indices say.
@@ -45,16 +45,19 @@ class Adaptive(Strategy):
 
     strategy: Literal["adaptive"] = "adaptive"
     floor: float = Field(
-        default=0.005, ge=0, le=1, description="Share of decisions drawn at random, so that any policy can be judged."
+        default=0.005,
+        ge=0,
+        le=1,
+        description="Share of decisions drawn uniformly, to evaluate policies from the log.",
     )
     evaluation_share: float = Field(
         default=0.0,
         ge=0,
         le=1,
-        description="A further share drawn at random, turned on for a while so that the log can answer a question.",
+        description="A further share drawn uniformly, for a limited time, to answer a question from the log.",
     )
     optimism: float = Field(
-        default=1.0, ge=0, le=4.5, description="How far beyond what is known a candidate gets credit (0: not at all)."
+        default=1.0, ge=0, le=4.5, description="Credit for uncertainty, as a factor of its usual size (0: none)."
     )
 
     @cached_property
@@ -64,7 +67,7 @@ class Adaptive(Strategy):
 
     @cached_property
     def uniform(self) -> float:
-        """The share of the decisions that is drawn at random, all in all."""
+        """The total share of decisions drawn uniformly."""
         return self.evaluation_share + (1.0 - self.evaluation_share) * self.floor
 
     def __call__(self, choice_set: ChoiceSet) -> Shares:
@@ -76,15 +79,15 @@ class Adaptive(Strategy):
         if choice_set.objective is None:
             wins = self._highest(lines, credit(choice_set.outcomes))
         else:
-            wins = self._worthiest(lines, choice_set.objective, choice_set.estimates)
+            wins = self._preferred(lines, choice_set.objective, choice_set.estimates)
         for points, rows in wins:
             share = (1.0 - uniform) * points / (POINTS * len(rows))
             for row in rows:
-                shares[row] = min(1.0, shares[row] + share)  # a sum of parts may be 1 + 2⁻⁵²
+                shares[row] = min(1.0, shares[row] + share)  # the sum may be 1 + 2⁻⁵²
         return Shares(shares)
 
     def _highest(self, lines: list[_IndexLine], unit: float) -> Iterator[tuple[int, list[int]]]:
-        """Yield at how many points of Z which rows have the highest index."""
+        """Yield numbers of points of Z and the rows with the highest index there."""
         lines.sort()
         starts, winners = _upper_envelope(lines)
         before = 0
@@ -93,11 +96,11 @@ class Adaptive(Strategy):
             yield upto - before, rows
             before = upto
 
-    def _worthiest(
+    def _preferred(
         self, lines: list[_IndexLine], objective: CostObjective, estimates: Sequence[Estimate]
     ) -> Iterator[tuple[int, list[int]]]:
-        """Yield for each point of Z which rows are worth most, if their chances are as good as their indices say."""
-        for point in _WHERE_COSTS_MATTER:
+        """Yield for each point of Z the rows that the objective prefers, with the indices as chances."""
+        for point in _POINTS_WITH_COSTS:
             chances = [expit(mean + self.optimism * point * deviation) for deviation, mean, _ in lines]
             sort_keys = objective(estimates, chances)
             most = max(sort_keys)
@@ -128,10 +131,10 @@ def _indices(choice_set: ChoiceSet) -> list[_IndexLine]:
 
 
 def _upper_envelope(lines: list[_IndexLine]) -> tuple[list[float], list[list[int]]]:
-    """Return from which Z ≥ 0 on which rows have the highest index; rows with the same line stand together.
+    """Return from which Z ≥ 0 on which rows have the highest index; rows with the same line are grouped.
 
-    The lines come sorted by slope and then height, so each new one is at least as steep as all before: it cuts off
-    a tail of the hull, and stays the highest for ever.
+    The lines are sorted by slope and then height, so each new one is at least as steep as all before: it cuts off a
+    tail of the hull and stays highest from there on.
     """
     hull: list[tuple[float, float]] = []
     starts: list[float] = []

@@ -1,4 +1,4 @@
-"""What an exploration strategy does."""
+"""The protocol of exploration strategies."""
 
 from __future__ import annotations
 
@@ -11,46 +11,43 @@ from modelperf_plugin.values import RankedModel
 
 
 class ChoiceSet(NamedTuple):
-    """The candidates that may be chosen, as exploration sees them."""
+    """The candidates that may be chosen."""
 
     task_type: str
-    """The class of work."""
     rows: Sequence[RankedModel]
-    """Best first, at least one; demoted and paused candidates are not among them unless all are. Their reasons and
-    intervals are made when one is looked at: a strategy that need not look, should not."""
+    """Best first, at least one. Accessing a row builds its reason and interval, so strategies should avoid it."""
     tied: int
     """How many of the first rows are equally good: at least 1."""
     unit_id: str | None
-    """Whom or what the task is for, if the host said so."""
+    """Whom or what the task is for, if the host named it."""
     beliefs: Sequence[Belief] = ()
-    """The posterior of each row; empty if nothing is known beyond the tallies."""
+    """The posterior of each row; empty if there are only tallies."""
     pending: Sequence[int] = ()
-    """For each row how many choices wait for their outcome; empty if none does."""
+    """Number of decisions of each row that still wait for their outcome; empty if none does."""
     outcomes: int = 0
-    """How many outcomes the rows have on this task type, all together."""
+    """Total number of outcomes of the rows on this task type."""
     objective: CostObjective | None = None
-    """What weighs success against cost; None if costs do not matter."""
+    """None if costs do not matter."""
     estimates: Sequence[Estimate] = ()
-    """The rows as that objective sees them; empty if costs do not matter."""
+    """Estimates of the rows for the objective; empty if costs do not matter."""
 
 
 class Shares(NamedTuple):
     """How likely each candidate of a choice set is to be chosen."""
 
     probabilities: list[float]
-    """One for each row of the choice set; they sum to 1. They are the propensities, exactly."""
+    """One for each row of the choice set; they sum to 1 and are the exact propensities."""
     point: float | None = None
-    """Where in [0, 1) the decision falls, when that is not left to chance (a sticky assignment)."""
+    """The point in [0, 1) that decides instead of a random number, for a sticky assignment."""
     reasons: Sequence[str | None] = ()
-    """For each row why it would be chosen, where the strategy has more to say than its rank; may be empty.
-    What is known of the row is added to it."""
+    """Why each row would be chosen, if for more than its rank; may be empty. Its evidence is appended."""
 
 
 class ExplorationStrategy(Protocol):
-    """Spreads one decision over the candidates; pure.
+    """Spreads one decision over the candidates. Pure.
 
-    The choice itself is made elsewhere, with one random number against the cumulated probabilities: so the
-    propensities that are logged are exact by construction, whatever the strategy.
+    The caller draws with one random number against the cumulative probabilities, so that the logged propensities are
+    exact by construction, whatever the strategy.
     """
 
     @property

@@ -1,4 +1,4 @@
-"""ε-greedy: a fixed share of the decisions goes to a candidate drawn at random."""
+"""ε-greedy: a fixed share of the decisions is drawn uniformly."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from modelperf_plugin.policy.strategy import Strategy
 
 
 class EpsilonGreedy(Strategy):
-    """With probability ε any candidate, all alike; otherwise the best-ranked one.
+    """With probability ε any candidate, uniformly; otherwise the best-ranked one.
 
     With K candidates, T of them tied at the top, each has the probability ε/K, and those at the top (1 − ε)/T
     more. Source: R. Sutton and A. Barto, "Reinforcement Learning", section 2.2.
     """
 
     strategy: Literal["epsilon_greedy"] = "epsilon_greedy"
-    epsilon: float = Field(default=0.1, ge=0, le=1, description="Share of decisions drawn at random (ε).")
+    epsilon: float = Field(default=0.1, ge=0, le=1, description="Share of decisions drawn uniformly (ε).")
 
     def __call__(self, choice_set: ChoiceSet) -> Shares:
         """Return the probability of each row of the choice set."""

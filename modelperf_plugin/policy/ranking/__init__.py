@@ -1,4 +1,4 @@
-"""Ranking strategies: from evidence to scores. Siblings that do not know each other."""
+"""Ranking strategies: from evidence to scores. They do not import each other."""
 
 from __future__ import annotations
 

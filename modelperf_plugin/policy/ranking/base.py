@@ -1,4 +1,4 @@
-"""What a ranking strategy does."""
+"""The protocol of ranking strategies."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from modelperf_plugin.values import Tally
 
 
 class Score(NamedTuple):
-    """Where a ranking strategy puts one candidate."""
+    """Position of one candidate in the ranking."""
 
     tier: int
-    """0 for candidates to be compared by value; a higher tier stands behind a lower one, whatever its value."""
+    """Lower tiers rank first, whatever their values."""
     value: float
-    """Sorts within a tier, higher first; equal values are a tie, which is broken at random."""
+    """Orders candidates within a tier, higher first; ties are broken at random."""
     proven: bool
-    """Whether there is enough evidence to go by."""
+    """Whether there is enough evidence."""
 
 
 class Explanation(NamedTuple):
-    """What a ranking strategy tells a person about one candidate."""
+    """A score explained to people."""
 
     estimate: float | None
     """Estimated probability of success, or None."""
     interval: tuple[float, float] | None
-    """Where that probability lies with 95 % credibility or confidence."""
+    """95 % credible or confidence interval of it."""
     reason: str
     """One sentence for a person."""
 
 
 class RankingStrategy(Protocol):
-    """Scores candidates from their evidence; pure, and blind to the order in which they come.
+    """Scores candidates from their evidence. Pure; the order of the candidates does not matter.
 
-    A choice needs the scores alone. The account, with an interval and a sentence, is asked for when somebody looks.
+    A choice only needs the scores; explanations are made on demand.
     """
 
     @property
@@ -44,14 +44,14 @@ class RankingStrategy(Protocol):
     def __call__(self, tallies: Sequence[Tally], beliefs: Sequence[Belief] | None = None) -> list[Score]:
         """Return one score for each tally, in the same order.
 
-        ``beliefs`` are the posteriors of the same models with the evidence of other task types, where it is known.
+        ``beliefs`` are the posteriors of the same models that also use other task types, if pooled.
         """
 
     def believed(self, tallies: Sequence[Tally], beliefs: Sequence[Belief]) -> Sequence[Belief]:
-        """Return the posteriors that this strategy goes by, and exploration with it: as given, or its own."""
+        """Return the posteriors that this strategy and exploration use: the given ones, or its own."""
 
     def explain(self, tally: Tally, belief: Belief | None = None) -> Explanation:
-        """Return what there is to say about the score of one tally."""
+        """Return estimate, interval and reason of the score of one tally."""
 
     def reason(self, tally: Tally, belief: Belief | None = None) -> str:
-        """Return the sentence of the account alone."""
+        """Return the reason of the score of one tally, as one sentence."""

@@ -15,26 +15,26 @@ from modelperf_plugin.values import Tally
 
 
 class Posterior(Strategy):
-    """The mean of Beta(k·p₀ + successes, k·(1 − p₀) + failures): the rate, drawn to the prior when evidence is thin.
+    """The mean of Beta(k·p₀ + successes, k·(1 − p₀) + failures): the success rate, shrunk to a prior.
 
-    Outages and the caller's own errors are left out of the failures: they say nothing about the model. The prior is
-    learned from all task types and models together (see :mod:`modelperf_plugin.policy.pooling`), unless ``pooled`` is
-    false: then it is ``prior_success`` with the weight of ``prior_strength`` outcomes, for each task type alone.
+    Failures do not include outages and the caller's own errors, which say nothing about the model. The prior is learned
+    from all task types and models together (see :mod:`modelperf_plugin.policy.pooling`). If ``pooled`` is false, it is
+    ``prior_success`` with the weight of ``prior_strength`` outcomes, for each task type alone.
     """
 
     strategy: Literal["posterior"] = "posterior"
-    min_samples: int = Field(default=3, ge=1, description="Below this many outcomes a model is shown as unproven.")
+    min_samples: int = Field(default=3, ge=1, description="Outcomes below which a model is shown as unproven.")
     pooled: bool = Field(
-        default=True, description="Whether the prior is learned from all task types and models together."
+        default=True, description="Whether to learn the prior from all task types and models together."
     )
     prior_success: float = Field(
         default=0.5,
         ge=0.001,
         le=0.999,
-        description="Without pooling: the success expected of a model nothing is known of (p₀).",
+        description="Without pooling: expected success rate of an unknown model (p₀).",
     )
     prior_strength: float = Field(
-        default=2.0, ge=0.001, le=10_000, description="Without pooling: how many outcomes that weighs (k)."
+        default=2.0, ge=0.001, le=10_000, description="Without pooling: weight of that in outcomes (k)."
     )
 
     def __call__(self, tallies: Sequence[Tally], beliefs: Sequence[Belief] | None = None) -> list[Score]:
@@ -43,22 +43,22 @@ class Posterior(Strategy):
             beliefs = [self._own(tally) for tally in tallies]
         least = self.min_samples
         return [
-            # most have so many successes alone: the rest need not be added up
+            # usually the successes suffice, without adding up the rest
             Score(0, alpha / (alpha + beta), tally[2] >= least or tally.successes + tally.quality_failures >= least)
             for tally, (alpha, beta, _) in zip(tallies, beliefs, strict=True)
         ]
 
     def believed(self, tallies: Sequence[Tally], beliefs: Sequence[Belief]) -> Sequence[Belief]:
-        """Return the posteriors as given; without pooling those of each task type alone."""
+        """Return the given posteriors; without pooling those of this task type alone."""
         return beliefs if self.pooled else [self._own(tally) for tally in tallies]
 
     def explain(self, tally: Tally, belief: Belief | None = None) -> Explanation:
-        """Return what there is to say about the score of one tally."""
+        """Return mean, interval and reason."""
         alpha, beta, _ = self._own(tally) if belief is None or not self.pooled else belief
         return Explanation(alpha / (alpha + beta), beta_interval(alpha, beta), self.reason(tally, belief))
 
     def reason(self, tally: Tally, belief: Belief | None = None) -> str:
-        """Return the mean, and what it rests on."""
+        """Return the mean and its evidence."""
         alpha, beta, outcomes = self._own(tally) if belief is None or not self.pooled else belief
         samples = tally.successes + tally.quality_failures
         counted = f"{tally.successes} of {samples} succeeded"

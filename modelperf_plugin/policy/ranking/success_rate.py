@@ -15,31 +15,31 @@ from modelperf_plugin.values import Tally
 
 
 class SuccessRate(Strategy):
-    """Successes over all outcomes, for candidates with at least ``min_samples`` of them; the others come last.
+    """Successes over all outcomes, for candidates with at least ``min_samples`` of them; the others rank last.
 
-    Simple and easy to check by hand, but it never learns about a model it has not tried unless exploration
-    makes it, and a few lucky outcomes look like certainty. The interval is Wilson's.
+    Easy to check by hand, but it only learns about untried models through exploration, and a few lucky outcomes look
+    like certainty. The interval is Wilson's.
     """
 
     strategy: Literal["success_rate"] = "success_rate"
-    min_samples: int = Field(default=3, ge=1, description="Outcomes a model needs before its rate counts.")
+    min_samples: int = Field(default=3, ge=1, description="Minimum number of outcomes before the success rate counts.")
 
     def __call__(self, tallies: Sequence[Tally], beliefs: Sequence[Belief] | None = None) -> list[Score]:  # noqa: ARG002
-        """Return one score for each tally, in the same order; the rate alone counts, no belief."""
+        """Return one score for each tally, in the same order; beliefs are not used."""
         return [self._score(tally) for tally in tallies]
 
     def believed(self, tallies: Sequence[Tally], beliefs: Sequence[Belief]) -> Sequence[Belief]:  # noqa: ARG002
-        """Return the posteriors as given: exploration may go by them."""
+        """Return the given posteriors, for exploration."""
         return beliefs
 
     def explain(self, tally: Tally, belief: Belief | None = None) -> Explanation:  # noqa: ARG002
-        """Return what there is to say about the score of one tally."""
+        """Return rate, interval and reason."""
         samples = tally.samples
         interval = None if samples < self.min_samples else wilson_interval(tally.successes, samples)
         return Explanation(tally.success_rate, interval, self.reason(tally))
 
     def reason(self, tally: Tally, belief: Belief | None = None) -> str:  # noqa: ARG002
-        """Return the rate, or how many outcomes there are of those that are needed."""
+        """Return the success rate, or how many of the required outcomes there are."""
         samples = tally.samples
         if samples < self.min_samples:
             return f"unproven: {samples} of {self.min_samples} outcomes"
