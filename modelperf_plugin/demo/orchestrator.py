@@ -24,7 +24,7 @@ from modelperf_plugin.config import ConfigSource
 from modelperf_plugin.demo.world import SOURCES, WORLD
 from modelperf_plugin.errors import InvalidValueError, StoreError
 from modelperf_plugin.hooks.plugin import register
-from modelperf_plugin.values import OUTAGE_KINDS, Decision, Outcome
+from modelperf_plugin.values import Decision, Outcome
 
 PROJECT: Final = "demo-orchestrator"
 MAX_ATTEMPTS: Final = 3
@@ -257,7 +257,7 @@ def _try_in_turn(
         outcome = world.run_task(rng, task_type, model_id)
         manager.hook.on_task_complete(task_type=task_type, model_id=model_id, outcome=outcome, decision=decision)
         attempts.append(Attempt(model_id, outcome))
-        if outcome.error_kind not in OUTAGE_KINDS:
+        if outcome.blame != "provider":
             break
     return tuple(attempts)
 
@@ -271,7 +271,7 @@ def _report(world: Scenario, done: Sequence[DemoTask]) -> DemoReport:
     return DemoReport(
         tasks=len(done),
         attempts=len(outcomes),
-        outages=sum(outcome.error_kind in OUTAGE_KINDS for outcome in outcomes),
+        outages=sum(outcome.blame == "provider" for outcome in outcomes),
         timeouts=sum(outcome.timeout for outcome in outcomes),
         explored=sum(task.decision is not None and task.decision.explored for task in done),
         success_rate=successes / len(done),

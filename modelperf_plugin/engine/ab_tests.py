@@ -12,11 +12,11 @@ from math import inf
 from typing import Final, NamedTuple
 
 from modelperf_plugin.engine.ab_draws import MAX_DRAWS, Draw, Draws
-from modelperf_plugin.engine.ab_verdicts import advanced, counts, progress
+from modelperf_plugin.engine.ab_verdicts import advanced, progress
 from modelperf_plugin.errors import StoreError
 from modelperf_plugin.policy import ABTest, Assessment, Choice, Policy
 from modelperf_plugin.policy.exploration.ab_test import Split, find_sides, unit_position
-from modelperf_plugin.policy.quality import Timeouts
+from modelperf_plugin.policy.quality import Timeouts, is_informative
 from modelperf_plugin.store import Entry, StoredContest, StoredTest
 from modelperf_plugin.store.roles import ABTests as StoredTests
 from modelperf_plugin.store.roles import DecisionLog
@@ -168,7 +168,8 @@ class ABTests:
             decision_id, draw = decision, self._draws.open.get(decision)
             if draw is None and entry.task_type not in self._live_task_types:
                 return
-        if decision_id in self._draws.counted or not counts(entry.outcome, timeouts):
+        outcome = entry.outcome
+        if decision_id in self._draws.counted or not is_informative(outcome.blame, outcome.timeout, timeouts):
             return
         if draw is not None:
             self._count(decision_id, draw, entry)

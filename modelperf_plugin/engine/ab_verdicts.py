@@ -10,22 +10,13 @@ from modelperf_plugin.engine.ab_draws import Draw
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.policy import ABTest
 from modelperf_plugin.policy.exploration.ab_test import Split
-from modelperf_plugin.policy.quality import Timeouts, says_something
 from modelperf_plugin.policy.sequential import Side, TwoSampleTest, Verdict, verdict
 from modelperf_plugin.policy.sequential.two_sample_test import MAX_LOG_E_VALUE
 from modelperf_plugin.store import ContestVerdict, Entry, StoredContest, StoredTest
-from modelperf_plugin.values import CALLER_ERROR_KINDS, OUTAGE_KINDS, Outcome
-
-
-def counts(outcome: Outcome, timeouts: Timeouts) -> bool:
-    """Return whether an outcome says something about the model: neither an outage nor the caller's error."""
-    if outcome.success:
-        return True
-    return says_something(outcome.error_kind not in OUTAGE_KINDS | CALLER_ERROR_KINDS, outcome.timeout, timeouts)
 
 
 def advanced(test: StoredTest, draw: Draw, entry: Entry) -> list[StoredContest]:
-    """Return the contests of a test after another outcome: that of the side which was draw."""
+    """Return the contests of a test after another outcome: that of the side that was drawn."""
     promoted = test.promote and any(contest.verdict == "challenger" for contest in test.contests)
     if promoted or entry.task_type != test.task_type:  # outcomes of earlier choices do not reverse a verdict
         return list(test.contests)

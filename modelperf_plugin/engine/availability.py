@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from modelperf_plugin.config import Config
-from modelperf_plugin.policy.quality import says_something
+from modelperf_plugin.policy.quality import is_informative, is_outage
 from modelperf_plugin.store import Event
 from modelperf_plugin.store.roles import Events
-from modelperf_plugin.values import from_milliseconds
+from modelperf_plugin.values import Outcome, from_milliseconds
 
 LOOK_SECONDS: Final = 1.0
 """How soon the outages that other processes had are heeded."""
@@ -71,9 +71,9 @@ class Availability:
                 self._tell(now_ms)
         return self._paused
 
-    def has_streak(self, model_id: str) -> bool:
-        """Return whether the model had an outage and has not worked since."""
-        return model_id in self._streaks
+    def concerns(self, model_id: str, outcome: Outcome) -> bool:
+        """Return whether an outcome calls for a refresh at once; timeouts that count as outages wait for the next."""
+        return model_id in self._streaks or (not outcome.success and outcome.blame == "provider")
 
     def look(self) -> None:
         """Look at the newest outcomes."""
@@ -86,15 +86,11 @@ class Availability:
     def _see(self, event: Event) -> None:
         self._position = event.event_id
         config = self._config()
-        timeouts = config.quality.timeouts
+        kind = (event.blame, event.timed_out, config.quality.timeouts)
         streak = self._streaks.get(event.model_id)
-        if event.outage or (timeouts == "outage" and event.counts and event.timed_out):
+        if is_outage(*kind):
             self._pause(event, streak, config)
-        elif (
-            says_something(event.counts, event.timed_out, timeouts)
-            and streak is not None
-            and event.ended_ms >= streak.last_ms
-        ):
+        elif streak is not None and event.ended_ms >= streak.last_ms and is_informative(*kind):
             del self._streaks[event.model_id]
             self._valid_ms = (0, 0)
 

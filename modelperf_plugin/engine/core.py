@@ -26,7 +26,7 @@ from modelperf_plugin.policy import Assessment, Knowledge, Policy, assess, choos
 from modelperf_plugin.policy.quality import classified
 from modelperf_plugin.store import Attached, Store, forks
 from modelperf_plugin.store.attached import with_attached
-from modelperf_plugin.values import OUTAGE_KINDS, Context, Decision, Outcome, check_id, check_ids, to_milliseconds
+from modelperf_plugin.values import Context, Decision, Outcome, check_id, check_ids, to_milliseconds
 
 logger = logging.getLogger("modelperf_plugin")
 
@@ -190,7 +190,7 @@ class ModelPerf:
         if new and decision is not None and decision_id is not None:
             self._journal.ended(decision_id, model_id, entry.outcome, entry.ended_ms)
             self._ab_tests.on_outcome(decision, entry, config.quality.timeouts)
-        if entry.outcome.error_kind in OUTAGE_KINDS or self._availability.has_streak(model_id):
+        if self._availability.concerns(model_id, entry.outcome):
             self._guarded(self._availability.look)
         self._has_recorded = True
         self._new_outcomes += 1

@@ -16,7 +16,7 @@ from modelperf_plugin.errors import StoreError
 from modelperf_plugin.store import DecisionOutcome, DecisionRecord
 from modelperf_plugin.store.decisions import DECISIONS_PER_STEP
 from modelperf_plugin.store.roles import DecisionLog
-from modelperf_plugin.values import Decision, Outcome, to_milliseconds
+from modelperf_plugin.values import DAY_MS, Decision, Outcome, to_milliseconds
 
 logger = logging.getLogger("modelperf_plugin")
 
@@ -33,7 +33,6 @@ CLEANING_SECONDS: Final = 3600.0
 
 _SHORTEST_PAUSE_SECONDS: Final = 1.0
 _LONGEST_PAUSE_SECONDS: Final = 60.0
-_DAY_MS: Final = 86_400_000
 
 _Waiting = deque[Decision | DecisionOutcome]
 
@@ -168,7 +167,7 @@ class Journal:
             return
         newest_ms = to_milliseconds(max(decision.created_at for decision in made))
         try:
-            forgotten = self._log.forget(newest_ms - self._settings().keep_days * _DAY_MS)
+            forgotten = self._log.forget(newest_ms - self._settings().keep_days * DAY_MS)
         except Exception as error:  # noqa: BLE001 - the decisions were written: forgetting others can wait
             self._fail(error)
             return

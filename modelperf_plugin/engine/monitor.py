@@ -21,7 +21,7 @@ from modelperf_plugin.engine.learner import Learner
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.intervals import beta_interval
-from modelperf_plugin.policy.quality import says_something
+from modelperf_plugin.policy.quality import is_informative
 from modelperf_plugin.policy.sequential import ChangeWatch, FallWatch, Probation, shifted
 from modelperf_plugin.store import Demotion, Event, Store, WatchState
 from modelperf_plugin.values import Tally
@@ -100,7 +100,7 @@ class Monitor:
     def _see(self, event: Event) -> None:
         self._position = event.event_id
         config = self._config()
-        if not says_something(event.counts, event.timed_out, config.quality.timeouts):
+        if not is_informative(event.blame, event.timed_out, config.quality.timeouts):
             return
         evidence, beliefs = self._at_hand.get(event.task_type) or self._take_up_evidence(event.task_type)
         belief = beliefs.get(event.model_id)

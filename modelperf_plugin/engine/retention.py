@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Final
 
 from modelperf_plugin.store.roles import Events
+from modelperf_plugin.values import DAY_MS
 
 STEP_SECONDS: Final = 0.1
 """Between two steps other writers have their turn."""
 REST_SECONDS: Final = 3600.0
 """How often it is looked for outcomes that have become too old."""
-_DAY_MS: Final = 86_400_000
 
 
 class Retention:
@@ -35,7 +35,7 @@ class Retention:
         if self._days is None or self._clock() < self._next_at:
             return
         self._next_at = self._clock() + REST_SECONDS  # a store that fails is left alone
-        step = self._events.drop(now_ms() - self._days * _DAY_MS, self._after_id)
+        step = self._events.drop(now_ms() - self._days * DAY_MS, self._after_id)
         if step.dropped:
             self._after_id = step.last_id
             self._next_at = self._clock() + STEP_SECONDS

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import Final
 
 from modelperf_plugin.errors import MissingExtraError
-from modelperf_plugin.values import CALLER_ERROR_KINDS, OUTAGE_KINDS, Decision, Outcome
+from modelperf_plugin.values import Decision, Outcome
 
 # written out: the conventions for these names are not stable yet, and their package changes with every release
 MODEL: Final = "gen_ai.request.model"
@@ -20,6 +20,8 @@ TASK_TYPE: Final = "modelperf.task_type"
 RESULT: Final = "modelperf.result"
 EXPLORED: Final = "modelperf.explored"
 MODE: Final = "modelperf.mode"
+
+_RESULTS: Final = {None: "success", "model": "failure", "provider": "outage", "caller": "caller_error"}
 
 _Attributes = dict[str, str | bool]
 
@@ -55,7 +57,7 @@ class Telemetry:
         attributes = _of(task_type, model_id)
         failed: _Attributes = {} if outcome.success else {ERROR: _error(outcome)}
         with suppress(Exception):
-            self._outcomes.add(1, {**attributes, RESULT: _result(outcome)})
+            self._outcomes.add(1, {**attributes, RESULT: _RESULTS[outcome.blame]})
             if outcome.duration_seconds is not None:
                 self._duration.record(outcome.duration_seconds, {**attributes, **failed})
             if outcome.tokens_used:
@@ -66,14 +68,6 @@ class Telemetry:
 
 def _of(task_type: str, model_id: str) -> _Attributes:
     return {TASK_TYPE: task_type, MODEL: model_id}
-
-
-def _result(outcome: Outcome) -> str:
-    if outcome.success:
-        return "success"
-    if outcome.error_kind in OUTAGE_KINDS:
-        return "outage"
-    return "caller_error" if outcome.error_kind in CALLER_ERROR_KINDS else "failure"
 
 
 def _error(outcome: Outcome) -> str:

@@ -7,12 +7,11 @@ from typing import Final, NamedTuple
 
 from modelperf_plugin.config import Config
 from modelperf_plugin.policy.pooling import Cell
-from modelperf_plugin.policy.quality import Timeouts
+from modelperf_plugin.policy.quality import Timeouts, quality_failures
 from modelperf_plugin.store import Baseline, Faded, Prior
 from modelperf_plugin.store.roles import Tallies
-from modelperf_plugin.values import Tally
+from modelperf_plugin.values import DAY_MS, Tally
 
-DAY_MS: Final = 86_400_000
 PSEUDO_OUTCOMES: Final = 2.0
 """What is expected of a model after a change weighs as much as so many outcomes."""
 SMALL: Final = 2_000
@@ -111,8 +110,8 @@ class Evidence:
                 found[pair] = (before[0] + share * successes, before[1] + share * failures)
         return found
 
-    def _failures(self, tally: Tally) -> int:
-        return tally.quality_failures - (0 if self.timeouts == "failure" else tally.timeout_failures)
+    def _failures(self, tally: Tally) -> float:
+        return self._of(tally.quality_failures, tally.timeout_failures)
 
     def _find(self, tally: Tally, baseline: Baseline | None, faded: Faded | None) -> Void:
         """Return what is void of one pair.
@@ -134,7 +133,7 @@ class Evidence:
         return Void(successes, failures, _expected(baseline))
 
     def _of(self, failures: float, timeout_failures: float) -> float:
-        return failures - (0 if self.timeouts == "failure" else timeout_failures)
+        return quality_failures(failures, timeout_failures, self.timeouts)
 
 
 def _expected(baseline: Baseline | None) -> Cell:

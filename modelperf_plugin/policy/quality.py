@@ -1,22 +1,29 @@
-"""Quality apart from outages: what counts as a failure of the model."""
+"""What counts as a failure of the model, as configured: :mod:`modelperf_plugin.values.outcome` says who is to blame."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Literal
 
-from modelperf_plugin.values import Tally
+from modelperf_plugin.values import Blame, Tally
 
 Timeouts = Literal["failure", "outage", "ignore"]
 """What a failed task that ran out of time counts as."""
 
 
-def says_something(counts: bool, timed_out: bool, timeouts: Timeouts) -> bool:
-    """Return whether an outcome says something about the model.
+def is_informative(blame: Blame | None, timed_out: bool, timeouts: Timeouts) -> bool:
+    """Return whether an outcome is informative about the model: a success, or a failure that it is to blame for."""
+    return blame is None or (blame == "model" and not (timed_out and timeouts != "failure"))
 
-    ``counts`` is whether it does if failed timeouts count as failures; ``timed_out`` whether it is such a timeout.
-    """
-    return counts and not (timed_out and timeouts != "failure")
+
+def is_outage(blame: Blame | None, timed_out: bool, timeouts: Timeouts) -> bool:
+    """Return whether an outcome is an outage of the provider."""
+    return blame == "provider" or (blame == "model" and timed_out and timeouts == "outage")
+
+
+def quality_failures(failures: float, timeout_failures: float, timeouts: Timeouts) -> float:
+    """Return the failures that count against the model, of those that it is to blame for."""
+    return failures if timeouts == "failure" else failures - timeout_failures
 
 
 def classified(evidence: Mapping[str, Tally], timeouts: Timeouts) -> Mapping[str, Tally]:
@@ -27,7 +34,7 @@ def classified(evidence: Mapping[str, Tally], timeouts: Timeouts) -> Mapping[str
 
 
 def of_timeouts(tally: Tally, timeouts: Timeouts) -> Tally:
-    """Return a tally whose failed timeouts stand among the outages, or among what says nothing of the model."""
+    """Return a tally whose failed timeouts are counted as outages, or as the caller's errors, if so configured."""
     if timeouts == "failure" or not tally.timeout_failures:
         return tally
     if timeouts == "outage":

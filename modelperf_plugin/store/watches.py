@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
-from modelperf_plugin.values import from_milliseconds
+from modelperf_plugin.values import Blame, from_milliseconds
 
 Direction = Literal["up", "down", "announced"]
 
@@ -16,12 +16,10 @@ class Event(NamedTuple):
     task_type: str
     model_id: str
     success: bool
-    counts: bool
-    """Whether it is informative about the model: neither an outage nor the caller's error."""
+    blame: Blame | None
+    """Who caused a failure; None for a success."""
     ended_ms: int
     """In milliseconds since the Unix epoch."""
-    outage: bool = False
-    """Whether the provider failed."""
     timed_out: bool = False
     """Whether it failed and ran out of time."""
 

@@ -11,20 +11,21 @@ from modelperf_plugin.values.decision import Assignment, Decision, Exclusion, Mo
 from modelperf_plugin.values.ids import MAX_ID_LENGTH, check_amount, check_id, check_ids
 from modelperf_plugin.values.moments import DAY_MS, from_milliseconds, to_milliseconds
 from modelperf_plugin.values.outcome import (
-    CALLER_ERROR_KINDS,
+    BLAMES,
     ERROR_KINDS,
     MAX_COST_USD,
     MAX_TOKENS,
     NANO_USD,
-    OUTAGE_KINDS,
+    Blame,
     ErrorKind,
     Outcome,
+    blame_of,
 )
 from modelperf_plugin.values.ranking import RankedModel, Ranking, Status
 from modelperf_plugin.values.tally import Tally, combine, mean_costs
 
 __all__ = [
-    "CALLER_ERROR_KINDS",
+    "BLAMES",
     "DAY_MS",
     "ERROR_KINDS",
     "MAX_COST_USD",
@@ -32,8 +33,8 @@ __all__ = [
     "MAX_TOKENS",
     "NANO_USD",
     "NO_CONTEXT",
-    "OUTAGE_KINDS",
     "Assignment",
+    "Blame",
     "Context",
     "Decision",
     "ErrorKind",
@@ -44,6 +45,7 @@ __all__ = [
     "Ranking",
     "Status",
     "Tally",
+    "blame_of",
     "check_amount",
     "check_id",
     "check_ids",

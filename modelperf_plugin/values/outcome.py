@@ -15,16 +15,32 @@ from modelperf_plugin.values.ids import check_amount, check_id
 ErrorKind = Literal["rate_limit", "server_error", "network", "cancelled", "caller_error", "context_overflow", "other"]
 
 ERROR_KINDS: Final[tuple[ErrorKind, ...]] = get_args(ErrorKind)
-OUTAGE_KINDS: Final = frozenset({"rate_limit", "server_error", "network"})
-"""The provider failed, not the model: these lower availability, not quality."""
-CALLER_ERROR_KINDS: Final = frozenset({"cancelled", "caller_error"})
-"""The caller's own doing: these say nothing about the model."""
-NOT_THE_MODEL: Final = OUTAGE_KINDS | CALLER_ERROR_KINDS
+
+Blame = Literal["model", "provider", "caller"]
+"""Who caused a failure: the model, the provider by an outage, or the caller."""
+
+BLAMES: Final[Mapping[str | None, Blame]] = {
+    None: "model",
+    "other": "model",
+    "context_overflow": "model",
+    "rate_limit": "provider",
+    "server_error": "provider",
+    "network": "provider",
+    "cancelled": "caller",
+    "caller_error": "caller",
+}
+"""Who is to blame for a failure of each error kind. The provider's lower availability, the model's quality, and the
+caller's neither. Read it by :func:`blame_of` or :attr:`Outcome.blame`, except where every call counts."""
 
 MAX_TOKENS: Final = 2**53
 MAX_COST_USD: Final = 1_000_000.0
 NANO_USD: Final = 1_000_000_000
 """Money is kept in whole nano-dollars: integers sum to the same number in every order."""
+
+
+def blame_of(success: bool, error_kind: str | None) -> Blame | None:
+    """Return who caused a failure; None for a success. A kind that is not known counts against the model."""
+    return None if success else BLAMES.get(error_kind, "model")
 
 
 def _check_flag(name: str, value: Any) -> bool:
@@ -81,6 +97,11 @@ class Outcome:
             _check_timestamp(self.timestamp)
         if self.outcome_id is not None:
             object.__setattr__(self, "outcome_id", check_id("outcome_id", self.outcome_id))
+
+    @property
+    def blame(self) -> Blame | None:
+        """Who caused the failure; None for a success, whatever its error kind."""
+        return None if self.success else BLAMES[self.error_kind]
 
     @property
     def cost_nano_usd(self) -> int:

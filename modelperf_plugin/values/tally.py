@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from modelperf_plugin.values.moments import from_milliseconds
-from modelperf_plugin.values.outcome import CALLER_ERROR_KINDS, NANO_USD, NOT_THE_MODEL, OUTAGE_KINDS, Outcome
+from modelperf_plugin.values.outcome import BLAMES, NANO_USD, Outcome
 
 
 class Tally(NamedTuple):
@@ -85,6 +85,7 @@ class Tally(NamedTuple):
     def plus(self, outcome: Outcome, at_ms: int) -> Tally:
         """Return this tally with one more outcome, which ended at ``at_ms``."""
         failed = not outcome.success
+        blame = BLAMES[outcome.error_kind] if failed else None
         cost = outcome.cost_nano_usd
         newest = self.last_used_ms
         return Tally(
@@ -93,13 +94,13 @@ class Tally(NamedTuple):
             self.successes + outcome.success,
             self.failures + failed,
             self.timeouts + outcome.timeout,
-            self.outages + (failed and outcome.error_kind in OUTAGE_KINDS),
-            self.caller_errors + (failed and outcome.error_kind in CALLER_ERROR_KINDS),
+            self.outages + (blame == "provider"),
+            self.caller_errors + (blame == "caller"),
             self.total_tokens + outcome.tokens_used,
             self.total_cost_nano_usd + cost,
             self.priced + (cost > 0),
             at_ms if newest is None or at_ms > newest else newest,
-            self.timeout_failures + (failed and outcome.timeout and outcome.error_kind not in NOT_THE_MODEL),
+            self.timeout_failures + (blame == "model" and outcome.timeout),
         )
 
     def minus(self, other: Tally | None) -> Tally:

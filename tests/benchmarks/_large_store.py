@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from modelperf_plugin.store import open_store
+from modelperf_plugin.values import DAY_MS
 
 TASK_TYPES: Final = 20
 MODELS: Final = 50
@@ -17,7 +18,6 @@ DAYS: Final = 365
 A_DAY: Final = 27
 """Outcomes of one pair on one day, about: 20 × 50 × 365 × 27.4 is ten million."""
 DECISIONS: Final = 200_000
-DAY_MS: Final = 86_400_000
 
 _STATEMENTS: Final = (
     """

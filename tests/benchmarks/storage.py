@@ -24,7 +24,7 @@ import pluggy
 
 import modelperf_plugin as mp
 from modelperf_plugin.store import Entry, open_store
-from modelperf_plugin.values import Outcome
+from modelperf_plugin.values import DAY_MS, Outcome
 from tests.benchmarks.hot_path import DOCUMENT_SCHEMA, INSERT, MODELS, UPSERT
 from tests.benchmarks.timing import p50_microseconds, verdict
 
@@ -35,7 +35,6 @@ MANY: Final = round(10_000_000 * SCALE)
 BATCH: Final = 1000
 TASK_TYPES: Final = [f"type-{number}" for number in range(100)]
 NOW_MS: Final = 1_800_000_000_000
-DAY_MS: Final = 86_400_000
 OUTCOME: Final = mp.Outcome(success=True, tokens_used=1200, cost_usd=0.012)
 
 

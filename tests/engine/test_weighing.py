@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 import modelperf_plugin as mp
 from modelperf_plugin.config import load
-from modelperf_plugin.engine.weighing import DAY_MS, Evidence
+from modelperf_plugin.engine.weighing import Evidence
 from modelperf_plugin.store import Store
+from modelperf_plugin.values import DAY_MS
 from tests.clocks import FakeClock
 
 SUCCESS, FAILURE = mp.Outcome(success=True), mp.Outcome(success=False)

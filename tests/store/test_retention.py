@@ -14,10 +14,9 @@ from modelperf_plugin.engine.retention import REST_SECONDS, STEP_SECONDS, Retent
 from modelperf_plugin.store import Entry, open_store
 from modelperf_plugin.store.opening import open_file
 from modelperf_plugin.store.sqlite.store import SqliteStore
-from modelperf_plugin.values import Outcome
+from modelperf_plugin.values import DAY_MS, Outcome
 
 NOON_MS = 1_767_268_800_000
-DAY_MS = 86_400_000
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 

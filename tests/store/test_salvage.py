@@ -14,10 +14,9 @@ from modelperf_plugin.errors import StoreBusyError
 from modelperf_plugin.store import Entry, open_store
 from modelperf_plugin.store.opening import open_file
 from modelperf_plugin.store.sqlite.salvage import is_sound, salvage
-from modelperf_plugin.values import Outcome, Tally
+from modelperf_plugin.values import DAY_MS, Outcome, Tally
 
 NOON_MS = 1_767_268_800_000
-DAY_MS = 86_400_000
 PAGE = 4096
 
 

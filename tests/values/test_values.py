@@ -19,13 +19,11 @@ from hypothesis import strategies as st
 
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.values import (
-    CALLER_ERROR_KINDS,
     ERROR_KINDS,
     MAX_COST_USD,
     MAX_ID_LENGTH,
     MAX_TOKENS,
     NO_CONTEXT,
-    OUTAGE_KINDS,
     Context,
     Decision,
     Exclusion,
@@ -615,7 +613,10 @@ def test_a_success_is_never_an_outage_or_a_callers_error() -> None:
         won = Tally("t", "m").plus(Outcome(success=True, error_kind=kind), 0)
         lost = Tally("t", "m").plus(Outcome(success=False, error_kind=kind), 0)
         assert (won.outages, won.caller_errors, won.successes) == (0, 0, 1)
-        assert (lost.outages, lost.caller_errors) == (kind in OUTAGE_KINDS, kind in CALLER_ERROR_KINDS)
+        assert (lost.outages, lost.caller_errors) == (
+            kind in {"rate_limit", "server_error", "network"},
+            kind in {"cancelled", "caller_error"},
+        )
         assert lost.quality_failures == (kind in {"context_overflow", "other"})
 
 

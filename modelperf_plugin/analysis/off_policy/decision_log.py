@@ -15,7 +15,7 @@ import numpy.typing as npt
 from modelperf_plugin.analysis.off_policy.estimators import Floats, Integers, Logged
 from modelperf_plugin.store import Store
 from modelperf_plugin.store.decisions import DecisionRecord, JoinedOutcome
-from modelperf_plugin.values import CALLER_ERROR_KINDS, NANO_USD
+from modelperf_plugin.values import NANO_USD, blame_of
 
 Flags = npt.NDArray[np.bool_]
 
@@ -222,7 +222,7 @@ def _objection(record: DecisionRecord, outcome: JoinedOutcome | None) -> str | N
         return "no outcome has come"
     if outcome.model_id != record.model_id:
         return "only a fallback's outcome has come"
-    if outcome.error_kind in CALLER_ERROR_KINDS:
+    if blame_of(outcome.success, outcome.error_kind) == "caller":
         return "it ended by the caller's own doing"
     return None
 

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Final, NamedTuple
 
-from modelperf_plugin.engine.weighing import DAY_MS
 from modelperf_plugin.store import Baseline, Event, Faded, Store
 from modelperf_plugin.store.roles import Events, MergedExperience
-from modelperf_plugin.values import Outcome, Tally, from_milliseconds
+from modelperf_plugin.values import DAY_MS, Blame, ErrorKind, Outcome, Tally
 
 PAGE_SIZE: Final = 5_000
 _Pair = tuple[str, str]
@@ -102,10 +101,10 @@ class StoreAsOf:
         return {pair: _faded(days, since.get(pair), today, half_life_days) for pair, days in self._days.items()}
 
     def _add(self, event: Event) -> None:
-        outcome = _OUTCOMES[event.success, event.counts, event.outage, event.timed_out]
+        outcome = _OUTCOMES[event.blame, event.timed_out]
         pair = (event.task_type, event.model_id)
         self._put(self._tally(pair).plus(outcome, event.ended_ms))
-        if event.counts or event.success:
+        if event.blame in {None, "model"}:
             day = self._days.setdefault(pair, {}).setdefault(event.ended_ms // DAY_MS, [0, 0, 0])
             day[0] += event.success
             day[1] += not event.success
@@ -142,16 +141,11 @@ def _faded(days: Mapping[int, Sequence[int]], since: int | None, today: int, hal
     return Faded((weights[0], weights[1], weights[2]), (counts[0], counts[1], counts[2]), len(dated))
 
 
-def _outcome(success: bool, counts: bool, outage: bool, timed_out: bool) -> Outcome:
-    kind = None if success or counts else "server_error" if outage else "cancelled"
-    return Outcome(success=success, timeout=timed_out, error_kind=kind, timestamp=from_milliseconds(0))  # type: ignore[arg-type]
-
-
-_FLAGS: Final = (False, True)
+_ERROR_KINDS: Final[Mapping[Blame | None, ErrorKind | None]] = {
+    None: None, "model": None, "provider": "server_error", "caller": "cancelled",
+}  # fmt: skip
 _OUTCOMES: Final = {
-    (success, counts, outage, timed_out): _outcome(success, counts, outage, timed_out)
-    for success in _FLAGS
-    for counts in _FLAGS
-    for outage in _FLAGS
-    for timed_out in _FLAGS
+    (blame, timed_out): Outcome(success=blame is None, timeout=timed_out, error_kind=kind)
+    for blame, kind in _ERROR_KINDS.items()
+    for timed_out in (False, True)
 }

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.store import EventRow
-from modelperf_plugin.values import MAX_COST_USD, MAX_TOKENS, NANO_USD, Outcome, check_id, to_milliseconds
+from modelperf_plugin.values import DAY_MS, MAX_COST_USD, MAX_TOKENS, NANO_USD, Outcome, check_id, to_milliseconds
 
 COLUMNS: Final = (
     "task_type", "model_id", "success", "timeout", "tokens_used", "cost_usd", "timestamp", "duration_seconds",
@@ -22,7 +22,6 @@ Record = Sequence[Any]
 """The values of one record, in the order of :data:`COLUMNS`; empty text or None for unknown."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_DAY_MS: Final = 86_400_000
 _FLAGS: Final[dict[Any, int]] = {"1": 1, "0": 0, "true": 1, "false": 0, True: 1, False: 0}
 _WORDS: Final[dict[str, int]] = {"1": 1, "0": 0, "true": 1, "false": 0, "1.0": 1, "0.0": 0}
 
@@ -80,7 +79,7 @@ class RowMaker:
                     raise ValueError  # noqa: TRY301
                 row: EventRow = (
                     pairs[task_type, model_id],
-                    since.days * _DAY_MS + since.seconds * 1000 + since.microseconds // 1000,
+                    since.days * DAY_MS + since.seconds * 1000 + since.microseconds // 1000,
                     _FLAGS[success],
                     _FLAGS[timeout or "0"],
                     tokens,

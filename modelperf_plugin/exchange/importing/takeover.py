@@ -15,12 +15,12 @@ from modelperf_plugin.errors import ModelPerfError, OutcomesFileError
 from modelperf_plugin.exchange.importing.legacy_json import OldJson, read_old_json
 from modelperf_plugin.store import Finding, ImportRecord, Step, Store
 from modelperf_plugin.store.fallback.spool import is_ours
-from modelperf_plugin.values import from_milliseconds
+from modelperf_plugin.values import DAY_MS, from_milliseconds
 
 logger = logging.getLogger("modelperf_plugin")
 
 KIND: Final = "json"
-KEPT_MS: Final = 7 * 86_400_000
+KEPT_MS: Final = 7 * DAY_MS
 """For so long the file stays where it is after it was imported."""
 
 

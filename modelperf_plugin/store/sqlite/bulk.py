@@ -8,9 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from modelperf_plugin.store.entries import Entry
-from modelperf_plugin.values import CALLER_ERROR_KINDS, NANO_USD, OUTAGE_KINDS, Outcome
+from modelperf_plugin.values import BLAMES, DAY_MS, NANO_USD, Outcome
 
-_DAY_MS: Final = 86_400_000
 _LONG_AGO_MS: Final = -(2**63)
 
 _Row = tuple[int, ...] | tuple[int | str | None, ...]
@@ -39,11 +38,11 @@ class _Sums:
 
     def add_failure(self, outcome: Outcome) -> None:
         """Add an outcome without success."""
-        kind = outcome.error_kind
+        blame = BLAMES[outcome.error_kind]
         self.failures += 1
-        if kind in OUTAGE_KINDS:
+        if blame == "provider":
             self.outages += 1
-        elif kind in CALLER_ERROR_KINDS:
+        elif blame == "caller":
             self.caller_errors += 1
         elif outcome.timeout:
             self.timeout_failures += 1
@@ -122,7 +121,7 @@ def _add_up(
         tally_id = pair_ids.get(pair)
         if tally_id is None:
             tally_id = pair_ids[pair] = intern(task_type, model_id)
-        day = (tally_id, ended_ms // _DAY_MS)
+        day = (tally_id, ended_ms // DAY_MS)
         total = sums.get(day)
         if total is None:
             total = sums[day] = _Sums()

@@ -7,6 +7,7 @@ from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
 from modelperf_plugin.store.sqlite.retention import drop_step
 from modelperf_plugin.store.watches import Event
+from modelperf_plugin.values import blame_of
 
 
 class SqliteEvents:
@@ -18,7 +19,7 @@ class SqliteEvents:
 
     def after(self, event_id: int, limit: int) -> list[Event]:
         return [
-            Event(row[0], row[1], row[2], bool(row[3]), bool(row[4]), row[5], bool(row[6]), bool(row[7]))
+            Event(row[0], row[1], row[2], bool(row[3]), blame_of(row[3], row[4]), row[5], bool(row[6]))
             for row in self._connection.fetch(self._sql["events_after"], event_id, limit)
         ]
 

@@ -1,9 +1,7 @@
 -- events_after --
 -- Outcomes in the order of recording, for the watches.
 SELECT
-    event.id, tally.task_type, tally.model_id, event.success,
-    event.success OR event.error_kind IS NULL OR event.error_kind IN ('context_overflow', 'other'), event.ended_ms,
-    NOT event.success AND coalesce(event.error_kind IN ('rate_limit', 'server_error', 'network'), 0),
+    event.id, tally.task_type, tally.model_id, event.success, event.error_kind, event.ended_ms,
     event.timeout AND NOT event.success
 FROM event JOIN tally ON tally.id = event.tally_id WHERE event.id > ? ORDER BY event.id LIMIT ?;
 
