@@ -156,7 +156,7 @@ def test_probes_have_their_share_and_say_so() -> None:
             assert decision.ranking.of("other").status == "probe"
             assert decision.propensity == pytest.approx(0.2)
             assert decision.explored
-            assert decision.reason.startswith("tried again")
+            assert decision.reason.startswith("demoted, but probed")
 
 
 def test_a_model_that_is_good_again_is_reinstated() -> None:
