@@ -1,4 +1,4 @@
-"""Judging policies: replay on recorded outcomes, and off-policy estimates from the record of decisions.
+"""Evaluation of policies: replay on recorded outcomes, and off-policy estimates from the decision log.
 
 The estimators need the extra ``analysis``; :mod:`modelperf_plugin.analysis.simulation.replay` does not.
 """
@@ -63,7 +63,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs numpy when it is first asked for."""
+    """Import a public name, which needs numpy, on first use."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     need_numpy("off-policy estimates")

@@ -29,7 +29,7 @@ def test_every_challenger_is_a_trial(engine: mp.ModelPerf) -> None:
     """With both sides, its share, and how far the evidence has come: all the way where somebody has won."""
     won, running = trials(engine, "t")
     assert [name for name, _ in won.sides] == ["old", "new"]
-    assert (won.winner, won.progress, won.state) == ("new", 1.0, "new has won, the split goes on")
+    assert (won.winner, won.progress, won.state) == ("new", 1.0, "new has won, the split continues")
     assert (running.winner, running.state, running.share) == (None, "running", 0.25)
     assert 0 <= running.progress < 1
     assert running.outcomes == sum(rate.outcomes for _, rate in running.sides)

@@ -46,7 +46,7 @@ def test_a_comparison_has_figures_and_a_verdict(run: Run, tested: str) -> None:
         assert {lines[3].split()[0], lines[4].split()[0]} == set(names)
         assert lines[6].startswith("[red]new is better: 0.")
         assert lines[6].endswith(", 40 needed)")
-        assert lines[7] == "A/B test of [red]new against old: [red]new has won, the split goes on"
+        assert lines[7] == "A/B test of [red]new against old: [red]new has won, the split continues"
         assert lines[8].startswith("share 25.0 %, began ")
 
 

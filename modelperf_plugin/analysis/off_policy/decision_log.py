@@ -1,4 +1,4 @@
-"""The record of decisions as columns: what estimators need, read from a store of any size."""
+"""The decision log as columns, for estimators; read page by page."""
 
 from __future__ import annotations
 
@@ -20,45 +20,43 @@ from modelperf_plugin.values import NANO_USD, blame_of
 Flags = npt.NDArray[np.bool_]
 
 PAGE_SIZE: Final = 5_000
-"""So many decisions are read at once."""
+"""Number of decisions read at once."""
 MAX_BLOCKS: Final = 2_500
-"""What was known is brought up to date before every decision, or in longer logs so many times."""
-IN_THE_RUNNING, DEMOTED, PAUSED = 0, 1, 2
-_STATUS: Final = {"demoted": DEMOTED, "probe": DEMOTED, "unavailable": PAUSED}
-_SHRINK_MODEL, _SHRINK_CELL = 4.0, 4.0
-"""Pseudo-outcomes: of all models together for one model, and of the model for one task type."""
+"""In longer logs, knowledge is updated this many times instead of before every decision."""
+AVAILABLE, DEMOTED, UNAVAILABLE = 0, 1, 2
+_STATUS: Final = {"demoted": DEMOTED, "probe": DEMOTED, "unavailable": UNAVAILABLE}
+_MODEL_PSEUDO_OUTCOMES, _PAIR_PSEUDO_OUTCOMES = 4.0, 4.0
+"""Weight of all models' mean in one model's forecast, and of the model's mean in that of a pair."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionLog:
-    """n decisions with their outcomes, in the order in which they were made, over m models."""
+    """n decisions with their outcomes, oldest first, over m models."""
 
     source: str
-    """The store they were read from."""
+    """The location of the store."""
     task_types: tuple[str, ...]
-    """The names behind ``task``."""
     models: tuple[str, ...]
-    """The names behind the columns."""
     made_ms: Integers
-    """When each was made, in milliseconds since the Unix epoch."""
+    """Time of each decision, in milliseconds since the Unix epoch."""
     ended_ms: Integers
-    """When its task had ended."""
+    """Time of each outcome."""
     task: Integers
-    """The position of its task type."""
+    """Positions in ``task_types``."""
     chosen: Integers
-    """The position of the model that was chosen."""
+    """Positions of the chosen models in ``models``."""
     success: Floats
-    """1 if the task was done well, else 0."""
+    """1 for success, 0 for failure."""
     cost_usd: Floats
-    """What it cost in US dollars; NaN if that is not known."""
+    """US dollars; NaN if unknown."""
     offered: Flags
-    """n × m: whether a model was permitted."""
+    """n × m: whether each model was permitted."""
     propensities: Floats
-    """n × m: the probability with which each was chosen."""
+    """n × m: the probability with which each model was chosen."""
     status: Integers
-    """n × m: in the running, demoted or paused."""
+    """n × m: available, demoted or unavailable."""
     left_out: Mapping[str, int]
-    """How many decisions of the record are not among them, by reason."""
+    """Number of further decisions in the log, by the reason for leaving them out."""
 
     def __len__(self) -> int:
         return len(self.task)
@@ -68,9 +66,9 @@ class DecisionLog:
         return self._with(self.success)
 
     def of_cost(self) -> tuple[Logged, float] | None:
-        """Return the log with the cost as the reward, as a share of the highest one, and that; None if none is known.
+        """Return the log with cost as the reward, in units of the highest cost, and that cost; None without costs.
 
-        Decisions without a known cost are taken at 0: their share is what :meth:`unpriced` says.
+        Unknown costs, counted by :attr:`unpriced`, are taken as 0.
         """
         highest = float(np.nanmax(self.cost_usd)) if np.isfinite(self.cost_usd).any() else 0.0
         if highest <= 0.0:
@@ -79,11 +77,11 @@ class DecisionLog:
 
     @property
     def unpriced(self) -> int:
-        """How many decisions have no known cost."""
+        """Number of decisions without a known cost."""
         return int(np.isnan(self.cost_usd).sum())
 
     def only(self, rows: Flags) -> DecisionLog:
-        """Return some of the decisions."""
+        """Return the decisions in ``rows``, a mask."""
         columns = ("made_ms", "ended_ms", "task", "chosen", "success", "cost_usd", "offered", "propensities", "status")
         return DecisionLog(
             source=self.source,
@@ -94,7 +92,7 @@ class DecisionLog:
         )
 
     def blocks(self) -> list[slice]:
-        """Return stretches of decisions that are judged by what was known before the first of them."""
+        """Return the slices of decisions that share the knowledge from before their first one."""
         size = max(1, len(self) // MAX_BLOCKS)
         return [slice(start, min(start + size, len(self))) for start in range(0, len(self), size)]
 
@@ -115,10 +113,10 @@ def read_log(
     until_ms: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> DecisionLog:
-    """Read the decisions that a host was told of and whose outcome is known.
+    """Read the decisions that a host received and whose outcome is known.
 
-    Left out, and counted by reason, are those without an outcome of the chosen model, those whose model was pinned, and
-    those that ended by the caller's own doing.
+    Leaves out, and counts by reason, those without an outcome of the chosen model, those with a pinned model, and those
+    that ended through the caller.
     """
     reader = _Reader(task_type, since_ms, until_ms)
     number, seen = 0, 0
@@ -142,41 +140,37 @@ class _Reader:
         }
         self._long: dict[str, array[Any]] = {
             name: array(kind)
-            for name, kind in {
-                "made": "q",
-                "ended": "q",
-                "task": "i",
-                "chosen": "i",
-                "success": "b",
-                "cost": "d",
-            }.items()
+            for name, kind in zip(("made", "ended", "task", "chosen", "success", "cost"), "qqiibd", strict=True)
         }
 
     def add(self, record: DecisionRecord, outcome: JoinedOutcome | None) -> None:
-        if self._task_type is not None and record.task_type != self._task_type:
+        if not self._wanted(record):
             return
-        if self._since_ms is not None and record.made_ms < self._since_ms:
-            return
-        if self._until_ms is not None and record.made_ms >= self._until_ms:
-            return
-        why = _objection(record, outcome)
-        if why is not None or outcome is None:
-            self._left_out[why or ""] += 1
+        reason = _reason_to_leave_out(record, outcome)
+        if reason is not None or outcome is None:
+            self._left_out[reason or ""] += 1
             return
         candidates = json.loads(record.record)["candidates"]
         if any(each["status"] == "pinned" for each in candidates):
             self._left_out["the host had pinned the model"] += 1
             return
-        self._keep(record, outcome, candidates)
+        self._append(record, outcome, candidates)
 
-    def _keep(self, record: DecisionRecord, outcome: JoinedOutcome, candidates: list[dict[str, Any]]) -> None:
+    def _wanted(self, record: DecisionRecord) -> bool:
+        return (
+            self._task_type in {None, record.task_type}
+            and (self._since_ms is None or record.made_ms >= self._since_ms)
+            and (self._until_ms is None or record.made_ms < self._until_ms)
+        )
+
+    def _append(self, record: DecisionRecord, outcome: JoinedOutcome, candidates: list[dict[str, Any]]) -> None:
         long, wide, models = self._long, self._wide, self._models
         position = len(long["task"])
         for each in candidates:
             wide["row"].append(position)
             wide["column"].append(models.setdefault(each["model_id"], len(models)))
             wide["chance"].append(each["propensity"])
-            wide["status"].append(_STATUS.get(each["status"], IN_THE_RUNNING))
+            wide["status"].append(_STATUS.get(each["status"], AVAILABLE))
         long["made"].append(record.made_ms)
         long["ended"].append(outcome.ended_ms)
         long["task"].append(self._tasks.setdefault(record.task_type, len(self._tasks)))
@@ -215,7 +209,7 @@ class _Reader:
         )
 
 
-def _objection(record: DecisionRecord, outcome: JoinedOutcome | None) -> str | None:
+def _reason_to_leave_out(record: DecisionRecord, outcome: JoinedOutcome | None) -> str | None:
     if record.mode != "apply":
         return "the host was answered None"
     if outcome is None:
@@ -228,16 +222,16 @@ def _objection(record: DecisionRecord, outcome: JoinedOutcome | None) -> str | N
 
 
 def _forecasts(log: DecisionLog, rewards: Floats) -> Floats:
-    """Return for each decision and model the mean reward before it, of the task type, shrunk to the model's overall."""
+    """Return for each decision and model the pair's mean reward so far, shrunk towards the model's overall mean."""
     shape = (len(log.task_types), len(log.models))
     sums, counts = np.zeros(shape), np.zeros(shape)
-    found = np.empty((len(log), len(log.models)), np.float32)
+    forecasts = np.empty((len(log), len(log.models)), np.float32)
     for block in log.blocks():
         total, number = sums.sum(axis=0), counts.sum(axis=0)
         overall = (float(total.sum()) + 1.0) / (float(number.sum()) + 2.0)
-        model = (total + _SHRINK_MODEL * overall) / (number + _SHRINK_MODEL)
-        cell = (sums + _SHRINK_CELL * model) / (counts + _SHRINK_CELL)
-        found[block] = cell[log.task[block]]
+        model = (total + _MODEL_PSEUDO_OUTCOMES * overall) / (number + _MODEL_PSEUDO_OUTCOMES)
+        cell = (sums + _PAIR_PSEUDO_OUTCOMES * model) / (counts + _PAIR_PSEUDO_OUTCOMES)
+        forecasts[block] = cell[log.task[block]]
         np.add.at(sums, (log.task[block], log.chosen[block]), rewards[block])
         np.add.at(counts, (log.task[block], log.chosen[block]), 1.0)
-    return found
+    return forecasts

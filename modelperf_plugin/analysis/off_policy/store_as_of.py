@@ -1,4 +1,4 @@
-"""What was known when: the evidence of a store, brought forward in time as its outcomes came in."""
+"""The store as it was at a past moment; advances through its outcomes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NO_TALLIES: Final[Mapping[str, Tally]] = {}
 
 
 class Cost(NamedTuple):
-    """What one task turned out to cost."""
+    """The cost of one task."""
 
     ended_ms: int
     task_type: str
@@ -27,20 +27,20 @@ class Cost(NamedTuple):
 class StoreAsOf:
     """The tallies of a store as they were at a moment that only moves forward.
 
-    To a learner it looks like the store itself was then. An outcome is known after it has ended; of a change of a model
-    nothing is known before it was noticed. Imported sums have no moment, so they are not among what was known.
+    To a learner it looks like the store at that moment: an outcome is known once it has ended, a change of a model once
+    it was noticed. Imported sums have no time, so they are left out.
     """
 
     def __init__(
         self, store: Store, costs: Iterable[Cost] = (), not_before: Mapping[tuple[str, str, int], int] | None = None
     ) -> None:
-        """Take the outcomes of ``store``, from before its first one.
+        """Start before the first outcome of ``store``.
 
-        ``costs`` are those that came with the outcomes. ``not_before`` says of outcomes (task type, model, moment of
-        ending) that are stamped too early when their decision was made.
+        ``costs`` are those of its outcomes. ``not_before`` gives the time of the decision for outcomes (task type,
+        model, end) that are stamped earlier than that.
         """
         self.merged: MergedExperience = store.merged
-        """What other projects have counted, as it is today: it has no moment either."""
+        """The counts of other projects, as they are today: they have no time either."""
         held = not_before or {}
         events = sorted(
             (max(each.ended_ms, held.get((each.task_type, each.model_id, each.ended_ms), 0)), each)
@@ -56,7 +56,7 @@ class StoreAsOf:
         self._rates = store.tallies.baselines()
         self._now_ms = 0
         self.changes_noticed = 0
-        """How many changes of models had been noticed by then: a learner starts afresh with each."""
+        """Number of changes of models noticed so far: a learner starts afresh with each."""
 
     @property
     def now(self) -> float:
@@ -64,7 +64,7 @@ class StoreAsOf:
         return self._now_ms / 1000
 
     def advance(self, now_ms: int) -> None:
-        """Take in everything that had become known before ``now_ms``."""
+        """Take in everything that became known before ``now_ms``."""
         self._now_ms = now_ms
         while self._next_event < len(self._events) and self._events[self._next_event][0] < now_ms:
             self._add(self._events[self._next_event][1])
@@ -76,7 +76,7 @@ class StoreAsOf:
             self.changes_noticed += 1
 
     def of(self, task_type: str) -> Mapping[str, Tally]:
-        """Return the tallies of ``task_type`` by model id; the same object as long as nothing has changed."""
+        """Return the tallies of ``task_type`` by model id; the same object while nothing changes."""
         return self._tallies.get(task_type, _NO_TALLIES)
 
     def all(self) -> list[Tally]:

@@ -1,1 +1,1 @@
-"""What pages and commands show."""
+"""The figures behind pages and commands."""

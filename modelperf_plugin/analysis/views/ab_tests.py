@@ -1,4 +1,4 @@
-"""A/B tests as they stand: each challenger against its incumbent, with what was decided."""
+"""The state of A/B tests: each challenger against its incumbent."""
 
 from __future__ import annotations
 
@@ -22,49 +22,49 @@ class Trial:
     test: StoredTest
     contest: StoredContest
     standing: Verdict
-    """What the evidence says now."""
+    """The comparison of both sides by the outcomes so far."""
     needed: float
     """The e-value that decides."""
     verdict: str
     """The verdict in one sentence."""
     configured: bool
-    """Whether it is the test that is configured here."""
+    """Whether the configuration in force here has this test."""
 
     @property
     def sides(self) -> tuple[tuple[str, Rate], tuple[str, Rate]]:
-        """The incumbent and the challenger, each with its rate of success in the test."""
+        """The incumbent and the challenger, each with its success rate in the test."""
         return (self.test.incumbent, self.standing.a), (self.contest.challenger, self.standing.b)
 
     @property
     def outcomes(self) -> int:
-        """How many outcomes both sides have."""
+        """Number of outcomes on both sides."""
         return self.standing.a.outcomes + self.standing.b.outcomes
 
     @property
     def share(self) -> float:
-        """The share of this challenger."""
+        """The share of tasks that this challenger gets."""
         return self.test.share / len(self.test.contests)
 
     @property
     def winner(self) -> str | None:
-        """Who has won; None as long as nobody has."""
+        """The winner; None before there is one."""
         return {"incumbent": self.test.incumbent, "challenger": self.contest.challenger}.get(self.contest.verdict or "")
 
     @property
     def progress(self) -> float:
-        """How far the evidence has come to what is needed, on the scale of logarithms, from 0 to 1."""
+        """The logarithm of the e-value as a share of what is needed, from 0 to 1."""
         if self.winner is not None:
             return 1.0
         return min(1.0, max(0.0, log(max(self.standing.e_value, 1.0)) / log(self.needed)))
 
     @property
     def state(self) -> str:
-        """How far it has come, in a few words."""
+        """The state in a few words."""
         if self.winner is not None:
             return (
                 f"{self.winner} has won and gets all"
                 if self.test.promote
-                else f"{self.winner} has won, the split goes on"
+                else f"{self.winner} has won, the split continues"
             )
         if self.contest.verdict == "none":
             return f"given up, {self.test.incumbent} gets all"
@@ -99,7 +99,7 @@ class Trial:
 
 
 def trials(engine: ModelPerf, task_type: str | None = None) -> tuple[Trial, ...]:
-    """Return every challenger of the tests of a task type, or of all; the newest test first.
+    """Return every challenger in the tests of a task type, or of all task types; newest test first.
 
     Raises:
         StoreError: the store could not be read.

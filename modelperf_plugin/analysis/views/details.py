@@ -1,4 +1,4 @@
-"""A closer look: one task type, one model."""
+"""The details of one task type or one model."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from modelperf_plugin.store import Change, Demotion, LoggedDecision
 from modelperf_plugin.values import Decision, RankedModel, mean_costs, to_milliseconds
 
 MAX_MODELS: Final = 50
-"""So many models of a task type are shown, the best first, unless all are asked for."""
+"""Default number of models shown for a task type, best first."""
 MAX_LISTED_DECISIONS: Final = 12
-"""So many decisions are listed."""
+"""Default number of decisions listed, newest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,58 +24,56 @@ class ModelRow:
     """One model of a task type."""
 
     row: RankedModel
-    """What the policy makes of it now."""
+    """Its place in the ranking now."""
     share: float
-    """The probability with which it would be chosen now."""
+    """The probability that it would be chosen now."""
     trend: Trend | None
-    """Over the period; None without outcomes in it."""
+    """None without outcomes in the period."""
     mean_cost_usd: float | None
-    """What a task costs on average with the model, over all task types; None if that is not known."""
+    """Mean US dollars a task over all task types; None if unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskView:
-    """One task type."""
+    """One task type in detail."""
 
     task_type: str
     period: Period
     trend: Trend
-    """All its outcomes in the period."""
     decision: Decision
     """The most likely choice among all its models now."""
     models: tuple[ModelRow, ...]
     """Its models, best first."""
     hidden: int
-    """How many more there are."""
+    """Number of further models."""
     exploration: Exploration
     trials: tuple[Trial, ...]
-    """Every challenger of its A/B tests, the newest test first."""
+    """Every challenger of its A/B tests, newest test first."""
     demotions: tuple[Demotion, ...]
-    """Of all time, newest first."""
+    """Demotions of all time, newest first."""
     changes: tuple[Change, ...]
-    """Of its models, noticed in the period, newest first."""
+    """Changes of its models noticed in the period, newest first."""
     decisions: tuple[LoggedDecision, ...]
-    """The newest ones that were kept."""
+    """The newest decisions in the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelView:
-    """One model, on one task type or on all."""
+    """One model in detail, on one task type or on all."""
 
     model_id: str
     task_type: str | None
-    """The task type, or None for all."""
+    """None for all task types."""
     period: Period
     trend: Trend
-    """All its outcomes in the period."""
     rows: dict[str, ModelRow]
-    """For each task type, those with the most outcomes first."""
+    """By task type, those with the most outcomes first."""
     hidden: int
-    """On how many more task types it has outcomes."""
+    """Number of further task types with outcomes."""
     demotions: tuple[Demotion, ...]
     changes: tuple[Change, ...]
     decisions: tuple[LoggedDecision, ...]
-    """The newest ones that were kept and chose it."""
+    """The newest decisions in the log that chose it."""
 
 
 def task_view(
@@ -87,7 +85,7 @@ def task_view(
     most: int | None = MAX_MODELS,
     decisions: int = MAX_LISTED_DECISIONS,
 ) -> TaskView | None:
-    """Look closely at one task type; None if it has no outcomes at all.
+    """Return the details of a task type; None if it has no outcomes at all.
 
     Raises:
         StoreError: the store could not be read.
@@ -104,7 +102,7 @@ def task_view(
     known = {row.model_id for row in decision.ranking}
     means = mean_costs(store.tallies.all())
     sums = store.trends.decision_sums(period.days, to_milliseconds(now or datetime.now(UTC)))
-    if len(shown) < len(known):  # the sums of all models, without a row for each step of each
+    if len(shown) < len(known):  # one sum for all models is smaller than a row for each
         steps = [each for each in store.trends.series_of_task_types(period.days) if each.tally.task_type == task_type]
     return TaskView(
         task_type=task_type,
@@ -125,7 +123,7 @@ def task_view(
 
 
 def model_view(engine: ModelPerf, model_id: str, period: Period, *, task_type: str | None = None) -> ModelView | None:
-    """Look closely at one model; None if it has no outcomes there at all.
+    """Return the details of a model; None if it has no outcomes there at all.
 
     Raises:
         StoreError: the store could not be read.

@@ -1,4 +1,4 @@
-"""The overview of a store: what terminal, report and dashboard show first. Every number is made here, once."""
+"""The overview of a store, from which terminal, report and dashboard take their figures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from modelperf_plugin.store import Change, CountedProblem, DecisionSums, Demotio
 from modelperf_plugin.values import NANO_USD, RankedModel, Tally, from_milliseconds, to_milliseconds
 
 MAX_TASK_TYPES: Final = 50
-"""So many task types are shown, those with the most outcomes, unless all are asked for."""
+"""Default number of task types shown: those with the most outcomes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,13 +23,11 @@ class TaskRow:
     """One task type in the overview."""
 
     task_type: str
-    """The class of work."""
     trend: Trend
-    """Over the period."""
     ranking: tuple[RankedModel, ...]
-    """What the policy makes of its models now, best first; empty if it was not asked."""
+    """Its models as the policy ranks them now, best first."""
     demoted: int
-    """How many of its models are demoted by evidence."""
+    """Number of its models that are demoted by evidence."""
 
     @property
     def leader(self) -> RankedModel | None:
@@ -39,90 +37,86 @@ class TaskRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exploration:
-    """What learning took, by the newest decisions that were kept."""
+    """The amount of exploration, by the newest decisions in the log."""
 
     decisions: int
-    """How many were looked at."""
     explored: int
-    """How many of them chose something else than the best, to learn about it."""
+    """Decisions that chose a model other than the best-ranked one, to learn about it."""
     share: float | None
-    """The mean of 1 − P(best), free of the luck of the draw; None without a decision."""
+    """The mean of 1 − P(best), which does not depend on the draws; None without a decision."""
     explored_cost_usd: float
-    """What the outcomes of those that explored cost in US dollars."""
+    """US dollars spent by the outcomes of the decisions that explored."""
     cost_usd: float
-    """What all their outcomes cost in US dollars."""
+    """US dollars spent by the outcomes of all the decisions."""
     oldest: datetime | None
-    """When the oldest of them was made."""
+    """Time of the oldest decision."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """The work of the period beside what the best single model would have done with it, by what is known now.
+    """The success of the period against the best single model's, as estimated now.
 
     Outages and the caller's own errors are left out on both sides.
     """
 
     model_id: str
-    """The model with the highest expected rate over all task types; it has outcomes on each."""
+    """The model with the highest expected success rate, among those with outcomes on every task type."""
     expected: float
-    """The rate of success expected of it on the same mix of tasks."""
+    """Its expected success rate on the same mix of tasks."""
     achieved: float
-    """The rate of success that there was."""
+    """The actual success rate."""
 
     @property
     def difference(self) -> float:
-        """By how much the achieved rate is above the expected one; below 0 it is regret."""
+        """The achieved rate less the expected one; below 0 it is regret."""
         return self.achieved - self.expected
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataQuality:
-    """What to know before trusting the numbers."""
+    """Reasons to trust or distrust the figures of a period."""
 
     outcomes: int
-    """Outcomes of the period."""
     without_cost: int
-    """How many of them came without a cost."""
+    """Outcomes without a cost."""
     outages: int
-    """How many failed because the provider did."""
+    """Outcomes that failed because the provider did."""
     decisions: int
-    """How many decisions of the period were looked at, of those that hosts were told of."""
+    """Decisions in the log that hosts received."""
     overdue: int
-    """How many of these have no outcome after more than an hour."""
+    """Those without an outcome after more than an hour."""
     problems: tuple[CountedProblem, ...]
-    """What went wrong in hosts without their noticing, newest first."""
+    """Failures inside hosts that the hosts did not see, newest first."""
     newest: datetime | None
-    """When the newest outcome of all ended; None if there is none."""
+    """Time of the newest outcome of all; None without outcomes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """Everything at a glance."""
+    """A store and its policy at a glance."""
 
     store: str
-    """Where the outcomes are."""
+    """The location of the outcomes."""
     mode: str
-    """The mode of the configuration."""
     period: Period
-    """The days that are looked at."""
     trend: Trend
     """All outcomes of the period."""
     task_types: tuple[TaskRow, ...]
     """The task types with outcomes in the period, those with the most first."""
     hidden: int
-    """How many more there are."""
+    """Number of further task types."""
     exploration: Exploration
     comparison: Comparison | None
     """None if no model has outcomes on every task type."""
     trials: tuple[Trial, ...]
-    """Every challenger of an A/B test, the newest test first."""
+    """Every challenger of an A/B test, newest test first."""
     demotions: tuple[Demotion, ...]
-    """Those in force, newest first."""
+    """Demotions in force, newest first."""
     changes: tuple[Change, ...]
-    """Those that were noticed in the period, newest first."""
+    """Changes noticed in the period, newest first."""
     quality: DataQuality
     pairs: int
-    """Task type and model pairs with outcomes, of all time."""
+    """Pairs of task type and model with outcomes, of all time."""
     models: int
     """Models with outcomes, of all time."""
 
@@ -130,7 +124,7 @@ class Overview:
 def overview(
     engine: ModelPerf, period: Period, *, now: datetime | None = None, most: int | None = MAX_TASK_TYPES
 ) -> Overview:
-    """Look at everything that happened in ``period``; ``most`` task types are looked at closely.
+    """Return the overview of ``period``, with a row for each of ``most`` task types.
 
     Raises:
         StoreError: the store could not be read.
@@ -174,7 +168,7 @@ def changes_in(engine: ModelPerf, period: Period, model_id: str | None = None) -
 
 
 def exploration_of(sums: Sequence[DecisionSums]) -> Exploration:
-    """Return what learning took."""
+    """Return the amount of exploration in all of ``sums``."""
     decisions = sum(each.decisions for each in sums)
     return Exploration(
         decisions=decisions,
@@ -221,14 +215,14 @@ def _compare(rows: Sequence[TaskRow]) -> Comparison | None:
 def _quality(
     total: Tally, sums: Sequence[DecisionSums], problems: Sequence[CountedProblem], tallies: Sequence[Tally]
 ) -> DataQuality:
-    told = [each for each in sums if each.mode == "apply"]
+    applied = [each for each in sums if each.mode == "apply"]
     newest: Any = max((tally.last_used_ms for tally in tallies if tally.last_used_ms is not None), default=None)
     return DataQuality(
         outcomes=total.samples,
         without_cost=total.samples - total.priced,
         outages=total.outages,
-        decisions=sum(each.decisions for each in told),
-        overdue=sum(each.overdue for each in told),
+        decisions=sum(each.decisions for each in applied),
+        overdue=sum(each.overdue for each in applied),
         problems=tuple(problems),
         newest=None if newest is None else from_milliseconds(newest),
     )

@@ -1,4 +1,4 @@
-"""What changes in behaviour from one configuration to another, on the recorded decisions."""
+"""The difference in behaviour between two configurations, on the decision log."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from modelperf_plugin.store import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One key that differs; None where it is not there."""
+    """A key with different values; None where it is missing."""
 
     path: str
     before: Any
@@ -27,32 +27,30 @@ class Setting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskTypeDiff:
-    """What changes on one task type."""
+    """The difference on one task type."""
 
     task_type: str
-    """The class of work."""
     decisions: int
-    """How many decisions of it are in the log."""
+    """Number of its decisions in the log."""
     differ: float
-    """The share of them on which the two would choose differently."""
+    """Share of the decisions on which the two would choose differently."""
     less: str
-    """The model that would be chosen less often."""
+    """The model that loses most decisions."""
     more: str
-    """The model that would be chosen more often."""
+    """The model that gains most decisions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyDiff:
-    """What changes from one configuration to another."""
+    """The difference between two configurations."""
 
     decisions: int
-    """How many decisions were looked at."""
     differ: float
-    """The share of them on which the two would choose differently, given the same random numbers."""
+    """Share of the decisions on which the two would choose differently, given the same random numbers."""
     effect: Estimate | None
-    """Success gained by the change; None if the log cannot tell."""
+    """Change of the success rate; None if the log is not sufficient."""
     refusal: str | None
-    """Why it cannot."""
+    """Why the log is not sufficient."""
     task_types: tuple[TaskTypeDiff, ...]
     """Where they differ, most decisions first."""
 
@@ -74,7 +72,7 @@ def settings_that_differ(before: Config, after: Config) -> list[Setting]:
 def compare_policies(
     log: DecisionLog, store: Store, before: Config, after: Config, progress: Progress | None = None
 ) -> PolicyDiff:
-    """Compare what two configurations would choose at each decision of ``log``, given what was known then."""
+    """Compare the choices of two configurations at each decision of ``log``, with the knowledge of the time."""
     old, new = Configured(log, store).shares_of([before, after], progress)
     differ = 1.0 - np.minimum(old, new).sum(axis=1)
     interval = gain_interval(log.of_success(), new, base=old)

@@ -1,4 +1,4 @@
-"""Outcomes over time: stretches of days, and what was counted in them."""
+"""Trends: the outcomes of a period, counted in steps of a day or more."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from modelperf_plugin.values import Tally
 MAX_DAYS: Final = 3660
 """The longest period, about ten years."""
 MAX_STEPS: Final = 60
-"""A period is shown in so many steps at most: up to so many days, one for each."""
+"""Maximum number of steps in a period; a period of no more days has one step for each."""
 _LONG_STEPS: Final = 40
-"""A longer one is shown in about so many."""
-_STEADY: Final = 20
-_FEWEST: Final = 3
+"""Approximate number of steps in a longer period."""
+_STEADY_OUTCOMES: Final = 20
+_MIN_OUTCOMES: Final = 3
 _EPOCH: Final = date(1970, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A stretch of days in UTC that is looked at."""
+    """A range of days in UTC."""
 
     days: Days
     """The days, divided into steps of a day or more."""
 
     @classmethod
     def last(cls, length: int, *, until: date | None = None, now: datetime | None = None) -> Period:
-        """Return the ``length`` days up to ``until``, that day included; by default up to today.
+        """Return the ``length`` days up to and including ``until``, by default today.
 
         Raises:
             InvalidValueError: ``length`` is not from 1 to 3,660, or the days begin before the year 1.
@@ -49,7 +49,7 @@ class Period:
 
     @property
     def length(self) -> int:
-        """How many days."""
+        """Number of days."""
         return self.days.end - self.days.first
 
     @property
@@ -64,7 +64,7 @@ class Period:
 
     @property
     def before(self) -> Days:
-        """As many days just before."""
+        """The same number of days just before."""
         return Days(self.days.first - self.length, self.days.first)
 
     def as_dict(self) -> dict[str, Any]:
@@ -78,18 +78,15 @@ class Period:
 
 
 class Point(NamedTuple):
-    """One step of a trend."""
+    """One step of a trend: its first day, its number of days, and its counts."""
 
     first: date
-    """Its first day."""
     days: int
-    """How many days it has."""
     tally: Tally
-    """What was counted in it; maybe nothing."""
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Where the rate of success behind it lies with 95 % confidence (Wilson); None without outcomes."""
+        """The 95 % confidence interval (Wilson) of the success rate; None without outcomes."""
         samples = self.tally.samples
         return wilson_interval(self.tally.successes, samples) if samples else None
 
@@ -100,33 +97,32 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trend:
-    """One pair, task type or model over a period."""
+    """The outcomes of a pair, a task type or a model over a period."""
 
     points: tuple[Point, ...]
-    """Every step, the oldest first, those without outcomes too."""
+    """Every step, oldest first, including those without outcomes."""
     total: Tally
-    """All steps together."""
     before: Tally
-    """As many days just before the period."""
+    """The counts of the same number of days just before the period."""
 
     @property
     def rates(self) -> list[float | None]:
-        """The rate of success in each step; None without outcomes."""
+        """The success rate in each step; None without outcomes."""
         return [point.tally.success_rate for point in self.points]
 
     @property
     def window(self) -> int:
-        """Over how many steps a rate is taken to be steady: so many that they hold 20 outcomes on the average.
+        """Number of steps to smooth rates over: enough for 20 outcomes on average, at most a quarter of all steps.
 
-        At most a quarter of all steps: what is left then is luck, and looks like it.
+        With fewer outcomes the remaining noise is left to show.
         """
         steps, samples = len(self.points), self.total.samples
-        return max(1, min(-(-_STEADY * steps // samples), steps // 4)) if samples else 1
+        return max(1, min(-(-_STEADY_OUTCOMES * steps // samples), steps // 4)) if samples else 1
 
     def steady_rates(self, window: int | None = None) -> list[float | None]:
-        """Return for each step the rate of success over the last ``window`` steps.
+        """Return for each step the success rate over the last ``window`` steps.
 
-        None with fewer than three outcomes in a window of several steps, unless no window has more.
+        A window of several steps with fewer than three outcomes gives None, unless no window has more.
         """
         window = window or self.window
         counted = [(point.tally.successes, point.tally.failures) for point in self.points]
@@ -135,12 +131,12 @@ class Trend:
             recent = counted[max(0, position - window + 1) : position + 1]
             successes = sum([each[0] for each in recent])
             sums.append((successes, successes + sum([each[1] for each in recent])))
-        fewest = _FEWEST if window > 1 and any(samples >= _FEWEST for _, samples in sums) else 1
-        return [successes / samples if samples >= fewest else None for successes, samples in sums]
+        minimum = _MIN_OUTCOMES if window > 1 and any(samples >= _MIN_OUTCOMES for _, samples in sums) else 1
+        return [successes / samples if samples >= minimum else None for successes, samples in sums]
 
     @property
     def difference(self) -> float | None:
-        """By how much the rate of success is above that of the days before; None if either has no outcomes."""
+        """The success rate less that of the days before; None if either has no outcomes."""
         now, before = self.total.success_rate, self.before.success_rate
         return None if now is None or before is None else now - before
 
@@ -157,7 +153,7 @@ class Trend:
 def trend_of(
     period: Period, steps: Iterable[TrendStep], before: Iterable[Tally], task_type: str = "", model_id: str = ""
 ) -> Trend:
-    """Return all ``steps`` together, beside all that was counted ``before``."""
+    """Return the trend of all ``steps`` together, beside the counts from ``before``."""
     gathered: dict[int, list[Tally]] = defaultdict(list)
     for step in steps:
         gathered[step.position].append(step.tally)
@@ -171,7 +167,7 @@ def trend_of(
 
 
 def trends_of(period: Period, steps: Iterable[TrendStep], before: Iterable[Tally], *, by: str) -> dict[str, Trend]:
-    """Return a trend for each task type or model: ``by`` is ``task_type`` or ``model_id``."""
+    """Return the trend of each task type or model: ``by`` is ``task_type`` or ``model_id``."""
     gathered: dict[str, list[TrendStep]] = defaultdict(list)
     earlier: dict[str, list[Tally]] = defaultdict(list)
     for step in steps:
@@ -182,7 +178,7 @@ def trends_of(period: Period, steps: Iterable[TrendStep], before: Iterable[Tally
 
 
 def add_up(tallies: Iterable[Tally], task_type: str = "", model_id: str = "") -> Tally:
-    """Return all ``tallies`` together, under the given names."""
+    """Return the sum of ``tallies`` under the given names."""
     listed: Sequence[Tally] = list(tallies)
     if not listed:
         return Tally(task_type, model_id)
@@ -193,7 +189,7 @@ def add_up(tallies: Iterable[Tally], task_type: str = "", model_id: str = "") ->
 
 
 def counts_of(tally: Tally) -> dict[str, Any]:
-    """Return the counts of a tally as plain JSON values, without the names."""
+    """Return the counts of a tally as plain JSON values, without its names."""
     return {key: value for key, value in tally.as_dict().items() if key not in _NOT_COUNTS}
 
 
