@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 from modelperf_plugin.config import Config, ConfigSource, ConfigWatch, LoadedConfig
 from modelperf_plugin.engine.ab_tests import ABTests, RunningTest
 from modelperf_plugin.engine.availability import Availability
-from modelperf_plugin.engine.decision_writer import Journal
+from modelperf_plugin.engine.decision_writer import DecisionWriter
 from modelperf_plugin.engine.learner import Learner
 from modelperf_plugin.engine.monitor import Monitor
 from modelperf_plugin.engine.retention import Retention
@@ -101,7 +101,9 @@ class ModelPerf:
         self._monitor = Monitor(self._store, self._learner, config=in_force)
         self._availability = Availability(self._store.events, in_force, self._random.random)
         self._ab_tests = ABTests(self._store.ab_tests, self._store.decisions)
-        self._journal = Journal(self._store.decisions, lambda: in_force().log, on_error=self._on_background_error)
+        self._decision_writer = DecisionWriter(
+            self._store.decisions, lambda: in_force().log, on_error=self._on_background_error
+        )
         self._retention = Retention(self._store.events, in_force().store.retention_days)
         self._telemetry: Telemetry | None = None
         self._measures = in_force().telemetry.metrics
@@ -152,7 +154,7 @@ class ModelPerf:
         decision = self._decide(config, task_type, candidates, context, self._random)
         if decision is None:
             return None
-        self._journal.made(decision)
+        self._decision_writer.on_decision(decision)
         if self._measures and (telemetry := self._measuring()):
             telemetry.decided(decision)
         if config.mode == "apply":
@@ -188,7 +190,7 @@ class ModelPerf:
             telemetry.ended(task_type, model_id, entry.outcome)
         self._learner.pending.settle(decision_id, task_type, model_id)
         if new and decision is not None and decision_id is not None:
-            self._journal.ended(decision_id, model_id, entry.outcome, entry.ended_ms)
+            self._decision_writer.on_outcome(decision_id, model_id, entry.outcome, entry.ended_ms)
             self._ab_tests.on_outcome(decision, entry, config.quality.timeouts)
         if self._availability.concerns(model_id, entry.outcome):
             self._guarded(self._availability.look)
@@ -242,7 +244,7 @@ class ModelPerf:
         """Write what is left of the record of decisions and let go of the store; closing twice is fine."""
         if self._has_recorded:  # who only reads leaves the watching to others
             self._guarded(self._monitor.close)
-        self._journal.close()
+        self._decision_writer.close()
         self._guarded(self._ab_tests.close)
         self.attached.close()
         self._store.close()
@@ -257,7 +259,7 @@ class ModelPerf:
         self._guarded(self._ab_tests.catch_up)
         self._guarded(lambda: self._retention.step_if_due(lambda: to_milliseconds(self._now())))
         self._guarded(self.tracker.take_over)
-        self._journal.flush_if_due()
+        self._decision_writer.flush_if_due()
 
     def _measuring(self) -> Telemetry | None:
         """Return what measures; who only reads never needs it. Without its packages say so once, and go on."""

@@ -1,4 +1,4 @@
-"""The record of decisions: kept aside while hosts wait, and written in bulk while they do not."""
+"""Writes the decision log in bulk, so that no choice and no outcome waits for it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 from zlib import crc32
@@ -17,35 +17,35 @@ from modelperf_plugin.store import DecisionOutcome, DecisionRecord
 from modelperf_plugin.store.decisions import DECISIONS_PER_STEP
 from modelperf_plugin.store.roles import DecisionLog
 from modelperf_plugin.values import DAY_MS, Decision, Outcome, to_milliseconds
+from modelperf_plugin.values.backoff import Backoff
 
 logger = logging.getLogger("modelperf_plugin")
 
-FULL: Final = 100
-"""So many entries are written at once."""
-OLDEST_SECONDS: Final = 1.0
-"""An entry waits no longer for others than this, while outcomes are recorded."""
-ALONE_SECONDS: Final = 5.0
-"""Where no outcome is recorded for so long, the entries are written in a thread of their own."""
-MOST: Final = 10_000
-"""So many entries at most wait for a store that fails; the oldest are dropped."""
+BATCH_ENTRIES: Final = 100
+"""How many waiting entries are written at once."""
+MAX_AGE_SECONDS: Final = 1.0
+"""How long an entry waits for others while outcomes are recorded."""
+IDLE_SECONDS: Final = 5.0
+"""How long an entry waits while no outcome is recorded; then a thread of its own writes it."""
+MAX_WAITING_ENTRIES: Final = 10_000
+"""Maximum number of entries that wait for a failing store; the oldest are dropped."""
 CLEANING_SECONDS: Final = 3600.0
-"""How often decisions are looked for that are older than ``log.keep_days``."""
+"""How often decisions older than ``log.keep_days`` are deleted."""
 
-_SHORTEST_PAUSE_SECONDS: Final = 1.0
-_LONGEST_PAUSE_SECONDS: Final = 60.0
+_MAX_LOGGED_ERRORS: Final = 100
 
-_Waiting = deque[Decision | DecisionOutcome]
+_Entries = deque[Decision | DecisionOutcome]
 
 
-class Journal:
-    """Keeps decisions and what came of them. Any thread may call any method, and none of them raises.
+class DecisionWriter:
+    """Writes decisions and their outcomes to the decision log. Any thread may call any method; none of them raises.
 
-    A choice only appends to a buffer. The buffer is written in one transaction on the recording side, as soon as
-    it holds a hundred entries or the oldest is a second old; where nothing is recorded, by a short-lived thread
-    every five seconds; and by :meth:`close`. So a process that crashes loses up to a second (or five) of this
-    record - never an outcome: those are in the store, and in the tallies, before ``record`` returns.
+    A choice only appends to a buffer. The buffer is written in one transaction when an outcome is recorded and it
+    holds a hundred entries or the oldest is a second old; without outcomes, by a short-lived thread every five
+    seconds; and by :meth:`close`. So a process that crashes loses up to a second (or five) of the decision log, but
+    never an outcome: those are in the store, and in the tallies, before ``record`` returns.
 
-    A store that fails keeps the entries here, up to ten thousand, and is left alone for longer each time.
+    If the store fails, the entries wait here, up to ten thousand, and writing backs off.
     """
 
     def __init__(
@@ -56,12 +56,12 @@ class Journal:
         on_error: Callable[[Exception], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Keep the record in ``store``.
+        """Write to ``log``.
 
         Args:
             log: where the decisions go.
             settings: returns the section ``log`` of the configuration in force.
-            on_error: called whenever they could not be written; by default the first such error is logged.
+            on_error: called whenever writing fails; by default each error is logged once.
             clock: seconds that never go back.
         """
         self._log = log
@@ -70,137 +70,134 @@ class Journal:
         self._clock = clock
         self._lock = threading.Lock()
         self._writing = threading.Lock()
-        self._waiting: _Waiting = deque()
-        self._since = 0.0
-        self._alone_at = 0.0
-        self._retry_at = 0.0
-        self._pause_seconds = _SHORTEST_PAUSE_SECONDS
+        self._waiting: _Entries = deque()
+        self._oldest_at = 0.0
+        self._idle_at = 0.0
+        self._backoff = Backoff(clock=clock)
         self._clean_at = 0.0
         self.dropped = 0
-        """How many entries were given up, because the store failed for too long."""
+        """How many entries were discarded because they could not be written."""
 
-    def made(self, decision: Decision) -> None:
-        """Keep ``decision``, if its id is among the share that is kept."""
+    def on_decision(self, decision: Decision) -> None:
+        """Log a decision, if its id is within the configured share."""
         share = self._settings().share
-        if share < 1.0 and not is_kept(decision.decision_id, share):
+        if share < 1.0 and not is_in_share(decision.decision_id, share):
             return
         self._append(decision)
-        if self._clock() >= self._alone_at:
-            self._write_aside()
+        if self._clock() >= self._idle_at:
+            self._flush_in_thread()
 
-    def ended(self, decision_id: str, model_id: str, outcome: Outcome, ended_ms: int) -> None:
-        """Keep what came of a decision, with the model that was used in the end."""
+    def on_outcome(self, decision_id: str, model_id: str, outcome: Outcome, ended_ms: int) -> None:
+        """Log the outcome of a decision, with the model that was used in the end."""
         if self._settings().share > 0.0:
             self._append(DecisionOutcome(decision_id, model_id, outcome, ended_ms))
 
     def flush_if_due(self) -> None:
-        """Write what waits, if that is enough or old enough; called on the recording side."""
+        """Write the waiting entries if there are enough, or one is old enough; called after an outcome was recorded."""
         if not self._waiting:
             return
         now = self._clock()
-        full_or_old = len(self._waiting) >= FULL or now - self._since >= OLDEST_SECONDS
-        if full_or_old and now >= self._retry_at and self._writing.acquire(blocking=False):
+        is_due = len(self._waiting) >= BATCH_ENTRIES or now - self._oldest_at >= MAX_AGE_SECONDS
+        if is_due and self._backoff.due and self._writing.acquire(blocking=False):
             self._flush()
 
     def close(self) -> None:
-        """Write what waits."""
+        """Write the waiting entries."""
         self._writing.acquire()
         self._flush()
 
     def _append(self, entry: Decision | DecisionOutcome) -> None:
         with self._lock:
             if not self._waiting:
-                self._since = self._clock()
-                self._alone_at = self._since + ALONE_SECONDS
+                self._oldest_at = self._clock()
+                self._idle_at = self._oldest_at + IDLE_SECONDS
             self._waiting.append(entry)
-            self._bound()
+            self._drop_surplus()
 
-    def _bound(self) -> None:
-        while len(self._waiting) > MOST:
+    def _drop_surplus(self) -> None:
+        while len(self._waiting) > MAX_WAITING_ENTRIES:
             self._waiting.popleft()
             self.dropped += 1
 
-    def _write_aside(self) -> None:
-        """Write in a thread of its own: a choice waits for no store."""
-        now = self._clock()
-        self._alone_at = now + ALONE_SECONDS
-        if now < self._retry_at or not self._writing.acquire(blocking=False):
+    def _flush_in_thread(self) -> None:
+        self._idle_at = self._clock() + IDLE_SECONDS
+        if not self._backoff.due or not self._writing.acquire(blocking=False):
             return
         try:
-            threading.Thread(target=self._flush, name="modelperf-journal", daemon=True).start()
+            threading.Thread(target=self._flush, name="modelperf-decisions", daemon=True).start()
         except RuntimeError:  # the interpreter is about to end: close() writes it
             self._writing.release()
 
     def _flush(self) -> None:
-        """Write what waits, and let go of the writing lock, which is held by the caller."""
+        """Write the waiting entries and release the writing lock, which the caller holds."""
         try:
             with self._lock:
-                taken, self._waiting = self._waiting, deque()
-            if taken:
-                self._write(taken)
+                entries, self._waiting = self._waiting, deque()
+            if entries:
+                self._write(entries)
         finally:
             self._writing.release()
 
-    def _write(self, entries: _Waiting) -> None:
+    def _write(self, entries: _Entries) -> None:
+        decisions = [entry for entry in entries if isinstance(entry, Decision)]
+        share = self._settings().share
+        outcomes = [
+            entry
+            for entry in entries
+            if isinstance(entry, DecisionOutcome) and (share >= 1.0 or is_in_share(entry.decision_id, share))
+        ]
         try:
-            made = [entry for entry in entries if isinstance(entry, Decision)]
-            ended = [entry for entry in entries if isinstance(entry, DecisionOutcome)]
-            self._log.write(map(DecisionRecord.of, made), self._kept(ended))
+            self._log.write(map(DecisionRecord.of, decisions), outcomes)
         except StoreError as error:
             self._put_back(entries)
             self._fail(error)
-        except Exception as error:  # noqa: BLE001 - what cannot be written now never can: it must not stand in the way
+        except Exception as error:  # noqa: BLE001 - a retry would fail as well, and block the entries after these
             with self._lock:
                 self.dropped += len(entries)
             self._fail(error)
         else:
-            self._pause_seconds = _SHORTEST_PAUSE_SECONDS
-            self._clean(made)
+            self._backoff.succeeded()
+            self._clean(decisions)
 
-    def _kept(self, ended: Iterable[DecisionOutcome]) -> list[DecisionOutcome]:
-        share = self._settings().share
-        return [each for each in ended if share >= 1.0 or is_kept(each.decision_id, share)]
-
-    def _clean(self, made: list[Decision]) -> None:
-        """Forget what is too old, a step at a time, by the host's own clock: the time of its decisions."""
-        if not made or self._clock() < self._clean_at:
+    def _clean(self, decisions: list[Decision]) -> None:
+        """Delete old decisions, a step at a time, by the host's own clock: the time of its decisions."""
+        if not decisions or self._clock() < self._clean_at:
             return
-        newest_ms = to_milliseconds(max(decision.created_at for decision in made))
+        newest_ms = to_milliseconds(max(decision.created_at for decision in decisions))
         try:
-            forgotten = self._log.forget(newest_ms - self._settings().keep_days * DAY_MS)
-        except Exception as error:  # noqa: BLE001 - the decisions were written: forgetting others can wait
+            deleted = self._log.forget(newest_ms - self._settings().keep_days * DAY_MS)
+        except Exception as error:  # noqa: BLE001 - the decisions were written: deleting old ones can wait
             self._fail(error)
             return
-        if forgotten < DECISIONS_PER_STEP:  # else the next step comes with the next writing
+        if deleted < DECISIONS_PER_STEP:  # otherwise the next write deletes more
             self._clean_at = self._clock() + CLEANING_SECONDS
 
-    def _put_back(self, entries: _Waiting) -> None:
+    def _put_back(self, entries: _Entries) -> None:
         with self._lock:
             entries.extend(self._waiting)
             self._waiting = entries
-            self._bound()
+            self._drop_surplus()
 
     def _fail(self, error: Exception) -> None:
-        self._retry_at = self._clock() + self._pause_seconds
-        self._pause_seconds = min(self._pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
+        self._backoff.failed()
         with suppress(Exception):  # a handler of the host's own logging may raise, too
             self._on_error(error)
 
 
-def is_kept(decision_id: str, share: float) -> bool:
-    """Return whether a decision is among the ``share`` that is kept.
+def is_in_share(decision_id: str, share: float) -> bool:
+    """Return whether a decision is in the ``share`` that is logged.
 
-    Its id decides, not the random numbers of the choice: those stay as they are, and every process agrees.
+    The id decides, not the random numbers of the choice, so the share changes no choice and all processes agree.
     """
     return crc32(decision_id.encode("utf-8", "surrogatepass")) < share * 2**32
 
 
 def _log_once() -> Callable[[Exception], None]:
-    said: set[str] = set()
+    logged: set[str] = set()
 
     def log(error: Exception) -> None:
-        if str(error) not in said and len(said) < 100:
-            said.add(str(error))
-            logger.error("the record of decisions could not be written: %s", error)
+        if str(error) not in logged and len(logged) < _MAX_LOGGED_ERRORS:
+            logged.add(str(error))
+            logger.error("the decision log could not be written: %s", error)
 
     return log

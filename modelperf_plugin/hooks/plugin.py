@@ -271,7 +271,7 @@ def _open(
         clock=clock,
         seed=seed,
         on_config_error=lambda error: failures.note("reading the configuration", error, log=False),
-        on_background_error=lambda error: failures.note("keeping the record of decisions", error),
+        on_background_error=lambda error: failures.note("writing the decision log", error),
     )
     logger.info("active: mode %s, store %s", engine.config.mode, engine.store.location)
     return engine

@@ -463,7 +463,7 @@ def test_a_decision_made_elsewhere_counts_by_itself(path: Path) -> None:
 
 
 def test_a_decision_made_elsewhere_counts_by_its_id(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The id alone is looked up in the record of decisions, when it has been written; then it counts once."""
+    """The id alone is looked up in the decision log, when it has been written; then it counts once."""
     with opened(path) as perf:
         decisions = [chosen(perf) for _ in range(3)]
         decisions.append(chosen(perf, {"pin": "a"}))
@@ -472,7 +472,7 @@ def test_a_decision_made_elsewhere_counts_by_its_id(path: Path, monkeypatch: pyt
                 worker.record("t", decision.model_id, mp.Outcome(success=True), decision.decision_id)
             worker.record("t", "a", mp.Outcome(success=True), "made-by-nobody")
             assert outcomes(perf) == 0
-            perf._journal.close()
+            perf._decision_writer.close()
             worker._ab_tests.catch_up()
             assert outcomes(perf) == 0, "it is too early to look"
         assert outcomes(perf) == 3
@@ -483,7 +483,7 @@ def test_an_id_is_looked_up_while_the_process_goes_on(path: Path, monkeypatch: p
     monkeypatch.setattr(ab_tests, "LOOKUP_SECONDS", 0.0)
     with opened(path) as perf, mp.ModelPerf({}, store=path) as worker:
         decision = chosen(perf)
-        perf._journal.close()
+        perf._decision_writer.close()
         worker._ab_tests.catch_up()
         worker.record("t", decision.model_id, mp.Outcome(success=True), decision.decision_id)
         worker.record("t", decision.model_id, mp.Outcome(success=True), "unknown")

@@ -1,4 +1,4 @@
-"""The journal: choices only append, writing is done in bulk elsewhere, and a failing store is nobody's problem."""
+"""The decision writer: choices only append to a buffer, and a failing store does not disturb the host."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ import pytest
 
 import modelperf_plugin as mp
 from modelperf_plugin.config import LogConfig
-from modelperf_plugin.engine import decision_writer as journal_module
+from modelperf_plugin.engine import decision_writer
 from modelperf_plugin.engine.decision_writer import (
-    ALONE_SECONDS,
+    BATCH_ENTRIES,
     CLEANING_SECONDS,
-    FULL,
-    MOST,
-    OLDEST_SECONDS,
-    Journal,
-    is_kept,
+    IDLE_SECONDS,
+    MAX_AGE_SECONDS,
+    MAX_WAITING_ENTRIES,
+    DecisionWriter,
+    is_in_share,
 )
 from modelperf_plugin.errors import StoreError
 from modelperf_plugin.store import LoggedDecision, Store, open_store
@@ -46,15 +46,15 @@ class Clock:
         return self.seconds
 
 
-class Desk:
-    """A journal with all that it is given."""
+class Bench:
+    """A decision writer, with its clock, its settings and the errors that it reports."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.clock = Clock()
         self.log = LogConfig()
         self.errors: list[Exception] = []
-        self.journal = Journal(store.decisions, lambda: self.log, on_error=self.errors.append, clock=self.clock)
+        self.writer = DecisionWriter(store.decisions, lambda: self.log, on_error=self.errors.append, clock=self.clock)
 
     def kept(self) -> list[str]:
         """Return the ids of the decisions in the store, oldest first."""
@@ -74,170 +74,168 @@ class Desk:
 
 
 @pytest.fixture
-def desk() -> Iterator[Desk]:
-    """Return a journal over a store in memory, with a clock that stands still."""
+def bench() -> Iterator[Bench]:
+    """Return a decision writer over a store in memory, with a clock that stands still."""
     store = open_store(":memory:")
-    yield Desk(store)
+    yield Bench(store)
     store.close()
 
 
-def test_a_choice_writes_nothing(desk: Desk) -> None:
+def test_a_choice_writes_nothing(bench: Bench) -> None:
     """What was decided waits in memory until it is enough, or old enough, and is then written at once."""
-    for _ in range(FULL - 1):
-        desk.journal.made(decided())
-    desk.journal.flush_if_due()
-    assert desk.kept() == []
-    desk.journal.made(decided())
-    assert desk.kept() == []
-    desk.journal.flush_if_due()
-    assert len(desk.kept()) == FULL
+    for _ in range(BATCH_ENTRIES - 1):
+        bench.writer.on_decision(decided())
+    bench.writer.flush_if_due()
+    assert bench.kept() == []
+    bench.writer.on_decision(decided())
+    assert bench.kept() == []
+    bench.writer.flush_if_due()
+    assert len(bench.kept()) == BATCH_ENTRIES
 
 
-def test_the_oldest_waits_a_second(desk: Desk) -> None:
+def test_the_oldest_waits_a_second(bench: Bench) -> None:
     """A single decision is written with the first outcome after a second, its own outcome with it."""
-    desk.journal.made(decided("d1"))
-    desk.clock.seconds += OLDEST_SECONDS / 2
-    desk.journal.ended("d1", "best", GOOD, NOON_MS)
-    desk.journal.flush_if_due()
-    assert desk.kept() == []
-    desk.clock.seconds += OLDEST_SECONDS / 2
-    desk.journal.flush_if_due()
-    kept = desk.store.decisions.get("d1")
+    bench.writer.on_decision(decided("d1"))
+    bench.clock.seconds += MAX_AGE_SECONDS / 2
+    bench.writer.on_outcome("d1", "best", GOOD, NOON_MS)
+    bench.writer.flush_if_due()
+    assert bench.kept() == []
+    bench.clock.seconds += MAX_AGE_SECONDS / 2
+    bench.writer.flush_if_due()
+    kept = bench.store.decisions.get("d1")
     assert kept is not None
     assert kept.outcome is not None
 
 
-def test_closing_writes_what_is_left(desk: Desk) -> None:
+def test_closing_writes_what_is_left(bench: Bench) -> None:
     """Nothing of a host that ends in order is lost; closing twice is fine."""
-    desk.journal.made(decided("d1"))
-    desk.journal.close()
-    desk.journal.close()
-    assert desk.kept() == ["d1"]
+    bench.writer.on_decision(decided("d1"))
+    bench.writer.close()
+    bench.writer.close()
+    assert bench.kept() == ["d1"]
 
 
-def test_where_nothing_is_recorded_a_thread_writes(desk: Desk) -> None:
+def test_where_nothing_is_recorded_a_thread_writes(bench: Bench) -> None:
     """A host that only chooses has its decisions written too, and its choices wait for no store."""
     release = threading.Event()
-    write, seen = desk.store.decisions.write, []
+    write, seen = bench.store.decisions.write, []
 
     def slowly(*said: Any) -> None:
         release.wait(10)
         seen.append(threading.current_thread() is threading.main_thread())
         write(*said)
 
-    vars(desk.store.decisions)["write"] = slowly
-    desk.journal.made(decided("d1"))
-    desk.clock.seconds += ALONE_SECONDS
-    desk.journal.made(decided("d2"))
-    desk.journal.made(decided("d3"))
+    vars(bench.store.decisions)["write"] = slowly
+    bench.writer.on_decision(decided("d1"))
+    bench.clock.seconds += IDLE_SECONDS
+    bench.writer.on_decision(decided("d2"))
+    bench.writer.on_decision(decided("d3"))
     release.set()
-    desk.journal.close()
-    assert desk.kept() == ["d1", "d2", "d3"]
+    bench.writer.close()
+    assert bench.kept() == ["d1", "d2", "d3"]
     assert seen[0] is False
 
 
-def test_only_the_share_is_kept(desk: Desk) -> None:
+def test_only_the_share_is_kept(bench: Bench) -> None:
     """The id decides, evenly and the same in every process; 1 keeps all and 0 none."""
     ids = [f"{number:020x}" for number in range(2000)]
-    share = [decision_id for decision_id in ids if is_kept(decision_id, 0.25)]
+    share = [decision_id for decision_id in ids if is_in_share(decision_id, 0.25)]
     assert 400 < len(share) < 600
-    assert set(share) <= {decision_id for decision_id in ids if is_kept(decision_id, 0.5)}
-    assert all(is_kept(decision_id, 1.0) for decision_id in ids)
-    assert not any(is_kept(decision_id, 0.0) for decision_id in ids)
+    assert set(share) <= {decision_id for decision_id in ids if is_in_share(decision_id, 0.5)}
+    assert all(is_in_share(decision_id, 1.0) for decision_id in ids)
+    assert not any(is_in_share(decision_id, 0.0) for decision_id in ids)
     for part, kept in ((0.25, share), (0.0, [])):
-        desk.log = LogConfig(share=part)
+        bench.log = LogConfig(share=part)
         for decision_id in ids:
-            desk.journal.made(decided(decision_id))
-            desk.journal.ended(decision_id, "best", GOOD, NOON_MS)
-        desk.journal.close()
-        assert sorted(desk.kept()) == sorted(kept)
-        while desk.store.decisions.forget(2 * NOON_MS):
+            bench.writer.on_decision(decided(decision_id))
+            bench.writer.on_outcome(decision_id, "best", GOOD, NOON_MS)
+        bench.writer.close()
+        assert sorted(bench.kept()) == sorted(kept)
+        while bench.store.decisions.forget(2 * NOON_MS):
             pass
 
 
-def test_a_failing_store_keeps_the_entries_here(desk: Desk) -> None:
+def test_a_failing_store_keeps_the_entries_here(bench: Bench) -> None:
     """Nothing is raised, the store is left alone for longer each time, and what waited is written when it works."""
-    desk.fail(StoreError("no room"))
-    desk.journal.made(decided("d1"))
-    for pause, failures in ((OLDEST_SECONDS, 1), (0.9, 1), (0.1, 2), (1.9, 2), (0.1, 3)):
-        desk.clock.seconds += pause
-        desk.journal.flush_if_due()
-        assert [str(error) for error in desk.errors] == ["no room"] * failures
-    desk.fail(None)
-    desk.journal.made(decided("d2"))
-    desk.clock.seconds += 60
-    desk.journal.flush_if_due()
-    assert desk.kept() == ["d1", "d2"]
-    assert desk.journal.dropped == 0
+    bench.fail(StoreError("no room"))
+    bench.writer.on_decision(decided("d1"))
+    for pause, failures in ((MAX_AGE_SECONDS, 1), (0.9, 1), (0.1, 2), (1.9, 2), (0.1, 3)):
+        bench.clock.seconds += pause
+        bench.writer.flush_if_due()
+        assert [str(error) for error in bench.errors] == ["no room"] * failures
+    bench.fail(None)
+    bench.writer.on_decision(decided("d2"))
+    bench.clock.seconds += 60
+    bench.writer.flush_if_due()
+    assert bench.kept() == ["d1", "d2"]
+    assert bench.writer.dropped == 0
 
 
-def test_what_waits_is_bounded(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_waits_is_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of more than ten thousand entries that wait the oldest are dropped, and counted."""
-    assert MOST == 10_000
-    monkeypatch.setattr(journal_module, "MOST", 5)
-    desk.fail(StoreError("no room"))
+    assert MAX_WAITING_ENTRIES == 10_000
+    monkeypatch.setattr(decision_writer, "MAX_WAITING_ENTRIES", 5)
+    bench.fail(StoreError("no room"))
     for number in range(4):
-        desk.journal.made(decided(f"d{number}"))
-    desk.journal.close()
+        bench.writer.on_decision(decided(f"d{number}"))
+    bench.writer.close()
     for number in range(4, 8):
-        desk.journal.made(decided(f"d{number}"))
-    assert desk.journal.dropped == 3
-    desk.fail(None)
-    desk.journal.close()
-    assert desk.kept() == [f"d{number}" for number in range(3, 8)]
+        bench.writer.on_decision(decided(f"d{number}"))
+    assert bench.writer.dropped == 3
+    bench.fail(None)
+    bench.writer.close()
+    assert bench.kept() == [f"d{number}" for number in range(3, 8)]
 
 
-def test_what_can_never_be_written_stands_in_nobodys_way(desk: Desk) -> None:
+def test_what_can_never_be_written_stands_in_nobodys_way(bench: Bench) -> None:
     """An error that is not the store's gives up what it came from, is told once, and the next ones are written."""
-    desk.journal.ended("d0", "best", GOOD, 2**70)
-    desk.journal.close()
-    assert len(desk.errors) == 1
-    assert desk.journal.dropped == 1
-    desk.journal.made(decided("d1"))
-    desk.journal.close()
-    assert desk.kept() == ["d1"]
+    bench.writer.on_outcome("d0", "best", GOOD, 2**70)
+    bench.writer.close()
+    assert len(bench.errors) == 1
+    assert bench.writer.dropped == 1
+    bench.writer.on_decision(decided("d1"))
+    bench.writer.close()
+    assert bench.kept() == ["d1"]
 
 
-def test_what_reports_a_failure_may_fail_too(desk: Desk) -> None:
+def test_what_reports_a_failure_may_fail_too(bench: Bench) -> None:
     """An error handler of the host's own that raises is not noticed by the host."""
 
     def broken(_: Exception) -> None:
         raise RuntimeError("the host's own bug")
 
-    journal = Journal(desk.store.decisions, on_error=broken)
-    desk.fail(StoreError("no room"))
-    journal.made(decided())
-    journal.close()
+    writer = DecisionWriter(bench.store.decisions, on_error=broken)
+    bench.fail(StoreError("no room"))
+    writer.on_decision(decided())
+    writer.close()
 
 
-def test_without_anybody_to_tell_it_is_logged_once(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_anybody_to_tell_it_is_logged_once(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     """By default each kind of failure is one line of the log."""
-    journal = Journal(desk.store.decisions)
-    desk.fail(StoreError("no room"))
-    journal.made(decided())
+    writer = DecisionWriter(bench.store.decisions)
+    bench.fail(StoreError("no room"))
+    writer.on_decision(decided())
     with caplog.at_level(logging.ERROR, "modelperf_plugin"):
-        journal.close()
-        journal.close()
-    assert [record.getMessage() for record in caplog.records] == [
-        "the record of decisions could not be written: no room"
-    ]
+        writer.close()
+        writer.close()
+    assert [record.getMessage() for record in caplog.records] == ["the decision log could not be written: no room"]
 
 
-def test_old_decisions_are_forgotten_once_an_hour(desk: Desk) -> None:
+def test_old_decisions_are_forgotten_once_an_hour(bench: Bench) -> None:
     """By the time of the newest decision, not of the machine; never more often than once an hour."""
-    desk.log = LogConfig(keep_days=2)
-    desk.journal.made(decided("old", at=NOON - timedelta(days=2, seconds=1)))
-    desk.journal.made(decided("young", at=NOON - timedelta(days=2)))
-    desk.journal.made(decided("new", at=NOON))
-    desk.journal.close()
-    assert desk.kept() == ["young", "new"]
-    desk.journal.made(decided("newer", at=NOON + timedelta(days=1)))
-    desk.journal.close()
-    assert desk.kept() == ["young", "new", "newer"]
-    desk.clock.seconds += CLEANING_SECONDS
-    desk.journal.made(decided("newest", at=NOON + timedelta(days=1)))
-    desk.journal.close()
-    assert desk.kept() == ["new", "newer", "newest"]
+    bench.log = LogConfig(keep_days=2)
+    bench.writer.on_decision(decided("old", at=NOON - timedelta(days=2, seconds=1)))
+    bench.writer.on_decision(decided("young", at=NOON - timedelta(days=2)))
+    bench.writer.on_decision(decided("new", at=NOON))
+    bench.writer.close()
+    assert bench.kept() == ["young", "new"]
+    bench.writer.on_decision(decided("newer", at=NOON + timedelta(days=1)))
+    bench.writer.close()
+    assert bench.kept() == ["young", "new", "newer"]
+    bench.clock.seconds += CLEANING_SECONDS
+    bench.writer.on_decision(decided("newest", at=NOON + timedelta(days=1)))
+    bench.writer.close()
+    assert bench.kept() == ["new", "newer", "newest"]
 
 
 def test_threads_lose_and_invent_nothing(tmp_path: Path) -> None:
@@ -346,18 +344,18 @@ def test_a_host_does_not_notice_that_the_record_fails(path: Path, caplog: pytest
         connection.commit()
     with caplog.at_level(logging.ERROR, "modelperf_plugin"):
         for _ in range(3):
-            for _ in range(FULL):
+            for _ in range(BATCH_ENTRIES):
                 decision = pm.hook.select_model(task_type="plan", candidates=MODELS, context=None)
                 assert decision is not None
             pm.hook.on_task_complete(task_type="plan", model_id=decision.model_id, outcome=GOOD, decision=decision)
-        plugin._engine.get()._journal._retry_at = 0.0
+        plugin._engine.get()._decision_writer._backoff.succeeded()
         plugin._engine.get()._catch_up_at = 0.0
         pm.hook.on_task_complete(task_type="plan", model_id=decision.model_id, outcome=GOOD, decision=None)
         assert plugin.failure_count() == 2
         plugin._engine.failures.save(plugin.engine().store.problems, at_once=True)
         plugin.close()
-    assert sum("keeping the record of decisions" in record.getMessage() for record in caplog.records) == 1
+    assert sum("writing the decision log" in record.getMessage() for record in caplog.records) == 1
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT count(*) FROM event").fetchone() == (4,)
         ((kind, times),) = connection.execute("SELECT kind, times FROM problem").fetchall()
-    assert (kind, times) == ("keeping the record of decisions", 2)
+    assert (kind, times) == ("writing the decision log", 2)

@@ -321,7 +321,7 @@ def test_decisions_made_meanwhile_are_kept(path: Path) -> None:
         decision = engine.select("execute-task", ["a", "b"])
         assert decision is not None
         engine.record("execute-task", decision.model_id, Outcome(success=True), decision)
-        engine._journal.close()
+        engine._decision_writer.close()
         path.unlink()
         assert isinstance(engine.tracker.store, SteadyStore)
         at_once(engine.tracker.store)
