@@ -16,7 +16,7 @@
         └── StoreFailedError
             └── StoreDamagedError
 
-Nothing in here reaches a host through a hook: a hook logs the error, counts it and answers None.
+None of them reaches a host through a hook: a hook logs the error, counts it and answers None.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from typing import Any
 
 
 class ModelPerfError(Exception):
-    """Base of every error that this package raises on purpose; all can be copied and pickled."""
+    """Base class of the errors of this package; all can be copied and pickled."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # From its message and attributes, past __init__: that takes what the message is made of.
+        # Restored from message and attributes, bypassing __init__ and its other arguments.
         return _restore, (type(self), self.args), self.__dict__
 
 
 class InvalidValueError(ModelPerfError, ValueError):
-    """A value handed in is not usable; the message names the field, the rule and the value given.
+    """An argument is not usable; the message names the field, the requirement and the value.
 
     Attributes:
-        field: the argument or key at fault, for example ``"cost_usd"``.
-        requirement: what was asked for, for example ``"a finite number ≥ 0"``.
-        value: what was given.
+        field: the argument or key, for example ``"cost_usd"``.
+        requirement: the rule it breaks, for example ``"a finite number ≥ 0"``.
+        value: the rejected value.
     """
 
     def __init__(self, field: str, requirement: str, value: Any) -> None:
@@ -51,24 +51,23 @@ class InvalidValueError(ModelPerfError, ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One thing wrong with a configuration."""
+    """One problem of a configuration."""
 
     source: str
-    """The file, environment variable or argument it was read from."""
+    """The file, environment variable or argument."""
     path: str
-    """Where in it: the dotted path of the key, or ``line 3, column 7``; empty for the source as a whole."""
+    """Dotted path of the key, or ``line 3, column 7``; empty for the source as a whole."""
     message: str
-    """What is wrong and what to do."""
 
     def __str__(self) -> str:
         return ": ".join(part for part in (self.source, self.path, self.message) if part)
 
 
 class ConfigError(ModelPerfError):
-    """A configuration is not usable; every problem found in it is reported at once.
+    """A configuration is not usable; all its problems are reported at once.
 
     Attributes:
-        problems: what is wrong, in the order of the sources.
+        problems: in the order of the sources.
     """
 
     def __init__(self, problems: list[Problem]) -> None:
@@ -81,11 +80,11 @@ class RegistrationError(ModelPerfError):
 
 
 class OutcomesFileError(ModelPerfError):
-    """A file of recorded outcomes is not usable; the message names the file, the line and what to do.
+    """A file of recorded outcomes is not usable; the message names file, line and remedy.
 
     Attributes:
         path: the file.
-        line: the line at fault, counted from 1, or None for the file as a whole.
+        line: line number from 1, or None for the file as a whole.
     """
 
     def __init__(self, path: str, line: int | None, message: str) -> None:
@@ -95,14 +94,14 @@ class OutcomesFileError(ModelPerfError):
 
 
 class MissingExtraError(ModelPerfError):
-    """Something needs a library that is not installed; the message names the extra that brings it."""
+    """A required library is not installed; the message names the extra to install."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f'for {what} an extra is needed: pip install "modelperf-plugin[{extra}]"')
+        super().__init__(f'install the extra {extra} for {what}: pip install "modelperf-plugin[{extra}]"')
 
 
 class StoreError(ModelPerfError):
-    """The store could not be opened, read or written; nothing half-written stays behind."""
+    """The store could not be opened, read or written; nothing was written partially."""
 
 
 class StoreBusyError(StoreError):
@@ -110,23 +109,23 @@ class StoreBusyError(StoreError):
 
 
 class StoreVersionError(StoreError):
-    """The file was written by a newer version of this package; it was left alone."""
+    """The file was written by a newer version of this package; it was not changed."""
 
 
 class StoreOutdatedError(StoreError):
-    """The file was written by an older version, and is to be read without being brought up to date."""
+    """The file was written by an older version and cannot be migrated, because it is opened read-only."""
 
 
 class NotATrackerError(StoreError):
-    """The file is a database of another program; it was left alone."""
+    """The file is a database of another program; it was not changed."""
 
 
 class StoreFailedError(StoreError):
-    """The database cannot be used for now: not opened, not written, no room. A tracker goes on without it."""
+    """The database is temporarily unusable, for example because the disk is full; recording continues without it."""
 
 
 class StoreDamagedError(StoreFailedError):
-    """The database is damaged, or no database at all; it was left alone, and works again when it is repaired."""
+    """The file is damaged or not a database; it was not changed, and is used again once it is repaired."""
 
 
 def _restore(kind: type[ModelPerfError], args: tuple[Any, ...]) -> ModelPerfError:
@@ -134,10 +133,7 @@ def _restore(kind: type[ModelPerfError], args: tuple[Any, ...]) -> ModelPerfErro
 
 
 def brief(value: Any, limit: int = 80) -> str:
-    """Return ``repr(value)``, cut to ``limit`` characters: values come from elsewhere and may be huge.
-
-    A value whose ``repr`` fails is named by its type.
-    """
+    """Return ``repr(value)``, truncated to ``limit`` characters; a value whose ``repr`` fails is named by its type."""
     try:
         text = repr(value)
     except Exception:  # noqa: BLE001 - a message about a bad value must not fail on it

@@ -1,4 +1,4 @@
-"""Numbers and moments, as text for a person."""
+"""Numbers and moments as text for people."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def percent(share: float | None) -> str:
 
 
 def points(difference: float) -> str:
-    """Return 0.034 as ``+3.4``: a difference of two shares in percentage points."""
+    """Return 0.034 as ``+3.4``: a difference in percentage points."""
     return f"{100 * difference:+.1f}"
 
 
@@ -27,7 +27,7 @@ def span(interval: tuple[float, float] | None) -> str:
 
 
 def dollars(amount: float | None) -> str:
-    """Return an amount of US dollars with three digits that count, two decimals at least."""
+    """Return an amount of US dollars with three significant digits and at least two decimals."""
     if amount is None:
         return UNKNOWN
     if amount == 0 or amount >= 1:
@@ -37,9 +37,9 @@ def dollars(amount: float | None) -> str:
 
 
 def spent_per_success(tally: Tally, model_mean_usd: float | None = None) -> str:
-    """Return the dollars spent for each success; ``≈`` says that outcomes without a cost were taken at a mean.
+    """Return the dollars spent per success; ``≈`` marks that outcomes without a cost were estimated.
 
-    That is the pair's own mean or, if it has no cost at all, the model's mean over its other task types.
+    The estimate is the pair's own mean or, without any cost, the model's mean over its other task types.
     """
     own = tally.cost_per_success_usd
     if own is not None:
@@ -49,7 +49,7 @@ def spent_per_success(tally: Tally, model_mean_usd: float | None = None) -> str:
     return f"≈{dollars(model_mean_usd * tally.samples / tally.successes)}"
 
 
-ESTIMATED: Final = "≈: outcomes without a reported cost are taken at the model's own mean"
+ESTIMATED: Final = "≈: outcomes without a reported cost are estimated at the model's mean"
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
@@ -58,7 +58,7 @@ def count(number: int, noun: str, plural: str | None = None) -> str:
 
 
 def short(number: int) -> str:
-    """Return a large number with three digits that count: 1.23M."""
+    """Return a large number with three significant digits: 1.23M."""
     for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
         if number >= 0.9995 * size:
             amount = number / size
@@ -67,23 +67,23 @@ def short(number: int) -> str:
 
 
 def ago(moment: datetime | None, now: datetime | None = None) -> str:
-    """Return how long ago ``moment`` was, in the largest unit that fits."""
+    """Return the time since ``moment`` in its largest unit."""
     if moment is None:
         return UNKNOWN
     seconds = int(((now or datetime.now(UTC)) - moment).total_seconds())
     if seconds < 0:
         return "in the future"
-    size, unit = next((each for each in _UNITS if seconds >= each[0]), (1, "s"))
+    size, unit = next((unit for unit in _UNITS if seconds >= unit[0]), _UNITS[-1])
     return f"{seconds // size} {unit} ago" if seconds else "now"
 
 
 def moment_text(moment: datetime) -> str:
-    """Return a moment in UTC, to the second."""
+    """Return a moment in UTC with seconds."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def change(difference: float | None) -> str:
-    """Return a difference of two shares in percentage points, with an arrow if it is one."""
+    """Return a difference in percentage points, with an arrow unless it rounds to zero."""
     if difference is None:
         return UNKNOWN
     arrow = "▲ " if difference >= 0.0005 else "▼ " if difference <= -0.0005 else ""

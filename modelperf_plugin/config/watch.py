@@ -79,7 +79,7 @@ class ConfigWatch:
             self.current = self._load()
         except ConfigError as error:
             self._notify(self._on_error, error)
-        except Exception as error:  # noqa: BLE001 - a choice goes on with the last good configuration
+        except Exception as error:  # noqa: BLE001 - decisions continue with the last good configuration
             self._notify(self._on_error, ConfigError([Problem(source="configuration", path="", message=str(error))]))
         else:
             if self.current.config != before:

@@ -30,7 +30,7 @@ def _advanced(test: StoredTest, contest: StoredContest, draw: Draw, entry: Entry
     side: Side = "B" if draw.model_id == contest.challenger else "A"
     state = state_of(contest)
     proves = state.outcomes >= test.min_samples  # the first outcomes to come are not a fair sample of the slower side
-    state = state.updated(side, entry.outcome.success, challenger / (incumbent + challenger), evidence=proves)
+    state = state.updated(side, entry.outcome.success, challenger / (incumbent + challenger), counts=proves)
     contest = contest._replace(state=tuple(state.as_list()), last_ms=entry.ended_ms)
     if contest.verdict is not None:
         return contest

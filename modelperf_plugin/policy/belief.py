@@ -1,4 +1,4 @@
-"""What is believed of one candidate beyond its tally."""
+"""The belief about one candidate."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ class Belief(NamedTuple):
     """A Beta distribution over a probability of success."""
 
     alpha: float
-    """Successes, those of the prior included."""
+    """Successes, including those of the prior."""
     beta: float
-    """Failures, those of the prior included."""
+    """Failures, including those of the prior."""
     outcomes: float | None = None
-    """How many outcomes the model's own evidence on this task type weighs today, where that is less than were counted:
-    it has faded, or the model has changed. None: every outcome counts in full."""
+    """Current weight of the model's own outcomes on this task type, if discounted for age or a change of the model.
+    None: every outcome counts in full."""
 
     @property
     def mean(self) -> float:
-        """The expected probability of success."""
+        """Expected probability of success."""
         return self.alpha / (self.alpha + self.beta)
 
 
 def own_belief(tally: Tally) -> Belief:
-    """Return the posterior of a model from its own outcomes alone, on a uniform prior."""
+    """Return the posterior of a model from its own outcomes on a uniform prior."""
     return Belief(1.0 + tally.successes, 1.0 + tally.quality_failures)

@@ -33,7 +33,7 @@ def wilson_interval(successes: int, samples: int, z: float = Z_95) -> tuple[floa
 
 
 def beta_interval(alpha: float, beta: float, z: float = Z_95) -> tuple[float, float]:
-    """Return an interval that holds about 95 % of Beta(``alpha``, ``beta``), by the normal on the logit scale.
+    """Return an interval with about 95 % of Beta(``alpha``, ``beta``), from the normal on the logit scale.
 
     The logit of a Beta variable has about mean ln(α/β) and variance 1/α + 1/β; the interval never leaves
     (0, 1). Source: A. Gelman et al., "Bayesian Data Analysis", section 4.1 (normal approximation after a

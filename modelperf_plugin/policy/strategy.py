@@ -1,4 +1,4 @@
-"""What every strategy is: its own configuration, and a function."""
+"""The base class of strategies: a configuration that can be called."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Strategy(BaseModel):
-    """A frozen set of TOML keys with a ``__call__``; unknown keys are refused.
+    """A frozen set of TOML keys with a ``__call__``; unknown keys are rejected.
 
-    Adding a strategy takes one file with a subclass whose field ``strategy`` is a ``Literal`` of its name,
-    one member in the union of its folder, and one page in the docs.
+    A new strategy takes one file with a subclass whose field ``strategy`` is a ``Literal`` of its name, one member in
+    the union of its folder, and one section in the docs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)

@@ -1,7 +1,7 @@
-"""The values that travel through the plugin: what a host hands in and what it gets back.
+"""The values that hosts pass in and get back.
 
-All are frozen. An invalid value is refused where it is constructed, with an
-:class:`~modelperf_plugin.errors.InvalidValueError` that names the field and the value given.
+All are frozen. Constructing one from an invalid value raises an :class:`~modelperf_plugin.errors.InvalidValueError`
+that names field and value.
 """
 
 from __future__ import annotations

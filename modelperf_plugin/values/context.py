@@ -1,4 +1,4 @@
-"""What a host may say about one task, beside its type."""
+"""What a host may tell about one task besides its type."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from modelperf_plugin.values.ids import check_amount, check_id, check_ids
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What a host may say about one task, beside its type; unknown keys are the host's own and ignored."""
+    """What a host may tell about one task besides its type; unknown keys are ignored."""
 
     pin: str | None = None
-    """Use this model, whatever the policy thinks; it must be one of the candidates."""
+    """Use this model regardless of the policy; it must be one of the candidates."""
     unit_id: str | None = None
     """Whom or what the task is for (a user, a repository): in an A/B test one unit always gets the same side."""
     exclude: frozenset[str] = frozenset()
-    """Models not to use, for example because they were tried on this task already."""
+    """Models not to use, for example because this task has already tried them."""
     max_cost_usd: float | None = None
-    """The most this task may cost in US dollars, judged by each model's mean cost on this task type."""
+    """Maximum cost of this task in US dollars, compared with each model's mean cost on this task type."""
 
     @property
     def plain(self) -> bool:
-        """Whether nothing in it changes which candidates are permitted, or how they rank."""
+        """Whether it affects neither the permitted candidates nor their ranking."""
         return self.pin is None and not self.exclude and self.max_cost_usd is None
 
     @classmethod

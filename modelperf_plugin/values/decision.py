@@ -13,20 +13,19 @@ Mode = Literal["apply", "observe", "off"]
 
 
 class Assignment(NamedTuple):
-    """That a decision was made by an A/B test: its outcome is evidence there."""
+    """The A/B test that a decision belongs to, and its outcome with it."""
 
     test_id: int
-    """The test."""
     unit: int | None
     """A number for the unit that the task is for; None if the host named none."""
 
 
 class Exclusion(NamedTuple):
-    """A candidate that this decision may not use at all."""
+    """A candidate that this decision must not use."""
 
     model_id: str
     reason: str
-    """One sentence for a person."""
+    """One sentence for people."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the row as plain JSON values."""
@@ -43,27 +42,26 @@ class Decision(Sequence[str]):
     order: tuple[str, ...]
     """Model ids in the order to try them: the choice first, at least one."""
     decision_id: str
-    """Unique; hand it (or the decision) back with the outcome."""
+    """Unique; pass it, or the decision, back with the outcome."""
     task_type: str
-    """The class of work this was decided for."""
     ranking: Ranking
     """All permitted candidates, best first, each with score, interval, tally, status and reason."""
     probabilities: tuple[float, ...]
-    """For every row of the ranking the probability with which this policy chose it; they sum to 1."""
+    """The probability with which this policy chose each row of the ranking; they sum to 1."""
     reason: str
-    """One sentence for a person: why this model."""
+    """Why this model, as one sentence for people."""
     explored: bool
-    """Whether something other than the best-ranked model was chosen, to learn about it."""
+    """Whether a model other than the best-ranked one was chosen, to learn about it."""
     excluded: tuple[Exclusion, ...] = ()
-    """Candidates that were not permitted: tried already, or over the budget."""
+    """Candidates that were not permitted: excluded by the host, or over budget."""
     policy_id: str
     """Fingerprint of the effective policy of this task type."""
     mode: Mode = "apply"
-    """``apply``, or ``observe`` when the host was answered None."""
+    """``apply``, or ``observe`` if the host was answered None."""
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    """When it was made, in UTC."""
+    """In UTC."""
     assignment: Assignment | None = None
-    """The A/B test that made it, if one did."""
+    """The A/B test it belongs to, if any."""
 
     @property
     def model_id(self) -> str:
@@ -72,12 +70,12 @@ class Decision(Sequence[str]):
 
     @property
     def propensities(self) -> dict[str, float]:
-        """For every permitted candidate the probability with which this policy chose it; they sum to 1."""
+        """The probability with which this policy chose each permitted candidate; they sum to 1."""
         return dict(zip(self.ranking.model_ids, self.probabilities, strict=True))
 
     @property
     def propensity(self) -> float:
-        """The probability with which this policy chose this model, given the evidence: above 0, at most 1."""
+        """The probability with which this policy chose this model: above 0, at most 1."""
         return self.probabilities[self.ranking.model_ids.index(self.order[0])]
 
     @overload

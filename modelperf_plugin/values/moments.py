@@ -1,4 +1,4 @@
-"""Moments as milliseconds since the Unix epoch, and back."""
+"""Conversion between moments and milliseconds since the Unix epoch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happened to one task with one model."""
+"""The outcome of one task with one model."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ caller's neither. Read it by :func:`blame_of` or :attr:`Outcome.blame`, except w
 MAX_TOKENS: Final = 2**53
 MAX_COST_USD: Final = 1_000_000.0
 NANO_USD: Final = 1_000_000_000
-"""Money is kept in whole nano-dollars: integers sum to the same number in every order."""
+"""Costs are stored in whole nano-dollars: integers add up to the same sum in any order."""
 
 
 def blame_of(success: bool, error_kind: str | None) -> Blame | None:
@@ -53,33 +53,32 @@ def _check_flag(name: str, value: Any) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What happened to one task with one model.
+    """The outcome of one task with one model.
 
     Raises:
-        InvalidValueError: a field is out of range; the message names it and the value.
+        InvalidValueError: a field is out of range.
     """
 
     success: bool
-    """Whether the task was done well, by the host's own verdict."""
+    """Whether the task succeeded, by the host's own verdict."""
     timeout: bool = False
-    """Whether the task ran out of its time, steps or budget (a task can time out and still succeed)."""
+    """Whether the task exceeded its time, steps or budget; it can time out and still succeed."""
     tokens_used: int = 0
-    """Tokens read and written, all attempts of this model together; 0 also stands for unknown."""
+    """Input and output tokens of all attempts of this model; 0 also means unknown."""
     cost_usd: float = 0.0
-    """Price of this task in US dollars, at most 1,000,000; kept to the nano-dollar; 0 also stands for unknown."""
+    """Cost of this task in US dollars, at most 1,000,000, stored to the nano-dollar; 0 also means unknown."""
     duration_seconds: float | None = None
-    """Wall time of the task in seconds, or None if unknown."""
+    """Wall time in seconds, or None if unknown."""
     error_kind: ErrorKind | None = None
-    """Why it failed, when the model may not be to blame. ``rate_limit``, ``server_error`` and ``network`` are
-    outages; ``cancelled`` and ``caller_error`` are the caller's own; ``context_overflow`` and ``other`` count
-    against the model."""
+    """Why it failed. ``rate_limit``, ``server_error`` and ``network`` are outages; ``cancelled`` and ``caller_error``
+    are the caller's own; ``context_overflow`` and ``other`` count against the model."""
     timestamp: datetime | None = None
     """When it ended (aware); None means now."""
     outcome_id: str | None = None
-    """Recording a second outcome with the same id changes nothing; None means no such protection."""
+    """Recording the same id again changes nothing; None: no such protection."""
 
     def __post_init__(self) -> None:
-        # Hosts record on their hot path: values that already have the right type and range pass in one line each.
+        # Hosts record on their hot path: a valid value costs one line.
         if self.success is not True and self.success is not False:
             object.__setattr__(self, "success", _check_flag("success", self.success))
         if self.timeout is not True and self.timeout is not False:
@@ -110,12 +109,12 @@ class Outcome:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
-        """Make an outcome from a mapping with the same keys, in snake_case or camelCase (``tokensUsed``).
+        """Return an outcome from a mapping with the same keys, in snake_case or camelCase (``tokensUsed``).
 
         A timestamp may be an aware datetime or an ISO 8601 string with an offset.
 
         Raises:
-            InvalidValueError: a key is unknown, missing or given twice, or a value is out of range.
+            InvalidValueError: a key is unknown, missing or repeated, or a value is out of range.
         """
         arguments: dict[str, Any] = {}
         for key, value in mapping.items():

@@ -12,22 +12,22 @@ Status = Literal["ranked", "unproven", "demoted", "probe", "unavailable", "pinne
 
 
 class RankedModel(NamedTuple):
-    """One row of a ranking: a candidate with its score and why it stands where it stands."""
+    """One row of a ranking: a candidate with its score and the reason for its rank."""
 
     model_id: str
     score: float | None
-    """Estimated probability of success, 0 to 1; None where the strategy has no estimate."""
+    """Estimated probability of success, 0 to 1; None if the strategy has no estimate."""
     interval: tuple[float, float] | None
-    """Where that probability lies with 95 % credibility or confidence, as (low, high)."""
+    """95 % credible or confidence interval of it, as (low, high)."""
     tally: Tally
     """The evidence behind the score."""
     status: Status
-    """``ranked``; ``unproven`` (fewer outcomes than ``min_samples``); ``demoted``; ``probe`` (demoted, and tried again
-    by this decision); ``unavailable`` (it has had outages, and is left alone for a while); ``pinned``."""
+    """``ranked``; ``unproven`` (fewer outcomes than ``min_samples``); ``demoted``; ``probe`` (demoted, but tried by
+    this decision); ``unavailable`` (back-off after outages); ``pinned``."""
     reason: str
-    """One sentence for a person."""
+    """One sentence for people."""
     expected_cost_usd: float | None = None
-    """What a task is expected to cost in US dollars, where costs matter to the decision and something is known."""
+    """Expected cost of a task in US dollars, if costs matter to the decision and one is known."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the row as plain JSON values."""
@@ -43,10 +43,10 @@ class RankedModel(NamedTuple):
 
 
 class Ranking(Sequence[RankedModel]):
-    """The candidates of one task type, best first; demoted ones last. Read only, equal if the rows are.
+    """The candidates of one task type, best first, demoted ones last. Immutable; equal if the rows are.
 
-    The rows of a decision are made when somebody looks at them: a host that only wants the model does not wait for
-    intervals and sentences.
+    The rows of a decision are built on first access, so that a host that only needs the model does not wait for
+    intervals and reasons.
     """
 
     __slots__ = ("_make", "_rows", "model_ids", "strategy")
@@ -54,20 +54,20 @@ class Ranking(Sequence[RankedModel]):
     _rows: tuple[RankedModel, ...] | None
     _make: Callable[[], Iterable[RankedModel]] | None
     model_ids: tuple[str, ...]
-    """The candidates' ids, in the order of the rows."""
+    """Ids of the candidates, in the order of the rows."""
     strategy: str
-    """The ranking strategy that made it, by its name in TOML."""
+    """TOML name of the ranking strategy."""
 
     def __init__(self, rows: Iterable[RankedModel], strategy: str) -> None:
-        """Make a ranking of ``rows``, best first, each model once."""
-        made = tuple(rows)
-        self._fill(tuple([row.model_id for row in made]), strategy, made, None)
+        """Rank ``rows``, best first, each model once."""
+        rows = tuple(rows)
+        self._fill(tuple([row.model_id for row in rows]), strategy, rows, None)
 
     @classmethod
     def deferred(cls, model_ids: tuple[str, ...], strategy: str, make: Callable[[], Iterable[RankedModel]]) -> Self:
-        """Return a ranking of ``model_ids`` whose rows are made by ``make`` when they are first asked for."""
+        """Return a ranking of ``model_ids`` whose rows ``make`` builds on first access."""
         ranking = cls.__new__(cls)
-        ranking._fill(model_ids, strategy, None, make)  # noqa: SLF001 - a second way to make one
+        ranking._fill(model_ids, strategy, None, make)  # noqa: SLF001 - an alternative constructor
         return ranking
 
     def _fill(
@@ -92,9 +92,8 @@ class Ranking(Sequence[RankedModel]):
     @property
     def rows(self) -> tuple[RankedModel, ...]:
         """The candidates, each once."""
-        make, rows = self._make, self._rows  # in this order: the rows are there before `make` goes
+        make, rows = self._make, self._rows  # in this order: rows are set before `make` is cleared
         if rows is None:
-            # two threads may both make them: they make the same
             rows = tuple(make()) if make is not None else ()
             self._fill(self.model_ids, self.strategy, rows, None)
         return rows

@@ -11,30 +11,28 @@ from modelperf_plugin.values.outcome import BLAMES, NANO_USD, Outcome
 
 
 class Tally(NamedTuple):
-    """Counts and sums for one (task type, model). Nothing in it is estimated."""
+    """Counts and sums for one (task type, model); nothing is estimated."""
 
     task_type: str
     model_id: str
     successes: int = 0
-    """Outcomes with success."""
     failures: int = 0
-    """Outcomes without, whatever the reason."""
+    """Unsuccessful outcomes, whatever the reason."""
     timeouts: int = 0
-    """Outcomes that ran out of time, failed or not."""
+    """Outcomes that timed out, failed or not."""
     outages: int = 0
-    """The failures that the provider caused: rate_limit, server_error, network."""
+    """Failures of the provider: rate_limit, server_error, network."""
     caller_errors: int = 0
-    """The failures that the caller caused: cancelled, caller_error."""
+    """Failures of the caller: cancelled, caller_error."""
     total_tokens: int = 0
-    """Tokens over all outcomes."""
     total_cost_nano_usd: int = 0
-    """Cost over all outcomes in nano-dollars."""
+    """In nano-dollars."""
     priced: int = 0
-    """Outcomes that came with a cost above 0."""
+    """Outcomes with a reported cost above 0."""
     last_used_ms: int | None = None
-    """Milliseconds from the Unix epoch to the newest outcome, or None if there is none."""
+    """When the newest outcome ended, in milliseconds since the Unix epoch; None without any."""
     timeout_failures: int = 0
-    """The failures that ran out of time and are neither outages nor the caller's errors."""
+    """Failures that timed out and are neither outages nor the caller's errors."""
 
     @property
     def samples(self) -> int:
@@ -43,36 +41,36 @@ class Tally(NamedTuple):
 
     @property
     def success_rate(self) -> float | None:
-        """Successes over all outcomes, outages included (the document's rule); None without any."""
+        """Successes over all outcomes, including outages (the migration guide's rule); None without any."""
         samples = self.successes + self.failures
         return self.successes / samples if samples else None
 
     @property
     def quality_failures(self) -> int:
-        """Failures that say something about the model: neither outages nor the caller's errors."""
+        """Failures of the model: neither outages nor the caller's errors."""
         return self.failures - self.outages - self.caller_errors
 
     @property
     def availability(self) -> float | None:
-        """The share of the outcomes that were no outages; None without any."""
+        """Fraction of outcomes that were not outages; None without any."""
         samples = self.successes + self.failures
         return 1.0 - self.outages / samples if samples else None
 
     @property
     def total_cost_usd(self) -> float:
-        """Cost over all outcomes in US dollars."""
+        """Total cost in US dollars."""
         return self.total_cost_nano_usd / NANO_USD
 
     @property
     def mean_cost_usd(self) -> float | None:
-        """Mean cost in US dollars of the outcomes that came with one; None if none did."""
+        """Mean of the reported costs in US dollars; None without any."""
         return self.total_cost_nano_usd / (NANO_USD * self.priced) if self.priced else None
 
     @property
     def cost_per_success_usd(self) -> float | None:
-        """US dollars spent on this pair, failures included, for each success.
+        """US dollars spent per success, including failures; None without a success or a reported cost.
 
-        None without a success or a known cost. Outcomes without a cost are taken at the mean of the others.
+        Outcomes without a cost are estimated at the mean of the others.
         """
         mean = self.mean_cost_usd
         return mean * self.samples / self.successes if mean is not None and self.successes else None
@@ -83,7 +81,7 @@ class Tally(NamedTuple):
         return None if self.last_used_ms is None else from_milliseconds(self.last_used_ms)
 
     def plus(self, outcome: Outcome, at_ms: int) -> Tally:
-        """Return this tally with one more outcome, which ended at ``at_ms``."""
+        """Return this tally plus an outcome that ended at ``at_ms``."""
         failed = not outcome.success
         blame = BLAMES[outcome.error_kind] if failed else None
         cost = outcome.cost_nano_usd
@@ -104,7 +102,7 @@ class Tally(NamedTuple):
         )
 
     def minus(self, other: Tally | None) -> Tally:
-        """Return what this tally counts beyond ``other``, an earlier one of the same pair."""
+        """Return the difference to ``other``, an earlier tally of the same pair."""
         if other is None:
             return self
         return self._replace(**{name: getattr(self, name) - getattr(other, name) for name in _SUMMED})
@@ -142,7 +140,7 @@ def combine(one: Tally, other: Tally) -> Tally:
 
 
 def mean_costs(tallies: Iterable[Tally]) -> dict[str, float]:
-    """Return what a task costs on average with each model that has a known cost, in US dollars."""
+    """Return the mean cost of a task in US dollars for each model with reported costs."""
     sums: dict[str, tuple[float, int]] = {}
     for tally in tallies:
         cost, outcomes = sums.get(tally.model_id, (0.0, 0))

@@ -101,7 +101,7 @@ def outcomes_until_verdict(rng: random.Random, rate_b: float, share_b: float, mi
     for number in range(1, LONGEST + 1):
         side: Side = "B" if rng.random() < share_b else "A"
         success = rng.random() < (rate_b if side == "B" else 0.8)
-        state = state.updated(side, success, share_b, evidence=state.outcomes >= minimum)
+        state = state.updated(side, success, share_b, counts=state.outcomes >= minimum)
         if state.peak >= level:
             return number
     return inf
@@ -157,7 +157,7 @@ def late_sides_differ(rng: random.Random, delay: int, minimum: int) -> bool:
         heappush(arriving, (now + late, now, side, success))
         while arriving and arriving[0][0] <= now:
             *_, side, success = heappop(arriving)
-            state = state.updated(side, success, 0.5, evidence=state.outcomes >= minimum)
+            state = state.updated(side, success, 0.5, counts=state.outcomes >= minimum)
             if state.peak >= level:
                 return True
     return False

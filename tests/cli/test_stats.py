@@ -50,7 +50,7 @@ def test_estimated_costs_are_said_to_be(run: Run, store: str) -> None:
             tracker.record_outcome("review", "gpt-4o", Outcome(success=success))
     text = run("stats", "--store", store).stdout
     assert next(line for line in text.splitlines() if line.startswith("review")).count("≈$0.02") == 1
-    assert text.splitlines()[-1] == "≈: outcomes without a reported cost are taken at the model's own mean"
+    assert text.splitlines()[-1] == "≈: outcomes without a reported cost are estimated at the model's mean"
     assert "≈" not in run("stats", "--store", store, "--task", "execute-task").stdout
 
 

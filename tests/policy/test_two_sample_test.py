@@ -72,7 +72,7 @@ def test_what_only_teaches_the_rates_is_no_evidence() -> None:
     past: Past = [("A", True, 0.3), ("B", False, 0.3)] * 10
     taught = TwoSampleTest()
     for side, success, share_b in past:
-        taught = taught.updated(side, success, share_b, evidence=False)
+        taught = taught.updated(side, success, share_b, counts=False)
     assert taught == TwoSampleTest(*judged(past)[:4])
     known = taught._replace(logs=judged(past).logs)
     after, other = taught.updated("B", success=False, share_b=0.3), known.updated("B", success=False, share_b=0.3)
@@ -91,7 +91,7 @@ def late_sides_differ(seed: int, minimum: int) -> bool:
         heappush(arriving, (now + (100 if side == "A" else 50) * (1 if success else 3), now, side, success))
         while arriving[0][0] <= now:
             *_, side, success = heappop(arriving)
-            state = state.updated(side, success, 0.5, evidence=state.outcomes >= minimum)
+            state = state.updated(side, success, 0.5, counts=state.outcomes >= minimum)
             if state.peak >= log(20):
                 return True
     return False
@@ -192,10 +192,10 @@ def test_the_maximum_ends_the_test() -> None:
     undecided = judged([("A", True, 0.5), ("B", True, 0.5), ("A", False, 0.5)] * 4)
     over = verdict(undecided, maximum=12)
     assert (over.decided, over.winner, over.more) == (True, None, None)
-    assert over.text == "no winner within 12 outcomes, the maximum was 12"
+    assert over.text == "no winner within 12 outcomes (maximum 12)"
     waiting = verdict(undecided, maximum=13)
     assert not waiting.decided
-    assert waiting.text.endswith("but only 1 are left to the maximum")
+    assert waiting.text.endswith("but only 1 left to the maximum")
     won = judged([("A", False, 0.5), ("B", True, 0.5)] * 20)
     assert verdict(won, maximum=40).winner == "B"
 
@@ -240,7 +240,7 @@ def test_equal_rates_have_no_forecast(state: TwoSampleTest) -> None:
     """With equal rates, or so nearly that a million outcomes are not enough, nothing is promised."""
     found = verdict(state)
     assert found.more is None
-    assert found.text.startswith("inconclusive, no difference to be found at the present rates (")
+    assert found.text.startswith("inconclusive, no difference to detect at the current rates (")
 
 
 def test_the_forecast_has_the_right_order() -> None:

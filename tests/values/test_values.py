@@ -299,8 +299,8 @@ def test_an_amount_is_finite_and_not_negative(value: object) -> None:
         check_amount("max_cost_usd", value)
     assert_names(caught.value, "max_cost_usd", value)
     with pytest.raises(InvalidValueError, match="from 0 to 10"):
-        check_amount("share", 10.5, most=10)
-    assert check_amount("share", 10, most=10) == 10.0
+        check_amount("share", 10.5, maximum=10)
+    assert check_amount("share", 10, maximum=10) == 10.0
 
 
 def test_a_mapping_may_use_either_spelling_of_a_key() -> None:

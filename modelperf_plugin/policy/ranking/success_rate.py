@@ -1,4 +1,4 @@
-"""Ranking by the plain success rate: the rule of the document this project grew out of."""
+"""Ranking by the observed success rate: the migration guide's rule."""
 
 from __future__ import annotations
 

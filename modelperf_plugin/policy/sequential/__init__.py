@@ -1,4 +1,4 @@
-"""Sequential tests: evidence that may be looked at after every outcome. Siblings that do not know each other."""
+"""Sequential tests, valid after every outcome. They do not import each other."""
 
 from __future__ import annotations
 

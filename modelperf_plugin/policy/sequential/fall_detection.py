@@ -1,8 +1,8 @@
-"""A fall below a threshold: evidence that a rate of success is no longer what it was, and that it is back.
+"""Detects a fall of a success rate below a threshold, and its recovery.
 
-The fall is an e-process, the wealth of a bet against "the rate is at least θ": if that is true, the wealth reaches
-1/α with a probability of at most α, ever, however often one looks. The bet is that the model broke before outcome i,
-with prior weight w_i, and that its rate has since been q:
+The test is an e-process, the wealth of a bet against "the rate is at least θ": if that is true, the wealth ever
+reaches 1/α with a probability of at most α, however often it is evaluated. The bet is that the model broke before
+outcome i, with prior weight w_i, and that its rate has been q since:
 
     L_q = (q/θ)^x ((1 − q)/(1 − θ))^(1 − x)     for every outcome x, 1 a success and 0 a failure
     M_q ← (M_q + w_i) L_q                       for each of five alternatives q below θ
@@ -29,22 +29,22 @@ from typing import Final, NamedTuple, Self
 from modelperf_plugin.errors import InvalidValueError
 
 ALTERNATIVES: Final = (0.2, 0.35, 0.5, 0.6, 0.68)
-"""What the rate may have fallen to if the threshold is .75; for another, in the same proportion to it."""
+"""Possible rates after a fall, for a threshold of .75; other thresholds scale them."""
 RATIOS: Final = tuple(rate / 0.75 for rate in ALTERNATIVES)
-"""q/θ, which is what a success multiplies the evidence by, whatever the threshold."""
+"""q/θ, the factor of a success, whatever the threshold."""
 MAX_THRESHOLD: Final = 0.999
-"""A threshold above counts as this one: the test then errs on the model's side."""
+"""Maximum threshold: a higher one counts as this, in favour of the model."""
 MAX_MASS: Final = 1e100
-"""No M grows beyond this: it stays finite in storage, and a smaller E is never wrong."""
+"""Maximum of an M: finite in storage, and a smaller E is never wrong."""
 OFFSET: Final = 10
 """The 10 in the weights."""
 START: Final = log(OFFSET)
 
 
 class FallWatch(NamedTuple):
-    """The evidence that one model has fallen below the threshold, after some outcomes. Five numbers and a count.
+    """The state of the test after some outcomes: five numbers and a count.
 
-    Look at :meth:`demotes` after every outcome: the evidence can fall again later.
+    Call :meth:`demotes` after every outcome: the e-value can fall again later.
 
     >>> watch = FallWatch()
     >>> for success in [True] * 100 + [False] * 6:
@@ -54,15 +54,14 @@ class FallWatch(NamedTuple):
     """
 
     outcomes: int = 0
-    """How many have been taken in."""
     masses: tuple[float, ...] = (0.0,) * len(ALTERNATIVES)
-    """M for each alternative: what the weight spent on "it has broken" is worth by now."""
+    """M for each alternative: the current wealth of the weight spent on it."""
 
     def updated(self, success: bool, threshold: float) -> FallWatch:
-        """Return the evidence after another outcome, O(1).
+        """Return the state after another outcome, O(1).
 
-        The threshold may differ from outcome to outcome, but it must be known before the outcome. The question
-        answered is then whether the rate was at least the threshold each time.
+        The threshold may differ between outcomes, but must be known before each. The null hypothesis then is that the
+        rate was at least the threshold each time.
         """
         count = self.outcomes
         spent = START / log(count + OFFSET) - START / log(count + OFFSET + 1)
@@ -74,7 +73,7 @@ class FallWatch(NamedTuple):
 
     @property
     def e_value(self) -> float:
-        """E: how many times the stake the bet against the model is worth. 1 without any outcome."""
+        """E: the wealth of the bet against the model; 1 without any outcome."""
         return sum(self.masses) / len(self.masses) + START / log(self.outcomes + OFFSET)
 
     def demotes(self, alpha: float = 0.05) -> bool:
@@ -87,7 +86,7 @@ class FallWatch(NamedTuple):
 
     @classmethod
     def from_list(cls, stored: Sequence[float]) -> Self:
-        """Return the state from what :meth:`as_list` gave."""
+        """Restore the state that :meth:`as_list` returned."""
         if len(stored) != len(ALTERNATIVES) + 1:
             raise InvalidValueError("stored", f"the {len(ALTERNATIVES) + 1} numbers of a fall watch", stored)
         outcomes, *masses = stored
@@ -95,7 +94,7 @@ class FallWatch(NamedTuple):
 
 
 class Probation(NamedTuple):
-    """What a demoted model has done since its demotion; nothing from before counts.
+    """Outcomes of a demoted model since its demotion; earlier ones do not count.
 
     >>> Probation(successes=10).reinstates(threshold=0.75), Probation(successes=9).reinstates(threshold=0.75)
     (True, False)
@@ -115,7 +114,7 @@ class Probation(NamedTuple):
         return chance_above(threshold, self.successes, self.failures) > level
 
     def fails(self, threshold: float, level: float = 0.95, minimum: int = 8) -> bool:
-        """Return whether P(p < ``threshold``) > ``level``: time to begin anew, so that the past does not weigh on.
+        """Return whether P(p < ``threshold``) > ``level``: then start over, so that a later recovery is not held back.
 
         >>> Probation(failures=8).fails(threshold=0.75), Probation(successes=4, failures=3).fails(threshold=0.75)
         (True, False)
@@ -125,12 +124,12 @@ class Probation(NamedTuple):
         return chance_above(threshold, self.successes, self.failures) < 1.0 - level
 
     def as_list(self) -> list[int]:
-        """Return the state for storage."""
+        """Return the state as numbers, for storage."""
         return [self.successes, self.failures]
 
     @classmethod
     def from_list(cls, stored: Sequence[float]) -> Self:
-        """Return the state from what :meth:`as_list` gave."""
+        """Restore the state that :meth:`as_list` returned."""
         if len(stored) != 2:
             raise InvalidValueError("stored", "the 2 numbers of a probation", stored)
         successes, failures = stored
@@ -139,7 +138,7 @@ class Probation(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def _on_failure(threshold: float) -> tuple[float, ...]:
-    """Return (1 − q)/(1 − θ) for each alternative, which is what a failure multiplies the evidence by."""
+    """Return (1 − q)/(1 − θ) for each alternative, the factor of a failure."""
     return tuple([(1.0 - ratio * threshold) / (1.0 - threshold) for ratio in RATIOS])
 
 
@@ -147,7 +146,7 @@ def chance_above(threshold: float, successes: int, failures: int) -> float:
     """Return P(p > ``threshold``) for p of Beta(1 + ``successes``, 1 + ``failures``).
 
     That is P(X ≤ successes) for X binomial of n + 1 trials with probability ``threshold``: a finite sum, from the
-    largest term of the smaller tail outwards until the terms no longer count, which takes some √n of them.
+    largest term of the smaller tail outwards until the terms are negligible, after about √n of them.
     Source: M. Abramowitz and I. Stegun, "Handbook of Mathematical Functions", 26.5.24.
 
     >>> chance_above(0.5, 0, 0), chance_above(0.5, 2, 0)

@@ -1,6 +1,6 @@
-"""Which of two sides is better? An e-process for A/B tests with any split, fixed or adaptive, at every look.
+"""Which of two sides is better? An e-process for A/B tests, valid after every outcome and for any split.
 
-For every outcome x of side g, where the policy had chosen side B with the *known* probability ρ, the evidence against
+For every outcome x of side g, where the policy had chosen side B with the *known* probability ρ, the e-value against
 "both have the same rate" is multiplied by
 
     f_g(x) / f_0(x),    f_A, f_B: Bernoulli with the rate of that side, f_0: Bernoulli with (1 − ρ) p_A + ρ p_B.
@@ -11,9 +11,9 @@ p_g = (s_g + k p̄)/(n_g + k) with p̄ = (s + ½)/(n + 1). E is the average of t
 If the outcome does not depend on the side, the factor is 1 on average, whatever the rate, the split and the past:
 Σ_x f(x)/f_0(x) · ((1 − ρ) f_A(x) + ρ f_B(x)) = Σ_x f(x) = 1. So E reaches 20 with a probability of at most 1/20,
 ever. The rate may even drift, as long as it is the same on both sides. What must hold is that the side was drawn
-with probability ρ. Where failures take longer than successes, and longer on one side than on the other, that is not so
-at the beginning: the first outcomes of the slower side are all successes. So let the first outcomes, about twice as
-many as are under way at the same time, teach the rates only.
+with probability ρ. That does not hold at the beginning if failures take longer than successes, and longer on one side
+than on the other: the first outcomes of the slower side are all successes. So the first outcomes, about twice as many
+as are under way at the same time, should only update the rates.
 
 Source: R. Turner, A. Ly and P. Grünwald, "Generic E-variables for exact sequential k-sample tests", 2021; with the
 known probability of the side in place of blocks of fixed size.
@@ -31,19 +31,19 @@ from modelperf_plugin.policy.intervals import wilson_interval
 Side = Literal["A", "B"]
 
 PSEUDO_OUTCOMES: Final = (5.0, 20.0, 60.0)
-"""k, how cautiously the difference between the sides is believed."""
+"""k, the shrinkage of the difference between the sides."""
 LEVEL: Final = 20.0
-"""The evidence that decides: wrong in at most one test of this many where the sides are equal."""
+"""The e-value that decides: equal sides reach it in at most one test of this many."""
 MAX_FORECAST_OUTCOMES: Final = 1_000_000
-"""A forecast of more outcomes than this is not worth printing."""
+"""Maximum forecast of further outcomes."""
 MAX_LOG_E_VALUE: Final = 700.0
-"""An e-value of e^700 is the largest that is told."""
+"""Maximum of a reported ln E."""
 _SIDES: Final[dict[Side | None, float]] = {"A": -1.0, None: 0.0, "B": 1.0}
 _BY_NUMBER: Final = {number: side for side, number in _SIDES.items()}
 
 
 class TwoSampleTest(NamedTuple):
-    """The evidence that two sides differ, after some outcomes.
+    """The state of the test after some outcomes.
 
     >>> state = TwoSampleTest()
     >>> for _ in range(20):
@@ -59,15 +59,15 @@ class TwoSampleTest(NamedTuple):
     logs: tuple[float, ...] = (0.0,) * len(PSEUDO_OUTCOMES)
     """ln E for each k."""
     peak: float = 0.0
-    """The largest ln E there has been: what was once decided stays decided."""
+    """Maximum of ln E so far: a verdict is never revoked."""
     leader: Side | None = None
-    """The side with the higher rate at that time."""
+    """The side with the higher rate at the peak."""
 
-    def updated(self, side: Side, success: bool, share_b: float, *, evidence: bool = True) -> TwoSampleTest:
-        """Return the evidence after another outcome, O(1).
+    def updated(self, side: Side, success: bool, share_b: float, *, counts: bool = True) -> TwoSampleTest:
+        """Return the state after another outcome, O(1).
 
-        ``share_b`` is the probability with which side B had been going to get it, given that one of the two did.
-        Without ``evidence`` the outcome only teaches the rates: E stays what it is.
+        ``share_b`` is the probability of side B for this outcome, given that one of the two sides got it. If it does
+        not count, the outcome only updates the rates, not E.
         """
         share = share_b if side == "B" else 1.0 - share_b
         if not 0.0 < share <= 1.0:
@@ -81,7 +81,7 @@ class TwoSampleTest(NamedTuple):
             rate = rate_b if side == "B" else rate_a
             rate_0 = rate_a + share_b * (rate_b - rate_a)
             factor = log(rate / rate_0) if success else log((1.0 - rate) / (1.0 - rate_0))
-            logs.append(log_e + factor if evidence else log_e)
+            logs.append(log_e + factor if counts else log_e)
         if side == "B":
             outcomes_b, successes_b = outcomes_b + 1, successes_b + success
         else:
@@ -94,26 +94,26 @@ class TwoSampleTest(NamedTuple):
 
     @property
     def outcomes(self) -> int:
-        """How many have been taken in."""
+        """Outcomes of both sides."""
         return self.outcomes_a + self.outcomes_b
 
     @property
     def log_e_value(self) -> float:
-        """The natural logarithm of E."""
+        """Ln E."""
         return _log_mean(self.logs)
 
     @property
     def e_value(self) -> float:
-        """E, the evidence against equal rates as it is now. 1 without any outcome."""
+        """The current E against equal rates; 1 without any outcome."""
         return exp(min(self.log_e_value, MAX_LOG_E_VALUE))
 
     def as_list(self) -> list[float]:
-        """Return the state for storage: plain finite numbers."""
+        """Return the state as finite numbers, for storage."""
         return [*self[:4], *self.logs, self.peak, _SIDES[self.leader]]
 
     @classmethod
     def from_list(cls, stored: Sequence[float]) -> Self:
-        """Return the state from what :meth:`as_list` gave."""
+        """Restore the state that :meth:`as_list` returned."""
         if len(stored) != len(PSEUDO_OUTCOMES) + 6:
             raise InvalidValueError("stored", f"the {len(PSEUDO_OUTCOMES) + 6} numbers of an A/B test", stored)
         outcomes_a, successes_a, outcomes_b, successes_b, *logs, peak, leader = stored
@@ -122,33 +122,32 @@ class TwoSampleTest(NamedTuple):
 
 
 class Rate(NamedTuple):
-    """The rate of success of one side."""
+    """The success rate of one side."""
 
     successes: int
     outcomes: int
     rate: float | None
     """None without any outcome."""
     low: float
-    """Where Wilson's 95 % interval begins; an interval for this one look."""
+    """Lower end of Wilson's 95 % interval, which is not valid sequentially."""
     high: float
-    """Where it ends."""
 
 
 class Verdict(NamedTuple):
-    """What can be said of the two sides now."""
+    """The result of the test so far."""
 
     winner: Side | None
-    """The better side; None if there is none yet, or none was found within the maximum."""
+    """None if there is none yet, or none within the maximum."""
     decided: bool
-    """Whether the test is over: there is a winner, or the maximum has been reached. It never becomes undecided."""
+    """Whether the test is over, with a winner or at the maximum; never revoked."""
     e_value: float
-    """The evidence against equal rates, as it is now."""
+    """The current e-value against equal rates."""
     a: Rate
     b: Rate
     more: int | None
-    """About how many more outcomes would be needed at the present rates and split; None if that cannot be said."""
+    """Forecast of the outcomes still needed at the current rates and split; None if there is none."""
     text: str
-    """All this in one sentence."""
+    """One sentence for people."""
 
 
 def verdict(
@@ -158,11 +157,11 @@ def verdict(
     maximum: int | None = None,
     names: tuple[str, str] = ("A", "B"),
 ) -> Verdict:
-    """Return what can be said of the two sides now.
+    """Return the result of the test so far.
 
-    There is a winner once E has reached ``level``, but never before ``minimum`` outcomes of both sides together; the
-    winner is the side that was ahead when the evidence was strongest. After ``maximum`` outcomes without one, the
-    test is over without a winner. ``names`` are those of the sides in the text.
+    There is a winner once E has reached ``level``, but not before ``minimum`` outcomes of both sides together: the side
+    that was ahead at the peak of E. After ``maximum`` outcomes the test ends without a winner. ``names`` are those of
+    the sides in the text.
     """
     a = _rate(state.successes_a, state.outcomes_a)
     b = _rate(state.successes_b, state.outcomes_b)
@@ -174,7 +173,7 @@ def verdict(
     if winner is not None:
         text = _winning(winner, a, b, exp(min(state.peak, MAX_LOG_E_VALUE)), level, names)
     elif over:
-        text = f"no winner within {state.outcomes:,} outcomes, the maximum was {maximum:,}"
+        text = f"no winner within {state.outcomes:,} outcomes (maximum {maximum:,})"
     else:
         needed = 0 if won else outcomes_needed(state, level)
         more = None if needed is None else short + needed
@@ -183,10 +182,10 @@ def verdict(
 
 
 def outcomes_needed(state: TwoSampleTest, level: float = LEVEL) -> int | None:
-    """Return about how many more outcomes take E to ``level``, if rates and split stay as they have been.
+    """Return about how many more outcomes take E to ``level`` at the current rates and split.
 
     ln E then grows on average by Σ_g share_g · KL(rate_g, rate of both) per outcome, the information that an outcome
-    gives about its side. None if there is no difference to find, or it would take more than a million.
+    gives about its side. None if there is no difference, or it would take more than a million.
     """
     outcomes = state.outcomes
     if not state.outcomes_a or not state.outcomes_b:
@@ -224,7 +223,7 @@ def _rate(successes: int, outcomes: int) -> Rate:
 
 def _winning(winner: Side, a: Rate, b: Rate, e_value: float, level: float, names: tuple[str, str]) -> str:
     (better, name), (other, _) = [(b, names[1]), (a, names[0])] if winner == "B" else [(a, names[0]), (b, names[1])]
-    return f"{name} is better: {_told(better)} against {_told(other)} (e-value {e_value:.3g}, {level:g} needed)"
+    return f"{name} is better: {_format(better)} against {_format(other)} (e-value {e_value:.3g}, {level:g} needed)"
 
 
 def _waiting(more: int | None, a: Rate, b: Rate, left: int | None, names: tuple[str, str]) -> str:
@@ -232,11 +231,11 @@ def _waiting(more: int | None, a: Rate, b: Rate, left: int | None, names: tuple[
         if not side.outcomes:
             return f"inconclusive, {name} has no outcomes yet"
     if more is None:
-        return f"inconclusive, no difference to be found at the present rates ({_told(a)} and {_told(b)})"
+        return f"inconclusive, no difference to detect at the current rates ({_format(a)} and {_format(b)})"
     if more > (inf if left is None else left):
-        return f"inconclusive, about {more:,} more outcomes needed, but only {left:,} are left to the maximum"
+        return f"inconclusive, about {more:,} more outcomes needed, but only {left:,} left to the maximum"
     return f"inconclusive, about {more:,} more outcomes needed"
 
 
-def _told(side: Rate) -> str:
+def _format(side: Rate) -> str:
     return "none" if side.rate is None else f"{side.rate:.3f}"
