@@ -217,4 +217,4 @@ def test_a_policy_that_learns_is_not_replayed_on_a_log_that_explores_little(engi
     """Where hardly any decision could be kept there is no answer, and it says how many that would be."""
     found = replay_log(read_log(engine.store), load({}).config)
     assert found.success is None
-    assert found.refusal == "of 600 decisions about 41 could be kept: 100 are needed"
+    assert found.refusal == "about 41 of 600 decisions can be used: 100 are needed"

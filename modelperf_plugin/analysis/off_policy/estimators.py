@@ -1,16 +1,15 @@
-"""Off-policy estimators: what another policy would have got, from the log of one that knew its own probabilities.
+"""Off-policy estimators: the value of a policy, from the log of another one with known probabilities.
 
 Of decision t the log has the task, the candidates, the propensity π_t(a) of each candidate, the chosen one a_t and its
 reward r_t in [0, 1]. A target policy gives the candidates the probabilities p_t(a). What is estimated is
 
     V = (1/n) Σ_t Σ_a p_t(a) μ_t(a),
 
-the mean over the decisions of the log, where μ_t(a) is what candidate a would have been expected to get on task t. It
-is about those tasks, in that period, not about the future. Nothing is assumed of how μ_t changes with time or task.
+the mean over the decisions of the log, where μ_t(a) is the expected reward of candidate a on task t. It is about those
+tasks in that period, not about the future. μ_t may change with time and task in any way.
 
-What must hold: the choice at t was drawn with the logged probabilities; p_t depends on nothing later than t; and
-whether an outcome came does not depend on the choice. The logging policy may learn: π_t may depend on all that came
-before.
+Assumptions: the choice at t was drawn with the logged probabilities; p_t depends on nothing later than t; and whether
+an outcome arrived does not depend on the choice. The logging policy may learn: π_t may depend on everything before t.
 
 Weights are w_t = p_t(a_t)/π_t(a_t). Sources: D. Horvitz and D. Thompson, 1952 (IPS); A. Swaminathan and T. Joachims,
 "The Self-Normalized Estimator for Counterfactual Learning", 2015 (SNIPS); M. Dudík, J. Langford and L. Li, "Doubly
@@ -30,25 +29,25 @@ Floats: TypeAlias = npt.NDArray[np.floating[Any]]
 Integers: TypeAlias = npt.NDArray[np.integer[Any]]
 
 BETS: Final = 16
-"""How many bets are mixed: each is best for another variance."""
-_SMALLEST_BET, _LARGEST_BET = 1 / 30, 1.5
-"""The smallest in units of √(10/n), which is right for a variance of 1: weights of a thousand need less. The largest is
-right where hardly anything is uncertain."""
-_CHUNK: Final = 100_000
-_LARGE, _HEAD, _HEAD_ALPHA = 200_000, 20_000, 0.1
-"""Of more than so many decisions, only the first few are judged by all bets; the best one then judges the rest."""
-_SURE: Final = 1e-4
+"""Number of bets in the mixture, each best for another variance."""
+_MIN_BET, _MAX_BET = 1 / 30, 1.5
+"""The smallest bet in units of √(10/n), right for a variance of 1 (weights of a thousand need less), and the largest
+one, right where hardly anything is uncertain."""
+_CHUNK_SIZE: Final = 100_000
+_MAX_MIXED, _HEAD_SIZE, _HEAD_ALPHA = 200_000, 20_000, 0.1
+"""In a longer log only the head is judged by all bets, with this share of alpha; the best bet then judges the rest."""
+_MIN_FORECAST: Final = 1e-4
 
 
 class Interval(NamedTuple):
-    """Where a value lies."""
+    """A confidence interval."""
 
     low: float
     high: float
 
     @property
     def width(self) -> float:
-        """Its length."""
+        """The distance between its ends."""
         return self.high - self.low
 
 
@@ -61,15 +60,15 @@ class Logged:
     chosen: Integers
     """n positions of the chosen models."""
     propensities: Floats
-    """n × m: the probability with which each model was chosen; 0 for those that could not be."""
+    """n × m: the probability with which each model was chosen; 0 if it was not permitted."""
     forecasts: Floats
-    """n × m: what was expected of each model, made from earlier decisions only."""
+    """n × m: the expected reward of each model, from earlier decisions only."""
 
     def __len__(self) -> int:
         return len(self.rewards)
 
-    def only(self, rows: npt.NDArray[np.bool_]) -> Logged:
-        """Return some of the decisions."""
+    def only(self, rows: npt.NDArray[np.bool_] | slice) -> Logged:
+        """Return the decisions in ``rows``, a mask or a slice."""
         return Logged(
             rewards=self.rewards[rows],
             chosen=self.chosen[rows],
@@ -86,7 +85,7 @@ def weights(logged: Logged, target: Floats) -> Floats:
 
 
 def effective_sample_size(own: Floats) -> float:
-    """Return (Σ w)²/Σ w²: how many decisions of the target itself the weighted ones are worth; 0 without any weight.
+    """Return (Σ w)²/Σ w²: the number of decisions by the target itself that the log is equivalent to.
 
     >>> round(effective_sample_size(np.array([1.0, 1.0, 0.0, 0.0])), 6)
     2.0
@@ -96,7 +95,7 @@ def effective_sample_size(own: Floats) -> float:
 
 
 def ips(rewards: Floats, own: Floats) -> float:
-    """Return the inverse propensity score estimate (1/n) Σ w_t r_t: unbiased, and as unsure as the weights are uneven.
+    """Return the inverse propensity score estimate (1/n) Σ w_t r_t: unbiased, uncertain if the weights are uneven.
 
     >>> ips(np.array([1.0, 0.0, 1.0]), np.array([1.0, 1.0, 2.0]))
     1.0
@@ -105,7 +104,7 @@ def ips(rewards: Floats, own: Floats) -> float:
 
 
 def snips(rewards: Floats, own: Floats) -> float | None:
-    """Return the self-normalised estimate Σ w_t r_t / Σ w_t: slightly biased, far less unsure; None without weight.
+    """Return the self-normalised estimate Σ w_t r_t / Σ w_t: less variance, a slight bias; None without weight.
 
     >>> snips(np.array([1.0, 0.0, 1.0]), np.array([1.0, 1.0, 2.0]))
     0.75
@@ -117,8 +116,8 @@ def snips(rewards: Floats, own: Floats) -> float | None:
 def doubly_robust(logged: Logged, target: Floats) -> float:
     """Return (1/n) Σ_t [Σ_a p_t(a) q_t(a) + w_t (r_t − q_t(a_t))], where q are the forecasts.
 
-    Unbiased whatever the forecasts, because they are made from the past only; the better they are, the surer it is.
-    Where the log could not have chosen what the target would have, the forecast stands alone.
+    Unbiased with any forecasts, since they are made from the past only; better forecasts reduce its variance. Where the
+    log could not have made the target's choice, only the forecast counts.
     """
     rows = np.arange(len(logged))
     expected = (target * logged.forecasts).sum(axis=1)
@@ -127,10 +126,10 @@ def doubly_robust(logged: Logged, target: Floats) -> float:
 
 
 def value_interval(logged: Logged, target: Floats, alpha: float = 0.05) -> Interval:
-    """Return an interval that holds V with probability 1 − ``alpha`` at least, however the weights are spread.
+    """Return an interval that contains V with probability 1 − ``alpha`` or more, for any weights.
 
-    It holds for a logging policy that learns, for models that change, and for any number of decisions: nothing is
-    taken to be normal. See :func:`lower_bound`; α/2 is spent on each side.
+    It is valid for a logging policy that learns, for models that change, and for any number of decisions: no normal
+    approximation. See :func:`lower_bound`; each side spends α/2.
     """
     low, high = _bounds(logged, target.astype(np.float64), alpha)
     return Interval(max(0.0, low), min(1.0, high))
@@ -139,8 +138,8 @@ def value_interval(logged: Logged, target: Floats, alpha: float = 0.05) -> Inter
 def gain_interval(logged: Logged, target: Floats, alpha: float = 0.05, *, base: Floats | None = None) -> Interval:
     """Return an interval for V less the value of ``base``, by default that of the policy that made the log.
 
-    As sure as :func:`value_interval`. Where the two agree nothing is uncertain, so it is narrower than the difference
-    of two intervals.
+    The same confidence as :func:`value_interval`. Nothing is uncertain where the two agree, so it is narrower than the
+    difference of two intervals.
     """
     than = logged.propensities if base is None else base
     low, high = _bounds(logged, target.astype(np.float64) - than, alpha)
@@ -157,7 +156,7 @@ def _bounds(logged: Logged, shares: Floats, alpha: float) -> tuple[float, float]
 
 
 def lower_bound(logged: Logged, shares: Floats, alpha: float) -> float:
-    """Return a number that (1/n) Σ_t Σ_a c_t(a) μ_t(a) is above with probability 1 − ``alpha`` at least.
+    """Return a number that (1/n) Σ_t Σ_a c_t(a) μ_t(a) exceeds with probability 1 − ``alpha`` or more.
 
     ``shares`` are c, n × m, of any sign: p for the value of a policy, p − π for its gain. Where c < 0, c μ = |c|(1 − μ)
     − |c|: so only c ≥ 0 and rewards in [0, 1] are needed. For a bet λ > 0 let u = λ c/π and
@@ -168,55 +167,46 @@ def lower_bound(logged: Logged, shares: Floats, alpha: float) -> float:
     non-negative supermartingale as long as u g ≤ 1, and exceeds 1/α with probability α at most (Ville). The g that lets
     it grow fastest if the forecast q is right solves q = g + u g (1 − g): it is near q for small weights and near
     q/(1 + u) for large ones, and keeps u g ≤ 1. The mean of such processes over several bets is one too; the bound is
-    where it reaches 1/α. A choice that the log could not have made adds nothing: μ is at least 0.
+    where it reaches 1/α. A choice that the log could not have made adds nothing, since μ ≥ 0.
 
     Sources: I. Waudby-Smith and A. Ramdas, "Estimating means of bounded random variables by betting", 2023; I.
     Waudby-Smith et al., "Anytime-valid off-policy inference for contextual bandits", 2022; S. Howard et al.,
-    "Time-uniform, nonparametric, nonasymptotic confidence sequences", 2021. The bets are fixed, because only then the
-    bound is one of the plain mean when μ_t moves.
+    "Time-uniform, nonparametric, nonasymptotic confidence sequences", 2021. The bets are fixed, because only then is
+    it a bound of the plain mean when μ_t changes.
     """
     if not shares.any():
         return 0.0
-    if len(logged) <= _LARGE:
+    if len(logged) <= _MAX_MIXED:
         total, _ = _mixed(logged, shares, alpha)
         return total / len(logged)
-    head, rest = slice(0, _HEAD), slice(_HEAD, len(logged))
-    first, bet = _mixed(_cut(logged, head), shares[head], _HEAD_ALPHA * alpha)
-    own = np.array([bet * (_HEAD / (len(logged) - _HEAD)) ** 0.5])
-    logs, offset = _run(_cut(logged, rest), shares[rest], own)
+    head, rest = slice(0, _HEAD_SIZE), slice(_HEAD_SIZE, len(logged))
+    first, bet = _mixed(logged.only(head), shares[head], _HEAD_ALPHA * alpha)
+    own = np.array([bet * (_HEAD_SIZE / (len(logged) - _HEAD_SIZE)) ** 0.5])
+    logs, offset = _run(logged.only(rest), shares[rest], own)
     second = _solve(own, logs, log(1.0 / ((1.0 - _HEAD_ALPHA) * alpha))) + offset
     return (first + second) / len(logged)
-
-
-def _cut(logged: Logged, part: slice) -> Logged:
-    return Logged(
-        rewards=logged.rewards[part],
-        chosen=logged.chosen[part],
-        propensities=logged.propensities[part],
-        forecasts=logged.forecasts[part],
-    )
 
 
 def _mixed(logged: Logged, shares: Floats, alpha: float) -> tuple[float, float]:
     """Return a lower bound of the total from the mixture of all bets, and the bet that did best."""
     unit = (10.0 / len(logged)) ** 0.5
-    bets = np.geomspace(_SMALLEST_BET * unit, max(_LARGEST_BET, unit), BETS)
+    bets = np.geomspace(_MIN_BET * unit, max(_MAX_BET, unit), BETS)
     logs, offset = _run(logged, shares, bets)
     level = log(1.0 / alpha)
     return _solve(bets, logs, level) + offset, float(bets[np.argmax((logs - level) / bets)])
 
 
 def _run(logged: Logged, shares: Floats, bets: Floats) -> tuple[Floats, float]:
-    """Return the logarithm of each bet's process with a total of 0, and what negative shares take away."""
+    """Return the logarithm of each bet's process for a total of 0, and the sum of the negative shares."""
     logs = np.zeros(len(bets))
     offset = 0.0
-    for start in range(0, len(logged), _CHUNK):
-        offset += _add(logged, shares, slice(start, start + _CHUNK), bets, logs)
+    for start in range(0, len(logged), _CHUNK_SIZE):
+        offset += _add(logged, shares, slice(start, start + _CHUNK_SIZE), bets, logs)
     return logs, offset
 
 
 def _add(logged: Logged, shares: Floats, part: slice, bets: Floats, logs: Floats) -> float:
-    """Add what some decisions bring to the logarithm of each process, λ Σ x̂ included; return what c < 0 takes away."""
+    """Add ``part`` to the logarithm of each process, including λ Σ x̂; return the sum of its negative shares."""
     share, propensity, chosen = shares[part], logged.propensities[part], logged.chosen[part]
     rows = np.arange(len(chosen))
     possible = (share != 0.0) & (propensity > 0.0)
@@ -224,7 +214,7 @@ def _add(logged: Logged, shares: Floats, part: slice, bets: Floats, logs: Floats
     is_chosen[rows, chosen] = True
     size = share[possible].astype(np.float64)
     negative = size < 0.0
-    forecast = np.clip(logged.forecasts[part][possible].astype(np.float64), _SURE, 1.0 - _SURE)
+    forecast = np.clip(logged.forecasts[part][possible].astype(np.float64), _MIN_FORECAST, 1.0 - _MIN_FORECAST)
     forecast = np.where(negative, 1.0 - forecast, forecast)
     size = np.abs(size)
     ratio = size / propensity[possible]

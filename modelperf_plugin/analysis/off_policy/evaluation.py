@@ -1,4 +1,4 @@
-"""Judge policies on the record of decisions, beside what really happened and the usual baselines."""
+"""Evaluate policies on the decision log, beside the actual success rate and the usual baselines."""
 
 from __future__ import annotations
 
@@ -18,56 +18,51 @@ from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.store import Store
 
 Stage = Callable[[str], Progress | None]
-"""Called with what is done next; returns what is told how far it is."""
+"""Called with the name of the next stage; returns its progress callback."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A policy to be judged."""
+    """A policy to evaluate."""
 
     name: str
-    """How to call it."""
     config: Config
-    """What it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """What the record of decisions says of some policies."""
+    """Estimates for policies from one decision log."""
 
     source: str
-    """The store that the decisions were read from."""
+    """The location of the store."""
     decisions: int
-    """How many decisions there are with a known outcome."""
+    """Number of decisions with a known outcome."""
     since: datetime
-    """When the first of them was made."""
     until: datetime
-    """When the last of them was made."""
     left_out: Mapping[str, int]
-    """How many decisions could not be used, by reason."""
+    """Number of unusable decisions, by reason."""
     models: tuple[str, ...]
-    """All models that were offered."""
+    """All models offered."""
     happened: float
-    """The share of the decisions whose task was done well."""
+    """The actual success rate."""
     happened_cost_usd: float | None
-    """Mean US dollars a task, unknown costs taken as 0; None without any known cost."""
+    """Actual mean US dollars a task, unknown costs taken as 0; None without any known cost."""
     unpriced: int
-    """How many decisions have no known cost."""
+    """Number of decisions without a known cost."""
     made_the_log: Judgement
     """The policy, or the policies, that made the log."""
     policies: tuple[Judgement, ...]
-    """The policies to be judged, each on the knowledge of the moment."""
+    """The candidates, each with the knowledge of the time."""
     learning: tuple[LearningEstimate, ...]
-    """For each of them what it would have got, had it started with nothing and learned by itself."""
+    """The candidates, each starting with nothing and learning by itself."""
     document_rule: Judgement
-    """The best success rate among models tried three times, on the knowledge of the moment."""
+    """The migration guide's rule, with the knowledge of the time."""
     plans: tuple[tuple[Plan, ...], ...]
-    """For each of the policies to be judged what it would take to answer; empty if that was not asked for."""
+    """For each candidate the cost of an answer; empty unless requested."""
     random: Judgement
     """A model drawn at random every time."""
     best_single: Judgement | None
-    """The model that surely does best if used for everything, of those that the log can tell of; its interval allows
-    for having been picked from all models."""
+    """The single model with the highest lower bound; its interval allows for the selection among all models."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the evaluation as plain JSON values."""
@@ -92,17 +87,18 @@ def evaluate(
     seed: int = 0,
     stage: Stage = lambda _: None,
 ) -> Evaluation:
-    """Judge ``candidates`` by ``log``, which was read from ``store``; with ``planned`` say what it takes to answer.
+    """Evaluate ``candidates`` on ``log``, which was read from ``store``; with ``planned`` add the cost of an answer.
 
     Raises:
         InvalidValueError: the log has too few decisions.
     """
     if len(log) < MIN_DECISIONS:
-        raise InvalidValueError("the log", f"{MIN_DECISIONS} decisions with a known outcome at least", len(log))
-    judge, then = Judge(log), Configured(log, store)
-    document = Candidate(name="the migration guide's rule", config=load(MIGRATION_GUIDE_RULE).config)
-    configs = [*candidates, document]
-    shares = then.shares_of([each.config for each in configs], stage("applying each policy to what was known"))
+        raise InvalidValueError("the log", f"{MIN_DECISIONS} decisions or more with a known outcome", len(log))
+    judge = Judge(log)
+    rule = Candidate(name="the migration guide's rule", config=load(MIGRATION_GUIDE_RULE).config)
+    configs = [*candidates, rule]
+    progress = stage("applying each policy to the knowledge of the time")
+    shares = Configured(log, store).shares_of([each.config for each in configs], progress)
     judged = [judge.judge(each.name, own, by_task_type=by_task_type) for each, own in zip(configs, shares, strict=True)]
     plans = [plan(log, judge.logged, own) for own in shares[:-1]] if planned else []
     cost = None if log.of_cost() is None else float(log.cost_usd[log.cost_usd > 0.0].sum() / len(log))
@@ -129,7 +125,7 @@ def evaluate(
 
 
 def best_single(judge: Judge, log: DecisionLog) -> Judgement | None:
-    """Return the model that surely does best if used for everything; None if the log can tell of none."""
+    """Return the single model with the highest lower bound; None if the log is not sufficient for any."""
     answers = [each for each in _singles(judge, log) if each.success is not None]
     return max(answers, key=lambda each: each.success.low if each.success else 0.0, default=None)
 

@@ -1,4 +1,4 @@
-"""What is said of one policy: its estimates, how sure they are, and when the log cannot tell."""
+"""The estimates for one policy, their intervals, and the reason if the log is not sufficient."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from modelperf_plugin.analysis.off_policy.estimators import (
 )
 
 MIN_DECISIONS: Final = 50
-"""Fewer decisions than this are no log."""
+"""Minimum number of decisions in a log."""
 MIN_EFFECTIVE_SAMPLE_SIZE: Final = 30.0
-"""The least effective sample size of an answer."""
+"""Minimum effective sample size of an answer, in decisions."""
 MAX_INTERVAL_WIDTH: Final = 0.24
-"""The widest interval of an answer: ± 12 percentage points."""
+"""Maximum width of an answer's interval: ± 12 percentage points."""
 MAX_UNSEEN_SHARE: Final = 0.02
-"""The largest share of the choices for which the log has nothing to compare with."""
-_NAMED: Final = 3
+"""Maximum share of a policy's choices that the log could not have made."""
+_MAX_NAMES: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """An estimated mean, and where it lies with 95 % certainty at least."""
+    """An estimated mean with an interval of 95 % confidence or more."""
 
     value: float
     low: float
@@ -51,50 +51,47 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskTypeJudgement:
-    """What is said of one policy on one task type."""
+    """The estimates for one policy on one task type."""
 
     task_type: str
-    """The class of work."""
     decisions: int
-    """How many decisions of it are in the log."""
     happened: float
-    """The share of them that were done well."""
+    """The actual success rate."""
     agreement: float
-    """The share of them on which the policy agrees with the log."""
+    """Share of the decisions on which the policy agrees with the log."""
     success: Estimate | None
-    """What it would have got; None if the log cannot tell."""
+    """The policy's success rate; None if the log is not sufficient."""
     refusal: str | None
-    """Why not."""
+    """Why the log is not sufficient."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What is said of one policy on the whole log."""
+    """The estimates for one policy on the whole log."""
 
     name: str
-    """The policy."""
     success: Estimate | None
-    """Share done well, had it decided; None if the log cannot tell."""
+    """The policy's success rate; None if the log is not sufficient."""
     refusal: str | None
-    """Why the log cannot tell."""
+    """Why the log is not sufficient."""
     gain: Estimate | None
-    """That share less the one of the policy that made the log."""
+    """The success rate less that of the policy that made the log."""
     cost_usd: Estimate | None
-    """Mean US dollars a task; None without known costs. Nothing is taken to cost more than the dearest task seen."""
+    """Mean US dollars a task; None without known costs. No task is assumed to cost more than the costliest logged."""
     ips: float
-    """The inverse propensity score estimate of success, sure or not."""
+    """Inverse propensity score estimate of the success rate, however uncertain."""
     snips: float | None
-    """The self-normalised one."""
+    """Self-normalised estimate of the success rate."""
     dr: float
-    """The doubly robust one."""
+    """Doubly robust estimate of the success rate."""
     interval: tuple[float, float]
-    """Where the success lies with 95 % certainty at least, even if that is too wide for an answer."""
+    """Interval of the success rate, 95 % confidence or more, even if it is too wide for an answer."""
     effective_sample_size: float
-    """How many decisions of its own the log is worth."""
+    """Number of decisions by the policy itself that the log is equivalent to."""
     agreement: float
-    """The share of the decisions on which it agrees with the log."""
+    """Share of the decisions on which it agrees with the log."""
     task_types: tuple[TaskTypeJudgement, ...] = ()
-    """The same for each task type, the most frequent first."""
+    """The most frequent task type first."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the judgement as plain JSON values."""
@@ -106,7 +103,7 @@ class Judgement:
 
 
 class Judge:
-    """Judges policies by one log; what they share is made once."""
+    """Judges policies by one log."""
 
     def __init__(self, log: DecisionLog) -> None:
         self.log = log
@@ -115,12 +112,10 @@ class Judge:
         self._cost = log.of_cost()
 
     def judge(self, name: str, target: Floats, alpha: float = 0.05, *, by_task_type: bool = False) -> Judgement:
-        """Return what the log says of the policy whose probabilities are ``target``."""
+        """Return the estimates for the policy whose probabilities are ``target``."""
         logged, log = self.logged, self.log
         own = weights(logged, target)
-        effective = effective_sample_size(own)
-        interval = value_interval(logged, target, alpha)
-        refusal = next(_objections(log, target, effective, interval), None)
+        interval, effective, refusal = _assess(log, logged, target, alpha)
         answered = refusal is None
         return Judgement(
             name=name,
@@ -149,9 +144,7 @@ class Judge:
             rows = self.log.task == position
             part: Logged = self.logged.only(rows)
             log, own = self.log.only(rows), target[rows]
-            interval = value_interval(part, own, alpha)
-            effective = effective_sample_size(weights(part, own))
-            refusal = next(_objections(log, own, effective, interval), None)
+            interval, _, refusal = _assess(log, part, own, alpha)
             yield TaskTypeJudgement(
                 task_type=self.log.task_types[position],
                 decisions=len(part),
@@ -162,12 +155,19 @@ class Judge:
             )
 
 
+def _assess(log: DecisionLog, logged: Logged, target: Floats, alpha: float) -> tuple[Interval, float, str | None]:
+    """Return the interval, the effective sample size, and why they are not sufficient for an answer."""
+    interval = value_interval(logged, target, alpha)
+    effective = effective_sample_size(weights(logged, target))
+    return interval, effective, next(_objections(log, target, effective, interval), None)
+
+
 def _agreement(log: DecisionLog, target: Floats) -> float:
     return float(np.minimum(target, log.propensities).sum(axis=1).mean())
 
 
 def _objections(log: DecisionLog, target: Floats, effective: float, interval: Interval) -> Iterator[str]:
-    """Yield why the log cannot tell what a policy would have got, the most telling reason first."""
+    """Yield the reasons why the log is not sufficient for a policy, the most telling first."""
     if len(log) < MIN_DECISIONS:
         yield f"{len(log)} decisions are too few: {MIN_DECISIONS} are needed"
     use = target.mean(axis=0)
@@ -180,9 +180,9 @@ def _objections(log: DecisionLog, target: Floats, effective: float, interval: In
     if share > MAX_UNSEEN_SHARE:
         missing = np.flatnonzero(unseen.sum(axis=0) > 0.0)
         names = _names(log, missing, unseen.sum(axis=0))
-        yield f"for {share:.0%} of its choices the log has nothing to compare with: it could not choose {names} there"
+        yield f"the log could not have made {share:.0%} of its choices: those of {names}"
     if effective < MIN_EFFECTIVE_SAMPLE_SIZE:
-        yield f"the log is worth {effective:.0f} decisions of its own: {MIN_EFFECTIVE_SAMPLE_SIZE:.0f} are needed"
+        yield f"the effective sample size is {effective:.0f} decisions: {MIN_EFFECTIVE_SAMPLE_SIZE:.0f} are needed"
     if interval.width > MAX_INTERVAL_WIDTH:
         low, high = (f"{100 * each:.0f}" for each in interval)
         widest = f"{100 * MAX_INTERVAL_WIDTH:.0f} points"
@@ -191,5 +191,5 @@ def _objections(log: DecisionLog, target: Floats, effective: float, interval: In
 
 def _names(log: DecisionLog, columns: Integers, weight: Floats) -> str:
     ordered = sorted(columns.tolist(), key=lambda column: -weight[column])
-    named = ", ".join(log.models[column] for column in ordered[:_NAMED])
-    return f"{named} and {len(ordered) - _NAMED} more" if len(ordered) > _NAMED else named
+    named = ", ".join(log.models[column] for column in ordered[:_MAX_NAMES])
+    return f"{named} and {len(ordered) - _MAX_NAMES} more" if len(ordered) > _MAX_NAMES else named

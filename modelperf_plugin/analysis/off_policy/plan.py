@@ -1,4 +1,4 @@
-"""What it would take for the log to answer: which evaluation share, over how many decisions, at which price."""
+"""The cost of a sufficient log: the decisions and successes that each evaluation share takes."""
 
 from __future__ import annotations
 
@@ -11,46 +11,46 @@ import numpy as np
 from modelperf_plugin.analysis.off_policy.decision_log import DecisionLog
 from modelperf_plugin.analysis.off_policy.estimators import BETS, Floats, Logged
 from modelperf_plugin.analysis.off_policy.judgement import MAX_INTERVAL_WIDTH
+from modelperf_plugin.analysis.off_policy.targets import uniform
 
 EVALUATION_SHARES: Final = (0.02, 0.05, 0.1, 0.2, 0.5)
 PRECISE_HALF_WIDTH: Final = 0.05
-"""A precise answer: ± 5 percentage points."""
+"""Half the width of a precise answer's interval: 5 percentage points."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What one evaluation share would do."""
+    """The effect of one evaluation share."""
 
     evaluation_share: float
-    """The share of the decisions that is drawn at random."""
+    """Share of the decisions that is drawn at random."""
     decisions: int
-    """How many decisions it takes until there is an answer: about ± 12 percentage points."""
+    """Number of decisions until there is an answer: about ± 12 percentage points."""
     decisions_precise: int
-    """How many it takes until the answer is precise: about ± 5 percentage points."""
+    """Number of decisions until the answer is precise: about ± 5 percentage points."""
     lost_per_1000: float
-    """Successes that it costs in every 1,000 decisions."""
+    """Successes lost in every 1,000 decisions."""
 
     @property
     def price(self) -> float:
-        """Successes that an answer costs in all."""
+        """Successes lost until there is an answer."""
         return self.lost_per_1000 * self.decisions / 1000
 
 
 def plan(decisions: DecisionLog, logged: Logged, target: Floats) -> tuple[Plan, ...]:
-    """Return what each of some shares would do for a question about the policy whose probabilities are ``target``.
+    """Return a plan for each of some shares, to evaluate the policy whose probabilities are ``target``.
 
     With the share s the propensities become π_s = s/K + (1 − s) π. An interval is about ± √(2 L σ²/N) wide, where σ² is
-    the mean of Σ_a p²/π_s · q(1 − q) and L = ln(2/.05) + ½ ln(bets). What the share costs is s times the difference
-    between what the log's policy and a random one are expected to get. The forecasts are the latest ones.
+    the mean of Σ_a p²/π_s · q(1 − q) and L = ln(2/.05) + ½ ln(bets). The share costs s times the difference between the
+    expected success of the log's policy and of a random one. The forecasts are the latest ones.
     """
-    uniform = decisions.offered / decisions.offered.sum(axis=1, keepdims=True)
-    latest = _latest(decisions, logged)
+    random, latest = uniform(decisions), _latest(decisions, logged)
     spread = np.clip(latest * (1.0 - latest), 0.05, 0.25)
-    gap = max(0.0, float(((logged.propensities - uniform) * latest).sum(axis=1).mean()))
+    gap = max(0.0, float(((logged.propensities - random) * latest).sum(axis=1).mean()))
     level = log(2.0 / 0.05) + 0.5 * log(BETS)
     plans = []
     for share in EVALUATION_SHARES:
-        chances = share * uniform + (1.0 - share) * logged.propensities
+        chances = share * random + (1.0 - share) * logged.propensities
         with np.errstate(divide="ignore", invalid="ignore"):
             terms = np.where(target > 0.0, np.square(target) / chances * spread, 0.0)
         variance = float(terms.sum(axis=1).mean())
@@ -69,7 +69,7 @@ def plan(decisions: DecisionLog, logged: Logged, target: Floats) -> tuple[Plan, 
 
 
 def _latest(decisions: DecisionLog, logged: Logged) -> Floats:
-    """Return for each decision what is expected of each model of its task type at the end of the log."""
+    """Return for each decision the forecasts for its task type at the end of the log."""
     last = np.zeros(len(decisions.task_types), int)
     last[decisions.task] = np.arange(len(decisions))
     return logged.forecasts[last[decisions.task]].astype(np.float64)

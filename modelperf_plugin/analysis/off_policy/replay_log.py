@@ -1,11 +1,10 @@
-"""Weighted replay: what a policy that learns would have got, from the log of another one.
+"""Weighted replay: the success rate of a policy that learns, from the log of another policy.
 
-The log is gone through in its order. At each decision the policy, which knows nothing but what it was told so far,
-says its probabilities p_t. The decision is kept with probability p_t(a_t)/(C π_t(a_t)), and only then is the policy
-told what came of it; C is the largest 1/π of the log. So the decisions kept are, in distribution, what the policy would
-have made of a stream of such tasks by itself, and their mean reward is its success while it learns. With a uniform log
-of K candidates C is K, and one decision in K is kept; with a log that explores little, next to none: then there is no
-answer.
+At each decision of the log, in order, the policy gives its probabilities p_t from the outcomes it has learned so far.
+The decision is accepted with probability p_t(a_t)/(C π_t(a_t)), where C is the largest 1/π of the log, and only then
+does the policy learn its outcome. So the accepted decisions are, in distribution, what the policy would have done by
+itself with a stream of such tasks, and their mean reward is its success while it learns. A uniform log of K candidates
+has C = K: one decision in K is accepted. A log that explores little leaves too few for an answer.
 
 Source: L. Li, W. Chu, J. Langford and X. Wang, "Unbiased Offline Evaluation of Contextual-bandit-based News Article
 Recommendation Algorithms", 2011; the rejection by propensity after M. Dudík et al., "Sample-efficient Nonstationary
@@ -29,19 +28,19 @@ from modelperf_plugin.config import Config
 from modelperf_plugin.values import Outcome, from_milliseconds
 
 MIN_ACCEPTED_DECISIONS: Final = 100
-"""Fewer decisions than this say nothing of a policy that learns."""
+"""Minimum number of accepted decisions for an answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LearningEstimate:
-    """What a policy that starts with nothing would have got while it learned by itself."""
+    """The success of a policy that starts with nothing and learns by itself."""
 
     success: Estimate | None
-    """Share done well over the first ``kept`` tasks; None if the log cannot tell."""
+    """Success rate over its first ``kept`` tasks; None if the log is not sufficient."""
     refusal: str | None
-    """Why not."""
+    """Why the log is not sufficient."""
     kept: int
-    """How many decisions were kept, or would be expected to be."""
+    """Number of accepted decisions, or their expected number if that is too small to try."""
 
 
 def replay_log(
@@ -52,13 +51,13 @@ def replay_log(
     scale = 1.0 / float(possible.min()) if len(possible) else float("inf")
     expected = int(len(log) / scale)
     if expected < MIN_ACCEPTED_DECISIONS:
-        why = f"of {len(log):,} decisions about {expected} could be kept: {MIN_ACCEPTED_DECISIONS} are needed"
-        return LearningEstimate(success=None, refusal=why, kept=expected)
-    rewards = _keep(log, config, scale, seed, progress)
+        reason = f"about {expected} of {len(log):,} decisions can be used: {MIN_ACCEPTED_DECISIONS} are needed"
+        return LearningEstimate(success=None, refusal=reason, kept=expected)
+    rewards = _accepted_rewards(log, config, scale, seed, progress)
     kept = len(rewards)
     if kept < MIN_ACCEPTED_DECISIONS:
-        why = f"{kept} decisions of {len(log):,} were kept: {MIN_ACCEPTED_DECISIONS} are needed"
-        return LearningEstimate(success=None, refusal=why, kept=kept)
+        reason = f"{kept} of {len(log):,} decisions could be used: {MIN_ACCEPTED_DECISIONS} are needed"
+        return LearningEstimate(success=None, refusal=reason, kept=kept)
     before = np.concatenate([[0.0], np.cumsum(rewards)[:-1]])
     logged = Logged(
         rewards=rewards,
@@ -70,7 +69,7 @@ def replay_log(
     return LearningEstimate(success=Estimate.within(interval), refusal=None, kept=kept)
 
 
-def _keep(log: DecisionLog, config: Config, scale: float, seed: int, progress: Progress | None) -> Floats:
+def _accepted_rewards(log: DecisionLog, config: Config, scale: float, seed: int, progress: Progress | None) -> Floats:
     rng = Random(f"replay/{seed}")
     rewards = []
     with fresh_engine(config, seed) as (engine, clock):

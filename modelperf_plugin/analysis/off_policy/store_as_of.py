@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Final, NamedTuple
@@ -46,9 +47,8 @@ class StoreAsOf:
             (max(each.ended_ms, held.get((each.task_type, each.model_id, each.ended_ms), 0)), each)
             for each in _events(store.events)
         )
-        self._events = events
-        self._costs = sorted(costs)
-        self._next_event = self._next_cost = 0
+        self._events = deque(events)
+        self._costs = deque(sorted(costs))
         self._tallies: dict[str, dict[str, Tally]] = {}
         self._days: dict[_Pair, dict[int, list[int]]] = {}
         self._changes = sorted(store.changes.all(), key=lambda each: each.noticed_ms)
@@ -66,12 +66,10 @@ class StoreAsOf:
     def advance(self, now_ms: int) -> None:
         """Take in everything that became known before ``now_ms``."""
         self._now_ms = now_ms
-        while self._next_event < len(self._events) and self._events[self._next_event][0] < now_ms:
-            self._add(self._events[self._next_event][1])
-            self._next_event += 1
-        while self._next_cost < len(self._costs) and self._costs[self._next_cost].ended_ms < now_ms:
-            self._add_cost(self._costs[self._next_cost])
-            self._next_cost += 1
+        while self._events and self._events[0][0] < now_ms:
+            self._add(self._events.popleft()[1])
+        while self._costs and self._costs[0].ended_ms < now_ms:
+            self._add_cost(self._costs.popleft())
         while self.changes_noticed < len(self._changes) and self._changes[self.changes_noticed].noticed_ms < now_ms:
             self.changes_noticed += 1
 
@@ -84,19 +82,19 @@ class StoreAsOf:
         return list(chain.from_iterable(each.values() for each in self._tallies.values()))
 
     def baselines(self) -> dict[_Pair, Baseline]:
-        """Return the counts from before the last change of each model that had been noticed."""
-        found: dict[_Pair, Baseline] = {}
+        """Return the counts from before the last noticed change of each model."""
+        baselines: dict[_Pair, Baseline] = {}
         for change in self._changes[: self.changes_noticed]:
             for pair, tally in self._before[change.change_id].items():
                 last = self._rates.get(pair)
                 rate = last.rate if last is not None and last.since_ms == change.since_ms else None
-                found[pair] = Baseline(
+                baselines[pair] = Baseline(
                     tally.successes, tally.quality_failures, rate, tally.timeout_failures, change.since_ms
                 )
-        return found
+        return baselines
 
     def faded(self, today: int, half_life_days: float) -> dict[_Pair, Faded]:
-        """Return what the outcomes of each pair weigh on ``today``, of the days after the last change of its model."""
+        """Return the weight on ``today`` of each pair's outcomes since the day after the last change of its model."""
         since = {pair: each.since_ms // DAY_MS for pair, each in self.baselines().items()}
         return {pair: _faded(days, since.get(pair), today, half_life_days) for pair, days in self._days.items()}
 

@@ -1,11 +1,11 @@
-"""Search for a configuration that would have done better, and test the one found on decisions kept back.
+"""Search for a better configuration, and test the best one on held-out decisions.
 
-The first part of the log is searched by successive halving: all candidates are judged on a quarter of it, the better
-half on half of it, the best quarter on all of it. One candidate is left, and it alone is judged on the rest of the log,
-so its interval needs no allowance for the search. Each candidate is applied to what was known before each decision, and
-is compared with the present configuration, applied likewise.
+Successive halving on the first part of the log: all candidates are judged on a quarter of it, the better half on half
+of it, the best quarter on all of it. Only the best one is judged on the rest of the log, so its interval needs no
+allowance for the search. Each candidate, and the present configuration that it is compared with, is applied to the
+knowledge from before each decision.
 
-Exploration is not searched: judged by what another policy has learned, none would seem to be needed.
+Exploration is not searched: with the knowledge that another policy has gathered, none would seem to be needed.
 
 Source: K. Jamieson and A. Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter Optimization", 2016.
 """
@@ -26,14 +26,14 @@ from modelperf_plugin.config import Config, load
 from modelperf_plugin.store import Store
 
 Change = Mapping[str, Mapping[str, Any]]
-"""Sections with keys to be set; a section that names another strategy is replaced as a whole."""
+"""Sections with keys to set; a section with another strategy replaces the present one."""
 
 RUNGS: Final = (0.25, 0.5, 1.0)
-"""On which shares of the searched part the candidates are judged, one after another."""
+"""Shares of the searched part on which candidates are judged, one after another."""
 CANDIDATES_PER_PASS: Final = 8
-"""So many candidates are judged in one pass."""
+"""Number of candidates judged in one pass over the log."""
 SURVIVING_SHARE: Final = 0.5
-"""Which share of the candidates goes on to the next."""
+"""Share of the candidates that reach the next rung."""
 
 RANKINGS: Final[tuple[Change, ...]] = (
     {},
@@ -57,25 +57,25 @@ DRIFTS: Final[tuple[Change, ...]] = (
 SPACE: Final[tuple[Change, ...]] = tuple(
     {**ranking, **demotion, **drift} for ranking in RANKINGS for demotion in DEMOTIONS for drift in DRIFTS
 )[1:]
-"""Every combination of a ranking, a demotion and a half-life; the present ones among them."""
+"""Every combination of a ranking, a demotion and a half-life, including the present ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """What the search has found."""
+    """The result of a search."""
 
     searched: int
-    """How many candidates were judged."""
+    """Number of candidates."""
     searched_decisions: int
-    """On how many decisions, at most."""
+    """Number of decisions in the searched part."""
     kept_back: int
-    """How many later decisions the best one was then judged on."""
+    """Number of later decisions, on which the best candidate was tested."""
     change: Change
-    """What it changes; empty if no candidate would have chosen otherwise than the present configuration."""
+    """The best candidate's change; empty if no candidate gains anything on the searched part."""
     gain: Estimate | None
-    """Success gained on the decisions kept back, against the present configuration."""
+    """Gain in success rate over the present configuration on the later decisions."""
     better: bool
-    """Whether it is surely better there."""
+    """Whether the whole interval of the gain is above 0."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the proposal as plain JSON values."""
@@ -126,7 +126,7 @@ def _search(
     space: Sequence[Change],
     progress: Callable[[int, int], None] | None,
 ) -> Change:
-    """Return the change that gains most on ``log``; empty if none gains anything."""
+    """Return the change with the largest gain on ``log``; empty if none gains anything."""
     left: list[Change] = [each for each in space if changed(present, each) != present]
     sizes = [max(1, round(len(left) * SURVIVING_SHARE**rung)) for rung in range(len(RUNGS))]
     done, total = 0, sum(sizes)
