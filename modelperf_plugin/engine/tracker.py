@@ -9,14 +9,14 @@ from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple, Self
 
 from modelperf_plugin.errors import InvalidValueError
-from modelperf_plugin.exchange.importing.takeover import take_over
+from modelperf_plugin.exchange.importing.legacy_import import import_legacy_json
 from modelperf_plugin.policy.demotion import DemoteBySuccessRate
 from modelperf_plugin.policy.exploration.ab_test import fewest_samples
 from modelperf_plugin.store import Entry, Store, open_steady
 from modelperf_plugin.values import Outcome, Tally, check_id, to_milliseconds
 
 Clock = Callable[[], datetime]
-TAKE_OVER_SECONDS = 3600
+IMPORT_SECONDS = 3600
 """How often a program that runs for long looks for the file of an older tracker."""
 
 _MOST_PAIRS: Final = 10_000
@@ -183,8 +183,8 @@ class ModelPerformanceTracker:
         """
         if time.time() < self._take_over_at and self._clock is None:
             return
-        self._take_over_at = time.time() + TAKE_OVER_SECONDS
-        take_over(self.store, self._now_ms)
+        self._take_over_at = time.time() + IMPORT_SECONDS
+        import_legacy_json(self.store, self._now_ms)
 
     def close(self) -> None:
         """Let go of the store."""

@@ -16,7 +16,7 @@ import pytest
 import modelperf_plugin as mp
 from modelperf_plugin.errors import StoreError
 from modelperf_plugin.exchange.attached import table as attached_module
-from modelperf_plugin.exchange.attached.databases import AttachedDatabases, look_at_attached
+from modelperf_plugin.exchange.attached.databases import AttachedDatabases, check_attached
 from modelperf_plugin.exchange.attached.table import AttachedTable
 from modelperf_plugin.exchange.attached.view import create_view
 from modelperf_plugin.store import Attached, Entry, open_store
@@ -323,8 +323,8 @@ def test_a_large_table_is_read_aside(
     make_other: Callable[..., Other], tables: Callable[[Attached], AttachedTable], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What takes too long for a choice is read by a thread; new rows still count at once, changed ones soon."""
-    monkeypatch.setattr(attached_module, "FIRST_SECONDS", -1.0)
-    monkeypatch.setattr(attached_module, "REST", 0)
+    monkeypatch.setattr(attached_module, "FIRST_READ_SECONDS", -1.0)
+    monkeypatch.setattr(attached_module, "REST_FACTOR", 0)
     other = make_other()
     other.connection.execute("BEGIN")
     for number in range(20_000):
@@ -334,7 +334,7 @@ def test_a_large_table_is_read_aside(
     assert samples(table) == 0  # nothing was waited for
     table.wait(60)
     assert samples(table) == 20_000
-    monkeypatch.setattr(attached_module, "WITHIN_A_CHOICE", 0.01)
+    monkeypatch.setattr(attached_module, "CHOICE_SECONDS", 0.01)
     table._seconds = 1.0
     other.record("m0", 1)
     assert samples(table) == 20_001
@@ -434,7 +434,7 @@ def test_the_health_check_tells_of_each(make_other: Callable[..., Other], tmp_pa
     store = open_store(tmp_path / "own.db")
     store.attachments.add(other.attached())
     store.attachments.add(Attached(str(tmp_path / "gone.db"), TABLE, {}, 0))
-    found = {finding.ok: finding.message for finding in look_at_attached(store, [])}
+    found = {finding.ok: finding.message for finding in check_attached(store, [])}
     assert "does not exist" in found[False]
     assert "1 outcomes" in found[True]
     store.close()

@@ -16,7 +16,7 @@ from modelperf_plugin.errors import InvalidValueError, MissingExtraError, Outcom
 from modelperf_plugin.exchange import parquet
 from modelperf_plugin.exchange.sharing.exports import FORMATS, Format, read_export, write_parquet, write_text
 from modelperf_plugin.exchange.sharing.merge import merge
-from modelperf_plugin.exchange.sharing.share import HASHED, Export, Names, hashed, recognised, select
+from modelperf_plugin.exchange.sharing.share import HASH_PREFIX, Export, Names, hashed, recognised, select
 from modelperf_plugin.store import Entry, Store, Sums, open_store
 from modelperf_plugin.store.exchange import Step
 from modelperf_plugin.values import Outcome, Tally
@@ -116,7 +116,7 @@ def test_names_are_hashed_with_a_salt() -> None:
     """Who knows the salt recognises the names known here; nobody else sees any; the same salt gives the same names."""
     own = [Tally("plan", "gpt-4o", 10, 0)]
     (entry,) = select(own, names=Names(SALT, models=True, task_types=True)).entries
-    assert entry.task_type.startswith(HASHED)
+    assert entry.task_type.startswith(HASH_PREFIX)
     assert entry.model_id == hashed("model_id", "gpt-4o", SALT)
     assert "gpt" not in str(entry)
     known = [("task_type", "plan"), ("model_id", "gpt-4o")]

@@ -13,7 +13,7 @@ import pytest
 
 from modelperf_plugin.errors import OutcomesFileError
 from modelperf_plugin.exchange.importing import tables
-from modelperf_plugin.exchange.importing.call_logs import LiteLLMLog, LlmLog, Noted
+from modelperf_plugin.exchange.importing.call_logs import LiteLLMLog, LlmLog, VerdictFields
 from modelperf_plugin.exchange.importing.history import Report, import_history
 from modelperf_plugin.exchange.importing.sources import Source
 from modelperf_plugin.exchange.importing.tables import ParquetTable, TrackerFile
@@ -70,7 +70,7 @@ def filled(path: Path) -> Store:
 
 def test_another_store_comes_in_whole_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All tallies are the same, after one run and two; what it records later comes in with the next run."""
-    monkeypatch.setattr(tables, "AT_ONCE", 7)
+    monkeypatch.setattr(tables, "BATCH_ROWS", 7)
     theirs, ours = filled(tmp_path / "theirs.db"), open_store(tmp_path / "ours.db")
     for _ in range(2):
         again = TrackerFile(tmp_path / "theirs.db")
@@ -114,7 +114,7 @@ def test_what_is_no_database_is_refused(tmp_path: Path, content: bytes | None) -
     path = tmp_path / "no.db"
     if content is not None:
         path.write_bytes(content)
-    for kind in (TrackerFile, lambda file: LlmLog(file, Noted())):
+    for kind in (TrackerFile, lambda file: LlmLog(file, VerdictFields())):
         with pytest.raises(OutcomesFileError, match=r"no\.db"):
             kind(path)
     assert path.exists() == (content is not None)
@@ -123,7 +123,7 @@ def test_what_is_no_database_is_refused(tmp_path: Path, content: bytes | None) -
 def test_parquet_is_read_like_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Typed columns, nulls, a mapping of names and a constant task type; once, however often it is run."""
     pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
-    monkeypatch.setattr(tables, "AT_ONCE", 2)
+    monkeypatch.setattr(tables, "BATCH_ROWS", 2)
     path = tmp_path / "a.parquet"
     columns = {
         "llm": ["x", "y", "x", None],
@@ -160,16 +160,16 @@ def test_spend_logs_count_where_they_say_how_it_ended(form: str, tmp_path: Path)
         else:
             file.writelines(json.dumps(call) + "\n" for call in CALLS)
     store = open_store(":memory:")
-    silent = bring(store, LiteLLMLog(path, Noted()))
+    silent = bring(store, LiteLLMLog(path, VerdictFields()))
     assert (silent.outcomes, silent.unknown) == (0, 4)
-    noted = Noted(task_field="request_tags.task", success_field="metadata.verdict.ok")
+    noted = VerdictFields(task_field="request_tags.task", success_field="metadata.verdict.ok")
     for outcomes, before in ((3, 0), (0, 3)):
         report = bring(store, LiteLLMLog(path, noted))
         assert (report.outcomes, report.before, report.rejected) == (outcomes, before, 0)
     (tally,) = store.tallies.all()
     assert (tally.task_type, tally.model_id, tally.successes, tally.failures) == ("plan", "gpt-4o", 2, 1)
     assert (tally.total_cost_usd, tally.total_tokens, tally.last_used_ms) == (0.75, 303, NOW_MS + 2500)
-    again = bring(store, LiteLLMLog(path, Noted("plan", None, "metadata.verdict.ok")))
+    again = bring(store, LiteLLMLog(path, VerdictFields("plan", None, "metadata.verdict.ok")))
     assert (again.outcomes, again.known) == (0, 3)  # the same requests, however they are read
     store.close()
 
@@ -184,7 +184,7 @@ def test_a_file_that_is_no_spend_log_is_refused(tmp_path: Path) -> None:
     ):
         (tmp_path / "no").write_text(content)
         with pytest.raises(OutcomesFileError, match=said):
-            LiteLLMLog(tmp_path / "no", Noted())
+            LiteLLMLog(tmp_path / "no", VerdictFields())
 
 
 def test_the_log_of_llm_counts_where_it_says_how_it_ended(tmp_path: Path) -> None:
@@ -202,9 +202,9 @@ def test_the_log_of_llm_counts_where_it_says_how_it_ended(tmp_path: Path) -> Non
     connection.commit()
     connection.close()
     store = open_store(":memory:")
-    silent = bring(store, LlmLog(path, Noted("plan")))
+    silent = bring(store, LlmLog(path, VerdictFields("plan")))
     assert (silent.outcomes, silent.unknown) == (0, 3)
-    report = bring(store, LlmLog(path, Noted(None, "options_json.task", "options_json.ok")))
+    report = bring(store, LlmLog(path, VerdictFields(None, "options_json.task", "options_json.ok")))
     assert (report.outcomes, report.unknown) == (2, 1)
     (tally,) = store.tallies.all()
     assert (tally.successes, tally.failures, tally.total_tokens, tally.last_used_ms) == (1, 1, 20, NOW_MS + 1000)

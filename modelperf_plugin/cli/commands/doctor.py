@@ -196,11 +196,11 @@ def _decisions(loaded: LoadedConfig, kept: DecisionSummary) -> Iterator[Finding]
 
 def _elsewhere(loaded: LoadedConfig, store: Store) -> list[Finding]:
     """Return what there is to say of what comes from elsewhere."""
-    from modelperf_plugin.exchange.attached.databases import look_at_attached
-    from modelperf_plugin.exchange.importing.takeover import look_at
+    from modelperf_plugin.exchange.attached.databases import check_attached
+    from modelperf_plugin.exchange.importing.legacy_import import check_legacy_file
 
-    old_file = look_at(store, time.time_ns() // 1_000_000)
-    return [*look_at_attached(store, loaded.config.federation), *([] if old_file is None else [old_file])]
+    old_file = check_legacy_file(store, time.time_ns() // 1_000_000)
+    return [*check_attached(store, loaded.config.federation), *([] if old_file is None else [old_file])]
 
 
 def _problem_as_dict(problem: CountedProblem) -> dict[str, Any]:

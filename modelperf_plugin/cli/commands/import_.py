@@ -16,8 +16,8 @@ from modelperf_plugin.cli.terminal_text import ago, count, dollars, percent, sho
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from modelperf_plugin.exchange.importing.call_logs import Noted
-    from modelperf_plugin.exchange.importing.legacy_json import OldJson
+    from modelperf_plugin.exchange.importing.call_logs import VerdictFields
+    from modelperf_plugin.exchange.importing.legacy_json import LegacyFile
     from modelperf_plugin.exchange.importing.sources import Source
     from modelperf_plugin.store import Store, Sums
 
@@ -100,15 +100,15 @@ def _json(common: Common, answer: Answer, file: Path, dry_run: bool) -> None:
     The file beside the store (.sf/model-performance.json) needs no command: the first host imports it. A newer
     version of an imported file replaces the older one.
     """
-    from modelperf_plugin.exchange.importing.legacy_json import read_old_json
-    from modelperf_plugin.exchange.importing.takeover import import_old_json
+    from modelperf_plugin.exchange.importing.legacy_import import add_legacy_sums
+    from modelperf_plugin.exchange.importing.legacy_json import read_legacy_json
 
-    old = read_old_json(file)
+    old = read_legacy_json(file)
     imported = False
     with common.opened_store(dry_run=dry_run) as store:
         location = store.location
         if not dry_run:
-            imported = import_old_json(store, file, old, time.time_ns() // 1_000_000)
+            imported = add_legacy_sums(store, file, old, time.time_ns() // 1_000_000)
     if answer.as_json:
         answer.print_json(
             store=None if dry_run else location,
@@ -122,7 +122,7 @@ def _json(common: Common, answer: Answer, file: Path, dry_run: bool) -> None:
     raise click.exceptions.Exit(1 if old.notes else 0)
 
 
-def _show_old_json(answer: Answer, file: Path, old: OldJson, *, imported: bool, dry_run: bool) -> None:
+def _show_old_json(answer: Answer, file: Path, old: LegacyFile, *, imported: bool, dry_run: bool) -> None:
     answer.print_table(_SUMS, [_sums_row(sums) for sums in old.sums])
     answer.print_line()
     total = count(sum(sums.successes + sums.failures for sums in old.sums), "outcome")
@@ -232,9 +232,9 @@ def _llm(file: Path, **fields: str | None) -> Source:
     return LlmLog(file, _noted(**fields))
 
 
-def _noted(task_type: str | None, task_field: str | None, success_field: str | None) -> Noted:
-    from modelperf_plugin.exchange.importing.call_logs import Noted
+def _noted(task_type: str | None, task_field: str | None, success_field: str | None) -> VerdictFields:
+    from modelperf_plugin.exchange.importing.call_logs import VerdictFields
 
     if success_field is not None and task_type is None and task_field is None:
         raise click.UsageError("the log has no task types: give --task-type or --task-field")
-    return Noted(task_type, task_field, success_field)
+    return VerdictFields(task_type, task_field, success_field)

@@ -38,7 +38,7 @@ def from_configuration(tables: Iterable[Configured]) -> list[Attached]:
     return [Attached(str(Path(each.path).absolute()), each.table, each.columns, 0) for each in tables]
 
 
-def look_at_attached(store: Store, tables: Iterable[Configured]) -> list[Finding]:
+def check_attached(store: Store, tables: Iterable[Configured]) -> list[Finding]:
     """Return for each attached database whether it can be read, for a health check."""
     found = []
     for attached in {_key(each): each for each in (*from_configuration(tables), *store.attachments.all())}.values():

@@ -20,13 +20,13 @@ from modelperf_plugin.values import Tally, combine
 
 logger = logging.getLogger("modelperf_plugin")
 
-WITHIN_A_CHOICE: Final = 0.005
+CHOICE_SECONDS: Final = 0.005
 """A table that takes longer is read as a whole by a thread of its own; a choice reads what is new in it."""
-FIRST_SECONDS: Final = 0.05
+FIRST_READ_SECONDS: Final = 0.05
 """The first read may take so long before a thread takes it over."""
-AGAIN_SECONDS: Final = 0.1
+RETRY_SECONDS: Final = 0.1
 """After a failure it is tried again so soon."""
-REST: Final = 20
+REST_FACTOR: Final = 20
 """The thread rests for so many times as long as it reads."""
 
 Tallies = Mapping[str, Mapping[str, Tally]]
@@ -128,7 +128,7 @@ class AttachedTable:
             self._failed(error, now)
 
     def _failed(self, error: Exception, now: float) -> None:
-        self._again_at = now + AGAIN_SECONDS
+        self._again_at = now + RETRY_SECONDS
         self._version = None
         problem = f"{self.attached.path} {reason(error)}"
         if getattr(error, "sqlite_errorcode", 0) & 0xFF not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
@@ -158,13 +158,13 @@ class AttachedTable:
         """Read the table as a whole if that is quick, else what is new in it."""
         shape = self._recognised(connection)
         started = time.monotonic()
-        if self._seconds is None or self._seconds <= WITHIN_A_CHOICE or not shape.has_row_ids:
-            limit = FIRST_SECONDS if self._seconds is None else 4 * WITHIN_A_CHOICE
+        if self._seconds is None or self._seconds <= CHOICE_SECONDS or not shape.has_row_ids:
+            limit = FIRST_READ_SECONDS if self._seconds is None else 4 * CHOICE_SECONDS
             if self._read_all(connection, shape, started + limit):
                 return
             self._seconds = limit
         elif self._upto:
-            self._read_new(connection, shape, started + 4 * WITHIN_A_CHOICE)
+            self._read_new(connection, shape, started + 4 * CHOICE_SECONDS)
         self._start_thread()
 
     def _recognised(self, connection: sqlite3.Connection) -> Shape:
@@ -259,5 +259,5 @@ class AttachedTable:
                 self._take(*found)
                 self._seconds = time.monotonic() - started
             self._version = None  # rows may have come meanwhile: look again
-            self._thread_at = time.monotonic() + REST * (time.monotonic() - started)
+            self._thread_at = time.monotonic() + REST_FACTOR * (time.monotonic() - started)
             self._thread = None

@@ -19,7 +19,7 @@ from modelperf_plugin.exchange.importing.tables import RowSource, open_database
 from modelperf_plugin.store.queries import load_queries
 
 
-class Noted(NamedTuple):
+class VerdictFields(NamedTuple):
     """Where a log says what a call was for, and how the task ended."""
 
     task_type: str | None = None
@@ -33,7 +33,7 @@ class Noted(NamedTuple):
 class CallLog(RowSource):
     """What the logs have in common."""
 
-    def __init__(self, name: str, size: int, noted: Noted) -> None:
+    def __init__(self, name: str, size: int, noted: VerdictFields) -> None:
         """Take where the log says what it does not say by itself."""
         super().__init__(name, size, repr(tuple(noted)))
         self._noted = noted
@@ -54,7 +54,7 @@ class LiteLLMLog(CallLog):
 
     kind = "litellm"
 
-    def __init__(self, path: Path, noted: Noted) -> None:
+    def __init__(self, path: Path, noted: VerdictFields) -> None:
         """Open the file at ``path``.
 
         Raises:
@@ -105,7 +105,7 @@ class LlmLog(CallLog):
 
     kind = "llm"
 
-    def __init__(self, path: Path, noted: Noted) -> None:
+    def __init__(self, path: Path, noted: VerdictFields) -> None:
         """Open the file at ``path``.
 
         Raises:

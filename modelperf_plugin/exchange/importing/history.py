@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from modelperf_plugin.exchange.importing.rows import Rejected, RowMaker
+from modelperf_plugin.exchange.importing.rows import Rejection, RowConverter
 from modelperf_plugin.exchange.importing.sources import Source
 from modelperf_plugin.store import ImportRecord, Step, Store
 
-MOST_LISTED: Final = 1000
+MAX_LISTED_REJECTIONS: Final = 1000
 """So many lines that could not be used are listed; all are counted."""
 
 
@@ -30,7 +30,7 @@ class Report:
     """How many were left out because they do not say whether they succeeded."""
     rejected: int = 0
     """How many lines could not be used."""
-    listed: list[Rejected] = field(default_factory=list)
+    listed: list[Rejection] = field(default_factory=list)
     """The first of them."""
     pairs: int = 0
     """Of how many (task type, model) the outcomes are."""
@@ -73,17 +73,17 @@ def import_history(
         return pairs[pair]
 
     report = Report(source.name)
-    maker = RowMaker(pair_id, now_ms)
-    while not _go_on(store, source, maker, report, now_ms, dry_run=dry_run, on_progress=on_progress):
+    converter = RowConverter(pair_id, now_ms)
+    while not _import_rest(store, source, converter, report, now_ms, dry_run=dry_run, on_progress=on_progress):
         pass  # another process imports the same source: look how far it has come
     report.pairs = len(pairs)
     return report
 
 
-def _go_on(
+def _import_rest(
     store: Store,
     source: Source,
-    maker: RowMaker,
+    converter: RowConverter,
     report: Report,
     now_ms: int,
     *,
@@ -97,7 +97,7 @@ def _go_on(
     import_id = None if record is None else record.import_id
     position = 0 if record is None else record.position
     for batch in source.batches():
-        converted = maker.convert(batch.records)
+        converted = converter.convert(batch.records)
         step = Step(
             source.kind,
             source.name,
@@ -121,7 +121,7 @@ def _go_on(
         report.known += len(converted.rows) - new
         report.unknown += converted.unknown
         report.rejected += len(converted.rejected)
-        report.listed += converted.rejected[: max(0, MOST_LISTED - len(report.listed))]
+        report.listed += converted.rejected[: max(0, MAX_LISTED_REJECTIONS - len(report.listed))]
         on_progress(report)
     return True
 

@@ -22,7 +22,7 @@ RATE_TOLERANCE: Final = 0.0051
 """The document writes rates with two digits: 42 of 45 as 0.93."""
 
 
-class OldJson(NamedTuple):
+class LegacyFile(NamedTuple):
     """What an old JSON file says."""
 
     sums: tuple[Sums, ...]
@@ -35,7 +35,7 @@ class OldJson(NamedTuple):
     """Bytes of the file."""
 
 
-def read_old_json(path: Path) -> OldJson:
+def read_legacy_json(path: Path) -> LegacyFile:
     """Read the file at ``path``, in the document's short or long form.
 
     A contradiction is named in the notes. An entry with unusable counts is left out; one with a wrong rate or with
@@ -51,7 +51,7 @@ def read_old_json(path: Path) -> OldJson:
     reader = _Reader()
     for task_type, models in _parse(str(path), content).items():
         reader.task_type(task_type, models)
-    return OldJson(tuple(reader.sums), tuple(reader.notes), sha256(content).hexdigest(), len(content))
+    return LegacyFile(tuple(reader.sums), tuple(reader.notes), sha256(content).hexdigest(), len(content))
 
 
 class _Reader:

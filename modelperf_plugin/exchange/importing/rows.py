@@ -26,7 +26,7 @@ _FLAGS: Final[dict[Any, int]] = {"1": 1, "0": 0, "true": 1, "false": 0, True: 1,
 _WORDS: Final[dict[str, int]] = {"1": 1, "0": 0, "true": 1, "false": 0, "1.0": 1, "0.0": 0}
 
 
-class Rejected(NamedTuple):
+class Rejection(NamedTuple):
     """A record that could not be used."""
 
     line: int
@@ -35,20 +35,20 @@ class Rejected(NamedTuple):
     """What is wrong, in one sentence."""
 
 
-class Converted(NamedTuple):
+class Conversion(NamedTuple):
     """What became of the records of a batch."""
 
     rows: list[EventRow]
     """The outcomes."""
     outcome_ids: list[str | None]
     """The id of each; empty if none has one."""
-    rejected: list[Rejected]
+    rejected: list[Rejection]
     """The records that could not be used."""
     unknown: int
     """How many do not say whether they succeeded."""
 
 
-class RowMaker:
+class RowConverter:
     """Makes outcomes of records.
 
     Nearly all records of a file are plain and take the fast way; whatever is unusual about one sends it the careful
@@ -62,9 +62,9 @@ class RowMaker:
         self._now = timedelta(milliseconds=now_ms)
         self._pairs: dict[tuple[str, str], int] = {}
 
-    def convert(self, records: Sequence[tuple[int, Any]]) -> Converted:
+    def convert(self, records: Sequence[tuple[int, Any]]) -> Conversion:
         """Return the outcomes of ``(line, record)``; a text in the place of a record says what is wrong with it."""
-        made = Converted([], [], [], 0)
+        made = Conversion([], [], [], 0)
         rows, outcome_ids, pairs, parse = made.rows, made.outcome_ids, self._pairs, datetime.fromisoformat
         unknown = 0
         for line, record in records:
@@ -89,12 +89,12 @@ class RowMaker:
                 )
             except Exception:  # noqa: BLE001 - the careful way says what it is
                 if isinstance(record, str):
-                    made.rejected.append(Rejected(line, record))
+                    made.rejected.append(Rejection(line, record))
                     continue
                 try:
                     found = self._carefully(record)
                 except InvalidValueError as error:
-                    made.rejected.append(Rejected(line, str(error)))
+                    made.rejected.append(Rejection(line, str(error)))
                     continue
                 if found is None:
                     unknown += 1

@@ -12,7 +12,7 @@ Numbered = tuple[int, Record | str]
 """The line of a record (or its number, counted from 1), and the record, or what is wrong with it."""
 
 
-class Batch(NamedTuple):
+class SourceBatch(NamedTuple):
     """The next part of a source."""
 
     records: Sequence[Numbered]
@@ -48,7 +48,7 @@ class Source(Protocol):
     def find(self, known: Sequence[ImportRecord]) -> ImportRecord | None:
         """Go to the end of the longest beginning that was imported; return that import, or None for the start."""
 
-    def batches(self) -> Iterator[Batch]:
+    def batches(self) -> Iterator[SourceBatch]:
         """Yield the source from there on.
 
         Raises:

@@ -13,12 +13,12 @@ from typing import Any, Final
 from modelperf_plugin.errors import OutcomesFileError, StoreError
 from modelperf_plugin.exchange.attached.reading import open_read_only
 from modelperf_plugin.exchange.importing.rows import COLUMNS, REQUIRED, TASK_TYPE, Record
-from modelperf_plugin.exchange.importing.sources import Batch, Numbered
+from modelperf_plugin.exchange.importing.sources import Numbered, SourceBatch
 from modelperf_plugin.exchange.parquet import open_parquet
 from modelperf_plugin.store import ImportRecord, Step, Store, Sums
 from modelperf_plugin.store.queries import load_queries
 
-AT_ONCE: Final = 10_000
+BATCH_ROWS: Final = 10_000
 """So many rows make a batch."""
 
 
@@ -51,16 +51,16 @@ class RowSource:
         self.done, self._digest = start
         return found
 
-    def batches(self) -> Iterator[Batch]:
+    def batches(self) -> Iterator[SourceBatch]:
         """Yield the rest of the rows."""
         rows = islice(self.rows(), self.done, None)
-        while taken := list(islice(rows, AT_ONCE)):
+        while taken := list(islice(rows, BATCH_ROWS)):
             records: list[Numbered] = []
             for number, row in enumerate(taken, self.done + 1):
                 self._digest.update(repr(row).encode("utf-8", "surrogatepass"))
                 records.append((number, self.record(row)))
             self.done += len(taken)
-            yield Batch(records, self.done, self._digest.hexdigest())
+            yield SourceBatch(records, self.done, self._digest.hexdigest())
 
     def rows(self) -> Iterator[Any]:
         """Yield all rows from the start."""
@@ -103,7 +103,7 @@ class ParquetTable(RowSource):
     def rows(self) -> Iterator[Any]:
         """Yield all rows from the start."""
         wanted = [name for name in self._names if name is not None]
-        for batch in self._file.iter_batches(batch_size=AT_ONCE, columns=list(dict.fromkeys(wanted))):
+        for batch in self._file.iter_batches(batch_size=BATCH_ROWS, columns=list(dict.fromkeys(wanted))):
             values = batch.to_pydict()
             nothing = [None] * batch.num_rows
             yield from zip(*(nothing if name is None else values[name] for name in self._names), strict=True)

@@ -16,13 +16,13 @@ from typing import IO, Any, Final, cast
 
 from modelperf_plugin.errors import OutcomesFileError, brief
 from modelperf_plugin.exchange.importing.rows import COLUMNS, REQUIRED, TASK_TYPE
-from modelperf_plugin.exchange.importing.sources import Batch, Numbered
+from modelperf_plugin.exchange.importing.sources import Numbered, SourceBatch
 from modelperf_plugin.store import ImportRecord
 
 PART_BYTES: Final = 1 << 20
-LONGEST_LINE: Final = 1 << 24
+MAX_LINE_BYTES: Final = 1 << 24
 """A longer line is no line of outcomes: the file is something else."""
-LONGEST_RECORD: Final = 1000
+MAX_RECORD_LINES: Final = 1000
 """A quoted value that goes on for so many lines was opened by mistake."""
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 
@@ -81,16 +81,16 @@ class LineFile:
         self._go_to(*start)
         return found
 
-    def batches(self) -> Iterator[Batch]:
+    def batches(self) -> Iterator[SourceBatch]:
         """Yield the rest of the file."""
         rest, last = b"", False
         while not last or rest:
             part = self._read(PART_BYTES)
             last, block = not part, rest + part
             end = len(block) if last else block.rfind(b"\n") + 1
-            if len(block) - end > LONGEST_LINE:
+            if len(block) - end > MAX_LINE_BYTES:
                 raise OutcomesFileError(
-                    self.name, self._line, f"is longer than {LONGEST_LINE:,} bytes; not a text file?"
+                    self.name, self._line, f"is longer than {MAX_LINE_BYTES:,} bytes; not a text file?"
                 )
             lines = block[:end].decode("utf-8", "surrogateescape").removesuffix("\n").split("\n") if end else []
             records, used = self._records(lines, last=last)
@@ -101,7 +101,7 @@ class LineFile:
                 self._digest.update(block[:end])
                 self._position += end
                 self._line += used
-                yield Batch(records, self._position, self._digest.hexdigest())
+                yield SourceBatch(records, self._position, self._digest.hexdigest())
 
     def _records(self, lines: list[str], *, last: bool) -> tuple[list[Numbered], int]:
         """Return what the lines hold, of which the first is ``self._line``, and how many of them that took."""
@@ -141,7 +141,7 @@ class CsvFile(LineFile):
 
     def _header(self) -> list[str]:
         try:
-            first = self._file.readline(LONGEST_LINE).decode("utf-8-sig")
+            first = self._file.readline(MAX_LINE_BYTES).decode("utf-8-sig")
             self._file.seek(0)
             return [name.strip() for name in next(csv.reader([first]), [])]
         except (UnicodeDecodeError, csv.Error, OSError, EOFError, zlib.error) as error:
@@ -177,7 +177,7 @@ class CsvFile(LineFile):
                         records.append((first + at, f"has {len(row)} values, but there are {width} columns"))
                     at = began + reader.line_num
             except csv.Error as error:
-                if not last and began + reader.line_num == len(lines) and len(lines) - at <= LONGEST_RECORD:
+                if not last and began + reader.line_num == len(lines) and len(lines) - at <= MAX_RECORD_LINES:
                     return records, at
                 records.append((first + at, f"is not CSV ({error})"))
                 at += 1

@@ -11,10 +11,10 @@ from modelperf_plugin.values import check_amount, check_id
 
 STRENGTH: Final = 10.0
 """By default a pair of another project counts as this many outcomes of one's own, at most."""
-STRONGEST: Final = 10_000.0
+MAX_STRENGTH: Final = 10_000.0
 
 
-class Merging(NamedTuple):
+class MergeResult(NamedTuple):
     """What merging a file has done, or would do."""
 
     name: str
@@ -27,14 +27,14 @@ class Merging(NamedTuple):
 
 def merge(
     store: Store, export: Export, name: str, now_ms: int, *, strength: float = STRENGTH, dry_run: bool = False
-) -> Merging:
+) -> MergeResult:
     """Keep an export as a prior under ``name``, in place of an older export of the same project.
 
     Raises:
         InvalidValueError: it is of this very store, the name is another project's, or a value is not usable.
     """
     check_id("name", name)
-    check_amount("strength", strength, STRONGEST)
+    check_amount("strength", strength, MAX_STRENGTH)
     if export.origin is not None and export.origin == store.merged.origin():
         raise InvalidValueError("an export", "of another store", name)
     known = store.merged.all()
@@ -45,9 +45,9 @@ def merge(
     if taken is not None and taken is not older:
         raise InvalidValueError("name", "one that no other merged project has (give another with --name)", name)
     if older is not None and (older.digest, older.strength, older.name) == (export.digest, strength, name):
-        return Merging(name, None, is_known=True)
+        return MergeResult(name, None, is_known=True)
     replaces = None if older is None else older.name
     if not dry_run:
         source = Merged(0, name, export.origin, export.digest, float(strength), now_ms, 0, 0)
         store.merged.add(source, export.entries, replaces=replaces)
-    return Merging(name, replaces, is_known=False)
+    return MergeResult(name, replaces, is_known=False)

@@ -15,10 +15,10 @@ from modelperf_plugin.values import MAX_COST_USD, MAX_TOKENS, NANO_USD, Tally, c
 
 FORMAT: Final = "modelperf export"
 VERSION: Final = 1
-CONFIDENT: Final = 10
+MIN_SHARED_OUTCOMES: Final = 10
 """The document exports entries with so many outcomes or more."""
-SHORTEST_SALT: Final = 8
-HASHED: Final = "h:"
+MIN_SALT_LENGTH: Final = 8
+HASH_PREFIX: Final = "h:"
 """A hashed name begins with this."""
 COLUMNS: Final = (
     "task_type", "model_id", "successes", "failures", "timeouts", "timeout_failures", "outages", "caller_errors",
@@ -66,7 +66,11 @@ class Export(NamedTuple):
 
 
 def select(
-    tallies: Iterable[Tally], *, min_samples: int = CONFIDENT, min_group: int = CONFIDENT, names: Names | None = None
+    tallies: Iterable[Tally],
+    *,
+    min_samples: int = MIN_SHARED_OUTCOMES,
+    min_group: int = MIN_SHARED_OUTCOMES,
+    names: Names | None = None,
 ) -> Selection:
     """Return what of ``tallies`` leaves the machine.
 
@@ -80,8 +84,8 @@ def select(
         InvalidValueError: the salt is too short to keep names secret.
     """
     names = names or Names()
-    if (names.models or names.task_types) and len(names.salt) < SHORTEST_SALT:
-        requirement = f"at least {SHORTEST_SALT} characters long, so that names cannot be guessed"
+    if (names.models or names.task_types) and len(names.salt) < MIN_SALT_LENGTH:
+        requirement = f"at least {MIN_SALT_LENGTH} characters long, so that names cannot be guessed"
         raise InvalidValueError("salt", requirement, len(names.salt))
     listed = list(tallies)
     groups: Counter[str] = Counter()
@@ -95,7 +99,7 @@ def select(
 
 def hashed(kind: str, name: str, salt: str) -> str:
     """Return a name that says nothing to whoever does not know the salt, and is the same for the same salt."""
-    return HASHED + hmac.new(salt.encode(), f"{kind}:{name}".encode(), sha256).hexdigest()[:24]
+    return HASH_PREFIX + hmac.new(salt.encode(), f"{kind}:{name}".encode(), sha256).hexdigest()[:24]
 
 
 def recognised(entries: Iterable[Tally], salt: str, known: Iterable[tuple[str, str]]) -> list[Tally]:

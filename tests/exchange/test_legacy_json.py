@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelperf_plugin.errors import OutcomesFileError
-from modelperf_plugin.exchange.importing.legacy_json import read_old_json
+from modelperf_plugin.exchange.importing.legacy_json import read_legacy_json
 from modelperf_plugin.store import Sums
 
 SHORT = {"execute-task": {"gpt-4o": {"successes": 42, "failures": 3, "successRate": 0.93}}}
@@ -39,13 +39,13 @@ def written(path: Path, data: Any) -> Path:
 
 def test_the_short_form_is_read(tmp_path: Path) -> None:
     """Successes and failures are enough; the rate that follows from them is no news."""
-    old = read_old_json(written(tmp_path / "old.json", SHORT))
+    old = read_legacy_json(written(tmp_path / "old.json", SHORT))
     assert (old.sums, old.notes) == ((Sums("execute-task", "gpt-4o", 42, 3),), ())
 
 
 def test_the_long_form_is_read(tmp_path: Path) -> None:
     """Everything that the longer form says is kept: money to the nano-dollar, the time to the millisecond."""
-    old = read_old_json(written(tmp_path / "old.json", LONG))
+    old = read_legacy_json(written(tmp_path / "old.json", LONG))
     assert old.sums == (Sums("execute-task", "gpt-4o", 42, 3, 1, 90000, 1_500_000_000, 1_748_736_000_250),)
     assert old.notes == ()
 
@@ -68,7 +68,7 @@ def test_the_long_form_is_read(tmp_path: Path) -> None:
 )
 def test_contradictions_are_named(tmp_path: Path, stats: Any, said: str, used: bool) -> None:
     """Each contradiction is told with task type, model and value; counts that can be used are used."""
-    old = read_old_json(written(tmp_path / "old.json", {"plan": {"x": stats}}))
+    old = read_legacy_json(written(tmp_path / "old.json", {"plan": {"x": stats}}))
     assert len(old.notes) == 1
     assert old.notes[0].startswith("plan, x: ")
     assert said in old.notes[0]
@@ -92,7 +92,7 @@ def test_a_damaged_file_is_told_with_line_and_column(
 ) -> None:
     """Half a file is an error that names the place; nothing of it is read."""
     with pytest.raises(OutcomesFileError) as caught:
-        read_old_json(written(tmp_path / "old.json", content))
+        read_legacy_json(written(tmp_path / "old.json", content))
     assert caught.value.line == line
     assert said in str(caught.value)
 
@@ -114,7 +114,7 @@ def test_whatever_is_in_the_file_has_an_answer(data: Any, tmp_path_factory: pyte
     """Any JSON at all gives counts that can be used, or notes, or one error of ours; never another exception."""
     path = written(tmp_path_factory.mktemp("old") / "old.json", data)
     try:
-        old = read_old_json(path)
+        old = read_legacy_json(path)
     except OutcomesFileError:
         return
     assert all(each.successes >= 0 and each.failures >= 0 and each.cost_nano_usd >= 0 for each in old.sums)

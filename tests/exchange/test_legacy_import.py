@@ -16,10 +16,10 @@ import pytest
 
 import modelperf_plugin as mp
 from modelperf_plugin.engine.tracker import ModelPerformanceTracker
-from modelperf_plugin.exchange.importing.legacy_json import read_old_json
-from modelperf_plugin.exchange.importing.takeover import import_old_json, look_at
+from modelperf_plugin.exchange.importing.legacy_import import add_legacy_sums, check_legacy_file
+from modelperf_plugin.exchange.importing.legacy_json import read_legacy_json
 from modelperf_plugin.store import Store, open_store
-from tests.exchange.test_old_json import LONG, SHORT, written
+from tests.exchange.test_legacy_json import LONG, SHORT, written
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 OPEN = """
@@ -71,7 +71,7 @@ def test_it_is_imported_once(folder: Path) -> None:
     with ModelPerformanceTracker(moved / path.name) as tracker:
         assert samples(tracker.store) == 45
         copy = written(moved / "copy.json", LONG)
-        assert not import_old_json(tracker.store, copy, read_old_json(copy), 1)
+        assert not add_legacy_sums(tracker.store, copy, read_legacy_json(copy), 1)
         assert samples(tracker.store) == 45
 
 
@@ -141,12 +141,12 @@ def test_a_file_that_is_still_written_is_left_alone(folder: Path, caplog: pytest
         assert samples(engine.store) == 45
         assert file.exists()
         assert "changed since it was imported" in caplog.text
-        finding = look_at(engine.store, 0)
+        finding = check_legacy_file(engine.store, 0)
         assert finding is not None
         assert not finding.ok
         assert f"modelperf import json {file}" in finding.message
         # by hand the newer version takes the place of the older one
-        assert import_old_json(engine.store, file, read_old_json(file), 1)
+        assert add_legacy_sums(engine.store, file, read_legacy_json(file), 1)
         assert samples(engine.store) == 62
         assert engine.store.tallies.of("execute-task")["gpt-4o"].priced == 0
         assert all(each.ok for each in engine.store.maintenance.check() if each.name in {"tallies", "daily roll-up"})
@@ -159,7 +159,7 @@ def test_a_damaged_file_is_skipped_and_left_alone(tmp_path: Path, caplog: pytest
         assert samples(tracker.store) == 0
         assert "line 2" in caplog.text
         assert "column" in caplog.text
-        finding = look_at(tracker.store, 0)
+        finding = check_legacy_file(tracker.store, 0)
         assert finding is not None
         assert not finding.ok
         assert "line 2" in finding.message
@@ -181,13 +181,13 @@ def test_an_import_that_fails_leaves_nothing(folder: Path) -> None:
     """Sums that the store refuses are not half in it."""
     store = open_store(folder / "a.db")
     file = folder / "model-performance.json"
-    old = read_old_json(file)
+    old = read_legacy_json(file)
     broken = old._replace(sums=(*old.sums, old.sums[0]))  # twice the same pair
     with pytest.raises(mp.StoreError):
-        import_old_json(store, file, broken, 1)
+        add_legacy_sums(store, file, broken, 1)
     assert store.tallies.all() == []
     assert store.imports.all() == []
-    assert import_old_json(store, file, old, 1)
+    assert add_legacy_sums(store, file, old, 1)
     store.close()
 
 
@@ -197,7 +197,7 @@ def test_the_notes_are_counted(tmp_path: Path) -> None:
         tmp_path / "a.json", {"plan": {"x": {"successes": 3, "failures": 1}, "y": {"successes": -3, "failures": 1}}}
     )
     with ModelPerformanceTracker(tmp_path / "a.db") as tracker:
-        finding = look_at(tracker.store, 0)
+        finding = check_legacy_file(tracker.store, 0)
     assert finding is not None
     assert "not all could be used: `modelperf import json" in finding.message
     assert json.loads((tmp_path / "a.json").read_text())

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from modelperf_plugin.errors import ModelPerfError, OutcomesFileError
-from modelperf_plugin.exchange.importing.legacy_json import OldJson, read_old_json
+from modelperf_plugin.exchange.importing.legacy_json import LegacyFile, read_legacy_json
 from modelperf_plugin.store import Finding, ImportRecord, Step, Store
 from modelperf_plugin.store.fallback.spool import is_ours
 from modelperf_plugin.values import DAY_MS, from_milliseconds
@@ -24,7 +24,7 @@ KEPT_MS: Final = 7 * DAY_MS
 """For so long the file stays where it is after it was imported."""
 
 
-def old_file_of(store: Store) -> Path | None:
+def legacy_path(store: Store) -> Path | None:
     """Return where the older tracker would have its file: beside the database, with the ending ``.json``."""
     path = Path(store.location)
     if store.location == ":memory:" or "://" in store.location or path.suffix == ".json":
@@ -32,12 +32,12 @@ def old_file_of(store: Store) -> Path | None:
     return path.with_suffix(".json")
 
 
-def take_over(store: Store, now: Callable[[], int]) -> None:
+def import_legacy_json(store: Store, now: Callable[[], int]) -> None:
     """Import the old JSON file, if there is one and it was not imported yet; archive it when its time has come.
 
     ``now`` returns milliseconds since the Unix epoch. What is wrong with the file is logged, and it is left alone.
     """
-    file = old_file_of(store)
+    file = legacy_path(store)
     if file is None or not file.is_file() or store.read_only or store.degraded is not None:
         return
     try:
@@ -52,7 +52,7 @@ def take_over(store: Store, now: Callable[[], int]) -> None:
         logger.warning("the old file was not imported: %s", error)
 
 
-def import_old_json(store: Store, file: Path, old: OldJson, now_ms: int, *, once: bool = False) -> bool:
+def add_legacy_sums(store: Store, file: Path, old: LegacyFile, now_ms: int, *, once: bool = False) -> bool:
     """Import what was read from ``file`` in one transaction, in place of what an older version of it gave.
 
     Returns:
@@ -64,21 +64,21 @@ def import_old_json(store: Store, file: Path, old: OldJson, now_ms: int, *, once
 
 def source_of(store: Store, file: Path) -> str:
     """Return how a file is known in the store; the one beside the database by its name, wherever the folder is."""
-    beside = old_file_of(store)
+    beside = legacy_path(store)
     if beside is not None and file.resolve() == beside.resolve():
         return beside.name
     return str(file.resolve())
 
 
-def look_at(store: Store, now_ms: int) -> Finding | None:
+def check_legacy_file(store: Store, now_ms: int) -> Finding | None:
     """Return what there is to say of the old JSON file, for a health check; None if there is no such file."""
-    file = old_file_of(store)
+    file = legacy_path(store)
     if file is None or not file.is_file() or is_ours(file):
         return None
     known = _import_of(store, file)
     if known is None:
         try:
-            read_old_json(file)
+            read_legacy_json(file)
         except OutcomesFileError as error:
             return Finding("old JSON file", ok=False, message=str(error))
         return Finding("old JSON file", ok=True, message=f"{file} will be imported by the next host")
@@ -98,8 +98,8 @@ def _import_of(store: Store, file: Path) -> ImportRecord | None:
 
 
 def _import(store: Store, file: Path, now_ms: int) -> None:
-    old = read_old_json(file)
-    if not import_old_json(store, file, old, now_ms, once=True):
+    old = read_legacy_json(file)
+    if not add_legacy_sums(store, file, old, now_ms, once=True):
         return  # another process was faster
     outcomes = sum(each.successes + each.failures for each in old.sums)
     logger.info("%d outcomes of %d pairs imported from %s", outcomes, len(old.sums), file)
