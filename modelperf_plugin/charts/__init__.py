@@ -1,4 +1,4 @@
-"""Charts as SVG: drawn here, so that page, report and image show the same, without a script and without a font."""
+"""Charts as SVG, the same on page, in report and in image, without scripts or fonts."""
 
 from __future__ import annotations
 

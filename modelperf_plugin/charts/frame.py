@@ -1,4 +1,4 @@
-"""What charts over time have in common: the frame, its axes, and the marks of changes."""
+"""Shared by charts over time: frame, axes, and marks of changes."""
 
 from __future__ import annotations
 
@@ -11,33 +11,32 @@ from modelperf_plugin.charts.scale import Scale, day_text
 from modelperf_plugin.charts.svg import element, label, title
 
 RATES = (0, 0.25, 0.5, 0.75, 1)
-_REGULAR = (1, 2, 3, 5, 7, 10, 14, 28, 56, 91, 182, 365, 730)
-_A_LABEL = 84
-"""Pixels that the label of a day needs, with the room around it."""
+_DAY_STEPS = (1, 2, 3, 5, 7, 10, 14, 28, 56, 91, 182, 365, 730)
+_LABEL_WIDTH = 84
+"""Width of a day label with its margins, in pixels."""
 
 
 class Mark(NamedTuple):
-    """A moment to be marked in a chart over time."""
+    """A marked moment in a chart over time."""
 
     day: float
     """Days since the first day of the chart."""
     text: str
-    """What happened."""
     class_: str = "down"
     """``up``, ``down`` or ``announced``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The plane of a chart over time."""
+    """The coordinate system of a chart over time."""
 
     x: Scale
-    """From days since the first to pixels."""
+    """Days since the first day to pixels."""
     y: Scale
-    """From rates to pixels."""
+    """Rates to pixels."""
 
     def rates(self) -> list[str]:
-        """Return lines and labels for rates."""
+        """Return grid lines and labels of rates."""
         parts = []
         for rate in RATES:
             at = self.y(rate)
@@ -46,22 +45,22 @@ class Frame:
         return parts
 
     def days(self, first: date, length: int, y: float) -> list[str]:
-        """Return labels for days: the last, and back from it as many as fit, at regular distances."""
-        most = max(2, int((self.x.end - self.x.start) / _A_LABEL))
-        every = next((each for each in _REGULAR if length / each <= most), length)
+        """Return labels of days, as many as fit, at regular distances back from the last."""
+        max_labels = max(2, int((self.x.end - self.x.start) / _LABEL_WIDTH))
+        every = next((days for days in _DAY_STEPS if length / days <= max_labels), length)
         parts = []
         for day in range(length - 1, -1, -every):
             at, text = self.x(day + 0.5), day_text(first + timedelta(days=day))
-            anchor = "end" if at + _A_LABEL / 3 > self.x.end and length > 1 else "middle"
+            anchor = "end" if at + _LABEL_WIDTH / 3 > self.x.end and length > 1 else "middle"
             parts.append(label(text, self.x.end if anchor == "end" else max(at, self.x.start), y, anchor=anchor))
         return parts
 
     def empty(self) -> str:
-        """Return what stands where there is nothing to draw."""
+        """Return the text of an empty chart."""
         return label("no outcomes in this period", (self.x.start + self.x.end) / 2, self.y(0.5) - 6, "empty", "middle")
 
     def marks(self, marks: Sequence[Mark]) -> list[str]:
-        """Return a line for each moment, with what happened."""
+        """Return a vertical line with a title for each mark."""
         parts = []
         for mark in marks:
             at = self.x(mark.day)

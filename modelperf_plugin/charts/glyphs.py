@@ -1,4 +1,4 @@
-"""Small drawings that stand in a row of a table."""
+"""Small drawings for rows of a table."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def sparkline(rates: Sequence[float | None], alternative: str) -> str:
 
 
 def interval_glyph(score: float | None, interval: tuple[float, float] | None, alternative: str, class_: str) -> str:
-    """Return a score between 0 and 100 % with its interval; an empty track where there is no score."""
+    """Return a score between 0 and 100 % with its interval; an empty track without a score."""
     x = Scale(0, 1, _EDGE, GLYPH_WIDTH - _EDGE)
     middle = GLYPH_HEIGHT / 2
     parts = [element("line", x1=x(0), x2=x(1), y1=middle, y2=middle, class_="hair")]
@@ -46,7 +46,7 @@ def interval_glyph(score: float | None, interval: tuple[float, float] | None, al
 
 
 def progress_bar(share: float, alternative: str, class_: str) -> str:
-    """Return a bar that is filled to ``share``."""
+    """Return a bar filled to ``share``."""
     wide = 120.0
     full = element("rect", x=0, y=4, width=wide, height=6, rx=3, class_="track")
     done = element("rect", x=0, y=4, width=max(2.0, wide * share), height=6, rx=3, class_=f"done {class_}")
@@ -55,13 +55,13 @@ def progress_bar(share: float, alternative: str, class_: str) -> str:
 
 def runs(values: Sequence[float | None]) -> list[list[tuple[int, float]]]:
     """Return the stretches of ``values`` without a gap, each value with its position."""
-    found: list[list[tuple[int, float]]] = []
-    before = None
+    stretches: list[list[tuple[int, float]]] = []
+    previous = None
     for position, value in enumerate(values):
         if value is None:
             continue
-        if before is None or before != position - 1:
-            found.append([])
-        found[-1].append((position, value))
-        before = position
-    return found
+        if previous is None or previous != position - 1:
+            stretches.append([])
+        stretches[-1].append((position, value))
+        previous = position
+    return stretches

@@ -1,4 +1,4 @@
-"""Several rates over time, each line with its name at its end."""
+"""Several rates over time, each line labelled at its end."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ from modelperf_plugin.charts.svg import drawing, element, label, path, title
 __all__ = ["MAX_LINES", "Line", "Mark", "lines_chart"]
 
 MAX_LINES: Final = 5
-"""More lines cannot be told apart."""
+"""Maximum number of distinguishable lines."""
 _LEFT, _TOP, _BOTTOM = 44, 16, 28
-_LETTER: Final = 6.6
-"""Pixels of a letter, about."""
+_LETTER_WIDTH: Final = 6.6
+"""Approximate width of a letter in pixels."""
 
 
 class Line(NamedTuple):
     """One line."""
 
     name: str
-    """What stands at its end."""
     rates: Sequence[float | None]
     """A rate for each step; None is a gap."""
 
@@ -39,10 +38,10 @@ def lines_chart(
     height: int = 260,
     marks: Sequence[Mark] = (),
 ) -> str:
-    """Return ``lines`` over steps of so many days each, from the day ``first`` on."""
+    """Return ``lines`` over ``steps``, each a number of days, from the day ``first`` on."""
     shown = [line for line in lines if any(rate is not None for rate in line.rates)][:MAX_LINES]
-    letters = min(24, int((width * 0.3 - 16) / _LETTER))
-    room = max((len(_short(line.name, letters)) for line in shown), default=0) * _LETTER + 16
+    letters = min(24, int((width * 0.3 - 16) / _LETTER_WIDTH))
+    room = max((len(_short(line.name, letters)) for line in shown), default=0) * _LETTER_WIDTH + 16
     length = sum(steps)
     frame = Frame(Scale(0, length, _LEFT, width - room - 6), Scale(0, 1, height - _BOTTOM, _TOP))
     starts = [sum(steps[:position]) for position in range(len(steps))]
@@ -50,9 +49,9 @@ def lines_chart(
     parts = [*frame.rates(), *frame.marks(marks)]
     ends = []
     for order, line in enumerate(shown):
-        found = runs(line.rates)
+        stretches = runs(line.rates)
         drawn = [title(line.name)]
-        for run in found:
+        for run in stretches:
             points = [(middles[position], frame.y(rate)) for position, rate in run]
             drawn.append(
                 path(points, "line")
@@ -60,7 +59,7 @@ def lines_chart(
                 else element("circle", cx=points[0][0], cy=points[0][1], r=2.2, class_="line dot")
             )
         parts.append(element("g", *drawn, class_=f"series s{order}"))
-        position, rate = found[-1][-1]
+        position, rate = stretches[-1][-1]
         ends.append((middles[position], frame.y(rate)))
     places = spread([y for _, y in ends], 15, frame.y.end, frame.y.start)
     for order, (line, (x, y), place) in enumerate(zip(shown, ends, places, strict=True)):

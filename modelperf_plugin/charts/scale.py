@@ -1,4 +1,4 @@
-"""From values to places."""
+"""Scales from values to pixels."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ class Scale(NamedTuple):
     high: float
     """The value at ``end``."""
     start: float
-    """A pixel."""
+    """In pixels, like ``end``."""
     end: float
-    """Another."""
 
     def __call__(self, value: float) -> float:
         """Return the pixel of ``value``."""
@@ -27,33 +26,33 @@ class Scale(NamedTuple):
 
 
 def decades(values: list[float]) -> tuple[float, float]:
-    """Return a range on the scale of decimal logarithms that holds all ``values``, with some room."""
+    """Return a range of decimal logarithms that holds all ``values`` with a margin."""
     low, high = log10(min(values)), log10(max(values))
     room = max(0.35, (high - low) * 0.08)
     return low - room, high + room
 
 
-def dollar_ticks(low: float, high: float, most: int = 5) -> list[float]:
-    """Return round amounts between the logarithms ``low`` and ``high``, ``most`` at most."""
+def dollar_ticks(low: float, high: float, maximum: int = 5) -> list[float]:
+    """Return at most ``maximum`` round amounts between the logarithms ``low`` and ``high``."""
     amounts = [
         step * 10.0**power
         for power in range(floor(low), ceil(high) + 1)
         for step in (1, 2, 5)
         if low <= log10(step * 10.0**power) <= high
     ]
-    if len(amounts) > most:
-        amounts = [each for each in amounts if round(log10(each), 6).is_integer()] or amounts
-    every = ceil(len(amounts) / most) or 1
+    if len(amounts) > maximum:
+        amounts = [amount for amount in amounts if round(log10(amount), 6).is_integer()] or amounts
+    every = ceil(len(amounts) / maximum) or 1
     return amounts[::every]
 
 
 def day_text(day: date, *, year: bool = False) -> str:
-    """Return a day as people write it: ``7 Nov``."""
+    """Return a day as ``7 Nov``."""
     return f"{day.day} {day:%b %Y}" if year else f"{day.day} {day:%b}"
 
 
 def spread(places: list[float], gap: float, low: float, high: float) -> list[float]:
-    """Return ``places`` moved apart, so that two are at least ``gap`` from each other where there is room."""
+    """Return ``places`` moved at least ``gap`` apart, as far as there is room."""
     order = sorted(range(len(places)), key=lambda each: places[each])
     moved = list(places)
     floor_ = low

@@ -1,4 +1,4 @@
-"""Cost against success: who is worth the money."""
+"""Cost against success."""
 
 from __future__ import annotations
 
@@ -11,26 +11,25 @@ from modelperf_plugin.charts.svg import drawing, element, label, text_of, title
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 16, 12, 40
 _MAX_NAMES: Final = 12
-_LETTER: Final = 6.6
+_LETTER_WIDTH: Final = 6.6
 
 
 class Dot(NamedTuple):
     """One model."""
 
     name: str
-    """Its model id."""
     cost_usd: float
-    """What one task costs with it in US dollars; above 0."""
+    """Mean cost of a task in US dollars; above 0."""
     score: float
-    """Its estimated probability of success."""
+    """Estimated probability of success."""
     interval: tuple[float, float] | None
-    """Where that lies with 95 %."""
+    """95 % interval of it."""
     class_: str = "ranked"
-    """Its status."""
+    """Status."""
 
 
 def scatter_chart(dots: Sequence[Dot], alternative: str, *, width: int = 760, height: int = 300) -> str:
-    """Return each model at its cost (a logarithmic scale) and its estimated success."""
+    """Return each model by cost, on a logarithmic scale, and estimated success."""
     if not dots:
         empty = label("no model with a known cost", width / 2, height / 2, "empty", "middle")
         return drawing(width, height, alternative, [empty])
@@ -67,7 +66,7 @@ def _names(dots: Sequence[Dot], x: Scale, y: Scale, width: int) -> list[str]:
     for dot, place in zip(dots, places, strict=True):
         at = x(log10(dot.cost_usd))
         name = dot.name if len(dot.name) <= 24 else f"{dot.name[:23]}…"
-        left = at + 10 + len(name) * _LETTER > width
+        left = at + 10 + len(name) * _LETTER_WIDTH > width
         parts.append(
             element(
                 "text", text_of(name), x=at - 9 if left else at + 9, y=place + 4, class_="name",

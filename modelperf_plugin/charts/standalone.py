@@ -1,4 +1,4 @@
-"""A chart as a file of its own: SVG with its style inside, and PNG."""
+"""A chart as a file: SVG with its style inside, and PNG."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _EDGE, _HEAD = 16, 34
 
 
 def standalone(chart: str, heading: str) -> str:
-    """Return ``chart`` as an SVG file: with its own style, on paper, under a heading."""
-    found = _SIZE.match(chart)
-    if found is None:
+    """Return ``chart`` as an SVG file with style, background and heading."""
+    size = _SIZE.match(chart)
+    if size is None:
         raise ValueError("a chart must begin with its size")
-    width, height = float(found.group(1)) + 2 * _EDGE, float(found.group(2)) + _HEAD + _EDGE
-    inner = f'<svg x="{_EDGE}" y="{_HEAD}" width="{found.group(1)}" height="{found.group(2)}"{chart[found.end() :]}'
+    width, height = float(size.group(1)) + 2 * _EDGE, float(size.group(2)) + _HEAD + _EDGE
+    inner = f'<svg x="{_EDGE}" y="{_HEAD}" width="{size.group(1)}" height="{size.group(2)}"{chart[size.end() :]}'
     return element(
         "svg", element("style", _style()), element("rect", width=width, height=height, fill=_colour("paper")),
         label(heading, _EDGE, 22, "name"), inner, xmlns=_NAMESPACE, width=width, height=height,
@@ -29,7 +29,7 @@ def standalone(chart: str, heading: str) -> str:
 
 
 def png(svg: str, scale: float = 2.0) -> bytes:
-    """Return an SVG file as PNG, ``scale`` pixels for each of its own.
+    """Return an SVG file as PNG, enlarged by ``scale``.
 
     Raises:
         MissingExtraError: the extra ``plot`` is not installed.
@@ -42,21 +42,21 @@ def png(svg: str, scale: float = 2.0) -> bytes:
 
 
 def stylesheet() -> str:
-    """Return the colours and the look of charts, for a page that holds some."""
+    """Return the stylesheet of charts, for a page."""
     return _text("palette.css") + _text("chart.css")
 
 
 @cache
 def _style() -> str:
-    # a file of its own has no page around it, and those who draw it may not know variables
+    # resolved, because renderers of SVG files may not support variables
     return re.sub(r"var\(--(\w+)\)", lambda match: _colour(match.group(1)), _text("chart.css"))
 
 
 def _colour(name: str) -> str:
-    found = re.search(rf"--{name}: (#\w+)", _text("palette.css"))
-    if found is None:
+    match = re.search(rf"--{name}: (#\w+)", _text("palette.css"))
+    if match is None:
         raise ValueError(f"no colour --{name} in palette.css")
-    return found.group(1)
+    return match.group(1)
 
 
 @cache

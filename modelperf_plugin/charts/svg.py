@@ -1,4 +1,4 @@
-"""Elements of SVG as text; everything that comes from elsewhere is escaped here."""
+"""SVG elements as text; escapes all foreign text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from html import escape
 from typing import Final
 
 _FORBIDDEN: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML cannot hold at all, however it is written."""
+"""Characters that XML cannot represent."""
 
 
 def text_of(value: str) -> str:
@@ -22,7 +22,7 @@ def number(value: float) -> str:
 
 
 def element(name: str, *children: str, **attributes: str | float | None) -> str:
-    """Return an element; ``children`` are elements already, the values of ``attributes`` are not.
+    """Return an element; ``children`` are markup, the values of ``attributes`` are text.
 
     In the name of an attribute ``_`` stands for ``-``; ``class_`` is ``class``; None leaves it out.
     """
@@ -35,12 +35,12 @@ def element(name: str, *children: str, **attributes: str | float | None) -> str:
 
 
 def label(content: str, x: float, y: float, class_: str = "tick", anchor: str | None = None) -> str:
-    """Return a text at a place."""
+    """Return a text at a position."""
     return element("text", text_of(content), x=x, y=y, class_=class_, text_anchor=anchor)
 
 
 def title(content: str) -> str:
-    """Return what is shown when one points at the element around it."""
+    """Return the tooltip of the enclosing element."""
     return element("title", text_of(content))
 
 
@@ -51,7 +51,7 @@ def path(points: Sequence[tuple[float, float]], class_: str, *, closed: bool = F
 
 
 def drawing(width: float, height: float, alternative: str, children: Iterable[str], class_: str = "chart") -> str:
-    """Return a drawing with a text for those who do not see it."""
+    """Return a drawing with an alternative text."""
     return element(
         "svg", *children, viewBox=f"0 0 {number(width)} {number(height)}", width=width, height=height, role="img",
         aria_label=alternative, class_=class_,

@@ -1,4 +1,4 @@
-"""One rate over time: a line with its interval, and below it how many outcomes there were."""
+"""One rate over time: a line with its interval above bars of outcomes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LEFT, _RIGHT, _TOP, _BARS, _BOTTOM = 44, 10, 16, 34, 24
 def trend_chart(
     points: Sequence[Point], alternative: str, *, width: int = 760, height: int = 260, marks: Sequence[Mark] = ()
 ) -> str:
-    """Return the rate of success over time with its 95 % interval, the number of outcomes, and ``marks``."""
+    """Return the success rate over time with its 95 % interval, the number of outcomes, and ``marks``."""
     length = sum(point.days for point in points)
     frame = Frame(Scale(0, length, _LEFT, width - _RIGHT), Scale(0, 1, height - _BOTTOM - _BARS - 14, _TOP))
     starts, day = [], 0
@@ -70,20 +70,20 @@ def _bars(frame: Frame, points: Sequence[Point], starts: Sequence[int], bottom: 
 
 
 def _targets(frame: Frame, points: Sequence[Point], starts: Sequence[int], bottom: float) -> list[str]:
-    """Return what one can point at: each step, with its numbers."""
+    """Return an invisible area with a tooltip for each step."""
     parts = []
     for start, point in zip(starts, points, strict=True):
         left, right = frame.x(start), frame.x(start + point.days)
         parts.append(
             element(
-                "rect", title(_said(point)), x=left, y=frame.y.end, width=right - left, height=bottom - frame.y.end,
+                "rect", title(_tooltip(point)), x=left, y=frame.y.end, width=right - left, height=bottom - frame.y.end,
                 class_="target",
             )
         )  # fmt: skip
     return parts
 
 
-def _said(point: Point) -> str:
+def _tooltip(point: Point) -> str:
     days = "" if point.days == 1 else f" and {point.days - 1} more days"
     tally = point.tally
     if not tally.samples:
@@ -91,5 +91,5 @@ def _said(point: Point) -> str:
     low, high = point.interval or (0.0, 1.0)
     return (
         f"{day_text(point.first)}{days}: {tally.success_rate or 0:.1%} of {tally.samples:,} succeeded "
-        f"({100 * low:.0f} to {100 * high:.0f} % with 95 %)"
+        f"(95 % interval {100 * low:.0f} to {100 * high:.0f} %)"
     )

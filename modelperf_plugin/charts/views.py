@@ -1,4 +1,4 @@
-"""The charts of overview, task type and model: from what was read to a drawing."""
+"""The charts of overview, task type and model."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from modelperf_plugin.store import Change
 from modelperf_plugin.text import moment_text, percent, span
 from modelperf_plugin.values import DAY_MS, from_milliseconds
 
-_HARDLY_ANY = 5
-_WORDS = {"up": "does better", "down": "does worse", "announced": "announced to have changed"}
+_MIN_OUTCOMES = 5
+_WORDS = {"up": "does better", "down": "does worse", "announced": "announced as changed"}
 
 
 class Scored(Protocol):
-    """What has a score: a row of a ranking, as it is now or as it was."""
+    """A row of a ranking, current or logged."""
 
     @property
     def model_id(self) -> str: ...
@@ -37,29 +37,31 @@ class Scored(Protocol):
 
 
 def success_chart(view: Overview | TaskView | ModelView, width: int, height: int = 260) -> str:
-    """Return the rate of success of all outcomes of a view over its period."""
+    """Return the success rate of all outcomes of a view over its period."""
     total = view.trend.total
     of = f" of {view.model_id}" if isinstance(view, ModelView) else ""
-    said = f"Success{of} {_days(view.period)}: {percent(total.success_rate)} of {total.samples:,} outcomes"
-    return trend_chart(view.trend.points, said, width=width, height=height, marks=marks(view.changes, view.period))
+    alternative = f"Success{of} {_days(view.period)}: {percent(total.success_rate)} of {total.samples:,} outcomes"
+    return trend_chart(
+        view.trend.points, alternative, width=width, height=height, marks=marks(view.changes, view.period)
+    )
 
 
 def models_chart(view: TaskView, width: int, height: int = 260) -> str:
-    """Return the rates of success over time of the models with the most outcomes in the period."""
+    """Return the success rates over time of the models with the most outcomes in the period."""
     window = models_window(view)
     lines = [Line(each.row.model_id, each.trend.steady_rates(window)) for each in _busiest(view.models) if each.trend]
     names = ", ".join(line.name for line in lines) or "none"
-    said = f"Success of models on {view.task_type} {_days(view.period)}: {names}"
+    alternative = f"Success of models on {view.task_type} {_days(view.period)}: {names}"
     days = [point.days for point in view.trend.points]
     shown = {line.name for line in lines}
     changes = [each for each in view.changes if each.model_id in shown]
     return lines_chart(
-        lines, view.period.first, days, said, width=width, height=height, marks=marks(changes, view.period)
+        lines, view.period.first, days, alternative, width=width, height=height, marks=marks(changes, view.period)
     )
 
 
 def models_window(view: TaskView) -> int:
-    """Return over how many days each point of :func:`models_chart` is taken."""
+    """Return the number of days that each point of :func:`models_chart` covers."""
     return max((each.trend.window for each in _busiest(view.models)[:3] if each.trend), default=1)
 
 
@@ -70,12 +72,12 @@ def cost_chart(view: TaskView, width: int, height: int = 300) -> str:
         for each in view.models
         if (cost := each.row.tally.mean_cost_usd) and each.row.score is not None
     ]
-    said = f"Mean cost and estimated success of {len(dots)} models on {view.task_type}"
-    return scatter_chart(dots, said, width=width, height=height)
+    alternative = f"Mean cost and estimated success of {len(dots)} models on {view.task_type}"
+    return scatter_chart(dots, alternative, width=width, height=height)
 
 
 def rates_line(trend: Trend) -> str:
-    """Return a small line of a trend."""
+    """Return a trend as a sparkline."""
     steady = trend.steady_rates()
     rates = [rate for rate in steady if rate is not None]
     if not rates:
@@ -85,37 +87,37 @@ def rates_line(trend: Trend) -> str:
 
 def score_glyph(row: Scored) -> str:
     """Return the score of a row with its interval."""
-    said = "no score" if row.score is None else f"{percent(row.score)}, {span(row.interval)} with 95 %"
-    return interval_glyph(row.score, row.interval, said, row.status)
+    alternative = "no score" if row.score is None else f"{percent(row.score)}, {span(row.interval)} (95 % interval)"
+    return interval_glyph(row.score, row.interval, alternative, row.status)
 
 
 def rate_glyph(name: str, rate: Rate) -> str:
-    """Return the rate of success of one side of a test with its interval."""
-    said = f"{name}: {percent(rate.rate)}, {span((rate.low, rate.high))} with 95 %"
-    return interval_glyph(rate.rate, (rate.low, rate.high) if rate.outcomes else None, said, "ranked")
+    """Return the success rate of one side of a test with its interval."""
+    alternative = f"{name}: {percent(rate.rate)}, {span((rate.low, rate.high))} (95 % interval)"
+    return interval_glyph(rate.rate, (rate.low, rate.high) if rate.outcomes else None, alternative, "ranked")
 
 
-def evidence_bar(trial: Trial) -> str:
-    """Return how far the evidence of a test has come."""
-    said = f"e-value {trial.standing.e_value:.3g}, {trial.needed:g} needed"
-    return progress_bar(trial.progress, said, "won" if trial.winner is not None else "open")
+def e_value_bar(trial: Trial) -> str:
+    """Return the progress of the e-value of a test."""
+    alternative = f"e-value {trial.standing.e_value:.3g}, {trial.needed:g} needed"
+    return progress_bar(trial.progress, alternative, "won" if trial.winner is not None else "open")
 
 
 def marks(changes: Sequence[Change], period: Period) -> list[Mark]:
-    """Return a mark for each change, at the moment since when it is so, or at the edge of the period."""
-    found = []
+    """Return a mark for each change, clipped to the period."""
+    marked = []
     for each in changes:
         day = min(max(0.0, each.since_ms / DAY_MS - period.days.first), float(period.length))
         since = moment_text(from_milliseconds(each.since_ms))
-        found.append(Mark(day, f"{each.model_id} {_WORDS[each.direction]} since {since}", each.direction))
-    return found
+        marked.append(Mark(day, f"{each.model_id} {_WORDS[each.direction]} since {since}", each.direction))
+    return marked
 
 
 def _busiest(models: Sequence[ModelRow]) -> list[ModelRow]:
-    """Return the models with the most outcomes in the period; those with hardly any only if there are no others."""
+    """Return the models with the most outcomes in the period, skipping those with few unless all have few."""
     counted = [(each.trend.total.samples, each) for each in models if each.trend is not None]
     most = sorted(counted, key=lambda each: -each[0])[:MAX_LINES]
-    return [each for samples, each in most if samples >= _HARDLY_ANY] or [each for _, each in most]
+    return [each for samples, each in most if samples >= _MIN_OUTCOMES] or [each for _, each in most]
 
 
 def _days(period: Period) -> str:

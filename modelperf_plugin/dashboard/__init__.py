@@ -1,4 +1,4 @@
-"""Looking at a store in a browser: a live page as an ASGI application, a report in one file, figures for Prometheus.
+"""A store in the browser: a live ASGI application, a report in one file, and metrics for Prometheus.
 
 Needs the extra ``dashboard``.
 """
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 __all__ = ["create_app", "make_report"]
 
-_HOMES: Final = {"create_app": "app", "make_report": "report"}
+_MODULES: Final = {"create_app": "app", "make_report": "report"}
 _PACKAGES: Final = frozenset({"jinja2", "markupsafe", "starlette"})
-"""What the extra brings."""
+"""Packages of the extra."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
     except ModuleNotFoundError as error:
         if error.name and error.name.partition(".")[0] in _PACKAGES:
             raise MissingExtraError("the dashboard", "dashboard") from error

@@ -1,4 +1,4 @@
-"""The dashboard: the same read model as everywhere, live, as an ASGI application that only reads."""
+"""The dashboard as a read-only ASGI application."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.errors import InvalidValueError, StoreError
 
 LENGTHS: Final = (7, 30, 90, 365)
-"""The periods that are one click away, in days."""
-_USUAL: Final = 30
-_PLACES: Final = (("./", "Overview"), ("decisions", "Decisions"), ("policy", "Policy"))
-_LISTED: Final = 100
+"""Periods to choose from, in days."""
+_DEFAULT_DAYS: Final = 30
+_PAGES: Final = (("./", "Overview"), ("decisions", "Decisions"), ("policy", "Policy"))
+_MAX_DECISIONS: Final = 100
 _MIN_PREFIX_LENGTH: Final = 6
 
 
 def create_app(engine: ModelPerf, *, token: str | None = None, names: Iterable[str] | None = None) -> Starlette:
-    """Return the dashboard of ``engine`` as an application, to be served alone or mounted in another one.
+    """Return the dashboard of ``engine`` as an application, to serve alone or mount in another one.
 
     Args:
-        engine: what is looked at; it stays the caller's, who closes it.
-        token: who looks must know it, if it is given.
-        names: the names of this machine to which it answers, None for all: whoever mounts it decides that.
+        engine: the engine to show; the caller closes it.
+        token: required from visitors, if set.
+        names: the host names to answer to; None for all.
     """
     prepare()
     pages = _Pages(engine)
@@ -58,26 +58,26 @@ def create_app(engine: ModelPerf, *, token: str | None = None, names: Iterable[s
         routes=routes,
         middleware=[Middleware(Guard, token=token, names=names)],
         exception_handlers={
-            HTTPException: pages.refused,
-            InvalidValueError: pages.refused,
-            StoreError: pages.refused,
+            HTTPException: pages.error,
+            InvalidValueError: pages.error,
+            StoreError: pages.error,
         },
     )
 
 
 def warm(engine: ModelPerf) -> None:
-    """Do what the first page would have to wait for: read the evidence of every task type, and fit it."""
-    overview(engine, Period.last(_USUAL))
+    """Read and fit the evidence of every task type, so that the first page does not wait for it."""
+    overview(engine, Period.last(_DEFAULT_DAYS))
 
 
 class _Pages:
-    """One method for each page; each runs in a thread of its own."""
+    """One method for each page, run in a thread."""
 
     def __init__(self, engine: ModelPerf) -> None:
         self._engine = engine
 
     def overview(self, request: Request) -> Response:
-        now, period = _asked(request)
+        now, period = _requested_period(request)
         everything = request.query_params.get("rows") == "all"
         view = overview(self._engine, period, now=now, most=None if everything else MAX_TASK_TYPES)
         newest = view.quality.newest
@@ -88,22 +88,22 @@ class _Pages:
         return self._page(request, "Overview", body, now, here="Overview", period=period)
 
     def task(self, request: Request) -> Response:
-        now, period = _asked(request)
-        name = _wanted(request, "name")
+        now, period = _requested_period(request)
+        name = _required(request, "name")
         everything = request.query_params.get("rows") == "all"
         view = task_view(self._engine, name, period, now=now, most=None if everything else MAX_MODELS)
         if view is None:
-            raise HTTPException(404, f"There are no outcomes of a task type {name!r}.")
+            raise HTTPException(404, f"No outcomes of a task type {name!r}.")
         body = task_html(view, _links(request), now=now, link_all=_same(request, rows="all"))
         return self._page(request, name, body, now, period=period, trail=[_overview(request)])
 
     def model(self, request: Request) -> Response:
-        now, period = _asked(request)
-        name, task_type = _wanted(request, "name"), request.query_params.get("task")
+        now, period = _requested_period(request)
+        name, task_type = _required(request, "name"), request.query_params.get("task")
         view = model_view(self._engine, name, period, task_type=task_type)
         if view is None:
             on = "" if task_type is None else f" on {task_type!r}"
-            raise HTTPException(404, f"There are no outcomes of a model {name!r}{on}.")
+            raise HTTPException(404, f"No outcomes of a model {name!r}{on}.")
         links = _links(request)
         trail = [_overview(request), *([] if task_type is None else [(links.task(task_type), task_type)])]
         body = model_html(view, links, now=now)
@@ -111,13 +111,13 @@ class _Pages:
 
     def decision(self, request: Request) -> Response:
         now = datetime.now(UTC)
-        decision_id = _wanted(request, "id")
+        decision_id = _required(request, "id")
         found = self._engine.store.decisions.get(decision_id)
         if found is None and len(decision_id) >= _MIN_PREFIX_LENGTH:
             alike = self._engine.store.decisions.starting_with(decision_id, 2)
             found = alike[0] if len(alike) == 1 else None
         if found is None:
-            raise HTTPException(404, f"No decision {decision_id!r} is kept, or several begin so.")
+            raise HTTPException(404, f"No logged decision {decision_id!r}, or several begin with it.")
         links = _links(request)
         in_force = self._engine.config.policy_for(found.task_type).policy_id
         body = render("decision.html", links, decision=found, policy_id=in_force, now=now)
@@ -125,8 +125,8 @@ class _Pages:
         return self._page(request, f"Why {found.model_id}?", body, now, trail=trail)
 
     def decisions(self, request: Request) -> Response:
-        now, period = _asked(request)
-        listed = self._engine.store.trends.decisions(period.days, limit=_LISTED)
+        now, period = _requested_period(request)
+        listed = self._engine.store.trends.decisions(period.days, limit=_MAX_DECISIONS)
         body = render("decisions.html", _links(request), listed=listed, now=now)
         return self._page(request, "Decisions", body, now, here="Decisions", period=period)
 
@@ -147,15 +147,15 @@ class _Pages:
     def metrics(self, request: Request) -> Response:  # noqa: ARG002 - the signature of an endpoint
         return PlainTextResponse(metrics.exposition(self._engine.store), media_type=metrics.CONTENT_TYPE)
 
-    def refused(self, request: Request, error: Exception) -> Response:
-        """Say what went wrong: as a page, with a status that programs understand."""
-        code = 503 if isinstance(error, StoreError) else 400
-        message = str(error)
-        if isinstance(error, HTTPException):
-            code, message = error.status_code, str(error.detail)
-        title = {404: "Not found", 405: "Only for reading", 503: "The store cannot be read"}.get(code, "Not understood")
+    def error(self, request: Request, exception: Exception) -> Response:
+        """Return an error as a page with its status code."""
+        code = 503 if isinstance(exception, StoreError) else 400
+        message = str(exception)
+        if isinstance(exception, HTTPException):
+            code, message = exception.status_code, str(exception.detail)
+        title = {404: "Not found", 405: "Read-only", 503: "The store cannot be read"}.get(code, "Invalid request")
         body = render("message.html", message=message)
-        headers = getattr(error, "headers", None)
+        headers = getattr(exception, "headers", None)
         return self._page(request, title, body, datetime.now(UTC), code=code, headers=headers)
 
     def _page(
@@ -168,25 +168,25 @@ class _Pages:
         period: Period | None = None,
         code: int = 200,
         headers: Mapping[str, str] | None = None,
-        **said: Any,
+        **extra: Any,
     ) -> Response:
         kept = [(name, value) for name, value in request.query_params.items() if name in {"name", "task", "days"}]
         lengths = [(length, _same(request, days=str(length), rows="")) for length in LENGTHS]
         html = render(
             "page.html", title=title, body=body, now=now, period=period, lengths=lengths, kept=kept,
-            places=_PLACES, query=_period_query(request), action=request.url.path.rsplit("/", 1)[-1] or "./",
+            places=_PAGES, query=_period_query(request), action=request.url.path.rsplit("/", 1)[-1] or "./",
             store=self._engine.store.location, mode=self._engine.config.mode,
-            **{"here": None, "trail": [], **said},
+            **{"here": None, "trail": [], **extra},
         )  # fmt: skip
         return HTMLResponse(html, status_code=code, headers=headers)
 
 
-def _asked(request: Request) -> tuple[datetime, Period]:
-    """Return now, and the period that is asked for."""
+def _requested_period(request: Request) -> tuple[datetime, Period]:
+    """Return the current time and the requested period."""
     now = datetime.now(UTC)
     days, until = request.query_params.get("days", ""), request.query_params.get("until", "")
     try:
-        length = int(days) if days else _USUAL
+        length = int(days) if days else _DEFAULT_DAYS
     except ValueError:
         raise InvalidValueError("days", f"a whole number from 1 to {MAX_DAYS:,}", days) from None
     try:
@@ -196,15 +196,15 @@ def _asked(request: Request) -> tuple[datetime, Period]:
     return now, Period.last(length, until=last, now=now)
 
 
-def _wanted(request: Request, name: str) -> str:
+def _required(request: Request, name: str) -> str:
     value = request.query_params.get(name)
     if not value:
-        raise HTTPException(400, f"The address must say which: ?{name}=…")
+        raise HTTPException(400, f"The address must name one: ?{name}=…")
     return value
 
 
 def _links(request: Request) -> Links:
-    """Return links that keep the period. All are relative: so they hold wherever this is mounted."""
+    """Return links that keep the period; relative, so that the application can be mounted anywhere."""
     period = _kept_period(request)
 
     def to(page: str) -> Callable[..., str]:
@@ -219,7 +219,7 @@ def _links(request: Request) -> Links:
 
 
 def _same(request: Request, **changed: str) -> str:
-    """Return the address of the same page with some of its query changed; an empty value leaves it out."""
+    """Return the address of this page with a changed query; an empty value removes a name."""
     query = {**request.query_params, **changed}
     return f"?{urlencode({name: value for name, value in query.items() if value})}"
 
@@ -244,7 +244,7 @@ def _static(request: Request) -> Response:
     elif name in _STATIC:
         content, kind = (files(__package__) / "static" / name).read_text("utf-8"), _STATIC[name]
     else:
-        raise HTTPException(404, "There is no such file.")
+        raise HTTPException(404, "No such file.")
     return Response(content, media_type=kind, headers={"cache-control": "max-age=300"})
 
 

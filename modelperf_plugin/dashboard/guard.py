@@ -1,4 +1,4 @@
-"""Who may look, and what a page may do: in front of every answer."""
+"""Access control and security headers for every response."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE: Final = "modelperf_token"
 LOCAL_NAMES: Final = ("127.0.0.1", "localhost", "::1")
-"""What a browser on this machine calls it."""
+"""Names of this machine for its own browser."""
 _HEADERS: Final = {
-    # style and script only from files of ours, no inline ones; nothing at all from elsewhere
+    # style and script only from our own files, none inline; nothing from elsewhere
     "content-security-policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
@@ -28,20 +28,20 @@ _HEADERS: Final = {
 
 
 class Guard:
-    """Lets nobody in without the token if there is one, and only under known names of this machine if there are any.
+    """Requires the token, if set, and one of the host names, if set.
 
-    The names are a protection against pages elsewhere that lead a browser to 127.0.0.1 under a name of their own.
+    The names protect against DNS rebinding: pages elsewhere that reach 127.0.0.1 under a name of their own.
     """
 
     def __init__(self, app: ASGIApp, *, token: str | None, names: Iterable[str] | None) -> None:
         self._app = app
         self._token = token
-        # not the token itself: it may hold what a cookie cannot
+        # a digest, because the token may contain characters that a cookie cannot hold
         self._pass = "" if token is None else sha256(f"modelperf/{token}".encode()).hexdigest()
         self._names = None if names is None else frozenset(names)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -60,34 +60,34 @@ class Guard:
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         if self._names is not None and _host_name(headers.get("host", "")) not in self._names:
-            return PlainTextResponse("this dashboard does not answer to that name\n", status_code=421)
+            return PlainTextResponse("this dashboard does not answer to that host name\n", status_code=421)
         if self._token is None:
             return None
         query = parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
-        given = dict(query).get("token")
-        if given is not None and self._is_token(given):
-            return self._remember(scope, [pair for pair in query if pair[0] != "token"])
+        token = dict(query).get("token")
+        if token is not None and self._is_token(token):
+            return self._remember(scope, [(name, value) for name, value in query if name != "token"])
         scheme, _, bearer = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and self._is_token(bearer):
             return None
         if compare_digest(_cookie(headers), self._pass.encode()):
             return None
         return PlainTextResponse(
-            "a token is needed: open the address that `modelperf dashboard` has printed\n",
+            "token required: open the address that `modelperf dashboard` printed\n",
             status_code=401,
             headers={"www-authenticate": "Bearer"},
         )
 
     def _remember(self, scope: Scope, query: list[tuple[str, str]]) -> Response:
-        """Keep the token in a cookie, so that it need not stand in addresses."""
+        """Store the token in a cookie, to keep it out of addresses."""
         path = scope.get("root_path", "")
         target = (scope["path"] if scope["path"].startswith(path) else path + scope["path"]) or "/"
         answer = RedirectResponse(f"{_local(target)}{'?' if query else ''}{urlencode(query)}", status_code=303)
         answer.set_cookie(COOKIE, self._pass, httponly=True, samesite="strict", path=path or "/")
         return answer
 
-    def _is_token(self, given: str) -> bool:
-        return compare_digest(given.encode("utf-8", "surrogateescape"), (self._token or "").encode())
+    def _is_token(self, value: str) -> bool:
+        return compare_digest(value.encode("utf-8", "surrogateescape"), (self._token or "").encode())
 
 
 def _host_name(host: str) -> str:
@@ -98,13 +98,13 @@ def _host_name(host: str) -> str:
 
 
 def _local(path: str) -> str:
-    """Return a path that leads nowhere else: ``//elsewhere`` would be another machine."""
+    """Return the path as a local one: ``//elsewhere`` would be another host."""
     return "/" + path.lstrip("/\\")
 
 
 def _cookie(headers: Headers) -> bytes:
     try:
-        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+        cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
     except CookieError:
         return b""
-    return b"" if found is None else found.value.encode()
+    return b"" if cookie is None else cookie.value.encode()

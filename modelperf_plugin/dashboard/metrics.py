@@ -1,4 +1,4 @@
-"""The figures of a store in Prometheus' text format."""
+"""The metrics of a store in Prometheus' text format."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _Sample = tuple[Mapping[str, str], float]
 
 
 def exposition(store: Store) -> str:
-    """Return everything that can be counted, for a scrape.
+    """Return all metrics, for a scrape.
 
     Raises:
         StoreError: the store could not be read.
@@ -48,9 +48,9 @@ def _counters(tallies: Iterable[Tally]) -> list[str]:
         tokens.append((pair, tally.total_tokens))
         costs.append((pair, tally.total_cost_usd))
     return [
-        _family("modelperf_outcomes_total", "counter", "Outcomes, by how they ended.", outcomes),
-        _family("modelperf_timeouts_total", "counter", "Outcomes that ran out of time.", timeouts),
-        _family("modelperf_tokens_total", "counter", "Tokens read and written.", tokens),
+        _family("modelperf_outcomes_total", "counter", "Outcomes by result.", outcomes),
+        _family("modelperf_timeouts_total", "counter", "Outcomes that timed out.", timeouts),
+        _family("modelperf_tokens_total", "counter", "Input and output tokens.", tokens),
         _family("modelperf_cost_usd_total", "counter", "Cost in US dollars.", costs),
     ]
 
@@ -66,7 +66,7 @@ def _states(tallies: Iterable[Tally], demotions: Iterable[Demotion], problems: I
         _family("modelperf_demoted", "gauge", "1 for each model that is demoted by evidence.", demoted),
         _family("modelperf_last_outcome_timestamp_seconds", "gauge", "When the newest outcome ended.", moments),
         _family(
-            "modelperf_host_failures", "gauge", "Failures that hosts did not notice, as doctor counts them.",
+            "modelperf_host_failures", "gauge", "Problems in hosts, as counted by modelperf doctor.",
             [({"where": where}, times) for where, times in failed.items()],
         ),
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""From what was read to HTML: templates, filters, and both widths of every chart."""
+"""HTML from views: templates, filters, and every chart in two widths."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from modelperf_plugin import text as words
+from modelperf_plugin import text
 from modelperf_plugin.analysis.views.details import ModelView, TaskView
 from modelperf_plugin.analysis.views.overview import Overview
 from modelperf_plugin.charts import views
@@ -22,40 +22,36 @@ from modelperf_plugin.store.trends import MAX_SAMPLED_DECISIONS
 from modelperf_plugin.values import Tally, from_milliseconds, to_milliseconds
 
 WIDE, NARROW = 1064, 358
-"""Widths of charts in pixels: on a screen, and on a telephone."""
+"""Widths of charts in pixels, on a screen and on a phone."""
 _DASH = "–"
 
 
 class Links(NamedTuple):
-    """Where names lead to; None where they lead nowhere."""
+    """Addresses of pages; None for no link."""
 
     task: Callable[[str], str | None]
-    """To a task type."""
     model: Callable[[str | None, str], str | None]
-    """To a model, on a task type or on all."""
+    """Of a task type, or None for all, and a model."""
     decision: Callable[[str], str | None]
-    """To a decision."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return them by their names in the templates."""
+        """Return the links by their names in the templates."""
         return {f"link_{name}": value for name, value in self._asdict().items()}
 
 
 class Drawing(NamedTuple):
-    """A chart in both widths; the style shows the one that fits."""
+    """A chart in both widths; the stylesheet shows the one that fits."""
 
     wide: Markup
     narrow: Markup
 
 
-def overview_html(view: Overview, links: Links, **said: Any) -> Markup:
-    """Return the overview."""
+def overview_html(view: Overview, links: Links, **context: Any) -> Markup:
     charts = {"trend": _both(lambda width: views.success_chart(view, width, 250 if width == WIDE else 210))}
-    return render("overview.html", links, view=view, charts=charts, **said)
+    return render("overview.html", links, view=view, charts=charts, **context)
 
 
-def task_html(view: TaskView, links: Links, **said: Any) -> Markup:
-    """Return a closer look at a task type."""
+def task_html(view: TaskView, links: Links, **context: Any) -> Markup:
     charts = {
         "lines": _both(lambda width: views.models_chart(view, width, 250 if width == WIDE else 220)),
         "scatter": _both(lambda width: views.cost_chart(view, width, 300 if width == WIDE else 260)),
@@ -66,29 +62,28 @@ def task_html(view: TaskView, links: Links, **said: Any) -> Markup:
         view=view,
         charts=charts,
         window=views.models_window(view) * view.period.days.step,
-        **said,
+        **context,
     )
 
 
-def model_html(view: ModelView, links: Links, **said: Any) -> Markup:
-    """Return a closer look at a model."""
+def model_html(view: ModelView, links: Links, **context: Any) -> Markup:
     charts = {"trend": _both(lambda width: views.success_chart(view, width, 250 if width == WIDE else 210))}
-    return render("model.html", links, view=view, charts=charts, **said)
+    return render("model.html", links, view=view, charts=charts, **context)
 
 
-def render(template: str, links: Links | None = None, **said: Any) -> Markup:
-    """Return a template with what is said to it; every text in it is escaped."""
-    now = said.get("now") or datetime.now(UTC)
-    context = {
+def render(template: str, links: Links | None = None, **context: Any) -> Markup:
+    """Render a template with its variables; every text is escaped."""
+    now = context.get("now") or datetime.now(UTC)
+    variables = {
         "prefix": "", "live": True, "heading": "h2", "link_all": None, "link_newest": None,
         "most_sampled": MAX_SAMPLED_DECISIONS,
-        "now_ms": to_milliseconds(now), **({} if links is None else links.as_dict()), **said,
+        "now_ms": to_milliseconds(now), **({} if links is None else links.as_dict()), **context,
     }  # fmt: skip
-    return Markup(_environment().get_template(template).render(context))  # noqa: S704 - the environment escapes
+    return Markup(_environment().get_template(template).render(variables))  # noqa: S704 - the environment escapes
 
 
 def prepare() -> None:
-    """Compile the templates, so that nobody waits for it."""
+    """Compile the templates ahead of the first request."""
     environment = _environment()
     for name in environment.list_templates():
         environment.get_template(name)
@@ -96,13 +91,13 @@ def prepare() -> None:
 
 @cache
 def style() -> str:
-    """Return the whole style of a page."""
+    """Return the stylesheet of a page."""
     return stylesheet() + (files(__package__) / "static" / "page.css").read_text("utf-8")
 
 
 @cache
 def style_digest() -> bytes:
-    """Return the SHA-256 of the style, for a policy that permits it and no other."""
+    """Return the SHA-256 of the stylesheet, for a policy that permits no other."""
     return sha256(style().encode()).digest()
 
 
@@ -120,7 +115,7 @@ def _moment(value: datetime | int) -> str:
 
 
 def _spent(tally: Tally, mean_cost_usd: float | None = None) -> str:
-    return words.spent_per_success(tally, mean_cost_usd).replace(words.UNKNOWN, _DASH)
+    return text.spent_per_success(tally, mean_cost_usd).replace(text.UNKNOWN, _DASH)
 
 
 def _or_dash(write: Callable[[Any], str]) -> Callable[[Any], str]:
@@ -134,15 +129,15 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )  # fmt: skip
     environment.filters.update(
-        percent=_or_dash(lambda share: words.percent(share).replace(" ", "\u202f")),
-        points=lambda difference: words.points(difference).replace("-", "\u2212"),
-        dollars=_or_dash(words.dollars),
-        span=_or_dash(words.span),
+        percent=_or_dash(lambda share: text.percent(share).replace(" ", "\u202f")),
+        points=lambda difference: text.points(difference).replace("-", "\u2212"),
+        dollars=_or_dash(text.dollars),
+        span=_or_dash(text.span),
         spent=_spent,
         factor=lambda value: f"{value:,.0f}" if value >= 100 else f"{value:.3g}",
-        count=words.count,
+        count=text.count,
         number=lambda number: f"{number:,}",
-        ago=_or_dash(words.ago),
+        ago=_or_dash(text.ago),
         moment=_moment,
         day=lambda day: day_text(day, year=True) if isinstance(day, date) else str(day),
     )
@@ -150,6 +145,6 @@ def _environment() -> Environment:
         spark=lambda trend: _drawn(views.rates_line(trend)),
         glyph=lambda row: _drawn(views.score_glyph(row)),
         rate_glyph=lambda name, rate: _drawn(views.rate_glyph(name, rate)),
-        evidence=lambda trial: _drawn(views.evidence_bar(trial)),
+        e_value_bar=lambda trial: _drawn(views.e_value_bar(trial)),
     )
     return environment

@@ -1,4 +1,4 @@
-"""The report: everything in one HTML file, which loads nothing and can be mailed."""
+"""The report: one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from modelperf_plugin.dashboard.render import Links, overview_html, render, styl
 from modelperf_plugin.engine.core import ModelPerf
 
 MAX_CHAPTERS: Final = 25
-"""So many task types, those with the most outcomes, get a chapter."""
+"""Maximum number of task types with a chapter, those with the most outcomes."""
 MAX_MODELS: Final = 20
-"""So many models, the best, are shown in each."""
+"""Maximum number of models in a chapter, the best ones."""
 
 
 class Chapter(NamedTuple):
@@ -46,9 +46,9 @@ def make_report(engine: ModelPerf, period: Period | None = None, *, now: datetim
     )
     chapters = []
     for name, anchor in anchors.items():
-        closer = task_view(engine, name, period, now=now, most=MAX_MODELS, decisions=0)
-        if closer is not None:
-            body = task_html(closer, links, now=now, prefix=f"{anchor}-", live=False, heading="h3")
+        details = task_view(engine, name, period, now=now, most=MAX_MODELS, decisions=0)
+        if details is not None:
+            body = task_html(details, links, now=now, prefix=f"{anchor}-", live=False, heading="h3")
             chapters.append(Chapter(name, anchor, body))
     return render(
         "report.html",

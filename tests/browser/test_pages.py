@@ -110,7 +110,7 @@ def test_one_clicks_from_everything_to_a_single_decision(watched: Watched, addre
         assert page.locator("h1").inner_text() == "good"
         page.locator("section[aria-labelledby=decisions] tbody a").first.click()
         assert page.locator("h1").inner_text() == "Why good?"
-        assert page.get_by_text("The candidates, as they were then").is_visible()
+        assert page.get_by_text("Candidates at that time").is_visible()
         page.get_by_role("link", name="Overview").first.click()
         assert page.locator("h1").inner_text() == "Overview"
 

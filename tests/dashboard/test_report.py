@@ -63,4 +63,4 @@ def test_odd_stores_have_a_report(odd: mp.ModelPerf) -> None:
 
 def test_a_period_can_be_chosen(engine: mp.ModelPerf) -> None:
     """The heading says which."""
-    assert "the newest is of" in make_report(engine, Period.last(7, until=Period.last(400).first))
+    assert "the newest is from" in make_report(engine, Period.last(7, until=Period.last(400).first))

@@ -1,4 +1,4 @@
-// Keeps the page up to date: asks for itself every few seconds and replaces what has changed. Without it all works.
+// Keeps the page up to date: fetches it every few seconds and replaces what has changed. The page works without it.
 "use strict";
 
 const EVERY_MS = 5000;
@@ -32,7 +32,7 @@ async function refresh() {
       if (place >= 0) [...old.querySelectorAll("a, button")][place]?.focus({ preventScroll: true });
     }
   } catch {
-    // the server is away: what is shown stays, and the next time may be better
+    // the server is unavailable: keep the page and try again next time
   }
 }
 
