@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from modelperf_plugin.config import Config
 from modelperf_plugin.engine.core import ModelPerf
-from modelperf_plugin.engine.tracker import ABCandidates, ModelPerformanceTracker
+from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
+from modelperf_plugin.engine.tracker import ABCandidates
 from modelperf_plugin.errors import (
     ConfigError,
     InvalidValueError,

@@ -17,9 +17,10 @@ from modelperf_plugin.engine.availability import Availability
 from modelperf_plugin.engine.decision_writer import DecisionWriter
 from modelperf_plugin.engine.learner import Learner
 from modelperf_plugin.engine.monitor import Monitor
+from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
 from modelperf_plugin.engine.retention import Retention
 from modelperf_plugin.engine.telemetry import Telemetry
-from modelperf_plugin.engine.tracker import Clock, ModelPerformanceTracker
+from modelperf_plugin.engine.tracker import Clock
 from modelperf_plugin.errors import ConfigError, InvalidValueError, MissingExtraError, ModelPerfError, StoreError
 from modelperf_plugin.exchange.attached.databases import AttachedDatabases, from_configuration
 from modelperf_plugin.policy import Assessment, Knowledge, Policy, assess, choose, ranking_of

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, Final, Literal, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 from modelperf_plugin.errors import InvalidValueError
-from modelperf_plugin.exchange.importing.legacy_import import import_legacy_json
 from modelperf_plugin.policy.demotion import DemoteBySuccessRate
 from modelperf_plugin.policy.exploration.ab_test import fewest_samples
-from modelperf_plugin.store import Entry, Store, open_steady
+from modelperf_plugin.store import Entry, Store
 from modelperf_plugin.values import Outcome, Tally, check_id, to_milliseconds
 
 Clock = Callable[[], datetime]
-IMPORT_SECONDS = 3600
-"""How often a program that runs for long looks for the file of an older tracker."""
+Importer = Callable[[Store, Callable[[], int]], None]
+"""Brings what an earlier tool recorded into a store; the function returns the time in ms since the Unix epoch."""
+IMPORT_SECONDS: Final = 3600
+"""The shortest time between two runs of the importer."""
 
 _MOST_PAIRS: Final = 10_000
 
@@ -31,33 +31,21 @@ class ABCandidates(NamedTuple):
     """The one with the fewest outcomes among the others."""
 
 
-class ModelPerformanceTracker:
-    """Records outcomes in a store and answers the document's four questions from it.
+class Tracker:
+    """Records outcomes in a store and answers the migration guide's four questions from it.
 
     Its own rules are plain success rates; the policy of :class:`~modelperf_plugin.engine.core.ModelPerf` goes further
     and reads the same store. Any thread may call any method.
     """
 
-    def __init__(
-        self,
-        path_or_url: str | os.PathLike[str] = ".sf/model-performance.db",
-        *,
-        durability: Literal["normal", "full"] = "normal",
-        clock: Clock | None = None,
-    ) -> None:
-        """Open the store at ``path_or_url``: a path, ``":memory:"`` or a URL; a new file is created.
-
-        ``clock`` returns an aware datetime and stamps outcomes that come without a time.
-
-        Raises:
-            InvalidValueError: this version has no store for such a URL.
-            StoreError: the store cannot be used.
-        """
-        self.store: Store = open_steady(path_or_url, durability=durability)
+    def __init__(self, store: Store, importer: Importer, clock: Clock | None = None) -> None:
+        """Run ``importer`` on ``store``, which :meth:`close` closes; ``clock`` returns an aware datetime."""
+        self.store = store
+        self._importer = importer
         self._clock = clock
         self._pairs: dict[tuple[str, str], tuple[str, str]] = {}
         """The pairs that were checked already."""
-        self._take_over_at = 0.0
+        self._import_at = 0.0
         self.take_over()
 
     def __enter__(self) -> Self:
@@ -177,17 +165,17 @@ class ModelPerformanceTracker:
         return ABCandidates(check_id("incumbent", incumbent), challenger.model_id)
 
     def take_over(self) -> None:
-        """Import the JSON file of an older tracker beside the store, and archive it a week later; looks once an hour.
+        """Run the importer, once an hour at most.
 
-        This happens when the tracker is made; a program that runs for long calls it now and then.
+        A new tracker calls this; so should a program that keeps one open for long, now and then.
         """
-        if time.time() < self._take_over_at and self._clock is None:
+        if time.time() < self._import_at and self._clock is None:
             return
-        self._take_over_at = time.time() + IMPORT_SECONDS
-        import_legacy_json(self.store, self._now_ms)
+        self._import_at = time.time() + IMPORT_SECONDS
+        self._importer(self.store, self._now_ms)
 
     def close(self) -> None:
-        """Let go of the store."""
+        """Close the store."""
         self.store.close()
 
     def _now_ms(self) -> int:

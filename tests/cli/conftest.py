@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from modelperf_plugin.cli import modelperf
-from modelperf_plugin.engine.tracker import ModelPerformanceTracker
+from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
 from modelperf_plugin.values import Outcome
 
 Run = Callable[..., Result]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from modelperf_plugin.demo.world import SOURCES, WORLD
-from modelperf_plugin.engine.tracker import ModelPerformanceTracker
+from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
 from tests.cli.conftest import Run, RunJson
 from tests.cli.processes import Terminal, run_process
 

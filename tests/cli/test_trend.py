@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from modelperf_plugin.cli.terminal_text import bars, change
-from modelperf_plugin.engine.tracker import ModelPerformanceTracker
+from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
 from modelperf_plugin.values import Outcome
 from tests.cli.conftest import Run, RunJson
 from tests.cli.processes import Terminal

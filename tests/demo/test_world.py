@@ -14,7 +14,7 @@ import pytest
 from modelperf_plugin.demo import orchestrator
 from modelperf_plugin.demo.orchestrator import DemoTask, run_demo
 from modelperf_plugin.demo.world import SOURCES, WORLD
-from modelperf_plugin.engine.tracker import ModelPerformanceTracker
+from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
 from modelperf_plugin.errors import InvalidValueError, StoreError
 from modelperf_plugin.values import Decision
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from modelperf_plugin.engine.tracker import ModelPerformanceTracker
+from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.values import ERROR_KINDS, Outcome
 

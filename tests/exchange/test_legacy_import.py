@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import modelperf_plugin as mp
-from modelperf_plugin.engine.tracker import ModelPerformanceTracker
+from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
 from modelperf_plugin.exchange.importing.legacy_import import add_legacy_sums, check_legacy_file
 from modelperf_plugin.exchange.importing.legacy_json import read_legacy_json
 from modelperf_plugin.store import Store, open_store
@@ -24,7 +24,7 @@ from tests.exchange.test_legacy_json import LONG, SHORT, written
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 OPEN = """
 import sys
-from modelperf_plugin.engine.tracker import ModelPerformanceTracker
+from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
 print("ready", flush=True)
 sys.stdin.readline()
 with ModelPerformanceTracker(sys.argv[1]) as tracker:

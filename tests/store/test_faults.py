@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from modelperf_plugin.store.fallback.store import SteadyStore
 
-from modelperf_plugin.engine.tracker import ModelPerformanceTracker
+from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
 from modelperf_plugin.errors import InvalidValueError, StoreBusyError, StoreError
 from modelperf_plugin.store import Entry, Store, open_steady, open_store, open_to_read
 from modelperf_plugin.store.fallback.spool import places, read_batch

@@ -293,7 +293,7 @@ def test_other_processes_count_at_the_next_reading(store: Store, path: Path) -> 
     record(store, "gpt-4o", successes=1)
     assert store.tallies.of("execute-task")["gpt-4o"].samples == 1
     script = (
-        "import sys; from modelperf_plugin.engine.tracker import ModelPerformanceTracker as T\n"
+        "import sys; from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker as T\n"
         "t = T(sys.argv[1]); t.record_outcome('execute-task', 'gpt-4o', {'success': False}); t.close()"
     )
     subprocess.run([sys.executable, "-c", script, str(path)], check=True)
@@ -305,7 +305,7 @@ def test_other_processes_count_at_the_next_reading(store: Store, path: Path) -> 
 def test_first_open_race(path: Path) -> None:
     """Eight processes that open a new file at the same moment all succeed, and every outcome is there."""
     script = (
-        "import sys; from modelperf_plugin.engine.tracker import ModelPerformanceTracker as T\n"
+        "import sys; from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker as T\n"
         "sys.stdin.read(1)\n"
         "t = T(sys.argv[1]); t.record_outcome('t', 'm', {'success': True}); t.close()"
     )
