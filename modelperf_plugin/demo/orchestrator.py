@@ -1,8 +1,8 @@
-"""An example of a host: an orchestrator that knows two hooks and nothing else of the plugin.
+"""An example host: an orchestrator that uses the plugin through two hooks only.
 
-It has its own :class:`pluggy.PluginManager` under its own project name, declares the hooks in its own words,
-and asks before every task which model to use. If a provider fails it goes on to the next fallback of the
-decision, and reports the failed attempt like any other.
+It has a :class:`pluggy.PluginManager` under its own project name, declares the hooks itself, and asks for a model
+before every task. If a provider fails, it tries the next fallback of the decision, and reports the failed attempt like
+any other.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from modelperf_plugin.values import Decision, Outcome
 
 PROJECT: Final = "demo-orchestrator"
 MAX_ATTEMPTS: Final = 3
-"""How many models are tried for one task while providers fail."""
+"""Maximum number of models tried for one task while providers fail."""
 SPAN: Final = timedelta(days=14)
-"""The simulated time that a run takes; it ends with the last midnight (UTC)."""
+"""Simulated duration of a run, which ends at the last midnight (UTC)."""
 
 _hookspec = pluggy.HookspecMarker(PROJECT)
 
 
 class OrchestratorHooks:
-    """What this host asks of its plugins."""
+    """The hooks of this host."""
 
     @_hookspec(firstresult=True)
     def select_model(
@@ -50,92 +50,81 @@ class OrchestratorHooks:
 
 
 class Attempt(NamedTuple):
-    """One model that tried a task."""
+    """One attempt at a task."""
 
     model_id: str
-    """The model."""
     outcome: Outcome
-    """How it ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoTask:
-    """One task that was done."""
+    """One task with its attempts."""
 
     number: int
     """Counted from 1."""
     task_type: str
-    """The class of work."""
     decision: Decision | None
-    """What the plugin said, or None if it had no opinion."""
+    """None if the plugin had no opinion."""
     attempts: tuple[Attempt, ...]
-    """The models that tried it; all but the last met an outage."""
+    """All but the last met an outage."""
 
     @property
     def success(self) -> bool:
-        """Whether it was done well in the end."""
+        """Whether the last attempt succeeded."""
         return self.attempts[-1].outcome.success
 
     @property
     def cost_usd(self) -> float:
-        """What all attempts cost in US dollars."""
+        """US dollars for all attempts."""
         return sum(attempt.outcome.cost_usd for attempt in self.attempts)
 
 
 class Reference(NamedTuple):
-    """What some way of choosing would get on the tasks of this run, by the true rates of the world."""
+    """The expected result of another way of choosing on the tasks of this run, by the true rates of the world."""
 
     success_rate: float
-    """Share of the tasks done well."""
     cost_per_success_usd: float
-    """US dollars spent for each task done well."""
 
 
 class CurvePart(NamedTuple):
     """A part of the run."""
 
     tasks: int
-    """How many tasks it holds."""
     success_rate: float
-    """Share of them done well."""
     expected_success: float
-    """Mean true success rate of the models chosen: how good the choices were, without the luck."""
+    """Mean true success rate of the chosen models: the quality of the choices, without luck."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskTypeSummary:
-    """What was learned about one task type, and what is true."""
+    """The plugin's final belief about one task type, and the truth."""
 
     task_type: str
-    """The class of work."""
     benchmark: str
     """The benchmark behind its success rates."""
     tasks: int
-    """How many tasks of this type there were."""
     success_rate: float
-    """Share of them done well."""
     random_success: float
-    """Share that a random choice is expected to do well."""
+    """Expected success rate of a random choice."""
     learned_model: str | None
     """The model ranked first at the last task of this type; None if the plugin had no opinion."""
     estimate: float | None
-    """The success rate the plugin believed it to have."""
+    """The plugin's estimate of its success rate."""
     interval: tuple[float, float] | None
-    """Where the plugin believed that rate to lie with 95 % probability."""
+    """The 95 % interval of the estimate."""
     learned_success: float | None
-    """The true success rate of that model."""
+    """The true success rate of the model."""
     best_model: str
-    """The model that is truly the best."""
+    """The truly best model."""
     best_success: float
     """Its true success rate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoReport:
-    """How a run went. Everything that a last screen can show."""
+    """The results of a run."""
 
     tasks: int
-    """Tasks done."""
     attempts: int
     """Calls of models, retries included."""
     outages: int
@@ -143,27 +132,22 @@ class DemoReport:
     timeouts: int
     """Attempts that hit the time limit."""
     explored: int
-    """Tasks for which something other than the best-ranked model was chosen, to learn about it."""
+    """Tasks given to a model other than the best-ranked one, to learn about it."""
     success_rate: float
-    """Share of the tasks done well."""
     cost_usd: float
-    """Money spent, in US dollars."""
     cost_per_success_usd: float | None
-    """Money spent for each task done well; None without any."""
+    """None without a success."""
     random: Reference
-    """A random choice."""
     best_single_model: str
-    """The model that would be the best if one had to do everything."""
+    """The best model if one had to do everything."""
     best_single: Reference
-    """That model."""
     best_per_task_type: Reference
     """The best model of each task type: the most that can be learned."""
     curve: tuple[CurvePart, ...]
     """The run in three parts, first to last."""
     learned: tuple[TaskTypeSummary, ...]
-    """One row for each task type."""
     sources: tuple[str, ...] = SOURCES
-    """Where the figures of the world come from, one sentence each."""
+    """The sources of the world's figures, one sentence each."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain JSON values."""
@@ -191,9 +175,9 @@ def run_demo(
 
     Args:
         config: the policy: a path, a Config, a mapping in the shape of the TOML, or None to discover it.
-        store: where the outcomes go; what it holds already is built upon.
-        tasks: how many tasks, at least 1; their types are drawn at random.
-        seed: the same seed gives the same run, if the store is empty at the start.
+        store: the destination of the outcomes; a run continues with those already there.
+        tasks: number of tasks, 1 or more; their types are drawn at random.
+        seed: the same seed gives the same run from an empty store.
         on_task: called after every task.
         world: the models and task types.
 
@@ -211,7 +195,7 @@ def run_demo(
     plugin = register(manager, config, store=store, clock=clock, seed=seed)
     try:
         failure = plugin.engine().store.degraded
-        if failure is not None:  # a host would work on without its store; a demonstration of learning cannot
+        if failure is not None:  # a host could do without; a demonstration of learning cannot
             raise StoreError(failure)
         # not Random(seed): the plugin draws from that, and tasks must not be in step with its exploration
         done = _work(manager, world, tasks, Random(f"{PROJECT}/{seed}"), clock, on_task)
@@ -230,11 +214,11 @@ def _work(
 ) -> list[DemoTask]:
     """The loop of the orchestrator."""
     done = []
-    task_types = rng.choices(list(world.task_types), k=tasks)  # the same ones for every policy
+    task_types = rng.choices(list(world.task_types), k=tasks)  # the same for every policy
     for number, task_type in enumerate(task_types, start=1):
         candidates = rng.sample(list(world.models), len(world.models))
         decision = manager.hook.select_model(task_type=task_type, candidates=candidates, context=None)
-        order = candidates if decision is None else list(decision)  # no opinion: any order will do
+        order = candidates if decision is None else list(decision)  # without an opinion any order will do
         attempts = _try_in_turn(manager, world, rng, task_type, order[:MAX_ATTEMPTS], decision)
         done.append(DemoTask(number=number, task_type=task_type, decision=decision, attempts=attempts))
         clock.advance()
@@ -287,7 +271,7 @@ def _report(world: Scenario, done: Sequence[DemoTask]) -> DemoReport:
 
 
 def _reference(world: Scenario, counts: Mapping[str, int], choice: Mapping[str, Sequence[str]]) -> Reference:
-    """Return what is expected if each task type is given, equally often, to the models of its ``choice``."""
+    """Return the expected result if each task type goes, in equal parts, to the models of its ``choice``."""
     successes = cost = 0.0
     for task_type, count in counts.items():
         models = choice[task_type]

@@ -1,12 +1,10 @@
-"""Files of recorded outcomes in which the outcome of every model is known for the same instances.
+"""Files of recorded outcomes of several models on the same instances.
 
-A CSV file, plain or gzipped, with one row per (instance, model). The columns ``instance_id``,
-``task_type``, ``model_id`` and ``success`` are required; ``timeout``, ``tokens_used``, ``cost_usd`` and
-``timestamp`` are read where they are there; all others are ignored. An empty value is unknown. A time
-without an offset is in UTC.
+A CSV file, plain or gzipped, with one row per (instance, model). The columns ``instance_id``, ``task_type``,
+``model_id`` and ``success`` are required; ``timeout``, ``tokens_used``, ``cost_usd`` and ``timestamp`` are optional;
+all others are ignored. An empty value is unknown. A time without an offset is in UTC.
 
-Not a log of what one router did: that knows one outcome per task. Only where the outcomes of all models are
-known can any policy be replayed, by looking up what its choice would have got.
+The log of a router is not such a file: it has one outcome per task, so another choice cannot be looked up.
 """
 
 from __future__ import annotations
@@ -33,14 +31,13 @@ _GZIP_MAGIC: Final = b"\x1f\x8b"
 
 
 class Instance(NamedTuple):
-    """One piece of work, and what every model that tried it got."""
+    """One task, and the outcome of every model that tried it."""
 
     instance_id: str
-    """Its name, unique in its file."""
+    """Unique in its file."""
     task_type: str
-    """The class of work."""
     outcomes: Mapping[str, Outcome]
-    """From model id to outcome."""
+    """By model id."""
 
     @property
     def candidates(self) -> Sequence[str]:
@@ -57,7 +54,7 @@ class Instance(NamedTuple):
 
     @property
     def started(self) -> datetime | None:
-        """The earliest time known of its outcomes, or None."""
+        """The earliest known time of its outcomes, or None."""
         return min((each.timestamp for each in self.outcomes.values() if each.timestamp), default=None)
 
 
@@ -66,17 +63,17 @@ class OutcomeData:
     """Instances with their outcomes, in the order of the file."""
 
     source: str
-    """Where they come from, for messages and reports."""
+    """The file, for messages and reports."""
     instances: tuple[Instance, ...]
-    """Each with at least one outcome."""
+    """Each with one outcome or more."""
     duplicates: int = 0
-    """Rows left out because the same model had an outcome for the same instance already."""
+    """Rows skipped because an earlier one has the same instance and model."""
     unknown: int = 0
-    """Rows left out because their success is empty."""
+    """Rows skipped because their success is empty."""
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Every model that has an outcome, sorted by name."""
+        """Every model with an outcome, sorted by name."""
         return tuple(sorted({model_id for each in self.instances for model_id in each.outcomes}))
 
     @property
@@ -86,18 +83,17 @@ class OutcomeData:
 
     @property
     def outcomes(self) -> int:
-        """Outcomes in all."""
+        """Number of outcomes."""
         return sum(len(each.outcomes) for each in self.instances)
 
     def dense_core(self, models: Sequence[str] | None = None) -> Self:
-        """Return the part in which the outcome of every model is known for every instance.
+        """Return the part in which every model has an outcome for every instance.
 
-        With ``models``, those models and the instances that all of them have. Without, as many outcomes as
-        can be had by leaving out the models with the fewest, two models at least.
+        With ``models``, those models and their common instances. Without, as many outcomes as possible by leaving out
+        the models with the fewest, down to two models.
 
         Raises:
-            InvalidValueError: a model named is not in the data, or there is no instance that all of the
-                models named (or any two) have in common.
+            InvalidValueError: one of ``models`` is not in the data, or they (or any two) have no common instance.
         """
         chosen = self._densest_models() if models is None else self._check_models(models)
         core = tuple(each.only(chosen) for each in self.instances if each.has_all(chosen))
@@ -107,7 +103,7 @@ class OutcomeData:
         return replace(self, instances=core)
 
     def _densest_models(self) -> tuple[str, ...]:
-        """Return the models, most outcomes first, up to where models × common instances is largest."""
+        """Return the models with the most outcomes, as many as maximise models × common instances."""
         coverage = Counter(model_id for each in self.instances for model_id in each.outcomes)
         by_coverage = sorted(coverage, key=lambda model_id: (-coverage[model_id], model_id))
         rank = {model_id: position for position, model_id in enumerate(by_coverage)}
@@ -131,10 +127,10 @@ class OutcomeData:
 
 
 def read_outcomes(path: str | PathLike[str]) -> OutcomeData:
-    """Read a file of recorded outcomes. Of two rows for the same instance and model the first one counts.
+    """Read a file of recorded outcomes. The first of two rows for the same instance and model counts.
 
     Raises:
-        OutcomesFileError: it cannot be read or is not such a file; the message names the line.
+        OutcomesFileError: the file cannot be read or is not in this format; the message names the line.
     """
     name = fspath(path)
     instances: dict[str, Instance] = {}
@@ -162,7 +158,7 @@ def read_outcomes(path: str | PathLike[str]) -> OutcomeData:
 
 
 def _unbroken(positions: Sequence[int]) -> int:
-    """Return how many of the sorted ``positions`` are 0, 1, 2 … without a gap."""
+    """Return the length of the prefix 0, 1, 2 … of the sorted ``positions``."""
     return next((count for count, position in enumerate(positions) if count != position), len(positions))
 
 

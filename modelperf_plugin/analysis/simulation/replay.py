@@ -1,8 +1,7 @@
-"""Replay: what a policy would have got on recorded outcomes.
+"""Replay: the success of a policy on recorded outcomes, in which the outcome of every model is known.
 
-Each instance's models are offered to a fresh :class:`~modelperf_plugin.engine.core.ModelPerf`; what its choice
-would have got is looked up, and only that is told to it. So the policy learns from its own choices alone, as
-in real use, while the judge knows what every other choice would have got.
+A fresh :class:`~modelperf_plugin.engine.core.ModelPerf` chooses for each instance and learns the outcome of its choice
+only, as in real use, while the report compares with all other outcomes.
 """
 
 from __future__ import annotations
@@ -32,86 +31,79 @@ Run = Sequence[Step[Instance]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What one way of choosing got. What depends on chance is the mean over the repeats."""
+    """The result of one way of choosing; the mean over the repeats if it depends on chance."""
 
     success_rate: float
-    """Share of the instances done well."""
     standard_error: float | None = None
-    """Standard error of that over the repeats; None if it is exact or there was one repeat."""
+    """Standard error of the success rate over the repeats; None if it is exact or there was one repeat."""
     cost_per_success_usd: float | None = None
-    """US dollars spent for each success; None without a known cost. Unknown costs are taken at the mean."""
+    """US dollars for each success, unknown costs taken at the mean; None without a known cost."""
     cost_standard_error: float | None = None
-    """Standard error of that over the repeats; None like the other."""
+    """Standard error of the cost per success, like the other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelResult(Result):
-    """What one model would have got, had it been given everything."""
+    """The result of one model on all instances."""
 
     model_id: str
-    """The model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskTypeResult:
-    """How it went for one task type."""
+    """The results on one task type."""
 
     task_type: str
-    """The class of work."""
     instances: int
-    """How many instances there are of it."""
     success_rate: float
-    """What the policy got: share done well, mean over the repeats."""
+    """The policy's success rate, mean over the repeats."""
     random_success_rate: float
-    """What a random choice would have got, exactly."""
+    """The exact success rate of a random choice."""
     best_model: str
-    """The best model of this task type in hindsight."""
+    """The best model in hindsight."""
     best_success_rate: float
-    """What that would have got."""
     most_chosen_model: str
     """The model that the policy chose most often."""
     most_chosen_share: float
-    """How often, as a share of the decisions of this task type."""
+    """Its share of the decisions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayReport:
-    """What a policy would have got on recorded outcomes, beside what others would have got.
+    """The result of a policy on recorded outcomes, beside those of other ways of choosing.
 
-    What is best "in hindsight" was picked by the same outcomes that it is judged by: a bound that is the
-    more flattering, the fewer instances there are.
+    What is best "in hindsight" was selected by the outcomes that it is judged by: the fewer instances, the more
+    flattering a bound.
     """
 
     source: str
-    """Where the outcomes come from."""
     models: tuple[str, ...]
-    """The models that were offered, every time all of them."""
+    """The models, all offered for every instance."""
     instances: int
     """Instances replayed, each once in every repeat."""
     repeats: int
-    """How often everything was replayed, in another order or with other random numbers."""
+    """Number of replays, each in another order or with other random numbers."""
     order: Order
     """``shuffled``, or ``recorded``: by time."""
     seed: int
-    """The same seed gives the same report."""
     decisions: int
     """Decisions of the policy in all repeats together."""
     outcomes: int
-    """Outcomes that could have been looked up: models × instances."""
+    """Known outcomes: models × instances."""
     unpriced: int
-    """How many of them came without a cost."""
+    """Outcomes without a cost."""
     left_out_models: tuple[str, ...]
     """Models in the data that were not offered."""
     left_out_instances: int
-    """Instances in the data that were not replayed, because the outcome of a model is not known."""
+    """Instances without an outcome of every model offered."""
     policy: Result
     """The policy under test."""
     document_rule: Result
-    """The best success rate among models tried three times, without exploration or demotion."""
+    """The migration guide's rule, without exploration or demotion."""
     random: Result
     """A model drawn at random every time; exact."""
     best_single: ModelResult
-    """The best model in hindsight if one had to do everything."""
+    """The best single model in hindsight."""
     best_per_task_type: Result
     """The best model of every task type in hindsight."""
     cheapest: ModelResult | None
@@ -119,13 +111,13 @@ class ReplayReport:
     regret: float
     """Success lost against the best single model, per decision; below 0 if the policy is better than that."""
     explored_share: float
-    """Share of the policy's decisions for something other than the best-ranked model, to learn about it."""
+    """Share of the policy's decisions for a model other than the best-ranked one, to learn about it."""
     shares: Mapping[str, float]
-    """For every model the share of the policy's decisions, most first."""
+    """Each model's share of the policy's decisions, largest first."""
     learning_curve: tuple[float, ...]
-    """What the policy got in each tenth of a run, first to last; fewer parts if there are fewer instances."""
+    """The policy's success rate in each tenth of a run; fewer parts if there are fewer instances."""
     task_types: tuple[TaskTypeResult, ...]
-    """One row for each task type, the most frequent first."""
+    """The most frequent task type first."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain JSON values."""
@@ -153,12 +145,12 @@ def replay(
     Args:
         data: recorded outcomes.
         config: the policy: a path, a Config, a mapping in the shape of the TOML, or None to discover it.
-        models: offer these alone; by default the models of the dense core.
-        repeats: how often to replay everything, at least 1.
-        order: ``shuffled``, anew for each repeat, or ``recorded``: by the time of each instance's first
-            outcome if all have one, otherwise as in the file.
+        models: the models to offer; by default those of the dense core.
+        repeats: number of replays, 1 or more.
+        order: ``shuffled`` in each repeat, or ``recorded``: by the time of each instance's first outcome if all have
+            one, otherwise as in the file.
         seed: makes orders and choices repeatable.
-        progress: called after each decision with the number of decisions made and to be made.
+        progress: called after each decision with the number of decisions so far and in all.
 
     Raises:
         InvalidValueError: an argument is not usable, or no two models have an instance in common.
@@ -183,7 +175,7 @@ def replay(
 
 
 class _Ticker:
-    """Counts decisions and tells whoever wants to know."""
+    """Counts decisions and reports progress."""
 
     def __init__(self, progress: Callable[[int, int], None] | None, total: int) -> None:
         self._progress = progress
@@ -205,7 +197,7 @@ def _by_time(instances: Sequence[Instance]) -> Sequence[Instance]:
 
 
 def _without_times(instance: Instance) -> Instance:
-    """Return ``instance`` with outcomes that are stamped by the clock of the replay."""
+    """Return ``instance`` without times, so that the clock of the replay stamps its outcomes."""
     outcomes = {model_id: replace(outcome, timestamp=None) for model_id, outcome in instance.outcomes.items()}
     return instance._replace(outcomes=outcomes)
 
@@ -255,7 +247,7 @@ def _report(
 
 
 class _Hindsight:
-    """What the outcomes say when all of them are known."""
+    """The best choices by the outcomes of all models."""
 
     def __init__(self, core: OutcomeData) -> None:
         cells: dict[tuple[str, str], Tally] = {}
@@ -265,7 +257,7 @@ class _Hindsight:
                 cells[cell] = cells.get(cell, Tally(*cell)).plus(outcome, 0)
         by_model = [_sum(cells[task, model_id] for task in core.task_types) for model_id in core.models]
         self.everything = _sum(by_model)
-        """All outcomes: what a random choice is expected to get."""
+        """All outcomes: the expected result of a random choice."""
         self.best_single = _best(by_model)
         self.best_of = {task: _best([cells[task, model_id] for model_id in core.models]) for task in core.task_types}
         """For each task type the tally of its best model."""
@@ -306,7 +298,7 @@ def _as_model(tally: Tally) -> ModelResult:
 
 
 def _mean(runs: Sequence[Run]) -> Result:
-    """Return what the runs got on average, and how sure that average is."""
+    """Return the mean of the runs with its standard error."""
     tallies = []
     for run in runs:
         tally = Tally("", "")

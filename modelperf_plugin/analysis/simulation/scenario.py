@@ -1,4 +1,4 @@
-"""Simulated worlds from a file: rates, drifts, arrivals, delays and costs."""
+"""Scenarios: simulated worlds described by a TOML file."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class _Part(BaseModel):
 
 
 class Rates(_Part):
-    """How the rates of success are drawn, anew in every run.
+    """The distribution of success rates, which are drawn again in every run.
 
     ``uniform``: each between ``low`` and ``high``. ``related``: the log-odds are ``mean`` + N(0, ``model_sd``²) of the
-    model + N(0, ``task_sd``²) of the task type + N(0, ``pair_sd``²) of both. ``fixed``: as the models say.
+    model + N(0, ``task_sd``²) of the task type + N(0, ``pair_sd``²) of both. ``fixed``: the rates of the models.
     """
 
     kind: Literal["uniform", "related", "fixed"] = "uniform"
@@ -81,9 +81,9 @@ class Event(_Part):
     """Something that happens to a model."""
 
     at: float = Field(ge=0, le=1)
-    """When, as a share of the decisions."""
+    """Time, as a share of the decisions."""
     model: str = "best"
-    """Whom: ``best``, ``worst`` or a name."""
+    """``best``, ``worst`` or a name."""
     do: Literal["multiply", "set", "shift", "arrive", "leave", "new"]
     """``multiply`` the rates by the value, ``set`` them to it, ``shift`` their log-odds by it; ``arrive``: offered from
     then on only; ``leave``: until then only; ``new``: one more model, its log-odds the value above the best one's."""
@@ -91,7 +91,7 @@ class Event(_Part):
 
 
 class Scenario(_Part):
-    """A simulated world, as its file says."""
+    """A simulated world."""
 
     name: str = ""
     description: str = ""
@@ -102,13 +102,13 @@ class Scenario(_Part):
     """The classes of work, equally frequent; a file may give their number or their names instead."""
     rates: Rates = Rates()
     drift_sd: float = Field(default=0.0, ge=0)
-    """Every rate walks at random, so many logits (standard deviation) a decision."""
+    """Standard deviation of the random walk of every rate, in logits a decision."""
     feedback_delay: int = Field(default=0, ge=0)
-    """So many choices are made before the outcome of one is known."""
+    """Number of further choices before an outcome is known."""
     offered: int | None = Field(default=None, ge=1)
-    """So many models are offered each time, drawn at random; all by default."""
+    """Number of models offered each time, drawn at random; None for all."""
     offered_share: float = Field(default=1.0, gt=0, le=1)
-    """Each model is offered with this probability."""
+    """Probability that a model is offered."""
     outage_share: float = Field(default=0.0, ge=0, lt=1)
     """Share of the calls that fail because the provider does."""
     timeout_share: float = Field(default=0.0, ge=0, le=1)
@@ -128,7 +128,7 @@ class Scenario(_Part):
         return {name: {} for name in value} if isinstance(value, list) else value
 
     @model_validator(mode="after")
-    def _fitting(self) -> Scenario:
+    def _consistent(self) -> Scenario:
         if self.rates.kind == "fixed":
             for name, model in self.models.items():
                 if model.rate is None and not set(self.task_types) <= set(model.rates):
@@ -225,10 +225,10 @@ def shipped() -> list[str]:
 
 
 def read_scenario(source: str) -> Scenario:
-    """Read a scenario: a shipped one by its name, or a file.
+    """Read a shipped scenario by its name, or a file.
 
     Raises:
-        OutcomesFileError: the file cannot be read or is not a scenario; every problem is in the message.
+        OutcomesFileError: the file cannot be read or is not a scenario; the message lists every problem.
         InvalidValueError: there is neither such a file nor such a shipped scenario.
     """
     if source in shipped():
@@ -247,7 +247,7 @@ def parse_scenario(text: str, source: str) -> Scenario:
     """Return the scenario in ``text``; ``source`` stands in messages, and its stem is the default name.
 
     Raises:
-        OutcomesFileError: the text is not a scenario; every problem is in the message.
+        OutcomesFileError: the text is not a scenario; the message lists every problem.
     """
     try:
         values: dict[str, Any] = tomli.loads(text)

@@ -1,4 +1,4 @@
-"""See a policy at work in a simulated world, before there is a log."""
+"""Simulation: policies at work in a simulated world."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from modelperf_plugin.values import Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Simulated:
-    """How one policy did, mean over the runs."""
+class PolicyResult:
+    """The results of one policy, mean over the runs."""
 
     name: str
-    """The policy."""
     success_rate: float
-    """Share done well, expected from the true rates."""
+    """Expected success rate, from the true rates of the chosen models."""
     regret: float
     """Successes lost against the best model offered, over all decisions of a run."""
     standard_error: float | None
@@ -31,31 +30,27 @@ class Simulated:
     curve: tuple[float, ...]
     """The success rate in each tenth of a run."""
     shares: dict[str, float]
-    """For every model the share of the decisions, most first."""
+    """Each model's share of the decisions, largest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Simulation:
-    """How policies did in one scenario."""
+    """The results of policies in one scenario."""
 
     scenario: str
-    """Its name."""
     description: str
-    """What happens in it."""
     decisions: int
     """Decisions in a run."""
     runs: int
-    """How many runs, each with rates of its own."""
+    """Number of runs, each with its own rates."""
     seed: int
-    """The same seed gives the same simulation."""
     best_success_rate: float
-    """What the best model offered each time would have got."""
+    """Success rate of the best model offered each time."""
     random_success_rate: float
-    """What a random choice would have got, exactly."""
+    """Exact success rate of a random choice."""
     random_regret: float
-    """What a random choice would have lost."""
-    policies: tuple[Simulated, ...]
-    """The policies, in the order given."""
+    """Successes that a random choice loses in a run."""
+    policies: tuple[PolicyResult, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the simulation as plain JSON values."""
@@ -70,7 +65,7 @@ def simulate(
     seed: int = 0,
     progress: Any = None,
 ) -> Simulation:
-    """Let each of ``policies`` decide all tasks of ``scenario``, ``runs`` times; all meet the same rates and luck."""
+    """Let each of ``policies`` decide all tasks of ``scenario``, ``runs`` times, with the same rates and luck."""
     runs_of: dict[str, list[list[Step[Task]]]] = {name: [] for name in policies}
     chance, best = [], []
     for run in range(runs):
@@ -108,10 +103,10 @@ def _rate(step: Step[Task]) -> float:
     return step.task.rates[step.model_id]
 
 
-def _simulated(name: str, runs: list[list[Step[Task]]]) -> Simulated:
+def _simulated(name: str, runs: list[list[Step[Task]]]) -> PolicyResult:
     regrets = [sum(max(step.task.rates.values()) - _rate(step) for step in run) for run in runs]
     steps = [step for run in runs for step in run]
-    return Simulated(
+    return PolicyResult(
         name=name,
         success_rate=fmean(map(_rate, steps)),
         regret=fmean(regrets),

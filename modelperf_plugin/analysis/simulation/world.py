@@ -14,7 +14,7 @@ _MIN_RATE: Final = 0.001
 
 
 class Task(NamedTuple):
-    """One task, and the true rate of success of every model that is offered."""
+    """A task, and the true success rate of every model offered."""
 
     task_type: str
     rates: Mapping[str, float]

@@ -12,7 +12,7 @@ from modelperf_plugin.cli.progress import stages
 from modelperf_plugin.cli.terminal_text import count, dollars, percent, sparkline
 
 if TYPE_CHECKING:
-    from modelperf_plugin.analysis.simulation.simulate import Simulated, Simulation
+    from modelperf_plugin.analysis.simulation.simulate import PolicyResult, Simulation
 
 _POLICIES: Final = (
     Column("policy", "bold"), number("success"), number("lost"), number("± s.e."), number("$/task"),
@@ -71,7 +71,7 @@ def _show(answer: Answer, found: Simulation) -> None:
     answer.print_line(("lost: successes in a run, against the best model offered each time", "dim"))
 
 
-def _row(each: Simulated) -> list[Cell]:
+def _row(each: PolicyResult) -> list[Cell]:
     model_id, share = next(iter(each.shares.items()))
     return [
         each.name,
