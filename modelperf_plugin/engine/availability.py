@@ -1,4 +1,4 @@
-"""Which models are left alone for a while, because their provider had outages."""
+"""Which models are unavailable for a while because their provider had outages."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from modelperf_plugin.store import Event
 from modelperf_plugin.store.roles import Events
 from modelperf_plugin.values import Outcome, from_milliseconds
 
-LOOK_SECONDS: Final = 1.0
-"""How soon the outages that other processes had are heeded."""
-MOST: Final = 500
-"""So many of the newest outcomes are looked at; an outage before them is over."""
+REFRESH_SECONDS: Final = 1.0
+"""How often outcomes of other processes are read."""
+MAX_EVENTS: Final = 500
+"""How many of the newest outcomes are read; earlier outages are over."""
 
-_NOBODY: Final[Mapping[str, str]] = {}
+_NONE: Final[Mapping[str, str]] = {}
 
 
 class _Streak(NamedTuple):
-    """The outages of one model since it last worked."""
+    """The outages of one model in a row."""
 
     outages: int
-    """How many, those during a pause not counted."""
+    """How many; those while the model was unavailable are not counted."""
     last_ms: int
-    """When the last of these ended."""
+    """When the last of them ended."""
     until_ms: int
-    """Until when the model is left alone."""
+    """Until when the model is unavailable."""
 
 
 class Availability:
-    """Follows the log of outcomes and pauses models after outages. Any thread may call any method.
+    """Follows the log of outcomes and backs off from models after outages. Any thread may call any method.
 
-    An outage is an outcome with the error kind ``rate_limit``, ``server_error`` or ``network``, on any task type and in
-    any process. After the n-th in a row a model is paused for ``pause_seconds``·2^(n−1), up to
-    ``longest_pause_seconds``, and a random part of that more, up to ``jitter``. Outages of calls that were under way
-    when the pause began do not make it longer. Any other outcome that is not the caller's own error ends it.
+    An outage is a failure that the provider is to blame for, on any task type and in any process. After the n-th in a
+    row a model is unavailable for ``pause_seconds``·2^(n−1), up to ``longest_pause_seconds``, and a random part of that
+    more, up to ``jitter``. Outages of calls that were running when the back-off began do not extend it. Any other
+    outcome that is not the caller's own error ends it.
     """
 
     def __init__(self, events: Events, config: Callable[[], Config], number: Callable[[], float]) -> None:
@@ -55,46 +55,46 @@ class Availability:
         self._lock = threading.Lock()
         self._streaks: dict[str, _Streak] = {}
         self._position = 0
-        self._look_at = 0.0
-        self._paused: Mapping[str, str] = _NOBODY
+        self._refresh_at = 0.0
+        self._unavailable: Mapping[str, str] = _NONE
         self._valid_ms = (0, 0)
 
-    def paused(self, now_ms: int) -> Mapping[str, str]:
-        """Return why models are paused at ``now_ms``; the same object as long as nothing changes."""
-        if time.monotonic() >= self._look_at:
-            self.look()
+    def unavailable(self, now_ms: int) -> Mapping[str, str]:
+        """Return why models are unavailable at ``now_ms``; the same object as long as nothing changes."""
+        if time.monotonic() >= self._refresh_at:
+            self.refresh()
         if not self._streaks:
-            return _NOBODY
+            return _NONE
         first, last = self._valid_ms
         if not first <= now_ms < last:
             with self._lock:
-                self._tell(now_ms)
-        return self._paused
+                self._renew_reasons(now_ms)
+        return self._unavailable
 
     def concerns(self, model_id: str, outcome: Outcome) -> bool:
         """Return whether an outcome calls for a refresh at once; timeouts that count as outages wait for the next."""
         return model_id in self._streaks or (not outcome.success and outcome.blame == "provider")
 
-    def look(self) -> None:
-        """Look at the newest outcomes."""
+    def refresh(self) -> None:
+        """Read the newest outcomes."""
         with self._lock:
-            self._look_at = time.monotonic() + LOOK_SECONDS
-            self._position = max(self._position, self._events.last_id() - MOST)
-            for event in self._events.after(self._position, MOST):
-                self._see(event)
+            self._refresh_at = time.monotonic() + REFRESH_SECONDS
+            self._position = max(self._position, self._events.last_id() - MAX_EVENTS)
+            for event in self._events.after(self._position, MAX_EVENTS):
+                self._process(event)
 
-    def _see(self, event: Event) -> None:
+    def _process(self, event: Event) -> None:
         self._position = event.event_id
         config = self._config()
         kind = (event.blame, event.timed_out, config.quality.timeouts)
         streak = self._streaks.get(event.model_id)
         if is_outage(*kind):
-            self._pause(event, streak, config)
+            self._back_off(event, streak, config)
         elif streak is not None and event.ended_ms >= streak.last_ms and is_informative(*kind):
             del self._streaks[event.model_id]
             self._valid_ms = (0, 0)
 
-    def _pause(self, event: Event, streak: _Streak | None, config: Config) -> None:
+    def _back_off(self, event: Event, streak: _Streak | None, config: Config) -> None:
         settings = config.availability
         if settings.pause_seconds <= 0.0 or (streak is not None and event.ended_ms < streak.until_ms):
             return
@@ -106,13 +106,13 @@ class Availability:
         self._streaks[event.model_id] = _Streak(outages, event.ended_ms, until_ms)
         self._valid_ms = (0, 0)
 
-    def _tell(self, now_ms: int) -> None:
-        """Make the reasons anew, and remember for how long they hold."""
-        paused = {model_id: each for model_id, each in self._streaks.items() if now_ms < each.until_ms}
-        self._paused = {model_id: _reason(each) for model_id, each in paused.items()} or _NOBODY
-        self._valid_ms = (now_ms, min([each.until_ms for each in paused.values()], default=2**62))
+    def _renew_reasons(self, now_ms: int) -> None:
+        """Set the reasons, and for how long they are valid."""
+        current = {model_id: streak for model_id, streak in self._streaks.items() if now_ms < streak.until_ms}
+        self._unavailable = {model_id: _reason(streak) for model_id, streak in current.items()} or _NONE
+        self._valid_ms = (now_ms, min([streak.until_ms for streak in current.values()], default=2**62))
 
 
 def _reason(streak: _Streak) -> str:
     times = "an outage" if streak.outages == 1 else f"{streak.outages} outages in a row"
-    return f"paused until {from_milliseconds(streak.until_ms):%H:%M:%S} UTC after {times}"
+    return f"unavailable until {from_milliseconds(streak.until_ms):%H:%M:%S} UTC after {times}"

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Final
 from zlib import crc32
 
 from modelperf_plugin.config import LogConfig
+from modelperf_plugin.engine.background import BackgroundErrors
 from modelperf_plugin.errors import StoreError
 from modelperf_plugin.store import DecisionOutcome, DecisionRecord
 from modelperf_plugin.store.decisions import DECISIONS_PER_STEP
 from modelperf_plugin.store.roles import DecisionLog
 from modelperf_plugin.values import DAY_MS, Decision, Outcome, to_milliseconds
 from modelperf_plugin.values.backoff import Backoff
-
-logger = logging.getLogger("modelperf_plugin")
 
 BATCH_ENTRIES: Final = 100
 """How many waiting entries are written at once."""
@@ -31,8 +30,6 @@ MAX_WAITING_ENTRIES: Final = 10_000
 """Maximum number of entries that wait for a failing store; the oldest are dropped."""
 CLEANING_SECONDS: Final = 3600.0
 """How often decisions older than ``log.keep_days`` are deleted."""
-
-_MAX_LOGGED_ERRORS: Final = 100
 
 _Entries = deque[Decision | DecisionOutcome]
 
@@ -66,7 +63,7 @@ class DecisionWriter:
         """
         self._log = log
         self._settings = settings
-        self._on_error = on_error or _log_once()
+        self._on_error = on_error or partial(BackgroundErrors().report, "the decision log could not be written")
         self._clock = clock
         self._lock = threading.Lock()
         self._writing = threading.Lock()
@@ -190,14 +187,3 @@ def is_in_share(decision_id: str, share: float) -> bool:
     The id decides, not the random numbers of the choice, so the share changes no choice and all processes agree.
     """
     return crc32(decision_id.encode("utf-8", "surrogatepass")) < share * 2**32
-
-
-def _log_once() -> Callable[[Exception], None]:
-    logged: set[str] = set()
-
-    def log(error: Exception) -> None:
-        if str(error) not in logged and len(logged) < _MAX_LOGGED_ERRORS:
-            logged.add(str(error))
-            logger.error("the decision log could not be written: %s", error)
-
-    return log

@@ -72,7 +72,7 @@ class Monitor:
         self._reload_if_due()
         return self._in_force.get(task_type, _NOBODY)
 
-    def look(self) -> None:
+    def process_new_outcomes(self) -> None:
         """Look at all new outcomes; a thread that comes while another looks goes on at once."""
         if not self._lock.acquire(blocking=False):
             return
@@ -92,7 +92,7 @@ class Monitor:
 
     def close(self) -> None:
         """Look at what is left and save the states."""
-        self.look()
+        self.process_new_outcomes()
         with self._lock:
             if self._position > self._saved:
                 self._save()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import Literal
 
-from modelperf_plugin.engine.tracker import Clock, Tracker
+from modelperf_plugin.engine.clock import Clock
+from modelperf_plugin.engine.tracker import Tracker
 from modelperf_plugin.exchange.importing.legacy_import import import_legacy_json
 from modelperf_plugin.store import open_steady
 

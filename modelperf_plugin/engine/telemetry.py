@@ -46,13 +46,13 @@ class Telemetry:
         self._cost = meter.create_counter("modelperf.cost", "USD", "Cost in US dollars.")
         self._decisions = meter.create_counter("modelperf.decisions", "{decision}", "Choices, by model.")
 
-    def decided(self, decision: Decision) -> None:
+    def on_decision(self, decision: Decision) -> None:
         """Count a decision."""
         attributes = _of(decision.task_type, decision.model_id)
         with suppress(Exception):  # the host's own exporters are no reason to fail
             self._decisions.add(1, {**attributes, EXPLORED: decision.explored, MODE: decision.mode})
 
-    def ended(self, task_type: str, model_id: str, outcome: Outcome) -> None:
+    def on_outcome(self, task_type: str, model_id: str, outcome: Outcome) -> None:
         """Measure an outcome: what it took, what it cost, how it ended."""
         attributes = _of(task_type, model_id)
         failed: _Attributes = {} if outcome.success else {ERROR: _error(outcome)}

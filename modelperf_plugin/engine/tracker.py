@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
 from typing import Any, Final, NamedTuple, Self
 
+from modelperf_plugin.engine.clock import Clock, read_clock
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.policy.demotion import DemoteBySuccessRate
 from modelperf_plugin.policy.exploration.ab_test import fewest_samples
 from modelperf_plugin.store import Entry, Store
 from modelperf_plugin.values import Outcome, Tally, check_id, to_milliseconds
 
-Clock = Callable[[], datetime]
 Importer = Callable[[Store, Callable[[], int]], None]
 """Brings what an earlier tool recorded into a store; the function returns the time in ms since the Unix epoch."""
 IMPORT_SECONDS: Final = 3600
@@ -179,12 +178,7 @@ class Tracker:
         self.store.close()
 
     def _now_ms(self) -> int:
-        if self._clock is None:
-            return time.time_ns() // 1_000_000
-        moment = self._clock()
-        if not isinstance(moment, datetime) or moment.utcoffset() is None:
-            raise InvalidValueError("clock", "a function that returns an aware datetime", moment)
-        return to_milliseconds(moment)
+        return time.time_ns() // 1_000_000 if self._clock is None else to_milliseconds(read_clock(self._clock))
 
 
 def _check_min_samples(value: int) -> None:

@@ -1,23 +1,26 @@
-"""Counting what goes wrong inside a hook: the host must not notice, the operator should."""
+"""Counts and logs failures inside hooks: the host does not notice them, the operator does."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
+from typing import Final
 
 from modelperf_plugin.errors import InvalidValueError, ModelPerfError, brief
 from modelperf_plugin.store import CountedProblem, forks
 from modelperf_plugin.store.roles import Problems
+from modelperf_plugin.values.backoff import Backoff
 
 logger = logging.getLogger("modelperf_plugin")
 
-_SHORTEST_PAUSE_SECONDS = 1.0
-_LONGEST_PAUSE_SECONDS = 60.0
-_MOST_KINDS = 100
+SAVE_SECONDS: Final = 1.0
+"""How often the counts are saved."""
+MAX_KINDS: Final = 100
+"""Maximum number of kinds of failures that are told apart."""
 
 _Kind = tuple[str, str]
-"""Where it happened, and what."""
+"""Where it happened, and the error."""
 
 
 class Failures:
@@ -28,18 +31,17 @@ class Failures:
         self._messages: dict[_Kind, str] = {}
         self._unsaved: dict[_Kind, CountedProblem] = {}
         self._save_at = 0.0
-        self._pause_seconds = _SHORTEST_PAUSE_SECONDS
+        self._backoff = Backoff()
         self.total = 0
-        """How many failures there were."""
         forks.renew(self._renew)
 
     def _renew(self) -> None:
-        """Begin anew in a forked process: the parent saves what was counted so far."""
+        """Start over in a forked process: the parent saves what was counted so far."""
         self._lock = threading.Lock()
         self._unsaved = {}
 
     def note(self, where: str, error: BaseException, *, log: bool = True) -> None:
-        """Count ``error``, and log it if it is the first of its kind; without ``log`` somebody else has done so."""
+        """Count ``error``, and log it if it is the first of its kind, unless the caller has done so (``log=False``)."""
         message = _text(error)
         # the kind of a bad value is its field and rule: the value itself differs every time
         text = f"{error.field}: {error.requirement}" if isinstance(error, InvalidValueError) else message
@@ -47,7 +49,7 @@ class Failures:
         now_ms = time.time_ns() // 1_000_000
         with self._lock:
             self.total += 1
-            if kind not in self._messages and len(self._messages) >= _MOST_KINDS:
+            if kind not in self._messages and len(self._messages) >= MAX_KINDS:
                 kind, message = (where, "other failures"), f"other failures, the first of them: {message}"
             first = kind not in self._messages
             self._add(kind, CountedProblem(where, self._messages.setdefault(kind, message), 1, now_ms, now_ms))
@@ -57,28 +59,27 @@ class Failures:
 
     @property
     def unsaved(self) -> bool:
-        """Whether there are counts that no store has yet."""
+        """Whether there are counts that are not in the store yet."""
         return bool(self._unsaved)
 
     def save(self, problems: Problems, *, at_once: bool = False) -> None:
-        """Add the counts to ``problems``, at most once a second unless ``at_once``.
-
-        A store that fails leaves them here, and is left alone for longer each time.
-        """
+        """Add the counts to ``problems``, at most once a second unless ``at_once``; backs off while that fails."""
         with self._lock:
-            if not self._unsaved or (time.monotonic() < self._save_at and not at_once):
+            now = time.monotonic()
+            if not self._unsaved or not (at_once or (now >= self._save_at and self._backoff.due)):
                 return
-            self._save_at = time.monotonic() + self._pause_seconds
-            taken, self._unsaved = self._unsaved, {}
-        saved = [self._save_one(problems, kind, problem) for kind, problem in taken.items()]
-        longer = min(self._pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
-        self._pause_seconds = _SHORTEST_PAUSE_SECONDS if all(saved) else longer
-        self._save_at = time.monotonic() + self._pause_seconds
+            self._save_at = now + SAVE_SECONDS
+            unsaved, self._unsaved = self._unsaved, {}
+        saved = [self._save_one(problems, kind, problem) for kind, problem in unsaved.items()]
+        if all(saved):
+            self._backoff.succeeded()
+        else:
+            self._backoff.failed()
 
     def _save_one(self, problems: Problems, kind: _Kind, problem: CountedProblem) -> bool:
         try:
             problems.add(problem)
-        except Exception:  # noqa: BLE001 - counting a failure must not be one that the host notices
+        except Exception:  # noqa: BLE001 - a count that cannot be saved must not disturb the host
             with self._lock:
                 self._add(kind, problem)
             return False
@@ -96,9 +97,9 @@ class Failures:
 
 
 def _text(error: BaseException) -> str:
-    """Return the message of ``error``, whatever it is made of, as text that every store can hold."""
+    """Return the message of any error, as text that every store can hold."""
     try:
         text = str(error) or brief(error)
-    except Exception:  # noqa: BLE001 - an error of the host's own may not even have a message
+    except Exception:  # noqa: BLE001 - the host's own error may fail to give its message
         text = brief(error)
     return text[:1000].encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")

@@ -1,90 +1,83 @@
-"""Pluggy is adapter number zero: this turns a host's hook calls into calls of the engine, and never raises."""
+"""Pluggy adapter: translates hook calls into engine calls and never raises into the host."""
 
 from __future__ import annotations
 
 import logging
 import os
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from types import FunctionType, ModuleType
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 import pluggy
 
 from modelperf_plugin.config import ConfigSource
+from modelperf_plugin.engine.clock import Clock
 from modelperf_plugin.engine.core import ModelPerf
-from modelperf_plugin.engine.tracker import Clock
-from modelperf_plugin.errors import RegistrationError, StoreError
+from modelperf_plugin.errors import RegistrationError
 from modelperf_plugin.hooks import hookspecs
 from modelperf_plugin.hooks.failures import Failures
-from modelperf_plugin.store import forks
+from modelperf_plugin.hooks.guard import GuardedEngine
 from modelperf_plugin.values import Decision, Outcome
 
 logger = logging.getLogger("modelperf_plugin")
-logger.addHandler(logging.NullHandler())  # in a host without logging, errors would be printed
+logger.addHandler(logging.NullHandler())  # without it, errors are printed in a host that does not configure logging
 
 PLUGIN_NAME: Final = "modelperf"
-_LONGEST_PAUSE_SECONDS: Final = 60.0
-
-_T = TypeVar("_T")
 
 
 class _Hook(NamedTuple):
-    """What the plugin asks of one hook of a host; its contract is in :mod:`modelperf_plugin.hooks.hookspecs`."""
+    """What the plugin requires of a host's hook; its contract is in :mod:`modelperf_plugin.hooks.hookspecs`."""
 
     first_result: bool
-    """Whether one answer is enough."""
-    essential: tuple[str, ...]
-    """Arguments without which the hook is no use."""
+    """Whether pluggy stops at the first result."""
+    required: tuple[str, ...]
     optional: dict[str, str]
-    """Arguments that may be missing, each with what cannot be done then."""
+    """Arguments that may be missing, each with what is not possible without it."""
 
 
 _HOOKS: Final = {
     "on_task_complete": _Hook(
         first_result=False,
-        essential=("task_type", "model_id", "outcome"),
+        required=("task_type", "model_id", "outcome"),
         optional={"decision": "outcomes cannot be joined to the decisions that chose the models"},
     ),
     "select_model": _Hook(
         first_result=True,
-        essential=("task_type", "candidates"),
+        required=("task_type", "candidates"),
         optional={"context": "no pins, exclusions, budgets or sticky A/B assignment by unit"},
     ),
 }
 
 
 class Plugin:
-    """What is registered with a host's plugin manager; made by :func:`register`."""
+    """The plugin as registered with a host's plugin manager; returned by :func:`register`."""
 
     on_task_complete: Callable[..., None]
-    """The host's hook, with the arguments that the host's specification has."""
+    """The hook implementation, with the arguments of the host's specification."""
     select_model: Callable[..., Decision | None]
-    """The host's hook, with the arguments that the host's specification has."""
+    """The hook implementation, with the arguments of the host's specification."""
 
-    def __init__(self, engine: _GuardedEngine, limitations: tuple[str, ...]) -> None:
+    def __init__(self, guarded: GuardedEngine, limitations: tuple[str, ...]) -> None:
         self.__name__ = "modelperf_plugin"  # hosts that list their plugins read this
-        self._engine = engine
+        self._guarded = guarded
         self.limitations = limitations
-        """What cannot be done with this host's hooks, one sentence each; empty if everything can."""
+        """What is not possible with this host's hooks, one sentence each; empty if everything is."""
 
     def engine(self) -> ModelPerf:
         """Return the engine behind the hooks, for direct calls such as ``explain``.
 
         Raises:
-            StoreError: the store could not be opened so far, or the plugin is closed.
+            StoreError: the store cannot be opened, or the plugin is closed.
         """
-        return self._engine.get()
+        return self._guarded.get()
 
     def failure_count(self) -> int:
-        """Return how many failures the host was spared: hook calls answered with None, a store or file not read."""
-        return self._engine.failures.total
+        """Return how many failures the host did not see, such as hook calls that were answered with None."""
+        return self._guarded.failures.total
 
     def close(self) -> None:
-        """Let go of the store; closing twice is fine. Hooks called after it answer None."""
-        self._engine.close()
+        """Release the store; closing twice is fine. Hooks called afterwards answer None."""
+        self._guarded.close()
 
 
 def register(
@@ -97,9 +90,9 @@ def register(
 ) -> Plugin:
     """Register the plugin with a host's plugin manager, whatever its project name. Call it after ``add_hookspecs``.
 
-    Where the host declares ``on_task_complete`` or ``select_model`` itself, the plugin takes the arguments that the
-    host's specification has, and logs a warning for what cannot be done without the others. Where it declares
-    none, :mod:`modelperf_plugin.hooks.hookspecs` is declared.
+    If the host declares ``on_task_complete`` or ``select_model`` itself, the plugin takes the arguments of the host's
+    specification, and logs a warning for what is not possible without the others. A hook that the host does not
+    declare is declared as in :mod:`modelperf_plugin.hooks.hookspecs`.
 
     Args:
         pm: the host's plugin manager.
@@ -112,22 +105,22 @@ def register(
         The registered plugin; ``close()`` it when the host ends.
 
     Raises:
-        RegistrationError: the plugin is registered already, a hook of the host lacks an essential argument, or
-            another plugin implements one of our hooks with arguments that nobody has declared.
+        RegistrationError: the plugin is registered already, a hook of the host lacks a required argument, or
+            another plugin implements one of our hooks with undeclared arguments.
         ConfigError: the configuration is not usable; every problem is in the message.
         InvalidValueError: ``store`` is neither a path nor a URL that this version knows.
 
-    Then nothing is registered and nothing stays open. A store that cannot be opened is no reason to stop a host: it
-    is logged and tried again later, and until then every hook answers None. Where the host blocks the plugin by its
-    name, ``"modelperf"``, nothing is opened at all.
+    After an error nothing is registered and nothing stays open. A store that cannot be opened does not stop the host:
+    the failure is logged, opening is retried, and until then every hook answers None. If the host blocks the plugin by
+    its name, ``"modelperf"``, nothing is opened at all.
     """
     if pm.has_plugin(PLUGIN_NAME):
         raise RegistrationError(
             f"a plugin named {PLUGIN_NAME!r} is registered with the host {pm.project_name!r} already: "
-            "unregister it first, or use the one that is there"
+            "unregister it first, or use the registered one"
         )
     limitations = tuple(limit for name, hook in _HOOKS.items() for limit in _limitations(pm, name, hook))
-    guarded = _GuardedEngine(lambda failed: _open(config, store, clock, seed, failed))
+    guarded = GuardedEngine(lambda failed: _open(config, store, clock, seed, failed))
     plugin = Plugin(guarded, limitations)
     if pm.is_blocked(PLUGIN_NAME):
         _declare_missing(pm)
@@ -146,116 +139,13 @@ def register(
     return plugin
 
 
-def _attach(pm: pluggy.PluginManager, plugin: Plugin, engine: _GuardedEngine) -> None:
-    """Give ``plugin`` its hooks, fitted to the host, and register it."""
+def _attach(pm: pluggy.PluginManager, plugin: Plugin, guarded: GuardedEngine) -> None:
+    """Give ``plugin`` hook implementations that fit the host, and register it."""
     _declare_missing(pm)
     mark = pluggy.HookimplMarker(pm.project_name)
-    plugin.on_task_complete = mark(optionalhook=True)(_task_completer(pm, engine))
-    plugin.select_model = mark(optionalhook=True)(_model_selector(pm, engine))
+    plugin.on_task_complete = mark(optionalhook=True)(_task_completer(pm, guarded))
+    plugin.select_model = mark(optionalhook=True)(_model_selector(pm, guarded))
     pm.register(plugin, name=PLUGIN_NAME)
-
-
-class _GuardedEngine:
-    """An engine from which nothing is ever raised, opened again when it could not be opened before."""
-
-    def __init__(self, open_engine: Callable[[Failures], ModelPerf]) -> None:
-        self._open_engine = open_engine
-        self.failures = Failures()
-        self._lock = threading.Lock()
-        self._engine: ModelPerf | None = None
-        self._closed = False
-        self._pause_seconds = 1.0
-        self._retry_at = 0.0
-        self._error: Exception = StoreError("the store is being opened")
-        forks.renew(self._renew)
-
-    def _renew(self) -> None:
-        """Go on in a forked process: a thread that is not there may have held the lock."""
-        self._lock = threading.Lock()
-
-    def start(self) -> None:
-        """Open the engine; a store that fails is noted, a bad configuration is raised."""
-        try:
-            self.get()
-        except StoreError as error:
-            self.failures.note("opening the store", error)
-
-    def get(self) -> ModelPerf:
-        """Return the engine, opening it if it is time to try; raise the last error if there is none.
-
-        One thread tries. The others do not wait for it: opening may take as long as a lock of another process.
-        """
-        engine = self._engine
-        if engine is not None:
-            return engine
-        if not self._lock.acquire(blocking=False):
-            raise self._last_error()
-        try:
-            if self._closed:
-                raise StoreError("the plugin is closed")
-            if self._engine is None:
-                self._engine = self._try_to_open()
-            return self._engine
-        finally:
-            self._lock.release()
-
-    def record(
-        self, task_type: str, model_id: str, outcome: Outcome | Mapping[str, Any], decision: Decision | str | None
-    ) -> None:
-        """Record an outcome; if anything at all goes wrong, that is noted.
-
-        After one that was written the store is known to work, and failures that wait to be saved are.
-        """
-        try:
-            (self._engine or self.get()).record(task_type, model_id, outcome, decision)
-        except Exception as error:  # noqa: BLE001 - a hook never raises into its host
-            self._note("on_task_complete", error)
-        else:
-            if self.failures.unsaved:
-                self._save()
-
-    def call(self, where: str, action: Callable[[ModelPerf], _T]) -> _T | None:
-        """Return what ``action`` returns, or None if anything at all goes wrong; that is noted."""
-        try:
-            return action(self.get())
-        except Exception as error:  # noqa: BLE001 - a hook never raises into its host
-            self._note(where, error)
-            return None
-
-    def close(self) -> None:
-        """Save the counts of failures and close the engine."""
-        with self._lock:
-            engine, self._engine, self._closed = self._engine, None, True
-        if engine is not None:
-            self.failures.save(engine.store.problems, at_once=True)
-            engine.close()
-
-    def _try_to_open(self) -> ModelPerf:
-        if time.monotonic() < self._retry_at:
-            raise self._last_error()
-        try:
-            return self._open_engine(self.failures)
-        except Exception as error:
-            self._error = error
-            self._retry_at = time.monotonic() + self._pause_seconds
-            self._pause_seconds = min(self._pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
-            raise
-
-    def _last_error(self) -> Exception:
-        # raised again and again: without this its traceback would grow, and keep the host's frames alive
-        return self._error.with_traceback(None)
-
-    def _note(self, where: str, error: Exception) -> None:
-        # A handler or a filter of the host's own logging may raise, too.
-        with suppress(Exception):
-            self.failures.note(where, error)
-        if not isinstance(error, StoreError):  # one that has just failed need not be made to wait again
-            self._save()
-
-    def _save(self) -> None:
-        engine = self._engine
-        if engine is not None:
-            self.failures.save(engine.store.problems)
 
 
 def _open(
@@ -278,24 +168,24 @@ def _open(
 
 
 def _argument_names(pm: pluggy.PluginManager, name: str) -> tuple[str, ...] | None:
-    """Return the arguments that reach an implementation of a hook, or None if the host has not declared it."""
+    """Return the arguments that pluggy passes to implementations of a hook; None if the host does not declare it."""
     caller = getattr(pm.hook, name, None)
     if caller is None or not caller.has_spec():
         return None
     spec = caller.spec
-    # pluggy 1.7 was the first to pass on the arguments that have a default in the specification
+    # arguments with a default in the specification are passed since pluggy 1.7
     return (*spec.argnames, *spec.kwargnames) if hasattr(spec, "kwargdefaults") else tuple(spec.argnames)
 
 
 def _limitations(pm: pluggy.PluginManager, name: str, hook: _Hook) -> list[str]:
-    given = _argument_names(pm, name)
-    if given is None:
+    arguments = _argument_names(pm, name)
+    if arguments is None:
         return []
-    host = f"the host {pm.project_name!r} declares {name}({', '.join(given)})"
-    defaults = [argument for argument in getattr(pm.hook, name).spec.kwargnames if argument not in given]
+    host = f"the host {pm.project_name!r} declares {name}({', '.join(arguments)})"
+    defaults = [argument for argument in getattr(pm.hook, name).spec.kwargnames if argument not in arguments]
     if defaults:
         host += f", and pluggy {pluggy.__version__} (unlike 1.7) does not pass on {', '.join(defaults)} with a default"
-    missing = [argument for argument in hook.essential if argument not in given]
+    missing = [argument for argument in hook.required if argument not in arguments]
     if missing:
         raise RegistrationError(
             f"{host}, but the plugin cannot do without {', '.join(missing)}: "
@@ -304,12 +194,12 @@ def _limitations(pm: pluggy.PluginManager, name: str, hook: _Hook) -> list[str]:
     return [
         f"{host}, so without {argument}: {consequence}"
         for argument, consequence in hook.optional.items()
-        if argument not in given
+        if argument not in arguments
     ]
 
 
 def _declare_missing(pm: pluggy.PluginManager) -> None:
-    """Declare the hooks that the host has not declared, under the host's project name."""
+    """Declare the hooks that the host does not declare, under the host's project name."""
     missing = [name for name in _HOOKS if _argument_names(pm, name) is None]
     if not missing:
         return
@@ -317,7 +207,7 @@ def _declare_missing(pm: pluggy.PluginManager) -> None:
     namespace = ModuleType(hookspecs.__name__)
     for name in missing:
         contract: FunctionType = getattr(hookspecs, name)
-        # a copy: markers are attributes, and the contract itself belongs to no host
+        # a copy: a marker is an attribute, and other hosts declare the same function
         spec = FunctionType(contract.__code__, contract.__globals__, name)
         spec.__doc__, spec.__annotations__ = contract.__doc__, contract.__annotations__
         setattr(namespace, name, mark(firstresult=_HOOKS[name].first_result)(spec))
@@ -330,14 +220,14 @@ def _declare_missing(pm: pluggy.PluginManager) -> None:
         ) from error
 
 
-def _task_completer(pm: pluggy.PluginManager, engine: _GuardedEngine) -> Callable[..., None]:
+def _task_completer(pm: pluggy.PluginManager, guarded: GuardedEngine) -> Callable[..., None]:
     def on_task_complete(
         task_type: str,
         model_id: str,
         outcome: Outcome | Mapping[str, Any],
         decision: Decision | str | None,
     ) -> None:
-        engine.record(task_type, model_id, outcome, decision)
+        guarded.record(task_type, model_id, outcome, decision)
 
     def without_decision(task_type: str, model_id: str, outcome: Outcome | Mapping[str, Any]) -> None:
         on_task_complete(task_type, model_id, outcome, None)
@@ -345,9 +235,9 @@ def _task_completer(pm: pluggy.PluginManager, engine: _GuardedEngine) -> Callabl
     return on_task_complete if _passes(pm, "on_task_complete", "decision") else without_decision
 
 
-def _model_selector(pm: pluggy.PluginManager, engine: _GuardedEngine) -> Callable[..., Decision | None]:
+def _model_selector(pm: pluggy.PluginManager, guarded: GuardedEngine) -> Callable[..., Decision | None]:
     def select_model(task_type: str, candidates: Sequence[str], context: Mapping[str, Any] | None) -> Decision | None:
-        return engine.call("select_model", lambda it: it.select(task_type, candidates, context))
+        return guarded.call("select_model", lambda engine: engine.select(task_type, candidates, context))
 
     def without_context(task_type: str, candidates: Sequence[str]) -> Decision | None:
         return select_model(task_type, candidates, None)

@@ -60,7 +60,7 @@ def test_an_outage_pushes_a_model_back_for_a_while(perf: mp.ModelPerf, clock: Fa
     decision = select(perf)
     assert list(decision) == ["second", "first"]
     row = decision.ranking.of("first")
-    assert (row.status, row.reason) == ("unavailable", "paused until 12:00:10 UTC after an outage")
+    assert (row.status, row.reason) == ("unavailable", "unavailable until 12:00:10 UTC after an outage")
     assert decision.propensities == {"second": 1.0, "first": 0.0}
     clock.advance(seconds=9.9)
     assert select(perf).model_id == "second"
@@ -177,5 +177,5 @@ def test_failed_timeouts_are_outages_if_configured(
         for _ in range(3):
             engine.record("t", "first", SUCCESS)
         engine.record("t", "first", mp.Outcome(success=False, timeout=True))
-        engine._availability.look()
+        engine._availability.refresh()
         assert select(engine).ranking.of("first").status == status

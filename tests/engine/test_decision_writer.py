@@ -348,11 +348,11 @@ def test_a_host_does_not_notice_that_the_record_fails(path: Path, caplog: pytest
                 decision = pm.hook.select_model(task_type="plan", candidates=MODELS, context=None)
                 assert decision is not None
             pm.hook.on_task_complete(task_type="plan", model_id=decision.model_id, outcome=GOOD, decision=decision)
-        plugin._engine.get()._decision_writer._backoff.succeeded()
-        plugin._engine.get()._catch_up_at = 0.0
+        plugin._guarded.get()._decision_writer._backoff.succeeded()
+        plugin._guarded.get()._catch_up_at = 0.0
         pm.hook.on_task_complete(task_type="plan", model_id=decision.model_id, outcome=GOOD, decision=None)
         assert plugin.failure_count() == 2
-        plugin._engine.failures.save(plugin.engine().store.problems, at_once=True)
+        plugin._guarded.failures.save(plugin.engine().store.problems, at_once=True)
         plugin.close()
     assert sum("writing the decision log" in record.getMessage() for record in caplog.records) == 1
     with closing(sqlite3.connect(path)) as connection:

@@ -32,7 +32,7 @@ def feed(
 
 def catch_up(perf: mp.ModelPerf) -> None:
     """Look at all that was recorded, and heed what was noted."""
-    perf._monitor.look()
+    perf._monitor.process_new_outcomes()
     perf._monitor._reload()
 
 
@@ -263,7 +263,7 @@ def fail(perf: mp.ModelPerf, count: int, *, success: bool = False) -> None:
 
 def states(perf: mp.ModelPerf) -> tuple[int | None, list[WatchState]]:
     """Return all states as they would be saved, without what depends on how the pool was fitted."""
-    perf._monitor.look()
+    perf._monitor.process_new_outcomes()
     perf._monitor._save()
     position, kept = perf.store.watch_states.load()
     return position, sorted(each for each in kept if each.kind not in {"change", "pool"})
@@ -313,7 +313,7 @@ def test_a_model_that_is_new_late_changes_after_its_first_outcome_at_the_earlies
     with mp.ModelPerf({"demotion": {"strategy": "never"}}, store=":memory:") as perf:
         feed(perf, {"steady": 0.8}, 500)
         perf.record("plan", "other", mp.Outcome(success=True))
-        perf._monitor.look()
+        perf._monitor.process_new_outcomes()
         watch = perf._monitor._changes["other"]
         assert (watch.up_since, watch.down_since) == (500, 501)
 
@@ -454,7 +454,7 @@ def test_who_only_records_reinstates_too(tmp_path: Path, monotonic: Monotonic) -
     monotonic.now += 1.0
     with mp.ModelPerf(BAR, store=path) as recorder:
         fail(recorder, 40, success=True)
-        recorder._monitor.look()
+        recorder._monitor.process_new_outcomes()
         (demotion,) = recorder.store.demotions.all()
         assert demotion.ended_by == "evidence"
 
@@ -465,12 +465,12 @@ def test_a_reset_begins_anew_for_an_engine_that_has_not_seen_the_demotion(tmp_pa
     with mp.ModelPerf(BAR, store=path) as one, mp.ModelPerf(BAR, store=path) as two:
         fail(one, 1)
         while not one.store.demotions.all():
-            two._monitor.look()  # one outcome behind
+            two._monitor.process_new_outcomes()  # one outcome behind
             fail(one, 1)
-            one._monitor.look()
+            one._monitor.process_new_outcomes()
         one.store.demotions.end("plan", "other", 0, "operator")
         fail(two, 2)
-        two._monitor.look()
+        two._monitor.process_new_outcomes()
         assert two.store.demotions.all(in_force=True) == []
         assert two._monitor._falls.get(("plan", "other"), FallWatch()).outcomes <= 2
 
@@ -480,19 +480,19 @@ def test_a_reset_begins_anew_for_an_engine_that_starts_after_it(tmp_path: Path) 
     path = tmp_path / "x.db"
     died = mp.ModelPerf(BAR, store=path)
     died.record("plan", "steady", mp.Outcome(success=True))
-    died._monitor.look()
+    died._monitor.process_new_outcomes()
     died._monitor._save()
     fail(died, 40)
-    died._monitor.look()
+    died._monitor.process_new_outcomes()
     assert died.store.demotions.all(in_force=True)
     died.tracker.close()  # without saving the states
     with mp.ModelPerf(BAR, store=path) as operator:
         operator.store.demotions.end("plan", "other", 0, "operator")
     with mp.ModelPerf(BAR, store=path) as again:
-        again._monitor.look()
+        again._monitor.process_new_outcomes()
         assert again.store.demotions.all(in_force=True) == []
         fail(again, 2)
-        again._monitor.look()
+        again._monitor.process_new_outcomes()
         assert again._monitor._falls["plan", "other"].outcomes == 2
 
 
@@ -514,7 +514,7 @@ def test_a_probation_survives_a_restart(tmp_path: Path, monotonic: Monotonic) ->
     for path in (whole, halves):
         with mp.ModelPerf(BAR, store=path) as perf:
             fail(perf, 40)
-            perf._monitor.look()
+            perf._monitor.process_new_outcomes()
             fail(perf, 4, success=True)
             if path == whole:
                 fail(perf, 2)
@@ -543,7 +543,7 @@ def test_states_of_another_version_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
     with mp.ModelPerf(BAR, store=path) as perf:
         fail(perf, 3)
-        perf._monitor.look()
+        perf._monitor.process_new_outcomes()
         odd = [WatchState("fall", "plan", "other", (1.0,)), WatchState("fall", "plan", "x", (1.0, *[0.5] * 5))]
         perf.store.watch_states.save(3, odd)
         perf.tracker.close()

@@ -114,5 +114,5 @@ def test_an_exporter_that_fails_is_no_reason_to_fail() -> None:
     with mp.ModelPerf({}, store=":memory:") as perf:
         decision = perf.explain("plan", ["a"])
     assert decision is not None
-    measuring.decided(decision)
-    measuring.ended("plan", "a", mp.Outcome(success=False, duration_seconds=1, tokens_used=2, cost_usd=3))
+    measuring.on_decision(decision)
+    measuring.on_outcome("plan", "a", mp.Outcome(success=False, duration_seconds=1, tokens_used=2, cost_usd=3))

@@ -13,7 +13,7 @@ import pluggy
 
 from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.hooks.failures import Failures
-from modelperf_plugin.hooks.plugin import _GuardedEngine
+from modelperf_plugin.hooks.guard import GuardedEngine
 from tests.hooks.conftest import Register
 from tests.hooks.hosts import CANDIDATES, choose, complete, count_rows, is_sound, samples
 
@@ -66,7 +66,7 @@ def test_failures_of_threads_are_all_counted(pm: pluggy.PluginManager, register:
     for thread in threads:
         thread.join()
     assert plugin.failure_count() == 2 * THREADS * EACH
-    plugin._engine.failures.save(store.problems, at_once=True)
+    plugin._guarded.failures.save(store.problems, at_once=True)
     assert {problem.kind: problem.times for problem in store.problems.all()} == {
         "on_task_complete": THREADS * EACH,
         "select_model": THREADS * EACH,
@@ -112,7 +112,7 @@ def test_one_thread_opens_and_no_other_waits() -> None:
         assert go_on.wait(timeout=30)
         return ModelPerf({}, store=":memory:")
 
-    engine = _GuardedEngine(slowly)
+    engine = GuardedEngine(slowly)
     thread = threading.Thread(target=engine.start)
     thread.start()
     assert opening.wait(timeout=30)

@@ -63,7 +63,7 @@ def failing_after(answer: str, error: Exception) -> Iterator[str]:
 
 def at_once(plugin: mp.Plugin) -> None:
     """Save what is counted, without waiting for the next second."""
-    plugin._engine.failures.save(plugin.engine().store.problems, at_once=True)
+    plugin._guarded.failures.save(plugin.engine().store.problems, at_once=True)
 
 
 def problems(path: Path) -> list[CountedProblem]:

@@ -1,0 +1,114 @@
+"""An engine that hooks can call: opened when the store allows, and never raising."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from modelperf_plugin.engine.core import ModelPerf
+from modelperf_plugin.errors import StoreError
+from modelperf_plugin.hooks.failures import Failures
+from modelperf_plugin.store import forks
+from modelperf_plugin.values import Decision, Outcome
+from modelperf_plugin.values.backoff import Backoff
+
+_T = TypeVar("_T")
+
+
+class GuardedEngine:
+    """An engine behind hooks: failures are counted instead of raised, and opening it is retried."""
+
+    def __init__(self, open_engine: Callable[[Failures], ModelPerf]) -> None:
+        self._open_engine = open_engine
+        self.failures = Failures()
+        self._lock = threading.Lock()
+        self._engine: ModelPerf | None = None
+        self._closed = False
+        self._backoff = Backoff()
+        self._error: Exception = StoreError("the store is being opened")
+        forks.renew(self._renew)
+
+    def _renew(self) -> None:
+        """Start over in a forked process: a thread that does not exist there may have held the lock."""
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Open the engine; a failing store is counted, a bad configuration is raised."""
+        try:
+            self.get()
+        except StoreError as error:
+            self.failures.note("opening the store", error)
+
+    def get(self) -> ModelPerf:
+        """Return the engine, opening it if an attempt is due; otherwise raise the last error.
+
+        One thread opens it. The others do not wait: opening may take as long as another process holds a lock.
+        """
+        engine = self._engine
+        if engine is not None:
+            return engine
+        if not self._lock.acquire(blocking=False):
+            raise self._last_error()
+        try:
+            if self._closed:
+                raise StoreError("the plugin is closed")
+            if self._engine is None:
+                self._engine = self._open()
+            return self._engine
+        finally:
+            self._lock.release()
+
+    def record(
+        self, task_type: str, model_id: str, outcome: Outcome | Mapping[str, Any], decision: Decision | str | None
+    ) -> None:
+        """Record an outcome; a failure is counted. Afterwards the store is known to work, so earlier ones are saved."""
+        try:
+            (self._engine or self.get()).record(task_type, model_id, outcome, decision)
+        except Exception as error:  # noqa: BLE001 - a hook never raises into its host
+            self._note("on_task_complete", error)
+        else:
+            if self.failures.unsaved:
+                self._save()
+
+    def call(self, where: str, action: Callable[[ModelPerf], _T]) -> _T | None:
+        """Return what ``action`` returns; a failure is counted and answered with None."""
+        try:
+            return action(self.get())
+        except Exception as error:  # noqa: BLE001 - a hook never raises into its host
+            self._note(where, error)
+            return None
+
+    def close(self) -> None:
+        """Save the counts of failures and close the engine."""
+        with self._lock:
+            engine, self._engine, self._closed = self._engine, None, True
+        if engine is not None:
+            self.failures.save(engine.store.problems, at_once=True)
+            engine.close()
+
+    def _open(self) -> ModelPerf:
+        if not self._backoff.due:
+            raise self._last_error()
+        try:
+            return self._open_engine(self.failures)
+        except Exception as error:
+            self._error = error
+            self._backoff.failed()
+            raise
+
+    def _last_error(self) -> Exception:
+        # raised repeatedly: its traceback would grow each time, and keep the host's frames alive
+        return self._error.with_traceback(None)
+
+    def _note(self, where: str, error: Exception) -> None:
+        with suppress(Exception):  # a handler or filter of the host's logging may raise
+            self.failures.note(where, error)
+        if not isinstance(error, StoreError):  # a store that has just failed would make the host wait again
+            self._save()
+
+    def _save(self) -> None:
+        engine = self._engine
+        if engine is not None:
+            self.failures.save(engine.store.problems)
