@@ -1,4 +1,4 @@
-"""How an answer is given: as JSON, as tables on a terminal, or as plain text anywhere else."""
+"""Print a command's answer: as JSON or CSV, as tables on a terminal, as plain text elsewhere."""
 
 from __future__ import annotations
 
@@ -6,70 +6,69 @@ import csv
 import json
 import sys
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, NoReturn, TypeVar
 
 import click
 
 from modelperf_plugin.cli.terminal_text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from rich.console import Console, RenderableType
     from rich.table import Table
     from rich.text import Text
 
+Row = TypeVar("Row")
 Cell = str | tuple[str, str]
-"""Text, or text with a style; the words for a status have a style of their own."""
+"""Text, or text with a rich style; the words for a status have a style of their own."""
 
 SCHEMA_VERSION: Final = 1
-"""Of everything that ``--json`` prints: raised when a key changes its meaning or goes away."""
-_ENDLESS: Final = 100_000
-"""Columns of an output that is not a terminal: nothing is ever cut off or broken there."""
+"""Version of all ``--json`` output: raised when a key changes its meaning or is removed."""
+_UNLIMITED_WIDTH: Final = 100_000
+"""Columns of an output that is not a terminal, so that nothing is cut off or wrapped there."""
 _STYLES: Final = {
     "ok": "green", "ranked": "green", "pinned": "cyan", "unproven": "yellow",
     "demoted": "red", "unavailable": "red", "problem": "bold red",
 }  # fmt: skip
 
 
-class Column(NamedTuple):
-    """One column of a table."""
+class Column(NamedTuple, Generic[Row]):
+    """A column of a table."""
 
     title: str
-    """Its head."""
+    cell: Callable[[Row], Cell]
     style: str = ""
-    """How its cells look on a terminal."""
-    right: bool = False
-    """Whether its cells, numbers, are aligned to the right."""
-    overflow: bool = False
-    """Whether it is long text, which gets a table of its own on a terminal that is too narrow for both."""
+    align_right: bool = False
+    movable: bool = False
+    """Whether it moves to a second table on a terminal too narrow for all columns."""
 
 
-def number(title: str, *, overflow: bool = False) -> Column:
-    """Return a column of numbers."""
-    return Column(title, right=True, overflow=overflow)
+def number(title: str, cell: Callable[[Row], Cell], *, movable: bool = False) -> Column[Row]:
+    """Return a column of numbers, aligned right."""
+    return Column(title, cell, align_right=True, movable=movable)
 
 
 class Answer:
     """The answer of one command."""
 
     def __init__(self, command: str, *, as_json: bool = False, as_csv: bool = False) -> None:
-        """Answer for a person, or for a program as JSON or CSV.
+        """Answer a person, or a program as JSON or CSV.
 
         Raises:
-            click.UsageError: both were asked for.
+            click.UsageError: both JSON and CSV were requested.
         """
         if as_json and as_csv:
-            raise click.UsageError("--json and --csv are two answers: choose one of them")
+            raise click.UsageError("--json and --csv exclude each other: choose one of them")
         self._command = command
         self.as_json = as_json
-        """Whether the answer is for a program: then only :meth:`print_json` may print."""
+        """If set, only :meth:`print_json` may print."""
         self.as_csv = as_csv
-        """Whether the answer is for a spreadsheet: then only :meth:`print_csv` may print."""
+        """If set, only :meth:`print_csv` may print."""
 
     @cached_property
     def is_terminal(self) -> bool:
-        """Whether a person sees it."""
+        """Whether standard output is a terminal."""
         return sys.stdout.isatty()
 
     def print_json(self, **payload: Any) -> None:
@@ -78,14 +77,14 @@ class Answer:
         click.echo(json.dumps(document, indent=2, allow_nan=False))
 
     def print_csv(self, columns: Sequence[str], records: Iterable[Mapping[str, Any]]) -> None:
-        """Print records as CSV with all their digits; what is not known is empty, yes is 1 and no is 0."""
+        """Print records as CSV with all digits; None is empty, True is 1 and False is 0."""
         writer = csv.DictWriter(sys.stdout, columns, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         for record in records:
             writer.writerow({key: int(value) if isinstance(value, bool) else value for key, value in record.items()})
 
     def exit_with_note(self, note: str, **empty: Any) -> NoReturn:
-        """Answer that there is nothing to show, a negative finding, and why."""
+        """Answer that there is nothing to show, and why; exit with code 1, a negative finding."""
         if self.as_json:
             self.print_json(**empty, note=note)
         else:
@@ -93,43 +92,68 @@ class Answer:
         raise click.exceptions.Exit(1)
 
     def print_line(self, *parts: Cell) -> None:
-        """Print one line made of texts, each plain or with a style."""
+        """Print a line of texts, each plain or with a style."""
         from rich.text import Text
 
-        self._print(Text().join(_cell(part) for part in parts))
+        self._print(Text().join(_text(part) for part in parts))
 
     def print_facts(self, facts: Iterable[tuple[str, Cell]]) -> None:
-        """Print names, each with what there is to say about it."""
+        """Print names, each with its value."""
         from rich.table import Table
 
         grid = Table.grid(padding=(0, 2, 0, 0))
-        for name, content in facts:
-            grid.add_row(_cell((name, "bold")), _cell(content))
+        for name, value in facts:
+            grid.add_row(_text((name, "bold")), _text(value))
         self._print(grid)
 
     def print_command(self, text: str) -> None:
-        """Print a command to be copied: in one piece, however long."""
+        """Print a command to be copied, without wrapping it."""
         from rich.text import Text
 
         self._print(Text(f"  {printable(text)}", "cyan"), soft_wrap=True)
 
-    def print_table(self, columns: Sequence[Column], rows: Iterable[Sequence[Cell]]) -> None:
-        """Print a table. The first column names the rows.
+    def print_table(self, columns: Sequence[Column[Row]], rows: Iterable[Row]) -> None:
+        """Print a table; the first column names the rows.
 
-        On a terminal that is too narrow, as many of the last columns that may stand aside as need be get a second
-        table, which names the rows again.
+        On a terminal that is too narrow, as many of the last movable columns as necessary go into a second table, which
+        repeats the first column.
         """
-        rows = list(rows)
-        asides = [position for position, column in enumerate(columns) if column.overflow]
-        for moved in range(len(asides) + 1 if self.is_terminal else 1):
-            below = asides[len(asides) - moved :]
-            main = _table(columns, rows, [each for each in range(len(columns)) if each not in below], self.is_terminal)
-            if self._fits(main):
+        cells = [[_text(column.cell(row)) for column in columns] for row in rows]
+        movable = [position for position, column in enumerate(columns) if column.movable]
+        for moves in range(len(movable) + 1 if self.is_terminal else 1):
+            moved = movable[len(movable) - moves :]
+            kept = [position for position in range(len(columns)) if position not in moved]
+            table = self._table(columns, cells, kept)
+            if self._fits(table):
                 break
-        self._print(main)
-        if below:
+        self._print(table)
+        if moved:
             self.print_line()
-            self._print(_table(columns, rows, [0, *below], self.is_terminal))
+            self._print(self._table(columns, cells, [0, *moved]))
+
+    def _table(self, columns: Sequence[Column[Any]], cells: Sequence[Sequence[Text]], shown: Sequence[int]) -> Table:
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(
+            box=box.SIMPLE_HEAD if self.is_terminal else None,
+            show_edge=False,
+            pad_edge=False,
+            padding=(0, 1, 0, 0 if self.is_terminal else 1),
+            header_style="bold",
+        )
+        for column in (columns[position] for position in shown):
+            table.add_column(
+                Text(column.title),
+                justify="right" if column.align_right else "left",
+                style=column.style,
+                overflow="fold",
+                no_wrap=column.align_right,
+            )
+        for row in cells:
+            table.add_row(*(row[position] for position in shown))
+        return table
 
     @cached_property
     def _console(self) -> Console:
@@ -138,13 +162,13 @@ class Answer:
         if self.is_terminal:
             return Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
         return Console(
-            file=sys.stdout, force_terminal=False, color_system=None, width=_ENDLESS, highlight=False,
+            file=sys.stdout, force_terminal=False, color_system=None, width=_UNLIMITED_WIDTH, highlight=False,
             markup=False, emoji=False,
         )  # fmt: skip
 
     def _fits(self, table: Table) -> bool:
-        endless = self._console.options.update(width=_ENDLESS)
-        return self._console.measure(table, options=endless).maximum <= self._console.width
+        unlimited = self._console.options.update(width=_UNLIMITED_WIDTH)
+        return self._console.measure(table, options=unlimited).maximum <= self._console.width
 
     def _print(self, renderable: Any, *, soft_wrap: bool = False) -> None:
         if self.is_terminal:
@@ -152,51 +176,25 @@ class Answer:
             return
         with self._console.capture() as capture:
             self._console.print(renderable)
-        click.echo("\n".join(row.rstrip() for row in capture.get().split("\n")), nl=False)
+        click.echo("\n".join(line.rstrip() for line in capture.get().split("\n")), nl=False)
 
 
 class BufferedAnswer(Answer):
-    """An answer that is collected to be shown all at once, and again."""
+    """Collects an answer for a terminal instead of printing it."""
 
     is_terminal = True
 
     def __init__(self, command: str) -> None:
         super().__init__(command)
         self.renderables: list[RenderableType] = []
-        """What was printed so far."""
 
     def _print(self, renderable: Any, *, soft_wrap: bool = False) -> None:  # noqa: ARG002 - the signature of an Answer
         self.renderables.append(renderable)
 
 
-def _table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], shown: Sequence[int], terminal: bool) -> Table:
-    from rich import box
-    from rich.table import Table
+def _text(cell: Cell) -> Text:
     from rich.text import Text
 
-    table = Table(
-        box=box.SIMPLE_HEAD if terminal else None,
-        show_edge=False,
-        pad_edge=False,
-        padding=(0, 1, 0, 0 if terminal else 1),
-        header_style="bold",
-    )
-    for column in (columns[position] for position in shown):
-        table.add_column(
-            Text(column.title),
-            justify="right" if column.right else "left",
-            style=column.style,
-            overflow="fold",
-            no_wrap=column.right,
-        )
-    for row in rows:
-        table.add_row(*(_cell(row[position]) for position in shown))
-    return table
-
-
-def _cell(content: Cell) -> Text:
-    from rich.text import Text
-
-    if isinstance(content, str):
-        return Text(printable(content), _STYLES.get(content, ""))
-    return Text(printable(content[0]), content[1])
+    if isinstance(cell, str):
+        return Text(printable(cell), _STYLES.get(cell, ""))
+    return Text(printable(cell[0]), cell[1])

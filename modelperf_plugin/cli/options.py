@@ -53,6 +53,12 @@ class Common:
             layer["store"] = {"path": self.store}
         return load(self.config, flags=layer)
 
+    def policies(self, files: Iterable[str]) -> dict[str, Config]:
+        """Return the configurations in ``files`` by name, or the one in force if there are none."""
+        from modelperf_plugin.config import load
+
+        return {file: load(file).config for file in files} or {"the policy in force": self.load().config}
+
     def existing_store(self, answer: Answer, config: Config | None = None, **empty: Any) -> str:
         """Return the location of the store; if it does not exist, exit with a note and ``empty``."""
         location = str((config or self.load().config).store.path)
@@ -158,14 +164,32 @@ csv_option = click.option(
     "--csv", "as_csv", is_flag=True, expose_value=False, callback=_set,
     help="Print CSV for spreadsheets, with all digits.",
 )  # fmt: skip
-days_option = click.option(
-    "--days", type=click.IntRange(1, 3660), metavar="N", default=30, show_default=True, help="How many days back."
+task_option = click.option("--task", "task_type", metavar="TASK", help="This task type only.")
+force_option = click.option("--force", is_flag=True, help="Replace an existing file.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would be done; write nothing.")
+seed_option = click.option(
+    "--seed",
+    type=int,
+    metavar="N",
+    default=0,
+    show_default=True,
+    help="Random seed; the same seed gives the same answer.",
 )
+policy_option = click.option(
+    "--policy", "files", multiple=True, metavar="TOML", type=click.Path(exists=True, dir_okay=False),
+    help="Configuration to use instead of the one in force; may be repeated.",
+)  # fmt: skip
 
 
 def split_names(values: Iterable[str]) -> list[str]:
     """Return the names in an option that was repeated, or given with commas, or both."""
     return [name.strip() for value in values for name in value.split(",") if name.strip()]
+
+
+def refuse_to_replace(file: Path, *, force: bool) -> None:
+    """Refuse if ``file`` exists, unless ``--force`` was given."""
+    if file.exists() and not force:
+        raise Refusal(f"{file} already exists; --force replaces it")
 
 
 def is_missing(location: str) -> bool:

@@ -12,7 +12,11 @@ from modelperf_plugin.cli.options import Refusal
 
 
 def write_file(answer: Answer, output: str, content: bytes) -> None:
-    """Write a file as a whole, or nothing of it."""
+    """Write a file in one step, or to standard output if it is ``-``; print its size.
+
+    Raises:
+        Refusal: the file cannot be written; an existing one is unchanged.
+    """
     if output == "-":
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()

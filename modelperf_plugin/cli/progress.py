@@ -1,4 +1,4 @@
-"""How far a long computation is, on standard error, for whoever waits for it."""
+"""Progress bars of long computations, on standard error."""
 
 from __future__ import annotations
 
@@ -10,26 +10,29 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    Update = Callable[[int, int], None]
+    """Called with the steps done and the steps in total."""
+    Stages = Callable[[str], Update | None]
+    """Starts the bar of a named stage; None without a terminal."""
+
 
 @contextmanager
-def stages() -> Iterator[Callable[[str], Callable[[int, int], None] | None]]:
-    """Yield what starts a bar for the next part of the work, while the block runs; no bars without a terminal.
-
-    Meanwhile what happens to models within the computation is not told: it is not news.
-    """
+def progress_stages() -> Iterator[Stages]:
+    """Show progress bars and log no warnings: what happens to models within a computation is not news."""
     logger = logging.getLogger("modelperf_plugin")
     level = logger.level
     if logger.getEffectiveLevel() == logging.WARNING:
         logger.setLevel(logging.ERROR)
     try:
-        with _bars() as start:
+        with progress_bars() as start:
             yield start
     finally:
         logger.setLevel(level)
 
 
 @contextmanager
-def _bars() -> Iterator[Callable[[str], Callable[[int, int], None] | None]]:
+def progress_bars() -> Iterator[Stages]:
+    """Yield a function that starts a bar for the next stage of the work."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return
@@ -39,13 +42,13 @@ def _bars() -> Iterator[Callable[[str], Callable[[int, int], None] | None]]:
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True, markup=False), transient=True) as bars:
 
-        def start(name: str) -> Callable[[int, int], None]:
+        def start(name: str) -> Update:
             bar = bars.add_task(name, total=None)
 
-            def show(done: int, total: int) -> None:
+            def update(done: int, total: int) -> None:
                 if done % 50 == 1 or done >= total:
                     bars.update(bar, completed=done, total=total)
 
-            return show
+            return update
 
         yield start

@@ -1,4 +1,4 @@
-"""What to say when a task type has no outcomes: which ones have, the most similar first."""
+"""Answer that a task type has no outcomes, and name those that have, most similar first."""
 
 from __future__ import annotations
 
@@ -11,26 +11,24 @@ if TYPE_CHECKING:
 
 
 def unknown_task_type(answer: Answer, engine: ModelPerf, task_type: str, **empty: Any) -> NoReturn:
-    """Answer that ``task_type`` has no outcomes."""
-    known = known_task_types(engine, task_type)
+    """Exit with a note that ``task_type`` has no outcomes."""
     answer.exit_with_note(
         task_type_note(engine, task_type),
         store=engine.store.location,
         task_type=task_type,
         **empty,
-        known_task_types=known,
+        known_task_types=_known_task_types(engine, task_type),
     )
 
 
 def task_type_note(engine: ModelPerf, task_type: str) -> str:
-    """Return one sentence that says so."""
-    known = known_task_types(engine, task_type)
+    """Return that ``task_type`` has no outcomes, and which task types have."""
+    known = _known_task_types(engine, task_type)
     if not known:
         return f"no outcomes yet: {engine.store.location} is empty; run `modelperf demo` or record through a host"
     return f"no outcomes of task type {task_type!r}; known are: {', '.join(known)}"
 
 
-def known_task_types(engine: ModelPerf, task_type: str) -> list[str]:
-    """Return the task types that have outcomes, the most similar to ``task_type`` first."""
+def _known_task_types(engine: ModelPerf, task_type: str) -> list[str]:
     names = sorted({tally.task_type for tally in engine.store.tallies.all()})
     return sorted(names, key=lambda name: -SequenceMatcher(None, task_type, name).ratio())

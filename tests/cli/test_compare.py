@@ -123,11 +123,11 @@ def test_a_demotion_of_a_side_is_not_heeded_while_the_test_runs(run: Run, tested
     """And the list of demotions says so; without the test it is heeded."""
     with mp.ModelPerf({}, store=tested) as perf:
         perf.store.demotions.add("t", "old", 1, 0.5, 30.0, "surely below 0.5")
-    assert "not heeded while its A/B test runs" in run("demotions", "--store", tested).stdout
+    assert "not applied while its A/B test runs" in run("demotions", "--store", tested).stdout
     (tmp_path / "modelperf.toml").unlink()
     text = run("demotions", "--store", tested).stdout
-    assert "tried again on" in text
-    assert "not heeded" not in text
+    assert "probed on" in text
+    assert "not applied" not in text
 
 
 def test_a_test_begins_anew(run: Run, run_json: RunJson, tested: str, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def test_init_keeps_what_is_there(run: Run) -> None:
     Path("own.toml").write_text('mode = "off"\n')
     result = run("init", "own.toml")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == "error: own.toml exists already; --force replaces it\n"
+    assert result.stderr == "error: own.toml already exists; --force replaces it\n"
     assert Path("own.toml").read_text() == 'mode = "off"\n'
     assert run("init", "own.toml", "--force").exit_code == 0
     assert tomli.loads(Path("own.toml").read_text())["mode"] == "apply"
@@ -36,7 +36,7 @@ def test_init_says_why_it_cannot_write(run: Run) -> None:
     """A folder that does not exist is one clear message."""
     result = run("init", "no/such/folder.toml")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.startswith("error: no/such/folder.toml cannot be written: ")
+    assert result.stderr.startswith("error: cannot write no/such/folder.toml: ")
 
 
 def test_check_reports_every_problem_at_once(run: Run, run_json: RunJson) -> None:

@@ -78,7 +78,7 @@ def test_a_file_that_is_not_a_demos_is_never_replaced(run: Run) -> None:
         tracker.record_outcome("execute-task", "gpt-4o", {"success": True})
     result = run("demo")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "no demo has written (execute-task, gpt-4o)" in result.stderr
+    assert "not from a demo (execute-task, gpt-4o)" in result.stderr
     assert outcomes(".sf/demo.db") == 1
 
 
@@ -118,7 +118,7 @@ def test_progress_is_not_data() -> None:
 def test_ctrl_c_ends_the_demo_with_130() -> None:
     """An interrupted demo says so, without a traceback."""
     terminal = Terminal("demo", "--tasks", "1000000")
-    terminal.wait_for("done well")
+    terminal.wait_for("successful")
     terminal.interrupt()
     code, text = terminal.finish()
     assert code == 130

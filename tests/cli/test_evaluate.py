@@ -53,7 +53,10 @@ def test_a_policy_that_is_not_surely_good_enough_fails(run: Run, run_json: RunJs
         "the policy in force"
     ]
     result = run("evaluate", "--store", log, "--fail-below", "0.99")
-    assert (result.exit_code, result.stdout.splitlines()[-1]) == (1, "not surely 99.0 % or more: the policy in force")
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (
+        1,
+        "not certainly 99.0 % or more: the policy in force",
+    )
 
 
 def test_a_short_log_is_a_negative_finding(run: Run, log: str) -> None:

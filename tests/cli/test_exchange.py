@@ -64,7 +64,7 @@ def test_bad_lines_are_exit_code_1_and_on_standard_error(run: Run, run_json: Run
         (["federate", "attach", "a.csv", "--column", "x=y"], "must be OURS=THEIRS with one of task_type"),
         (["export", "--format", "parquet"], "a Parquet file needs a name"),
         (["merge", "a.csv"], "is no export"),
-        (["merge", "a", "b", "--name", "c"], "--name is for one file"),
+        (["merge", "a", "b", "--name", "c"], "--name is for a single file"),
     ],
 )
 def test_what_cannot_be_done_is_exit_code_2(
@@ -91,7 +91,7 @@ def test_federation_from_the_configuration(run: Run, run_json: RunJson, store: s
     assert (attached["path"], attached["outcomes"], attached["problem"]) == (str(tmp_path / "other.db"), 1, None)
     assert "newcomer" in run("rank", "execute-task", *config).stdout
     assert "newcomer" in run("stats", *config).stdout
-    assert "take its [[federation]] out of the file" in run("federate", "detach", "other.db", *config).stderr
+    assert "remove its [[federation]] from the file" in run("federate", "detach", "other.db", *config).stderr
     assert "newcomer" not in run("export", "--min-samples", "1", *config).stdout
     (tmp_path / "other.db").unlink()
     assert run("federate", "list", *config).exit_code == 1
@@ -106,7 +106,7 @@ def test_export_leaves_out_what_is_unsure(run: Run, store: str) -> None:
         "gpt-4o",
         "llama-70b",
     ]
-    assert "1 entry left out: too small a task type" in result.stderr
+    assert "1 entry left out: task type too small" in result.stderr
 
 
 def test_merged_experience_is_told_and_taken_out(run: Run, run_json: RunJson, store: str, tmp_path: Path) -> None:

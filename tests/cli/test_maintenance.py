@@ -105,7 +105,7 @@ def test_a_backup_is_whole(run: Run, run_json: RunJson, store: str, tmp_path: Pa
     assert samples(target) == 38
     target.write_text("precious")
     refused = run("backup", str(target), "--store", store)
-    assert (refused.exit_code, refused.stderr) == (2, f"error: {target} exists already; --force replaces it\n")
+    assert (refused.exit_code, refused.stderr) == (2, f"error: {target} already exists; --force replaces it\n")
     assert target.read_text() == "precious"
     assert run("backup", str(target), "--force", "--store", store).exit_code == 0
     assert samples(target) == 38
@@ -184,8 +184,8 @@ def test_a_repair_of_numbers(run: Run, run_json: RunJson, store: str) -> None:
         connection.commit()
     result = run("doctor", "--repair", "--store", store)
     assert result.exit_code == 0
-    assert result.stdout.startswith("the counts of 2 pairs did not add up and were made anew from the outcomes\n")
-    assert run_json("doctor", "--repair", "--store", store)["repaired"] == ["there was nothing to repair"]
+    assert result.stdout.startswith("rebuilt the counts of 2 pairs, which did not add up, from the outcomes\n")
+    assert run_json("doctor", "--repair", "--store", store)["repaired"] == ["nothing to repair"]
     assert samples(store) == 38
 
 
@@ -215,6 +215,6 @@ def test_what_waits_is_found_and_moved(run: Run, run_json: RunJson, tmp_path: Pa
     host.close()
     assert "moved into the database by the next host" in run("doctor", "--store", str(path)).stdout
     result = run("doctor", "--repair", "--store", str(path))
-    assert "1 outcome that waited in JSON files were moved into the database" in result.stdout
+    assert "moved 1 outcome from JSON files into the database" in result.stdout
     assert samples(path) == 1
     assert not list(tmp_path.glob("*.jsonl"))

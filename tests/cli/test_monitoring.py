@@ -31,8 +31,8 @@ def test_demotions_say_who_why_since_when_and_until_what(run: Run, watched: str)
     line = next(line for line in text.splitlines() if "[red]bad" in line)
     assert line.startswith("plan")
     assert "surely below" in text
-    assert "reinstated by evidence when fresh outcomes show" in line
-    assert "tried again on 2.0 %" in line
+    assert "reinstated once new outcomes show" in line
+    assert "probed on 2.0 %" in line
 
 
 def test_demotions_as_json(run: Run, watched: str) -> None:
@@ -60,7 +60,7 @@ def test_all_demotions_can_be_taken_back(run: Run, watched: str) -> None:
     """``reset demotions`` puts everybody back, and says so if there is nobody."""
     assert run("reset", "demotions", "--store", watched).exit_code == 0
     assert run("reset", "demotions", "--store", watched).exit_code == 1
-    assert "nobody is demoted" in run("demotions", "--store", watched).stdout
+    assert "no model is demoted" in run("demotions", "--store", watched).stdout
 
 
 def test_changes_show_what_was_noticed(run: Run, watched: str) -> None:
@@ -77,7 +77,7 @@ def test_changes_show_what_was_noticed(run: Run, watched: str) -> None:
 def test_an_announced_change_ends_what_rests_on_the_old_outcomes(run: Run, watched: str) -> None:
     """A demoted model that has changed is back: what it was demoted for is evidence no more."""
     text = run("announce", "[red]bad", "--store", watched).stdout
-    assert "it is back on plan, where it was demoted" in text
+    assert "it is reinstated on plan" in text
     rest = json.loads(run("demotions", "--json", "--store", watched).stdout)["demotions"]
     assert "[red]bad" not in [each["model_id"] for each in rest]
 
@@ -117,7 +117,7 @@ def test_an_ended_demotion_is_shown_with_who_ended_it(run: Run, watched: str) ->
     assert run("demotions", "--store", watched).exit_code == 0
     text = run("demotions", "--all", "--store", watched).stdout
     assert ", by operator" in text
-    assert "tried again" not in text
+    assert "probed" not in text
     ended = json.loads(run("demotions", "--all", "--json", "--store", watched).stdout)["demotions"]
     assert {each["probe_share"] for each in ended} == {None}
 
@@ -131,7 +131,7 @@ def test_a_share_of_probes_is_divided_among_the_demoted(run: Run, tmp_path: Path
             perf.store.demotions.add("plan", model_id, 0, 0.7, 20.0, "why")
     answer = json.loads(run("demotions", "--json", "--store", str(path)).stdout)
     assert [each["probe_share"] for each in answer["demotions"]] == [0.01, 0.01]
-    assert run("demotions", "--store", str(path)).stdout.count("tried again on 1.0 %") == 2
+    assert run("demotions", "--store", str(path)).stdout.count("probed on 1.0 %") == 2
 
 
 def test_demotions_that_the_policy_does_not_heed_are_said_to_be_so(run: Run, watched: str, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_demotions_that_the_policy_does_not_heed_are_said_to_be_so(run: Run, wat
     config = tmp_path / "never.toml"
     config.write_text('[demotion]\nstrategy = "never"\n')
     text = run("demotions", "--store", watched, "--config", str(config)).stdout
-    assert "not heeded: demotion.strategy is never" in text
+    assert "not applied: demotion.strategy is never" in text
 
 
 def test_an_announced_change_leaves_the_prior_of_the_others(run: Run, watched: str) -> None:

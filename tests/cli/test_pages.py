@@ -94,7 +94,7 @@ def test_a_chart_of_everything_or_of_one_model(run: Run, store: str, tmp_path: P
         (["--chart", "models"], 2, "name it"),
         (["execute-task", "--chart", "cost", "--model", "gpt-4o"], 2, "no --model"),
         (["nothing"], 1, "known are"),
-        (["--model", "nobody"], 1, "no outcomes of a model"),
+        (["--model", "nobody"], 1, "no outcomes of model"),
     ],
 )
 def test_a_chart_that_makes_no_sense_is_refused(

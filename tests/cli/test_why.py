@@ -83,12 +83,12 @@ def test_the_start_of_an_id_is_enough(run: Run, run_json: RunJson, store: str, c
         assert said == (found or decision.decision_id)
     result = run("why", "abcde", "--store", store)
     assert result.exit_code == 1
-    assert "'abcde' is too short: give 6 characters of the id at least" in result.stderr
+    assert "'abcde' is too short: give at least 6 characters of the id" in result.stderr
     keep(store, decision, "abcdef3-long")
     keep(store, decision, "abcdef3-longer")
     result = run("why", "abcdef3", "--store", store)
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "several decisions start with 'abcdef3': abcdef3-long, abcdef3-longer; give more of it" in result.stderr
+    assert "several decisions start with 'abcdef3': abcdef3-long, abcdef3-longer; give more characters" in result.stderr
 
 
 def test_an_unknown_decision_is_a_negative_finding(run: Run, run_json: RunJson, store: str) -> None:
@@ -97,7 +97,8 @@ def test_an_unknown_decision_is_a_negative_finding(run: Run, run_json: RunJson, 
     result = run("why", "0123456789", "--store", store)
     assert (result.exit_code, result.stdout) == (1, "")
     assert (
-        "no decision '0123456789' is known; 25.0 % of the decisions are kept (log.share), for 7 days" in result.stderr
+        "no decision '0123456789' in the log; the decision log keeps 25.0 % of the decisions (log.share) for 7 days"
+        in result.stderr
     )
     answer = run_json("why", "0123456789", "--store", store, exit_code=1)
     assert answer["decision"] is None
@@ -127,7 +128,7 @@ def test_decisions_shows_the_latest_first(run: Run, run_json: RunJson, store: st
     made = [choose(ago=timedelta(minutes=5 - number)).decision_id for number in range(4)]
     other = choose(task_type="plan-slice").decision_id
     lines = run("decisions", "--store", store).stdout.splitlines()
-    assert lines[0] == f"5 decisions in {store}, the newest first"
+    assert lines[0] == f"5 decisions in {store}, newest first"
     assert [line.split()[0] for line in lines[3:]] == [other, *reversed(made)]
     answer = run_json("decisions", "--store", store, "--task", "execute-task", "--limit", "2")
     assert [decision["decision_id"] for decision in answer["decisions"]] == made[:1:-1]
@@ -140,7 +141,7 @@ def test_no_decisions_are_a_negative_finding(run: Run, run_json: RunJson, store:
     """Without any decision there is nothing to show, and it is said how much is kept."""
     result = run("decisions", "--store", store, *arguments)
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "are kept; all of the decisions are kept (log.share), for 30 days (log.keep_days)" in result.stderr
+    assert "the decision log keeps all of the decisions (log.share) for 30 days (log.keep_days)" in result.stderr
     assert run_json("decisions", "--store", store, *arguments, exit_code=1)["decisions"] == []
 
 
@@ -161,16 +162,16 @@ def test_the_doctor_counts_decisions(run: Run, run_json: RunJson, store: str, ch
     choose(ago=timedelta(hours=2))
     result = run("doctor", "--store", store)
     assert result.exit_code == 0
-    assert "3 decisions of the last 30 days kept: 1 with outcome, 1 waiting, 1 overdue" in result.stdout
+    assert "3 decisions of the last 30 days in the log: 1 with outcome, 1 waiting, 1 overdue" in result.stdout
     hint = "1 decision older than an hour never got an outcome: is on_task_complete called with decision=…?"
     assert hint in result.stdout
-    assert " of the choices were spent on learning by their odds, " in result.stdout
+    assert " of the choices were expected to explore, " in result.stdout
     answer = run_json("doctor", "--store", store)
     counted = {key: answer["decisions"][key] for key in ("decisions", "with_outcome", "waiting", "overdue")}
     assert counted == {"decisions": 3, "with_outcome": 1, "waiting": 1, "overdue": 1}
 
 
-@pytest.mark.parametrize(("share", "said"), [("1", "none are kept yet"), ("0", "none are kept: log.share is 0")])
+@pytest.mark.parametrize(("share", "said"), [("1", "none in the log yet"), ("0", "none in the log: log.share is 0")])
 def test_the_doctor_says_that_no_decisions_are_kept(run: Run, store: str, share: str, said: str) -> None:
     """An empty record is no fault; that it is switched off is said."""
     Path("modelperf.toml").write_text(f"log.share = {share}\n")
@@ -186,5 +187,8 @@ def test_decisions_that_were_only_observed_are_not_waited_for(run: Run, store: s
     with ModelPerf({"mode": "observe"}, store=store, clock=lambda: moment) as engine:
         engine.select("execute-task", MODELS)
     result = run("doctor", "--store", store)
-    assert "1 decision of the last 30 days kept: 0 with outcome, 0 waiting, 0 overdue, 1 only observed" in result.stdout
+    assert (
+        "1 decision of the last 30 days in the log: 0 with outcome, 0 waiting, 0 overdue, 1 only observed"
+        in result.stdout
+    )
     assert "never got an outcome" not in result.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -13,36 +14,34 @@ from modelperf_plugin.cli.options import Common, common_options, json_option
 from modelperf_plugin.cli.terminal_text import count
 
 _PAUSE_SECONDS: Final = 0.01
-_TOLD_SECONDS: Final = 1.0
+"""Between two steps, so that waiting hosts get the lock."""
+_REPORT_SECONDS: Final = 1.0
 
 
 @click.command()
 @json_option
 @common_options
 def compact(common: Common, answer: Answer) -> None:
-    """Give unused room back to the disk, while hosts go on.
+    """Reclaim unused disk space without stopping hosts.
 
-    That is the room of dropped outcomes and forgotten decisions. It also brings a file of an older version up to date.
+    That is the space of dropped outcomes and expired decisions. Also upgrades a file of an older version.
     """
     from modelperf_plugin.store.opening import file_of, open_file
 
     location = file_of(common.existing_store(answer, before_bytes=None, after_bytes=None))
     file = Path(location)
-    store = open_file(location)
-    before = file.stat().st_size
-    try:
-        told_at = time.monotonic() + _TOLD_SECONDS
+    with closing(open_file(location)) as store:
+        before = file.stat().st_size
+        report_at = time.monotonic() + _REPORT_SECONDS
         while left := store.maintenance.shrink():
-            if not answer.as_json and time.monotonic() >= told_at:
-                told_at = time.monotonic() + _TOLD_SECONDS
+            if not answer.as_json and time.monotonic() >= report_at:
+                report_at = time.monotonic() + _REPORT_SECONDS
                 click.echo(f"{count(left, 'page')} left", err=True)
-            time.sleep(_PAUSE_SECONDS)  # hosts that wait have their turn
+            time.sleep(_PAUSE_SECONDS)
         store.maintenance.checkpoint()
-    finally:
-        store.close()
     after = file.stat().st_size
     if answer.as_json:
         answer.print_json(store=location, before_bytes=before, after_bytes=after, note=None)
     else:
-        saved = f"{before / 1e6:,.1f} MB before, {after / 1e6:,.1f} MB now"
-        answer.print_line(f"{location}: {(before - after) / 1e6:,.1f} MB saved ({saved})")
+        sizes = f"{before / 1e6:,.1f} MB before, {after / 1e6:,.1f} MB now"
+        answer.print_line(f"{location}: {(before - after) / 1e6:,.1f} MB saved ({sizes})")

@@ -8,6 +8,7 @@ import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
 from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option
+from modelperf_plugin.cli.tally_columns import MODEL, OUTAGES, OUTCOMES, SUCCESS, TIMEOUTS
 from modelperf_plugin.cli.task_types import unknown_task_type
 from modelperf_plugin.cli.terminal_text import UNKNOWN, ago, count, dollars, percent, short, span
 from modelperf_plugin.values import Tally, from_milliseconds
@@ -18,14 +19,33 @@ if TYPE_CHECKING:
     from modelperf_plugin.analysis.views.ab_tests import Trial
 
 
-_SIDES: Final = (
-    Column("model", "bold"), number("outcomes"), number("succeeded"), number("success"), number("interval"),
-    number("$/success"), number("tokens/task"), number("timeouts"), number("outages", overflow=True),
-)  # fmt: skip
-_TESTS: Final = (
-    Column("test", "bold"), number("share"), number("outcomes"), number("began"),
-    number("last outcome"), Column("state"), Column("verdict", overflow=True),
-)  # fmt: skip
+def _ago(milliseconds: int | None) -> str:
+    return ago(None if milliseconds is None else from_milliseconds(milliseconds))
+
+
+_SIDES: Final[tuple[Column[Tally], ...]] = (
+    MODEL,
+    OUTCOMES,
+    number("succeeded", lambda tally: f"{tally.successes:,}"),
+    SUCCESS,
+    number("interval", lambda tally: span(_interval(tally))),
+    number("$/success", lambda tally: dollars(tally.cost_per_success_usd)),
+    number(
+        "tokens/task",
+        lambda tally: short(round(tally.total_tokens / tally.samples)) if tally.total_tokens else UNKNOWN,
+    ),
+    TIMEOUTS._replace(movable=False),
+    OUTAGES,
+)
+_TESTS: Final[tuple[Column[Trial], ...]] = (
+    Column("test", lambda trial: f"{trial.contest.challenger} against {trial.test.incumbent}", "bold"),
+    number("share", lambda trial: percent(trial.share)),
+    number("outcomes", lambda trial: f"{trial.outcomes:,}"),
+    number("began", lambda trial: _ago(trial.test.started_ms)),
+    number("last outcome", lambda trial: _ago(trial.contest.last_ms)),
+    Column("state", lambda trial: trial.state),
+    Column("verdict", lambda trial: trial.verdict, movable=True),
+)
 _SIDES_CSV: Final = (
     "model_id", "successes", "failures", "success_rate", "low", "high", "cost_per_success_usd", "total_tokens",
     "timeouts", "outages", "caller_errors", "priced", "last_used",
@@ -35,8 +55,8 @@ _TESTS_CSV: Final = (
     "winner", "promoted", "decided", "configured", "text",
 )  # fmt: skip
 _OBSERVATIONAL: Final = (
-    "no A/B test of these two: the numbers are observational, the tasks of one may have been easier than those of the "
-    'other; and a difference that one looks at until it shows is no verdict (see [exploration] strategy = "ab_test")'
+    "no A/B test of these two: the numbers are observational, so the tasks of one model may have been easier, and "
+    'a difference that appears while you watch is not a verdict (see [exploration] strategy = "ab_test")'
 )
 
 
@@ -49,7 +69,7 @@ _OBSERVATIONAL: Final = (
 def compare(common: Common, answer: Answer, task_type: str, models: tuple[str, ...]) -> None:
     """Compare two models on a task type, or list its A/B tests.
 
-    With two models: what was counted of both, and the verdict if there is an A/B test of them.
+    With two models, shows the counts of both, and the verdict of their A/B test if there is one.
     """
     from modelperf_plugin.analysis.views.ab_tests import trials
 
@@ -64,24 +84,22 @@ def compare(common: Common, answer: Answer, task_type: str, models: tuple[str, .
         tests = trials(engine, task_type)
         if not evidence and not tests:
             unknown_task_type(answer, engine, task_type, models=[], tests=[])
-        tallies = [evidence.get(model_id) or Tally(task_type, model_id) for model_id in models]
-        if models and not any(tally.samples for tally in tallies):
-            answer.exit_with_note(_neither(task_type, models, evidence), store=location, **empty)
-        rows = [
-            trial for trial in tests if not models or {trial.test.incumbent, trial.contest.challenger} == set(models)
-        ]
-    note = _OBSERVATIONAL if models and not rows else None
+    tallies = [evidence.get(model_id) or Tally(task_type, model_id) for model_id in models]
+    if models and not any(tally.samples for tally in tallies):
+        answer.exit_with_note(_neither(task_type, models, evidence), store=location, **empty)
+    rows = [trial for trial in tests if not models or {trial.test.incumbent, trial.contest.challenger} == set(models)]
     if answer.as_json:
         sides, listed = [_side(tally) for tally in tallies], [row.as_dict() for row in rows]
+        note = _OBSERVATIONAL if models and not rows else None
         answer.print_json(store=location, task_type=task_type, models=sides, tests=listed, note=note)
     elif answer.as_csv and models:
-        answer.print_csv(_SIDES_CSV, [_record(tally) for tally in tallies])
+        answer.print_csv(_SIDES_CSV, map(_record, tallies))
     elif answer.as_csv:
         answer.print_csv(_TESTS_CSV, [row.as_dict() for row in rows])
     elif models:
         _show(answer, task_type, tallies, rows)
     elif rows:
-        answer.print_table(_TESTS, [_row(row) for row in rows])
+        answer.print_table(_TESTS, rows)
     else:
         answer.print_line(f"no A/B test on {task_type}")
 
@@ -94,7 +112,7 @@ def _neither(task_type: str, models: Iterable[str], known: Iterable[str]) -> str
 def _show(answer: Answer, task_type: str, tallies: Sequence[Tally], rows: Sequence[Trial]) -> None:
     answer.print_line((task_type, "bold"), f": {' and '.join(tally.model_id for tally in tallies)}")
     answer.print_line()
-    answer.print_table(_SIDES, [_cells(tally) for tally in tallies])
+    answer.print_table(_SIDES, tallies)
     answer.print_line()
     for row in rows:
         answer.print_line((row.verdict, "bold"))
@@ -105,27 +123,14 @@ def _show(answer: Answer, task_type: str, tallies: Sequence[Tally], rows: Sequen
 
 
 def _history(trial: Trial) -> tuple[str, str]:
-    """Return who was tested against whom, what was done about it, and since when."""
+    """Return the state of a test, and its share, dates and size."""
     test, contest = trial.test, trial.contest
-    decided = "" if contest.decided_ms is None else f", decided {ago(from_milliseconds(contest.decided_ms))}"
-    began = f"share {percent(trial.share)}, began {ago(from_milliseconds(test.started_ms))}"
+    decided = "" if contest.decided_ms is None else f", decided {_ago(contest.decided_ms)}"
+    began = f"share {percent(trial.share)}, began {_ago(test.started_ms)}"
     return (
         f"A/B test of {contest.challenger} against {test.incumbent}: {trial.state}",
         f"{began}{decided}, {count(trial.outcomes, 'outcome')} in the test (the table counts all)",
     )
-
-
-def _row(trial: Trial) -> list[str]:
-    last = trial.contest.last_ms
-    return [
-        f"{trial.contest.challenger} against {trial.test.incumbent}",
-        percent(trial.share),
-        f"{trial.outcomes:,}",
-        ago(from_milliseconds(trial.test.started_ms)),
-        ago(None if last is None else from_milliseconds(last)),
-        trial.state,
-        trial.verdict,
-    ]
 
 
 def _interval(tally: Tally) -> tuple[float, float] | None:
@@ -142,17 +147,3 @@ def _side(tally: Tally) -> dict[str, Any]:
 def _record(tally: Tally) -> dict[str, Any]:
     low, high = _interval(tally) or (None, None)
     return {**tally.as_dict(), "low": low, "high": high}
-
-
-def _cells(tally: Tally) -> list[str]:
-    return [
-        tally.model_id,
-        f"{tally.samples:,}",
-        f"{tally.successes:,}",
-        percent(tally.success_rate),
-        span(_interval(tally)),
-        dollars(tally.cost_per_success_usd),
-        short(round(tally.total_tokens / tally.samples)) if tally.total_tokens else UNKNOWN,
-        f"{tally.timeouts:,}",
-        f"{tally.outages:,}",
-    ]

@@ -3,41 +3,58 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
-from modelperf_plugin.cli.decision_log import read_decision_log
-from modelperf_plugin.cli.options import Common, common_options, is_missing, json_option, missing_note
-from modelperf_plugin.cli.progress import stages
-from modelperf_plugin.cli.terminal_text import count, percent, points
+from modelperf_plugin.cli.decision_log import gain_text, log_days_option, read_decision_log
+from modelperf_plugin.cli.options import Common, common_options, is_missing, json_option, missing_note, task_option
+from modelperf_plugin.cli.progress import progress_stages
+from modelperf_plugin.cli.terminal_text import UNKNOWN, count, percent
 
 if TYPE_CHECKING:
-    from modelperf_plugin.analysis.views.policy_diff import PolicyDiff, Setting
+    from collections.abc import Sequence
+
+    from modelperf_plugin.analysis.views.policy_diff import PolicyDiff, Setting, TaskTypeDiff
+
+_VALUES: Final[tuple[Column[tuple[str, object, str]], ...]] = (
+    Column("key", lambda row: row[0], "bold"),
+    Column("value", lambda row: _value_text(row[1])),
+    Column("from", lambda row: row[2], "dim"),
+)
+_SETTINGS: Final[tuple[Column[Setting], ...]] = (
+    Column("key", lambda setting: setting.path, "bold"),
+    Column("before", lambda setting: UNKNOWN if setting.before is None else _value_text(setting.before)),
+    Column("after", lambda setting: UNKNOWN if setting.after is None else _value_text(setting.after)),
+)
+_TASK_TYPES: Final[tuple[Column[TaskTypeDiff], ...]] = (
+    Column("task type", lambda row: row.task_type, "bold"),
+    number("decisions", lambda row: f"{row.decisions:,}"),
+    number("differ", lambda row: percent(row.differ)),
+    Column("less often", lambda row: row.less),
+    Column("more often", lambda row: row.more),
+)
 
 
-_VALUES = (Column("key", "bold"), Column("value"), Column("from", "dim"))
-_SETTINGS: Final = (Column("key", "bold"), Column("before"), Column("after"))
-_TASK_TYPES: Final = (
-    Column("task type", "bold"), number("decisions"), number("differ"), Column("less often"), Column("more often"),
-)  # fmt: skip
+def _value_text(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 @click.group()
 def config() -> None:
-    """Check, show and describe the configuration."""
+    """Check, show and compare configurations."""
 
 
-@config.command()
+@config.command(name="check")
 @click.argument("path", required=False, metavar="[PATH]")
 @json_option
 @common_options
-def check(common: Common, answer: Answer, path: str | None) -> None:
-    """Say everything that is wrong with the configuration.
+def _check(common: Common, answer: Answer, path: str | None) -> None:
+    """Report everything that is wrong with the configuration.
 
-    PATH is what --config is: without it the configuration is looked for as a host does. Exit code 2 if anything
-    is wrong.
+    PATH is the same as --config; without it, the configuration is found as a host finds it. Exits with code 2 if
+    anything is wrong.
     """
     from modelperf_plugin.errors import ConfigError
 
@@ -56,43 +73,40 @@ def check(common: Common, answer: Answer, path: str | None) -> None:
         answer.print_line(("ok", "green"), f": {', '.join(files) or 'no file, the defaults'}")
 
 
-@config.command()
+@config.command(name="show")
 @json_option
 @common_options
-def show(common: Common, answer: Answer) -> None:
+def _show(common: Common, answer: Answer) -> None:
     """Show every value in force and where it comes from."""
     loaded = common.load()
-    values = loaded.config.model_dump(mode="json")
     if answer.as_json:
-        answer.print_json(
-            config=values, origins=dict(loaded.origins), files=[str(file) for file in loaded.files], note=None
-        )
-        return
-    rows = [[path, json.dumps(value, ensure_ascii=False), origin] for path, value, origin in loaded.rows()]
-    answer.print_table(_VALUES, rows)
+        values = loaded.config.model_dump(mode="json")
+        files = [str(file) for file in loaded.files]
+        answer.print_json(config=values, origins=dict(loaded.origins), files=files, note=None)
+    else:
+        answer.print_table(_VALUES, loaded.rows())
 
 
-@config.command()
-def schema() -> None:
+@config.command(name="schema")
+def _schema() -> None:
     """Print the JSON Schema of the configuration file."""
     from modelperf_plugin.config import json_schema
 
     click.echo(json.dumps(json_schema(), indent=2))
 
 
-@config.command()
+@config.command(name="diff")
 @click.argument("before", type=click.Path(exists=True, dir_okay=False), metavar="A")
 @click.argument("after", type=click.Path(exists=True, dir_okay=False), metavar="B")
-@click.option("--task", "task_type", metavar="TASK", help="Only this task type.")
-@click.option("--days", type=click.FloatRange(min=0, min_open=True), metavar="N", help="Only the last N days.")
+@task_option
+@log_days_option
 @json_option
 @common_options
-def diff(
-    common: Common, answer: Answer, /, before: str, after: str, *, task_type: str | None, days: float | None
-) -> None:
-    """Say what changes from configuration A to B: which keys, how many recorded choices, where, and to what effect.
+def _diff(common: Common, answer: Answer, /, before: str, after: str, **selection: Any) -> None:
+    """Show what changes from configuration A to B.
 
-    Both are applied to what was known before each decision of the record.
+    Lists the keys that differ, then replays the decision log with both: how many choices differ, where, and the effect
+    on success. Both see only what was known before each decision.
     """
     from modelperf_plugin.analysis import need_numpy
 
@@ -106,55 +120,33 @@ def diff(
     if not answer.as_json:
         _show_settings(answer, settings)
     in_force = common.load().config
-    empty = {"settings": [_plain(each) for each in settings], "behaviour": None}
+    listed = [{"path": each.path, "before": each.before, "after": each.after} for each in settings]
+    empty: dict[str, Any] = {"settings": listed, "behaviour": None}
     if is_missing(str(in_force.store.path)):
         answer.exit_with_note(missing_note(str(in_force.store.path)), **empty)
-    with ModelPerf(in_force) as engine, stages() as stage:
-        log = read_decision_log(answer, engine.store, task_type=task_type, days=days, stage=stage, **empty)
-        found = compare_policies(log, engine.store, old, new, stage("comparing"))
+    with ModelPerf(in_force) as engine, progress_stages() as stages:
+        log = read_decision_log(answer, engine.store, stages, **selection, **empty)
+        diff = compare_policies(log, engine.store, old, new, stages("comparing"))
     if answer.as_json:
-        answer.print_json(settings=empty["settings"], behaviour=found.as_dict(), note=None)
+        answer.print_json(settings=listed, behaviour=diff.as_dict(), note=None)
     else:
-        _show(answer, found)
+        _show_behaviour(answer, diff)
 
 
-def _show_settings(answer: Answer, settings: list[Setting]) -> None:
+def _show_settings(answer: Answer, settings: Sequence[Setting]) -> None:
     if not settings:
         answer.print_line(("no key differs", "bold"))
     else:
-        answer.print_table(_SETTINGS, [[each.path, _text(each.before), _text(each.after)] for each in settings])
+        answer.print_table(_SETTINGS, settings)
     answer.print_line()
 
 
-def _show(answer: Answer, found: PolicyDiff) -> None:
-    of = count(found.decisions, "recorded decision")
+def _show_behaviour(answer: Answer, diff: PolicyDiff) -> None:
+    decisions = count(diff.decisions, "recorded decision")
+    effect = f"unknown: {diff.refusal}" if diff.effect is None else gain_text(diff.effect)
     answer.print_facts(
-        [
-            ("choices that differ", f"{percent(found.differ)} of {of}"),
-            ("effect on success", _effect(found)),
-        ]
+        [("choices that differ", f"{percent(diff.differ)} of {decisions}"), ("effect on success", effect)]
     )
-    if found.task_types:
+    if diff.task_types:
         answer.print_line()
-        answer.print_table(
-            _TASK_TYPES,
-            [
-                [each.task_type, f"{each.decisions:,}", percent(each.differ), each.less, each.more]
-                for each in found.task_types
-            ],
-        )
-
-
-def _effect(found: PolicyDiff) -> str:
-    effect = found.effect
-    if effect is None:
-        return f"the log cannot tell: {found.refusal}"
-    return f"{points(effect.value)} points (95 % interval {points(effect.low)} – {points(effect.high)})"
-
-
-def _plain(setting: Setting) -> dict[str, object]:
-    return {"path": setting.path, "before": setting.before, "after": setting.after}
-
-
-def _text(value: object) -> str:
-    return "-" if value is None else json.dumps(value, ensure_ascii=False)
+        answer.print_table(_TASK_TYPES, diff.task_types)

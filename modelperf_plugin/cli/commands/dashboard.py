@@ -13,21 +13,24 @@ from modelperf_plugin.cli.answer import Answer
 from modelperf_plugin.cli.options import Common, Refusal, common_options
 
 _PORT: Final = 8765
+_MIN_TOKEN_LENGTH: Final = 8
 
 
 @click.command()
-@click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="The address to listen at.")
+@click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), metavar="N", default=_PORT, show_default=True,
-    help="The port to listen at; 0 is any that is free.",
+    help="Port to listen on; 0 picks a free one.",
 )  # fmt: skip
-@click.option("--token", metavar="TEXT", help="Who looks must know it; needed at an address that others can reach.")
+@click.option(
+    "--token", metavar="TEXT", help="Secret that visitors need; required unless only this machine can connect."
+)
 @common_options
 def dashboard(common: Common, answer: Answer, host: str, port: int, token: str | None) -> None:
     """Serve live pages to a browser, until Ctrl-C.
 
-    Only for reading, and only on this machine, unless you name another address and a token. Prometheus finds its
-    figures at /metrics. Needs the extra `dashboard`.
+    The pages are read-only, and served to this machine only unless you name another address and a token. Prometheus
+    metrics are at /metrics. Needs the extra `dashboard`.
     """
     from modelperf_plugin.dashboard import create_app
     from modelperf_plugin.dashboard.app import warm
@@ -41,21 +44,20 @@ def dashboard(common: Common, answer: Answer, host: str, port: int, token: str |
     except ImportError as error:
         raise MissingExtraError("the dashboard", "dashboard") from error
     local = _is_local(host)
-    if token is not None and len(token) < 8:
-        raise Refusal("--token must have 8 characters or more: it is all that keeps others out")
+    if token is not None and len(token) < _MIN_TOKEN_LENGTH:
+        raise Refusal(f"--token must have {_MIN_TOKEN_LENGTH} characters or more: it is the only protection")
     if not local and token is None:
         raise Refusal(
-            f"{host} can be reached by others: give a --token that they must know, or leave --host away to serve this "
-            "machine only"
+            f"others can reach {host}: give a --token that they need, or omit --host to serve this machine only"
         )
     location = common.existing_store(answer)
-    with _listening(host, port) as listener, ModelPerf(common.config, store=to_read(location)) as engine:
+    with _listen(host, port) as listener, ModelPerf(common.config, store=to_read(location)) as engine:
         warm(engine)
-        shown = f"[{host}]" if ":" in host else host
+        address = f"[{host}]" if ":" in host else host
         query = "" if token is None else f"?{urlencode({'token': token})}"
         answer.print_line(
             "serving ", (engine.store.location, "bold"), " at ",
-            (f"http://{shown}:{listener.getsockname()[1]}/{query}", "cyan"), "; Ctrl-C ends",
+            (f"http://{address}:{listener.getsockname()[1]}/{query}", "cyan"), "; Ctrl-C ends",
         )  # fmt: skip
         app = create_app(engine, token=token, names=(*LOCAL_NAMES, host) if local else None)
         server = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, lifespan="off")
@@ -69,14 +71,14 @@ def _is_local(host: str) -> bool:
         return False
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-        listener.listen()  # who reads the address may ask at once
+        listener.listen()  # before the address is printed, so that a reader can connect at once
     except OSError as error:
         listener.close()
-        raise Refusal(f"cannot listen at {host}, port {port}: {error.strerror or error}; try --port 0") from error
+        raise Refusal(f"cannot listen on {host}, port {port}: {error.strerror or error}; try --port 0") from error
     return listener

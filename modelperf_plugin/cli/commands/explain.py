@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from modelperf_plugin.cli.answer import Answer
-from modelperf_plugin.cli.decision_view import show_candidates, show_excluded
+from modelperf_plugin.cli.decision_view import print_candidates, print_excluded
 from modelperf_plugin.cli.options import Common, common_options, json_option, split_names
 from modelperf_plugin.cli.task_types import task_type_note, unknown_task_type
 
 if TYPE_CHECKING:
     from modelperf_plugin.values import Decision
 
-_NOT_APPLIED = {
+_MODE_WARNINGS: Final = {
     "observe": "mode is observe: hosts are answered None; this is what would be chosen",
     "off": "mode is off: hosts are answered None, nothing is recorded; this would be chosen",
 }
@@ -26,14 +26,14 @@ _NOT_APPLIED = {
     "--candidates",
     metavar="A,B,C",
     multiple=True,
-    help="The models on offer, separated by commas; may be given several times. Default: all with outcomes.",
+    help="Candidates, separated by commas; may be repeated. Default: all models with outcomes.",
 )
-@click.option("--pin", metavar="MODEL", help="As if the host insisted on this model.")
+@click.option("--pin", metavar="MODEL", help="Decide as if the host had pinned this model.")
 @click.option(
-    "--exclude", metavar="A,B", multiple=True, help="As if the host had tried these already; like --candidates."
+    "--exclude", metavar="A,B", multiple=True, help="Decide as if the host had excluded these; like --candidates."
 )
-@click.option("--unit-id", metavar="ID", help="Whom or what the task is for: decides the side in an A/B test.")
-@click.option("--max-cost-usd", metavar="USD", type=float, help="The most that the task may cost.")
+@click.option("--unit-id", metavar="ID", help="Unit of the task, which decides its side in an A/B test.")
+@click.option("--max-cost-usd", metavar="USD", type=float, help="Budget of the task.")
 @json_option
 @common_options
 def explain(
@@ -45,20 +45,20 @@ def explain(
     exclude: tuple[str, ...],
     **context: Any,
 ) -> None:
-    """Say which model would be chosen now, and why.
+    """Explain which model would be chosen now, and why.
 
-    The same code decides as in a host; shown is the most likely choice. Nothing is drawn, nothing is written.
+    Runs the same code as a host and shows the most likely choice. Draws no random numbers and writes nothing.
     """
     empty: dict[str, Any] = {"task_type": task_type, "decision": None}
-    offered, tried = split_names(candidates), split_names(exclude)
     with common.reading(answer, **empty) as engine:
-        known = engine.store.tallies.of(task_type)
-        if not known and not candidates:
+        evidence = engine.store.tallies.of(task_type)
+        if not evidence and not candidates:
             unknown_task_type(answer, engine, **empty)
-        decision = engine.explain(task_type, offered if candidates else None, {**context, "exclude": tried})
+        offered = split_names(candidates) if candidates else None
+        decision = engine.explain(task_type, offered, {**context, "exclude": split_names(exclude)})
         if decision is None:
             answer.exit_with_note("no candidate is left: all are excluded or over the budget", **empty)
-        note = None if known else task_type_note(engine, task_type)
+        note = None if evidence else task_type_note(engine, task_type)
         location = engine.store.location
     if answer.as_json:
         answer.print_json(store=location, task_type=task_type, decision=decision.as_dict(), note=note)
@@ -69,11 +69,11 @@ def explain(
 def _show(answer: Answer, decision: Decision, note: str | None, location: str) -> None:
     answer.print_line((decision.task_type, "bold"), " → ", (decision.model_id, "bold green"))
     answer.print_line(decision.reason)
-    for warning in (note, _NOT_APPLIED.get(decision.mode)):
+    for warning in (note, _MODE_WARNINGS.get(decision.mode)):
         if warning is not None:
             answer.print_line((warning, "yellow"))
     answer.print_line((f"mode {decision.mode}, policy {decision.policy_id}, {location}", "dim"))
     answer.print_line()
-    shares = decision.propensities
-    show_candidates(answer, [(row, shares[row.model_id], row.tally.samples) for row in decision.ranking])
-    show_excluded(answer, decision.excluded)
+    propensities = decision.propensities
+    print_candidates(answer, decision.ranking, lambda row: propensities[row.model_id], lambda row: row.tally.samples)
+    print_excluded(answer, decision.excluded)

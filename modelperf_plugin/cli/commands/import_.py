@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from modelperf_plugin.cli.answer import Answer, Column, number
+from modelperf_plugin.cli.answer import Answer
 from modelperf_plugin.cli.importing import parse_columns, run_import
-from modelperf_plugin.cli.options import Common, Refusal, common_options, json_option
-from modelperf_plugin.cli.terminal_text import ago, count, dollars, percent, short
+from modelperf_plugin.cli.options import Common, Refusal, common_options, dry_run_option, json_option
+from modelperf_plugin.cli.tally_columns import COST, LAST_USED, MODEL, OUTCOMES, SUCCESS, TASK_TYPE, TIMEOUTS, TOKENS
+from modelperf_plugin.cli.terminal_text import count
+from modelperf_plugin.values import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,9 +25,8 @@ if TYPE_CHECKING:
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
-_SUMS = (
-    Column("task type", "bold"), Column("model", "bold"), number("outcomes"), number("success"), number("cost"),
-    number("timeouts", overflow=True), number("tokens", overflow=True), number("last used", overflow=True),
+_ENTRY_KEYS: Final = (
+    "task_type", "model_id", "successes", "failures", "timeouts", "total_tokens", "total_cost_usd", "last_used",
 )  # fmt: skip
 _NO_VERDICT: Final = (
     "the log of {} says which model answered, when, and at what cost, but not whether the task succeeded; if your "
@@ -59,7 +60,7 @@ def _file_options(*options: Callable[..., Any]) -> Callable[[_Command], _Command
     def decorate(command: _Command) -> _Command:
         for option in (
             json_option,
-            click.option("--dry-run", is_flag=True, help="Show what would be imported; write nothing."),
+            dry_run_option,
             *reversed(options),
             click.argument("file", metavar="FILE", type=click.Path(path_type=Path)),
         ):
@@ -114,7 +115,9 @@ def _json(common: Common, answer: Answer, file: Path, dry_run: bool) -> None:
             store=None if dry_run else location,
             file=str(file),
             imported=imported,
-            entries=[_sums_as_dict(sums) for sums in old.sums],
+            entries=[
+                {key: tally[key] for key in _ENTRY_KEYS} for tally in (_tally(sums).as_dict() for sums in old.sums)
+            ],
             problems=list(old.notes),
         )
     else:
@@ -123,7 +126,7 @@ def _json(common: Common, answer: Answer, file: Path, dry_run: bool) -> None:
 
 
 def _show_old_json(answer: Answer, file: Path, old: LegacyFile, *, imported: bool, dry_run: bool) -> None:
-    answer.print_table(_SUMS, [_sums_row(sums) for sums in old.sums])
+    answer.print_table((TASK_TYPE, MODEL, OUTCOMES, SUCCESS, COST, TIMEOUTS, TOKENS, LAST_USED), map(_tally, old.sums))
     answer.print_line()
     total = count(sum(sums.successes + sums.failures for sums in old.sums), "outcome")
     pairs = count(len(old.sums), "pair")
@@ -137,30 +140,19 @@ def _show_old_json(answer: Answer, file: Path, old: LegacyFile, *, imported: boo
         click.echo(f"warning: {note}", err=True)
 
 
-def _sums_row(sums: Sums) -> list[str]:
-    from modelperf_plugin.values import NANO_USD, from_milliseconds
-
+def _tally(sums: Sums) -> Tally:
     samples = sums.successes + sums.failures
-    last_used = None if sums.last_used_ms is None else from_milliseconds(sums.last_used_ms)
-    cost = dollars(sums.cost_nano_usd / NANO_USD) if sums.cost_nano_usd else dollars(None)
-    return [sums.task_type, sums.model_id, f"{samples:,}", percent(sums.successes / samples), cost,
-            f"{sums.timeouts:,}", short(sums.tokens), ago(last_used)]  # fmt: skip
-
-
-def _sums_as_dict(sums: Sums) -> dict[str, Any]:
-    from modelperf_plugin.values import NANO_USD, from_milliseconds
-
-    last_used = None if sums.last_used_ms is None else from_milliseconds(sums.last_used_ms).isoformat()
-    return {
-        "task_type": sums.task_type,
-        "model_id": sums.model_id,
-        "successes": sums.successes,
-        "failures": sums.failures,
-        "timeouts": sums.timeouts,
-        "total_tokens": sums.tokens,
-        "total_cost_usd": sums.cost_nano_usd / NANO_USD,
-        "last_used": last_used,
-    }
+    return Tally(
+        sums.task_type,
+        sums.model_id,
+        sums.successes,
+        sums.failures,
+        sums.timeouts,
+        total_tokens=sums.tokens,
+        total_cost_nano_usd=sums.cost_nano_usd,
+        priced=samples if sums.cost_nano_usd else 0,
+        last_used_ms=sums.last_used_ms,
+    )
 
 
 @_source_command("csv", *_ROW_OPTIONS)

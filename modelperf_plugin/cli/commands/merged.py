@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -11,47 +11,44 @@ from modelperf_plugin.cli.options import Common, common_options, json_option
 from modelperf_plugin.cli.terminal_text import ago
 from modelperf_plugin.values import from_milliseconds
 
-_SOURCES: Final = (
-    Column("source", "bold"), number("pairs"), number("outcomes"), number("strength"), number("merged"),
-)  # fmt: skip
+if TYPE_CHECKING:
+    from modelperf_plugin.store import Merged
+
+_SOURCES: Final[tuple[Column[Merged], ...]] = (
+    Column("source", lambda source: source.name, "bold"),
+    number("pairs", lambda source: f"{source.pairs:,}"),
+    number("outcomes", lambda source: f"{source.outcomes:,}"),
+    number("strength", lambda source: f"{source.strength:g}"),
+    number("merged", lambda source: ago(from_milliseconds(source.merged_ms))),
+)
 
 
 @click.group()
 def merged() -> None:
-    """See and take out what was merged from other projects."""
+    """List or remove what was merged from other projects."""
 
 
 @merged.command(name="list")
 @json_option
 @common_options
-def list_merged(common: Common, answer: Answer) -> None:
-    """Show which projects' experience was merged."""
+def _list(common: Common, answer: Answer) -> None:
+    """Show which projects' exports were merged."""
     with common.reading(answer, sources=[]) as engine:
         location, sources = engine.store.location, engine.store.merged.all()
     if answer.as_json:
-        answer.print_json(store=location, sources=[each.as_dict() for each in sources], note=None)
+        answer.print_json(store=location, sources=[source.as_dict() for source in sources], note=None)
     elif sources:
-        rows = [
-            [
-                each.name,
-                f"{each.pairs:,}",
-                f"{each.outcomes:,}",
-                f"{each.strength:g}",
-                ago(from_milliseconds(each.merged_ms)),
-            ]
-            for each in sources
-        ]
-        answer.print_table(_SOURCES, rows)
+        answer.print_table(_SOURCES, sources)
     else:
         answer.print_line("nothing was merged")
 
 
-@merged.command()
+@merged.command(name="remove")
 @click.argument("name", metavar="NAME")
 @common_options
-def remove(common: Common, answer: Answer, name: str) -> None:
-    """Take a merged project's experience out again."""
+def _remove(common: Common, answer: Answer, name: str) -> None:
+    """Remove a merged source."""
     with common.writing(answer) as engine:
         if not engine.store.merged.remove(name):
             answer.exit_with_note(f"nothing was merged as {name!r}")
-    answer.print_line(f"what was merged as {name} counts no longer")
+    answer.print_line(f"{name} was removed and no longer counts")

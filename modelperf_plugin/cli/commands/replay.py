@@ -1,109 +1,74 @@
-"""``replay``: what a policy would have got on recorded outcomes."""
+"""``replay``: judge a policy on recorded outcomes."""
 
 from __future__ import annotations
 
-import sys
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from modelperf_plugin.cli.answer import Answer, Cell, Column, number
-from modelperf_plugin.cli.options import Common, common_options, json_option, split_names
+from modelperf_plugin.cli.options import Common, common_options, json_option, seed_option, split_names
+from modelperf_plugin.cli.progress import progress_bars
 from modelperf_plugin.cli.terminal_text import count, dollars, percent, points, sparkline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from modelperf_plugin.analysis.simulation.replay import ReplayReport, Result, TaskTypeResult
 
-_COMPARISON = (
-    Column("way of choosing"), Column("model"), number("success"), number("± s.e."), number("vs single"),
-    number("$/success"),
-)  # fmt: skip
-_TASK_TYPES = (
-    Column("task type"), number("instances"), number("policy"), number("random"), number("best"),
-    Column("best model"), Column("chosen most", overflow=True),
-)  # fmt: skip
+_TASK_TYPES: Final[tuple[Column[TaskTypeResult], ...]] = (
+    Column("task type", lambda row: row.task_type),
+    number("instances", lambda row: f"{row.instances:,}"),
+    number("policy", lambda row: percent(row.success_rate)),
+    number("random", lambda row: percent(row.random_success_rate)),
+    number("best", lambda row: percent(row.best_success_rate)),
+    Column("best model", lambda row: row.best_model),
+    Column("chosen most", lambda row: f"{row.most_chosen_model} ({percent(row.most_chosen_share)})", movable=True),
+)
 
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
-@click.option("--models", metavar="A,B", multiple=True, help="Offer only these, separated by commas.")
+@click.option("--models", metavar="A,B", multiple=True, help="Offer these models only, separated by commas.")
 @click.option(
     "--repeats",
     type=click.IntRange(min=1),
     metavar="N",
     default=5,
     show_default=True,
-    help="How often to replay everything; what differs between the repeats is the standard error.",
+    help="How often to replay the file; the standard error is that between repeats.",
 )
 @click.option(
     "--order",
     type=click.Choice(["shuffled", "recorded"]),
     default="shuffled",
     show_default=True,
-    help="shuffled: anew for each repeat; recorded: by time.",
+    help="shuffled: newly for each repeat; recorded: by time.",
 )
-@click.option("--seed", type=int, metavar="N", default=0, show_default=True, help="The same seed, the same answer.")
-@click.option("--by-task-type", is_flag=True, help="Also show every task type.")
+@seed_option
+@click.option("--by-task-type", is_flag=True, help="Show every task type, too.")
 @json_option
 @common_options
 def replay(
-    common: Common,
-    answer: Answer,
-    file: str,
-    models: tuple[str, ...],
-    repeats: int,
-    order: Literal["shuffled", "recorded"],
-    seed: int,
-    by_task_type: bool,
+    common: Common, answer: Answer, /, file: str, models: tuple[str, ...], by_task_type: bool, **options: Any
 ) -> None:
     """Judge a policy on recorded outcomes before using it.
 
-    FILE is a CSV file (or .csv.gz) with the columns instance_id, task_type, model_id, success, and if known
-    timeout, tokens_used, cost_usd, timestamp: one row for every model that tried the same instance. The policy
-    is the configured one, so try another with --config.
+    FILE is a CSV file (or .csv.gz) with the columns instance_id, task_type, model_id, success, and if known timeout,
+    tokens_used, cost_usd, timestamp: one row for every model that tried the same instance. The policy is the configured
+    one; try another with --config.
     """
     from modelperf_plugin.analysis.simulation.outcomes_file import read_outcomes
     from modelperf_plugin.analysis.simulation.replay import replay as replay_policy
 
     config = common.load().config
     data = read_outcomes(file)
-    with _progress() as progress:
-        report = replay_policy(
-            data,
-            config,
-            models=split_names(models) or None,
-            repeats=repeats,
-            order=order,
-            seed=seed,
-            progress=progress,
-        )
+    with progress_bars() as bars:
+        report = replay_policy(data, config, models=split_names(models) or None, progress=bars("replaying"), **options)
     if answer.as_json:
         answer.print_json(**report.as_dict(), note=None)
     else:
         _show(answer, report, by_task_type=by_task_type)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None] | None]:
-    """Show a bar on standard error while the block runs, if a person can see it."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
-
-        def show(done: int, total: int) -> None:
-            if done % 50 == 1 or done == total:
-                bar.update(task, completed=done, total=total)
-
-        yield show
 
 
 def _show(answer: Answer, report: ReplayReport, *, by_task_type: bool) -> None:
@@ -113,17 +78,29 @@ def _show(answer: Answer, report: ReplayReport, *, by_task_type: bool) -> None:
         f"{count(report.repeats, 'repeat')}",
     )
     answer.print_line()
-    answer.print_table(_COMPARISON, [_compared(report, *way) for way in _ways(report)])
-    answer.print_line(("* in hindsight: picked by the outcomes that it is judged by", "dim"))
+    answer.print_table(_ways_columns(report), _ways(report))
+    answer.print_line(("* in hindsight: picked by the outcomes that judge it", "dim"))
     answer.print_line()
     answer.print_facts(_facts(report))
     if by_task_type:
         answer.print_line()
-        answer.print_table(_TASK_TYPES, map(_task_type_row, report.task_types))
+        answer.print_table(_TASK_TYPES, report.task_types)
+
+
+def _ways_columns(report: ReplayReport) -> tuple[Column[tuple[str, str, Result]], ...]:
+    single = report.best_single.success_rate
+    return (
+        Column("way of choosing", lambda way: (way[0], "bold") if way[2] is report.policy else way[0]),
+        Column("model", lambda way: way[1]),
+        number("success", lambda way: percent(way[2].success_rate)),
+        number("± s.e.", lambda way: percent(way[2].standard_error)),
+        number("vs single", lambda way: points(way[2].success_rate - single)),
+        number("$/success", lambda way: dollars(way[2].cost_per_success_usd)),
+    )
 
 
 def _ways(report: ReplayReport) -> Iterator[tuple[str, str, Result]]:
-    """Yield each way of choosing with its model, if it has one, and what it got."""
+    """Yield each way of choosing with its model, if it has a single one, and its result."""
     yield "this policy", "", report.policy
     yield "the migration guide's rule", "", report.document_rule
     yield "random", "", report.random
@@ -131,17 +108,6 @@ def _ways(report: ReplayReport) -> Iterator[tuple[str, str, Result]]:
     yield "best per task type *", "", report.best_per_task_type
     if report.cheapest is not None:
         yield "cheapest model", report.cheapest.model_id, report.cheapest
-
-
-def _compared(report: ReplayReport, name: str, model_id: str, result: Result) -> list[Cell]:
-    return [
-        (name, "bold") if result is report.policy else name,
-        model_id,
-        percent(result.success_rate),
-        percent(result.standard_error),
-        points(result.success_rate - report.best_single.success_rate),
-        dollars(result.cost_per_success_usd),
-    ]
 
 
 def _facts(report: ReplayReport) -> Iterator[tuple[str, Cell]]:
@@ -154,15 +120,3 @@ def _facts(report: ReplayReport) -> Iterator[tuple[str, Cell]]:
     if report.left_out_models or report.left_out_instances:
         models, instances = count(len(report.left_out_models), "model"), count(report.left_out_instances, "instance")
         yield "left out", f"{models} and {instances}, so that the outcome of every model is known for every instance"
-
-
-def _task_type_row(row: TaskTypeResult) -> list[Cell]:
-    return [
-        row.task_type,
-        f"{row.instances:,}",
-        percent(row.success_rate),
-        percent(row.random_success_rate),
-        percent(row.best_success_rate),
-        row.best_model,
-        f"{row.most_chosen_model} ({percent(row.most_chosen_share)})",
-    ]

@@ -1,46 +1,55 @@
-"""``simulate``: a policy at work in a simulated world."""
+"""``simulate``: run policies in a simulated world."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from modelperf_plugin.cli.answer import Answer, Cell, Column, number
-from modelperf_plugin.cli.options import Common, Refusal, common_options, json_option
-from modelperf_plugin.cli.progress import stages
-from modelperf_plugin.cli.terminal_text import count, dollars, percent, sparkline
+from modelperf_plugin.cli.answer import Answer, Column, number
+from modelperf_plugin.cli.options import Common, Refusal, common_options, json_option, policy_option, seed_option
+from modelperf_plugin.cli.progress import progress_stages
+from modelperf_plugin.cli.terminal_text import UNKNOWN, count, dollars, percent, sparkline
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from modelperf_plugin.analysis.simulation.simulate import PolicyResult, Simulation
 
-_POLICIES: Final = (
-    Column("policy", "bold"), number("success"), number("lost"), number("± s.e."), number("$/task"),
-    Column("over time"), Column("chosen most", overflow=True),
-)  # fmt: skip
-_SCENARIOS: Final = (Column("scenario", "bold"), Column("what happens"))
+_POLICIES: Final[tuple[Column[PolicyResult], ...]] = (
+    Column("policy", lambda row: row.name, "bold"),
+    number("success", lambda row: percent(row.success_rate)),
+    number("lost", lambda row: f"{row.regret:,.1f}"),
+    number("± s.e.", lambda row: UNKNOWN if row.standard_error is None else f"{row.standard_error:.1f}"),
+    number("$/task", lambda row: dollars(row.cost_usd or None)),
+    Column("over time", lambda row: sparkline(row.curve) if row.curve else ""),
+    Column(
+        "chosen most",
+        lambda row: next((f"{model_id} ({percent(share)})" for model_id, share in row.shares.items()), ""),
+        movable=True,
+    ),
+)
+_SCENARIOS: Final[tuple[Column[tuple[str, str]], ...]] = (
+    Column("scenario", lambda row: row[0], "bold"),
+    Column("description", lambda row: row[1]),
+)
 
 
 @click.command()
 @click.argument("scenario", required=False, metavar="[SCENARIO]")
-@click.option(
-    "--policy", "files", multiple=True, metavar="TOML", type=click.Path(exists=True, dir_okay=False),
-    help="A configuration to watch, instead of the one in force; may be given several times.",
-)  # fmt: skip
+@policy_option
 @click.option(
     "--runs", type=click.IntRange(min=1), metavar="N", default=5, show_default=True,
-    help="How many runs, each with rates of its own.",
+    help="Number of runs, each with success rates of its own.",
 )  # fmt: skip
-@click.option("--seed", type=int, metavar="N", default=0, show_default=True, help="The same seed, the same answer.")
+@seed_option
 @json_option
 @common_options
-def simulate(
-    common: Common, answer: Answer, /, scenario: str | None, files: tuple[str, ...], runs: int, seed: int
-) -> None:
-    """See a policy at work in a simulated world.
+def simulate(common: Common, answer: Answer, /, scenario: str | None, files: tuple[str, ...], **options: Any) -> None:
+    """Run a policy in a simulated world.
 
-    SCENARIO is a TOML file that says what happens, or the name of a shipped one; without it those are listed. Nothing
-    is read from or written to a store.
+    SCENARIO is a TOML file or the name of a shipped scenario; without it, the shipped ones are listed. Neither reads
+    nor writes a store.
     """
     from modelperf_plugin.analysis.simulation.play import MIGRATION_GUIDE_RULE
     from modelperf_plugin.analysis.simulation.scenario import read_scenario, shipped
@@ -49,43 +58,31 @@ def simulate(
 
     if scenario is None:
         if answer.as_json:
-            raise Refusal("--json needs a SCENARIO; without one the shipped scenarios are listed")
-        answer.print_table(_SCENARIOS, [[name, read_scenario(name).description] for name in shipped()])
+            raise Refusal("--json needs a SCENARIO; without one, the shipped scenarios are listed")
+        answer.print_table(_SCENARIOS, [(name, read_scenario(name).description) for name in shipped()])
         return
     world = read_scenario(scenario)
-    policies = {file: load(file).config for file in files} or {"the policy in force": common.load().config}
-    policies["the migration guide's rule"] = load(MIGRATION_GUIDE_RULE).config
-    with stages() as stage:
-        found = simulate_policies(world, policies, runs=runs, seed=seed, progress=stage("simulating"))
+    policies = {**common.policies(files), "the migration guide's rule": load(MIGRATION_GUIDE_RULE).config}
+    with progress_stages() as stages:
+        simulation = simulate_policies(world, policies, progress=stages("simulating"), **options)
     if answer.as_json:
-        answer.print_json(**found.as_dict(), note=None)
-    else:
-        _show(answer, found)
-
-
-def _show(answer: Answer, found: Simulation) -> None:
-    shape = f"{count(found.decisions, 'decision')}, {count(found.runs, 'run')}"
-    answer.print_line((found.scenario, "bold"), f": {shape}. {found.description}")
+        answer.print_json(**simulation.as_dict(), note=None)
+        return
+    size = f"{count(simulation.decisions, 'decision')}, {count(simulation.runs, 'run')}"
+    answer.print_line((simulation.scenario, "bold"), f": {size}. {simulation.description}")
     answer.print_line()
-    answer.print_table(_POLICIES, [*(_row(each) for each in found.policies), *_bounds(found)])
+    answer.print_table(_POLICIES, [*simulation.policies, *_bounds(simulation)])
     answer.print_line(("lost: successes in a run, against the best model offered each time", "dim"))
 
 
-def _row(each: PolicyResult) -> list[Cell]:
-    model_id, share = next(iter(each.shares.items()))
-    return [
-        each.name,
-        percent(each.success_rate),
-        f"{each.regret:,.1f}",
-        "-" if each.standard_error is None else f"{each.standard_error:.1f}",
-        dollars(each.cost_usd) if each.cost_usd else "-",
-        sparkline(each.curve),
-        f"{model_id} ({percent(share)})",
-    ]
+def _bounds(simulation: Simulation) -> Iterator[PolicyResult]:
+    """Yield what random choices and the best choices achieve."""
+    from modelperf_plugin.analysis.simulation.simulate import PolicyResult
 
-
-def _bounds(found: Simulation) -> list[list[Cell]]:
-    return [
-        ["random", percent(found.random_success_rate), f"{found.random_regret:,.1f}", "-", "-", "", ""],
-        ["best each time", percent(found.best_success_rate), "0.0", "-", "-", "", ""],
-    ]
+    for name, success_rate, regret in (
+        ("random", simulation.random_success_rate, simulation.random_regret),
+        ("best each time", simulation.best_success_rate, 0.0),
+    ):
+        yield PolicyResult(
+            name=name, success_rate=success_rate, regret=regret, standard_error=None, cost_usd=0.0, curve=(), shares={}
+        )

@@ -9,10 +9,18 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from modelperf_plugin.cli.answer import Answer
-from modelperf_plugin.cli.decision_log import read_decision_log
-from modelperf_plugin.cli.options import Common, Refusal, common_options, json_option
-from modelperf_plugin.cli.progress import stages
-from modelperf_plugin.cli.terminal_text import count, points
+from modelperf_plugin.cli.decision_log import gain_text, log_days_option, read_decision_log
+from modelperf_plugin.cli.options import (
+    Common,
+    Refusal,
+    common_options,
+    force_option,
+    json_option,
+    refuse_to_replace,
+    task_option,
+)  # fmt: skip
+from modelperf_plugin.cli.progress import progress_stages
+from modelperf_plugin.cli.terminal_text import count
 
 if TYPE_CHECKING:
     from modelperf_plugin.analysis.off_policy.tune import Change, Proposal
@@ -23,22 +31,20 @@ _EMPTY: Final[dict[str, Any]] = {"proposal": None, "written": None, "diff": None
 @click.command()
 @click.option(
     "--out", type=click.Path(dir_okay=False), metavar="TOML", default="modelperf.proposed.toml", show_default=True,
-    help="Where to write the proposal; never the file in force.",
+    help="File for the proposal; never the file in force.",
 )  # fmt: skip
-@click.option("--force", is_flag=True, help="Replace a proposal that is there already.")
-@click.option("--task", "task_type", metavar="TASK", help="Only the decisions of this task type.")
-@click.option("--days", type=click.FloatRange(min=0, min_open=True), metavar="N", help="Only the last N days.")
+@force_option
+@task_option
+@log_days_option
 @json_option
 @common_options
-def tune(
-    common: Common, answer: Answer, /, out: str, force: bool, *, task_type: str | None, days: float | None
-) -> None:
-    """Propose a better configuration, from the record of decisions.
+def tune(common: Common, answer: Answer, /, out: str, force: bool, **selection: Any) -> None:
+    """Propose a better configuration, based on the decision log.
 
-    It is written beside the one in force, never in its place. Rankings, demotions and half-lives are searched on the
-    first half of the record; the best of them is judged on the second half, which the search has not seen. If it is
-    not surely better there, nothing is written, and the exit code is 1. Exploration is left alone: see `modelperf
-    evaluate --plan` and `modelperf simulate`.
+    Searches rankings, demotions and half-lives on the first half of the log, and judges the best of them on the second
+    half, which the search has not seen. Writes a proposal beside the file in force, never over it. If the gain is not
+    significant, writes nothing and exits with code 1. Does not tune exploration: see `modelperf evaluate --plan` and
+    `modelperf simulate`.
     """
     from modelperf_plugin.analysis import need_numpy
 
@@ -47,30 +53,32 @@ def tune(
 
     loaded = common.load()
     live = [Path(file) for file in loaded.files]
-    _check(Path(out), live, force=force)
-    with common.reading(answer, **_EMPTY) as engine, stages() as stage:
-        log = read_decision_log(answer, engine.store, task_type=task_type, days=days, stage=stage, **_EMPTY)
-        found = search(log, engine.store, loaded.config, progress=stage("searching"))
-    if not found.better:
-        answer.exit_with_note(_nothing(found), **{**_EMPTY, "proposal": found.as_dict()})
+    if any(Path(out).resolve() == file.resolve() for file in live):
+        raise Refusal(f"{out} is in force; a proposal never replaces it, so choose another --out")
+    refuse_to_replace(Path(out), force=force)
+    with common.reading(answer, **_EMPTY) as engine, progress_stages() as stages:
+        log = read_decision_log(answer, engine.store, stages, **selection, **_EMPTY)
+        proposal = search(log, engine.store, loaded.config, progress=stages("searching"))
+    if not proposal.better:
+        answer.exit_with_note(_no_gain(proposal), **{**_EMPTY, "proposal": proposal.as_dict()})
     before = live[-1].read_text(encoding="utf-8") if live and live[-1].suffix == ".toml" else ""
-    after = proposed(before, found.change)
+    after = proposed(before, proposal.change)
     Path(out).write_text(after, encoding="utf-8")
     name = str(live[-1]) if before else "the defaults"
     difference = "".join(unified_diff(before.splitlines(True), after.splitlines(True), name, out))
     if answer.as_json:
-        answer.print_json(proposal=found.as_dict(), written=out, diff=difference, note=None)
+        answer.print_json(proposal=proposal.as_dict(), written=out, diff=difference, note=None)
         return
-    answer.print_line(("expected gain ", "bold"), _gain(found), f" on {count(found.kept_back, 'decision')} kept back")
+    answer.print_line(("expected gain ", "bold"), _gain(proposal))
     answer.print_line()
     for line in difference.splitlines():
         answer.print_line(line)
     answer.print_line()
-    answer.print_line(f"wrote {out}; the configuration in force is as it was")
+    answer.print_line(f"wrote {out}; the configuration in force is unchanged")
 
 
 def proposed(text: str, change: Change) -> str:
-    """Return the TOML ``text`` with ``change``, its comments and order kept."""
+    """Return the TOML ``text`` with ``change`` applied, in the same order and with its comments."""
     from modelperf_plugin.errors import MissingExtraError
 
     try:
@@ -90,24 +98,15 @@ def proposed(text: str, change: Change) -> str:
     return tomlkit.dumps(document)
 
 
-def _check(out: Path, live: list[Path], *, force: bool) -> None:
-    if any(out.resolve() == each.resolve() for each in live):
-        raise Refusal(f"{out} is in force; a proposal is written beside it, so choose another --out")
-    if out.exists() and not force:
-        raise Refusal(f"{out} exists already; --force replaces it")
-
-
-def _nothing(found: Proposal) -> str:
-    if found.gain is None:
-        return f"nothing beats the present configuration: none of {found.searched} others gains anything"
+def _no_gain(proposal: Proposal) -> str:
+    if proposal.gain is None:
+        return f"nothing beats the present configuration: none of {proposal.searched} others gains anything"
     return (
-        f"nothing surely beats the present configuration: the best of {found.searched} others gains {_gain(found)} on "
-        f"{count(found.kept_back, 'decision')} kept back"
+        f"no significant gain over the present configuration: the best of {proposal.searched} others gains "
+        f"{_gain(proposal)}"
     )
 
 
-def _gain(found: Proposal) -> str:
-    gain = found.gain
-    return (
-        "" if gain is None else f"{points(gain.value)} points (95 % interval {points(gain.low)} – {points(gain.high)})"
-    )
+def _gain(proposal: Proposal) -> str:
+    gain = "" if proposal.gain is None else gain_text(proposal.gain)
+    return f"{gain} on {count(proposal.kept_back, 'held-out decision')}"

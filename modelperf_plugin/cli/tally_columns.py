@@ -1,0 +1,32 @@
+"""Columns of tables of tallies, which several commands show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from modelperf_plugin.cli.answer import Column, number
+from modelperf_plugin.cli.terminal_text import ESTIMATED, ago, dollars, percent, short, spent_per_success
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Final
+
+    from modelperf_plugin.cli.answer import Answer
+    from modelperf_plugin.values import Tally
+
+TASK_TYPE: Final[Column[Tally]] = Column("task type", lambda tally: tally.task_type, "bold")
+MODEL: Final[Column[Tally]] = Column("model", lambda tally: tally.model_id, "bold")
+OUTCOMES: Final[Column[Tally]] = number("outcomes", lambda tally: f"{tally.samples:,}")
+SUCCESS: Final[Column[Tally]] = number("success", lambda tally: percent(tally.success_rate))
+COST: Final[Column[Tally]] = number("cost", lambda tally: dollars(tally.total_cost_usd if tally.priced else None))
+TIMEOUTS: Final[Column[Tally]] = number("timeouts", lambda tally: f"{tally.timeouts:,}", movable=True)
+OUTAGES: Final[Column[Tally]] = number("outages", lambda tally: f"{tally.outages:,}", movable=True)
+TOKENS: Final[Column[Tally]] = number("tokens", lambda tally: short(tally.total_tokens), movable=True)
+LAST_USED: Final[Column[Tally]] = number("last used", lambda tally: ago(tally.last_used), movable=True)
+
+
+def print_estimate_note(answer: Answer, tallies: Iterable[Tally], means: Mapping[str, float]) -> None:
+    """Print what ``≈`` means if any cost per success of a table is an estimate."""
+    if any("≈" in spent_per_success(tally, means.get(tally.model_id)) for tally in tallies):
+        answer.print_line()
+        answer.print_line((ESTIMATED, "dim"))
