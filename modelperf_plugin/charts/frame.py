@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import accumulate
 from typing import NamedTuple
 
 from modelperf_plugin.charts.scale import Scale, day_text
@@ -54,6 +55,11 @@ class Frame:
             anchor = "end" if at + _LABEL_WIDTH / 3 > self.x.end and length > 1 else "middle"
             parts.append(label(text, self.x.end if anchor == "end" else max(at, self.x.start), y, anchor=anchor))
         return parts
+
+    def middles(self, steps: Sequence[int]) -> list[float]:
+        """Return the middle of each step in pixels; ``steps`` are numbers of days."""
+        starts = accumulate(steps, initial=0)
+        return [self.x(start + days / 2) for start, days in zip(starts, steps, strict=False)]
 
     def empty(self) -> str:
         """Return the text of an empty chart."""

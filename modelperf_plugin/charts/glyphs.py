@@ -22,13 +22,17 @@ def sparkline(rates: Sequence[float | None], alternative: str) -> str:
     for run in runs(rates):
         points = [(x(position), y(rate)) for position, rate in run]
         last = points[-1]
-        if len(points) == 1:
-            parts.append(element("circle", cx=last[0], cy=last[1], r=1.2, class_="line dot"))
-        else:
-            parts.append(path(points, "line"))
+        parts.append(line_or_dot(points, 1.2))
     if last is not None:
         parts.append(element("circle", cx=last[0], cy=last[1], r=2.2, class_="now"))
     return drawing(SPARK_WIDTH, SPARK_HEIGHT, alternative, parts, "spark")
+
+
+def line_or_dot(points: Sequence[tuple[float, float]], radius: float) -> str:
+    """Return a line through ``points``, or a dot if there is only one."""
+    if len(points) == 1:
+        return element("circle", cx=points[0][0], cy=points[0][1], r=radius, class_="line dot")
+    return path(points, "line")
 
 
 def interval_glyph(score: float | None, interval: tuple[float, float] | None, alternative: str, class_: str) -> str:

@@ -7,9 +7,9 @@ from datetime import date
 from typing import Final, NamedTuple
 
 from modelperf_plugin.charts.frame import Frame, Mark
-from modelperf_plugin.charts.glyphs import runs
+from modelperf_plugin.charts.glyphs import line_or_dot, runs
 from modelperf_plugin.charts.scale import Scale, spread
-from modelperf_plugin.charts.svg import drawing, element, label, path, title
+from modelperf_plugin.charts.svg import drawing, element, label, shortened, title
 
 __all__ = ["MAX_LINES", "Line", "Mark", "lines_chart"]
 
@@ -41,11 +41,10 @@ def lines_chart(
     """Return ``lines`` over ``steps``, each a number of days, from the day ``first`` on."""
     shown = [line for line in lines if any(rate is not None for rate in line.rates)][:MAX_LINES]
     letters = min(24, int((width * 0.3 - 16) / _LETTER_WIDTH))
-    room = max((len(_short(line.name, letters)) for line in shown), default=0) * _LETTER_WIDTH + 16
+    room = max((len(shortened(line.name, letters)) for line in shown), default=0) * _LETTER_WIDTH + 16
     length = sum(steps)
     frame = Frame(Scale(0, length, _LEFT, width - room - 6), Scale(0, 1, height - _BOTTOM, _TOP))
-    starts = [sum(steps[:position]) for position in range(len(steps))]
-    middles = [frame.x(start + days / 2) for start, days in zip(starts, steps, strict=True)]
+    middles = frame.middles(steps)
     parts = [*frame.rates(), *frame.marks(marks)]
     ends = []
     for order, line in enumerate(shown):
@@ -53,11 +52,7 @@ def lines_chart(
         drawn = [title(line.name)]
         for run in stretches:
             points = [(middles[position], frame.y(rate)) for position, rate in run]
-            drawn.append(
-                path(points, "line")
-                if len(points) > 1
-                else element("circle", cx=points[0][0], cy=points[0][1], r=2.2, class_="line dot")
-            )
+            drawn.append(line_or_dot(points, 2.2))
         parts.append(element("g", *drawn, class_=f"series s{order}"))
         position, rate = stretches[-1][-1]
         ends.append((middles[position], frame.y(rate)))
@@ -66,13 +61,9 @@ def lines_chart(
         at = frame.x.end + 14
         leader = element("path", d=f"M{x:.1f} {y:.1f}L{at - 4:.1f} {place:.1f}", class_="leader")
         dot = element("circle", cx=x, cy=y, r=2.6, class_="end")
-        name = label(_short(line.name, letters), at, place + 4, "name")
+        name = label(shortened(line.name, letters), at, place + 4, "name")
         parts.append(element("g", title(line.name), leader, dot, name, class_=f"series s{order}"))
     parts += frame.days(first, length, height - 6)
     if not shown:
         parts.append(frame.empty())
     return drawing(width, height, alternative, parts)
-
-
-def _short(name: str, letters: int) -> str:
-    return name if len(name) <= letters else f"{name[: letters - 1]}…"

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from math import log10
 from typing import Final, NamedTuple
 
+from modelperf_plugin.charts.frame import Frame
 from modelperf_plugin.charts.scale import Scale, decades, dollar_ticks, spread
-from modelperf_plugin.charts.svg import drawing, element, label, text_of, title
+from modelperf_plugin.charts.svg import drawing, element, label, shortened, text_of, title
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 16, 12, 40
 _MAX_NAMES: Final = 12
@@ -48,10 +49,7 @@ def scatter_chart(dots: Sequence[Dot], alternative: str, *, width: int = 760, he
 
 
 def _axes(x: Scale, y: Scale, width: int, height: int) -> list[str]:
-    parts = []
-    for rate in (0, 0.25, 0.5, 0.75, 1):
-        parts.append(element("line", x1=x.start, x2=x.end, y1=y(rate), y2=y(rate), class_="hair"))
-        parts.append(label(f"{rate:.0%}", x.start - 8, y(rate) + 4, anchor="end"))
+    parts = Frame(x, y).rates()
     for amount in dollar_ticks(x.low, x.high, max(2, int(width / 130))):
         at = x(log10(amount))
         parts.append(element("line", x1=at, x2=at, y1=y.start, y2=y.start + 4, class_="hair"))
@@ -65,7 +63,7 @@ def _names(dots: Sequence[Dot], x: Scale, y: Scale, width: int) -> list[str]:
     parts = []
     for dot, place in zip(dots, places, strict=True):
         at = x(log10(dot.cost_usd))
-        name = dot.name if len(dot.name) <= 24 else f"{dot.name[:23]}…"
+        name = shortened(dot.name, 24)
         left = at + 10 + len(name) * _LETTER_WIDTH > width
         parts.append(
             element(

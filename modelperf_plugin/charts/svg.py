@@ -39,6 +39,11 @@ def label(content: str, x: float, y: float, class_: str = "tick", anchor: str | 
     return element("text", text_of(content), x=x, y=y, class_=class_, text_anchor=anchor)
 
 
+def shortened(name: str, letters: int) -> str:
+    """Return ``name``, cut to ``letters`` characters."""
+    return name if len(name) <= letters else f"{name[: letters - 1]}…"
+
+
 def title(content: str) -> str:
     """Return the tooltip of the enclosing element."""
     return element("title", text_of(content))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 from modelperf_plugin.analysis.views.trends import Point
 from modelperf_plugin.charts.frame import Frame, Mark
@@ -19,11 +20,8 @@ def trend_chart(
     """Return the success rate over time with its 95 % interval, the number of outcomes, and ``marks``."""
     length = sum(point.days for point in points)
     frame = Frame(Scale(0, length, _LEFT, width - _RIGHT), Scale(0, 1, height - _BOTTOM - _BARS - 14, _TOP))
-    starts, day = [], 0
-    for point in points:
-        starts.append(day)
-        day += point.days
-    middles = [frame.x(start + point.days / 2) for start, point in zip(starts, points, strict=True)]
+    starts = list(accumulate([point.days for point in points[:-1]], initial=0))
+    middles = frame.middles([point.days for point in points])
     parts = frame.rates()
     parts += _bars(frame, points, starts, height - _BOTTOM)
     parts += frame.marks(marks)

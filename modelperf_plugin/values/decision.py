@@ -28,7 +28,6 @@ class Exclusion(NamedTuple):
     """One sentence for people."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the row as plain JSON values."""
         return {"model_id": self.model_id, "reason": self.reason}
 
 

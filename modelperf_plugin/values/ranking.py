@@ -30,7 +30,6 @@ class RankedModel(NamedTuple):
     """Expected cost of a task in US dollars, if costs matter to the decision and one is known."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the row as plain JSON values."""
         return {
             "model_id": self.model_id,
             "score": self.score,

@@ -101,12 +101,6 @@ class Tally(NamedTuple):
             self.timeout_failures + (blame == "model" and outcome.timeout),
         )
 
-    def minus(self, other: Tally | None) -> Tally:
-        """Return the difference to ``other``, an earlier tally of the same pair."""
-        if other is None:
-            return self
-        return self._replace(**{name: getattr(self, name) - getattr(other, name) for name in _SUMMED})
-
     def as_dict(self) -> dict[str, Any]:
         """Return the tally as plain JSON values."""
         last_used = self.last_used

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from math import sqrt
 from statistics import NormalDist
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -26,17 +26,13 @@ class CheapestWithin(Strategy):
     """
 
     objective: Literal["cheapest_within"] = "cheapest_within"
+    weighs_costs: ClassVar[bool] = True
     margin: float = Field(
         default=0.03, ge=0, lt=1, description="How much lower the success rate of a cheaper model may be."
     )
     confidence: float = Field(
         default=0.5, ge=0.5, lt=1, description="Probability with which a cheaper model must be within the margin."
     )
-
-    @property
-    def weighs_costs(self) -> bool:
-        """Costs matter."""
-        return True
 
     @cached_property
     def _quantile(self) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from modelperf_plugin.policy.cost.base import Estimate, ExpectedCost, SortKey
 from modelperf_plugin.policy.strategy import Strategy
@@ -13,16 +13,10 @@ class Success(Strategy):
     """The best model, whatever its cost."""
 
     objective: Literal["success"] = "success"
-
-    @property
-    def weighs_costs(self) -> bool:
-        """Costs do not matter."""
-        return False
+    weighs_costs: ClassVar[bool] = False
 
     def __call__(self, estimates: Sequence[Estimate], chances: Sequence[float]) -> list[SortKey]:  # noqa: ARG002
-        """Return the chances."""
         return [(chance, 0.0, 0.0) for chance in chances]
 
     def explain(self, cost: ExpectedCost | None) -> str:  # noqa: ARG002
-        """Nothing."""
         return ""

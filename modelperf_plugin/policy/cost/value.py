@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,12 +15,8 @@ class Value(Strategy):
     """The model with the highest net value: chance of success × ``usd_per_success`` − expected cost of a task."""
 
     objective: Literal["value"] = "value"
+    weighs_costs: ClassVar[bool] = True
     usd_per_success: float = Field(gt=0, le=1_000_000, description="Value of one success in US dollars.")
-
-    @property
-    def weighs_costs(self) -> bool:
-        """Costs matter."""
-        return True
 
     def __call__(self, estimates: Sequence[Estimate], chances: Sequence[float]) -> list[SortKey]:
         """Return the net value of each candidate; an unknown cost is assumed to be the lowest known one."""

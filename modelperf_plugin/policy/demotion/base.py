@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from modelperf_plugin.policy.strategy import Strategy
 from modelperf_plugin.values import Tally
@@ -40,16 +40,8 @@ class DemotionStrategy(Protocol):
 class Unwatched(Strategy):
     """A strategy without a sequential test: it demotes by the current tallies or not at all, and never probes."""
 
-    @property
-    def probe_share(self) -> float:
-        """No probes."""
-        return 0.0
-
-    @property
-    def alpha(self) -> float:
-        """No sequential test."""
-        return 0.0
+    probe_share: ClassVar[float] = 0.0
+    alpha: ClassVar[float] = 0.0
 
     def effective_threshold(self, best: float | None) -> float | None:  # noqa: ARG002 - the signature of the protocol
-        """No threshold."""
         return None

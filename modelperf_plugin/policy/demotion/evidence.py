@@ -35,12 +35,10 @@ class DemoteByEvidence(Strategy):
     probe_share: float = Field(default=0.02, ge=0, le=0.5, description="Share of decisions that probe a demoted model.")
 
     def __call__(self, tallies: Sequence[Tally], in_force: Mapping[str, str] | None = None) -> list[str | None]:
-        """Return for each tally the reason of the demotion in force, or None."""
         reasons = in_force or {}
         return [reasons.get(tally.model_id) for tally in tallies]
 
     def effective_threshold(self, best: float | None) -> float | None:
-        """Return the success rate below which a model is demoted if another reaches ``best``."""
         relative = None if best is None or self.margin is None else best - self.margin
         thresholds = [each for each in (self.threshold, relative) if each is not None and each > 0]
         return max(thresholds, default=None)

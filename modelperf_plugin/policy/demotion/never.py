@@ -15,5 +15,4 @@ class NeverDemote(Unwatched):
     strategy: Literal["never"] = "never"
 
     def __call__(self, tallies: Sequence[Tally], in_force: Mapping[str, str] | None = None) -> list[str | None]:  # noqa: ARG002
-        """Return None for each tally."""
         return [None] * len(tallies)

@@ -24,7 +24,6 @@ class DemoteBySuccessRate(Unwatched):
     min_samples: int = Field(default=3, ge=1, description="Minimum number of outcomes before a model can be demoted.")
 
     def __call__(self, tallies: Sequence[Tally], in_force: Mapping[str, str] | None = None) -> list[str | None]:  # noqa: ARG002
-        """Return for each tally why its model is demoted, or None."""
         return [self._reason(tally) for tally in tallies]
 
     def _reason(self, tally: Tally) -> str | None:

@@ -71,7 +71,6 @@ class Adaptive(Strategy):
         return self.evaluation_share + (1.0 - self.evaluation_share) * self.floor
 
     def __call__(self, choice_set: ChoiceSet) -> Shares:
-        """Return the probability of each row of the choice set."""
         count = len(choice_set.rows)
         uniform = self.uniform
         shares = [uniform / count] * count

@@ -21,6 +21,5 @@ class EpsilonGreedy(Strategy):
     epsilon: float = Field(default=0.1, ge=0, le=1, description="Share of decisions drawn uniformly (ε).")
 
     def __call__(self, choice_set: ChoiceSet) -> Shares:
-        """Return the probability of each row of the choice set."""
         floor = self.epsilon / len(choice_set.rows)
         return Shares([floor + (1.0 - self.epsilon) * share for share in best_only(choice_set)])

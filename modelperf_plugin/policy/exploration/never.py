@@ -14,5 +14,4 @@ class NeverExplore(Strategy):
     strategy: Literal["never"] = "never"
 
     def __call__(self, choice_set: ChoiceSet) -> Shares:
-        """Return equal probabilities for the rows tied at the top, 0 for the rest."""
         return Shares(best_only(choice_set))

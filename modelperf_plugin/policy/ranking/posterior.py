@@ -38,7 +38,6 @@ class Posterior(Strategy):
     )
 
     def __call__(self, tallies: Sequence[Tally], beliefs: Sequence[Belief] | None = None) -> list[Score]:
-        """Return one score for each tally, in the same order."""
         if beliefs is None or not self.pooled:
             beliefs = [self._own(tally) for tally in tallies]
         least = self.min_samples
@@ -49,16 +48,13 @@ class Posterior(Strategy):
         ]
 
     def believed(self, tallies: Sequence[Tally], beliefs: Sequence[Belief]) -> Sequence[Belief]:
-        """Return the given posteriors; without pooling those of this task type alone."""
         return beliefs if self.pooled else [self._own(tally) for tally in tallies]
 
     def explain(self, tally: Tally, belief: Belief | None = None) -> Explanation:
-        """Return mean, interval and reason."""
         alpha, beta, _ = self._own(tally) if belief is None or not self.pooled else belief
         return Explanation(alpha / (alpha + beta), beta_interval(alpha, beta), self.reason(tally, belief))
 
     def reason(self, tally: Tally, belief: Belief | None = None) -> str:
-        """Return the mean and its evidence."""
         alpha, beta, outcomes = self._own(tally) if belief is None or not self.pooled else belief
         samples = tally.successes + tally.quality_failures
         counted = f"{tally.successes} of {samples} succeeded"

@@ -25,21 +25,17 @@ class SuccessRate(Strategy):
     min_samples: int = Field(default=3, ge=1, description="Minimum number of outcomes before the success rate counts.")
 
     def __call__(self, tallies: Sequence[Tally], beliefs: Sequence[Belief] | None = None) -> list[Score]:  # noqa: ARG002
-        """Return one score for each tally, in the same order; beliefs are not used."""
         return [self._score(tally) for tally in tallies]
 
     def believed(self, tallies: Sequence[Tally], beliefs: Sequence[Belief]) -> Sequence[Belief]:  # noqa: ARG002
-        """Return the given posteriors, for exploration."""
         return beliefs
 
     def explain(self, tally: Tally, belief: Belief | None = None) -> Explanation:  # noqa: ARG002
-        """Return rate, interval and reason."""
         samples = tally.samples
         interval = None if samples < self.min_samples else wilson_interval(tally.successes, samples)
         return Explanation(tally.success_rate, interval, self.reason(tally))
 
     def reason(self, tally: Tally, belief: Belief | None = None) -> str:  # noqa: ARG002
-        """Return the success rate, or how many of the required outcomes there are."""
         samples = tally.samples
         if samples < self.min_samples:
             return f"unproven: {samples} of {self.min_samples} outcomes"
