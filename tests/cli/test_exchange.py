@@ -63,7 +63,7 @@ def test_bad_lines_are_exit_code_1_and_on_standard_error(run: Run, run_json: Run
         (["federate", "attach", "none.db"], "none.db does not exist"),
         (["federate", "attach", "a.csv", "--column", "x=y"], "must be OURS=THEIRS with one of task_type"),
         (["export", "--format", "parquet"], "a Parquet file needs a name"),
-        (["merge", "a.csv"], "is no export"),
+        (["merge", "a.csv"], "is not an export"),
         (["merge", "a", "b", "--name", "c"], "--name is for a single file"),
     ],
 )

@@ -154,16 +154,16 @@ def test_an_export_says_what_its_store_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("{}", "is no export: `modelperf export` writes one"),
+        ("{}", "is not an export of `modelperf export`"),
         ('{"format": "modelperf export", "version": 2, "entries": []}', "is of version 2; this version reads 1"),
         ('{"format": "modelperf export", "version": 1, "entries": [{"task_type": "a"}]}', "entry 1: model_id"),
         ('{"format": "modelperf export", "version": 1, "entries": [7]}', "entry 1: task_type"),
-        ("{", "is no export"),
+        ("{", "is not an export"),
         ("a,b\n1,2\n", "it has no column task_type"),
         ("task_type,model_id,successes,failures\na,b,-1,2\n", "entry 1: successes must be a whole number"),
-        ("task_type,model_id,successes,failures\na,b,1,2\na,b,1,2\n", "entry 2 is of b on a again"),
+        ("task_type,model_id,successes,failures\na,b,1,2\na,b,1,2\n", "entry 2 repeats b on a"),
         ("task_type,model_id,successes,failures,outages\na,b,1,2,3\n", "failures must be at least outages"),
-        (b"\xff\xfe", "is no export"),
+        (b"\xff\xfe", "is not an export"),
     ],
 )
 def test_a_file_that_is_no_export_is_refused(tmp_path: Path, content: str | bytes, said: str) -> None:

@@ -177,10 +177,10 @@ def test_spend_logs_count_where_they_say_how_it_ended(form: str, tmp_path: Path)
 def test_a_file_that_is_no_spend_log_is_refused(tmp_path: Path) -> None:
     """Other JSON, other CSV, and neither."""
     for content, said in (
-        ("[1]", "is no log of LiteLLM"),
-        ("a,b\n1,2\n", "is no log of LiteLLM"),
+        ("[1]", "not a LiteLLM spend log"),
+        ("a,b\n1,2\n", "not a LiteLLM spend log"),
         ("[{", "is neither JSON nor CSV"),
-        ('{"a": 1}\n', "is no log of LiteLLM"),
+        ('{"a": 1}\n', "not a LiteLLM spend log"),
     ):
         (tmp_path / "no").write_text(content)
         with pytest.raises(OutcomesFileError, match=said):

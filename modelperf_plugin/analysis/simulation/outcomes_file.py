@@ -15,18 +15,18 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from io import StringIO
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
 from modelperf_plugin.errors import InvalidValueError, OutcomesFileError, brief
+from modelperf_plugin.exchange.parsing import parse_flag, parse_moment, parse_number, read_bytes
 from modelperf_plugin.values import Outcome, check_id, check_ids
 
 REQUIRED: Final = ("instance_id", "task_type", "model_id", "success")
 """The columns that a file must have."""
-_FLAGS: Final = {"1": True, "true": True, "0": False, "false": False}
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 
 
@@ -163,10 +163,7 @@ def _unbroken(positions: Sequence[int]) -> int:
 
 
 def _text(name: str) -> str:
-    try:
-        content = Path(name).read_bytes()
-    except OSError as error:
-        raise OutcomesFileError(name, None, f"cannot be read ({error.strerror or error})") from error
+    content = read_bytes(Path(name))
     if content.startswith(_GZIP_MAGIC):
         try:
             content = gzip.decompress(content)
@@ -217,40 +214,12 @@ def _outcome(row: Mapping[str, str]) -> Outcome | None:
     Raises:
         InvalidValueError: a value is not usable.
     """
-    success = _flag("success", row["success"])
+    success = parse_flag("success", row["success"])
     outcome = Outcome(
         success=bool(success),
-        timeout=bool(_flag("timeout", row.get("timeout", ""))),
-        tokens_used=_number("tokens_used", row),  # type: ignore[arg-type]  # Outcome refuses 1.5
-        cost_usd=_number("cost_usd", row),
-        timestamp=_moment(row.get("timestamp", "").strip()),
+        timeout=bool(parse_flag("timeout", row.get("timeout"))),
+        tokens_used=parse_number("tokens_used", row.get("tokens_used")) or 0,  # type: ignore[arg-type]  # Outcome refuses 1.5
+        cost_usd=parse_number("cost_usd", row.get("cost_usd")) or 0.0,
+        timestamp=parse_moment("timestamp", row.get("timestamp")),
     )
     return None if success is None else outcome
-
-
-def _flag(column: str, text: str) -> bool | None:
-    word = text.strip().lower()
-    if not word:
-        return None
-    if word not in _FLAGS:
-        raise InvalidValueError(column, "0, 1, true, false or empty", text)
-    return _FLAGS[word]
-
-
-def _number(column: str, row: Mapping[str, str]) -> float:
-    text = row.get(column, "").strip()
-    try:
-        return float(text or 0)
-    except ValueError:
-        raise InvalidValueError(column, "a number or empty", text) from None
-
-
-def _moment(text: str) -> datetime | None:
-    if not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        requirement = "an ISO 8601 time such as 2026-01-31T12:00:00+00:00, or empty"
-        raise InvalidValueError("timestamp", requirement, text) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

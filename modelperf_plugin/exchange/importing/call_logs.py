@@ -1,7 +1,7 @@
-"""Logs of calls, by LiteLLM and by llm: they know models, tokens, costs and times, but not whether a task was done.
+"""Call logs of LiteLLM and llm: models, tokens, costs and times, but no verdict on the task.
 
-A call that was answered may have been answered badly, and the log does not say so. So a row counts only where the
-caller has noted the verdict in the log itself, in a tag or in the metadata, and says where.
+A call may have returned a bad answer, and the log does not tell. So a row counts only if the host wrote its verdict
+into the log, as a tag or metadata.
 """
 
 from __future__ import annotations
@@ -9,43 +9,43 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from modelperf_plugin.errors import OutcomesFileError, brief
+from modelperf_plugin.errors import InvalidValueError, OutcomesFileError, brief
 from modelperf_plugin.exchange.importing.rows import Record
 from modelperf_plugin.exchange.importing.tables import RowSource, open_database
+from modelperf_plugin.exchange.parsing import parse_moment, unreadable
 from modelperf_plugin.store.queries import load_queries
 
 
 class VerdictFields(NamedTuple):
-    """Where a log says what a call was for, and how the task ended."""
+    """Where a log holds task types and verdicts."""
 
     task_type: str | None = None
-    """The task type of all its rows."""
+    """The task type of all rows."""
     task_field: str | None = None
-    """Where each row says it: a column, or a path such as ``metadata.task_type`` or ``request_tags.task``."""
+    """Where each row holds its task type: a column, or a path such as ``metadata.task_type``."""
     success_field: str | None = None
-    """Where each row says whether the task was done well."""
+    """Where each row holds whether the task succeeded."""
 
 
 class CallLog(RowSource):
-    """What the logs have in common."""
+    """Base class of call logs."""
 
     def __init__(self, name: str, size: int, noted: VerdictFields) -> None:
-        """Take where the log says what it does not say by itself."""
         super().__init__(name, size, repr(tuple(noted)))
         self._noted = noted
 
     def _record(self, row: Mapping[str, Any], values: tuple[Any, ...]) -> Record:
-        """Return a record of a row, with the ``values`` that stand between ``success`` and the end."""
+        """Return the record of a row; ``values`` are the model id, and all values after ``success``."""
         task_type = self._noted.task_type
         if task_type is None and self._noted.task_field is not None:
             task_type = at_path(row, self._noted.task_field)
         success = None if self._noted.success_field is None else at_path(row, self._noted.success_field)
         if success is None or success == "":
-            return ("unknown", "unknown", None, *values[1:])  # it does not count, whatever else it says
+            return ("unknown", "unknown", None, *values[1:])  # not counted, whatever the other values are
         return (task_type, values[0], success, *values[1:])
 
 
@@ -58,14 +58,14 @@ class LiteLLMLog(CallLog):
         """Open the file at ``path``.
 
         Raises:
-            OutcomesFileError: it cannot be read, or is no such log.
+            OutcomesFileError: it cannot be read, or is not such a log.
         """
         self._path = path
         super().__init__(str(path), 0, noted)
         first = next(self.rows(), None)
         names = list(first) if isinstance(first, Mapping) else [first]
         if first is not None and not {"request_id", "model"} <= set(names):
-            message = f"is no log of LiteLLM: it has request_id and model, but here is {brief(names)}"
+            message = f"not a LiteLLM spend log: expected columns request_id and model, found {brief(names)}"
             raise OutcomesFileError(str(path), None, message)
 
     def rows(self) -> Iterator[Any]:
@@ -81,7 +81,7 @@ class LiteLLMLog(CallLog):
                 else:
                     yield from csv.DictReader(file)
         except OSError as error:
-            raise OutcomesFileError(self.name, None, f"cannot be read ({error.strerror or error})") from error
+            raise unreadable(self.name, error) from error
         except (ValueError, csv.Error, RecursionError) as error:
             raise OutcomesFileError(self.name, None, f"is neither JSON nor CSV ({error})") from error
 
@@ -101,7 +101,7 @@ class LiteLLMLog(CallLog):
 
 
 class LlmLog(CallLog):
-    """The file logs.db of the command llm; it is only read."""
+    """The file logs.db of the command llm, opened read-only."""
 
     kind = "llm"
 
@@ -109,13 +109,13 @@ class LlmLog(CallLog):
         """Open the file at ``path``.
 
         Raises:
-            OutcomesFileError: it cannot be read, or is no such log.
+            OutcomesFileError: it cannot be read, or is not such a log.
         """
         self._sql = load_queries("sqlite", "histories.sql")
         self._connection, there = open_database(path)
         if "responses" not in there:
             self._connection.close()
-            raise OutcomesFileError(str(path), None, "is no log of llm: it has no table responses")
+            raise OutcomesFileError(str(path), None, "not a log of llm: it has no table responses")
         super().__init__(str(path), self._connection.execute(self._sql["count_responses"]).fetchone()[0], noted)
 
     def rows(self) -> Iterator[Any]:
@@ -139,7 +139,7 @@ class LlmLog(CallLog):
 
 
 def at_path(row: Mapping[str, Any], path: str) -> Any:
-    """Return what stands at a dotted path; text that is JSON is looked into, and a tag ``task:x`` is a key.
+    """Return the value at a dotted path; strings are parsed as JSON, and a tag ``task:x`` has the key ``task``.
 
     >>> at_path({"metadata": '{"task": {"ok": true}}', "tags": ["task:plan"]}, "metadata.task.ok")
     True
@@ -164,7 +164,6 @@ def at_path(row: Mapping[str, Any], path: str) -> Any:
 
 def _moment(value: Any) -> datetime | None:
     try:
-        moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+        return parse_moment("time", value)
+    except InvalidValueError:
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -17,6 +17,7 @@ from typing import IO, Any, Final, cast
 from modelperf_plugin.errors import OutcomesFileError, brief
 from modelperf_plugin.exchange.importing.rows import COLUMNS, REQUIRED, TASK_TYPE
 from modelperf_plugin.exchange.importing.sources import Numbered, SourceBatch
+from modelperf_plugin.exchange.parsing import unreadable
 from modelperf_plugin.store import ImportRecord
 
 PART_BYTES: Final = 1 << 20
@@ -52,7 +53,7 @@ class LineFile:
             packed = self._raw.read(2) == _GZIP_MAGIC
             self._raw.seek(0)
         except OSError as error:
-            raise OutcomesFileError(self.name, None, f"cannot be read ({error.strerror or error})") from error
+            raise unreadable(path, error) from error
         self._file = cast("IO[bytes]", gzip.GzipFile(fileobj=self._raw)) if packed else self._raw
         self._go_to(0, 1, sha256())
 

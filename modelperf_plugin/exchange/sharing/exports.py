@@ -1,4 +1,4 @@
-"""Files of exported experience: JSON, CSV, Parquet."""
+"""Export files: JSON, CSV, Parquet."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, get_args
 
 from modelperf_plugin.errors import InvalidValueError, OutcomesFileError, brief
 from modelperf_plugin.exchange.parquet import open_parquet, pyarrow
+from modelperf_plugin.exchange.parsing import read_bytes
 from modelperf_plugin.exchange.sharing.share import COLUMNS, FORMAT, VERSION, Export, as_entry, as_tally
 from modelperf_plugin.values import Tally
 
@@ -20,15 +21,15 @@ Format = Literal["json", "csv", "parquet"]
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
 
 
-def write_text(entries: Sequence[Tally], form: Format, origin: str, made: datetime) -> str:
-    """Return a file of ``entries`` in JSON or CSV; ``origin`` tells the store from others."""
+def write_text(entries: Sequence[Tally], form: Format, origin: str, created: datetime) -> str:
+    """Return an export of ``entries`` in JSON or CSV; ``origin`` is the id of the store."""
     if form == "csv":
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, [*COLUMNS, "origin"], lineterminator="\n")
         writer.writeheader()
         writer.writerows({**as_entry(tally), "origin": origin} for tally in entries)
         return text.getvalue()
-    head = {"format": FORMAT, "version": VERSION, "origin": origin, "made": made.isoformat(timespec="seconds")}
+    head = {"format": FORMAT, "version": VERSION, "origin": origin, "made": created.isoformat(timespec="seconds")}
     return json.dumps({**head, "entries": [as_entry(tally) for tally in entries]}, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -47,15 +48,12 @@ def write_parquet(entries: Sequence[Tally], path: Path, origin: str) -> None:
 
 
 def read_export(path: Path) -> Export:
-    """Return what is in a file of exported experience, whatever its format.
+    """Read an export in any format.
 
     Raises:
-        OutcomesFileError: it cannot be read or is no such file; the message names the entry.
+        OutcomesFileError: it cannot be read, or is not an export; the message names the entry.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise OutcomesFileError(str(path), None, f"cannot be read ({error.strerror or error})") from error
+    content = read_bytes(path)
     if content.startswith(b"PAR1"):
         entries: Iterable[Any] = open_parquet(path).read().to_pylist()
         origin = None
@@ -68,7 +66,7 @@ def read_export(path: Path) -> Export:
         except InvalidValueError as error:
             raise OutcomesFileError(str(path), None, f"entry {number}: {error}") from error
         if tallies.setdefault((tally.task_type, tally.model_id), tally) is not tally:
-            message = f"entry {number} is of {tally.model_id} on {tally.task_type} again"
+            message = f"entry {number} repeats {tally.model_id} on {tally.task_type}"
             raise OutcomesFileError(str(path), None, message)
         origin = entry.get("origin") or origin
     return Export(list(tallies.values()), origin, sha256(content).hexdigest())
@@ -81,9 +79,9 @@ def _read_text(name: str, content: bytes) -> tuple[Iterable[Any], str | None]:
             return _read_csv(name, text), None
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise OutcomesFileError(name, None, f"is no export ({error})") from error
+        raise OutcomesFileError(name, None, f"is not an export ({error})") from error
     if data.get("format") != FORMAT or not isinstance(data.get("entries"), list):
-        raise OutcomesFileError(name, None, "is no export: `modelperf export` writes one")
+        raise OutcomesFileError(name, None, "is not an export of `modelperf export`")
     if data.get("version") != VERSION:
         raise OutcomesFileError(name, None, f"is of version {brief(data.get('version'))}; this version reads {VERSION}")
     origin = data.get("origin")
@@ -94,7 +92,7 @@ def _read_csv(name: str, text: str) -> list[dict[str, str]]:
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     missing = [column for column in COLUMNS[:4] if column not in (reader.fieldnames or [])]
     if missing:
-        raise OutcomesFileError(name, 1, f"is no export: it has no column {', '.join(missing)}")
+        raise OutcomesFileError(name, 1, f"is not an export: it has no column {', '.join(missing)}")
     try:
         return list(reader)
     except csv.Error as error:

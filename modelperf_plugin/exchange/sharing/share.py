@@ -1,25 +1,25 @@
-"""Handing experience on: what leaves the machine, and under which names."""
+"""Exporting experience: which tallies leave the machine, and under which names."""
 
 from __future__ import annotations
 
 import hmac
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 from modelperf_plugin.errors import InvalidValueError
-from modelperf_plugin.values import MAX_COST_USD, MAX_TOKENS, NANO_USD, Tally, check_amount, check_id, to_milliseconds
+from modelperf_plugin.exchange.parsing import parse_count, parse_moment, parse_number
+from modelperf_plugin.values import MAX_COST_USD, NANO_USD, Tally, check_amount, check_id, to_milliseconds
 
 FORMAT: Final = "modelperf export"
 VERSION: Final = 1
 MIN_SHARED_OUTCOMES: Final = 10
-"""The document exports entries with so many outcomes or more."""
+"""By default an entry with fewer outcomes is not exported: the migration guide's threshold."""
 MIN_SALT_LENGTH: Final = 8
 HASH_PREFIX: Final = "h:"
-"""A hashed name begins with this."""
+"""How hashed names start."""
 COLUMNS: Final = (
     "task_type", "model_id", "successes", "failures", "timeouts", "timeout_failures", "outages", "caller_errors",
     "total_tokens", "total_cost_usd", "priced", "last_used",
@@ -37,7 +37,7 @@ class Names(NamedTuple):
     task_types: bool = False
 
     def apply(self, tally: Tally) -> Tally:
-        """Return a tally under the names that may leave the machine."""
+        """Return ``tally`` with its names hashed as configured."""
         return tally._replace(
             task_type=hashed("task_type", tally.task_type, self.salt) if self.task_types else tally.task_type,
             model_id=hashed("model_id", tally.model_id, self.salt) if self.models else tally.model_id,
@@ -45,22 +45,22 @@ class Names(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """What would leave the machine, and what would not."""
+    """Which tallies are exported."""
 
     entries: list[Tally]
-    """Under the names that would leave it."""
+    """Under the exported names."""
     unsure: int
-    """Entries left out because they have too few outcomes."""
+    """Number of entries with too few outcomes."""
     small: int
-    """Entries left out because their task type has too few outcomes in all."""
+    """Number of entries whose task type has too few outcomes in total."""
 
 
 class Export(NamedTuple):
-    """What another project has handed on."""
+    """The tallies of another project."""
 
     entries: list[Tally]
     origin: str | None
-    """What tells its store from others; None if the file does not say."""
+    """The id of its store; None if the file has none."""
     digest: str
     """SHA-256 of the file, in hexadecimal digits."""
 
@@ -72,12 +72,12 @@ def select(
     min_group: int = MIN_SHARED_OUTCOMES,
     names: Names | None = None,
 ) -> Selection:
-    """Return what of ``tallies`` leaves the machine.
+    """Select the tallies that leave the machine.
 
     Args:
-        tallies: the counts of one's own store.
-        min_samples: entries with fewer outcomes stay.
-        min_group: task types with fewer outcomes in all stay.
+        tallies: the counts of the own store.
+        min_samples: entries with fewer outcomes are not exported.
+        min_group: task types with fewer outcomes in total are not exported.
         names: which names are hashed; by default none.
 
     Raises:
@@ -98,12 +98,12 @@ def select(
 
 
 def hashed(kind: str, name: str, salt: str) -> str:
-    """Return a name that says nothing to whoever does not know the salt, and is the same for the same salt."""
+    """Return the keyed hash of a name: the same for the same salt, meaningless without it."""
     return HASH_PREFIX + hmac.new(salt.encode(), f"{kind}:{name}".encode(), sha256).hexdigest()[:24]
 
 
 def recognised(entries: Iterable[Tally], salt: str, known: Iterable[tuple[str, str]]) -> list[Tally]:
-    """Return entries under their own names, where these are among the ``known`` pairs of kind and name."""
+    """Return entries with those hashed names restored that are among ``known``: (kind, name)."""
     names = {(kind, hashed(kind, name, salt)): name for kind, name in known}
     return [
         tally._replace(
@@ -115,7 +115,7 @@ def recognised(entries: Iterable[Tally], salt: str, known: Iterable[tuple[str, s
 
 
 def as_entry(tally: Tally) -> dict[str, Any]:
-    """Return a tally as plain values, by the names of :data:`COLUMNS`."""
+    """Return a tally as plain values; the keys are :data:`COLUMNS`."""
     values = tally.as_dict()
     return {column: getattr(tally, column, None) if column in _COUNTS else values[column] for column in COLUMNS}
 
@@ -124,15 +124,16 @@ def as_tally(entry: Mapping[str, Any]) -> Tally:
     """Return the tally of an entry.
 
     Raises:
-        InvalidValueError: a value is missing or out of range; the message names it.
+        InvalidValueError: a value is missing or out of range.
     """
-    counts = {name: _count(name, entry.get(name), MAX_TOKENS) for name in _COUNTS}
+    counts = {name: parse_count(name, entry.get(name)) for name in _COUNTS}
+    last_used = parse_moment("last_used", entry.get("last_used"))
     tally = Tally(
         check_id("task_type", entry.get("task_type")),
         check_id("model_id", entry.get("model_id")),
-        total_tokens=_count("total_tokens", entry.get("total_tokens"), MAX_TOKENS),
+        total_tokens=parse_count("total_tokens", entry.get("total_tokens")),
         total_cost_nano_usd=_nano_usd(entry.get("total_cost_usd")),
-        last_used_ms=_moment(entry.get("last_used")),
+        last_used_ms=None if last_used is None else to_milliseconds(last_used),
         **counts,
     )
     if tally.outages + tally.caller_errors + tally.timeout_failures > tally.failures:
@@ -142,36 +143,6 @@ def as_tally(entry: Mapping[str, Any]) -> Tally:
     return tally
 
 
-def _count(name: str, value: Any, most: int) -> int:
-    number = _number(value)
-    whole = isinstance(number, int) or (isinstance(number, float) and number.is_integer())
-    if not whole or not 0 <= number <= most:
-        raise InvalidValueError(name, "a whole number of 0 or more", value)
-    return int(number)
-
-
 def _nano_usd(value: Any) -> int:
-    amount = check_amount("total_cost_usd", _number(value), MAX_TOTAL_USD)
-    return round(Decimal(str(amount)) * NANO_USD)  # a product of floats is off by one from 4.5 million dollars on
-
-
-def _number(value: Any) -> Any:
-    """Return a number, also one that a CSV file wrote as text; what is missing is 0."""
-    if value is None or value == "":
-        return 0
-    if isinstance(value, str):
-        try:
-            return int(value) if value.isdigit() else float(value)
-        except ValueError:
-            return value
-    return value
-
-
-def _moment(value: Any) -> int | None:
-    if value is None or value == "":
-        return None
-    try:
-        moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-        return to_milliseconds(moment)
-    except (ValueError, TypeError, OverflowError):
-        raise InvalidValueError("last_used", "an ISO 8601 time with an offset, or empty", value) from None
+    amount = check_amount("total_cost_usd", parse_number("total_cost_usd", value) or 0, MAX_TOTAL_USD)
+    return round(Decimal(str(amount)) * NANO_USD)  # a product of floats is off by one above 4.5 million dollars
