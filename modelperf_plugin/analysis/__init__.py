@@ -28,16 +28,7 @@ if TYPE_CHECKING:
     from modelperf_plugin.analysis.off_policy.evaluation import Candidate, Evaluation, evaluate
     from modelperf_plugin.analysis.off_policy.judgement import Estimate, Judge, Judgement
 
-_NAMES: Final = {
-    "off_policy.decision_log": ("DecisionLog", "read_log"),
-    "off_policy.evaluation": ("Candidate", "Evaluation", "evaluate"),
-    "off_policy.judgement": ("Estimate", "Judge", "Judgement"),
-    "off_policy.estimators": (
-        "Interval", "Logged", "doubly_robust", "effective_sample_size", "gain", "gain_interval", "ips", "lower_bound",
-        "snips", "value_interval", "weights",
-    ),
-}  # fmt: skip
-_MODULES: Final = {name: module for module, names in _NAMES.items() for name in names}
+_MODULES: Final = ("decision_log", "estimators", "evaluation", "judgement")
 
 __all__ = [
     "Candidate",
@@ -64,15 +55,16 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import a public name, which needs numpy, on first use."""
-    if name not in _MODULES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     need_numpy("off-policy estimates")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    modules = (import_module(f"{__name__}.off_policy.{module}") for module in _MODULES)
+    return next(getattr(module, name) for module in modules if hasattr(module, name))
 
 
-def need_numpy(what: str) -> None:
-    """Raise MissingExtraError if numpy, which ``what`` needs, is not installed."""
+def need_numpy(feature: str) -> None:
+    """Raise MissingExtraError if numpy, which ``feature`` needs, is not installed."""
     try:
         import_module("numpy")
     except ImportError as error:
-        raise MissingExtraError(what, "analysis") from error
+        raise MissingExtraError(feature, "analysis") from error

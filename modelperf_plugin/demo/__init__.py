@@ -1,1 +1,1 @@
-"""What ``modelperf demo`` shows: a simulated world of models, and an orchestrator that lives in it."""
+"""The demo: an example orchestrator in a simulated world of models."""

@@ -86,7 +86,8 @@ class Reference(NamedTuple):
     cost_per_success_usd: float
 
 
-class CurvePart(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class CurvePart:
     """A part of the run."""
 
     tasks: int
@@ -154,11 +155,10 @@ class DemoReport:
         values = asdict(self)
         for name in ("random", "best_single", "best_per_task_type"):
             values[name] = getattr(self, name)._asdict()
-        values["curve"] = [stretch._asdict() for stretch in self.curve]
-        values["learned"] = [
-            asdict(row) | {"interval": None if row.interval is None else list(row.interval)} for row in self.learned
-        ]
-        values["sources"] = list(self.sources)
+        for row in values["learned"]:
+            row["interval"] = row["interval"] and list(row["interval"])
+        for name in ("curve", "learned", "sources"):
+            values[name] = list(values[name])
         return values
 
 

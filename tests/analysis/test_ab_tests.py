@@ -38,7 +38,7 @@ def test_every_challenger_is_a_trial(engine: mp.ModelPerf) -> None:
 
 
 def test_a_trial_knows_whether_it_is_configured(engine: mp.ModelPerf) -> None:
-    """A test of another configuration is one that nobody carries on here."""
+    """A test that is only in another configuration is not running here."""
     assert all(each.configured for each in trials(engine))
     with mp.ModelPerf({}, store=":memory:") as other:
         other.store.ab_tests.begin(trials(engine)[0].test)

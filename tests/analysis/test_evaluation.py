@@ -108,7 +108,7 @@ def test_what_was_known_at_the_end_is_what_the_store_knows(engine: mp.ModelPerf)
 
 
 def test_the_same_configuration_decides_as_it_did(engine: mp.ModelPerf) -> None:
-    """Applied to what was known then, the policy that made the log has nearly the probabilities that it had."""
+    """With the knowledge of the time, the policy that made the log has nearly its original probabilities."""
     log = read_log(engine.store)
     shares = Configured(log, engine.store).shares(load(SHARE).config)
     assert shares.sum(axis=1) == pytest.approx(1.0, abs=1e-6)
@@ -116,7 +116,7 @@ def test_the_same_configuration_decides_as_it_did(engine: mp.ModelPerf) -> None:
 
 
 def test_targets_keep_to_what_was_offered() -> None:
-    """Constant and uniform policies spread over the models offered alone; elsewhere they do what the log did."""
+    """Constant and uniform policies choose offered models only; elsewhere they follow the log."""
     live("log.db", UNIFORM, 40, ("a", "b"))
     live("log.db", UNIFORM, 40)
     with mp.ModelPerf({}, store="log.db") as perf:
@@ -131,7 +131,7 @@ def test_targets_keep_to_what_was_offered() -> None:
 
 
 def test_policies_are_judged_beside_the_baselines(engine: mp.ModelPerf) -> None:
-    """What is answered holds what was true; the log itself is within its interval; and all is plain JSON."""
+    """Answers contain the truth; the log itself is within its interval; and all is plain JSON."""
     log = read_log(engine.store)
     greedy = load({"exploration": {"strategy": "never"}}).config
     found = evaluate(log, engine.store, [Candidate(name="greedy", config=greedy)], by_task_type=True)
@@ -151,7 +151,7 @@ def test_policies_are_judged_beside_the_baselines(engine: mp.ModelPerf) -> None:
 
 
 def test_the_best_single_model_allows_for_having_been_picked() -> None:
-    """It is the one that is surely best, and its interval is wider than if it had been asked for alone."""
+    """It has the highest lower bound, and its interval is wider than for a single question."""
     live("log.db", UNIFORM, 900)
     with mp.ModelPerf({}, store="log.db") as perf:
         log = read_log(perf.store)
@@ -181,7 +181,7 @@ def test_a_model_that_was_never_tried_is_refused_by_name() -> None:
 
 
 def test_a_log_that_explores_too_little_is_refused() -> None:
-    """With little overlap there is no answer, whatever the estimate says, and the reason has a number."""
+    """With little overlap there is no answer, whatever the estimate, and the reason has a number."""
     live("log.db", {"exploration": {"floor": 0.02}})
     with mp.ModelPerf({}, store="log.db") as perf:
         log = read_log(perf.store)
@@ -201,7 +201,7 @@ def test_too_few_decisions_are_no_log() -> None:
 
 
 def test_a_policy_that_learns_is_replayed_on_a_uniform_log() -> None:
-    """From a uniform log about one decision in three is kept, and what is learned from these beats chance."""
+    """From a uniform log about one decision in three is accepted, and learning from these beats chance."""
     live("log.db", UNIFORM, 900)
     with mp.ModelPerf({}, store="log.db") as perf:
         log = read_log(perf.store)
@@ -214,7 +214,7 @@ def test_a_policy_that_learns_is_replayed_on_a_uniform_log() -> None:
 
 
 def test_a_policy_that_learns_is_not_replayed_on_a_log_that_explores_little(engine: mp.ModelPerf) -> None:
-    """Where hardly any decision could be kept there is no answer, and it says how many that would be."""
+    """If hardly any decision can be accepted there is no answer, and the reason gives their number."""
     found = replay_log(read_log(engine.store), load({}).config)
     assert found.success is None
     assert found.refusal == "about 41 of 600 decisions can be used: 100 are needed"

@@ -1,4 +1,4 @@
-"""Files of recorded outcomes: what is read, what is refused, and the dense core."""
+"""Files of recorded outcomes: reading, refusals, and the dense core."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_every_column_is_read(tmp_path: Path) -> None:
 
 
 def test_empty_values_are_unknown(tmp_path: Path) -> None:
-    """What is empty is unknown, which an outcome says with 0, False or None."""
+    """An empty value is unknown, which an outcome expresses as 0, False or None."""
     data = read_outcomes(write(tmp_path, "x,i1,t1,m1,0,,,,"))
     assert data.instances[0].outcomes == {"m1": Outcome(success=False)}
 
@@ -103,7 +103,7 @@ def test_a_row_without_success_is_no_outcome(tmp_path: Path) -> None:
 
 
 def test_gzip_is_recognised_by_its_content(tmp_path: Path) -> None:
-    """A gzipped file is read under any name, and gives what the plain one gives."""
+    """A gzipped file is read under any name, with the same result as the plain one."""
     plain = write(tmp_path, "x,i,t,m,1,,,,")
     packed = tmp_path / "packed"
     packed.write_bytes(gzip.compress(plain.read_bytes()))
@@ -137,7 +137,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path) -> Non
     ],
 )
 def test_a_bad_row_is_named_with_its_line(tmp_path: Path, row: str, message: str) -> None:
-    """What is wrong with a row is said with the file, the line, the column, the rule and the value."""
+    """The message for a bad row names the file, the line, the column, the rule and the value."""
     path = write(tmp_path, row)
     with pytest.raises(OutcomesFileError) as caught:
         read_outcomes(path)
@@ -161,7 +161,7 @@ def test_a_bad_row_is_named_with_its_line(tmp_path: Path, row: str, message: str
     ],
 )
 def test_a_file_of_another_kind_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
-    """What is not a file of outcomes is refused with a sentence, never with a traceback of csv or gzip."""
+    """Another kind of file is refused with a sentence, never with a traceback of csv or gzip."""
     path = tmp_path / "outcomes.csv"
     path.write_bytes(content)
     with pytest.raises(OutcomesFileError) as caught:
@@ -178,7 +178,7 @@ def test_a_plain_file_named_gz_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_an_error_with_its_cause(tmp_path: Path) -> None:
-    """A missing file and a directory are named, with what the system says."""
+    """A missing file and a directory are named, with the reason of the system."""
     with pytest.raises(OutcomesFileError, match=r"cannot be read \(No such file"):
         read_outcomes(tmp_path / "missing.csv")
     with pytest.raises(OutcomesFileError, match="cannot be read"):

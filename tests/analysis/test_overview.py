@@ -32,7 +32,7 @@ def engine() -> Iterator[mp.ModelPerf]:
 
 
 def test_the_overview_counts_everything_once(engine: mp.ModelPerf) -> None:
-    """Task types with their trends and leaders, totals that are their sums, and what is missing."""
+    """Task types with their trends and leaders, totals that are their sums, and missing data."""
     seen = overview(engine, PERIOD, now=NOW)
     assert seen.trend.total.samples == 80 == sum(row.trend.total.samples for row in seen.task_types)
     assert [row.task_type for row in seen.task_types] == ["build", "plan"]
@@ -92,7 +92,7 @@ def test_a_task_view_has_its_models_best_first(engine: mp.ModelPerf) -> None:
 
 
 def test_a_task_view_of_some_models_has_the_sums_of_all(engine: mp.ModelPerf) -> None:
-    """What is hidden is counted."""
+    """Hidden rows are counted."""
     seen = task_view(engine, "plan", PERIOD, now=NOW, most=1)
     assert seen is not None
     assert (len(seen.models), seen.hidden) == (1, 1)
@@ -110,7 +110,7 @@ def test_a_model_view_is_of_one_task_type_or_all(engine: mp.ModelPerf) -> None:
 
 
 def test_decisions_of_the_period_are_seen(tmp_path: Path) -> None:
-    """Decisions that were kept are in the views, and what learning took is counted from them."""
+    """Logged decisions are in the views, and exploration is counted from them."""
     with mp.ModelPerf({}, store=tmp_path / "x.db", seed=1) as host:
         for _ in range(30):
             decision = host.select("plan", ["a", "b"])
@@ -118,9 +118,9 @@ def test_decisions_of_the_period_are_seen(tmp_path: Path) -> None:
             host.record("plan", decision.model_id, mp.Outcome(success=True, cost_usd=0.5), decision)
     with mp.ModelPerf({}, store=tmp_path / "x.db") as engine:
         period = Period.last(1)
-        seen, closer = overview(engine, period), task_view(engine, "plan", period)
-        assert closer is not None
-        assert seen.exploration.decisions == 30 == closer.exploration.decisions
+        seen, details = overview(engine, period), task_view(engine, "plan", period)
+        assert details is not None
+        assert seen.exploration.decisions == 30 == details.exploration.decisions
         assert seen.exploration.cost_usd == pytest.approx(15)
-        assert len(closer.decisions) == 12
-        assert closer.decisions[0].made_ms >= closer.decisions[-1].made_ms
+        assert len(details.decisions) == 12
+        assert details.decisions[0].made_ms >= details.decisions[-1].made_ms

@@ -1,4 +1,4 @@
-"""Replay: what is told to the policy, what it is compared with, and that the figures are right."""
+"""Replay: the outcomes that the policy learns, its references, and the figures of the report."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def by_rates(count: int, **rates: float) -> OutcomeData:
 
 
 class Spy(ModelPerf):
-    """An engine that remembers what it was asked and told."""
+    """An engine that remembers its calls."""
 
     seen: list[tuple[str, Any]]
 
@@ -75,47 +75,47 @@ class Spy(ModelPerf):
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
-    """Return what the engines of a replay were asked and told."""
+    """Return the calls of the engines of a replay."""
     monkeypatch.setattr(Spy, "seen", [], raising=False)
     monkeypatch.setattr(play_module, "ModelPerf", Spy)
     return Spy.seen
 
 
-def test_only_the_outcome_of_the_choice_is_told(seen: list[tuple[str, Any]]) -> None:
+def test_the_policy_learns_the_outcomes_of_its_choices_only(seen: list[tuple[str, Any]]) -> None:
     """Every decision is followed by one outcome: that of the chosen model on this instance, and no other."""
     data = data_of([instance(n, "t", a=Outcome(success=True, tokens_used=n), b=0) for n in range(1, 21)])
     report = replay(data, GREEDY, repeats=1, order="recorded")
-    assert [what for what, _ in seen] == ["select", "record"] * (2 * report.instances)
-    for number, ((_, decision), (_, told)) in enumerate(pairwise(seen[:40]), start=1):
+    assert [call for call, _ in seen] == ["select", "record"] * (2 * report.instances)
+    for number, ((_, decision), (_, arguments)) in enumerate(pairwise(seen[:40]), start=1):
         if number % 2:
             row = data.instances[number // 2]
-            assert told == (row.task_type, decision.model_id, row.outcomes[decision.model_id], decision)
+            assert arguments == (row.task_type, decision.model_id, row.outcomes[decision.model_id], decision)
 
 
 def test_a_minute_passes_with_every_decision(seen: list[tuple[str, Any]]) -> None:
     """Decisions are a minute apart, and outcomes are stamped by that clock, whenever they were recorded."""
     long_ago = Outcome(success=True, timestamp=datetime(1999, 1, 1, tzinfo=UTC))
     replay(data_of([instance(n, "t", a=long_ago, b=long_ago) for n in range(5)]), GREEDY, repeats=1)
-    moments = [said.created_at for what, said in seen if what == "select"][:5]
+    moments = [decision.created_at for call, decision in seen if call == "select"][:5]
     assert {later - earlier for earlier, later in pairwise(moments)} == {timedelta(minutes=1)}
-    assert all(said[2].timestamp is None for what, said in seen if what == "record")
+    assert all(arguments[2].timestamp is None for call, arguments in seen if call == "record")
 
 
 def test_every_model_is_offered_every_time(seen: list[tuple[str, Any]]) -> None:
     """The candidates are the models of the core, in every decision."""
     replay(by_rates(10, a=0.5, b=0.5, c=0.5), GREEDY, repeats=2)
-    assert {frozenset(said) for what, said in seen if what == "select"} == {frozenset("abc")}
+    assert {frozenset(decision) for call, decision in seen if call == "select"} == {frozenset("abc")}
 
 
 def test_the_references_are_exact() -> None:
     """Random choice, best single model, best per task type and cheapest model are counted, not drawn."""
-    win, loss, dear = Outcome(success=True, cost_usd=0.01), Outcome(success=False, cost_usd=0.03), 0.1
+    win, loss, high = Outcome(success=True, cost_usd=0.01), Outcome(success=False, cost_usd=0.03), 0.1
     data = data_of(
         [
-            instance(1, "x", a=win, b=loss, c=Outcome(success=False, cost_usd=dear)),
-            instance(2, "x", a=win, b=win, c=Outcome(success=False, cost_usd=dear)),
-            instance(3, "y", a=loss, b=loss, c=Outcome(success=True, cost_usd=dear)),
-            instance(4, "y", a=win, b=loss, c=Outcome(success=True, cost_usd=dear)),
+            instance(1, "x", a=win, b=loss, c=Outcome(success=False, cost_usd=high)),
+            instance(2, "x", a=win, b=win, c=Outcome(success=False, cost_usd=high)),
+            instance(3, "y", a=loss, b=loss, c=Outcome(success=True, cost_usd=high)),
+            instance(4, "y", a=win, b=loss, c=Outcome(success=True, cost_usd=high)),
         ]
     )
     report = replay(data, GREEDY, repeats=1)
@@ -172,8 +172,8 @@ def test_the_same_seed_gives_the_same_report() -> None:
     assert replay(data, policy, seed=1) != replay(data, policy, seed=2)
 
 
-def test_the_document_rule_meets_the_same_instances_in_the_same_order() -> None:
-    """Replayed as the policy under test, the migration guide's rule gets what it gets beside any other policy."""
+def test_the_migration_guide_rule_meets_the_same_instances_in_the_same_order() -> None:
+    """As the policy under test the migration guide's rule has the same result as beside any other policy."""
     data = by_rates(50, a=0.7, b=0.5, c=0.3)
     report = replay(data, MIGRATION_GUIDE_RULE)
     assert report.policy == report.document_rule == replay(data, GREEDY).document_rule
@@ -211,7 +211,7 @@ def test_the_recorded_order_is_by_time(seen: list[tuple[str, Any]]) -> None:
         instance(3, "mid", a=at(5), b=at(6)),
     ]
     replay(data_of(rows), GREEDY, order="recorded", repeats=1)
-    assert [said.task_type for what, said in seen if what == "select"][:3] == ["early", "mid", "late"]
+    assert [decision.task_type for call, decision in seen if call == "select"][:3] == ["early", "mid", "late"]
 
 
 def test_without_times_the_recorded_order_is_that_of_the_file(seen: list[tuple[str, Any]]) -> None:
@@ -219,13 +219,13 @@ def test_without_times_the_recorded_order_is_that_of_the_file(seen: list[tuple[s
     timed = Outcome(success=True, timestamp=datetime(2025, 1, 1, tzinfo=UTC))
     rows = [instance(1, "first", a=1, b=1), instance(2, "second", a=timed, b=timed)]
     replay(data_of(rows), GREEDY, order="recorded", repeats=1)
-    assert [said.task_type for what, said in seen if what == "select"][:2] == ["first", "second"]
+    assert [decision.task_type for call, decision in seen if call == "select"][:2] == ["first", "second"]
 
 
 def test_shuffled_repeats_differ_in_their_order(seen: list[tuple[str, Any]]) -> None:
-    """Each repeat has an order of its own, which the migration guide's rule shares."""
+    """Each repeat has its own order, which the migration guide's rule shares."""
     replay(data_of([instance(n, f"t{n}", a=1, b=1) for n in range(30)]), GREEDY, repeats=2)
-    order = [said.task_type for what, said in seen if what == "select"]
+    order = [decision.task_type for call, decision in seen if call == "select"]
     runs = [order[start : start + 30] for start in range(0, 120, 30)]
     assert runs[0] == runs[1] != runs[2] == runs[3]
     assert sorted(runs[0]) == sorted(runs[2])
@@ -233,7 +233,7 @@ def test_shuffled_repeats_differ_in_their_order(seen: list[tuple[str, Any]]) -> 
 
 @pytest.mark.parametrize("mode", ["observe", "off"])
 def test_a_policy_that_is_not_applied_is_replayed_as_if_it_were(mode: str) -> None:
-    """The mode says what a host gets; a replay asks what it would have got."""
+    """A replay ignores the mode, which only concerns hosts."""
     data = by_rates(30, a=0.7, b=0.5)
     assert replay(data, GREEDY | {"mode": mode}) == replay(data, GREEDY)
 
@@ -243,12 +243,12 @@ def test_a_policy_may_come_as_a_file_or_a_value(tmp_path: Path) -> None:
     data = by_rates(30, a=0.7, b=0.5)
     file = tmp_path / "policy.toml"
     file.write_text("".join(f'[{name}]\nstrategy = "{keys["strategy"]}"\n' for name, keys in GREEDY.items()))
-    given = replay(data, GREEDY)
-    assert replay(data, file) == replay(data, load(GREEDY).config) == given != replay(data, MIGRATION_GUIDE_RULE)
+    expected = replay(data, GREEDY)
+    assert replay(data, file) == replay(data, load(GREEDY).config) == expected != replay(data, MIGRATION_GUIDE_RULE)
 
 
-def test_what_was_left_out_is_said() -> None:
-    """Models that were not offered and instances that are not complete stand in the report."""
+def test_left_out_models_and_instances_are_reported() -> None:
+    """The report names models that were not offered and counts incomplete instances."""
     rows = [instance(1, "t", a=1, b=0, c=1), instance(2, "t", a=1, b=0), instance(3, "t", a=1)]
     report = replay(data_of(rows), GREEDY)
     assert (report.models, report.left_out_models, report.left_out_instances) == (("a", "b"), ("c",), 1)
@@ -265,10 +265,10 @@ def test_shares_name_every_model_that_was_offered() -> None:
 
 
 def test_progress_counts_up_to_the_end() -> None:
-    """The callback hears of every decision, those of the migration guide's rule included."""
-    heard: list[tuple[int, int]] = []
-    replay(by_rates(7, a=0.5, b=0.5), GREEDY, repeats=3, progress=lambda done, total: heard.append((done, total)))
-    assert heard == [(done, 42) for done in range(1, 43)]
+    """The callback is called after every decision, including those of the migration guide's rule."""
+    calls: list[tuple[int, int]] = []
+    replay(by_rates(7, a=0.5, b=0.5), GREEDY, repeats=3, progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(done, 42) for done in range(1, 43)]
 
 
 @pytest.mark.parametrize(
@@ -303,14 +303,14 @@ def test_recorded_outcomes_give_the_published_bounds() -> None:
 
 @needs_outcomes
 @pytest.mark.parametrize("name", ["metr_runs_2025_01", "llmdrift_2023", "swebench_pro", "swebench_bash_only"])
-def test_the_default_policy_beats_chance_and_the_document_rule(name: str) -> None:
-    """On outcomes of real models the policy that needs no file is better than both, over five orders."""
+def test_the_default_policy_beats_chance_and_the_migration_guide_rule(name: str) -> None:
+    """On outcomes of real models the default policy is better than both, over five orders."""
     report = replay(read_outcomes(SHARED / f"{name}.csv.gz"), {})
     assert report.policy.success_rate > report.random.success_rate
     assert report.policy.success_rate > report.document_rule.success_rate
 
 
-def test_a_replay_keeps_no_record_of_decisions() -> None:
-    """Its decisions are thrown away with its store: writing them would only take time."""
+def test_a_replay_logs_no_decisions() -> None:
+    """Its decisions are discarded with its store, so writing them would only take time."""
     with fresh_engine(load({"log": {"share": 1.0}}).config, 0) as (engine, _):
         assert engine.config.log.share == 0.0

@@ -1,4 +1,4 @@
-"""Simulated worlds: the shipped scenarios do what they say, and a file that is wrong says where."""
+"""Scenarios: the shipped ones match the table of policies, and errors in a file are located."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.benchmarks._scenarios import SCENARIOS, TableColumn
 
 
 def rates_lost(scenario: Scenario, run: int) -> float:
-    """Return what a random choice loses in one run."""
+    """Return the regret of a random choice in one run."""
     tasks = scenario.tasks(Random(run))
     return sum(max(each.rates.values()) - fmean(each.rates.values()) for each in tasks)
 
@@ -28,7 +28,7 @@ def test_every_scenario_of_the_benchmark_is_shipped() -> None:
 
 @pytest.mark.parametrize("column", SCENARIOS, ids=lambda column: column.shipped)
 def test_shipped_scenarios_are_as_hard_as_the_table_says(column: TableColumn) -> None:
-    """A random choice loses what the table of policies says, within a quarter over forty runs."""
+    """The regret of a random choice is that of the table of policies, within a quarter over forty runs."""
     runs = 10 if column.shipped in {"all-at-once", "drifting"} else 40
     assert fmean(rates_lost(column.scenario, run) for run in range(runs)) == pytest.approx(
         column.table.random, rel=0.25
@@ -36,7 +36,7 @@ def test_shipped_scenarios_are_as_hard_as_the_table_says(column: TableColumn) ->
 
 
 def test_feedback_is_late_where_the_table_says_so() -> None:
-    """In two of the scenarios twenty choices are made before the outcome of one is known."""
+    """In two of the scenarios an outcome is known after twenty further choices."""
     late = {each.shipped: each.scenario.feedback_delay for each in SCENARIOS if each.scenario.feedback_delay}
     assert late == {"late-feedback": 20, "all-at-once": 20}
 
@@ -52,8 +52,8 @@ def test_the_same_seed_gives_the_same_simulation() -> None:
     assert 0.0 <= found.policies[0].regret < found.random_regret
 
 
-def test_events_happen_to_whom_they_say() -> None:
-    """A model leaves, another arrives, a third is set; what is new is above the best one."""
+def test_events_change_the_models_they_name() -> None:
+    """A model leaves, another arrives, a third is set; a new one is above the best one."""
     scenario = Scenario.model_validate(
         {
             "decisions": 100,
@@ -86,7 +86,7 @@ def test_events_happen_to_whom_they_say() -> None:
         ("decisions = ", "is not TOML"),
     ],
 )
-def test_a_file_that_is_wrong_says_where(text: str, words: str) -> None:
+def test_errors_in_a_file_are_located(text: str, words: str) -> None:
     """The message names the file, the key and the rule."""
     Path("world.toml").write_text(text)
     with pytest.raises(OutcomesFileError, match=r"world\.toml") as caught:
@@ -94,7 +94,7 @@ def test_a_file_that_is_wrong_says_where(text: str, words: str) -> None:
     assert words in str(caught.value)
 
 
-def test_an_unknown_scenario_is_told_the_shipped_ones() -> None:
-    """Neither a file nor shipped: the message lists what is."""
+def test_an_unknown_scenario_is_refused_with_the_shipped_names() -> None:
+    """Neither a file nor shipped: the message lists the shipped ones."""
     with pytest.raises(InvalidValueError, match="near-tie"):
         read_scenario("nothing-such")

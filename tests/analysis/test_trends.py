@@ -75,7 +75,7 @@ def test_few_outcomes_are_taken_together() -> None:
 
 
 def test_trends_are_made_for_each_name() -> None:
-    """By task type or by model; what was only before is no trend of its own."""
+    """By task type or by model; earlier counts alone give no trend."""
     period = Period.last(1, now=NOW)
     steps = [TrendStep(0, Tally("t", "a", 1, 0)), TrendStep(0, Tally("u", "a", 0, 1))]
     found = trends_of(period, steps, [Tally("t", "a", 1, 1), Tally("v", "a", 1, 1)], by="task_type")

@@ -19,7 +19,7 @@ PRESENT = {
     "demotion": {"strategy": "never"},
     "exploration": {"strategy": "epsilon_greedy", "epsilon": 0.5},
 }
-"""So many samples that nobody is ever proven: it draws at random."""
+"""A min_samples that no model reaches, so the policy draws at random."""
 BETTER = {"ranking": {"strategy": "posterior"}}
 RATES = {"a": 0.9, "b": 0.3}
 
@@ -39,7 +39,7 @@ def live(path: str, count: int = 800) -> DecisionLog:
 
 
 def test_a_better_configuration_is_found_and_tested_on_the_rest() -> None:
-    """Where one exists, it is proposed with a gain that is surely above 0 and holds the true one."""
+    """If there is one, it is proposed with an interval of the gain above 0 that contains the true gain."""
     log = live("log.db")
     with mp.ModelPerf({}, store="log.db") as perf:
         found = tune(log, perf.store, load(PRESENT).config, space=[BETTER, {"drift": {"half_life_days": 7.0}}])
@@ -65,7 +65,7 @@ def test_every_candidate_is_a_configuration() -> None:
 
 
 def test_a_proposal_keeps_comments_and_order() -> None:
-    """What does not change stays as it was written; keys of another strategy go."""
+    """Unchanged keys stay as written; keys of another strategy go."""
     text = '# mine\n[ranking]\nstrategy = "success_rate"  # old\nmin_samples = 5\n\n[exploration]\nepsilon = 0.2\n'
     after = proposed(text, {"ranking": {"strategy": "posterior", "pooled": False}, "drift": {"half_life_days": 7.0}})
     assert after.startswith('# mine\n[ranking]\nstrategy = "posterior"  # old\npooled = false\n')

@@ -55,7 +55,7 @@ def test_rates_are_the_published_ones(task_type: str, model_id: str, rate: float
 
 
 def test_the_sources_are_named() -> None:
-    """Whoever shows the figures can say where they come from, and what is made up."""
+    """The sources of the figures are named, and the made-up ones."""
     text = " ".join(SOURCES)
     assert all(word in text for word in ("openai/simple-evals", "BerriAI/litellm", "Made up"))
 
@@ -126,10 +126,8 @@ def test_the_report_adds_up() -> None:
     assert report.attempts == sum(len(task.attempts) for task in tasks)
     assert report.cost_usd == pytest.approx(sum(task.cost_usd for task in tasks))
     assert report.cost_per_success_usd == pytest.approx(report.cost_usd / (100 * report.success_rate))
-    assert [stretch.tasks for stretch in report.curve] == [33, 33, 34]
-    assert sum(stretch.tasks * stretch.success_rate for stretch in report.curve) == pytest.approx(
-        100 * report.success_rate
-    )
+    assert [part.tasks for part in report.curve] == [33, 33, 34]
+    assert sum(part.tasks * part.success_rate for part in report.curve) == pytest.approx(100 * report.success_rate)
     assert sum(row.tasks for row in report.learned) == 100
     assert sum(row.tasks * row.success_rate for row in report.learned) == pytest.approx(100 * report.success_rate)
     assert sum(row.tasks * row.best_success for row in report.learned) == pytest.approx(
@@ -157,7 +155,7 @@ def test_tasks_are_not_in_step_with_exploration() -> None:
 
 
 def test_every_attempt_is_recorded_in_the_store(tmp_path: Path) -> None:
-    """What the orchestrator did can be read from the store afterwards, failed attempts included."""
+    """The store holds every attempt of the orchestrator afterwards, including failed ones."""
     path = tmp_path / "demo.db"
     report = run_demo(GREEDY, path, tasks=60, seed=1, world=WORLD.model_copy(update={"outage_share": 0.2}))
     with ModelPerformanceTracker(path) as tracker:
@@ -210,7 +208,7 @@ def test_the_orchestrator_knows_two_hooks_only() -> None:
 
 
 def test_learned_rows_come_from_the_last_decision() -> None:
-    """What was learned is the top of the ranking at the last task of each type."""
+    """The learned model is the top of the ranking at the last task of each type."""
     tasks: list[DemoTask] = []
     report = run_demo(GREEDY, tasks=120, seed=6, on_task=tasks.append)
     last: dict[str, Decision | None] = {task.task_type: task.decision for task in tasks}

@@ -6,8 +6,9 @@ only, as in real use, while the report compares with all other outcomes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import count
 from random import Random
 from statistics import fmean
 from typing import Any, Literal
@@ -21,9 +22,10 @@ from modelperf_plugin.analysis.simulation.play import (
     shares_of,
     standard_error,
 )
-from modelperf_plugin.config import Config, ConfigSource, load
+from modelperf_plugin.analysis.views.trends import add_up
+from modelperf_plugin.config import ConfigSource, load
 from modelperf_plugin.errors import InvalidValueError
-from modelperf_plugin.values import Tally
+from modelperf_plugin.values import Outcome, Tally
 
 Order = Literal["shuffled", "recorded"]
 Run = Sequence[Step[Instance]]
@@ -162,50 +164,36 @@ def replay(
         raise InvalidValueError("order", "shuffled or recorded", order)
     core = data.dense_core(models)
     recorded = [_without_times(each) for each in _by_time(core.instances)]
-    ticker = _Ticker(progress, 2 * repeats * len(recorded))
-    under_test, rule = load(config).config, load(MIGRATION_GUIDE_RULE).config
-    runs, rule_runs = [], []
+    policies = [load(config).config, load(MIGRATION_GUIDE_RULE).config]
+    total, done = len(policies) * repeats * len(recorded), count(1)
+
+    def on_step() -> None:
+        if progress is not None:
+            progress(next(done), total)
+
+    rounds = []
     for repeat in range(repeats):
         rng = Random(f"{seed}/{repeat}")
         instances = recorded if order == "recorded" else rng.sample(recorded, len(recorded))
         run_seed = rng.getrandbits(32)
-        runs.append(_run(under_test, instances, run_seed, ticker))
-        rule_runs.append(_run(rule, instances, run_seed, ticker))
+        rounds.append([play(each, instances, _outcome_of, seed=run_seed, on_step=on_step) for each in policies])
+    runs, rule_runs = zip(*rounds, strict=True)
     return _report(data, core, runs, rule_runs, order=order, seed=seed)
 
 
-class _Ticker:
-    """Counts decisions and reports progress."""
-
-    def __init__(self, progress: Callable[[int, int], None] | None, total: int) -> None:
-        self._progress = progress
-        self._done = 0
-        self._total = total
-
-    def tick(self) -> None:
-        self._done += 1
-        if self._progress is not None:
-            self._progress(self._done, self._total)
+def _outcome_of(instance: Instance, model_id: str) -> Outcome:
+    return instance.outcomes[model_id]
 
 
 def _by_time(instances: Sequence[Instance]) -> Sequence[Instance]:
-    started = [(each.started, each) for each in instances]
-    timed = [(moment, each) for moment, each in started if moment is not None]
-    if len(timed) < len(started):
-        return instances
-    return [each for _, each in sorted(timed, key=lambda pair: pair[0])]
+    timed = [(each.started, position) for position, each in enumerate(instances) if each.started is not None]
+    return instances if len(timed) < len(instances) else [instances[position] for _, position in sorted(timed)]
 
 
 def _without_times(instance: Instance) -> Instance:
     """Return ``instance`` without times, so that the clock of the replay stamps its outcomes."""
     outcomes = {model_id: replace(outcome, timestamp=None) for model_id, outcome in instance.outcomes.items()}
     return instance._replace(outcomes=outcomes)
-
-
-def _run(config: Config, instances: Iterable[Instance], seed: int, ticker: _Ticker) -> Run:
-    return play(
-        config, instances, lambda instance, model_id: instance.outcomes[model_id], seed=seed, on_step=ticker.tick
-    )
 
 
 def _report(
@@ -236,7 +224,7 @@ def _report(
         document_rule=_mean(rule_runs),
         random=_exact(known.everything),
         best_single=_as_model(known.best_single),
-        best_per_task_type=_exact(_sum(known.best_of.values())),
+        best_per_task_type=_exact(add_up(known.best_of.values())),
         cheapest=None if known.cheapest is None else _as_model(known.cheapest),
         regret=_rate(known.best_single) - policy.success_rate,
         explored_share=fmean(step.explored for step in steps),
@@ -255,29 +243,18 @@ class _Hindsight:
             for model_id, outcome in instance.outcomes.items():
                 cell = instance.task_type, model_id
                 cells[cell] = cells.get(cell, Tally(*cell)).plus(outcome, 0)
-        by_model = [_sum(cells[task, model_id] for task in core.task_types) for model_id in core.models]
-        self.everything = _sum(by_model)
+        by_model = [
+            add_up((cells[task, model_id] for task in core.task_types), model_id=model_id) for model_id in core.models
+        ]
+        self.everything = add_up(by_model)
         """All outcomes: the expected result of a random choice."""
         self.best_single = _best(by_model)
         self.best_of = {task: _best([cells[task, model_id] for model_id in core.models]) for task in core.task_types}
         """For each task type the tally of its best model."""
-        self.random_of = {task: _sum(cells[task, model_id] for model_id in core.models) for task in core.task_types}
+        self.random_of = {task: add_up(cells[task, model_id] for model_id in core.models) for task in core.task_types}
         """For each task type all outcomes."""
         priced = [(cost, tally) for tally in by_model if (cost := tally.mean_cost_usd) is not None]
         self.cheapest = min(priced, key=lambda pair: pair[0])[1] if priced else None
-
-
-def _sum(tallies: Iterable[Tally]) -> Tally:
-    """Return the sum of ``tallies``, under the names of the first one."""
-    first, *others = tallies
-    for each in others:
-        first = first._replace(
-            successes=first.successes + each.successes,
-            failures=first.failures + each.failures,
-            total_cost_nano_usd=first.total_cost_nano_usd + each.total_cost_nano_usd,
-            priced=first.priced + each.priced,
-        )
-    return first
 
 
 def _best(tallies: Sequence[Tally]) -> Tally:
