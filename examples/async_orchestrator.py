@@ -1,8 +1,8 @@
 """A host on asyncio that works on several tasks at once and asks modelperf before each of them.
 
-Run it with ``python examples/async_orchestrator.py``. Hooks are called as they are: modelperf answers at once,
-without blocking the event loop for long. Another plugin of the same host may be a coroutine instead, so the host
-awaits what a hook returned if it can be awaited, and only then. It leaves nothing behind.
+Run it with ``python examples/async_orchestrator.py``. Hooks are called directly: modelperf answers at once and does
+not block the event loop for long. Another plugin of the same host may implement a hook as a coroutine, so the host
+awaits a hook's result if it is awaitable. The example leaves no files behind.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pluggy
 import modelperf_plugin as mp
 
 PROJECT = "asynchost"
-AT_ONCE = 8
+CONCURRENT_TASKS = 8
 RNG = random.Random(3)
 
 # How often each simulated model does each kind of work well, and how many seconds a call takes.
@@ -33,7 +33,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 class Hooks:
-    """What this host asks of its plugins. Either hook may be answered by a coroutine."""
+    """The hooks of this host. A plugin may implement either as a coroutine."""
 
     @hookspec(firstresult=True)
     def select_model(self, task_type: str, candidates: Sequence[str], context: Mapping[str, Any] | None) -> Any:
@@ -45,7 +45,7 @@ class Hooks:
 
 
 class Audit:
-    """A second plugin, and an asynchronous one: it sends every outcome to some slow place."""
+    """A second plugin, which is asynchronous: it sends every outcome to a slow service."""
 
     def __init__(self) -> None:
         self.seen = 0
@@ -58,7 +58,7 @@ class Audit:
 
 
 async def resolve(result: Any) -> Any:
-    """Return the result of a hook, awaited if that is what it is for."""
+    """Return the result of a hook, awaited if it is awaitable."""
     return await result if inspect.isawaitable(result) else result
 
 
@@ -75,7 +75,7 @@ async def run_task(pm: pluggy.PluginManager, task_type: str) -> bool:
     decision = await resolve(pm.hook.select_model(task_type=task_type, candidates=candidates, context=None))
     for model_id in decision or candidates:
         outcome = await attempt(model_id, task_type)
-        # A hook that every plugin answers returns a list: one result for each plugin that gave one.
+        # Without firstresult, a hook call returns a list with the result of each plugin.
         results = pm.hook.on_task_complete(task_type=task_type, model_id=model_id, outcome=outcome, decision=decision)
         await asyncio.gather(*map(resolve, results))
         if outcome.success:
@@ -89,18 +89,18 @@ async def main() -> None:
     pm.add_hookspecs(Hooks)
     audit = Audit()
     pm.register(audit)
-    # The policy may be a mapping instead of a file; a store in memory is gone when the host ends.
+    # The policy may be a mapping instead of a file; a store in memory disappears with the host.
     policy = {"exploration": {"strategy": "epsilon_greedy", "epsilon": 0.2}}
     plugin = mp.register(pm, config=policy, store=":memory:", seed=1)
 
-    slots = asyncio.Semaphore(AT_ONCE)
+    slots = asyncio.Semaphore(CONCURRENT_TASKS)
 
     async def when_free(task_type: str) -> bool:
         async with slots:
             return await run_task(pm, task_type)
 
     done = await asyncio.gather(*[when_free(RNG.choice(list(SKILL))) for _ in range(200)])
-    print(f"{sum(done)} of {len(done)} tasks done well, {AT_ONCE} at a time; {audit.seen} attempts audited")
+    print(f"{sum(done)} of {len(done)} tasks done well, {CONCURRENT_TASKS} at a time; {audit.seen} attempts audited")
     for task_type in SKILL:
         decision = await resolve(pm.hook.select_model(task_type=task_type, candidates=list(SECONDS), context=None))
         print(f"{task_type}:")

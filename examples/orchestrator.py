@@ -1,8 +1,8 @@
 """A host that lets modelperf choose a model for every task, in about a hundred lines.
 
-Run it with ``python examples/orchestrator.py``. The models are simulated; everything else is what a real host
-would do: declare the two hooks, register the plugin, ask before a task, try the fallbacks if a model fails, and
-report every attempt. It works in a temporary directory and leaves nothing behind.
+Run it with ``python examples/orchestrator.py``. The models are simulated. Everything else is what a real
+host does: declare the two hooks, register the plugin, ask before a task, try the fallbacks if a model fails, and
+report every attempt. It works in a temporary directory and leaves no files behind.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ hookspec = pluggy.HookspecMarker("tinyhost")
 
 
 class Hooks:
-    """What this host asks of its plugins. It need not know who answers."""
+    """The hooks of this host. It need not know which plugin answers."""
 
     @hookspec(firstresult=True)
     def select_model(
@@ -64,7 +64,7 @@ def call_model(model_id: str, task_type: str) -> bool:
 
 
 def attempt(model_id: str, task_type: str) -> mp.Outcome:
-    """Turn whatever happens in a call into an outcome."""
+    """Call a model and turn the result into an outcome."""
     try:
         success = call_model(model_id, task_type)
     except RateLimitError:  # the provider's fault: says nothing about the model's skill
@@ -75,16 +75,16 @@ def attempt(model_id: str, task_type: str) -> mp.Outcome:
 
 
 def run_task(pm: pluggy.PluginManager, task_type: str) -> list[str]:
-    """Do one task; return the models that were tried, each with how it ended."""
+    """Do one task; return the models tried, each with its result."""
     decision = pm.hook.select_model(task_type=task_type, candidates=MODELS, context=None)
-    story = []
+    attempts = []
     for model_id in decision or MODELS:  # no opinion: the host's own order
         outcome = attempt(model_id, task_type)
         pm.hook.on_task_complete(task_type=task_type, model_id=model_id, outcome=outcome, decision=decision)
-        story.append(f"{model_id} {describe(outcome)}")
+        attempts.append(f"{model_id} {describe(outcome)}")
         if outcome.success:
             break
-    return story
+    return attempts
 
 
 def describe(outcome: mp.Outcome) -> str:
@@ -100,13 +100,13 @@ def main() -> None:
     """Do 300 tasks, then show what was learned."""
     pm = pluggy.PluginManager("tinyhost")
     pm.add_hookspecs(Hooks)
-    # Without ``config`` the nearest modelperf.toml is found. A real host needs no seed either.
+    # Without ``config``, the nearest modelperf.toml is used. A real host needs no seed.
     plugin = mp.register(pm, config="modelperf.toml", seed=1)
     for number in range(1, 301):
         task_type = RNG.choice(list(SKILL))
-        story = run_task(pm, task_type)
+        attempts = run_task(pm, task_type)
         if number <= 30:
-            print(f"task {number:>2}, {task_type}: {', then '.join(story)}")
+            print(f"task {number:>2}, {task_type}: {', then '.join(attempts)}")
 
     print("...\nAfter 300 tasks:")
     for task_type in SKILL:
@@ -118,7 +118,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    # The outcomes are kept beside the policy, so the policy is copied to where they may be thrown away.
+    # The policy stores outcomes beside itself, so copy it to a temporary folder.
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(POLICY, folder)
         with contextlib.chdir(folder):
