@@ -1,9 +1,9 @@
-"""Watching models over time: silent changes, demotion by evidence, reinstatement.
+"""Watches models over time: silent changes, demotion by evidence, reinstatement.
 
-Every outcome in the store is looked at once, in the order of recording, whichever process recorded it: by a watch over
-each model (has it changed?) and one over each pair (has it fallen below the bar?). What they find is written to the
-store, so that all processes act on it, and their states are saved from time to time, so that a restart goes on where
-the last process stopped.
+Every outcome in the store is processed once, in the order of recording, whichever process recorded it: by a watch over
+each model (has it changed?) and one over each pair (has it fallen below the threshold?). Their findings are written to
+the store, so that all processes act on them, and their states are saved from time to time, so that a restart resumes
+where the last process stopped.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from modelperf_plugin.values import Tally
 logger = logging.getLogger("modelperf_plugin")
 
 RELOAD_SECONDS: Final = 1.0
-"""How soon the demotions and changes that other processes noted are heeded."""
+"""How often demotions and changes from other processes are reloaded."""
 SAVE_OUTCOMES: Final = 500
-"""The states are saved after so many outcomes, and when the process ends."""
-AT_ONCE: Final = 2000
+"""The states are saved after this many outcomes, and when the process ends."""
+BATCH_OUTCOMES: Final = 2000
 """How many outcomes are read at once."""
-MOST_AT_ONCE: Final = 5_000
-"""Of a greater backlog (an import) only the newest are looked at: what is believed now predicts no more."""
+MAX_BACKLOG_OUTCOMES: Final = 5_000
+"""Of a larger backlog (an import) only the newest are processed: present beliefs do not predict the older ones."""
 Z_LOWER: Final = 1.2815515655446004
-"""The best model surely has the rate that it exceeds with a probability of .9."""
+"""The success rate of a model is compared with the rate that the best one exceeds with a probability of 0.9."""
 
 _Pair = tuple[str, str]
 
@@ -57,9 +57,9 @@ class Monitor:
         self._probations: dict[_Pair, Probation] = {}
         self._in_force: dict[str, dict[str, str]] = {}
         self._demotions: dict[_Pair, Demotion] = {}
-        self._turned: dict[_Pair, int] = {}
+        self._last_turns: dict[_Pair, int] = {}
         self._changed: dict[str, int] = {}
-        self._at_hand: dict[str, tuple[Mapping[str, Tally], Mapping[str, Belief]]] = {}
+        self._evidence: dict[str, tuple[Mapping[str, Tally], Mapping[str, Belief]]] = {}
         self._lower_of: Mapping[str, Belief] | None = None
         self._lower: dict[str, float] = {}
         self._newest_change = 0
@@ -70,62 +70,62 @@ class Monitor:
     def demoted(self, task_type: str) -> Mapping[str, str]:
         """Return why models are demoted on ``task_type``; the same object as long as nothing changes."""
         self._reload_if_due()
-        return self._in_force.get(task_type, _NOBODY)
+        return self._in_force.get(task_type, _NO_DEMOTIONS)
 
     def process_new_outcomes(self) -> None:
-        """Look at all new outcomes; a thread that comes while another looks goes on at once."""
+        """Process the outcomes since the last call; returns at once while another thread does."""
         if not self._lock.acquire(blocking=False):
             return
         try:
-            self._position = max(self._position, self._store.events.last_id() - MOST_AT_ONCE)
-            while events := self._store.events.after(self._position, AT_ONCE):
+            self._position = max(self._position, self._store.events.last_id() - MAX_BACKLOG_OUTCOMES)
+            while events := self._store.events.after(self._position, BATCH_OUTCOMES):
                 self._reload_if_due()
-                self._at_hand.clear()
+                self._evidence.clear()
                 for event in events:
-                    self._see(event)
+                    self._process(event)
                 if self._position - self._saved >= SAVE_OUTCOMES:
                     self._save()
-                if len(events) < AT_ONCE:
+                if len(events) < BATCH_OUTCOMES:
                     break
         finally:
             self._lock.release()
 
     def close(self) -> None:
-        """Look at what is left and save the states."""
+        """Process the remaining outcomes and save the states."""
         self.process_new_outcomes()
         with self._lock:
             if self._position > self._saved:
                 self._save()
 
-    def _see(self, event: Event) -> None:
+    def _process(self, event: Event) -> None:
         self._position = event.event_id
         config = self._config()
         if not is_informative(event.blame, event.timed_out, config.quality.timeouts):
             return
-        evidence, beliefs = self._at_hand.get(event.task_type) or self._take_up_evidence(event.task_type)
+        evidence, beliefs = self._evidence.get(event.task_type) or self._read_evidence(event.task_type)
         belief = beliefs.get(event.model_id)
         if belief is None:
             return
         if config.drift.detect and event.event_id > self._changed.get(event.model_id, 0):
             self._watch_for_change(event, belief)
         pair = (event.task_type, event.model_id)
-        if event.event_id > self._turned.get(pair, 0):
-            bar = self._bar(event, beliefs, evidence)
-            if bar is not None:
-                self._watch_for_fall(event, pair, bar)
+        if event.event_id > self._last_turns.get(pair, 0):
+            threshold = self._threshold(event, beliefs, evidence)
+            if threshold is not None:
+                self._watch_for_fall(event, pair, threshold)
 
-    def _take_up_evidence(self, task_type: str) -> tuple[Mapping[str, Tally], Mapping[str, Belief]]:
-        """Read the evidence of a task type once for all outcomes that are looked at together."""
+    def _read_evidence(self, task_type: str) -> tuple[Mapping[str, Tally], Mapping[str, Belief]]:
+        """Read the evidence of a task type once for a batch of outcomes."""
         evidence = self._store.tallies.of(task_type)
-        found = self._at_hand[task_type] = (evidence, self._learner.know(task_type, evidence, evidence))
-        return found
+        self._evidence[task_type] = (evidence, self._learner.know(task_type, evidence, evidence))
+        return self._evidence[task_type]
 
     def _beliefs(self, task_type: str) -> Mapping[str, Belief]:
         evidence = self._store.tallies.of(task_type)
         return self._learner.know(task_type, evidence, evidence)
 
     def _watch_for_change(self, event: Event, belief: Belief) -> None:
-        watch = self._changes.get(event.model_id) or _begun_after(event.event_id - 1)
+        watch = self._changes.get(event.model_id) or _watch_from(event.event_id - 1)
         self._changes[event.model_id] = watch = watch.updated(belief.mean, event.success, event.event_id)
         alarm = watch.alarm()
         if alarm is None:
@@ -137,7 +137,7 @@ class Monitor:
                 rates[task_type] = shifted(known.mean, alarm.direction)
         since = self._store.events.after(alarm.since, 1)
         since_ms = since[0].ended_ms if since else event.ended_ms
-        noted = self._store.changes.add(
+        is_new = self._store.changes.add(
             event.model_id,
             alarm.direction,
             (alarm.since, event.event_id),
@@ -145,13 +145,13 @@ class Monitor:
             alarm.likelihood_ratio,
             rates,
         )
-        if noted:
+        if is_new:
             word = "better" if alarm.direction == "up" else "worse"
-            logger.warning("%s has changed: it does %s since outcome %d", event.model_id, word, alarm.since + 1)
-        self._changes[event.model_id] = _begun_after(event.event_id)
+            logger.warning("%s has been doing %s since outcome %d", event.model_id, word, alarm.since + 1)
+        self._changes[event.model_id] = _watch_from(event.event_id)
         self._reload()
 
-    def _bar(self, event: Event, beliefs: Mapping[str, Belief], tried: Container[str]) -> float | None:
+    def _threshold(self, event: Event, beliefs: Mapping[str, Belief], tried: Container[str]) -> float | None:
         demotion = self._config().policy_for(event.task_type).demotion
         if beliefs is not self._lower_of:
             self._lower_of = beliefs
@@ -160,33 +160,33 @@ class Monitor:
                 for model_id, belief in beliefs.items()
                 if model_id in tried
             }
-        surely = max([rate for model_id, rate in self._lower.items() if model_id != event.model_id], default=None)
-        bar = demotion.effective_threshold(surely)
-        rounded = None if bar is None else floor(bar * 100) / 100 or None
+        best = max([rate for model_id, rate in self._lower.items() if model_id != event.model_id], default=None)
+        threshold = demotion.effective_threshold(best)
+        rounded = None if threshold is None else floor(threshold * 100) / 100 or None
         if rounded is None and demotion.alpha > 0 and (event.task_type, event.model_id) in self._demotions:
-            return 0.0  # there is no bar any more: whoever is below one that was is tried, and put back
+            return 0.0  # the threshold was removed: probe and reinstate models demoted under it
         return rounded
 
-    def _watch_for_fall(self, event: Event, pair: _Pair, bar: float) -> None:
+    def _watch_for_fall(self, event: Event, pair: _Pair, threshold: float) -> None:
         if pair in self._demotions:
             probation = self._probations.get(pair, Probation()).updated(event.success)
-            self._probations[pair] = Probation() if probation.fails(bar) else probation
-            if probation.reinstates(bar):
+            self._probations[pair] = Probation() if probation.fails(threshold) else probation
+            if probation.reinstates(threshold):
                 self.reinstate(*pair, event.ended_ms, "evidence")
             return
-        watch = self._falls.get(pair, FallWatch()).updated(event.success, bar)
+        watch = self._falls.get(pair, FallWatch()).updated(event.success, threshold)
         self._falls[pair] = watch
         if watch.demotes(self._config().policy_for(event.task_type).demotion.alpha):
             self._reload()
             if self._falls.get(pair) is not watch:
-                return  # demoted elsewhere, or demoted and put back: this evidence is used up
-            reason = f"surely below {bar:g}, after {watch.outcomes} outcomes (e-value {watch.e_value:.3g})"
-            if self._store.demotions.add(*pair, event.ended_ms, bar, watch.e_value, reason):
+                return  # demoted elsewhere, or demoted and reinstated: the watch starts over
+            reason = f"success rate below {threshold:g} after {watch.outcomes} outcomes (e-value {watch.e_value:.3g})"
+            if self._store.demotions.add(*pair, event.ended_ms, threshold, watch.e_value, reason):
                 logger.warning("%s is demoted on %s: %s", event.model_id, event.task_type, reason)
             self._reload()
 
     def reinstate(self, task_type: str, model_id: str, ended_ms: int, ended_by: str) -> bool:
-        """Put a model back; return False if it was not demoted."""
+        """Reinstate a model; return False if it was not demoted."""
         ended = self._store.demotions.end(task_type, model_id, ended_ms, ended_by)
         self._reload()
         return ended
@@ -196,25 +196,26 @@ class Monitor:
             self._reload()
 
     def _reload(self) -> None:
-        """Heed what this and other processes, and operators, have noted."""
+        """Reload the demotions and changes of this and other processes, and of operators."""
         with self._notes_lock:
             self._reload_at = time.monotonic() + RELOAD_SECONDS
-            self._heed_demotions()
-            self._heed_changes()
+            self._reload_demotions()
+            self._reload_changes()
 
-    def _heed_demotions(self) -> None:
+    def _reload_demotions(self) -> None:
         demotions: dict[_Pair, Demotion] = {}
-        turned: dict[_Pair, int] = {}
-        for each in self._store.demotions.all():
-            pair = (each.task_type, each.model_id)
-            turned[pair] = max(each.event_id, turned.get(pair, 0))
-            if each.ended_ms is None:
-                demotions[pair] = each
-        for pair in {pair for pair, _ in turned.items() ^ self._turned.items()} | (demotions.keys() ^ self._demotions):
-            # demoted or reinstated, here or elsewhere: both begin with nothing
+        last_turns: dict[_Pair, int] = {}
+        for demotion in self._store.demotions.all():
+            pair = (demotion.task_type, demotion.model_id)
+            last_turns[pair] = max(demotion.event_id, last_turns.get(pair, 0))
+            if demotion.ended_ms is None:
+                demotions[pair] = demotion
+        changed = {pair for pair, _ in last_turns.items() ^ self._last_turns.items()}
+        for pair in changed | (demotions.keys() ^ self._demotions):
+            # demoted or reinstated, here or elsewhere: the watches start over
             self._falls.pop(pair, None)
             self._probations.pop(pair, None)
-        self._turned = turned
+        self._last_turns = last_turns
         if demotions != self._demotions:
             self._demotions = demotions
             in_force: dict[str, dict[str, str]] = {}
@@ -222,7 +223,7 @@ class Monitor:
                 in_force.setdefault(task_type, {})[model_id] = f"demoted: {demotion.reason}"
             self._in_force = in_force
 
-    def _heed_changes(self) -> None:
+    def _reload_changes(self) -> None:
         changes = self._store.changes.all()
         newest = changes[0].change_id if changes else 0
         if newest == self._newest_change:
@@ -233,10 +234,10 @@ class Monitor:
             noticed = max(change.noticed_event_id, self._changed.get(change.model_id, 0))
             self._changed[change.model_id] = noticed
             watch = self._changes.get(change.model_id)
-            if watch is not None and _beginning(watch) < noticed:
+            if watch is not None and _start_of(watch) < noticed:
                 self._changes.pop(change.model_id, None)
         self._learner.start_afresh()
-        self._at_hand.clear()
+        self._evidence.clear()
 
     def _restore(self) -> int:
         self._reload()
@@ -246,23 +247,23 @@ class Monitor:
             return newest
         parts = [(state.task_type, state.model_id, state.state) for state in states if state.kind == "pool"]
         if parts:
-            with suppress(InvalidValueError):  # of another version: it is learned anew
+            with suppress(InvalidValueError):  # written by another version: learn from scratch
                 self._learner.resume(parts)
         for state in states:
             if state.kind != "pool":
-                with suppress(InvalidValueError):  # of another version: that watch begins anew
-                    self._take_up(state, position)
+                with suppress(InvalidValueError):  # written by another version: that watch starts over
+                    self._resume(state, position)
         return position
 
-    def _take_up(self, saved: WatchState, position: int) -> None:
-        """Go on with a saved state, unless the model was demoted, put back or found to have changed since."""
+    def _resume(self, saved: WatchState, position: int) -> None:
+        """Resume a saved watch, unless the model was demoted, reinstated or found to have changed since."""
         kind, task_type, model_id, numbers = saved
         pair = (task_type, model_id)
         if kind == "change":
             watch = ChangeWatch.from_list(numbers)
-            if _beginning(watch) >= self._changed.get(model_id, 0):
+            if _start_of(watch) >= self._changed.get(model_id, 0):
                 self._changes[model_id] = watch
-        elif self._turned.get(pair, -1) >= position or (kind == "probation") != (pair in self._demotions):
+        elif self._last_turns.get(pair, -1) >= position or (kind == "probation") != (pair in self._demotions):
             return
         elif kind == "fall":
             self._falls[pair] = FallWatch.from_list(numbers)
@@ -270,11 +271,11 @@ class Monitor:
             self._probations[pair] = Probation.from_list(numbers)
 
     def _save(self) -> None:
-        self._reload()  # what others have found makes some states worthless
+        self._reload()  # findings of other processes void some states
         states = [WatchState("pool", *part[:2], tuple(part[2])) for part in self._learner.fit_rows()]
         states += [
             WatchState("change", "", model_id, tuple(watch.as_list()))
-            for model_id, watch in self._changes.copy().items()  # other threads heed what others have found meanwhile
+            for model_id, watch in self._changes.copy().items()  # other threads may reload meanwhile
         ]
         for (task_type, model_id), fall in self._falls.copy().items():
             states.append(WatchState("fall", task_type, model_id, tuple(fall.as_list())))
@@ -284,13 +285,13 @@ class Monitor:
         self._saved = self._position
 
 
-_NOBODY: Final[Mapping[str, str]] = {}
+_NO_DEMOTIONS: Final[Mapping[str, str]] = {}
 
 
-def _begun_after(event_id: int) -> ChangeWatch:
+def _watch_from(event_id: int) -> ChangeWatch:
     return ChangeWatch(up_since=event_id, down_since=event_id)
 
 
-def _beginning(watch: ChangeWatch) -> int:
+def _start_of(watch: ChangeWatch) -> int:
     """Return the outcome before the first one that counts in ``watch``."""
     return min(watch.up_since, watch.down_since)

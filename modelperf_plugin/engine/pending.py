@@ -1,4 +1,4 @@
-"""Choices whose outcome has not come yet."""
+"""Decisions still waiting for their outcome."""
 
 from __future__ import annotations
 
@@ -6,37 +6,38 @@ import threading
 from typing import Final, NamedTuple
 
 EXPIRY_MS: Final = 3_600_000
-"""An outcome that has not come after an hour is not waited for any more."""
-MOST: Final = 10_000
-"""How many choices are remembered at most, the newest ones."""
+"""How long a decision waits for its outcome, in milliseconds."""
+MAX_DECISIONS: Final = 10_000
+"""Maximum number of decisions that are remembered; the oldest are dropped."""
 
 
-class _Choice(NamedTuple):
+class _Waiting(NamedTuple):
     pair: tuple[str, str]
     at_ms: int
 
 
 class Pending:
-    """Counts, for each (task type, model), how many choices wait for their outcome; of this process only."""
+    """Counts the decisions of this process that wait for their outcome, for each (task type, model)."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._choices: dict[str, _Choice] = {}
+        self._waiting: dict[str, _Waiting] = {}
         self._ids: dict[tuple[str, str], dict[str, None]] = {}
 
     def add(self, decision_id: str, task_type: str, model_id: str, at_ms: int) -> None:
-        """Remember a choice made at ``at_ms``, in milliseconds since the Unix epoch."""
+        """Remember a decision made at ``at_ms``, in milliseconds since the Unix epoch."""
         with self._lock:
             pair = (task_type, model_id)
-            self._choices[decision_id] = _Choice(pair, at_ms)
+            self._waiting[decision_id] = _Waiting(pair, at_ms)
             self._ids.setdefault(pair, {})[decision_id] = None
-            oldest = next(iter(self._choices))
-            while self._choices and (len(self._choices) > MOST or self._choices[oldest].at_ms < at_ms - EXPIRY_MS):
+            oldest = next(iter(self._waiting))
+            expired_ms = at_ms - EXPIRY_MS
+            while self._waiting and (len(self._waiting) > MAX_DECISIONS or self._waiting[oldest].at_ms < expired_ms):
                 self._drop(oldest)
-                oldest = next(iter(self._choices), "")
+                oldest = next(iter(self._waiting), "")
 
     def settle(self, decision_id: str | None, task_type: str, model_id: str) -> None:
-        """Forget the choice that an outcome belongs to: the one named, else the oldest of the same pair."""
+        """Forget the decision of an outcome: the one with this id, else the oldest of the same pair."""
         pair = (task_type, model_id)
         if decision_id is None and pair not in self._ids:
             return
@@ -46,14 +47,14 @@ class Pending:
             self._drop(decision_id)
 
     def count(self, task_type: str, model_id: str) -> int:
-        """Return how many choices of this pair wait for their outcome."""
+        """Return how many decisions of this pair wait for their outcome."""
         return len(self._ids.get((task_type, model_id), ()))
 
     def _drop(self, decision_id: str) -> None:
-        choice = self._choices.pop(decision_id, None)
-        if choice is None:
+        decision = self._waiting.pop(decision_id, None)
+        if decision is None:
             return
-        waiting = self._ids[choice.pair]
-        del waiting[decision_id]
-        if not waiting:
-            del self._ids[choice.pair]
+        ids = self._ids[decision.pair]
+        del ids[decision_id]
+        if not ids:
+            del self._ids[decision.pair]

@@ -1,4 +1,4 @@
-"""Dropping old outcomes while new ones are recorded, a small step at a time."""
+"""Drops old outcomes while new ones are recorded, in small steps."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from modelperf_plugin.store.roles import Events
 from modelperf_plugin.values import DAY_MS
 
 STEP_SECONDS: Final = 0.1
-"""Between two steps other writers have their turn."""
+"""The time between two steps, in which others can write."""
 REST_SECONDS: Final = 3600.0
-"""How often it is looked for outcomes that have become too old."""
+"""How long to wait after the last step, or after a failure."""
 
 
 class Retention:
-    """Drops outcomes that are older than so many days. Their sums stay in the tallies and in the daily roll-up."""
+    """Drops outcomes older than the configured number of days; tallies and the daily roll-up keep their sums."""
 
     def __init__(self, events: Events, days: int | None, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Keep ``days`` days in ``store``; None keeps everything. ``clock`` gives seconds that never go back."""
@@ -27,14 +27,14 @@ class Retention:
         self._after_id = 0
 
     def step_if_due(self, now_ms: Callable[[], int]) -> None:
-        """Take one step, if it is time; called on the recording side.
+        """Take a step if it is due; called after an outcome was recorded.
 
-        Outcomes lie in the order of recording. So the too old ones are at the beginning, and a thousand without any
-        of them are the end of it.
+        Outcomes are stored in the order of recording, so the old ones come first, and the first thousand without an old
+        one end the search.
         """
         if self._days is None or self._clock() < self._next_at:
             return
-        self._next_at = self._clock() + REST_SECONDS  # a store that fails is left alone
+        self._next_at = self._clock() + REST_SECONDS  # also if the store fails now
         step = self._events.drop(now_ms() - self._days * DAY_MS, self._after_id)
         if step.dropped:
             self._after_id = step.last_id

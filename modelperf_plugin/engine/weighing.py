@@ -1,4 +1,4 @@
-"""What of the counts is evidence today: not what came before a change, and the less, the older it is."""
+"""Weighs counts: drops those from before a change and discounts old ones."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from modelperf_plugin.store.roles import Tallies
 from modelperf_plugin.values import DAY_MS, Tally
 
 PSEUDO_OUTCOMES: Final = 2.0
-"""What is expected of a model after a change weighs as much as so many outcomes."""
-SMALL: Final = 2_000
-"""So many rows of the daily roll-up are read in a millisecond or less."""
+"""What the expectation of a model after a change weighs, in outcomes."""
+CHEAP_ROWS: Final = 2_000
+"""This many rows of the daily roll-up are read in a millisecond or less."""
 
 _Pair = tuple[str, str]
 _NOTHING: Final = (0.0, 0.0)
 _ROUNDING: Final = 1e-9
-"""A sum of weights may differ from the sum of counts by so much, where nothing has faded."""
+"""By how much the sum of weights may differ from the sum of counts, if nothing has faded."""
 
 
 class Void(NamedTuple):
-    """The counts of one pair that are evidence no more, and what is expected in their place."""
+    """The counts of one pair that no longer count, and what is expected in their place."""
 
     successes: float
     failures: float
     expected: Cell
-    """Pseudo-outcomes: what was expected of the model after it changed."""
+    """The expectation of the model after its change, as pseudo-outcomes."""
 
 
-class Evidence:
+class WeighedCounts:
     """Turns tallies into cells: the successes and failures of quality that count today.
 
-    A cell is (successes − void successes, failures − void failures) and what was expected instead. Void is what came
-    before the last change of the model and, of what came after it, the part that has faded: an outcome weighs
-    2^(−age / half_life_days), its age counted in whole days. The daily roll-up says how old the outcomes are, so the
-    half-life can be changed at any time and nothing is written anew.
+    A cell is (successes − void successes, failures − void failures), plus the expectation in their place. Void are the
+    counts from before the last change of the model and the faded part of the later ones: an outcome weighs
+    2^(−age / half_life_days), its age in whole days. The ages come from the daily roll-up, so the half-life can be
+    changed at any time without rewriting anything.
     """
 
     def __init__(
@@ -49,9 +49,9 @@ class Evidence:
         today: int,
         priors: Iterable[Prior] = (),
     ) -> None:
-        """Read what is void as of ``today``, in days since the Unix epoch, of the pairs in ``tallies``.
+        """Read the void counts of the pairs in ``tallies`` as of ``today``, in days since the Unix epoch.
 
-        ``priors`` is what other projects counted: pseudo-outcomes beside one's own.
+        ``priors`` are the tallies of other projects, which count as pseudo-outcomes.
         """
         self.today = today
         self.timeouts: Timeouts = config.quality.timeouts
@@ -60,11 +60,11 @@ class Evidence:
         baselines = store.baselines()
         self._half_life = config.drift.half_life_days
         faded = store.faded(today, self._half_life) if self._half_life else {}
-        self.small = sum([each.days for each in faded.values()]) <= SMALL
-        """Whether it costs little to read all this again: outcomes may be recorded late, under a day long past."""
+        self.is_cheap = sum([each.days for each in faded.values()]) <= CHEAP_ROWS
+        """Whether reading all this again costs little: outcomes may be recorded late, under an earlier day."""
         for tally in tallies:
             pair = (tally.task_type, tally.model_id)
-            void = self._find(tally, baselines.get(pair), faded.get(pair))
+            void = self._void_of(tally, baselines.get(pair), faded.get(pair))
             if void.successes > _ROUNDING or void.failures > _ROUNDING or void.expected != _NOTHING:
                 self._void[pair] = void
 
@@ -75,7 +75,7 @@ class Evidence:
         return own if merged is None else (own[0] + merged[0], own[1] + merged[1])
 
     def completed(self, tallies: Collection[Tally], task_type: str | None = None) -> Collection[Tally]:
-        """Return ``tallies``, of one task type or all, and an empty one for each pair that only others have tried."""
+        """Return ``tallies``, of one task type or all, and an empty one for each pair that only other projects know."""
         if not self._elsewhere:
             return tallies
         known = {(tally.task_type, tally.model_id) for tally in tallies}
@@ -93,31 +93,31 @@ class Evidence:
         )
 
     def weight(self, tally: Tally) -> float | None:
-        """Return how many outcomes a pair weighs today; None if every one counts in full."""
+        """Return the weight of a pair today, in outcomes; None if each of them counts in full."""
         if (tally.task_type, tally.model_id) not in self._void:
             return None
         return sum(self._own(tally))
 
     def _pseudo_outcomes(self, priors: Iterable[Prior]) -> dict[_Pair, Cell]:
-        """Return for each pair of other projects, source by source, min(strength, n) outcomes at its rate."""
-        found: dict[_Pair, Cell] = {}
+        """Return for each pair the sum over its sources of min(strength, n) outcomes at the rate of the source."""
+        pseudo: dict[_Pair, Cell] = {}
         for prior in priors:
             successes, failures = prior.tally.successes, self._failures(prior.tally)
             if successes + failures > 0:
                 share = min(1.0, prior.strength / (successes + failures))
                 pair = (prior.tally.task_type, prior.tally.model_id)
-                before = found.get(pair, _NOTHING)
-                found[pair] = (before[0] + share * successes, before[1] + share * failures)
-        return found
+                before = pseudo.get(pair, _NOTHING)
+                pseudo[pair] = (before[0] + share * successes, before[1] + share * failures)
+        return pseudo
 
     def _failures(self, tally: Tally) -> float:
         return self._of(tally.quality_failures, tally.timeout_failures)
 
-    def _find(self, tally: Tally, baseline: Baseline | None, faded: Faded | None) -> Void:
-        """Return what is void of one pair.
+    def _void_of(self, tally: Tally, baseline: Baseline | None, faded: Faded | None) -> Void:
+        """Return the void counts of one pair.
 
-        The roll-up knows days, a change happens within one: what came after the change but not on a later day, came
-        on its day.
+        The roll-up has whole days, but a change happens within one: outcomes after a change that are not on a later
+        day are on its day.
         """
         old, gone, dated = _NOTHING, _NOTHING, _NOTHING
         if baseline is not None:

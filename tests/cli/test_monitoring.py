@@ -30,7 +30,7 @@ def test_demotions_say_who_why_since_when_and_until_what(run: Run, watched: str)
     text = run("demotions", "--store", watched).stdout
     line = next(line for line in text.splitlines() if "[red]bad" in line)
     assert line.startswith("plan")
-    assert "surely below" in text
+    assert "success rate below" in text
     assert "reinstated once new outcomes show" in line
     assert "probed on 2.0 %" in line
 

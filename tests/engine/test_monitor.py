@@ -394,7 +394,7 @@ def test_a_demotion_says_what_it_rests_on() -> None:
         (demotion,) = perf.store.demotions.all(in_force=True)
         assert demotion.threshold == 0.6
         assert demotion.e_value >= 20
-        assert demotion.reason.startswith("surely below 0.6, after ")
+        assert demotion.reason.startswith("success rate below 0.6 after ")
         assert (demotion.ended_ms, demotion.ended_by) == (None, None)
 
 
@@ -591,7 +591,7 @@ def test_a_restart_goes_on_with_what_was_learned_of_models_and_task_types(tmp_pa
 
 def test_on_a_large_table_one_look_goes_on_from_the_saved_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a fit takes long, the first choice of a new process fits once, and believes nearly the same."""
-    monkeypatch.setattr("modelperf_plugin.engine.learner.SMALL", 3)
+    monkeypatch.setattr("modelperf_plugin.engine.learner.SMALL_TABLE_CELLS", 3)
     test_a_restart_goes_on_with_what_was_learned_of_models_and_task_types(tmp_path)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelperf_plugin.engine.pending import EXPIRY_MS, MOST, Pending
+from modelperf_plugin.engine.pending import EXPIRY_MS, MAX_DECISIONS, Pending
 
 
 def test_a_choice_waits_until_its_outcome_comes() -> None:
@@ -43,6 +43,6 @@ def test_what_never_comes_is_not_waited_for() -> None:
     pending.add("old", "t", "m", 0)
     pending.add("new", "t", "m", EXPIRY_MS + 1)
     assert pending.count("t", "m") == 1
-    for number in range(MOST + 5):
+    for number in range(MAX_DECISIONS + 5):
         pending.add(f"n{number}", "t", "m", EXPIRY_MS + 2)
-    assert pending.count("t", "m") == MOST
+    assert pending.count("t", "m") == MAX_DECISIONS

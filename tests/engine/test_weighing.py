@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import modelperf_plugin as mp
 from modelperf_plugin.config import load
-from modelperf_plugin.engine.weighing import Evidence
+from modelperf_plugin.engine.weighing import WeighedCounts
 from modelperf_plugin.store import Store
 from modelperf_plugin.values import DAY_MS
 from tests.clocks import FakeClock
@@ -39,8 +39,8 @@ def cell(store: Store, clock: FakeClock, model_id: str = "m", **sections: dict[s
     """Return the successes and failures of one model on task type t that count now."""
     config = load({"drift": {"half_life_days": 10}, **sections}).config
     today = int(clock().timestamp() // 86_400)
-    evidence = Evidence(config, store.tallies, store.tallies.all(), today)
-    return evidence.cell(store.tallies.of("t")[model_id])
+    weighed = WeighedCounts(config, store.tallies, store.tallies.all(), today)
+    return weighed.cell(store.tallies.of("t")[model_id])
 
 
 def test_an_outcome_weighs_half_after_the_half_life(perf: mp.ModelPerf, clock: FakeClock) -> None:
@@ -146,11 +146,11 @@ def test_fading_is_the_sum_over_all_outcomes(outcomes: list[tuple[int, bool]], h
             tracker.record_outcome("t", "m", mp.Outcome(success=success, timestamp=ended))
         config = load({"drift": {"half_life_days": half_life}}).config
         today = int(start.timestamp() * 1000) // DAY_MS
-        evidence = Evidence(config, store.tallies, store.tallies.all(), today)
+        weighed = WeighedCounts(config, store.tallies, store.tallies.all(), today)
         tally = store.tallies.of("t").get("m") or mp.Tally("t", "m")
         weights = [1.0 if half_life == 0 else 0.5 ** (age / half_life) for age, _ in outcomes]
         expected = [
             sum(weight for weight, (_, success) in zip(weights, outcomes, strict=True) if success is wanted)
             for wanted in (True, False)
         ]
-        assert evidence.cell(tally) == pytest.approx(tuple(expected), abs=1e-9)
+        assert weighed.cell(tally) == pytest.approx(tuple(expected), abs=1e-9)
