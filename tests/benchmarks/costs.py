@@ -1,4 +1,4 @@
-"""What weighing costs saves, and what it loses: the objective ``cheapest_within`` beside ``success``, on real outcomes.
+"""Savings and losses from weighing costs: the objective ``cheapest_within`` beside ``success``, on real outcomes.
 
 All 24 models of one file are offered for every instance; the router learns from nothing but its own choices, in the
 same shuffled orders for every objective. ``BENCH_SCALE=0.1`` does a tenth of the runs. The outcomes are looked for
@@ -7,19 +7,16 @@ beside the repository in ``../shared/outcomes``, or where ``BENCH_OUTCOMES`` say
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from math import sqrt
-from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Final, NamedTuple
 
 from modelperf_plugin.analysis.simulation.outcomes_file import OutcomeData, read_outcomes
 from modelperf_plugin.analysis.simulation.replay import replay
+from tests.benchmarks.decisions import OUTCOMES, SCALE
 from tests.benchmarks.timing import verdict
 
-SCALE: Final = float(os.environ.get("BENCH_SCALE", "1"))
-OUTCOMES: Final = Path(os.environ.get("BENCH_OUTCOMES") or Path(__file__).resolve().parents[3] / "shared" / "outcomes")
 SOURCE: Final = "swebench_bash_only"
 RUNS: Final = 40
 PASSES: Final = (1, 4)

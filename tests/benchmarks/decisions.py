@@ -79,7 +79,9 @@ def _standard_error(values: Sequence[float]) -> float:
 # Real outcomes
 
 
-class _Instance(NamedTuple):
+class TaskResults(NamedTuple):
+    """A task with the success of every model that tried it."""
+
     task_type: str
     successes: Mapping[str, bool]
 
@@ -139,25 +141,25 @@ def _closest_peer(found: Mapping[tuple[str, str], list[float]], source: str) -> 
 
 
 @cache
-def _core(source: str) -> tuple[tuple[str, ...], list[_Instance]]:
+def core_of(source: str) -> tuple[tuple[str, ...], list[TaskResults]]:
     """Return the models of the dense core, and its instances."""
     core = read_outcomes(OUTCOMES / f"{source}.csv.gz").dense_core()
     instances = [
-        _Instance(each.task_type, {model_id: outcome.success for model_id, outcome in each.outcomes.items()})
+        TaskResults(each.task_type, {model_id: outcome.success for model_id, outcome in each.outcomes.items()})
         for each in core.instances
     ]
     return core.models, instances
 
 
 def _pools(source: str) -> list[tuple[str, ...]]:
-    models, _ = _core(source)
+    models, _ = core_of(source)
     rng = Random(f"pools/{source}")
     return [tuple(rng.sample(models, POOL_SIZE)) for _ in range(POOLS)]
 
 
 def _replay(job: _ReplayJob) -> float:
     """Return the mean difference to the pool's best single model; every router meets the same orders."""
-    _, instances = _core(job.source)
+    _, instances = core_of(job.source)
     best = max(sum(each.successes[model_id] for each in instances) for model_id in job.pool)
     got = []
     for repeat in range(job.repeats):
@@ -168,7 +170,7 @@ def _replay(job: _ReplayJob) -> float:
 
 
 def _choices(
-    router: str, seed: int, instances: Iterable[_Instance], models: Sequence[str]
+    router: str, seed: int, instances: Iterable[TaskResults], models: Sequence[str]
 ) -> tuple[list[str], list[bool]]:
     """Return what a new router chooses for each instance, and what that gets."""
     chosen, got = [], []
@@ -187,7 +189,7 @@ def _choices(
 
 def changed_model(executor: Executor) -> None:
     """Print how soon the product finds the model that is better after GPT-3.5 and GPT-4 have changed."""
-    halves = _halves()
+    halves = before_and_after()
     seeds = range(_scaled(CHANGE_SEEDS))
     found = list(executor.map(_until_found, seeds))
     print(
@@ -206,12 +208,12 @@ def changed_model(executor: Executor) -> None:
         print(f"{task_type:<18}{total:>10}{changes}{middle:>9.0f}{counts.count(inf):>7}  {goal}")
 
 
-def _halves() -> tuple[list[_Instance], list[_Instance]]:
+def before_and_after() -> tuple[list[TaskResults], list[TaskResults]]:
     """Return all instances as the models were before the change, and again as they are after."""
-    _, instances = _core("llmdrift_2023")
+    _, instances = core_of("llmdrift_2023")
     before, after = (
         [
-            _Instance(each.task_type, {model: each.successes[names[half]] for model, names in CHANGED.items()})
+            TaskResults(each.task_type, {model: each.successes[names[half]] for model, names in CHANGED.items()})
             for each in instances
         ]
         for half in (0, 1)
@@ -219,14 +221,14 @@ def _halves() -> tuple[list[_Instance], list[_Instance]]:
     return before, after
 
 
-def _rates(instances: Iterable[_Instance], task_type: str) -> dict[str, float]:
+def _rates(instances: Iterable[TaskResults], task_type: str) -> dict[str, float]:
     own = [each.successes for each in instances if each.task_type == task_type]
     return {model: fmean(each[model] for each in own) for model in CHANGED}
 
 
 def _until_found(seed: int) -> dict[str, float]:
     """Return for each task type after how many decisions since the change the better model had its share."""
-    before, after = _halves()
+    before, after = before_and_after()
     rng = Random(f"change/{seed}")
     later = rng.sample(after, len(after))
     order = [*rng.sample(before, len(before)), *later]

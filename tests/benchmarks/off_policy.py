@@ -16,7 +16,6 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
@@ -32,10 +31,9 @@ from modelperf_plugin.analysis.off_policy.estimators import Floats, weights
 from modelperf_plugin.analysis.off_policy.judgement import Judge
 from modelperf_plugin.analysis.off_policy.targets import Configured, constant, per_task_type, uniform
 from modelperf_plugin.analysis.off_policy.tune import changed, tune
-from modelperf_plugin.analysis.simulation.outcomes_file import Instance, read_outcomes
 from modelperf_plugin.analysis.simulation.play import MIGRATION_GUIDE_RULE
 from modelperf_plugin.config import load
-from tests.benchmarks.decisions import CHANGED, OUTCOMES, SCALE
+from tests.benchmarks.decisions import CHANGED, OUTCOMES, SCALE, before_and_after, core_of
 from tests.benchmarks.timing import verdict
 
 DECISIONS: Final = 2000
@@ -97,29 +95,19 @@ class _Answer(NamedTuple):
 
 
 class _World:
-    """Tasks in order, each with what every model offered would get."""
+    """Tasks in order, each with the success of every model offered."""
 
     def __init__(self, name: str, rng: Random) -> None:
         if name.startswith("llmdrift"):
-            instances = _outcomes("llmdrift_2023")
-            self.models: tuple[str, ...] = tuple(CHANGED)
-            names: list[Mapping[str, str]] = [{model: each[half] for model, each in CHANGED.items()} for half in (0, 1)]
-            halves = [names[2 * position // DECISIONS] for position in range(DECISIONS)]
+            self.models = tuple(CHANGED)
+            before, after = before_and_after()
+            halves = (before if 2 * position < DECISIONS else after for position in range(DECISIONS))
+            self.tasks = [rng.choice(half) for half in halves]
         else:
-            instances = _outcomes(name)
-            known = tuple(instances[0].outcomes)
+            _, instances = core_of(name)
+            known = tuple(instances[0].successes)
             self.models = tuple(rng.sample(known, min(POOL, len(known))))
-            halves = [{model: model for model in self.models}] * DECISIONS
-        drawn = [rng.choice(instances) for _ in range(DECISIONS)]
-        self.tasks = [
-            (each.task_type, {model: each.outcomes[source].success for model, source in half.items()})
-            for each, half in zip(drawn, halves, strict=True)
-        ]
-
-
-@cache
-def _outcomes(source: str) -> tuple[Instance, ...]:
-    return read_outcomes(OUTCOMES / f"{source}.csv.gz").dense_core().instances
+            self.tasks = [rng.choice(instances) for _ in range(DECISIONS)]
 
 
 def _judge(job: tuple[str, str, int]) -> list[_Answer]:
@@ -293,7 +281,7 @@ def _targets_answered(own: list[_Answer]) -> float:
 
 
 class _Tuned(NamedTuple):
-    """What came of one search on half of a log."""
+    """The result of one search on half of a log."""
 
     change: str
     better: bool
@@ -326,7 +314,7 @@ def _tuning(found: list[_Tuned]) -> None:
     print("\ntune on the first half of a log of metr: true gain on the second half, in points; and its interval")
     for each in found:
         holds = "holds" if each.low <= each.truth <= each.high else "MISSED"
-        said = "proposed" if each.better else "nothing surely better"
+        said = "proposed" if each.better else "nothing certain"
         interval = f"{100 * each.low:+.1f} – {100 * each.high:+.1f}"
         print(f"{said:<23}{100 * each.truth:>+6.1f}  {interval:<15} {holds:<7} {each.change}")
 

@@ -115,7 +115,7 @@ class Judge:
         """Return the estimates for the policy whose probabilities are ``target``."""
         logged, log = self.logged, self.log
         own = weights(logged, target)
-        interval, effective, refusal = _assess(log, logged, target, alpha)
+        interval, effective, refusal = _assess(log, logged, target, own, alpha)
         answered = refusal is None
         return Judgement(
             name=name,
@@ -143,22 +143,24 @@ class Judge:
         for position in np.argsort(-counts, kind="stable").tolist():
             rows = self.log.task == position
             part: Logged = self.logged.only(rows)
-            log, own = self.log.only(rows), target[rows]
-            interval, _, refusal = _assess(log, part, own, alpha)
+            log, shares = self.log.only(rows), target[rows]
+            interval, _, refusal = _assess(log, part, shares, weights(part, shares), alpha)
             yield TaskTypeJudgement(
                 task_type=self.log.task_types[position],
                 decisions=len(part),
                 happened=float(part.rewards.mean()),
-                agreement=_agreement(log, own),
+                agreement=_agreement(log, shares),
                 success=Estimate.within(interval) if refusal is None else None,
                 refusal=refusal,
             )
 
 
-def _assess(log: DecisionLog, logged: Logged, target: Floats, alpha: float) -> tuple[Interval, float, str | None]:
+def _assess(
+    log: DecisionLog, logged: Logged, target: Floats, own: Floats, alpha: float
+) -> tuple[Interval, float, str | None]:
     """Return the interval, the effective sample size, and why they are not sufficient for an answer."""
     interval = value_interval(logged, target, alpha)
-    effective = effective_sample_size(weights(logged, target))
+    effective = effective_sample_size(own)
     return interval, effective, next(_objections(log, target, effective, interval), None)
 
 
