@@ -1,1 +1,1 @@
-"""The documentation is tested like the code: it names everything there is, and everything it shows works."""
+"""The documentation is tested like the code: it is complete, and everything it shows works."""

@@ -1,4 +1,4 @@
-"""Reading the pages of the documentation: sections, tables, code blocks, links."""
+"""Parses the pages of the documentation: sections, tables, code blocks, links."""
 
 from __future__ import annotations
 
@@ -24,19 +24,17 @@ class Block(NamedTuple):
     """A block of code."""
 
     language: str
-    """What stands behind the opening fence."""
     text: str
-    """What is in it."""
     line: int
-    """The line of its first line in the page, counted from 1."""
+    """Number of its first line in the page, from 1."""
     saved_as: str | None
-    """The file as which the text above it says to save it."""
+    """The file name in "Save this as …" above it."""
     follows: bool
-    """Whether nothing but blank lines stands between it and the block before."""
+    """Whether only blank lines separate it from the previous block."""
 
 
 def name_of(page: Path) -> str:
-    """Return how to call a page in the name of a test."""
+    """Return the test id of a page."""
     return page.relative_to(ROOT).as_posix()
 
 
@@ -47,12 +45,12 @@ def text_of(page: Path) -> str:
 
 
 def prose_of(page: Path) -> str:
-    """Return the text of a page with its blocks of code left empty; lines keep their numbers."""
+    """Return the text of a page without its code blocks; lines keep their numbers."""
     return _FENCED.sub(lambda match: "\n" * match.group().count("\n"), text_of(page))
 
 
 def blocks_of(page: Path) -> Iterator[Block]:
-    """Yield the blocks of code of a page, in order."""
+    """Yield the code blocks of a page, in order."""
     text, end = text_of(page), 0
     for match in _FENCED.finditer(text):
         between = text[end : match.start()]
@@ -68,15 +66,15 @@ def blocks_of(page: Path) -> Iterator[Block]:
 
 
 def section(page: Path, *titles: str) -> str:
-    """Return the text under a heading, subsections included; each further title is one within the last."""
+    """Return the text under a heading, including subsections; further titles are nested in the previous one."""
     text = prose_of(page)
     for title in titles:
         headings = list(_HEADING.finditer(text))
-        found = [each for each in headings if each.group(2) == title]
-        assert found, f"{name_of(page)} has no heading {title!r} below {titles}"
-        level = len(found[0].group(1))
-        after = [each for each in headings if each.start() > found[0].start() and len(each.group(1)) <= level]
-        text = text[found[0].end() : after[0].start() if after else len(text)]
+        matches = [heading for heading in headings if heading.group(2) == title]
+        assert matches, f"{name_of(page)} has no heading {title!r} below {titles}"
+        start, level = matches[0], len(matches[0].group(1))
+        following = [each for each in headings if each.start() > start.start() and len(each.group(1)) <= level]
+        text = text[start.end() : following[0].start() if following else len(text)]
     return text
 
 
@@ -86,13 +84,13 @@ def headings(page: Path) -> list[str]:
 
 
 def table_rows(text: str) -> list[list[str]]:
-    """Return the cells of every row of the tables in ``text``, heads included."""
+    """Return the cells of every row of the tables in ``text``, including headers."""
     lines = [line for line in text.splitlines() if line.startswith("|") and not set(line) <= set("|-: ")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
 def coded(text: str) -> list[str]:
-    """Return what stands between backquotes."""
+    """Return the texts between backquotes."""
     return re.findall(r"`([^`]+)`", text)
 
 
@@ -107,11 +105,11 @@ def links(page: Path) -> list[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """Return what may stand behind ``#`` in a link to a page, as code hosts make it from the headings."""
+    """Return the anchors that code hosts derive from the headings of a page."""
     seen: Counter[str] = Counter()
-    found = set()
+    slugs = set()
     for title in headings(page):
         slug = re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
-        found.add(f"{slug}-{seen[slug]}" if seen[slug] else slug)
+        slugs.add(f"{slug}-{seen[slug]}" if seen[slug] else slug)
         seen[slug] += 1
-    return found
+    return slugs

@@ -1,4 +1,4 @@
-"""The pages as pages: links, lines, and what must not be in them."""
+"""Links and lines of the pages, and what they must not contain."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import DOCS, PAGES, README, ROOT, anchors, links, name_of, text_of
+from tests.docs.pages import DOCS, PAGES, README, ROOT, anchors, headings, links, name_of, text_of
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
 
 
 @every_page
 def test_every_link_leads_somewhere(page: Path) -> None:
-    """A relative link names a file that is there, and a heading that is in it."""
+    """A relative link names an existing file, and a heading in it."""
     broken = []
     for target in links(page):
         if target.startswith(("https://", "http://")):
@@ -27,7 +27,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 def test_every_page_is_in_the_table_of_contents() -> None:
-    """From index.md one gets to every page, and from the README to all but index.md."""
+    """index.md links to every page, and the README to all but index.md."""
     pages = {page.relative_to(DOCS).as_posix() for page in PAGES if page != README}
     assert set(links(DOCS / "index.md")) >= pages - {"index.md"}
     assert set(links(README)) >= {f"docs/{page}" for page in pages - {"index.md"}}
@@ -35,14 +35,14 @@ def test_every_page_is_in_the_table_of_contents() -> None:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page != README], ids=name_of)
 def test_lines_are_short(page: Path) -> None:
-    """No line is longer than 120 characters, tables and printed output included."""
+    """No line is longer than 120 characters, including tables and output."""
     long = [number for number, line in enumerate(text_of(page).splitlines(), 1) if len(line) > 120]
     assert long == []
 
 
 @every_page
-def test_no_page_knows_a_machine(page: Path) -> None:
-    """No page holds an absolute path of somebody's machine, or names a place where packages come from."""
+def test_no_page_names_a_machine(page: Path) -> None:
+    """No page has absolute paths of a machine, or names a package registry."""
     assert re.findall(r"(?<![\w.*~])/(?:tmp|home|root|work|usr|opt|var|Users)/\S*", text_of(page)) == []
     assert re.findall(r"(?i)\b\S*(?:pypi|pythonhosted|npmjs|artifactory)\S*\.\w+", text_of(page)) == []
 
@@ -57,8 +57,8 @@ def test_no_page_knows_a_machine(page: Path) -> None:
         ),
     ],
 )
-def test_the_readme_has_two_commands_that_need_nothing(what: str, command: str) -> None:
-    """The demo and the tests are one line each, which makes its own environment first."""
+def test_the_readme_has_two_self_contained_commands(what: str, command: str) -> None:
+    """The demo and the tests are one line each, which creates its own environment first."""
     lines = text_of(README).splitlines()
     assert lines.count(command) == 1, what
     assert lines[lines.index(command) - 1] == "```sh"
@@ -75,9 +75,11 @@ def test_code_hosts_find_what_they_look_for() -> None:
     test_every_link_leads_somewhere(folder / "CONTRIBUTING.md")
 
 
-def test_the_changelog_knows_this_version() -> None:
-    """The version in pyproject.toml has a section in the changelog."""
+def test_the_changelog_has_this_version() -> None:
+    """The version in pyproject.toml has a section in the changelog, below the unreleased changes."""
     import tomllib
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert re.search(rf"^## {re.escape(project['version'])}\b", text_of(DOCS / "changelog.md"), re.MULTILINE)
+    first, *released = [title for title in headings(DOCS / "changelog.md") if re.match(r"Unreleased|\d", title)]
+    assert first == "Unreleased"
+    assert released[0].split()[0] == project["version"]

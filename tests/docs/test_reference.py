@@ -1,4 +1,4 @@
-"""The reference is complete: hooks, names, configuration, strategies and database, compared with the code."""
+"""The reference is complete: hooks, names, configuration, strategies, database and packages match the code."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DATABASE = DOCS / "reference/database.md"
 
 @pytest.mark.parametrize("hook", [hookspecs.select_model, hookspecs.on_task_complete], ids=lambda hook: hook.__name__)
 def test_every_argument_of_a_hook_is_documented(hook: Callable[..., Any]) -> None:
-    """Each argument has a row in the hook's section, in the order of the contract, and so have return values."""
+    """Each argument has a row in the hook's section, in the order of the contract, and so do return values."""
     text = section(HOOKS, f"`{hook.__name__}`")
     arguments = list(inspect.signature(hook).parameters)
     rows = first_column(text)
@@ -43,13 +43,13 @@ def test_every_argument_of_a_hook_is_documented(hook: Callable[..., Any]) -> Non
 
 
 def test_every_key_of_a_context_is_documented() -> None:
-    """Each key of the context that has a meaning has a row."""
+    """Each known key of the context has a row."""
     rows = first_column(section(HOOKS, "`select_model`"))
     assert {each.name for each in dataclasses.fields(Context)} <= set(rows)
 
 
-def test_the_versions_of_pluggy_are_those_that_ci_runs() -> None:
-    """The page names the versions of pluggy with which CI runs the tests of the hooks."""
+def test_the_versions_of_pluggy_match_ci() -> None:
+    """The page names the versions of pluggy with which CI tests the hooks."""
     script = ROOT / ".ci" / "run"
     if not script.exists():
         pytest.skip("this checkout has no .ci/run")
@@ -63,7 +63,7 @@ def test_the_versions_of_pluggy_are_those_that_ci_runs() -> None:
 
 
 def signature_of(function: Callable[..., Any]) -> str:
-    """Return the arguments of a function as one would write them: without ``self`` and without types."""
+    """Return the signature of a function without ``self`` and types."""
     signature = inspect.signature(function)
     parameters = [
         parameter.replace(annotation=inspect.Parameter.empty)
@@ -75,7 +75,7 @@ def signature_of(function: Callable[..., Any]) -> str:
 
 
 def public_members(kind: type) -> list[str]:
-    """Return the public attributes and methods that a class defines itself."""
+    """Return the public attributes and methods defined by a class itself."""
     members = {**inspect.get_annotations(kind), **vars(kind)}
     return [name for name in members if not name.startswith(("_", "model_"))]  # pydantic has names of its own
 
@@ -94,19 +94,19 @@ def test_every_public_name_is_documented(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["register", "ModelPerf", "ModelPerformanceTracker"])
-def test_every_way_in_is_documented_with_its_arguments(name: str) -> None:
-    """What is called by hand is shown with all its arguments and defaults."""
+def test_every_entry_point_is_documented_with_its_arguments(name: str) -> None:
+    """Entry points are shown with all arguments and defaults."""
     assert f"mp.{name}{signature_of(getattr(mp, name))}" in coded(section(PYTHON, f"`{name}`"))
 
 
-def test_no_section_is_about_a_name_that_is_gone() -> None:
-    """Each section of the Python API that is headed by a name is about a public one."""
+def test_every_documented_name_is_public() -> None:
+    """Each section of the Python API that has a name as its heading is about a public one."""
     named = [name for title in headings(PYTHON) for name in coded(title)]
     assert sorted(named) == sorted(mp.__all__)
 
 
 def test_every_error_kind_is_documented() -> None:
-    """Each error kind of an outcome is in the table that says what it counts as."""
+    """Each error kind of an outcome is in the table of error kinds."""
     assert {f'"{kind}"' for kind in ERROR_KINDS} <= set(first_column(section(PYTHON, "`Outcome`")))
 
 
@@ -114,18 +114,18 @@ def test_every_error_kind_is_documented() -> None:
 
 
 def key_name(setting: Setting) -> str:
-    """Return how to call a setting in the name of a test."""
+    """Return the test id of a setting."""
     return ".".join([*setting.keys, *([setting.strategy] if setting.strategy else [])])
 
 
 def printed_default(setting: Setting) -> str:
-    """Return a default as the tables print it."""
+    """Return a default as in the tables."""
     return "unset" if setting.default is None else f"`{json.dumps(setting.default)}`"
 
 
 @pytest.mark.parametrize("setting", describe(), ids=key_name)
 def test_every_key_is_documented_with_its_default(setting: Setting) -> None:
-    """Each key of the TOML file has a row where it belongs, with its default and the values that it takes."""
+    """Each key of the TOML file has a row in its section, with its default and its possible values."""
     head, *rest = setting.keys
     if head == "federation":
         assert "`[[federation]]`" in headings(CONFIGURATION)
@@ -152,7 +152,7 @@ def test_every_key_is_documented_with_its_default(setting: Setting) -> None:
 
 
 def test_every_environment_variable_is_documented() -> None:
-    """The table of variables has one row for each key that a variable can set, and no other."""
+    """The table of variables has exactly one row per key that a variable can set."""
     variables = {
         f"MODELPERF_{'__'.join(each.keys).upper()}": ".".join(each.keys)
         for each in describe()
@@ -164,7 +164,7 @@ def test_every_environment_variable_is_documented() -> None:
 
 @pytest.mark.parametrize(("group", "name"), [(group, name) for group in POLICY_SECTIONS for name in strategies(group)])
 def test_every_strategy_is_documented(group: str, name: str) -> None:
-    """Each strategy has a section: when to use it, formula, source, and all its keys with their defaults."""
+    """Each strategy has a section with its use, formula, source, and all keys with their defaults."""
     text = section(STRATEGIES, group.capitalize(), f"`{name}`")
     for word in ("When to use it", "Formula", "Source"):
         assert f"- **{word}**: " in text
@@ -197,7 +197,7 @@ def relations(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
 
 
 def test_every_relation_is_documented(relations: dict[str, list[str]]) -> None:
-    """Each table and view of the schema has a section that names all its columns, and there are no others."""
+    """Each table and view of the schema has a section that names all its columns; there are no other sections."""
     titles = {title.strip("`") for title in headings(DATABASE) if re.fullmatch(r"`\w+`", title)}
     assert titles == set(relations)
     for name, columns in relations.items():
@@ -216,7 +216,7 @@ def test_the_header_of_the_file_is_documented() -> None:
 
 
 def test_the_files_beside_the_database_are_documented(tmp_path: Path) -> None:
-    """What lies beside an open database is in the table of files."""
+    """All files beside an open database are in the table of files."""
     path = tmp_path / "model-performance.db"
     store = open_store(path)
     try:
@@ -224,3 +224,14 @@ def test_the_files_beside_the_database_are_documented(tmp_path: Path) -> None:
         assert {file.name for file in tmp_path.iterdir()} == set(first_column(section(DATABASE, "Files")))
     finally:
         store.close()
+
+
+# The design.
+
+
+def test_every_package_is_in_the_design() -> None:
+    """The table of packages has a row for every top-level package and module."""
+    folder = Path(mp.__file__).parent
+    packages = {f"{path.parent.name}/" for path in folder.glob("*/__init__.py")}
+    modules = {path.name for path in folder.glob("*.py")} - {"__main__.py"}
+    assert packages | modules <= set(first_column(section(DOCS / "explanation/design.md", "Packages")))
