@@ -1,4 +1,4 @@
-"""Every page is walked through by a reader who types what it says: code runs, commands end as stated, output agrees."""
+"""Follows every page as a reader would: code runs, commands exit as stated, and output matches."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ from modelperf_plugin.engine.core import ModelPerf
 from tests.docs.pages import DOCS, PAGES, README, Block, blocks_of, name_of
 
 FROM_NOTHING = {README, DOCS / "tutorial.md"}
-"""Pages that begin in an empty folder; all others find the outcomes of a demo there, and in the default store."""
+"""Pages that start in an empty folder; all others find a demo's outcomes there and in the default store."""
 INSTALLING = ("python3 -m venv ", "../first-host/.venv/bin/pip install ", "cd ../first-host", ". .venv/bin/activate")
-"""Lines of the tutorial that make its environment: the tests have one already."""
+"""Lines of the tutorial that create its environment; the tests already have one."""
 SUPPLIED: dict[Path, dict[str, Any]] = {README: {"run": lambda _task, model_id: model_id == "claude-opus"}}
-"""What a page leaves to its reader."""
+"""Names that a page expects its reader to define."""
 PARAMETERS = {"task_type = ?": "write-code", "model_id = ?": "o3", ">= ?": 3, "> ?": "2020-01-01"}
-"""What stands for the ``?`` of a query, by what is before it."""
+"""The value for each ``?`` of a query, by the text before it."""
 
 
 class Reader:
-    """Somebody who reads a page in an empty folder and does what it says."""
+    """Follows a page in a folder."""
 
     def __init__(self, page: Path, folder: Path) -> None:
         self.folder = folder
         self.page = page
         self.namespace: dict[str, Any] = {"__name__": "__main__", **SUPPLIED.get(page, {})}
         self.printed: str | None = None
-        """What the commands of the block before have printed; None if that was no block of commands."""
+        """Output of the previous block if it was a block of commands."""
 
     def read(self) -> None:
-        """Do everything."""
+        """Follow the whole page."""
         do: dict[str, Callable[[Block], None]] = {
             "python": self.run_python, "toml": self.load_toml, "sh": self.type, "sql": self.query, "csv": self.keep,
             "json": self.keep,
@@ -52,29 +52,29 @@ class Reader:
         try:
             self.follow(do)
         finally:
-            for value in self.namespace.values():  # what a page leaves open ends with its program
+            for value in self.namespace.values():  # a page may leave these open until its program ends
                 if isinstance(value, ModelPerf | sqlite3.Connection):
                     value.close()
 
     def follow(self, do: dict[str, Callable[[Block], None]]) -> None:
-        """Do what each block says, in order."""
+        """Execute the blocks in order."""
         for block in blocks_of(self.page):
             if block.saved_as is not None:
                 (self.folder / block.saved_as).write_text(block.text, encoding="utf-8")
             printed, self.printed = self.printed, None
             if block.language == "text":
                 self.compare(block, printed)
-            elif not (self.page == README and block.language == "sh"):  # they install the package: CI runs them
+            elif not (self.page == README and block.language == "sh"):  # these install the package; CI runs them
                 do[block.language](block)
 
     def run_python(self, block: Block) -> None:
-        """Run a piece of a program, with what the pieces before it have left; a file is run by its command."""
+        """Run a snippet in the namespace of the previous ones; saved files are run by commands instead."""
         if block.saved_as is None:
             source = "\n" * (block.line - 1) + block.text  # so that a traceback names the line of the page
             exec(compile(source, self.page, "exec"), self.namespace)  # noqa: S102 - that is what is tested
 
     def load_toml(self, block: Block) -> None:
-        """Load a configuration: it must be valid, and say something."""
+        """Load a configuration: it must be valid and set something."""
         if "[tool.modelperf" in block.text:
             project = self.folder / "project"
             project.mkdir()
@@ -87,7 +87,7 @@ class Reader:
         assert any(label != "default" for label in loaded.origins.values())
 
     def type(self, block: Block) -> None:
-        """Type commands; each ends with 0, or with the exit code that stands behind it."""
+        """Run commands; each exits with 0, or with the exit code in its comment."""
         self.printed = ""
         for line in block.text.splitlines():
             if line.startswith(INSTALLING) and self.page in FROM_NOTHING:
@@ -107,7 +107,7 @@ class Reader:
             assert re.fullmatch(wanted, _plain(printed), re.DOTALL), printed
 
     def query(self, block: Block) -> None:
-        """Run a query on the default store; it must return something, unless it writes."""
+        """Run a query on the default store; a SELECT must return rows."""
         values = list(_parameters(block.text))
         connection = sqlite3.connect(self.folder / ".sf/model-performance.db", isolation_level=None)
         try:
@@ -117,7 +117,7 @@ class Reader:
         assert rows or not block.text.startswith("SELECT"), block.text
 
     def keep(self, block: Block) -> None:
-        """Keep a file of data: the page must say under which name."""
+        """Accept a data file: the page must say under which name to save it."""
         assert block.saved_as is not None
 
     def _run_modelperf(self, arguments: list[str]) -> tuple[int, str]:
@@ -137,14 +137,14 @@ class Reader:
 
 
 def _plain(text: str) -> str:
-    """Return ``text`` without what differs from run to run: times, fingerprints of policies, the width of columns."""
+    """Return ``text`` without what varies between runs: times, policy fingerprints, column widths."""
     text = re.sub(r"\b[0-9a-f]{12}\b", "…", re.sub(r"\b\d+ s ago\b", "now", text))
     lines = text.strip().splitlines()
     return "\n".join(" ".join(line.split()) for line in lines)
 
 
 def _parameters(query: str) -> Iterator[Any]:
-    """Yield a value for each ``?``."""
+    """Yield the value of each ``?``."""
     for match in re.finditer(r"\?", query):
         before = query[: match.end()]
         yield next(value for word, value in PARAMETERS.items() if before.endswith(word))
@@ -152,7 +152,7 @@ def _parameters(query: str) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def demo_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a store with the outcomes of a demo."""
+    """Return a store with a demo's outcomes."""
     path = tmp_path_factory.mktemp("demo") / "demo.db"
     run_demo({}, path, tasks=600)
     return path
@@ -160,7 +160,7 @@ def demo_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def quiet_logging() -> Iterator[None]:
-    """Give the loggers back as they were."""
+    """Restore the loggers afterwards."""
     loggers = [logging.getLogger(), logging.getLogger("modelperf_plugin")]
     before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
     yield
@@ -170,8 +170,8 @@ def quiet_logging() -> Iterator[None]:
 
 
 @pytest.fixture
-def sure_choices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let commands draw what is likely: their choices are drawn at random, and pages show the usual ones."""
+def seeded_choices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seed the random choices of commands, so that their output matches the pages."""
 
     def seeded(seed: int | None = None) -> random.Random:
         return random.Random(1 if seed is None else seed)
@@ -179,10 +179,10 @@ def sure_choices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("modelperf_plugin.engine.core.random", SimpleNamespace(Random=seeded, SystemRandom=seeded))
 
 
-@pytest.mark.usefixtures("quiet_logging", "sure_choices")
+@pytest.mark.usefixtures("quiet_logging", "seeded_choices")
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_a_page_works_as_printed(page: Path, tmp_path: Path, demo_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reader who begins in an empty folder and does all that a page says, in order, finds it true."""
+    """A reader who follows a page in order gets the results that it shows."""
     folder = tmp_path / "reader"
     folder.mkdir()
     monkeypatch.chdir(folder)
