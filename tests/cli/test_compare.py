@@ -1,38 +1,12 @@
-"""``compare`` and ``reset test``."""
+"""``compare``: two models side by side."""
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import pytest
 
-import modelperf_plugin as mp
 from tests.cli.conftest import Run, RunJson
-
-CONFIG = """
-[exploration]
-strategy = "ab_test"
-incumbent = "old"
-challenger = ["[red]new", "newer"]
-share = 0.5
-"""
-
-
-@pytest.fixture
-def tested(tmp_path: Path) -> str:
-    """Return a store with a test of two challengers, one of which has won."""
-    (tmp_path / "modelperf.toml").write_text(CONFIG)
-    path = tmp_path / "tested.db"
-    world, rates = random.Random(1), {"old": 0.4, "[red]new": 0.95, "newer": 0.42, "other": 0.5}
-    with mp.ModelPerf(tmp_path / "modelperf.toml", store=path, seed=1) as perf:
-        for _ in range(300):
-            decision = perf.select("t", list(rates))
-            assert decision is not None
-            outcome = mp.Outcome(success=world.random() < rates[decision.model_id], tokens_used=2000, cost_usd=0.01)
-            perf.record("t", decision.model_id, outcome, decision)
-        perf.record("t", "other", mp.Outcome(success=False, timeout=True, error_kind="network"))
-    return str(path)
 
 
 def test_a_comparison_has_figures_and_a_verdict(run: Run, tested: str) -> None:
@@ -117,30 +91,6 @@ def test_a_model_without_outcomes_is_compared_all_the_same(run: Run, tested: str
     """Its figures are not known."""
     row = run("compare", "t", "old", "unknown", "--store", tested).stdout.splitlines()[4]
     assert row.split() == ["unknown", "0", "0", "-", "-", "-", "-", "0", "0"]
-
-
-def test_a_demotion_of_a_side_is_not_heeded_while_the_test_runs(run: Run, tested: str, tmp_path: Path) -> None:
-    """And the list of demotions says so; without the test it is heeded."""
-    with mp.ModelPerf({}, store=tested) as perf:
-        perf.store.demotions.add("t", "old", 1, 0.5, 30.0, "surely below 0.5")
-    assert "not applied while its A/B test runs" in run("demotions", "--store", tested).stdout
-    (tmp_path / "modelperf.toml").unlink()
-    text = run("demotions", "--store", tested).stdout
-    assert "probed on" in text
-    assert "not applied" not in text
-
-
-def test_a_test_begins_anew(run: Run, run_json: RunJson, tested: str, tmp_path: Path) -> None:
-    """After ``reset test`` it is listed no more, until the next decision; a second reset finds nothing."""
-    result = run("reset", "test", "t", "--store", tested)
-    assert (result.exit_code, result.stdout) == (0, "1 A/B test on t ended\n")
-    assert run_json("compare", "t", "--store", tested)["tests"] == []
-    result = run("reset", "test", "t", "--store", tested)
-    assert (result.exit_code, result.stderr) == (1, "no A/B test on 't'\n")
-    with mp.ModelPerf(tmp_path / "modelperf.toml", store=tested) as perf:
-        assert perf.select("t", ["old", "[red]new", "newer"]) is not None
-    tests = run_json("compare", "t", "--store", tested)["tests"]
-    assert [test["e_value"] for test in tests] == [1.0, 1.0]
 
 
 def test_a_comparison_as_csv(run: Run, tested: str) -> None:

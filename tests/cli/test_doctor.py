@@ -1,16 +1,21 @@
-"""``doctor``: whether the plugin is active, and what is wrong."""
+"""``doctor``: health checks and repairs."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pluggy
 import pytest
 
+from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.hooks.plugin import register
-from tests.cli.conftest import Run, RunJson
+from modelperf_plugin.store import open_steady
+from modelperf_plugin.values import Outcome
+from tests.cli.conftest import CANDIDATES, Choose, Run, RunJson, entry, samples
 
 
 def break_something(store: str, times: int = 2) -> None:
@@ -98,3 +103,86 @@ def test_a_store_that_cannot_be_opened_is_a_finding(run_json: RunJson, content: 
     assert finding["name"] == "store"
     assert "broken.db" in finding["message"]
     assert Path("broken.db").read_bytes() == content
+
+
+def test_the_doctor_counts_decisions(run: Run, run_json: RunJson, store: str, choose: Choose) -> None:
+    """With outcome, waiting, overdue, and what was spent on learning; none of it is a fault."""
+    choose(Outcome(success=True))
+    choose()
+    choose(ago=timedelta(hours=2))
+    result = run("doctor", "--store", store)
+    assert result.exit_code == 0
+    assert "3 decisions of the last 30 days in the log: 1 with outcome, 1 waiting, 1 overdue" in result.stdout
+    hint = "1 decision older than an hour never got an outcome: is on_task_complete called with decision=…?"
+    assert hint in result.stdout
+    assert " of the choices were expected to explore, " in result.stdout
+    answer = run_json("doctor", "--store", store)
+    counted = {key: answer["decisions"][key] for key in ("decisions", "with_outcome", "waiting", "overdue")}
+    assert counted == {"decisions": 3, "with_outcome": 1, "waiting": 1, "overdue": 1}
+
+
+@pytest.mark.parametrize(("share", "said"), [("1", "none in the log yet"), ("0", "none in the log: log.share is 0")])
+def test_the_doctor_says_that_no_decisions_are_kept(run: Run, store: str, share: str, said: str) -> None:
+    """An empty record is no fault; that it is switched off is said."""
+    Path("modelperf.toml").write_text(f"log.share = {share}\n")
+    result = run("doctor", "--store", store)
+    assert result.exit_code == 0
+    assert said in result.stdout
+    assert "overdue" not in result.stdout
+
+
+def test_decisions_that_were_only_observed_are_not_waited_for(run: Run, store: str) -> None:
+    """In the mode observe no outcome can come, so none is overdue."""
+    moment = datetime.now(UTC) - timedelta(hours=2)
+    with ModelPerf({"mode": "observe"}, store=store, clock=lambda: moment) as engine:
+        engine.select("execute-task", CANDIDATES)
+    result = run("doctor", "--store", store)
+    assert (
+        "1 decision of the last 30 days in the log: 0 with outcome, 0 waiting, 0 overdue, 1 only observed"
+        in result.stdout
+    )
+    assert "never got an outcome" not in result.stdout
+
+
+def test_a_repair_of_numbers(run: Run, run_json: RunJson, store: str) -> None:
+    """Numbers that do not add up are counted anew; a second repair has nothing to do."""
+    with closing(sqlite3.connect(store)) as connection:
+        connection.execute("UPDATE tally SET successes = successes + 1 WHERE id = 1")
+        connection.execute("DELETE FROM daily WHERE tally_id = 2")
+        connection.commit()
+    result = run("doctor", "--repair", "--store", store)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("rebuilt the counts of 2 pairs, which did not add up, from the outcomes\n")
+    assert run_json("doctor", "--repair", "--store", store)["repaired"] == ["nothing to repair"]
+    assert samples(store) == 38
+
+
+def test_a_repair_of_a_damaged_file(run: Run, store: str) -> None:
+    """What can be read is saved, and the damaged file is set aside: both are said."""
+    os.truncate(store, Path(store).stat().st_size - 4096)
+    broken = Path(store).read_bytes()
+    assert run("doctor", "--store", store).exit_code == 1
+    result = run("doctor", "--repair", "--store", store)
+    (aside,) = Path(store).parent.glob("outcomes.db.damaged-*")
+    assert f"the damaged file was set aside as {aside}" in result.stdout
+    assert "outcomes were saved with all their details" in result.stdout
+    assert aside.read_bytes() == broken
+    samples(store)
+
+
+def test_what_waits_is_found_and_moved(run: Run, run_json: RunJson, tmp_path: Path) -> None:
+    """Outcomes that wait in JSON files are a finding that says where and why; a repair moves them."""
+    path = tmp_path / "x.db"
+    path.write_bytes(b"not a database, " * 300)
+    host = open_steady(path)
+    host.outcomes.record(entry())
+    answer = run_json("doctor", "--store", str(path), exit_code=1)
+    (finding,) = [each for each in answer["findings"] if each["name"] == "degraded"]
+    assert "1 outcomes wait in" in finding["message"]
+    assert "a host goes on without the database" in finding["message"]
+    host.close()
+    assert "moved into the database by the next host" in run("doctor", "--store", str(path)).stdout
+    result = run("doctor", "--repair", "--store", str(path))
+    assert "moved 1 outcome from JSON files into the database" in result.stdout
+    assert samples(path) == 1
+    assert not list(tmp_path.glob("*.jsonl"))

@@ -1,41 +1,13 @@
-"""``trend``, ``watch`` and ``--csv``."""
+"""``trend``: success rates over time."""
 
 from __future__ import annotations
 
-import csv
-import io
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from modelperf_plugin.cli.terminal_text import bars, change
-from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
-from modelperf_plugin.values import Outcome
-from tests.cli.conftest import Run, RunJson
-from tests.cli.processes import Terminal
-
-
-@pytest.fixture
-def weeks(tmp_path: Path) -> str:
-    """Return a store with three weeks of outcomes."""
-    path = str(tmp_path / "weeks.db")
-    now = datetime.now(UTC)
-    with ModelPerformanceTracker(path) as tracker:
-        for day in range(21):
-            for model_id, rate in (("gpt-4o", 3), ("[red]x", 1)):
-                for number in range(4):
-                    moment = now - timedelta(days=day)
-                    outcome = Outcome(success=number < rate, cost_usd=0.01, timestamp=moment)
-                    tracker.record_outcome("plan", model_id, outcome)
-        tracker.record_outcome("build", "gpt-4o", Outcome(success=True, timestamp=now))
-    return path
-
-
-def records(text: str) -> list[dict[str, str]]:
-    """Return the records of a CSV answer."""
-    return list(csv.DictReader(io.StringIO(text)))
+from tests.cli.conftest import Run, RunJson, csv_records
 
 
 def test_a_trend_has_one_line_for_each_task_type(run: Run, weeks: str) -> None:
@@ -69,29 +41,9 @@ def test_a_trend_as_json(run_json: RunJson, weeks: str) -> None:
 
 def test_a_trend_as_csv(run: Run, weeks: str) -> None:
     """One record for each model and day with outcomes."""
-    rows = records(run("trend", "plan", "--store", weeks, "--days", "5", "--csv").stdout)
+    rows = csv_records(run("trend", "plan", "--store", weeks, "--days", "5", "--csv").stdout)
     assert len(rows) == 10
     assert {row["success_rate"] for row in rows} == {"0.75", "0.25"}
-
-
-@pytest.mark.parametrize("command", [["stats"], ["rank", "plan"], ["decisions"], ["demotions"], ["changes"]])
-def test_tables_come_as_csv(run: Run, weeks: str, command: list[str]) -> None:
-    """A head, and one record for each line of the table; names are kept as they are."""
-    result = run(*command, "--store", weeks, "--csv")
-    if command == ["decisions"]:
-        assert (result.exit_code, result.stdout) == (1, "")
-        return
-    assert result.exit_code == 0
-    rows = records(result.stdout)
-    assert len(rows) == {"stats": 3, "rank": 2}.get(command[0], 0)
-    assert {"[red]x", "gpt-4o"} == {row["model_id"] for row in rows} or not rows
-
-
-def test_an_answer_is_json_or_csv(run: Run, weeks: str) -> None:
-    """Not both."""
-    result = run("stats", "--store", weeks, "--csv", "--json")
-    assert result.exit_code == 2
-    assert "choose one" in result.stderr
 
 
 def test_nothing_to_show_is_a_finding(run: Run, run_json: RunJson, weeks: str, tmp_path: Path) -> None:
@@ -108,29 +60,3 @@ def test_nothing_to_show_is_a_finding(run: Run, run_json: RunJson, weeks: str, t
 def test_days_must_make_sense(run: Run, weeks: str, days: str) -> None:
     """From 1 to 3,660."""
     assert run("trend", "--store", weeks, "--days", days).exit_code == 2
-
-
-def test_bars_are_on_one_scale() -> None:
-    """From 0 to 100 %, whatever the other values are."""
-    assert bars([0.0, 0.5, 1.0, None]) == "▁▅█·"
-    assert [change(each) for each in (None, 0.0, 0.012, -0.012)] == ["-", "+0.0", "▲ +1.2", "▼ -1.2"]
-
-
-def test_watch_shows_what_is_there_until_it_is_interrupted(weeks: str) -> None:
-    """On a terminal; Ctrl-C ends it as it ends any command."""
-    terminal = Terminal("watch", "--store", weeks, "--every", "0.2", columns=120)
-    terminal.wait_for("169 outcomes")
-    terminal.wait_for("newest outcome")
-    with ModelPerformanceTracker(weeks) as tracker:
-        tracker.record_outcome("plan", "gpt-4o", Outcome(success=True))
-    terminal.wait_for("170 outcomes")
-    terminal.interrupt()
-    code, _ = terminal.finish()
-    assert code == 130
-
-
-def test_watch_needs_a_terminal(run: Run, weeks: str) -> None:
-    """Elsewhere it says what to use instead."""
-    result = run("watch", "--store", weeks)
-    assert result.exit_code == 2
-    assert "modelperf trend" in result.stderr

@@ -1,4 +1,4 @@
-"""Names of models and task types come from elsewhere: none of them may steer the output."""
+"""Answers as tables, JSON or CSV, with names from elsewhere."""
 
 from __future__ import annotations
 
@@ -9,8 +9,29 @@ from pathlib import Path
 import pytest
 
 from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
-from tests.cli.conftest import Run, RunJson
+from tests.cli.conftest import Run, RunJson, csv_records
 from tests.cli.processes import Terminal
+
+
+@pytest.mark.parametrize("command", [["stats"], ["rank", "plan"], ["decisions"], ["demotions"], ["changes"]])
+def test_tables_come_as_csv(run: Run, weeks: str, command: list[str]) -> None:
+    """A head, and one record for each line of the table; names are kept as they are."""
+    result = run(*command, "--store", weeks, "--csv")
+    if command == ["decisions"]:
+        assert (result.exit_code, result.stdout) == (1, "")
+        return
+    assert result.exit_code == 0
+    rows = csv_records(result.stdout)
+    assert len(rows) == {"stats": 3, "rank": 2}.get(command[0], 0)
+    assert {"[red]x", "gpt-4o"} == {row["model_id"] for row in rows} or not rows
+
+
+def test_an_answer_is_json_or_csv(run: Run, weeks: str) -> None:
+    """Not both."""
+    result = run("stats", "--store", weeks, "--csv", "--json")
+    assert result.exit_code == 2
+    assert "choose one" in result.stderr
+
 
 TASK = "[bold]task[/bold]"
 NAMES = ["[red]boo[/red]", "[/]", ":smile:", "通义千问", "two  spaces", "-dash", "{x}", "%s", "é"]

@@ -1,4 +1,4 @@
-"""``init`` and ``config``: the file, its faults, and what is in force."""
+"""``config``: checking, showing and comparing configurations."""
 
 from __future__ import annotations
 
@@ -6,37 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-import tomli
 
 from modelperf_plugin.config import load
-from tests.cli.conftest import Run, RunJson
-
-
-def test_init_writes_a_file_that_is_found_and_changes_nothing(run: Run, run_json: RunJson) -> None:
-    """The file of init is the configuration in force from then on, and it is the defaults."""
-    defaults = run_json("config", "show")["config"]
-    result = run("init")
-    assert (result.exit_code, result.stderr) == (0, "")
-    assert run_json("config", "show")["config"] == defaults
-    assert run_json("config", "check")["files"] == [str(Path("modelperf.toml").absolute())]
-
-
-def test_init_keeps_what_is_there(run: Run) -> None:
-    """A file that exists is replaced with --force only."""
-    Path("own.toml").write_text('mode = "off"\n')
-    result = run("init", "own.toml")
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == "error: own.toml already exists; --force replaces it\n"
-    assert Path("own.toml").read_text() == 'mode = "off"\n'
-    assert run("init", "own.toml", "--force").exit_code == 0
-    assert tomli.loads(Path("own.toml").read_text())["mode"] == "apply"
-
-
-def test_init_says_why_it_cannot_write(run: Run) -> None:
-    """A folder that does not exist is one clear message."""
-    result = run("init", "no/such/folder.toml")
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.startswith("error: cannot write no/such/folder.toml: ")
+from tests.cli.conftest import RANDOM_POLICY, Run, RunJson
 
 
 def test_check_reports_every_problem_at_once(run: Run, run_json: RunJson) -> None:
@@ -102,3 +74,18 @@ def test_schema_is_a_json_schema(run: Run) -> None:
     schema = json.loads(run("config", "schema").stdout)
     assert schema["$schema"].startswith("https://json-schema.org/")
     assert {"mode", "store", "ranking", "demotion", "exploration"} <= set(schema["properties"])
+
+
+def test_a_difference_lists_settings_and_behaviour(
+    run: Run, run_json: RunJson, live: tuple[str, str], tmp_path: Path
+) -> None:
+    """Keys that differ, then how many choices, where, and to what effect."""
+    other = tmp_path / "other.toml"
+    other.write_text(RANDOM_POLICY.replace("min_samples = 1000", "min_samples = 3"))
+    result = run("config", "diff", live[0], str(other), "--store", live[1])
+    assert result.exit_code == 0, result.output
+    assert "ranking.min_samples  1000    3" in result.stdout
+    assert "effect on success" in result.stdout
+    answer = run_json("config", "diff", live[0], str(other), "--store", live[1])
+    assert [each["path"] for each in answer["settings"]] == ["ranking.min_samples"]
+    assert answer["behaviour"]["differ"] > 0.2

@@ -1,11 +1,10 @@
-"""``import``, ``federate``, ``export``, ``merge``: what they say, write, and end with."""
+"""``import``: outcomes recorded elsewhere."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import time
 from pathlib import Path
@@ -75,51 +74,6 @@ def test_what_cannot_be_done_is_exit_code_2(
     result = run(*arguments, "--store", store)
     assert (result.exit_code, result.stdout) == (2, "")
     assert said in result.stderr
-
-
-def test_federation_from_the_configuration(run: Run, run_json: RunJson, store: str, tmp_path: Path) -> None:
-    """A path is relative to the file; the outcomes are in every reading command; detach says where it stands."""
-    other = sqlite3.connect(tmp_path / "other.db")
-    other.execute("CREATE TABLE llm_task_outcomes (task_type, model_id, success)")
-    other.execute("INSERT INTO llm_task_outcomes VALUES ('execute-task', 'newcomer', 1)")
-    other.commit()
-    other.close()
-    (tmp_path / "sub").mkdir()
-    (tmp_path / "sub/modelperf.toml").write_text('[[federation]]\npath = "../other.db"\n')
-    config = ("--config", "sub/modelperf.toml", "--store", store)
-    (attached,) = run_json("federate", "list", *config)["attached"]
-    assert (attached["path"], attached["outcomes"], attached["problem"]) == (str(tmp_path / "other.db"), 1, None)
-    assert "newcomer" in run("rank", "execute-task", *config).stdout
-    assert "newcomer" in run("stats", *config).stdout
-    assert "remove its [[federation]] from the file" in run("federate", "detach", "other.db", *config).stderr
-    assert "newcomer" not in run("export", "--min-samples", "1", *config).stdout
-    (tmp_path / "other.db").unlink()
-    assert run("federate", "list", *config).exit_code == 1
-    assert "attached database" in run("doctor", *config).stdout
-
-
-def test_export_leaves_out_what_is_unsure(run: Run, store: str) -> None:
-    """Standard output is the file, standard error says what stays."""
-    result = run("export", "--store", store)
-    assert [entry["model_id"] for entry in json.loads(result.stdout)["entries"]] == [
-        "claude-opus",
-        "gpt-4o",
-        "llama-70b",
-    ]
-    assert "1 entry left out: task type too small" in result.stderr
-
-
-def test_merged_experience_is_told_and_taken_out(run: Run, run_json: RunJson, store: str, tmp_path: Path) -> None:
-    """It is listed with its source, ranks models that are unknown here, and is gone after its removal."""
-    assert run("export", "--store", store, "--output", "them.json").exit_code == 0
-    mine = ("--store", str(tmp_path / "mine.db"))
-    assert "3 pairs with 36 outcomes merged as them" in run("merge", "them.json", *mine).stdout
-    (source,) = run_json("merged", "list", *mine)["sources"]
-    assert (source["name"], source["pairs"], source["outcomes"], source["strength"]) == ("them", 3, 36, 10.0)
-    known = ("explain", "execute-task", "--candidates", "llama-70b,claude-opus", *mine)
-    assert run(*known).stdout.startswith("execute-task → claude-opus")
-    assert run("merged", "remove", "them", *mine).exit_code == 0
-    assert run_json("merged", "list", *mine)["sources"] == []
 
 
 def test_an_interrupted_import_says_how_to_go_on(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from modelperf_plugin.cli.terminal_text import (
     ago,
+    bars,
+    change,
     count,
     dollars,
     percent,
@@ -112,3 +114,9 @@ def test_a_sparkline_spans_lowest_to_highest() -> None:
 def test_printable_spells_out_what_steers_a_terminal(text: str, shown: str) -> None:
     """Letters of all scripts stay as they are."""
     assert printable(text) == shown
+
+
+def test_bars_are_on_one_scale() -> None:
+    """From 0 to 100 %, whatever the other values are."""
+    assert bars([0.0, 0.5, 1.0, None]) == "▁▅█·"
+    assert [change(each) for each in (None, 0.0, 0.012, -0.012)] == ["-", "+0.0", "▲ +1.2", "▼ -1.2"]

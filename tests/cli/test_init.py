@@ -1,0 +1,36 @@
+"""``init``: a new configuration file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tomli
+
+from tests.cli.conftest import Run, RunJson
+
+
+def test_init_writes_a_file_that_is_found_and_changes_nothing(run: Run, run_json: RunJson) -> None:
+    """The file of init is the configuration in force from then on, and it is the defaults."""
+    defaults = run_json("config", "show")["config"]
+    result = run("init")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert run_json("config", "show")["config"] == defaults
+    assert run_json("config", "check")["files"] == [str(Path("modelperf.toml").absolute())]
+
+
+def test_init_keeps_what_is_there(run: Run) -> None:
+    """A file that exists is replaced with --force only."""
+    Path("own.toml").write_text('mode = "off"\n')
+    result = run("init", "own.toml")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "error: own.toml already exists; --force replaces it\n"
+    assert Path("own.toml").read_text() == 'mode = "off"\n'
+    assert run("init", "own.toml", "--force").exit_code == 0
+    assert tomli.loads(Path("own.toml").read_text())["mode"] == "apply"
+
+
+def test_init_says_why_it_cannot_write(run: Run) -> None:
+    """A folder that does not exist is one clear message."""
+    result = run("init", "no/such/folder.toml")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("error: cannot write no/such/folder.toml: ")

@@ -1,0 +1,49 @@
+"""``reset``: ending demotions and A/B tests."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import modelperf_plugin as mp
+from tests.cli.conftest import Run, RunJson
+
+
+def test_a_demotion_can_be_taken_back(run: Run, watched: str) -> None:
+    """``reset demotion`` puts one model back, once; ``--all`` still shows it, and who ended it."""
+    assert run("reset", "demotion", "plan", "[red]bad", "--store", watched).exit_code == 0
+    assert run("reset", "demotion", "plan", "[red]bad", "--store", watched).exit_code == 1
+    rest = json.loads(run("demotions", "--json", "--store", watched).stdout)["demotions"]
+    assert "[red]bad" not in [each["model_id"] for each in rest]
+    ended = json.loads(run("demotions", "--all", "--json", "--store", watched).stdout)["demotions"]
+    assert [each["ended_by"] for each in ended if each["model_id"] == "[red]bad"] == ["operator"]
+
+
+def test_all_demotions_can_be_taken_back(run: Run, watched: str) -> None:
+    """``reset demotions`` puts everybody back, and says so if there is nobody."""
+    assert run("reset", "demotions", "--store", watched).exit_code == 0
+    assert run("reset", "demotions", "--store", watched).exit_code == 1
+    assert "no model is demoted" in run("demotions", "--store", watched).stdout
+
+
+@pytest.mark.parametrize("command", [["announce", "a"], ["reset", "demotion", "t", "a"], ["reset", "demotions"]])
+def test_taking_back_creates_no_database(run: Run, tmp_path: Path, command: list[str]) -> None:
+    """Where there is nothing to take back there is nothing to create either."""
+    missing = tmp_path / "missing.db"
+    assert run(*command, "--store", str(missing)).exit_code == 1
+    assert not missing.exists()
+
+
+def test_a_test_begins_anew(run: Run, run_json: RunJson, tested: str, tmp_path: Path) -> None:
+    """After ``reset test`` it is listed no more, until the next decision; a second reset finds nothing."""
+    result = run("reset", "test", "t", "--store", tested)
+    assert (result.exit_code, result.stdout) == (0, "1 A/B test on t ended\n")
+    assert run_json("compare", "t", "--store", tested)["tests"] == []
+    result = run("reset", "test", "t", "--store", tested)
+    assert (result.exit_code, result.stderr) == (1, "no A/B test on 't'\n")
+    with mp.ModelPerf(tmp_path / "modelperf.toml", store=tested) as perf:
+        assert perf.select("t", ["old", "[red]new", "newer"]) is not None
+    tests = run_json("compare", "t", "--store", tested)["tests"]
+    assert [test["e_value"] for test in tests] == [1.0, 1.0]

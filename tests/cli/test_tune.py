@@ -1,0 +1,30 @@
+"""``tune``: a proposed configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.cli.conftest import RANDOM_POLICY, Run
+
+
+def test_a_proposal_is_written_beside_the_file_in_force(run: Run, live: tuple[str, str], tmp_path: Path) -> None:
+    """The diff is shown and the proposal written with its comments; the live file stays as it was."""
+    config, store = live
+    out = tmp_path / "new.toml"
+    result = run("tune", "--config", config, "--store", store, "--out", str(out))
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("expected gain +")
+    assert '-strategy = "success_rate"' in result.stdout.splitlines()
+    assert out.read_text().startswith("# mine\n")
+    assert Path(config).read_text() == RANDOM_POLICY
+    assert run("tune", "--config", config, "--store", store, "--out", str(out)).exit_code == 2
+    assert run("tune", "--config", config, "--store", store, "--out", config, "--force").exit_code == 2
+    assert Path(config).read_text() == RANDOM_POLICY
+
+
+def test_nothing_better_is_a_negative_finding(run: Run, live: tuple[str, str], tmp_path: Path) -> None:
+    """Where nothing is surely better nothing is written, and the exit code says so."""
+    out = tmp_path / "new.toml"
+    result = run("tune", "--config", live[0], "--store", live[1], "--task", "nothing", "--out", str(out))
+    assert result.exit_code == 1
+    assert not out.exists()

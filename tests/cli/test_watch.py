@@ -1,0 +1,28 @@
+"""``watch``: live output on a terminal."""
+
+from __future__ import annotations
+
+from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
+from modelperf_plugin.values import Outcome
+from tests.cli.conftest import Run
+from tests.cli.processes import Terminal
+
+
+def test_watch_shows_what_is_there_until_it_is_interrupted(weeks: str) -> None:
+    """On a terminal; Ctrl-C ends it as it ends any command."""
+    terminal = Terminal("watch", "--store", weeks, "--every", "0.2", columns=120)
+    terminal.wait_for("169 outcomes")
+    terminal.wait_for("newest outcome")
+    with ModelPerformanceTracker(weeks) as tracker:
+        tracker.record_outcome("plan", "gpt-4o", Outcome(success=True))
+    terminal.wait_for("170 outcomes")
+    terminal.interrupt()
+    code, _ = terminal.finish()
+    assert code == 130
+
+
+def test_watch_needs_a_terminal(run: Run, weeks: str) -> None:
+    """Elsewhere it says what to use instead."""
+    result = run("watch", "--store", weeks)
+    assert result.exit_code == 2
+    assert "modelperf trend" in result.stderr
