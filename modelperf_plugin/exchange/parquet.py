@@ -1,4 +1,4 @@
-"""Parquet files, with the extra ``parquet``: pyarrow is imported when it is used."""
+"""Parquet files, with the extra ``parquet``; imports pyarrow on first use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def pyarrow(name: str) -> Any:
 
 
 def open_parquet(path: Path) -> Any:
-    """Return the file at ``path``, opened; raise OutcomesFileError if it is no Parquet file."""
+    """Open the file at ``path``; raise OutcomesFileError if it is not a Parquet file."""
     arrow, parquet = pyarrow("pyarrow"), pyarrow("pyarrow.parquet")
     try:
         return parquet.ParquetFile(path)

@@ -199,5 +199,5 @@ def test_the_notes_are_counted(tmp_path: Path) -> None:
     with ModelPerformanceTracker(tmp_path / "a.db") as tracker:
         finding = check_legacy_file(tracker.store, 0)
     assert finding is not None
-    assert "not all could be used: `modelperf import json" in finding.message
+    assert "some entries are not usable: `modelperf import json" in finding.message
     assert json.loads((tmp_path / "a.json").read_text())

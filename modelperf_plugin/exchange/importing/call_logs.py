@@ -112,8 +112,8 @@ class LlmLog(CallLog):
             OutcomesFileError: it cannot be read, or is not such a log.
         """
         self._sql = load_queries("sqlite", "histories.sql")
-        self._connection, there = open_database(path)
-        if "responses" not in there:
+        self._connection, relations = open_database(path)
+        if "responses" not in relations:
             self._connection.close()
             raise OutcomesFileError(str(path), None, "not a log of llm: it has no table responses")
         super().__init__(str(path), self._connection.execute(self._sql["count_responses"]).fetchone()[0], noted)
@@ -146,20 +146,20 @@ def at_path(row: Mapping[str, Any], path: str) -> Any:
     >>> at_path({"tags": ["team:a", "task:plan"]}, "tags.task")
     'plan'
     """
-    found: Any = row
+    value: Any = row
     for key in path.split("."):
-        if isinstance(found, str):
+        if isinstance(value, str):
             try:
-                found = json.loads(found)
+                value = json.loads(value)
             except ValueError:
                 return None
-        if isinstance(found, list):
-            tags = (tag.partition(":") for tag in found if isinstance(tag, str))
-            found = {name: value for name, colon, value in tags if colon}
-        if not isinstance(found, Mapping):
+        if isinstance(value, list):
+            tags = (tag.partition(":") for tag in value if isinstance(tag, str))
+            value = {name: text for name, colon, text in tags if colon}
+        if not isinstance(value, Mapping):
             return None
-        found = found.get(key)
-    return found
+        value = value.get(key)
+    return value
 
 
 def _moment(value: Any) -> datetime | None:

@@ -1,4 +1,4 @@
-"""The import of a history: batch by batch, each in a transaction that also notes how far it has come."""
+"""Import of a history in batches; one transaction writes a batch and the progress."""
 
 from __future__ import annotations
 
@@ -11,34 +11,33 @@ from modelperf_plugin.exchange.importing.sources import Source
 from modelperf_plugin.store import ImportRecord, Step, Store
 
 MAX_LISTED_REJECTIONS: Final = 1000
-"""So many lines that could not be used are listed; all are counted."""
+"""Maximum number of rejected lines that are listed; all are counted."""
 
 
 @dataclass
 class Report:
-    """What an import has done so far."""
+    """The progress of an import."""
 
     source: str
-    """What was read."""
     outcomes: int = 0
-    """How many outcomes it brought."""
+    """Number of imported outcomes."""
     before: int = 0
-    """How many earlier runs had brought already."""
+    """Number of outcomes imported by earlier runs."""
     known: int = 0
-    """How many were left out because their ``outcome_id`` was in the store already."""
+    """Number of skipped outcomes whose ``outcome_id`` is in the store."""
     unknown: int = 0
-    """How many were left out because they do not say whether they succeeded."""
+    """Number of skipped records without a verdict."""
     rejected: int = 0
-    """How many lines could not be used."""
+    """Number of lines that are not usable."""
     listed: list[Rejection] = field(default_factory=list)
-    """The first of them."""
+    """The first of the rejected lines."""
     pairs: int = 0
-    """Of how many (task type, model) the outcomes are."""
+    """Number of pairs that have outcomes."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain JSON values."""
         counts = {key: value for key, value in vars(self).items() if key != "listed"}
-        return {**counts, "problems": [each._asdict() for each in self.listed]}
+        return {**counts, "problems": [rejection._asdict() for rejection in self.listed]}
 
 
 def import_history(
@@ -49,20 +48,20 @@ def import_history(
     dry_run: bool = False,
     on_progress: Callable[[Report], None] = lambda _: None,
 ) -> Report:
-    """Bring the outcomes of ``source`` into ``store``, and only those that an earlier run has not brought.
+    """Import the outcomes of ``source`` that no earlier run has imported.
 
-    It may be interrupted anywhere, and run twice at once: every outcome is imported once.
+    Each outcome is imported once, even if the import is interrupted or runs twice at the same time.
 
     Args:
-        store: where they go.
-        source: where they come from.
-        now_ms: the time of outcomes that do not say when they ended, in milliseconds since the Unix epoch.
+        store: the destination.
+        source: the history.
+        now_ms: the time of outcomes that have none, in milliseconds since the Unix epoch.
         dry_run: read everything, write nothing.
         on_progress: called after every batch.
 
     Raises:
-        OutcomesFileError: the source cannot be read; what came before stays imported.
-        StoreError: the store cannot be written; so does that.
+        OutcomesFileError: the source cannot be read; earlier batches stay imported.
+        StoreError: the store cannot be written; earlier batches stay imported.
     """
     pairs: dict[tuple[str, str], int] = {}
 
@@ -75,7 +74,7 @@ def import_history(
     report = Report(source.name)
     converter = RowConverter(pair_id, now_ms)
     while not _import_rest(store, source, converter, report, now_ms, dry_run=dry_run, on_progress=on_progress):
-        pass  # another process imports the same source: look how far it has come
+        pass  # another process imports the same source: continue after its last batch
     report.pairs = len(pairs)
     return report
 
@@ -90,7 +89,7 @@ def _import_rest(
     dry_run: bool,
     on_progress: Callable[[Report], None],
 ) -> bool:
-    """Import what is left of the source; return False if another process has come in between."""
+    """Import the rest of the source; return False if another process imported a part of it meanwhile."""
     imports = store.imports.all(source.kind)
     record = source.find(imports)
     report.before = 0 if record is None else record.outcomes - report.outcomes
@@ -127,4 +126,4 @@ def _import_rest(
 
 
 def _newest(imports: list[ImportRecord]) -> int:
-    return max((each.import_id for each in imports), default=0)
+    return max((record.import_id for record in imports), default=0)

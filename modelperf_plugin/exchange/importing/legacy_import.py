@@ -1,4 +1,4 @@
-"""Taking over from the older tracker: its JSON file beside the database is imported once, kept, then archived."""
+"""Import of the older tracker's JSON file beside the store: imported once, kept for a week, then archived."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from modelperf_plugin.values import DAY_MS, from_milliseconds
 logger = logging.getLogger("modelperf_plugin")
 
 KIND: Final = "json"
-KEPT_MS: Final = 7 * DAY_MS
-"""For so long the file stays where it is after it was imported."""
+ARCHIVE_AFTER_MS: Final = 7 * DAY_MS
+"""How long the file stays in place after its import."""
 
 
 def legacy_path(store: Store) -> Path | None:
-    """Return where the older tracker would have its file: beside the database, with the ending ``.json``."""
+    """Return where the older tracker keeps its file: beside the database, with the suffix ``.json``."""
     path = Path(store.location)
     if store.location == ":memory:" or "://" in store.location or path.suffix == ".json":
         return None
@@ -33,37 +33,37 @@ def legacy_path(store: Store) -> Path | None:
 
 
 def import_legacy_json(store: Store, now: Callable[[], int]) -> None:
-    """Import the old JSON file, if there is one and it was not imported yet; archive it when its time has come.
+    """Import the legacy file if it exists and was not imported before; archive it a week after its import.
 
-    ``now`` returns milliseconds since the Unix epoch. What is wrong with the file is logged, and it is left alone.
+    ``now`` returns milliseconds since the Unix epoch. Errors are logged, and the file stays as it is.
     """
     file = legacy_path(store)
     if file is None or not file.is_file() or store.read_only or store.degraded is not None:
         return
     try:
-        if is_ours(file):  # what waits for this very database to work again
+        if is_ours(file):  # written by the fallback of this database
             return
         known = _import_of(store, file)
         if known is None:
             _import(store, file, now())
-        elif known.archived is None and now() - known.latest_ms >= KEPT_MS:
+        elif known.archived is None and now() - known.latest_ms >= ARCHIVE_AFTER_MS:
             _archive(store, file, known)
     except (ModelPerfError, OSError) as error:
-        logger.warning("the old file was not imported: %s", error)
+        logger.warning("the legacy JSON file was not imported: %s", error)
 
 
-def add_legacy_sums(store: Store, file: Path, old: LegacyFile, now_ms: int, *, once: bool = False) -> bool:
-    """Import what was read from ``file`` in one transaction, in place of what an older version of it gave.
+def add_legacy_sums(store: Store, file: Path, legacy: LegacyFile, now_ms: int, *, once: bool = False) -> bool:
+    """Import the counts of ``file`` in one transaction; they replace those of an older version of it.
 
     Returns:
-        False if the same content was imported already, or with ``once`` any from that file.
+        False if the same content was imported before, or with ``once`` any version of the file.
     """
-    step = Step(KIND, source_of(store, file), old.digest, old.size, 0, len(old.notes), now_ms)
-    return store.imports.add_sums(step, old.sums, once=once)
+    step = Step(KIND, source_of(store, file), legacy.digest, legacy.size, 0, len(legacy.notes), now_ms)
+    return store.imports.add_sums(step, legacy.sums, once=once)
 
 
 def source_of(store: Store, file: Path) -> str:
-    """Return how a file is known in the store; the one beside the database by its name, wherever the folder is."""
+    """Return the name of a file in the store: the path; for the file beside the database only its name."""
     beside = legacy_path(store)
     if beside is not None and file.resolve() == beside.resolve():
         return beside.name
@@ -71,49 +71,50 @@ def source_of(store: Store, file: Path) -> str:
 
 
 def check_legacy_file(store: Store, now_ms: int) -> Finding | None:
-    """Return what there is to say of the old JSON file, for a health check; None if there is no such file."""
+    """Return the state of the legacy file, for a health check; None if there is none."""
     file = legacy_path(store)
     if file is None or not file.is_file() or is_ours(file):
         return None
+    name = "old JSON file"
     known = _import_of(store, file)
     if known is None:
         try:
             read_legacy_json(file)
         except OutcomesFileError as error:
-            return Finding("old JSON file", ok=False, message=str(error))
-        return Finding("old JSON file", ok=True, message=f"{file} will be imported by the next host")
+            return Finding(name, ok=False, message=str(error))
+        return Finding(name, ok=True, message=f"{file} will be imported by the next host")
     if not _is_unchanged(file, known):
         message = f"{file} has changed since it was imported; `modelperf import json {file}` imports it again"
-        return Finding("old JSON file", ok=False, message=message)
-    day = from_milliseconds(known.latest_ms + KEPT_MS).date()
-    late = " (the next host does it)" if now_ms - known.latest_ms >= KEPT_MS else ""
-    left = f" (not all could be used: `modelperf import json {file} --dry-run`)" if known.rejected else ""
+        return Finding(name, ok=False, message=message)
+    day = from_milliseconds(known.latest_ms + ARCHIVE_AFTER_MS).date()
+    late = " (the next host does it)" if now_ms - known.latest_ms >= ARCHIVE_AFTER_MS else ""
+    left = f" (some entries are not usable: `modelperf import json {file} --dry-run`)" if known.rejected else ""
     message = f"{known.outcomes:,} outcomes imported{left}; {file} is kept until {day}, then compressed{late}"
-    return Finding("old JSON file", ok=True, message=message)
+    return Finding(name, ok=True, message=message)
 
 
 def _import_of(store: Store, file: Path) -> ImportRecord | None:
     source = source_of(store, file)
-    return next((each for each in store.imports.all(KIND) if each.source == source), None)
+    return next((record for record in store.imports.all(KIND) if record.source == source), None)
 
 
 def _import(store: Store, file: Path, now_ms: int) -> None:
-    old = read_legacy_json(file)
-    if not add_legacy_sums(store, file, old, now_ms, once=True):
-        return  # another process was faster
-    outcomes = sum(each.successes + each.failures for each in old.sums)
-    logger.info("%d outcomes of %d pairs imported from %s", outcomes, len(old.sums), file)
-    for note in old.notes:
+    legacy = read_legacy_json(file)
+    if not add_legacy_sums(store, file, legacy, now_ms, once=True):
+        return  # another process imported it
+    outcomes = sum(sums.successes + sums.failures for sums in legacy.sums)
+    logger.info("%d outcomes of %d pairs imported from %s", outcomes, len(legacy.sums), file)
+    for note in legacy.notes:
         logger.warning("%s: %s", file, note)
 
 
 def _archive(store: Store, file: Path, known: ImportRecord) -> None:
     if not _is_unchanged(file, known):
-        logger.warning("%s has changed since it was imported, so it is not archived", file)
+        logger.warning("%s has changed since it was imported and is not archived", file)
         return
     day = known.latest.date()
     if store.imports.archive(known.import_id, lambda: _compress(file, f"{file.name}.imported-{day}")):
-        logger.info("%s was imported on %s and is compressed now", file, day)
+        logger.info("%s, imported on %s, was compressed", file, day)
 
 
 def _is_unchanged(file: Path, known: ImportRecord) -> bool:
@@ -121,7 +122,7 @@ def _is_unchanged(file: Path, known: ImportRecord) -> bool:
 
 
 def _compress(file: Path, name: str) -> str:
-    """Put ``file``, compressed, under another name beside it; nothing is lost if it is interrupted anywhere."""
+    """Replace ``file`` by a compressed copy beside it; no interruption loses it."""
     content = file.read_bytes()
     archive = file.with_name(f"{name}.gz")
     number = 1
@@ -144,4 +145,4 @@ def _holds(archive: Path, content: bytes) -> bool:
     try:
         return gzip.decompress(archive.read_bytes()) == content
     except (OSError, EOFError, zlib.error):
-        return False  # somebody else's file
+        return False  # not our archive

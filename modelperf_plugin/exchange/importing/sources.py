@@ -1,4 +1,4 @@
-"""Where histories come from: what every source offers to an import."""
+"""The protocol of sources of histories."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from modelperf_plugin.exchange.importing.rows import Record
 from modelperf_plugin.store import ImportRecord
 
 Numbered = tuple[int, Record | str]
-"""The line of a record (or its number, counted from 1), and the record, or what is wrong with it."""
+"""The line of a record (or its number, from 1), and the record, or the reason why it is not usable."""
 
 
 class SourceBatch(NamedTuple):
@@ -17,43 +17,43 @@ class SourceBatch(NamedTuple):
 
     records: Sequence[Numbered]
     position: int
-    """How far the source was read after it."""
+    """The position in the source after it."""
     digest: str
-    """SHA-256 of everything up to there, in hexadecimal digits."""
+    """SHA-256 of everything up to the position, in hexadecimal digits."""
 
 
 class Source(Protocol):
     """A file or database with outcomes. Used by one thread.
 
-    What was imported is known by its content: the longest beginning whose digest is noted in the store. So it does
-    not matter what the source is called or where it lies, and one that has grown goes on where it had ended.
+    The imported part is recognised by its content: the longest beginning whose digest is in the store. So a source can
+    be renamed or moved, and a source that has grown continues where it ended.
     """
 
     @property
     def kind(self) -> str:
-        """``csv``, ``jsonl`` …: sources of one kind count their positions in the same way."""
+        """``csv``, ``jsonl`` …; sources of one kind share the unit of positions."""
 
     @property
     def name(self) -> str:
-        """What it is called, for messages."""
+        """The name for messages."""
 
     @property
     def size(self) -> int:
-        """How large the source is, in the units of ``done``; 0 if that is not known."""
+        """The size, in the unit of ``done``; 0 if unknown."""
 
     @property
     def done(self) -> int:
-        """How much of it was read."""
+        """The amount read so far."""
 
     def find(self, known: Sequence[ImportRecord]) -> ImportRecord | None:
-        """Go to the end of the longest beginning that was imported; return that import, or None for the start."""
+        """Seek to the end of the longest imported beginning; return its import, or None at the start."""
 
     def batches(self) -> Iterator[SourceBatch]:
-        """Yield the source from there on.
+        """Yield the rest of the source.
 
         Raises:
-            OutcomesFileError: it cannot be read, or is no such source.
+            OutcomesFileError: it cannot be read, or is not such a source.
         """
 
     def close(self) -> None:
-        """Let go of it."""
+        """Release all resources."""

@@ -1,4 +1,4 @@
-"""Histories that are rows rather than lines: another file of this program, and Parquet."""
+"""Histories in tables: other stores, and Parquet files."""
 
 from __future__ import annotations
 
@@ -19,18 +19,17 @@ from modelperf_plugin.store import ImportRecord, Step, Store, Sums
 from modelperf_plugin.store.queries import load_queries
 
 BATCH_ROWS: Final = 10_000
-"""So many rows make a batch."""
 
 
 class RowSource:
-    """A source of rows in a fixed order: what its kinds have in common. Positions are numbers of rows."""
+    """Base class of sources with rows in a fixed order. Positions count rows."""
 
     kind = ""
 
     def __init__(self, name: str, size: int, read_as: str = "") -> None:
-        """Take what it is called, and how many rows it has (0 if that is not known).
+        """Take the name and the number of rows (0 if unknown).
 
-        ``read_as`` is part of the digest: the same rows, read in another way, are another history.
+        ``read_as`` is part of the digest: the same rows, read in another way, are a different history.
         """
         self.name = name
         self.size = size
@@ -39,7 +38,7 @@ class RowSource:
         self._digest = self._start.copy()
 
     def find(self, known: Sequence[ImportRecord]) -> ImportRecord | None:
-        """Go to the end of the longest beginning that was imported; return that import, or None for the start."""
+        """Seek to the end of the longest imported beginning; return its import, or None at the start."""
         digest, position, found, start = self._start.copy(), 0, None, (0, self._start.copy())
         rows = self.rows()
         for record in sorted(known, key=attrgetter("position")):
@@ -67,16 +66,16 @@ class RowSource:
         raise NotImplementedError
 
     def record(self, row: Any) -> Record | str:
-        """Return the record that a row holds, or what is wrong with it."""
-        found: Record = row
-        return found
+        """Return the record of a row, or the reason why it is not usable."""
+        record: Record = row
+        return record
 
     def close(self) -> None:
-        """Let go of it."""
+        """Release all resources."""
 
 
 class ParquetTable(RowSource):
-    """A Parquet file with our columns."""
+    """A Parquet file of outcomes."""
 
     kind = "parquet"
 
@@ -85,17 +84,17 @@ class ParquetTable(RowSource):
 
         Raises:
             MissingExtraError: the extra is not installed.
-            OutcomesFileError: it is no Parquet file, or does not have what is needed.
+            OutcomesFileError: it is not a Parquet file, or lacks a required column.
         """
         self._file = open_parquet(path)
         names = {column: column for column in COLUMNS} | dict(columns or {})
-        there = self._file.schema_arrow.names
+        available = self._file.schema_arrow.names
         self._task_type = task_type
-        self._names = [names[column] if names[column] in there else None for column in COLUMNS]
+        self._names = [names[column] if names[column] in available else None for column in COLUMNS]
         for column, name in zip(COLUMNS, self._names, strict=True):
             is_given = column == COLUMNS[TASK_TYPE] and task_type is not None
             if name is None and not is_given and (column in REQUIRED or names[column] != column):
-                message = f"must have the column {names[column]}, but the columns are {', '.join(there)}"
+                message = f"must have the column {names[column]}, but the columns are {', '.join(available)}"
                 self._file.close()
                 raise OutcomesFileError(str(path), None, message)
         super().__init__(str(path), self._file.metadata.num_rows)
@@ -109,7 +108,7 @@ class ParquetTable(RowSource):
             yield from zip(*(nothing if name is None else values[name] for name in self._names), strict=True)
 
     def record(self, row: Any) -> Record | str:
-        """Return the record that a row holds."""
+        """Return the record of a row."""
         return row if self._task_type is None else (*row[:TASK_TYPE], self._task_type, *row[TASK_TYPE + 1 :])
 
     def close(self) -> None:
@@ -118,7 +117,7 @@ class ParquetTable(RowSource):
 
 
 class TrackerFile(RowSource):
-    """Another file of this program, of any version, or one of the document's own tracker; it is only read."""
+    """Another store in SQLite, of any version, or the migration guide's tracker; opened read-only."""
 
     kind = "modelperf"
 
@@ -126,15 +125,15 @@ class TrackerFile(RowSource):
         """Open the file at ``path``.
 
         Raises:
-            OutcomesFileError: it cannot be read, or is no such file.
+            OutcomesFileError: it cannot be read, or is not such a file.
         """
         self._sql = load_queries("sqlite", "histories.sql")
         self._path = path
-        self._connection, there = open_database(path)
-        self._is_ours = {"event", "tally", "imported", "outcome_key"} <= there
-        if not self._is_ours and "model_outcomes" not in there:
+        self._connection, relations = open_database(path)
+        self._is_ours = {"event", "tally", "imported", "outcome_key"} <= relations
+        if not self._is_ours and "model_outcomes" not in relations:
             self._connection.close()
-            raise OutcomesFileError(str(path), None, "has neither the tables of this program nor the document's")
+            raise OutcomesFileError(str(path), None, "is neither a store nor a file of the migration guide's tracker")
         count = self._sql["count_events" if self._is_ours else "count_outcomes"]
         super().__init__(str(path), self._connection.execute(count).fetchone()[0])
 
@@ -148,7 +147,7 @@ class TrackerFile(RowSource):
         return location.exists() and location.samefile(self._path)
 
     def import_sums(self, store: Store, now_ms: int) -> int:
-        """Import the sums that came to the other file without events; return how many outcomes are new."""
+        """Import the sums without events; return the number of new outcomes."""
         if not self._is_ours:
             return 0
         sums: dict[str, list[Sums]] = {}
@@ -159,7 +158,7 @@ class TrackerFile(RowSource):
             digest = sha256(repr(listed).encode()).hexdigest()
             step = Step("sums", f"{self._path.resolve()}:{source}", digest, len(listed), 0, 0, now_ms)
             if store.imports.add_sums(step, listed):
-                new += sum(each.successes + each.failures for each in listed)
+                new += sum(entry.successes + entry.failures for entry in listed)
         return new
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Files of lines: CSV and JSON Lines, plain or gzipped, read in parts of constant size."""
+"""Text files of outcomes: CSV and JSON Lines, plain or gzipped, read in parts of constant size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hashlib import sha256
 from itertools import islice
 from operator import attrgetter, itemgetter
 from pathlib import Path
-from typing import IO, Any, Final, cast
+from typing import IO, Any, Final
 
 from modelperf_plugin.errors import OutcomesFileError, brief
 from modelperf_plugin.exchange.importing.rows import COLUMNS, REQUIRED, TASK_TYPE
@@ -22,14 +22,14 @@ from modelperf_plugin.store import ImportRecord
 
 PART_BYTES: Final = 1 << 20
 MAX_LINE_BYTES: Final = 1 << 24
-"""A longer line is no line of outcomes: the file is something else."""
+"""A longer line means that the file does not hold outcomes."""
 MAX_RECORD_LINES: Final = 1000
-"""A quoted value that goes on for so many lines was opened by mistake."""
+"""A record over more lines starts with a stray quote."""
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 
 
 class LineFile:
-    """A file read line by line in parts: what the formats have in common."""
+    """Base class of files that are read in parts, line by line."""
 
     kind = ""
 
@@ -38,8 +38,8 @@ class LineFile:
 
         Args:
             path: the file.
-            columns: what the file calls our columns, where it differs.
-            task_type: the task type of all its outcomes, where the file does not say.
+            columns: from our column names to those of the file, where they differ.
+            task_type: the task type of all outcomes, if the file does not name it.
 
         Raises:
             OutcomesFileError: it cannot be read.
@@ -50,16 +50,16 @@ class LineFile:
         try:
             self._raw = path.open("rb")
             self.size = path.stat().st_size
-            packed = self._raw.read(2) == _GZIP_MAGIC
+            is_gzip = self._raw.read(2) == _GZIP_MAGIC
             self._raw.seek(0)
         except OSError as error:
             raise unreadable(path, error) from error
-        self._file = cast("IO[bytes]", gzip.GzipFile(fileobj=self._raw)) if packed else self._raw
-        self._go_to(0, 1, sha256())
+        self._file: IO[bytes] | gzip.GzipFile = gzip.GzipFile(fileobj=self._raw) if is_gzip else self._raw
+        self._seek(0, 1, sha256())
 
     @property
     def done(self) -> int:
-        """How many bytes of the file were read, packed as they are."""
+        """The number of bytes read, before decompression."""
         return self._raw.tell()
 
     def close(self) -> None:
@@ -68,8 +68,8 @@ class LineFile:
         self._raw.close()
 
     def find(self, known: Sequence[ImportRecord]) -> ImportRecord | None:
-        """Go to the end of the longest beginning that was imported; return that import, or None for the start."""
-        self._go_to(0, 1, sha256())
+        """Seek to the end of the longest imported beginning; return its import, or None at the start."""
+        self._seek(0, 1, sha256())
         digest, position, line = sha256(), 0, 1
         start, found = (0, 1, sha256()), None
         for record in sorted(known, key=attrgetter("position")):
@@ -79,7 +79,7 @@ class LineFile:
                 line += part.count(b"\n")
             if position == record.position and record.digest == digest.hexdigest():
                 start, found = (position, line, digest.copy()), record
-        self._go_to(*start)
+        self._seek(*start)
         return found
 
     def batches(self) -> Iterator[SourceBatch]:
@@ -95,7 +95,7 @@ class LineFile:
                 )
             lines = block[:end].decode("utf-8", "surrogateescape").removesuffix("\n").split("\n") if end else []
             records, used = self._records(lines, last=last)
-            if used < len(lines):  # a record that goes on in the next part
+            if used < len(lines):  # a record that continues in the next part
                 end -= len("\n".join(["", *lines[used:]]).encode("utf-8", "surrogateescape"))
             rest = block[end:]
             if end:
@@ -105,10 +105,10 @@ class LineFile:
                 yield SourceBatch(records, self._position, self._digest.hexdigest())
 
     def _records(self, lines: list[str], *, last: bool) -> tuple[list[Numbered], int]:
-        """Return what the lines hold, of which the first is ``self._line``, and how many of them that took."""
+        """Return the records in ``lines``, which start at ``self._line``, and the number of lines consumed."""
         raise NotImplementedError
 
-    def _go_to(self, position: int, line: int, digest: Any) -> None:
+    def _seek(self, position: int, line: int, digest: Any) -> None:
         self._file.seek(position)
         self._position, self._line, self._digest = position, line, digest
 
@@ -116,11 +116,11 @@ class LineFile:
         try:
             return self._file.read(size)
         except (OSError, EOFError, zlib.error) as error:
-            raise OutcomesFileError(self.name, None, f"is damaged ({error}); nothing after that is read") from error
+            raise OutcomesFileError(self.name, None, f"is damaged ({error}); the rest is not read") from error
 
 
 class CsvFile(LineFile):
-    """A CSV file whose first line names the columns; others than ours are ignored."""
+    """A CSV file whose first line names the columns; unknown columns are ignored."""
 
     kind = "csv"
 
@@ -128,7 +128,7 @@ class CsvFile(LineFile):
         """Open the file at ``path`` and read its first line.
 
         Raises:
-            OutcomesFileError: it cannot be read, or does not name what is needed.
+            OutcomesFileError: it cannot be read, or a required column is missing.
         """
         super().__init__(path, columns, task_type)
         try:
@@ -138,7 +138,7 @@ class CsvFile(LineFile):
         except BaseException:
             self.close()
             raise
-        self._more = ("", task_type or "")
+        self._extension = ("", task_type or "")
 
     def _header(self) -> list[str]:
         try:
@@ -149,7 +149,7 @@ class CsvFile(LineFile):
             raise OutcomesFileError(self.name, 1, f"is not the first line of a CSV file ({error})") from error
 
     def _place(self, header: list[str], column: str) -> int:
-        """Return where a column stands in a line to which empty text and the task type are added."""
+        """Return the index of a column in a row that is extended by empty text and the task type."""
         if column == COLUMNS[TASK_TYPE] and self.task_type is not None:
             return -1
         name = self.columns[column]
@@ -165,14 +165,14 @@ class CsvFile(LineFile):
     def _records(self, lines: list[str], *, last: bool) -> tuple[list[Numbered], int]:
         records: list[Numbered] = []
         at = 1 if self._line == 1 and lines else 0  # the names of the columns
-        width, pick, more, first = self._width, self._pick, self._more, self._line
+        width, pick, extension, first = self._width, self._pick, self._extension, self._line
         while at < len(lines):
             began = at
             reader = csv.reader(islice(lines, began, None), strict=True)
             try:
                 for row in reader:
                     if len(row) == width:
-                        row.extend(more)
+                        row.extend(extension)
                         records.append((first + at, pick(row)))
                     elif row:
                         records.append((first + at, f"has {len(row)} values, but there are {width} columns"))
@@ -186,7 +186,7 @@ class CsvFile(LineFile):
 
 
 class JsonLinesFile(LineFile):
-    """A file with one JSON object in each line; keys may be in camelCase, and others than ours are ignored."""
+    """A file with one JSON object per line; keys may be in camelCase, unknown keys are ignored."""
 
     kind = "jsonl"
 
@@ -200,12 +200,12 @@ class JsonLinesFile(LineFile):
 
     def _record(self, text: str) -> list[Any] | str:
         try:
-            found = json.loads(text)
+            data = json.loads(text)
         except (ValueError, RecursionError) as error:
             return f"is not JSON ({error})"
-        if not isinstance(found, dict):
-            return f"is not a JSON object but {brief(found)}"
-        values = [found.get(name, found.get(other)) for name, other in self._names]
+        if not isinstance(data, dict):
+            return f"is not a JSON object but {brief(data)}"
+        values = [data.get(name, data.get(other)) for name, other in self._names]
         if self.task_type is not None:
             values[TASK_TYPE] = self.task_type
         return values

@@ -1,4 +1,4 @@
-"""Merging another project's experience: a prior that can be traced and taken out again, never counts of one's own."""
+"""Merging another project's experience as a prior, which can be removed again and never adds to the own counts."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from modelperf_plugin.store import Merged, Store
 from modelperf_plugin.values import check_amount, check_id
 
 STRENGTH: Final = 10.0
-"""By default a pair of another project counts as this many outcomes of one's own, at most."""
+"""By default, how many own outcomes a merged pair counts as, at most."""
 MAX_STRENGTH: Final = 10_000.0
 
 
 class MergeResult(NamedTuple):
-    """What merging a file has done, or would do."""
+    """The result of a merge, or of its dry run."""
 
     name: str
-    """Under which name it is kept."""
+    """The name of the source in the store."""
     replaces: str | None
-    """The older export of the same project whose place it takes."""
+    """The older export of the same project that it replaces."""
     is_known: bool
-    """Whether exactly this is merged already: then nothing is done."""
+    """Whether the same export was merged before; then nothing changes."""
 
 
 def merge(
     store: Store, export: Export, name: str, now_ms: int, *, strength: float = STRENGTH, dry_run: bool = False
 ) -> MergeResult:
-    """Keep an export as a prior under ``name``, in place of an older export of the same project.
+    """Store an export as a prior under ``name``; it replaces an older export of the same project.
 
     Raises:
-        InvalidValueError: it is of this very store, the name is another project's, or a value is not usable.
+        InvalidValueError: the export is from this store, the name is taken, or a value is not usable.
     """
     check_id("name", name)
     check_amount("strength", strength, MAX_STRENGTH)
     if export.origin is not None and export.origin == store.merged.origin():
         raise InvalidValueError("an export", "of another store", name)
     known = store.merged.all()
-    older = next((each for each in known if export.origin is not None and each.origin == export.origin), None)
-    taken = next((each for each in known if each.name == name), None)
+    older = next((source for source in known if export.origin is not None and source.origin == export.origin), None)
+    taken = next((source for source in known if source.name == name), None)
     if older is None and taken is not None and (taken.origin is None) and (export.origin is None):
         older = taken
     if taken is not None and taken is not older:
