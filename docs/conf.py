@@ -9,6 +9,8 @@ from typing import Any
 
 from pygments.lexers.special import TextLexer
 
+from modelperf_plugin import analysis
+
 _ROOT = Path(__file__).resolve().parents[1]
 _PROJECT = tomllib.loads((_ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 _SECTION = re.compile(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
@@ -40,7 +42,8 @@ nitpick_ignore_regex = [("py:.*", r"(?!modelperf_plugin(\.(analysis|errors|hooks
 
 
 def setup(app: Any) -> None:
-    """Build the navigation, and show CSV as plain text: Pygments has no lexer for it."""
+    """Build the navigation, import the lazy names of the API, and show CSV as text: Pygments has no lexer for it."""
+    vars(analysis).update({name: getattr(analysis, name) for name in analysis.__all__})
     app.connect("source-read", _add_navigation)
     app.add_lexer("csv", TextLexer)
 

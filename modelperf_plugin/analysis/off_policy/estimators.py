@@ -158,8 +158,8 @@ def _bounds(logged: Logged, shares: Floats, alpha: float) -> tuple[float, float]
 def lower_bound(logged: Logged, shares: Floats, alpha: float) -> float:
     """Return a number that (1/n) Σ_t Σ_a c_t(a) μ_t(a) exceeds with probability 1 − ``alpha`` or more.
 
-    ``shares`` are c, n × m, of any sign: p for the value of a policy, p − π for its gain. Where c < 0, c μ = |c|(1 − μ)
-    − |c|: so only c ≥ 0 and rewards in [0, 1] are needed. For a bet λ > 0 let u = λ c/π and
+    ``shares`` are c, n × m, of any sign: p for the value of a policy, p − π for its gain. Where c < 0, c μ = −c(1 − μ)
+    + c: so only c ≥ 0 and rewards in [0, 1] are needed. For a bet λ > 0 let u = λ c/π and
 
         y_t = (c/π)(r_t − g_t(a_t)),   x̂_t = Σ_a c_t(a) g_t(a),   ν_t = Σ_a c_t(a) μ_t(a).
 
