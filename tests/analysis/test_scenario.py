@@ -52,6 +52,31 @@ def test_the_same_seed_gives_the_same_simulation() -> None:
     assert 0.0 <= found.policies[0].regret < found.random_regret
 
 
+def test_task_types_and_models_may_be_numbers_or_names() -> None:
+    """A file gives the number of its models and task types, the names of its task types, or tables."""
+    numbers = Scenario.model_validate({"models": 2, "task_types": 2})
+    assert (list(numbers.models), list(numbers.task_types)) == (["model-0", "model-1"], ["type-0", "type-1"])
+    names = Scenario.model_validate({"models": {"a": {}}, "task_types": ["plan", "code"]})
+    assert (list(names.models), list(names.task_types)) == (["a"], ["plan", "code"])
+    tables = Scenario.model_validate({"task_types": {"plan": {"output_tokens": 100}}})
+    assert (len(tables.models), tables.task_types["plan"].output_tokens) == (8, 100)
+
+
+def test_a_simulation_pays_for_tokens() -> None:
+    """Prices are those of the tokens drawn, and outages cost nothing."""
+    scenario = Scenario.model_validate(
+        {
+            "decisions": 400,
+            "rates": {"kind": "fixed"},
+            "models": {"a": {"rate": 0.9, "input_usd": 1.0, "output_usd": 10.0}},
+            "task_types": {"plan": {"input_tokens": 1000, "output_tokens": 500}},
+            "outage_share": 0.5,
+        }
+    )
+    (result,) = simulate(scenario, {"default": load({}).config}, runs=1).policies
+    assert result.cost_usd == pytest.approx(scenario.expected_cost_usd("plan", "a") / 2, rel=0.2)
+
+
 def test_events_change_the_models_they_name() -> None:
     """A model leaves, another arrives, a third is set; a new one is above the best one."""
     scenario = Scenario.model_validate(

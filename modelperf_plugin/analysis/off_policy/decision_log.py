@@ -6,7 +6,7 @@ import json
 from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -83,13 +83,7 @@ class DecisionLog:
     def only(self, rows: Flags) -> DecisionLog:
         """Return the decisions in ``rows``, a mask."""
         columns = ("made_ms", "ended_ms", "task", "chosen", "success", "cost_usd", "offered", "propensities", "status")
-        return DecisionLog(
-            source=self.source,
-            task_types=self.task_types,
-            models=self.models,
-            left_out=self.left_out,
-            **{name: getattr(self, name)[rows] for name in columns},
-        )
+        return replace(self, **{name: getattr(self, name)[rows] for name in columns})
 
     def blocks(self) -> list[slice]:
         """Return the slices of decisions that share the knowledge from before their first one."""

@@ -61,11 +61,7 @@ class Trial:
     def state(self) -> str:
         """The state in a few words."""
         if self.winner is not None:
-            return (
-                f"{self.winner} has won and gets all"
-                if self.test.promote
-                else f"{self.winner} has won, the split continues"
-            )
+            return f"{self.winner} has won" + (" and gets all" if self.test.promote else ", the split continues")
         if self.contest.verdict == "none":
             return f"given up, {self.test.incumbent} gets all"
         return "running" if self.configured else "not in the configuration here"
