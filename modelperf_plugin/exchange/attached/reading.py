@@ -1,4 +1,4 @@
-"""Reading the database of another program: opened so that it cannot be changed, and doubted in every value."""
+"""Read-only access to the database of another program, whose every value is checked."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from modelperf_plugin.errors import InvalidValueError, StoreError
 from modelperf_plugin.values import MAX_COST_USD, MAX_TOKENS, NANO_USD, Tally, check_id
 
 BUSY_SECONDS: Final = 0.005
-"""A choice waits so long for a lock on the other database, once; then what was read before counts."""
+"""How long a choice waits for a lock on the other database."""
 
 
 def open_read_only(path: str, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
-    """Return a connection that cannot change the database at ``path``, and is not misled by its schema."""
+    """Open the database at ``path`` read-only, without trusting its schema."""
     uri = f"{Path(path).absolute().as_uri()}?mode=ro"
     connection = sqlite3.connect(uri, uri=True, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
     try:
@@ -26,15 +26,15 @@ def open_read_only(path: str, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Con
     return connection
 
 
-def summed(rows: list[Any]) -> dict[tuple[str, str], Tally]:
-    """Return the tallies of rows of the statement ``sums``; what nobody can ask for, by its name, is left out."""
-    found: dict[tuple[str, str], Tally] = {}
+def to_tallies(rows: list[Any]) -> dict[tuple[str, str], Tally]:
+    """Return the tallies of rows of the statement ``sums``; pairs with invalid ids are skipped."""
+    tallies: dict[tuple[str, str], Tally] = {}
     for task_type, model_id, successes, failures, timeouts, tokens, cost, priced, last_used, timeout_failures in rows:
         try:
             pair = (check_id("task_type", task_type), check_id("model_id", model_id))
         except InvalidValueError:
             continue
-        found[pair] = Tally(
+        tallies[pair] = Tally(
             pair[0],
             pair[1],
             successes,
@@ -46,15 +46,15 @@ def summed(rows: list[Any]) -> dict[tuple[str, str], Tally]:
             last_used_ms=int(last_used) if isinstance(last_used, (int, float)) and isfinite(last_used) else None,
             timeout_failures=timeout_failures,
         )
-    return found
+    return tallies
 
 
-def _within(amount: float, most: float) -> float:
-    return min(amount, most) if isfinite(amount) else most
+def _within(amount: float, maximum: float) -> float:
+    return min(amount, maximum) if isfinite(amount) else maximum
 
 
-def reason(error: Exception) -> str:
-    """Return why a database cannot be read, as words that go on after its path."""
+def explain(error: Exception) -> str:
+    """Return why a database cannot be read: a predicate that follows its path."""
     if isinstance(error, FileNotFoundError):
         return "does not exist"
     if isinstance(error, OSError):

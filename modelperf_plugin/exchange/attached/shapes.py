@@ -1,4 +1,4 @@
-"""The shapes in which other programs keep outcomes, and the SQL that reads each."""
+"""The known shapes of tables of outcomes, and the SQL that reads them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from modelperf_plugin.store.queries import load_queries
 
 TABLE: Final = "llm_task_outcomes"
 COLUMNS: Final = ("task_type", "model_id", "success", "timeout", "tokens_used", "cost_usd", "timestamp")
-"""Our columns that another table can have."""
-NEEDED: Final = COLUMNS[:3]
+"""The columns of ours that can be mapped."""
+REQUIRED: Final = COLUMNS[:3]
 _SHAPES: Final[tuple[dict[str, str], ...]] = (
     {column: column for column in COLUMNS},
     {
@@ -24,17 +24,17 @@ _SHAPES: Final[tuple[dict[str, str], ...]] = (
         "timestamp": "recorded_at",
     },
 )
-"""The document's, and that of its relative, with or without a column ``id``."""
+"""The migration guide's table, and a variant of it, with or without a column ``id``."""
 
 
 class Shape(NamedTuple):
-    """How a table is read."""
+    """How to read a table."""
 
     table: str
     columns: Mapping[str, str]
-    """Which of its columns stands for which of ours."""
+    """From our column names to those of the table."""
     has_row_ids: bool
-    """Whether new rows can be told by their row ids."""
+    """Whether new rows have higher row ids."""
 
     def statement(self, name: str, rows: str = "1") -> str:
         """Return a statement of ``attached.sql`` for this table, over a range of rows."""
@@ -44,7 +44,7 @@ class Shape(NamedTuple):
 
 
 def check_columns(columns: Mapping[str, str]) -> dict[str, str]:
-    """Return a mapping of columns if it can be one; raise InvalidValueError if not."""
+    """Return ``columns`` as a dict; raise InvalidValueError if it is not a valid mapping."""
     for ours, theirs in columns.items():
         if ours not in COLUMNS:
             raise InvalidValueError("columns", f"a mapping with keys among {', '.join(COLUMNS)}", ours)
@@ -54,30 +54,30 @@ def check_columns(columns: Mapping[str, str]) -> dict[str, str]:
 
 
 def recognise(connection: sqlite3.Connection, table: str, columns: Mapping[str, str]) -> Shape:
-    """Return how to read ``table``: by the mapping, or by the columns it has.
+    """Return how to read ``table``, by the mapping and by its columns.
 
     Raises:
-        StoreError: there is no such table, or it has none of the known shapes; the message says what to do.
+        StoreError: there is no such table, or its shape is unknown; the message is a predicate for the path.
         sqlite3.Error: the database cannot be read.
     """
     sql = load_queries("sqlite", "attached.sql")
-    there = [name for (name,) in connection.execute(sql["columns"], (table,))]
-    if not there:
+    available = [name for (name,) in connection.execute(sql["columns"], (table,))]
+    if not available:
         raise StoreError(f"has no table {table}")
     for known in _SHAPES:
-        shape = {ours: theirs for ours, theirs in {**known, **columns}.items() if theirs in there}
-        if set(columns) <= set(shape) and set(NEEDED) <= set(shape):
+        shape = {ours: theirs for ours, theirs in {**known, **columns}.items() if theirs in available}
+        if set(columns) <= set(shape) and set(REQUIRED) <= set(shape):
             (is_table,) = connection.execute(sql["is_table"], (table,)).fetchone()
             return Shape(table, shape, bool(is_table))
-    raise StoreError(f"has a table {table} of no known shape: {_missing(there, columns)}")
+    raise StoreError(f"has a table {table} of an unknown shape: {_missing(available, columns)}")
 
 
-def _missing(there: Sequence[str], columns: Mapping[str, str]) -> str:
-    absent = [f"{theirs} (for {ours})" for ours, theirs in columns.items() if theirs not in there]
-    have = brief(", ".join(there), 200)
+def _missing(available: Sequence[str], columns: Mapping[str, str]) -> str:
+    absent = [f"{theirs} (for {ours})" for ours, theirs in columns.items() if theirs not in available]
+    names = brief(", ".join(available), 200)
     if absent:
-        return f"the mapping names {', '.join(absent)}, but its columns are {have}"
-    return f"its columns are {have}; say which stands for {', '.join(NEEDED)} with a mapping of columns"
+        return f"the mapping names {', '.join(absent)}, but its columns are {names}"
+    return f"its columns are {names}; map {', '.join(REQUIRED)} to them"
 
 
 def _quoted(name: str) -> str:

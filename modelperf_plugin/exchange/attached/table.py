@@ -1,4 +1,4 @@
-"""Another program's table of outcomes as evidence: only read, never waited for, never copied."""
+"""A table of outcomes in another program's database: read in place, without waiting for it."""
 
 from __future__ import annotations
 
@@ -7,46 +7,43 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
 from modelperf_plugin.errors import StoreError
-from modelperf_plugin.exchange.attached.reading import open_read_only, reason, summed
+from modelperf_plugin.exchange.attached.reading import explain, open_read_only, to_tallies
 from modelperf_plugin.exchange.attached.shapes import Shape, recognise
 from modelperf_plugin.store import Attached
+from modelperf_plugin.store.attached import TalliesByTaskType
 from modelperf_plugin.store.forks import watch
 from modelperf_plugin.values import Tally, combine
 
 logger = logging.getLogger("modelperf_plugin")
 
 CHOICE_SECONDS: Final = 0.005
-"""A table that takes longer is read as a whole by a thread of its own; a choice reads what is new in it."""
+"""If reading the whole table takes longer, a thread does it, and a choice reads new rows only."""
 FIRST_READ_SECONDS: Final = 0.05
-"""The first read may take so long before a thread takes it over."""
+"""Time limit of the first read, before a thread takes over."""
 RETRY_SECONDS: Final = 0.1
-"""After a failure it is tried again so soon."""
+"""Delay of the next attempt after a failure."""
 REST_FACTOR: Final = 20
-"""The thread rests for so many times as long as it reads."""
+"""How long the thread pauses, as a multiple of its reading time."""
 
-Tallies = Mapping[str, Mapping[str, Tally]]
-"""By task type, then by model."""
 _Sums = dict[tuple[str, str], Tally]
-NOTHING: Final[Mapping[str, Tally]] = {}
 
 
 class AttachedTable:
-    """The outcomes of one table. Any thread may call any method; none ever raises, and none waits for long.
+    """The tallies of one table. Any thread may call any method; none raises, and only ``wait`` may take long.
 
-    While the database is missing, locked or of an unknown shape, what was read last goes on counting.
+    While the database is missing, locked or of an unknown shape, the tallies read last stay in force.
     """
 
     def __init__(self, attached: Attached, *, level: int = logging.WARNING) -> None:
-        """Take what to read, and at which level problems are logged; nothing is opened yet."""
+        """Take the table, and the level at which problems are logged; nothing is opened yet."""
         self.attached = attached
         self._level = level
         self.problem: str | None = None
-        """Why it cannot be read now, in one sentence."""
+        """Why the table cannot be read, in one sentence; None if it can."""
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
@@ -54,32 +51,32 @@ class AttachedTable:
         self._schema = -1
         self._version: int | None = None
         self._sums: _Sums = {}
-        self._upto = 0
-        self._tallies: Tallies = {}
+        self._last_row = 0
+        self._tallies: TalliesByTaskType = {}
         self._seconds: float | None = None
-        self._again_at = 0.0
+        self._retry_at = 0.0
         self._thread: threading.Thread | None = None
-        self._thread_at = 0.0
+        self._next_thread_at = 0.0
         self._stale = False
         self._stopped = threading.Event()
         watch(self)
 
     @property
     def shape(self) -> Shape | None:
-        """How it is read; None if that is not known yet."""
+        """How the table is read; None if unknown so far."""
         return self._shape
 
-    def tallies(self) -> Tallies:
-        """Return what the table holds now, or held when it could be read last; the same object while it is the same."""
-        if self._lock.acquire(blocking=False):  # a thread that comes while another looks goes on at once
+    def tallies(self) -> TalliesByTaskType:
+        """Return the tallies as of now, or as read last; the same object as long as nothing changes."""
+        if self._lock.acquire(blocking=False):  # another thread is reading: do not wait for it
             try:
-                self._look()
+                self._refresh()
             finally:
                 self._lock.release()
         return self._tallies
 
     def wait(self, seconds: float) -> None:
-        """Wait until the table was read as a whole, for a report; a host never does."""
+        """Wait until the whole table is read, for reports; a choice never waits."""
         self.tallies()
         thread = self._thread
         if thread is not None:
@@ -87,12 +84,12 @@ class AttachedTable:
             self.tallies()
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
         self.before_fork()
         self.after_fork()
 
     def before_fork(self) -> None:
-        """Be at rest: no connection is open, no thread reads."""
+        """Close the connection, stop the thread, and hold the lock."""
         self._stopped.set()
         while True:
             self._lock.acquire()
@@ -105,16 +102,16 @@ class AttachedTable:
         self._thread = None
 
     def after_fork(self) -> None:
-        """Go on."""
+        """Release the lock."""
         self._stopped.clear()
         self._lock.release()
 
-    def _look(self) -> None:
+    def _refresh(self) -> None:
         now = time.monotonic()
-        if self.problem is not None and now < self._again_at:
+        if self.problem is not None and now < self._retry_at:
             return
         try:
-            connection = self._connected()
+            connection = self._connect()
             version: int = connection.execute("PRAGMA data_version").fetchone()[0]
             if version != self._version:
                 self._read(connection)
@@ -125,27 +122,27 @@ class AttachedTable:
                 logger.info("%s can be read again", self.attached.path)
             self.problem = None
         except (StoreError, sqlite3.Error, OSError) as error:
-            self._failed(error, now)
+            self._on_failure(error, now)
 
-    def _failed(self, error: Exception, now: float) -> None:
-        self._again_at = now + RETRY_SECONDS
+    def _on_failure(self, error: Exception, now: float) -> None:
+        self._retry_at = now + RETRY_SECONDS
         self._version = None
-        problem = f"{self.attached.path} {reason(error)}"
+        problem = f"{self.attached.path} {explain(error)}"
         if getattr(error, "sqlite_errorcode", 0) & 0xFF not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
             self._disconnect()
         if problem != self.problem:
             self.problem = problem
-            still = "what was read of it before goes on counting" if self._sums else "it does not count for now"
-            logger.log(self._level, "%s; %s", problem, still)
+            effect = "the counts read last stay in force" if self._sums else "it is not counted"
+            logger.log(self._level, "%s; %s", problem, effect)
 
-    def _connected(self) -> sqlite3.Connection:
-        """Return a connection for reading; a new one if the file is another now."""
-        found = os.stat(self.attached.path)  # noqa: PTH116 - on the way of every choice
-        file = (found.st_dev, found.st_ino)
+    def _connect(self) -> sqlite3.Connection:
+        """Return the connection; a new one if the file was replaced."""
+        status = os.stat(self.attached.path)  # noqa: PTH116 - on the hot path
+        file = (status.st_dev, status.st_ino)
         if self._connection is not None and file == self._file:
             return self._connection
         self._disconnect()
-        self._file, self._version, self._seconds, self._upto, self._shape = file, None, None, 0, None
+        self._file, self._version, self._seconds, self._last_row, self._shape = file, None, None, 0, None
         self._connection = open_read_only(self.attached.path)
         return self._connection
 
@@ -155,20 +152,20 @@ class AttachedTable:
             self._connection = None
 
     def _read(self, connection: sqlite3.Connection) -> None:
-        """Read the table as a whole if that is quick, else what is new in it."""
-        shape = self._recognised(connection)
+        """Read the whole table if that is quick, else its new rows."""
+        shape = self._recognise(connection)
         started = time.monotonic()
         if self._seconds is None or self._seconds <= CHOICE_SECONDS or not shape.has_row_ids:
             limit = FIRST_READ_SECONDS if self._seconds is None else 4 * CHOICE_SECONDS
             if self._read_all(connection, shape, started + limit):
                 return
             self._seconds = limit
-        elif self._upto:
+        elif self._last_row:
             self._read_new(connection, shape, started + 4 * CHOICE_SECONDS)
         self._start_thread()
 
-    def _recognised(self, connection: sqlite3.Connection) -> Shape:
-        """Return how to read the table; it is looked at again when the schema has changed."""
+    def _recognise(self, connection: sqlite3.Connection) -> Shape:
+        """Return how to read the table; recognise it again after a change of the schema."""
         (schema,) = connection.execute("PRAGMA schema_version").fetchone()
         if self._shape is None or schema != self._schema:
             self._shape = None
@@ -177,28 +174,28 @@ class AttachedTable:
         return self._shape
 
     def _read_all(self, connection: sqlite3.Connection, shape: Shape, deadline: float) -> bool:
-        """Read the whole table; return False if it was not done at the deadline."""
+        """Read the whole table; return False if the deadline passed."""
         started = time.monotonic()
-        found = self._query(connection, shape, deadline)
-        if found is None:
+        result = self._query(connection, shape, deadline)
+        if result is None:
             return False
-        self._take(*found)
+        self._set_sums(*result)
         self._seconds = time.monotonic() - started
         return True
 
     def _read_new(self, connection: sqlite3.Connection, shape: Shape, deadline: float) -> None:
-        """Add the rows that came after the last one known; changed and deleted ones are for the thread."""
-        found = self._query(connection, shape, deadline, after=self._upto)
-        if found is not None and found[0]:
+        """Add the rows after the last one read; the thread notices changed and deleted rows."""
+        result = self._query(connection, shape, deadline, after=self._last_row)
+        if result is not None and result[0]:
             sums = dict(self._sums)
-            for pair, tally in found[0].items():
+            for pair, tally in result[0].items():
                 sums[pair] = combine(sums[pair], tally) if pair in sums else tally
-            self._take(sums, found[1])
+            self._set_sums(sums, result[1])
 
     def _query(
         self, connection: sqlite3.Connection, shape: Shape, deadline: float, after: int = 0
     ) -> tuple[_Sums, int] | None:
-        """Return what the rows after one add up to, and the last row; None if the time is over or a fork comes."""
+        """Return the sums of the rows after ``after``, and the last row; None at the deadline or before a fork."""
 
         def is_over() -> bool:
             return time.monotonic() > deadline or self._stopped.is_set()
@@ -207,10 +204,10 @@ class AttachedTable:
         connection.execute("BEGIN")
         try:
             if not shape.has_row_ids:
-                return summed(connection.execute(shape.statement("sums")).fetchall()), 0
+                return to_tallies(connection.execute(shape.statement("sums")).fetchall()), 0
             (newest,) = connection.execute(shape.statement("newest")).fetchone()
             rows = connection.execute(shape.statement("sums", "rowid > ? AND rowid <= ?"), (after, newest)).fetchall()
-            return summed(rows), newest
+            return to_tallies(rows), newest
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
                 return None
@@ -220,8 +217,8 @@ class AttachedTable:
             with suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
 
-    def _take(self, sums: _Sums, upto: int) -> None:
-        self._upto = upto
+    def _set_sums(self, sums: _Sums, last_row: int) -> None:
+        self._last_row = last_row
         if sums == self._sums:
             return
         self._sums = sums
@@ -235,29 +232,29 @@ class AttachedTable:
         }
 
     def _start_thread(self) -> None:
-        self._stale = self._thread is not None or time.monotonic() < self._thread_at
+        self._stale = self._thread is not None or time.monotonic() < self._next_thread_at
         if self._stale or self._stopped.is_set():
             return
-        self._thread = threading.Thread(target=self._read_aside, name="modelperf-federation", daemon=True)
+        self._thread = threading.Thread(target=self._read_in_thread, name="modelperf-attached", daemon=True)
         self._thread.start()
 
-    def _read_aside(self) -> None:
-        """Read the whole table with a connection of its own."""
+    def _read_in_thread(self) -> None:
+        """Read the whole table on a separate connection."""
         started = time.monotonic()
-        found = None
+        result = None
         shape = self._shape
         with suppress(StoreError, sqlite3.Error, OSError):
             connection = open_read_only(self.attached.path)
             try:
-                found = None if shape is None else self._query(connection, shape, float("inf"))
+                result = None if shape is None else self._query(connection, shape, float("inf"))
             finally:
                 connection.close()
         if self._stopped.is_set():
             return
         with self._lock:
-            if found is not None:
-                self._take(*found)
+            if result is not None:
+                self._set_sums(*result)
                 self._seconds = time.monotonic() - started
-            self._version = None  # rows may have come meanwhile: look again
-            self._thread_at = time.monotonic() + REST_FACTOR * (time.monotonic() - started)
+            self._version = None  # there may be new rows: read again
+            self._next_thread_at = time.monotonic() + REST_FACTOR * (time.monotonic() - started)
             self._thread = None

@@ -1,4 +1,4 @@
-"""The document's view in another program's database: the one thing that is ever written there, on command only."""
+"""The migration guide's view in another program's database: the only thing that is written there, on command."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def create_view(database: Path, table: str, columns: Mapping[str, str]) -> None:
     """Create the view ``model_performance`` over ``table``.
 
     Raises:
-        StoreError: there is no such database or table, or the name is taken; nothing was changed.
+        StoreError: the database or table does not exist, or the name is taken; nothing was changed.
     """
     if not database.is_file():
         raise StoreError(f"{database} does not exist")

@@ -114,7 +114,7 @@ def samples(table: AttachedTable) -> int:
 
 def tried_again(table: AttachedTable) -> int:
     """Return how many outcomes count, after a failure is forgiven."""
-    table._again_at = 0.0
+    table._retry_at = 0.0
     return samples(table)
 
 
@@ -206,7 +206,7 @@ def test_a_database_that_goes_away_counts_on_and_comes_back(
         connection.execute(f"CREATE TABLE {TABLE} (a, b)")
     connection.close()
     assert tried_again(table) == 1
-    assert "no known shape" in str(table.problem)
+    assert "unknown shape" in str(table.problem)
     other.path.unlink()
     other.path.mkdir()
     assert tried_again(table) == 1
@@ -301,7 +301,7 @@ def test_evidence_is_one_s_own_and_the_attached(make_other: Callable[..., Other]
     store.outcomes.record(Entry("plan", "x", Outcome(success=False), NEW_YEAR_MS))
     assert store.tallies.of("plan")["x"].samples == 1
     own.attachments.add(other.attached())
-    databases._list_at = 0.0
+    databases._reload_at = 0.0
     found = store.tallies.of("plan")
     assert {model_id: (tally.successes, tally.failures) for model_id, tally in found.items()} == {
         "x": (1, 1),
@@ -313,7 +313,7 @@ def test_evidence_is_one_s_own_and_the_attached(make_other: Callable[..., Other]
     other.record("x", 1)
     assert store.tallies.of("plan")["x"].samples == 3
     assert own.attachments.remove(str(other.path))
-    databases._list_at = 0.0
+    databases._reload_at = 0.0
     assert store.tallies.of("plan")["x"].samples == 1
     databases.close()
     store.close()
