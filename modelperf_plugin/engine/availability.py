@@ -11,7 +11,7 @@ from modelperf_plugin.config import Config
 from modelperf_plugin.policy.quality import is_informative, is_outage
 from modelperf_plugin.store import Event
 from modelperf_plugin.store.roles import Events
-from modelperf_plugin.values import Outcome, from_milliseconds
+from modelperf_plugin.values import BLAMES, Outcome, from_milliseconds
 
 REFRESH_SECONDS: Final = 1.0
 """How often outcomes of other processes are read."""
@@ -73,7 +73,7 @@ class Availability:
 
     def concerns(self, model_id: str, outcome: Outcome) -> bool:
         """Return whether an outcome calls for a refresh at once; timeouts that count as outages wait for the next."""
-        return model_id in self._streaks or (not outcome.success and outcome.blame == "provider")
+        return model_id in self._streaks or (not outcome.success and BLAMES[outcome.error_kind] == "provider")
 
     def refresh(self) -> None:
         """Read the newest outcomes."""

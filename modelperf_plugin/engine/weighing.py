@@ -83,7 +83,8 @@ class WeighedCounts:
         return [*tallies, *(Tally(*pair) for pair in more)]
 
     def _own(self, tally: Tally) -> Cell:
-        successes, failures = tally.successes, self._failures(tally)
+        successes = tally.successes
+        failures = quality_failures(tally.quality_failures, tally.timeout_failures, self.timeouts)
         void = self._void.get((tally.task_type, tally.model_id))
         if void is None:
             return successes, failures
@@ -102,16 +103,15 @@ class WeighedCounts:
         """Return for each pair the sum over its sources of min(strength, n) outcomes at the rate of the source."""
         pseudo: dict[_Pair, Cell] = {}
         for prior in priors:
-            successes, failures = prior.tally.successes, self._failures(prior.tally)
+            tally = prior.tally
+            successes = tally.successes
+            failures = quality_failures(tally.quality_failures, tally.timeout_failures, self.timeouts)
             if successes + failures > 0:
                 share = min(1.0, prior.strength / (successes + failures))
-                pair = (prior.tally.task_type, prior.tally.model_id)
+                pair = (tally.task_type, tally.model_id)
                 before = pseudo.get(pair, _NOTHING)
                 pseudo[pair] = (before[0] + share * successes, before[1] + share * failures)
         return pseudo
-
-    def _failures(self, tally: Tally) -> float:
-        return self._of(tally.quality_failures, tally.timeout_failures)
 
     def _void_of(self, tally: Tally, baseline: Baseline | None, faded: Faded | None) -> Void:
         """Return the void counts of one pair.
@@ -121,19 +121,17 @@ class WeighedCounts:
         """
         old, gone, dated = _NOTHING, _NOTHING, _NOTHING
         if baseline is not None:
-            old = (baseline.successes, self._of(baseline.failures, baseline.timeout_failures))
+            old = (baseline.successes, quality_failures(baseline.failures, baseline.timeout_failures, self.timeouts))
         if faded is not None:
-            dated = (faded.counts[0], self._of(*faded.counts[1:]))
-            gone = (dated[0] - faded.weights[0], dated[1] - self._of(*faded.weights[1:]))
+            dated = (faded.counts[0], quality_failures(*faded.counts[1:], self.timeouts))
+            gone = (dated[0] - faded.weights[0], dated[1] - quality_failures(*faded.weights[1:], self.timeouts))
         share = 0.0
         if baseline is not None and self._half_life:
             share = 1.0 - 0.5 ** (max(0, self.today - baseline.since_ms // DAY_MS) / self._half_life)
         successes = old[0] + gone[0] + share * max(0, tally.successes - old[0] - dated[0])
-        failures = old[1] + gone[1] + share * max(0, self._failures(tally) - old[1] - dated[1])
+        failures = quality_failures(tally.quality_failures, tally.timeout_failures, self.timeouts)
+        failures = old[1] + gone[1] + share * max(0, failures - old[1] - dated[1])
         return Void(successes, failures, _expected(baseline))
-
-    def _of(self, failures: float, timeout_failures: float) -> float:
-        return quality_failures(failures, timeout_failures, self.timeouts)
 
 
 def _expected(baseline: Baseline | None) -> Cell:

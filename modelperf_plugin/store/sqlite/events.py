@@ -7,7 +7,7 @@ from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
 from modelperf_plugin.store.sqlite.retention import drop_step
 from modelperf_plugin.store.watches import Event
-from modelperf_plugin.values import blame_of
+from modelperf_plugin.values import BLAMES
 
 
 class SqliteEvents:
@@ -18,9 +18,10 @@ class SqliteEvents:
         self._sql = {**load_queries("sqlite"), **load_queries("sqlite", "monitoring.sql")}
 
     def after(self, event_id: int, limit: int) -> list[Event]:
+        rows = self._connection.fetch(self._sql["events_after"], event_id, limit)
         return [
-            Event(row[0], row[1], row[2], bool(row[3]), blame_of(row[3], row[4]), row[5], bool(row[6]))
-            for row in self._connection.fetch(self._sql["events_after"], event_id, limit)
+            Event(number, task_type, model_id, bool(won), None if won else BLAMES.get(kind, "model"), ended, bool(late))
+            for number, task_type, model_id, won, kind, ended, late in rows
         ]
 
     def last_id(self) -> int:
