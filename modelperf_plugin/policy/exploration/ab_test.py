@@ -18,12 +18,12 @@ from modelperf_plugin.values import RankedModel, Ranking, Tally
 
 
 class ABTest(Strategy):
-    """The incumbent gets 1 − ``share`` of the decisions, the challengers equal parts of ``share``, nobody else any.
+    """The incumbent gets 1 − ``share`` of the decisions, the challengers equal parts of ``share``, other models none.
 
-    With a ``unit_id`` in the context the side is a hash of task type and unit, so that one unit always gets the
-    same side; without one it is drawn anew for every decision. Either way the propensity of a side is its share.
-    While a side is not available, the incumbent gets its part too; while the incumbent is not, the best-ranked
-    challenger that is named gets all, or the best-ranked candidate if none is.
+    With a ``unit_id`` in the context the side is a hash of task type and unit, so that a unit always gets the same
+    side; without one it is drawn for every decision. Either way the propensity of a side is its share. While a
+    challenger is not available, the incumbent gets its part; while the incumbent is not, the best-ranked named
+    challenger gets all decisions, or the best-ranked candidate if none is named.
     """
 
     strategy: Literal["ab_test"] = "ab_test"
@@ -33,37 +33,37 @@ class ABTest(Strategy):
     )
     challenger: str | tuple[str, ...] | None = Field(
         default=None,
-        description="Model id, or a list of them that share equally; if unset, the one with the fewest outcomes among "
-        "the others when the test begins.",
+        description="Model id, or a list of them with equal parts; if unset, the other model with the fewest outcomes "
+        "when the test begins.",
     )
-    salt: str = Field(default="", description="Changes the assignment of units to sides; set it for a new test.")
+    salt: str = Field(default="", description="Changes the assignment of units to sides; change it for a new test.")
     alpha: float = Field(
-        default=0.05, gt=0, lt=1, description="The probability with which a test of equal models ever finds a winner."
+        default=0.05, gt=0, lt=1, description="Maximum probability that a test of equal models ever finds a winner."
     )
     min_samples: int = Field(
         default=100,
         ge=0,
-        description="So many first outcomes of incumbent and challenger together are no evidence yet: twice as many as "
-        "are under way at the same time.",
+        description="First outcomes of incumbent and challenger together that do not count yet: choose twice as many "
+        "as are under way at the same time.",
     )
     max_samples: int | None = Field(
         default=None,
         ge=1,
-        description="After so many outcomes of incumbent and challenger together without a winner, the incumbent gets "
-        "all; if unset, the test goes on.",
+        description="Outcomes of incumbent and challenger together after which a test without a winner ends, with all "
+        "decisions to the incumbent; if unset, it continues.",
     )
-    promote: bool = Field(default=False, description="Whether the winner gets all decisions once there is a verdict.")
+    promote: bool = Field(default=False, description="Whether the winner of a test gets all decisions.")
 
     @field_validator("challenger", mode="wrap")
     @classmethod
-    def _one_or_more(cls, given: Any, _: ValidatorFunctionWrapHandler) -> str | tuple[str, ...] | None:
-        if given is None or isinstance(given, str):
-            return given
-        if not isinstance(given, (list, tuple)) or not given or not all(isinstance(each, str) for each in given):
-            raise ValueError(f"must be a model id or a list of model ids, but got {brief(given)}")
-        if len(set(given)) < len(given):
-            raise ValueError(f"must name each challenger once, but got {brief(given)}")
-        return tuple(given)
+    def _one_or_more(cls, value: Any, _: ValidatorFunctionWrapHandler) -> str | tuple[str, ...] | None:
+        if value is None or isinstance(value, str):
+            return value
+        if not isinstance(value, (list, tuple)) or not value or not all(isinstance(each, str) for each in value):
+            raise ValueError(f"must be a model id or a list of model ids, but got {brief(value)}")
+        if len(set(value)) < len(value):
+            raise ValueError(f"must name each challenger once, but got {brief(value)}")
+        return tuple(value)
 
     @model_validator(mode="after")
     def _sides_differ(self) -> Self:
@@ -77,24 +77,23 @@ class ABTest(Strategy):
 
     @property
     def challengers(self) -> tuple[str, ...]:
-        """The challengers that are named, in their order; empty if none is."""
+        """The named challengers, in their order."""
         if self.challenger is None:
             return ()
         return (self.challenger,) if isinstance(self.challenger, str) else self.challenger
 
     @cached_property
     def fingerprint(self) -> str:
-        """12 hexadecimal digits for what makes this one test: sides, share and salt. The other keys may change."""
+        """12 hexadecimal digits of the keys that identify the test: sides, share and salt. The others may change."""
         settings = [self.incumbent, self.challengers or None, self.share, self.salt]
         return sha256(json.dumps(settings).encode()).hexdigest()[:12]
 
     def __call__(self, choice_set: ChoiceSet) -> Shares:
-        """Return the probability of each row of the choice set, with the sides found among its rows."""
         incumbent, challengers = find_sides(choice_set.rows, self.incumbent, self.challengers)
         return self.split(incumbent, challengers)(choice_set)
 
     def split(self, incumbent: str | None, challengers: tuple[str, ...], **progress: Any) -> Split:
-        """Return this test between these sides, as far as it has come."""
+        """Return this test between these sides at its current progress."""
         return Split(
             incumbent=incumbent,
             challengers=challengers,
@@ -107,37 +106,34 @@ class ABTest(Strategy):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """An A/B test whose sides are fixed; it spreads decisions over them."""
+    """An A/B test with fixed sides; spreads decisions over them."""
 
     strategy: ClassVar[str] = "ab_test"
     incumbent: str | None
-    """The model that the others are tried against; None if there is none to insist on."""
+    """None if there is no candidate for it."""
     challengers: tuple[str, ...]
-    """The models on trial, in their order."""
     share: float
-    """The share of all challengers together."""
+    """Of all challengers together."""
     salt: str = ""
-    """Changes which unit gets which side."""
     named: bool = True
-    """Whether the challengers were named: then one of them stands in for an incumbent that is not available."""
+    """Whether the challengers were named: then one of them replaces an unavailable incumbent."""
     settled: frozenset[str] = frozenset()
-    """The challengers whose part is the incumbent's by now."""
+    """Challengers whose part the incumbent now gets."""
     final: str | None = None
-    """The model that gets all decisions, because the test is over."""
+    """The model that gets all decisions once the test is over."""
     why: str = ""
-    """Why it does, in a few words."""
+    """Why, in a few words."""
     test_id: int | None = None
-    """The test in the store; None while it has not begun."""
+    """Id in the store; None before the test begins."""
 
     @property
     def on_trial(self) -> frozenset[str]:
-        """The models that the test still needs; nobody once it is over."""
+        """The models that the test still needs; none once it is over."""
         if self.final is not None:
             return frozenset()
         return frozenset(each for each in (self.incumbent, *self.challengers) if each is not None) - self.settled
 
     def __call__(self, choice_set: ChoiceSet) -> Shares:
-        """Return the probability of each row of the choice set."""
         present = model_ids(choice_set.rows)
         if self.final is not None:
             return _all_to(choice_set, self.final if self.final in present else None, self._finally(present))
@@ -167,25 +163,25 @@ class Split:
         return Shares(probabilities, sum(probabilities[:position]) + probabilities[position] / 2, reasons)
 
     def _unsplit(self, choice_set: ChoiceSet, present: Sequence[str], active: Sequence[str]) -> Shares:
-        """Return all for the side that is there, or for the best-ranked row if there is none to insist on."""
+        """Return all for the available side, or for the best-ranked row without one."""
         sides = [each for each in (self.incumbent, *self.challengers) if each is not None]
         missing = [each for each in sides if each not in present]
         why = ", ".join(f"{each} is not available" for each in missing) or "there is no other candidate"
-        stands_in = None
+        substitute = None
         if self.incumbent in present:
-            stands_in = self.incumbent
+            substitute = self.incumbent
         elif self.named:
-            stands_in = next((model_id for model_id in present if model_id in active), None)
-        return _all_to(choice_set, stands_in, f"no A/B test: {why}")
+            substitute = next((model_id for model_id in present if model_id in active), None)
+        return _all_to(choice_set, substitute, f"no A/B test: {why}")
 
     def _finally(self, present: Sequence[str]) -> str:
         return self.why if self.final in present else f"{self.why}, but {self.final} is not available"
 
     def side_of(self, task_type: str, unit_id: str) -> str | None:
-        """Return the side that a unit gets while all are available: always the same one.
+        """Return the side of a unit while all are available.
 
-        [0, 1) has an equal part for each challenger; in each part what lies below ``share`` is the challenger's and
-        the rest the incumbent's. So a larger share moves no unit back.
+        [0, 1) has an equal part for each challenger; in each part the challenger has what lies below ``share`` and the
+        incumbent the rest, so that a larger share moves no unit back.
         """
         count = len(self.challengers)
         within = unit_position(self.salt, task_type, unit_id) * count
@@ -194,7 +190,7 @@ class Split:
 
 
 def _all_to(choice_set: ChoiceSet, model_id: str | None, why: str) -> Shares:
-    """Return all for one model, or for the best-ranked rows if that is None."""
+    """Return all for one model, or for the best-ranked rows if None."""
     if model_id is None:
         shares = best_only(choice_set)
     else:
@@ -203,18 +199,17 @@ def _all_to(choice_set: ChoiceSet, model_id: str | None, why: str) -> Shares:
 
 
 def model_ids(rows: Sequence[RankedModel]) -> Sequence[str]:
-    """Return the ids of the rows; those of a ranking are known before its rows are made."""
+    """Return the ids of the rows, without building the rows of a ranking."""
     return rows.model_ids if isinstance(rows, Ranking) else [row.model_id for row in rows]
 
 
 def find_sides(
     rows: Sequence[RankedModel], incumbent: str | None = None, challengers: tuple[str, ...] = ()
 ) -> tuple[str | None, tuple[str, ...]]:
-    """Return incumbent and challengers, best-ranked rows first in ``rows``; None and () for a side without a model.
+    """Return incumbent and challengers from ``rows``, best first; None and () for a side without a model.
 
-    A side that is named is that model and no other, whether it is there or not. If not named, the incumbent is the
-    best-ranked row left, and the challenger the one with the fewest outcomes among the others (the better-ranked of
-    equals).
+    A named side is that model, available or not. Otherwise the incumbent is the best-ranked remaining row, and the
+    challenger the one with the fewest outcomes among the others (the better-ranked of equals).
     """
     if incumbent is None:
         incumbent = next((row.model_id for row in rows if row.model_id not in challengers), None)
@@ -225,11 +220,11 @@ def find_sides(
 
 
 def fewest_samples(tallies: Iterable[Tally]) -> Tally | None:
-    """Return the tally with the fewest outcomes, the first of equals; None if there is none."""
+    """Return the tally with the fewest outcomes, the first of equals; None without any."""
     return min(tallies, key=lambda tally: tally.samples, default=None)
 
 
 def unit_position(salt: str, task_type: str, unit_id: str) -> float:
-    """Return a number in [0, 1) that is always the same for these three and otherwise as good as random."""
+    """Return a pseudo-random number in [0, 1) that is a hash of the arguments."""
     key = f"{salt}\0{task_type}\0{unit_id}".encode()
     return (int.from_bytes(blake2b(key, digest_size=8).digest()) >> 11) / 2**53
