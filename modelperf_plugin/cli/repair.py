@@ -14,7 +14,7 @@ def repair_database(location: str) -> list[str]:
         StoreError: the database cannot be repaired, and is unchanged.
     """
     from modelperf_plugin.errors import StoreDamagedError
-    from modelperf_plugin.store.opening import file_of, open_file, open_steady
+    from modelperf_plugin.store.opening import file_of, open_file, open_with_fallback
     from modelperf_plugin.store.sqlite.salvage import is_sound, salvage
 
     path = file_of(location)
@@ -29,7 +29,7 @@ def repair_database(location: str) -> list[str]:
     if pairs:
         done.append(f"rebuilt the counts of {count(pairs, 'pair')}, which did not add up, from the outcomes")
     waiting = _count_waiting(path)
-    open_steady(path).close()  # replays what hosts have spooled
+    open_with_fallback(path).close()  # replays what hosts have spooled
     if waiting:
         replayed = waiting - _count_waiting(path)
         done.append(f"moved {count(replayed, 'outcome')} from JSON files into the database")

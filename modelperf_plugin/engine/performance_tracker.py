@@ -8,7 +8,7 @@ from typing import Literal
 from modelperf_plugin.engine.clock import Clock
 from modelperf_plugin.engine.tracker import Tracker
 from modelperf_plugin.exchange.importing.legacy_import import import_legacy_json
-from modelperf_plugin.store import open_steady
+from modelperf_plugin.store import open_with_fallback
 
 
 class ModelPerformanceTracker(Tracker):
@@ -33,4 +33,4 @@ class ModelPerformanceTracker(Tracker):
             InvalidValueError: this version has no store for such a URL.
             StoreError: the store cannot be used.
         """
-        super().__init__(open_steady(path_or_url, durability=durability), import_legacy_json, clock)
+        super().__init__(open_with_fallback(path_or_url, durability=durability), import_legacy_json, clock)

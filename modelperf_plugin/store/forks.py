@@ -1,4 +1,4 @@
-"""Telling objects when their process forks: no SQLite connection may be open then, and no lock may stay taken."""
+"""Forks: no SQLite connection may be open while a process forks, and no lock may stay taken in the child."""
 
 from __future__ import annotations
 
@@ -6,48 +6,47 @@ import logging
 import os
 import weakref
 from collections.abc import Callable
-from types import MethodType
-from typing import Any, Protocol, cast
+from typing import Protocol
 
 logger = logging.getLogger("modelperf_plugin")
 
 
 class Forkable(Protocol):
-    """A store that is told of forks."""
+    """A connection that is notified of forks."""
 
     def before_fork(self) -> None:
-        """Be at rest until ``after_fork``: no thread of the store goes on."""
+        """Stop every thread of the store until ``after_fork``."""
 
     def after_fork(self) -> None:
-        """Go on, in the parent and in the child."""
+        """Continue, in the parent and in the child."""
 
 
-# Weak references by id, not weak sets: those cannot be gone through while other threads add to them.
+# Weak references by id, not weak sets: those cannot be iterated while other threads add to them.
 _stores: dict[int, weakref.ref[Forkable]] = {}
-_owners: dict[int, tuple[weakref.ref[object], Callable[[Any], None]]] = {}
+_renewals: dict[int, weakref.WeakMethod[Callable[[], None]]] = {}
 _resting: list[Forkable] = []
 
 
 def watch(store: Forkable) -> None:
-    """Tell ``store`` of every fork from now on."""
+    """Notify ``store`` of every fork from now on."""
     key, known = id(store), _stores
     known[key] = weakref.ref(store, lambda _: known.pop(key, None))
 
 
-def renew(begin_anew: Callable[[], None]) -> None:
-    """Call a method in every child from now on, when the stores are open again.
+def renew(begin_again: Callable[[], None]) -> None:
+    """Call a method in every forked child, once the stores are open again.
 
-    It makes its object begin anew: other threads are not there, and may have left locks and data halfway. It is
-    forgotten with its object, of which there is one such method.
+    Other threads do not exist there, and may have left locks and data halfway. The method is forgotten with its object.
     """
-    method = cast("MethodType", begin_anew)
-    key, known = id(method.__self__), _owners
-    known[key] = (weakref.ref(method.__self__, lambda _: known.pop(key, None)), method.__func__)
+    known = _renewals
+    reference = weakref.WeakMethod(begin_again, lambda dead: known.pop(id(dead), None))
+    known[id(reference)] = reference
 
 
 def _before() -> None:
-    found = [reference() for _, reference in sorted(_stores.copy().items())]
-    _resting[:] = [store for store in found if store is not None]  # in the same order in two threads that fork at once
+    # in the same order in two threads that fork at once
+    stores = [reference() for _, reference in sorted(_stores.copy().items())]
+    _resting[:] = [store for store in stores if store is not None]
     for store in _resting:
         store.before_fork()
 
@@ -60,14 +59,14 @@ def _after() -> None:
 
 def _after_in_child() -> None:
     _after()
-    for reference, begin_anew in _owners.copy().values():
-        owner = reference()
-        if owner is None:
+    for reference in list(_renewals.values()):
+        begin_again = reference()
+        if begin_again is None:
             continue
         try:
-            begin_anew(owner)
+            begin_again()
         except Exception:
-            logger.exception("what was in memory could not be made anew after a fork")
+            logger.exception("an object could not be renewed after a fork")
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,9 +1,13 @@
-"""Locks between processes, held by an open file; the system lets go of them when their holder dies."""
+"""Locks between processes, on open files; the system releases them when their holder dies.
+
+Windows has no such locks: there every lock is free.
+"""
 
 from __future__ import annotations
 
 import os
 import random
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,38 +16,36 @@ from typing import Final
 
 from modelperf_plugin.errors import StoreBusyError
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # pragma: no cover - Windows
-    fcntl = None  # type: ignore[assignment]
 
 _LONGEST_PAUSE_SECONDS: Final = 0.0004
 _SHORTEST_PAUSE_SECONDS: Final = 0.00005
 _IMPATIENT_SECONDS: Final = 0.1
-_WARY: Final = 20
+_WARY_TRANSACTIONS: Final = 20
 
 
 class ProcessLock:
-    """A lock that one process holds at a time; all that wait for it have the same chance to be next.
+    """A lock that one process holds at a time; all waiting processes have the same chance to be next.
 
-    SQLite's own way of waiting favours whoever has just written: others wait for ever longer, and may starve. Where
-    the system has no such locks, or the folder is read-only, nothing is locked: SQLite's own locks still keep the
-    database whole, and what this one adds is order.
+    SQLite's own way of waiting favours the process that has just written: others wait longer and longer, and may
+    starve. Where there are no file locks, or the folder is read-only, nothing is locked: SQLite's own locks still keep
+    the database consistent, and this one only adds order.
 
-    Whoever held the lock for long while others waited gives way before it asks again: the moment between two of its
-    transactions is too short for them to notice.
+    A process that held the lock for long while others waited pauses before it asks again: the moment between two of
+    its transactions is too short for them to notice.
 
-    The object is no lock between the threads of a process: they must come one at a time.
+    The threads of a process must use the object one at a time.
     """
 
     def __init__(self, path: Path | None) -> None:
-        """Open the file at ``path``, which is created and stays; None for a lock that nobody else knows."""
+        """Open the file at ``path``, which is created and stays; None for a lock without a file."""
         self._path = path
         self._descriptor = -1
         self._wary = 0
-        """In so many transactions more others are looked out for."""
+        """For how many transactions to watch out for other processes."""
         self._since = 0.0
-        if fcntl is not None and path is not None:
+        if sys.platform != "win32" and path is not None:
             with suppress(OSError):
                 self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
@@ -63,14 +65,14 @@ class ProcessLock:
             self._since = time.monotonic()
 
     def release(self) -> None:
-        """Let go of the lock; without one that does nothing."""
+        """Release the lock, if it is held."""
         if self._descriptor >= 0:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             if self._wary:
                 self._give_way()
 
     def close(self) -> None:
-        """Let go of the lock and the file."""
+        """Release the lock and close the file."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
@@ -81,11 +83,11 @@ class ProcessLock:
             time.sleep(_LONGEST_PAUSE_SECONDS)
 
     def _wait(self, deadline_seconds: float) -> None:
-        self._wary = _WARY
+        self._wary = _WARY_TRANSACTIONS
         started = time.monotonic()
         waited = 0.0
         while True:
-            # The longer it waits the more often it asks, so that nobody is unlucky for long.
+            # The longer it waits the more often it asks, so that no process is unlucky for long.
             pause = max(_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS * (1.0 - waited / _IMPATIENT_SECONDS))
             time.sleep(random.uniform(0.5, 1.0) * pause)  # not in step with others, or the same would always be first
             try:
@@ -102,7 +104,7 @@ class ProcessLock:
 
 @contextmanager
 def file_lock(path: Path | None, deadline_seconds: float) -> Iterator[None]:
-    """Hold the lock that ``path`` stands for.
+    """Hold the lock of the file at ``path``, which is created if need be.
 
     Raises:
         StoreBusyError: other processes held it for longer than ``deadline_seconds``.
@@ -113,3 +115,43 @@ def file_lock(path: Path | None, deadline_seconds: float) -> Iterator[None]:
         yield
     finally:
         lock.close()
+
+
+@contextmanager
+def claimed(path: Path) -> Iterator[bool]:
+    """Yield whether the lock of an existing file could be taken; hold it meanwhile."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError:
+        yield False
+        return
+    try:
+        yield try_lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def try_lock(descriptor: int) -> bool:
+    """Take the lock of an open file until it is closed; return False if another process holds it."""
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+    return True
+
+
+def is_byte_locked(path: Path, position: int) -> bool:
+    """Return whether another process holds a POSIX lock on the byte at ``position`` of a file."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        if sys.platform != "win32":
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, position)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

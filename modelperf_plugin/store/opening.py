@@ -8,6 +8,7 @@ from typing import Final, Literal
 from urllib.parse import quote, unquote, urlsplit
 
 from modelperf_plugin.errors import InvalidValueError
+from modelperf_plugin.store.fallback.store import open_fallback
 from modelperf_plugin.store.roles import Store
 from modelperf_plugin.store.sqlite.file import MEMORY
 from modelperf_plugin.store.sqlite.store import SqliteStore, open_sqlite, open_sqlite_read_only
@@ -25,8 +26,8 @@ def open_store(location: str | os.PathLike[str], *, durability: Literal["normal"
     return open_sqlite(_sqlite_path(os.fspath(location)), durability=durability)
 
 
-def open_steady(location: str | os.PathLike[str], *, durability: Literal["normal", "full"] = "normal") -> Store:
-    """Open the store at ``location`` for a host: one that goes on when SQLite does not.
+def open_with_fallback(location: str | os.PathLike[str], *, durability: Literal["normal", "full"] = "normal") -> Store:
+    """Open the store at ``location`` for a host: with a fallback for the time that SQLite fails.
 
     A URL that ends in ``?mode=ro`` is opened for reading only, as by :func:`open_to_read`.
 
@@ -38,7 +39,7 @@ def open_steady(location: str | os.PathLike[str], *, durability: Literal["normal
     if "://" in location and location.endswith(_TO_READ):
         return open_to_read(location.removesuffix(_TO_READ))
     path = _sqlite_path(location)
-    return open_sqlite(path, durability=durability)
+    return (open_sqlite if path == MEMORY else open_fallback)(path, durability=durability)
 
 
 def open_to_read(location: str | os.PathLike[str]) -> Store:

@@ -13,7 +13,7 @@ import pytest
 
 from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.hooks.plugin import register
-from modelperf_plugin.store import open_steady
+from modelperf_plugin.store import open_with_fallback
 from modelperf_plugin.values import Outcome
 from tests.cli.conftest import CANDIDATES, Choose, Run, RunJson, entry, samples
 
@@ -174,14 +174,14 @@ def test_what_waits_is_found_and_moved(run: Run, run_json: RunJson, tmp_path: Pa
     """Outcomes that wait in JSON files are a finding that says where and why; a repair moves them."""
     path = tmp_path / "x.db"
     path.write_bytes(b"not a database, " * 300)
-    host = open_steady(path)
+    host = open_with_fallback(path)
     host.outcomes.record(entry())
     answer = run_json("doctor", "--store", str(path), exit_code=1)
     (finding,) = [each for each in answer["findings"] if each["name"] == "degraded"]
     assert "1 outcomes wait in" in finding["message"]
-    assert "a host goes on without the database" in finding["message"]
+    assert "a host runs without the database" in finding["message"]
     host.close()
-    assert "moved into the database by the next host" in run("doctor", "--store", str(path)).stdout
+    assert "the next host moves them into the database" in run("doctor", "--store", str(path)).stdout
     result = run("doctor", "--repair", "--store", str(path))
     assert "moved 1 outcome from JSON files into the database" in result.stdout
     assert samples(path) == 1

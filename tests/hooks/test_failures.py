@@ -378,7 +378,7 @@ def test_a_store_that_cannot_be_opened(
     assert plugin.failure_count() == 0
     (message,) = errors_logged(caplog)
     assert str(path.parent) in message
-    assert "Going on without the database" in message
+    assert "Continuing without the database" in message
     plugin.close()
 
 

@@ -13,7 +13,23 @@ from pathlib import Path
 
 import pytest
 
+from modelperf_plugin.store import Store
+from modelperf_plugin.store.fallback.switch import Switch
+
 NOBODY = 65534
+
+
+def switch_of(store: Store) -> Switch:
+    """Return what decides which store is in use."""
+    assert isinstance(store.connection, Switch)
+    return store.connection
+
+
+def check_now(store: Store) -> None:
+    """Let the next call check the file or, while SQLite fails, try it again."""
+    switch = switch_of(store)
+    switch.check_at = 0.0
+    switch._backoff._retry_at = 0.0
 
 
 def in_child(work: Callable[[], None]) -> int:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelperf_plugin.errors import StoreError
-from modelperf_plugin.store import CountedProblem, Entry, Store, open_steady, open_store
+from modelperf_plugin.store import CountedProblem, Entry, Store, open_store, open_with_fallback
 from modelperf_plugin.values import ERROR_KINDS, Outcome, Tally
 
 NEW_YEAR_MS = 1_767_225_600_000
@@ -28,7 +28,7 @@ def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenStore
         if request.param == "degraded":  # the folder is a file: there can be no database
             location = str(tmp_path / f"no-folder-{len(opened)}" / "outcomes.db")
             Path(location).parent.write_text("")
-        opened.append(open_store(location) if request.param in {"file", "memory"} else open_steady(location))
+        opened.append(open_store(location) if request.param in {"file", "memory"} else open_with_fallback(location))
         return opened[-1]
 
     yield new

@@ -1,4 +1,4 @@
-"""Going on without SQLite: nothing is lost, nothing is counted twice, and nothing that is not ours is touched."""
+"""Working without SQLite: nothing is lost, nothing is counted twice, and nothing that is not ours is touched."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from modelperf_plugin.store.fallback.store import SteadyStore
 
 from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.errors import NotATrackerError, StoreBusyError, StoreVersionError
-from modelperf_plugin.store import Entry, Store, open_steady, open_store
+from modelperf_plugin.store import Entry, Store, open_store, open_with_fallback
 from modelperf_plugin.store.fallback.spool import places, read_batch
 from modelperf_plugin.values import Outcome
+from tests.store.faults import check_now, switch_of
 
 NOON_MS = 1_767_268_800_000  # 2026-01-01T12:00:00Z
 
@@ -44,7 +44,7 @@ def a_folder(path: Path) -> None:
 def truncated(path: Path) -> None:
     """Put half of a database where the database should be."""
     store = open_store(path)
-    store.record_many(entry(f"model-{number}") for number in range(2000))
+    store.outcomes.record_many(entry(f"model-{number}") for number in range(2000))
     store.close()
     os.truncate(path, path.stat().st_size // 2)
 
@@ -57,11 +57,6 @@ def mend(path: Path) -> None:
         path.unlink()
 
 
-def at_once(store: SteadyStore) -> None:
-    """Try SQLite again at the next call, without the pause."""
-    store._try_at = store._look_at = 0.0
-
-
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """Return where the database will be."""
@@ -71,34 +66,32 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def steady() -> Iterator[Callable[[Path], SteadyStore]]:
+def open_host() -> Iterator[Callable[[Path], Store]]:
     """Return a function that opens a store as a host does; all are closed at the end."""
-    opened: list[SteadyStore] = []
+    opened: list[Store] = []
 
-    def new(path: Path) -> SteadyStore:
-        store = open_steady(path)
-        assert isinstance(store, SteadyStore)
-        opened.append(store)
-        return store
+    def new(path: Path) -> Store:
+        opened.append(open_with_fallback(path))
+        return opened[-1]
 
     yield new
     for store in opened:
         store.close()
 
 
-Steady = Callable[[Path], SteadyStore]
+OpenHost = Callable[[Path], Store]
 
 
 def counts(store: Store) -> dict[str, int]:
     """Return how many outcomes each model has."""
-    return {tally.model_id: tally.samples for tally in store.tallies()}
+    return {tally.model_id: tally.samples for tally in store.tallies.all()}
 
 
 def in_database(path: Path) -> dict[str, int]:
     """Return how many events of each model another program sees, and check that everything adds up."""
     store = open_store(path)
     try:
-        assert [finding.name for finding in store.check() if not finding.ok] == []
+        assert [finding.name for finding in store.maintenance.check() if not finding.ok] == []
     finally:
         store.close()
     with closing(sqlite3.connect(path)) as connection:
@@ -111,206 +104,206 @@ def waiting(path: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("spoil", [no_database, a_folder])
-def test_a_database_that_cannot_be_opened(spoil: Callable[[Path], None], path: Path, steady: Steady) -> None:
+def test_a_database_that_cannot_be_opened(spoil: Callable[[Path], None], path: Path, open_host: OpenHost) -> None:
     """What was learned without SQLite is moved into the database when there can be one, once, and then gone."""
     spoil(path)
-    store = steady(path)
+    store = open_host(path)
     assert store.degraded is not None
-    assert store.record(entry("a", outcome_id="1"))
-    assert not store.record(entry("a", outcome_id="1"))
-    assert store.record_many([entry("a"), entry("b", success=False), entry("a", outcome_id="1")]) == 2
+    assert store.outcomes.record(entry("a", outcome_id="1"))
+    assert not store.outcomes.record(entry("a", outcome_id="1"))
+    assert store.outcomes.record_many([entry("a"), entry("b", success=False), entry("a", outcome_id="1")]) == 2
     assert counts(store) == {"a": 2, "b": 1}
     mend(path)
-    at_once(store)
-    assert {model: tally.samples for model, tally in store.evidence("execute-task").items()} == {"a": 2, "b": 1}
+    check_now(store)
+    assert {model: tally.samples for model, tally in store.tallies.of("execute-task").items()} == {"a": 2, "b": 1}
     assert store.degraded is None
     assert in_database(path) == {"a": 2, "b": 1}
     assert waiting(path) == []
     assert not path.with_suffix(".json").exists()
-    assert not store.record(entry("a", outcome_id="1"))
+    assert not store.outcomes.record(entry("a", outcome_id="1"))
 
 
-def test_a_damaged_database_is_left_alone(path: Path, steady: Steady) -> None:
+def test_a_damaged_database_is_left_alone(path: Path, open_host: OpenHost) -> None:
     """A file that is damaged stays as it is, byte for byte, and is not tried again before it is another one."""
     no_database(path)
     before = path.read_bytes()
-    store = steady(path)
-    store.record(entry())
-    at_once(store)
-    store.record(entry())
+    store = open_host(path)
+    store.outcomes.record(entry())
+    check_now(store)
+    store.outcomes.record(entry())
     assert store.degraded is not None
     assert path.read_bytes() == before
     assert counts(store) == {"gpt-4o": 2}
 
 
-def test_half_a_database(path: Path, steady: Steady) -> None:
+def test_half_a_database(path: Path, open_host: OpenHost) -> None:
     """A truncated file is noticed at the latest when it is written, and outcomes wait."""
     truncated(path)
-    store = steady(path)
+    store = open_host(path)
     for number in range(100):
-        store.record(entry(f"new-{number}"))
-    store.tallies()
+        store.outcomes.record(entry(f"new-{number}"))
+    store.tallies.all()
     store.close()
     kept = sum(len(batch.entries) for batch in map(read_batch, waiting(path)) if batch is not None)
     path.unlink()
-    again = steady(path)
+    again = open_host(path)
     assert again.degraded is None
     assert sum(counts(again).values()) == kept > 0
 
 
-def test_what_was_known_goes_on_counting(path: Path, steady: Steady) -> None:
+def test_what_was_known_goes_on_counting(path: Path, open_host: OpenHost) -> None:
     """Without SQLite choices go on from what the database still tells, and from what comes in."""
-    store = steady(path)
-    store.record(entry("a"))
+    store = open_host(path)
+    store.outcomes.record(entry("a"))
     store.close()
     path.parent.rename(path.parent.with_name("moved"))
     path.parent.write_text("")  # no folder: nothing can be written there
-    store = steady(path)
+    store = open_host(path)
     assert counts(store) == {}
-    store.record(entry("b"))
+    store.outcomes.record(entry("b"))
     path.parent.unlink()
     shutil.move(path.parent.with_name("moved"), path.parent)
-    at_once(store)
+    check_now(store)
     assert counts(store) == {"a": 1, "b": 1}
 
 
-def test_evidence_in_memory_outlives_the_database(path: Path, steady: Steady) -> None:
+def test_evidence_in_memory_outlives_the_database(path: Path, open_host: OpenHost) -> None:
     """When the file fails under a running host, what it had handed out goes on counting."""
-    store = steady(path)
+    store = open_host(path)
     for _ in range(3):
-        store.record(entry("a"))
-    store.evidence("execute-task")
+        store.outcomes.record(entry("a"))
+    store.tallies.of("execute-task")
     path.unlink()
     path.with_name(f"{path.name}-wal").unlink()
     no_database(path)
-    at_once(store)
-    store.record(entry("b"))
+    check_now(store)
+    store.outcomes.record(entry("b"))
     assert store.degraded is not None
     assert counts(store) == {"a": 3, "b": 1}
 
 
-def test_a_deleted_database_is_noticed(path: Path, steady: Steady) -> None:
+def test_a_deleted_database_is_noticed(path: Path, open_host: OpenHost) -> None:
     """A file that is deleted under a host is made anew, with the outcomes of the last second in it."""
-    store = steady(path)
-    store.record(entry("a"))
+    store = open_host(path)
+    store.outcomes.record(entry("a"))
     for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
         path.with_name(name).unlink()
-    store.record(entry("b"))
-    at_once(store)
-    store.record(entry("c"))
+    store.outcomes.record(entry("b"))
+    check_now(store)
+    store.outcomes.record(entry("c"))
     assert in_database(path) == {"a": 1, "b": 1, "c": 1}
 
 
-def test_outcomes_survive_the_process(path: Path, steady: Steady) -> None:
+def test_outcomes_survive_the_process(path: Path, open_host: OpenHost) -> None:
     """What a host that is killed without SQLite had acknowledged is moved by the next one that opens the database."""
     no_database(path)
     script = (
-        "import os, sys; from modelperf_plugin.store import open_steady, Entry\n"
+        "import os, sys; from modelperf_plugin.store import open_with_fallback, Entry\n"
         "from modelperf_plugin.values import Outcome\n"
-        "store = open_steady(sys.argv[1])\n"
-        "for n in range(50): store.record(Entry('execute-task', 'a', Outcome(success=True), 0))\n"
+        "store = open_with_fallback(sys.argv[1])\n"
+        "for n in range(50): store.outcomes.record(Entry('execute-task', 'a', Outcome(success=True), 0))\n"
         "os.kill(os.getpid(), 9)\n"
     )
     subprocess.run([sys.executable, "-c", script, str(path)], check=False, stderr=subprocess.DEVNULL)
-    degraded = steady(path)
+    degraded = open_host(path)
     assert counts(degraded) == {"a": 50}, "a second process without SQLite knows of them"
-    degraded.record(entry("b"))
+    degraded.outcomes.record(entry("b"))
     path.unlink()
-    at_once(degraded)
-    degraded.record(entry("c"))
+    check_now(degraded)
+    degraded.outcomes.record(entry("c"))
     assert in_database(path) == {"a": 50, "b": 1, "c": 1}
     assert waiting(path) == []
 
 
-def test_a_batch_is_moved_once(path: Path, steady: Steady, tmp_path: Path) -> None:
+def test_a_batch_is_moved_once(path: Path, open_host: OpenHost, tmp_path: Path) -> None:
     """Whoever dies between the commit and the deletion of the file leaves a batch that is known as moved."""
     no_database(path)
-    store = steady(path)
-    store.record_many([entry("a"), entry("a")])
+    store = open_host(path)
+    store.outcomes.record_many([entry("a"), entry("a")])
     (file,) = waiting(path)
     saved = tmp_path / "saved"
     shutil.copy(file, saved)
     path.unlink()
-    at_once(store)
-    store.record(entry("b"))
+    check_now(store)
+    store.outcomes.record(entry("b"))
     store.close()
     shutil.copy(saved, file)  # as if the process had died just before it deleted it
-    again = steady(path)
+    again = open_host(path)
     assert in_database(path) == {"a": 2, "b": 1}
     assert waiting(path) == []
     again.close()
 
 
-def test_a_batch_that_may_have_been_moved_grows_no_more(path: Path, steady: Steady) -> None:
+def test_a_batch_that_may_have_been_moved_grows_no_more(path: Path, open_host: OpenHost) -> None:
     """After an attempt to move a batch, of which nobody knows how it ended, new outcomes go into another batch."""
     no_database(path)
-    store = steady(path)
-    store.record(entry("a"))
+    store = open_host(path)
+    store.outcomes.record(entry("a"))
     path.unlink()
     open_store(path).close()
     with closing(sqlite3.connect(path)) as other:
         other.execute("CREATE TRIGGER haunted AFTER INSERT ON event BEGIN SELECT RAISE(ABORT, 'haunted'); END")
-        at_once(store)
-        store.record(entry("b"))
+        check_now(store)
+        store.outcomes.record(entry("b"))
         assert store.degraded is not None
         assert len(waiting(path)) == 2
         other.execute("DROP TRIGGER haunted")
-    at_once(store)
-    store.record(entry("c"))
+    check_now(store)
+    store.outcomes.record(entry("c"))
     assert in_database(path) == {"a": 1, "b": 1, "c": 1}
 
 
-def test_torn_lines_are_nobodys_outcome(path: Path, steady: Steady) -> None:
+def test_torn_lines_are_nobodys_outcome(path: Path, open_host: OpenHost) -> None:
     """What a crash left of a line was never acknowledged; lines before it count."""
     no_database(path)
-    store = steady(path)
-    store.record(entry("a"))
+    store = open_host(path)
+    store.outcomes.record(entry("a"))
     store.close()
     (file,) = waiting(path)
     with file.open("ab") as stream:
         stream.write(b'["execute-task","b",17672')
     path.unlink()
-    assert counts(steady(path)) == {"a": 1}
+    assert counts(open_host(path)) == {"a": 1}
 
 
-def test_the_summary_has_the_shape_of_the_document(path: Path, steady: Steady) -> None:
+def test_the_summary_has_the_shape_of_the_document(path: Path, open_host: OpenHost) -> None:
     """The counts that wait are there for people and other tools, in the shape of the older JSON tracker."""
     no_database(path)
-    store = steady(path)
-    store.record_many([entry("gpt-4o", success=number > 0) for number in range(4)])
+    store = open_host(path)
+    store.outcomes.record_many([entry("gpt-4o", success=number > 0) for number in range(4)])
     store.close()
     row = json.loads(path.with_suffix(".json").read_text())["execute-task"]["gpt-4o"]
     assert (row["successes"], row["failures"], row["successRate"], row["totalTokens"]) == (3, 1, 0.75, 40)
     assert row["waitsForDatabase"] is True
 
 
-def test_the_file_of_an_older_tracker_is_left_alone(path: Path, steady: Steady) -> None:
+def test_the_file_of_an_older_tracker_is_left_alone(path: Path, open_host: OpenHost) -> None:
     """A JSON file that is not ours is neither replaced nor deleted."""
     no_database(path)
     old = '{"execute-task": {"gpt-4o": {"successes": 42, "failures": 3, "successRate": 0.93}}}'
     path.with_suffix(".json").write_text(old)
-    store = steady(path)
-    store.record(entry())
+    store = open_host(path)
+    store.outcomes.record(entry())
     path.unlink()
-    at_once(store)
-    store.record(entry())
+    check_now(store)
+    store.outcomes.record(entry())
     assert store.degraded is None
     assert path.with_suffix(".json").read_text() == old
 
 
-def test_it_is_said_once(path: Path, steady: Steady, caplog: pytest.LogCaptureFixture) -> None:
+def test_it_is_said_once(path: Path, open_host: OpenHost, caplog: pytest.LogCaptureFixture) -> None:
     """One error when it begins, one warning when it ends, and one problem for the doctor."""
     no_database(path)
-    store = steady(path)
+    store = open_host(path)
     for _ in range(5):
-        at_once(store)
-        store.record(entry())
+        check_now(store)
+        store.outcomes.record(entry())
     path.unlink()
-    at_once(store)
-    store.record(entry())
+    check_now(store)
+    store.outcomes.record(entry())
     said = [record.levelno for record in caplog.records if record.levelno >= logging.WARNING]
     assert said == [logging.ERROR, logging.WARNING]
-    (problem,) = store.problems()
+    (problem,) = store.problems.all()
     assert (problem.kind, problem.times) == ("the store", 1)
 
 
@@ -323,33 +316,34 @@ def test_decisions_made_meanwhile_are_kept(path: Path) -> None:
         engine.record("execute-task", decision.model_id, Outcome(success=True), decision)
         engine._decision_writer.close()
         path.unlink()
-        assert isinstance(engine.tracker.store, SteadyStore)
-        at_once(engine.tracker.store)
-        kept = engine.store.decision(decision.decision_id)
+        check_now(engine.tracker.store)
+        kept = engine.store.decisions.get(decision.decision_id)
     assert kept is not None
     assert kept.outcome is not None
     assert in_database(path) == {decision.model_id: 1}
 
 
-def test_pauses_grow(path: Path, steady: Steady) -> None:
+def test_pauses_grow(path: Path, open_host: OpenHost) -> None:
     """SQLite is tried again after 1 second, then 2, up to 60; between that nothing is opened."""
     a_folder(path)
-    store = steady(path)
+    store = open_host(path)
     pauses = []
     for _ in range(8):
-        at_once(store)
-        store.record(entry())
-        pauses.append(store._pause_seconds)
+        check_now(store)
+        store.outcomes.record(entry())
+        pauses.append(switch_of(store)._backoff._seconds)
     assert pauses == [4, 8, 16, 32, 60, 60, 60, 60]
 
 
-def test_a_locked_database_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch, steady: Steady) -> None:
+def test_a_locked_database_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch, open_host: OpenHost) -> None:
     """A database that somebody else has locked works: it is waited for, and then that is an error."""
-    store = steady(path)
-    store.record(entry())
-    monkeypatch.setattr(store._store, "record", lambda _: (_ for _ in ()).throw(StoreBusyError("locked")))
+    store = open_host(path)
+    store.outcomes.record(entry())
+    monkeypatch.setattr(
+        switch_of(store).store.outcomes, "record", lambda _: (_ for _ in ()).throw(StoreBusyError("locked"))
+    )
     with pytest.raises(StoreBusyError):
-        store.record(entry())
+        store.outcomes.record(entry())
     assert store.degraded is None
 
 
@@ -358,60 +352,60 @@ def test_what_is_not_ours_is_refused(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE contacts (name)")
     with pytest.raises(NotATrackerError):
-        open_steady(path)
+        open_with_fallback(path)
     path.unlink()
     open_store(path).close()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 999")
     with pytest.raises(StoreVersionError):
-        open_steady(path)
+        open_with_fallback(path)
     assert waiting(path) == []
 
 
 def test_nowhere_to_write(
-    path: Path, steady: Steady, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    path: Path, open_host: OpenHost, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Where no file at all can be written, outcomes wait in memory, and it is said how many are lost at the end."""
     blocked = path.parent / "blocked"
     blocked.write_text("")
     monkeypatch.setenv("XDG_STATE_HOME", str(blocked))
     monkeypatch.setattr("tempfile.tempdir", str(blocked))
-    store = steady(blocked / "outcomes.db")
-    store.record(entry())
+    store = open_host(blocked / "outcomes.db")
+    store.outcomes.record(entry())
     assert counts(store) == {"gpt-4o": 1}
     assert "memory only" in caplog.messages[0]
     store.close()
     assert "1 outcomes are lost" in caplog.messages[-1]
 
 
-def test_forks_keep_batches_apart(path: Path, steady: Steady) -> None:
+def test_forks_keep_batches_apart(path: Path, open_host: OpenHost) -> None:
     """A child that goes on without SQLite writes a file of its own, and all outcomes are moved once."""
     no_database(path)
-    store = steady(path)
-    store.record(entry("parent"))
+    store = open_host(path)
+    store.outcomes.record(entry("parent"))
     child = os.fork()
     if child == 0:
         try:
-            store.record(entry("child"))
+            store.outcomes.record(entry("child"))
             store.close()
         finally:
             os._exit(0)
     os.waitpid(child, 0)
-    store.record(entry("parent"))
+    store.outcomes.record(entry("parent"))
     path.unlink()
-    at_once(store)
-    store.record(entry("parent"))
+    check_now(store)
+    store.outcomes.record(entry("parent"))
     assert in_database(path) == {"parent": 3, "child": 1}
 
 
-def test_a_host_changes_its_working_directory(path: Path, steady: Steady, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_changes_its_working_directory(path: Path, open_host: OpenHost, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relative path is that of the moment in which the store was opened, wherever the host goes then."""
     monkeypatch.chdir(path.parent)
-    store = steady(Path(path.name))
-    store.record(entry("a"))
+    store = open_host(Path(path.name))
+    store.outcomes.record(entry("a"))
     monkeypatch.chdir(path.parent.parent)
-    at_once(store)
-    store.record(entry("b"))
+    check_now(store)
+    store.outcomes.record(entry("b"))
     assert counts(store) == {"a": 1, "b": 1}
     assert in_database(path) == {"a": 1, "b": 1}
 

@@ -15,15 +15,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from modelperf_plugin.store.fallback.store import SteadyStore
 
 from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
 from modelperf_plugin.errors import InvalidValueError, StoreBusyError, StoreError
-from modelperf_plugin.store import Entry, Store, open_steady, open_store, open_to_read
+from modelperf_plugin.store import Entry, Store, open_store, open_to_read, open_with_fallback
 from modelperf_plugin.store.fallback.spool import places, read_batch
 from modelperf_plugin.store.opening import open_file
 from modelperf_plugin.values import Outcome
-from tests.store.faults import NOBODY, as_nobody, copy, fill, in_child, open_to_all, small_disk
+from tests.store.faults import NOBODY, as_nobody, check_now, copy, fill, in_child, open_to_all, small_disk
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals, limits and permissions of Unix")
 
@@ -35,28 +34,21 @@ def entry(model_id: str = "m", *, ended_ms: int = NOON_MS) -> Entry:
     return Entry("t", model_id, Outcome(success=True, tokens_used=7), ended_ms)
 
 
-def steady(path: Path) -> SteadyStore:
+def open_host(path: Path) -> Store:
     """Open a store as a host does."""
-    store = open_steady(path)
-    assert isinstance(store, SteadyStore)
-    return store
-
-
-def retry(store: SteadyStore) -> None:
-    """Let the store try SQLite at its next call."""
-    store._try_at = 0.0
+    return open_with_fallback(path)
 
 
 def total(store: Store) -> int:
     """Return how many outcomes count."""
-    return sum(tally.samples for tally in store.tallies())
+    return sum(tally.samples for tally in store.tallies.all())
 
 
 def in_file(path: Path) -> int:
     """Return how many events are in a file, of which everything adds up."""
     store = open_store(path)
     try:
-        assert [each for each in store.check() if not each.ok and each.name != "permissions"] == []
+        assert [each for each in store.maintenance.check() if not each.ok and each.name != "permissions"] == []
     finally:
         store.close()
     with closing(sqlite3.connect(path)) as connection:
@@ -76,12 +68,12 @@ def test_the_disk_is_full_at_creation(tmp_path: Path) -> None:
     """With no room for a database outcomes wait elsewhere, and are in it as soon as there is room."""
     with small_disk(tmp_path / "disk", 1024) as disk:
         filler = fill(disk)
-        store = steady(disk / "x.db")
+        store = open_host(disk / "x.db")
         for _ in range(20):
-            assert store.record(entry())
+            assert store.outcomes.record(entry())
         assert store.degraded is not None
         filler.unlink()
-        retry(store)
+        check_now(store)
         assert total(store) == 20
         assert store.degraded is None
         store.close()
@@ -91,24 +83,24 @@ def test_the_disk_is_full_at_creation(tmp_path: Path) -> None:
 def test_the_disk_fills_up_midstream(tmp_path: Path) -> None:
     """From the outcome on that has no room any more all others wait; none is lost, none counts twice."""
     with small_disk(tmp_path / "disk", 2048) as disk:
-        store = steady(disk / "x.db")
+        store = open_host(disk / "x.db")
         for _ in range(100):
-            store.record(entry("before"))
+            store.outcomes.record(entry("before"))
         filler = fill(disk)
         recorded = 100
         while store.degraded is None and recorded < 50_000:
-            store.record(entry("until"))
+            store.outcomes.record(entry("until"))
             recorded += 1
         assert store.degraded is not None
         for _ in range(300):
-            store.record(entry("after"))
+            store.outcomes.record(entry("after"))
         recorded += 300
         assert total(store) == recorded
-        retry(store)
-        store.record(entry("after"))
+        check_now(store)
+        store.outcomes.record(entry("after"))
         assert store.degraded is not None, "there is still no room"
         filler.unlink()
-        retry(store)
+        check_now(store)
         assert total(store) == recorded + 1
         assert store.degraded is None
         store.close()
@@ -123,20 +115,20 @@ def test_a_file_may_not_grow_any_more(tmp_path: Path) -> None:
     def limited() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
-        store = steady(path)
+        store = open_host(path)
         recorded = 0
         while store.degraded is None and recorded < 50_000:
-            store.record(entry())
+            store.outcomes.record(entry())
             recorded += 1
         for _ in range(100):
-            store.record(entry())
+            store.outcomes.record(entry())
         assert total(store) == recorded + 100
         (tmp_path / "recorded").write_text(str(recorded + 100))
         os._exit(0)
 
     assert in_child(limited) == 0
     recorded = int((tmp_path / "recorded").read_text())
-    steady(path).close()
+    open_host(path).close()
     assert in_file(path) == recorded
 
 
@@ -148,7 +140,7 @@ def test_a_folder_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> Non
     with open_to_all() as folder:
         path = folder / "shared" / "x.db"
         store = open_store(path)
-        store.record(entry("known"))
+        store.outcomes.record(entry("known"))
         store.close()
         path.parent.chmod(0o555)
         path.chmod(0o444)
@@ -160,10 +152,10 @@ def test_a_folder_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> Non
         before = sorted(file.name for file in path.parent.iterdir())
 
         def work() -> None:
-            opened = steady(path)
+            opened = open_host(path)
             assert opened.degraded is not None
-            opened.record(entry("new"))
-            assert {tally.model_id: tally.samples for tally in opened.tallies()} == {"known": 1, "new": 1}
+            opened.outcomes.record(entry("new"))
+            assert {tally.model_id: tally.samples for tally in opened.tallies.all()} == {"known": 1, "new": 1}
             opened.close()
             reader = open_to_read(path)
             assert total(reader) == 1
@@ -174,7 +166,7 @@ def test_a_folder_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> Non
         assert waiting(path) == 1
         path.parent.chmod(0o755)
         path.chmod(0o600)
-        steady(path).close()
+        open_host(path).close()
         assert in_file(path) == 2
 
 
@@ -182,19 +174,19 @@ def test_reading_leaves_no_trace(tmp_path: Path) -> None:
     """Reading a closed file creates nothing and changes nothing; while a host writes, all of it is seen."""
     path = tmp_path / "x.db"
     store = open_store(path)
-    store.record(entry())
+    store.outcomes.record(entry())
     store.close()
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     reader = open_to_read(path)
     assert total(reader) == 1
     assert {file.name for file in tmp_path.iterdir()} == set(before)
     with pytest.raises(StoreError, match="for reading only"):
-        reader.record(entry())
+        reader.outcomes.record(entry())
 
     def host() -> None:
         writer = open_store(path)
         for _ in range(50):
-            writer.record(entry())
+            writer.outcomes.record(entry())
         os._exit(0)  # without closing: the log stays
 
     assert in_child(host) == 0
@@ -207,8 +199,8 @@ def test_reading_leaves_no_trace(tmp_path: Path) -> None:
 
 MOVER = """
 import sys
-from modelperf_plugin.store import open_steady
-open_steady(sys.argv[1]).close()
+from modelperf_plugin.store import open_with_fallback
+open_with_fallback(sys.argv[1]).close()
 """
 
 
@@ -223,8 +215,8 @@ def test_killed_while_moving(tmp_path: Path, rounds: int) -> None:
     for _ in range(rounds):
         moved = path.rename(tmp_path / "elsewhere.db")
         path.mkdir()
-        store = steady(path)
-        store.record_many(entry() for _ in range(2000))
+        store = open_host(path)
+        store.outcomes.record_many(entry() for _ in range(2000))
         store.close()
         expected += 2000
         path.rmdir()
@@ -232,7 +224,7 @@ def test_killed_while_moving(tmp_path: Path, rounds: int) -> None:
         with subprocess.Popen([sys.executable, "-c", MOVER, str(path)], stderr=subprocess.DEVNULL) as process:
             time.sleep(random.uniform(0.5, 1.1) * usual)
             process.kill()
-    steady(path).close()
+    open_host(path).close()
     assert waiting(path) == 0
     assert in_file(path) == expected
 
@@ -241,8 +233,8 @@ def test_killed_while_moving(tmp_path: Path, rounds: int) -> None:
 def test_a_stopped_process_holds_the_lock(tmp_path: Path) -> None:
     """While a process that holds the lock is stopped choices go on, and a record is an error after some seconds."""
     path = tmp_path / "x.db"
-    store = steady(path)
-    store.record(entry())
+    store = open_host(path)
+    store.outcomes.record(entry())
     script = (
         "import sqlite3, sys, time\n"
         "connection = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
@@ -253,13 +245,13 @@ def test_a_stopped_process_holds_the_lock(tmp_path: Path) -> None:
         assert holder.stdout is not None
         holder.stdout.readline()
         holder.send_signal(signal.SIGSTOP)
-        assert store.evidence("t")["m"].samples == 1
+        assert store.tallies.of("t")["m"].samples == 1
         with pytest.raises(StoreBusyError):
-            store.record(entry())
+            store.outcomes.record(entry())
         assert store.degraded is None
-        assert store.evidence("t")["m"].samples == 1
+        assert store.tallies.of("t")["m"].samples == 1
         holder.kill()
-    assert store.record(entry())
+    assert store.outcomes.record(entry())
     store.close()
     assert in_file(path) == 2
 
@@ -269,16 +261,16 @@ def test_a_pinned_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     path = tmp_path / "x.db"
     monkeypatch.setattr("modelperf_plugin.store.sqlite.health._LARGE_LOG_BYTES", 4_500_000)
     store = open_file(path)
-    store.record(entry())
+    store.outcomes.record(entry())
     with closing(sqlite3.connect(path, isolation_level=None)) as pinned:
         pinned.execute("BEGIN")
         pinned.execute("SELECT count(*) FROM event").fetchone()
         for number in range(80):
-            store.record_many(entry(f"m{number}-{each}") for each in range(1000))
-        found = {finding.name for finding in store.check() if not finding.ok}
+            store.outcomes.record_many(entry(f"m{number}-{each}") for each in range(1000))
+        found = {finding.name for finding in store.maintenance.check() if not finding.ok}
         assert "write-ahead log" in found
-    store.settle()
-    assert [finding.name for finding in store.check() if not finding.ok] == []
+    store.maintenance.checkpoint()
+    assert [finding.name for finding in store.maintenance.check() if not finding.ok] == []
     store.close()
 
 
@@ -290,7 +282,7 @@ def test_power_is_lost(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
     store = open_store(path)
     for _ in range(200):
-        store.record(entry())
+        store.outcomes.record(entry())
     copy(path, tmp_path / "copy.db")
     log = (tmp_path / "copy.db-wal").read_bytes()
     database = (tmp_path / "copy.db").read_bytes()
@@ -311,7 +303,7 @@ def test_power_is_lost_with_full_durability(tmp_path: Path) -> None:
     store = open_store(path, durability="full")
     marks = []
     for recorded in range(1, 61):
-        store.record(entry())
+        store.outcomes.record(entry())
         marks.append((recorded, path.with_name("x.db-wal").stat().st_size))
     copy(path, tmp_path / "copy.db")
     log, database = (tmp_path / "copy.db-wal").read_bytes(), (tmp_path / "copy.db").read_bytes()
@@ -349,7 +341,7 @@ def test_impossible_values(tmp_path: Path, value: dict[str, object], degraded: b
             tracker.record_outcome("t", "m", {"success": True, **value})
         with pytest.raises(InvalidValueError, match="model_id"):
             tracker.record_outcome("t", "half a character: \udfff", {"success": True})
-        assert tracker.store.tallies() == []
+        assert tracker.store.tallies.all() == []
     assert waiting(path) == 0
 
 
@@ -357,12 +349,12 @@ def test_a_poisoned_outcome_does_not_wait(tmp_path: Path) -> None:
     """What no database could take is refused without one, too: it would stand in the way of all others."""
     path = tmp_path / "x.db"
     path.mkdir()
-    store = steady(path)
+    store = open_host(path)
     with pytest.raises((StoreError, OverflowError)):
-        store.record(entry(ended_ms=2**70))
-    store.record(entry())
+        store.outcomes.record(entry(ended_ms=2**70))
+    store.outcomes.record(entry())
     path.rmdir()
-    retry(store)
+    check_now(store)
     assert total(store) == 1
     store.close()
     assert in_file(path) == 1
@@ -371,10 +363,10 @@ def test_a_poisoned_outcome_does_not_wait(tmp_path: Path) -> None:
 def test_the_clock_goes_back(tmp_path: Path) -> None:
     """Outcomes with an earlier time than those before count under their own day; the newest time stays."""
     path = tmp_path / "x.db"
-    store = steady(path)
+    store = open_host(path)
     for days in (0, -1, -400, 3, -30_000):
-        store.record(entry(ended_ms=NOON_MS + days * 86_400_000))
-    (tally,) = store.tallies()
+        store.outcomes.record(entry(ended_ms=NOON_MS + days * 86_400_000))
+    (tally,) = store.tallies.all()
     assert (tally.samples, tally.last_used_ms) == (5, NOON_MS + 3 * 86_400_000)
     store.close()
     assert in_file(path) == 5
@@ -385,16 +377,16 @@ def test_the_clock_goes_back(tmp_path: Path) -> None:
 def test_the_file_is_replaced(tmp_path: Path) -> None:
     """A host whose file is replaced by another one goes on with that, and takes the last second with it."""
     path = tmp_path / "x.db"
-    store = steady(path)
-    store.record(entry("old"))
+    store = open_host(path)
+    store.outcomes.record(entry("old"))
     other = open_store(tmp_path / "other.db")
-    other.record(entry("other"))
+    other.outcomes.record(entry("other"))
     other.close()
     for suffix in ("-wal", "-shm"):
         path.with_name(f"x.db{suffix}").unlink()
     (tmp_path / "other.db").replace(path)
-    store._look_at = 0.0
-    store.record(entry("new"))
-    assert {tally.model_id: tally.samples for tally in store.tallies()} == {"old": 1, "other": 1, "new": 1}
+    check_now(store)
+    store.outcomes.record(entry("new"))
+    assert {tally.model_id: tally.samples for tally in store.tallies.all()} == {"old": 1, "other": 1, "new": 1}
     store.close()
     assert in_file(path) == 3

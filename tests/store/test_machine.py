@@ -12,13 +12,12 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from modelperf_plugin.store.fallback.store import SteadyStore
 
 from modelperf_plugin.errors import StoreFailedError
-from modelperf_plugin.store import Entry, open_steady
+from modelperf_plugin.store import Entry, open_with_fallback
 from modelperf_plugin.store.opening import open_file
 from modelperf_plugin.values import ERROR_KINDS, Outcome, Tally
-from tests.store.faults import copy
+from tests.store.faults import check_now, copy, switch_of
 
 NOON_MS = 1_767_268_800_000
 DAY_MS = 86_400_000
@@ -53,8 +52,7 @@ class Life(RuleBasedStateMachine):
         self._open()
 
     def _open(self) -> None:
-        store = open_steady(self._path)
-        assert isinstance(store, SteadyStore)
+        store = open_with_fallback(self._path)
         self._store = store
 
     def _count(self, entry: Entry) -> bool:
@@ -70,13 +68,13 @@ class Life(RuleBasedStateMachine):
     @rule(entry=entries)
     def record(self, entry: Entry) -> None:
         """Record one outcome."""
-        assert self._store.record(entry) == self._count(entry)
+        assert self._store.outcomes.record(entry) == self._count(entry)
 
     @precondition(lambda self: self._store.degraded is None)
     @rule(many=st.lists(entries, max_size=5))
     def record_many(self, many: list[Entry]) -> None:
         """Record some at once."""
-        assert self._store.record_many(many) == sum([self._count(entry) for entry in many])
+        assert self._store.outcomes.record_many(many) == sum([self._count(entry) for entry in many])
 
     @precondition(lambda self: self._store.degraded is not None)
     @rule(entry=entries)
@@ -84,14 +82,14 @@ class Life(RuleBasedStateMachine):
         """Record while SQLite fails; ids that only the database knows are told apart when they arrive there."""
         outcome = entry.outcome
         if outcome.outcome_id is None or outcome.outcome_id not in self._ids:
-            assert self._store.record(entry)
+            assert self._store.outcomes.record(entry)
             self._count(entry)
 
     @rule(task_type=st.sampled_from(["plan", "build"]))
     def ask(self, task_type: str) -> None:
         """Read the evidence of a task type, so that it is in memory."""
         expected = {tally.model_id: tally for key, tally in self._tallies.items() if key[0] == task_type}
-        assert self._store.evidence(task_type) == expected
+        assert self._store.tallies.of(task_type) == expected
 
     @rule()
     def reopen(self) -> None:
@@ -115,20 +113,21 @@ class Life(RuleBasedStateMachine):
     @rule()
     def fail(self) -> None:
         """Let SQLite fail."""
-        self._store._fall_back(StoreFailedError("the disk is full"))
+        switch = switch_of(self._store)
+        switch.handle(StoreFailedError("the disk is full"), switch.store)
 
     @rule()
     def recover(self) -> None:
         """Try SQLite again, if it failed."""
-        self._store._try_at = 0.0
-        self._store.tallies()
+        check_now(self._store)
+        self._store.tallies.all()
         assert self._store.degraded is None
 
     @precondition(lambda self: self._store.degraded is None)
     @rule(days=st.integers(0, 30))
     def drop(self, days: int) -> None:
         """Drop outcomes older than so many days."""
-        self._store.drop_events(NOON_MS - days * DAY_MS)
+        self._store.events.drop(NOON_MS - days * DAY_MS)
 
     @precondition(lambda self: self._store.degraded is None)
     @rule(model_id=st.sampled_from("xyz"), successes=st.integers(0, 9), failures=st.integers(0, 9))
@@ -151,14 +150,14 @@ class Life(RuleBasedStateMachine):
     def rebuild(self) -> None:
         """Count anew: nothing is wrong, and nothing changes."""
         store = open_file(self._path)
-        assert store.rebuild() == 0
+        assert store.maintenance.rebuild() == 0
         store.close()
 
     @invariant()
     def everything_adds_up(self) -> None:
         """Tallies are those counted by hand, and the store finds nothing wrong with itself."""
-        assert self._store.tallies() == [self._tallies[key] for key in sorted(self._tallies)]
-        unsound = {finding.name for finding in self._store.check() if not finding.ok}
+        assert self._store.tallies.all() == [self._tallies[key] for key in sorted(self._tallies)]
+        unsound = {finding.name for finding in self._store.maintenance.check() if not finding.ok}
         assert unsound <= ({"degraded"} if self._store.degraded else set())
 
     def teardown(self) -> None:

@@ -14,7 +14,7 @@ from typing import Final
 from modelperf_plugin.errors import ModelPerfError, OutcomesFileError
 from modelperf_plugin.exchange.importing.legacy_json import LegacyFile, read_legacy_json
 from modelperf_plugin.store import Finding, ImportRecord, Step, Store
-from modelperf_plugin.store.fallback.spool import is_ours
+from modelperf_plugin.store.fallback.summary import is_summary
 from modelperf_plugin.values import DAY_MS, from_milliseconds
 
 logger = logging.getLogger("modelperf_plugin")
@@ -41,7 +41,7 @@ def import_legacy_json(store: Store, now: Callable[[], int]) -> None:
     if file is None or not file.is_file() or store.read_only or store.degraded is not None:
         return
     try:
-        if is_ours(file):  # written by the fallback of this database
+        if is_summary(file):  # written by the fallback of this database
             return
         known = _import_of(store, file)
         if known is None:
@@ -73,7 +73,7 @@ def source_of(store: Store, file: Path) -> str:
 def check_legacy_file(store: Store, now_ms: int) -> Finding | None:
     """Return the state of the legacy file, for a health check; None if there is none."""
     file = legacy_path(store)
-    if file is None or not file.is_file() or is_ours(file):
+    if file is None or not file.is_file() or is_summary(file):
         return None
     name = "old JSON file"
     known = _import_of(store, file)

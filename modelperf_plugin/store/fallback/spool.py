@@ -1,62 +1,70 @@
-"""Outcomes in files of JSON, while the database cannot be used.
+"""The spool: outcomes in files of JSON lines while the database cannot be used.
 
-Each process appends its outcomes to a file of its own, one line each: what was appended survives the death of the
-process, and no file is ever rewritten. Such a file is a batch: it is moved into the database as a whole, once, and
-then deleted. Beside these files lies one in the shape of the document's JSON tracker, for people and other tools.
+Each process appends to files of its own, one line per outcome, and never rewrites one. A file is a batch: it is
+ingested by the database as a whole, once, and then deleted.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from glob import escape
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from modelperf_plugin.errors import StoreError
 from modelperf_plugin.store.entries import Entry, Finding
-from modelperf_plugin.values import NANO_USD, Outcome, Tally, check_id, from_milliseconds
+from modelperf_plugin.store.fallback.summary import remove_summary, write_summary
+from modelperf_plugin.store.lock import claimed, try_lock
+from modelperf_plugin.store.sqlite.store import SqliteStore
+from modelperf_plugin.values import Outcome, Tally, check_id, from_milliseconds
 
-try:
-    import fcntl
-except ImportError:  # pragma: no cover - Windows
-    fcntl = None  # type: ignore[assignment]
+logger = logging.getLogger("modelperf_plugin")
 
 FORMAT: Final = 1
 _TEMPORARY: Final = "modelperf-"
-_MARK: Final = "waitsForDatabase"
+_ID_BYTES: Final = 8
 _FIELDS: Final = ("success", "timeout", "tokens_used", "cost_usd", "duration_seconds", "error_kind", "outcome_id")
 
 
 class Place(NamedTuple):
-    """Where the files of one database may lie."""
+    """Where the spool of one database may be."""
 
     folder: Path
-    """The folder; it is created if need be."""
     stem: str
     """How the names of the files begin."""
 
     @property
     def summary(self) -> Path:
-        """The file in the shape of the document."""
+        """The path of the summary."""
         return self.folder / f"{self.stem}.json"
 
     def batch(self, batch_id: str) -> Path:
-        """Return the file of one batch."""
+        """Return the path of a batch."""
         return self.folder / f"{self.stem}.waiting-{batch_id}.jsonl"
 
     def batches(self) -> list[Path]:
-        """Return the files of all batches that are there."""
+        """Return the paths of all batches."""
         with suppress(OSError):
             if _is_trusted(self.folder):
-                return sorted(self.folder.glob(f"{_literal(self.stem)}.waiting-*.jsonl"))
+                return sorted(self.folder.glob(f"{escape(self.stem)}.waiting-*.jsonl"))
         return []
+
+    def make_private(self) -> None:
+        """Create the folder for its owner alone; raise OSError if it cannot be, or belongs to another user."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not _is_trusted(self.folder):
+            raise PermissionError(f"{self.folder} belongs to another user")
 
 
 class Batch(NamedTuple):
-    """What a file of waiting outcomes holds."""
+    """The contents of a spool file."""
 
     batch_id: str
     """Unique; the database remembers it."""
@@ -65,13 +73,12 @@ class Batch(NamedTuple):
     reason: str
     """Why the database could not be used."""
     entries: list[Entry]
-    """The outcomes."""
     unreadable: int
-    """How many lines were no outcomes."""
+    """How many lines are not outcomes."""
 
 
 def places(database: str) -> list[Place]:
-    """Return where outcomes may wait for ``database``: beside it, in the user's state folder, in the temporary one."""
+    """Return where outcomes may be spooled: beside the database, in the user's state folder, in the temporary one."""
     file = Path(database).absolute()
     elsewhere = f"{file.stem}-{sha256(os.fsencode(file)).hexdigest()[:12]}"
     state = os.environ.get("XDG_STATE_HOME") or Path("~/.local/state")
@@ -83,59 +90,18 @@ def places(database: str) -> list[Place]:
     ]
 
 
-class BatchFile:
-    """A batch that this process appends to; no other process moves it as long as it is open."""
-
-    def __init__(self, place: Place, batch_id: str, header: dict[str, Any], *, sync: bool) -> None:
-        """Create the file; with ``sync`` every outcome is on the disk before ``append`` returns.
-
-        Raises:
-            OSError: it cannot be created or written.
-        """
-        self.batch_id = batch_id
-        self.path = place.batch(batch_id)
-        self._sync = sync
-        _make_private(place.folder)
-        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-        self._size = 0
-        try:
-            if fcntl is not None:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._append({"modelperf": FORMAT, "batch": batch_id, **header})
-        except BaseException:
-            self.path.unlink()
-            self.close()
-            raise
-
-    def append(self, entry: Entry) -> None:
-        """Write one outcome; raise OSError if there is no room: then nothing of it stays."""
-        outcome = entry.outcome
-        values = {name: getattr(outcome, name) for name in _FIELDS if getattr(outcome, name) is not None}
-        self._append([entry.task_type, entry.model_id, entry.ended_ms, values])
-
-    def close(self) -> None:
-        """Let go of the file; closing twice is fine, and must not close what has its number since."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
-
-    def _append(self, value: Any) -> None:
-        line = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-        try:
-            _write_all(self._descriptor, line)
-            if self._sync:
-                os.fsync(self._descriptor)
-        except OSError:
-            with suppress(OSError):
-                os.ftruncate(self._descriptor, self._size)
-            raise
-        self._size += len(line)
+def spooled(database: str) -> Iterator[Batch]:
+    """Yield what is spooled for ``database``, by any process."""
+    for path in (path for place in places(database) for path in place.batches()):
+        batch = read_batch(path)
+        if batch is not None:
+            yield batch
 
 
 def read_batch(path: Path) -> Batch | None:
-    """Return what a file of waiting outcomes holds; None if it is gone or is no such file.
+    """Return the contents of a spool file; None if it is gone, or not a spool file.
 
-    A last line without its end is what a crash left of an outcome that nobody was told of.
+    A last line without its end is what a crash left of an outcome that was never acknowledged.
     """
     try:
         lines = path.read_bytes().split(b"\n")[:-1]
@@ -145,41 +111,36 @@ def read_batch(path: Path) -> Batch | None:
             return None
     except (OSError, ValueError, LookupError, TypeError):
         return None
-    read = [_entry(line) for line in lines[1:]]
-    entries = [entry for entry in read if entry is not None]
-    return Batch(batch_id, since_ms, reason, entries, len(read) - len(entries))
+    entries = [entry for entry in map(_parse, lines[1:]) if entry is not None]
+    return Batch(batch_id, since_ms, reason, entries, len(lines) - 1 - len(entries))
 
 
-class Follower:
-    """Reads what is appended to the files of other processes."""
+def ingest_spooled(store: SqliteStore, database: str) -> None:
+    """Move into ``store`` what processes that have ended, or do without their file by now, have spooled."""
+    for place in places(database):
+        for path in place.batches():
+            with claimed(path) as is_ours:
+                if is_ours:
+                    _ingest(store, place, path)
 
-    def __init__(self) -> None:
-        self._read_to: dict[Path, int] = {}
 
-    def skip(self, path: Path) -> None:
-        """Leave out a file of our own."""
-        self._read_to[path] = -1
-
-    def news(self, where: Iterable[Place]) -> Iterator[Entry]:
-        """Yield the outcomes that are new since the last call."""
-        for path in (path for place in where for path in place.batches()):
-            read_to = self._read_to.get(path, 0)
-            if read_to >= 0:
-                yield from self._news_of(path, read_to)
-
-    def _news_of(self, path: Path, read_to: int) -> Iterator[Entry]:
-        with suppress(OSError), path.open("rb") as file:
-            file.seek(read_to)
-            whole, end, _ = file.read().rpartition(b"\n")
-            self._read_to[path] = read_to + len(whole) + len(end)
-            for line in whole.split(b"\n"):
-                entry = _entry(line)
-                if entry is not None:
-                    yield entry
+def _ingest(store: SqliteStore, place: Place, path: Path) -> None:
+    try:
+        batch = read_batch(path)
+        if batch is None:
+            return
+        new = store.outcomes.ingest_batch(batch.batch_id, batch.entries)
+        if place.batches() == [path]:
+            remove_summary(place.summary)
+        path.unlink()
+        if new:
+            logger.warning("%d spooled outcomes were moved from %s into %s", new, path, store.location)
+    except (OSError, StoreError) as error:
+        logger.warning("%s could not be moved into %s: %s", path, store.location, error)
 
 
 def waiting_for(database: str) -> list[Finding]:
-    """Return what waits for ``database``, for a health check; nothing if it is no file."""
+    """Return a finding for each batch that waits for ``database``; none if it is not a file."""
     if database == ":memory:" or "://" in database:
         return []
     return [
@@ -191,116 +152,188 @@ def waiting_for(database: str) -> list[Finding]:
 
 
 def _waiting(batch: Batch, path: Path) -> Finding:
-    descriptor = claim(path)
-    what_next = "a host goes on without the database"
-    if descriptor is not None:
-        os.close(descriptor)
-        what_next = "they are moved into the database by the next host that opens it"
+    with claimed(path) as is_left:
+        what_next = "the next host moves them into the database" if is_left else "a host runs without the database"
     since = f"{from_milliseconds(batch.since_ms):%Y-%m-%d %H:%M:%S} UTC"
     message = f"{len(batch.entries):,} outcomes wait in {path} since {since}: {what_next}. {batch.reason}"
     return Finding("degraded", ok=False, message=message)
 
 
-def claim(path: Path) -> int | None:
-    """Take a file whose process is gone; return a descriptor that keeps others off it, or None if it is in use."""
-    try:
-        descriptor = os.open(path, os.O_RDWR)
-    except OSError:
-        return None
-    if fcntl is None:
-        return descriptor
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        return None
-    return descriptor
+class Spool:
+    """What this process has spooled. One thread at a time may use it."""
+
+    def __init__(self, database: str, reason: str, *, sync: bool) -> None:
+        """Begin the first batch; with ``sync`` every outcome is on the disk before ``append`` returns.
+
+        Nothing here fails for the lack of a disk: where nothing can be written, outcomes wait in memory.
+        """
+        self._header = {"database": os.path.abspath(database), "reason": reason}  # noqa: PTH100 - the path may be gone
+        self._all_places = places(database)
+        self._sync = sync
+        self.begin()
+
+    @property
+    def where(self) -> str:
+        """Where outcomes are spooled, for messages."""
+        return self._batches[-1].where
+
+    def begin(self) -> None:
+        """Begin without batches, as in a forked child: those of the parent stay the parent's."""
+        self._places = list(self._all_places)
+        self._batches: list[_OwnBatch] = []
+        self._begin_batch()
+
+    def append(self, entry: Entry) -> None:
+        """Spool one outcome."""
+        if self._sealed:
+            self._begin_batch()
+        while True:
+            try:
+                self._batches[-1].append(entry)
+            except OSError:
+                self._places.pop(0)
+                self._begin_batch()
+                logger.error("outcomes now wait in %s", self.where)  # noqa: TRY400 - the cause is the full disk
+            else:
+                return
+
+    def ingest_into(self, store: SqliteStore) -> int:
+        """Move all batches into ``store``, each once; return how many outcomes were new there.
+
+        Raises:
+            StoreError: ``store`` does not work yet. The failed commit may have happened after all, so the batches stay
+                as they are, and later outcomes go into another one.
+        """
+        self._sealed = True
+        new = 0
+        while self._batches:
+            batch = self._batches[0]
+            new += store.outcomes.ingest_batch(batch.batch_id, batch.entries())
+            batch.discard()
+            del self._batches[0]
+        for place in self._all_places:
+            if not place.batches():
+                remove_summary(place.summary)
+        return new
+
+    def summarise(self, tallies: Iterable[Tally]) -> None:
+        """Write the counts that wait, for people and other tools."""
+        if self._places:
+            write_summary(self._places[0].summary, tallies)
+
+    def release(self) -> None:
+        """Close all files, and leave them to the next process that can use the database."""
+        for batch in self._batches:
+            batch.release()
+        self._batches.clear()
+
+    def close_files(self) -> None:
+        """Close all files without a look at them."""
+        for batch in self._batches:
+            batch.close()
+
+    def _begin_batch(self) -> None:
+        header = {**self._header, "pid": os.getpid(), "since_ms": time.time_ns() // 1_000_000}
+        self._sealed = False
+        while self._places:
+            try:
+                self._batches.append(_OwnBatch(self._places[0], header, sync=self._sync))
+            except OSError:
+                self._places.pop(0)
+            else:
+                return
+        self._batches.append(_OwnBatch(None, header, sync=False))
 
 
-def write_summary(place: Place, tallies: Iterable[Tally]) -> bool:
-    """Write the counts that wait in the shape of the document, in one step; return False if that cannot be.
+class _OwnBatch:
+    """A batch that this process appends to: a file that it keeps locked, or a list where nothing can be written."""
 
-    A file of that name that is not ours, such as that of an older tracker, is left alone.
-    """
-    if place.summary.exists() and not is_ours(place.summary):
-        return False
-    content: dict[str, dict[str, Any]] = {}
-    for tally in tallies:
-        content.setdefault(tally.task_type, {})[tally.model_id] = _row(tally)
-    draft = place.folder / f"{place.stem}.json.{os.getpid()}"
-    try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=2, ensure_ascii=False)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(place.summary)
-    except OSError:
-        with suppress(OSError):
-            draft.unlink()
-        return False
-    return True
+    def __init__(self, place: Place | None, header: dict[str, Any], *, sync: bool) -> None:
+        self.batch_id = os.urandom(_ID_BYTES).hex()
+        self._path = None if place is None else place.batch(self.batch_id)
+        self._in_memory: list[Entry] = []
+        self._sync = sync
+        self._size = 0
+        self._descriptor = -1
+        if place is None or self._path is None:
+            return
+        place.make_private()
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        try:
+            try_lock(self._descriptor)
+            self._write({"modelperf": FORMAT, "batch": self.batch_id, **header})
+        except BaseException:
+            self.discard()
+            raise
+
+    @property
+    def where(self) -> str:
+        return "memory only" if self._path is None else str(self._path)
+
+    def append(self, entry: Entry) -> None:
+        """Add one outcome; raise OSError if there is no room: then nothing of it stays."""
+        if self._path is None:
+            self._in_memory.append(entry)
+            return
+        outcome = entry.outcome
+        values = {name: getattr(outcome, name) for name in _FIELDS if getattr(outcome, name) is not None}
+        self._write([entry.task_type, entry.model_id, entry.ended_ms, values])
+
+    def entries(self) -> list[Entry]:
+        if self._path is None:
+            return self._in_memory
+        batch = read_batch(self._path)
+        return [] if batch is None else batch.entries
+
+    def release(self) -> None:
+        """Close the file; delete it if it holds no outcomes."""
+        entries = self.entries()
+        if self._path is None and entries:
+            logger.error("%d outcomes are lost: they could not be written anywhere", len(entries))
+        if entries:
+            self.close()
+        else:
+            self.discard()
+
+    def discard(self) -> None:
+        """Delete the file; one that cannot be deleted is deleted later, as its batch is known to the database."""
+        if self._path is not None:
+            with suppress(OSError):
+                self._path.unlink()
+        self.close()
+
+    def close(self) -> None:
+        """Close the file once: its number may belong to another file afterwards."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def _write(self, value: Any) -> None:
+        line = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        try:
+            if os.write(self._descriptor, line) < len(line):
+                raise OSError("there was room for a part only")  # noqa: TRY301 - cleaned up as every other
+            if self._sync:
+                os.fsync(self._descriptor)
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(self._descriptor, self._size)
+            raise
+        self._size += len(line)
 
 
-def remove_summary(place: Place) -> None:
-    """Delete the file in the shape of the document, if it is ours."""
-    with suppress(OSError):
-        if is_ours(place.summary):
-            place.summary.unlink()
-
-
-def _row(tally: Tally) -> dict[str, Any]:
-    last_used = None if tally.last_used_ms is None else from_milliseconds(tally.last_used_ms)
-    return {
-        "successes": tally.successes,
-        "failures": tally.failures,
-        "timeouts": tally.timeouts,
-        "totalTokens": tally.total_tokens,
-        "totalCost": tally.total_cost_nano_usd / NANO_USD,
-        "lastUsed": None if last_used is None else last_used.isoformat(),
-        "successRate": tally.success_rate,
-        _MARK: True,
-    }
-
-
-def is_ours(path: Path) -> bool:
-    try:
-        content = json.loads(path.read_bytes())
-        return all(row[_MARK] is True for models in content.values() for row in models.values())
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return False
-
-
-def _entry(line: bytes) -> Entry | None:
-    """Return the outcome in a line; None if there is none."""
+def _parse(line: bytes) -> Entry | None:
+    """Return the outcome in a line, or None."""
     try:
         task_type, model_id, ended_ms, values = json.loads(line)
-        to_pair = check_id("task_type", task_type), check_id("model_id", model_id)
-        from_milliseconds(ended_ms)  # a moment that there is
-        return Entry(*to_pair, Outcome(**values), ended_ms)
+        from_milliseconds(ended_ms)  # refuses what is not a moment
+        return Entry(check_id("task_type", task_type), check_id("model_id", model_id), Outcome(**values), ended_ms)
     except (ValueError, TypeError, LookupError, OverflowError):
         return None
 
 
-def _write_all(descriptor: int, line: bytes) -> None:
-    if os.write(descriptor, line) < len(line):
-        raise OSError("there was room for a part only")
-
-
-def _make_private(folder: Path) -> None:
-    """Create ``folder`` for its owner alone; refuse one that belongs to somebody else."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not _is_trusted(folder):
-        raise PermissionError(f"{folder} belongs to somebody else")
-
-
 def _is_trusted(folder: Path) -> bool:
-    """Return whether a folder is our own, if it lies where anybody can make one of its name."""
+    """Return whether a folder belongs to this user, if it is where every user can create one of its name."""
     if not folder.name.startswith(_TEMPORARY) or not hasattr(os, "getuid"):
         return True
     return folder.stat().st_uid == os.getuid() and not folder.is_symlink()
-
-
-def _literal(text: str) -> str:
-    """Return ``text`` so that a glob takes it to the letter."""
-    return "".join(f"[{each}]" if each in "*?[" else each for each in text)

@@ -13,16 +13,11 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from modelperf_plugin.errors import StoreBusyError, StoreDamagedError, StoreFailedError, StoreOutdatedError
-from modelperf_plugin.store.lock import file_lock
+from modelperf_plugin.store.lock import file_lock, is_byte_locked
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.sqlite.file import BUSY_SECONDS, prepare, transaction
 from modelperf_plugin.store.sqlite.rebuild import rebuild
 from modelperf_plugin.store.sqlite.store import open_sqlite_read_only
-
-try:
-    import fcntl
-except ImportError:  # pragma: no cover - Windows
-    fcntl = None  # type: ignore[assignment]
 
 ROWS_PER_PAGE: Final = 500
 _MAX_MISSES: Final = 100_000
@@ -92,7 +87,7 @@ def salvage(path: str) -> Salvage:
             file_lock(file.with_name(f"{file.name}.lock"), BUSY_SECONDS),
             tempfile.TemporaryDirectory(prefix=".repair-", dir=file.parent) as folder,
         ):
-            if _is_in_use(file):
+            if is_byte_locked(file.with_name(f"{file.name}-shm"), _IN_USE_BYTE):
                 raise StoreBusyError(f"a host has {path} open: stop the hosts, then repair it")
             old, new = Path(folder) / "old.db", Path(folder) / "new.db"
             for suffix in ("", "-wal"):
@@ -239,22 +234,6 @@ def _replace(file: Path, new: Path) -> Path:
             file.with_name(f"{file.name}{suffix}").rename(f"{aside}{suffix}")
     new.replace(file)
     return aside
-
-
-def _is_in_use(file: Path) -> bool:
-    """Return whether another process has the database open."""
-    try:
-        descriptor = os.open(f"{file}-shm", os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        if fcntl is not None:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _IN_USE_BYTE)
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def _is_missing(error: sqlite3.DatabaseError) -> bool:

@@ -1,0 +1,226 @@
+"""Roles that answer from a snapshot while the database fails, and write nothing."""
+
+# ruff: noqa: ARG002 - the signatures are those of the roles
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NoReturn, Self
+
+from modelperf_plugin.errors import StoreError, StoreFailedError
+from modelperf_plugin.store.ab_tests import StoredContest, StoredTest
+from modelperf_plugin.store.entries import DroppedStep
+from modelperf_plugin.store.exchange import Attached, EventRow, ImportRecord, Merged, Prior, Step, Sums
+from modelperf_plugin.store.roles import Store
+from modelperf_plugin.store.sqlite.store import open_sqlite_read_only
+from modelperf_plugin.store.watches import Baseline, Change, Demotion, Direction, Event, WatchState
+from modelperf_plugin.values import Tally
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """What was known when SQLite failed."""
+
+    tallies: list[Tally]
+    last_event_id: int = 0
+    changes: list[Change] = field(default_factory=list)
+    baselines: dict[tuple[str, str], Baseline] = field(default_factory=dict)
+    demotions: list[Demotion] = field(default_factory=list)
+    watch_states: tuple[int | None, list[WatchState]] = (None, [])
+    tests: list[StoredTest] = field(default_factory=list)
+    attachments: list[Attached] = field(default_factory=list)
+    merged: list[Merged] = field(default_factory=list)
+    priors: list[Prior] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, store: Store) -> Self:
+        """Return what ``store`` holds."""
+        return cls(
+            tallies=store.tallies.all(),
+            last_event_id=store.events.last_id(),
+            changes=store.changes.all(),
+            baselines=store.tallies.baselines(),
+            demotions=store.demotions.all(),
+            watch_states=store.watch_states.load(),
+            tests=store.ab_tests.all(),
+            attachments=store.attachments.all(),
+            merged=store.merged.all(),
+            priors=store.merged.priors(),
+        )
+
+    @classmethod
+    def read(cls, path: str, evidence: Mapping[str, Mapping[str, Tally]]) -> Self:
+        """Return what the file at ``path`` holds or, if it cannot be read, the ``evidence`` by task type."""
+        try:
+            reader = open_sqlite_read_only(path)
+            try:
+                return cls.of(reader)
+            finally:
+                reader.close()
+        except (StoreError, OSError, sqlite3.Error):
+            return cls(tallies=[tally for models in evidence.values() for tally in models.values()])
+
+
+class SuspendedEvents:
+    """No events: watches see outcomes once they are in the database."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._last_id = snapshot.last_event_id
+
+    def after(self, event_id: int, limit: int) -> list[Event]:
+        return []
+
+    def last_id(self) -> int:
+        return self._last_id
+
+    def drop(self, before_ms: int, after_id: int = 0) -> DroppedStep:
+        return DroppedStep(0, 0, after_id)
+
+
+class FrozenChanges:
+    """Changes as they were; new ones are detected once the database works."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._changes = snapshot.changes
+
+    def all(self) -> list[Change]:
+        return self._changes
+
+    def add(
+        self,
+        model_id: str,
+        direction: Direction,
+        events: tuple[int, int],
+        moments_ms: tuple[int, int],
+        evidence: float | None,
+        rates: Mapping[str, float],
+    ) -> bool:
+        return False
+
+
+class FrozenDemotions:
+    """Demotions as they were."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._demotions = snapshot.demotions
+
+    def all(self, *, in_force: bool = False) -> list[Demotion]:
+        return [demotion for demotion in self._demotions if demotion.ended_ms is None or not in_force]
+
+    def add(self, task_type: str, model_id: str, since_ms: int, threshold: float, evidence: float, reason: str) -> bool:
+        return False
+
+    def end(self, task_type: str, model_id: str, ended_ms: int, ended_by: str) -> bool:
+        return False
+
+
+class FrozenWatchStates:
+    """The states of watches as they were: watches pause."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._saved = snapshot.watch_states
+
+    def load(self) -> tuple[int | None, list[WatchState]]:
+        return self._saved
+
+    def save(self, event_id: int, states: Iterable[WatchState]) -> None:
+        pass
+
+
+class _Refusing:
+    """A role that cannot write while the database fails."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def _refuse(self) -> NoReturn:
+        raise StoreFailedError(self._reason)
+
+
+class FrozenABTests(_Refusing):
+    """A/B tests as they were: their sides stay, and outcomes count for them once the database works."""
+
+    def __init__(self, snapshot: Snapshot, reason: str) -> None:
+        super().__init__(reason)
+        self._tests = snapshot.tests
+
+    def all(self, task_type: str | None = None, *, ended: bool = False) -> list[StoredTest]:
+        return [test for test in self._tests if task_type in {None, test.task_type}]
+
+    def begin(self, test: StoredTest) -> StoredTest:
+        self._refuse()
+
+    def advance(
+        self, test_id: int, unit: int | None, step: Callable[[StoredTest], Sequence[StoredContest]]
+    ) -> StoredTest | None:
+        self._refuse()
+
+    def end(self, task_type: str, ended_ms: int) -> int:
+        self._refuse()
+
+
+class SuspendedImports(_Refusing):
+    """Imports wait for the database."""
+
+    def all(self, kind: str | None = None) -> list[ImportRecord]:
+        return []
+
+    def pair_id(self, task_type: str, model_id: str) -> int:
+        self._refuse()
+
+    def add_events(
+        self, step: Step, rows: Sequence[EventRow], outcome_ids: Sequence[str | None] = ()
+    ) -> tuple[int, int] | None:
+        self._refuse()
+
+    def add_sums(self, step: Step, sums: Sequence[Sums], *, once: bool = False) -> bool:
+        self._refuse()
+
+    def archive(self, import_id: int, compress: Callable[[], str]) -> bool:
+        self._refuse()
+
+
+class FrozenAttachments(_Refusing):
+    """Attached databases as they were."""
+
+    def __init__(self, snapshot: Snapshot, reason: str) -> None:
+        super().__init__(reason)
+        self._attachments = snapshot.attachments
+
+    def all(self) -> list[Attached]:
+        return self._attachments
+
+    def add(self, attached: Attached) -> None:
+        self._refuse()
+
+    def remove(self, path: str) -> bool:
+        self._refuse()
+
+
+class FrozenMerged(_Refusing):
+    """Merged experience as it was."""
+
+    def __init__(self, snapshot: Snapshot, reason: str) -> None:
+        super().__init__(reason)
+        self._merged = snapshot.merged
+        self._priors = snapshot.priors
+
+    def origin(self) -> str:
+        self._refuse()
+
+    def all(self) -> list[Merged]:
+        return self._merged
+
+    def version(self) -> tuple[float, ...]:
+        return (-1.0,) if self._priors else (0.0,)
+
+    def priors(self) -> list[Prior]:
+        return self._priors
+
+    def add(self, source: Merged, tallies: Iterable[Tally], *, replaces: str | None = None) -> None:
+        self._refuse()
+
+    def remove(self, name: str) -> bool:
+        self._refuse()

@@ -1,0 +1,323 @@
+"""The store of a host: SQLite and, while that fails, a stand-in. Each role asks the store in use."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from modelperf_plugin.errors import StoreError
+from modelperf_plugin.store.ab_tests import StoredContest, StoredTest
+from modelperf_plugin.store.decisions import (
+    DecisionOutcome,
+    DecisionRecord,
+    DecisionSummary,
+    JoinedOutcome,
+    LoggedDecision,
+)
+from modelperf_plugin.store.entries import CountedProblem, DroppedStep, Entry, Finding
+from modelperf_plugin.store.exchange import Attached, EventRow, ImportRecord, Merged, Prior, Step, Sums
+from modelperf_plugin.store.fallback.switch import Switch
+from modelperf_plugin.store.roles import Store
+from modelperf_plugin.store.sqlite.file import Durability
+from modelperf_plugin.store.trends import Days, DecisionSums, TrendStep
+from modelperf_plugin.store.watches import Baseline, Change, Demotion, Direction, Event, Faded, WatchState
+from modelperf_plugin.values import Tally
+
+
+def open_fallback(path: str, *, durability: Durability = "normal") -> Store:
+    """Open the SQLite file at ``path``, with a fallback.
+
+    While SQLite fails, choices use what was known and what comes in, and watches over models are suspended. SQLite is
+    tried again after 1 to 60 seconds, and then every spooled outcome is replayed once.
+
+    Raises:
+        StoreError: the database is locked, from a newer version or another program's: these are errors at any time.
+    """
+    switch = Switch(path, durability)
+    return Store(
+        connection=switch,
+        outcomes=FallbackOutcomes(switch),
+        tallies=FallbackTallies(switch),
+        events=FallbackEvents(switch),
+        changes=FallbackChanges(switch),
+        demotions=FallbackDemotions(switch),
+        watch_states=FallbackWatchStates(switch),
+        decisions=FallbackDecisionLog(switch),
+        ab_tests=FallbackABTests(switch),
+        trends=FallbackTrends(switch),
+        imports=FallbackImports(switch),
+        attachments=FallbackAttachments(switch),
+        merged=FallbackMerged(switch),
+        problems=FallbackProblems(switch),
+        maintenance=FallbackMaintenance(switch),
+    )
+
+
+class _Role:
+    def __init__(self, switch: Switch) -> None:
+        self._switch = switch
+
+
+class FallbackOutcomes(_Role):
+    """Records into the store in use."""
+
+    def record(self, entry: Entry) -> bool:
+        switch = self._switch
+        while True:  # as `ask`, which would cost every outcome two more calls
+            store = switch.store
+            try:
+                if time.monotonic() >= switch.check_at:
+                    switch.check()
+                    store = switch.store
+                new = store.outcomes.record(entry)
+            except StoreError as error:
+                switch.handle(error, store)
+            else:
+                if switch.interim is None:
+                    switch.recent.append(entry)
+                return new
+
+    def record_many(self, entries: Iterable[Entry]) -> int:
+        entries = list(entries)
+        new = self._switch.ask(lambda store: store.outcomes.record_many(entries))
+        if self._switch.interim is None:
+            self._switch.recent.extend(entries)
+        return new
+
+
+class FallbackTallies(_Role):
+    """Remembers the tallies that SQLite returned, in case the file cannot be read when it fails."""
+
+    def of(self, task_type: str) -> Mapping[str, Tally]:
+        switch = self._switch
+        while True:  # as `ask`, which would cost every choice two more calls
+            store = switch.store
+            try:
+                if time.monotonic() >= switch.check_at:
+                    switch.check()
+                    store = switch.store
+                tallies = store.tallies.of(task_type)
+            except StoreError as error:
+                switch.handle(error, store)
+            else:
+                if switch.interim is None:
+                    switch.evidence[task_type] = tallies
+                return tallies
+
+    def all(self) -> list[Tally]:
+        return self._switch.ask(lambda store: store.tallies.all())
+
+    def faded(self, today: int, half_life_days: float) -> dict[tuple[str, str], Faded]:
+        return self._switch.ask(lambda store: store.tallies.faded(today, half_life_days))
+
+    def baselines(self) -> dict[tuple[str, str], Baseline]:
+        return self._switch.ask(lambda store: store.tallies.baselines())
+
+
+class FallbackEvents(_Role):
+    """Reads and drops events of the store in use."""
+
+    def after(self, event_id: int, limit: int) -> list[Event]:
+        return self._switch.ask(lambda store: store.events.after(event_id, limit))
+
+    def last_id(self) -> int:
+        return self._switch.ask(lambda store: store.events.last_id())
+
+    def drop(self, before_ms: int, after_id: int = 0) -> DroppedStep:
+        return self._switch.ask(lambda store: store.events.drop(before_ms, after_id))
+
+
+class FallbackChanges(_Role):
+    """Changes of models in the store in use."""
+
+    def all(self) -> list[Change]:
+        return self._switch.ask(lambda store: store.changes.all())
+
+    def add(
+        self,
+        model_id: str,
+        direction: Direction,
+        events: tuple[int, int],
+        moments_ms: tuple[int, int],
+        evidence: float | None,
+        rates: Mapping[str, float],
+    ) -> bool:
+        change = (model_id, direction, events, moments_ms, evidence, rates)
+        return self._switch.ask(lambda store: store.changes.add(*change))
+
+
+class FallbackDemotions(_Role):
+    """Demotions in the store in use."""
+
+    def all(self, *, in_force: bool = False) -> list[Demotion]:
+        return self._switch.ask(lambda store: store.demotions.all(in_force=in_force))
+
+    def add(self, task_type: str, model_id: str, since_ms: int, threshold: float, evidence: float, reason: str) -> bool:
+        demotion = (task_type, model_id, since_ms, threshold, evidence, reason)
+        return self._switch.ask(lambda store: store.demotions.add(*demotion))
+
+    def end(self, task_type: str, model_id: str, ended_ms: int, ended_by: str) -> bool:
+        return self._switch.ask(lambda store: store.demotions.end(task_type, model_id, ended_ms, ended_by))
+
+
+class FallbackWatchStates(_Role):
+    """States of watches in the store in use."""
+
+    def load(self) -> tuple[int | None, list[WatchState]]:
+        return self._switch.ask(lambda store: store.watch_states.load())
+
+    def save(self, event_id: int, states: Iterable[WatchState]) -> None:
+        states = list(states)
+        self._switch.ask(lambda store: store.watch_states.save(event_id, states))
+
+
+class FallbackDecisionLog(_Role):
+    """The decision log of the store in use."""
+
+    def write(self, decisions: Iterable[DecisionRecord], outcomes: Iterable[DecisionOutcome]) -> None:
+        decisions, outcomes = list(decisions), list(outcomes)
+        self._switch.ask(lambda store: store.decisions.write(decisions, outcomes))
+
+    def get(self, decision_id: str) -> LoggedDecision | None:
+        return self._switch.ask(lambda store: store.decisions.get(decision_id))
+
+    def starting_with(self, prefix: str, limit: int = 10) -> list[LoggedDecision]:
+        return self._switch.ask(lambda store: store.decisions.starting_with(prefix, limit))
+
+    def newest(
+        self, task_type: str | None = None, since_ms: int | None = None, limit: int = 100
+    ) -> list[LoggedDecision]:
+        return self._switch.ask(lambda store: store.decisions.newest(task_type, since_ms, limit))
+
+    def after(self, number: int, limit: int) -> list[tuple[int, DecisionRecord, JoinedOutcome | None]]:
+        return self._switch.ask(lambda store: store.decisions.after(number, limit))
+
+    def summary(self, now_ms: int) -> DecisionSummary:
+        return self._switch.ask(lambda store: store.decisions.summary(now_ms))
+
+    def forget(self, before_ms: int) -> int:
+        return self._switch.ask(lambda store: store.decisions.forget(before_ms))
+
+
+class FallbackABTests(_Role):
+    """A/B tests in the store in use."""
+
+    def all(self, task_type: str | None = None, *, ended: bool = False) -> list[StoredTest]:
+        return self._switch.ask(lambda store: store.ab_tests.all(task_type, ended=ended))
+
+    def begin(self, test: StoredTest) -> StoredTest:
+        return self._switch.ask(lambda store: store.ab_tests.begin(test))
+
+    def advance(
+        self, test_id: int, unit: int | None, step: Callable[[StoredTest], Sequence[StoredContest]]
+    ) -> StoredTest | None:
+        return self._switch.ask(lambda store: store.ab_tests.advance(test_id, unit, step))
+
+    def end(self, task_type: str, ended_ms: int) -> int:
+        return self._switch.ask(lambda store: store.ab_tests.end(task_type, ended_ms))
+
+
+class FallbackTrends(_Role):
+    """Counts over time of the store in use."""
+
+    def totals(self, days: Days, task_type: str | None = None, model_id: str | None = None) -> list[Tally]:
+        return self._switch.ask(lambda store: store.trends.totals(days, task_type, model_id))
+
+    def series(self, days: Days, task_type: str | None = None, models: Sequence[str] | None = None) -> list[TrendStep]:
+        return self._switch.ask(lambda store: store.trends.series(days, task_type, models))
+
+    def totals_of_task_types(self, days: Days) -> list[Tally]:
+        return self._switch.ask(lambda store: store.trends.totals_of_task_types(days))
+
+    def series_of_task_types(self, days: Days) -> list[TrendStep]:
+        return self._switch.ask(lambda store: store.trends.series_of_task_types(days))
+
+    def decision_sums(self, days: Days, now_ms: int) -> list[DecisionSums]:
+        return self._switch.ask(lambda store: store.trends.decision_sums(days, now_ms))
+
+    def decisions(
+        self, days: Days, task_type: str | None = None, model_id: str | None = None, limit: int = 20
+    ) -> list[LoggedDecision]:
+        return self._switch.ask(lambda store: store.trends.decisions(days, task_type, model_id, limit))
+
+
+class FallbackImports(_Role):
+    """Imports into the store in use."""
+
+    def all(self, kind: str | None = None) -> list[ImportRecord]:
+        return self._switch.ask(lambda store: store.imports.all(kind))
+
+    def pair_id(self, task_type: str, model_id: str) -> int:
+        return self._switch.ask(lambda store: store.imports.pair_id(task_type, model_id))
+
+    def add_events(
+        self, step: Step, rows: Sequence[EventRow], outcome_ids: Sequence[str | None] = ()
+    ) -> tuple[int, int] | None:
+        return self._switch.ask(lambda store: store.imports.add_events(step, rows, outcome_ids))
+
+    def add_sums(self, step: Step, sums: Sequence[Sums], *, once: bool = False) -> bool:
+        return self._switch.ask(lambda store: store.imports.add_sums(step, sums, once=once))
+
+    def archive(self, import_id: int, compress: Callable[[], str]) -> bool:
+        return self._switch.ask(lambda store: store.imports.archive(import_id, compress))
+
+
+class FallbackAttachments(_Role):
+    """Attached databases of the store in use."""
+
+    def all(self) -> list[Attached]:
+        return self._switch.ask(lambda store: store.attachments.all())
+
+    def add(self, attached: Attached) -> None:
+        self._switch.ask(lambda store: store.attachments.add(attached))
+
+    def remove(self, path: str) -> bool:
+        return self._switch.ask(lambda store: store.attachments.remove(path))
+
+
+class FallbackMerged(_Role):
+    """Merged experience of the store in use."""
+
+    def origin(self) -> str:
+        return self._switch.ask(lambda store: store.merged.origin())
+
+    def all(self) -> list[Merged]:
+        return self._switch.ask(lambda store: store.merged.all())
+
+    def version(self) -> tuple[float, ...]:
+        return self._switch.ask(lambda store: store.merged.version())
+
+    def priors(self) -> list[Prior]:
+        return self._switch.ask(lambda store: store.merged.priors())
+
+    def add(self, source: Merged, tallies: Iterable[Tally], *, replaces: str | None = None) -> None:
+        tallies = list(tallies)
+        self._switch.ask(lambda store: store.merged.add(source, tallies, replaces=replaces))
+
+    def remove(self, name: str) -> bool:
+        return self._switch.ask(lambda store: store.merged.remove(name))
+
+
+class FallbackProblems(_Role):
+    """Failures counted by the store in use."""
+
+    def add(self, problem: CountedProblem) -> None:
+        self._switch.ask(lambda store: store.problems.add(problem))
+
+    def all(self) -> list[CountedProblem]:
+        return self._switch.ask(lambda store: store.problems.all())
+
+    def clear(self) -> None:
+        self._switch.ask(lambda store: store.problems.clear())
+
+
+class FallbackMaintenance(_Role):
+    """Examines the store in use; a fallback in use is a finding."""
+
+    def check(self) -> list[Finding]:
+        findings = self._switch.ask(lambda store: store.maintenance.check())
+        reason = self._switch.degraded
+        if reason is None:
+            return findings
+        message = f"{reason.rstrip('.')}. Outcomes wait in JSON files."
+        return [*findings, Finding("degraded", ok=False, message=message)]
