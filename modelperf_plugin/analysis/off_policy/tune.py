@@ -134,11 +134,11 @@ def _search(
     for share, size in zip(RUNGS, sizes, strict=True):
         left = [left[position] for _, position in scores[:size]] if scores else left
         part = log.only(np.arange(len(log)) < int(len(log) * share))
-        then, logged = Configured(part, store), part.of_success()
+        configured, logged = Configured(part, store), part.of_success()
         scores = []
         for start in range(0, len(left), CANDIDATES_PER_PASS):
             some = left[start : start + CANDIDATES_PER_PASS]
-            base, *shares = then.shares_of([present, *[changed(present, each) for each in some]])
+            base, *shares = configured.shares_of([present, *[changed(present, each) for each in some]])
             for position, own in enumerate(shares, start):
                 interval = gain_interval(logged, own, base=base)
                 scores.append((interval.low + interval.high, position))

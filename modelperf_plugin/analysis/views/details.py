@@ -136,22 +136,23 @@ def model_view(engine: ModelPerf, model_id: str, period: Period, *, task_type: s
     steps = store.trends.series(period.days, task_type, [model_id])
     before = store.trends.totals(period.before, task_type, model_id)
     trends = trends_of(period, steps, before, by="task_type")
-    names = sorted((tally.samples, tally.task_type) for tally in tallies)[::-1]
-    rows = {}
+    names = [name for _, name in sorted(((tally.samples, tally.task_type) for tally in tallies), reverse=True)]
     mean = mean_costs(everywhere).get(model_id)
-    for _, name in names[:MAX_TASK_TYPES]:
-        decision = engine.explain(name)
-        if decision is not None:
-            row = decision.ranking.of(model_id)
-            rows[name] = ModelRow(
-                row=row, share=decision.propensities[model_id], trend=trends.get(name), mean_cost_usd=mean
-            )
     return ModelView(
         model_id=model_id,
         task_type=task_type,
         period=period,
         trend=trend_of(period, steps, before, task_type or "", model_id),
-        rows=rows,
+        rows={
+            name: ModelRow(
+                row=decision.ranking.of(model_id),
+                share=decision.propensities[model_id],
+                trend=trends.get(name),
+                mean_cost_usd=mean,
+            )
+            for name in names[:MAX_TASK_TYPES]
+            if (decision := engine.explain(name)) is not None
+        },
         hidden=max(0, len(names) - MAX_TASK_TYPES),
         demotions=tuple(
             each for each in store.demotions.all() if each.model_id == model_id and task_type in {None, each.task_type}
