@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from array import array
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from modelperf_plugin.analysis.off_policy.estimators import Floats, Integers, Logged
+from modelperf_plugin.analysis.simulation.play import Progress
 from modelperf_plugin.store import Store
 from modelperf_plugin.store.decisions import DecisionRecord, JoinedOutcome
 from modelperf_plugin.values import NANO_USD, blame_of
@@ -105,7 +106,7 @@ def read_log(
     task_type: str | None = None,
     since_ms: int | None = None,
     until_ms: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> DecisionLog:
     """Read the decisions that a host received and whose outcome is known.
 

@@ -11,8 +11,8 @@ from modelperf_plugin.analysis.off_policy.decision_log import DecisionLog
 from modelperf_plugin.analysis.off_policy.judgement import MIN_DECISIONS, Judge, Judgement
 from modelperf_plugin.analysis.off_policy.plan import Plan, plan
 from modelperf_plugin.analysis.off_policy.replay_log import LearningEstimate, replay_log
-from modelperf_plugin.analysis.off_policy.targets import Configured, Progress, constant, uniform
-from modelperf_plugin.analysis.simulation.play import MIGRATION_GUIDE_RULE
+from modelperf_plugin.analysis.off_policy.targets import Configured, constant, uniform
+from modelperf_plugin.analysis.simulation.play import MIGRATION_GUIDE_RULE, Progress
 from modelperf_plugin.config import Config, load
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.store import Store

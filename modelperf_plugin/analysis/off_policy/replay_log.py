@@ -22,8 +22,7 @@ import numpy as np
 from modelperf_plugin.analysis.off_policy.decision_log import DecisionLog
 from modelperf_plugin.analysis.off_policy.estimators import Floats, Logged, value_interval
 from modelperf_plugin.analysis.off_policy.judgement import Estimate
-from modelperf_plugin.analysis.off_policy.targets import Progress
-from modelperf_plugin.analysis.simulation.play import fresh_engine
+from modelperf_plugin.analysis.simulation.play import Progress, fresh_engine
 from modelperf_plugin.config import Config
 from modelperf_plugin.values import Outcome, from_milliseconds
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from modelperf_plugin.analysis.off_policy.decision_log import DEMOTED, UNAVAILABLE, DecisionLog, Flags
 from modelperf_plugin.analysis.off_policy.estimators import Floats, Integers
 from modelperf_plugin.analysis.off_policy.store_as_of import Cost, StoreAsOf
+from modelperf_plugin.analysis.simulation.play import Progress
 from modelperf_plugin.config import Config
 from modelperf_plugin.engine.learner import Learner
 from modelperf_plugin.policy import Knowledge, assess, choose
@@ -16,7 +17,6 @@ from modelperf_plugin.policy.quality import classified
 from modelperf_plugin.store import Store
 from modelperf_plugin.values import NANO_USD, NO_CONTEXT, Tally
 
-Progress = Callable[[int, int], None]
 _Chances = tuple[tuple[int, ...], tuple[float, ...]]
 
 

@@ -12,7 +12,7 @@ Source: K. Jamieson and A. Talwalkar, "Non-stochastic Best Arm Identification an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from modelperf_plugin.analysis.off_policy.decision_log import DecisionLog
 from modelperf_plugin.analysis.off_policy.estimators import gain_interval
 from modelperf_plugin.analysis.off_policy.judgement import Estimate
 from modelperf_plugin.analysis.off_policy.targets import Configured
+from modelperf_plugin.analysis.simulation.play import Progress
 from modelperf_plugin.config import Config, load
 from modelperf_plugin.store import Store
 
@@ -89,7 +90,7 @@ def tune(
     *,
     searched_share: float = 0.5,
     space: Sequence[Change] = SPACE,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Proposal:
     """Search ``space`` on the first part of ``log``, and judge the best candidate on the rest."""
     edge = int(len(log) * searched_share)
@@ -124,7 +125,7 @@ def _search(
     store: Store,
     present: Config,
     space: Sequence[Change],
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> Change:
     """Return the change with the largest gain on ``log``; empty if none gains anything."""
     left: list[Change] = [each for each in space if changed(present, each) != present]

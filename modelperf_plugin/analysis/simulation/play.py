@@ -22,6 +22,8 @@ MIGRATION_GUIDE_RULE: Final[Mapping[str, Any]] = {
     "exploration": {"strategy": "never"},
 }
 """The migration guide's rule: the best success rate among models with three outcomes or more."""
+Progress = Callable[[int, int], None]
+"""Called with the number of steps done and in all."""
 CURVE_PARTS: Final = 10
 """Number of parts in a learning curve."""
 

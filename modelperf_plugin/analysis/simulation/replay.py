@@ -6,7 +6,7 @@ only, as in real use, while the report compares with all other outcomes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import count
 from random import Random
@@ -16,6 +16,7 @@ from typing import Any, Literal
 from modelperf_plugin.analysis.simulation.outcomes_file import Instance, OutcomeData
 from modelperf_plugin.analysis.simulation.play import (
     MIGRATION_GUIDE_RULE,
+    Progress,
     Step,
     learning_curve,
     play,
@@ -137,7 +138,7 @@ def replay(
     repeats: int = 5,
     order: Order = "shuffled",
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> ReplayReport:
     """Replay a policy on the dense core of ``data``; the migration guide's rule is replayed in the same orders.
 

@@ -7,7 +7,7 @@ from random import Random
 from statistics import fmean
 from typing import Any
 
-from modelperf_plugin.analysis.simulation.play import Step, learning_curve, play, shares_of, standard_error
+from modelperf_plugin.analysis.simulation.play import Progress, Step, learning_curve, play, shares_of, standard_error
 from modelperf_plugin.analysis.simulation.scenario import Scenario
 from modelperf_plugin.analysis.simulation.world import Task
 from modelperf_plugin.config import Config
@@ -63,7 +63,7 @@ def simulate(
     *,
     runs: int = 5,
     seed: int = 0,
-    progress: Any = None,
+    progress: Progress | None = None,
 ) -> Simulation:
     """Let each of ``policies`` decide all tasks of ``scenario``, ``runs`` times, with the same rates and luck."""
     runs_of: dict[str, list[list[Step[Task]]]] = {name: [] for name in policies}

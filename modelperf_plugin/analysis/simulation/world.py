@@ -42,6 +42,7 @@ class World:
         self._away = {self._who(event) for event in scenario.events if event.do == "arrive"}
 
     def apply(self, event: Event) -> None:
+        """Let ``event`` happen."""
         name = self._who(event)
         if event.do in {"arrive", "leave"}:
             (self._away.discard if event.do == "arrive" else self._away.add)(name)
@@ -60,16 +61,16 @@ class World:
                 logits[name] = self._above_the_best(task, event.value)
 
     def next_task(self) -> Task:
+        """Let the rates drift, and draw the next task with its candidates."""
         scenario, rng = self._scenario, self._rng
         if scenario.drift_sd:
             for logits in self._logits.values():
                 for name in logits:
                     logits[name] += rng.gauss(0.0, scenario.drift_sd)
         task_type = rng.choice(list(self._logits))
-        there = [name for name in self._names if name not in self._away]
-        offered = there
+        offered = [name for name in self._names if name not in self._away]
         if scenario.offered is not None:
-            offered = rng.sample(there, min(scenario.offered, len(there)))
+            offered = rng.sample(offered, min(scenario.offered, len(offered)))
         if scenario.offered_share < 1.0:
             offered = [name for name in offered if rng.random() < scenario.offered_share] or offered
         logits = self._logits[task_type]

@@ -11,7 +11,8 @@ import numpy as np
 from modelperf_plugin.analysis.off_policy.decision_log import DecisionLog
 from modelperf_plugin.analysis.off_policy.estimators import Floats, gain_interval
 from modelperf_plugin.analysis.off_policy.judgement import MAX_INTERVAL_WIDTH, Estimate
-from modelperf_plugin.analysis.off_policy.targets import Configured, Progress
+from modelperf_plugin.analysis.off_policy.targets import Configured
+from modelperf_plugin.analysis.simulation.play import Progress
 from modelperf_plugin.config import Config
 from modelperf_plugin.store import Store
 
