@@ -29,7 +29,7 @@ def chromium() -> str | None:
 
 
 def require() -> None:
-    """Skip the test if there is no browser, or nothing to steer it with; where they are required, that is a failure."""
+    """Skip the test without a browser or its driver, or fail where they are required."""
     missing = None if chromium() else "there is no Chromium here"
     try:
         import playwright.sync_api  # noqa: F401 - only whether it is there

@@ -54,7 +54,7 @@ def address(engine: mp.ModelPerf) -> Iterator[str]:
 
 @pytest.fixture
 def watched(browser: Browser) -> Watched:
-    """Return what opens a page; at its end nothing was asked of another machine, and no error told."""
+    """Return a function that opens a page and checks that it caused no foreign request and no error."""
 
     @contextmanager
     def watch(address: str, **said: Any) -> Iterator[Page]:
@@ -190,7 +190,7 @@ def test_all_of_it_works_without_javascript(watched: Watched, address: str) -> N
 
 
 def test_a_token_leads_in_once_and_is_kept(browser: Browser, engine: mp.ModelPerf) -> None:
-    """The address with the token is enough; afterwards it stands in no address."""
+    """The address with the token is enough; later addresses do not contain it."""
     with serving(engine, token="correct horse battery") as address, open_page(browser) as page:  # noqa: S106 - only here
         answer = page.goto(address)
         assert answer is not None

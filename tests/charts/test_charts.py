@@ -1,4 +1,4 @@
-"""Charts are well-formed SVG, whatever is drawn, and show what they are given."""
+"""Charts are well-formed SVG for any data and show all of it."""
 
 from __future__ import annotations
 
@@ -129,12 +129,12 @@ def test_ticks_of_money_are_round() -> None:
 
 
 def test_a_scale_without_extent_has_a_middle() -> None:
-    """One value alone stands in the middle."""
+    """A single value is in the middle."""
     assert Scale(3, 3, 0, 10)(3) == 5
 
 
 def test_a_file_of_its_own_knows_its_colours() -> None:
-    """No variable is left to whoever draws it, and nothing is loaded."""
+    """A standalone file has no unresolved variables and loads nothing."""
     drawn = standalone(sparkline([0.1, 0.9], "x"), "heading")
     assert "var(" not in drawn
     assert parse(drawn).tag == "{http://www.w3.org/2000/svg}svg"

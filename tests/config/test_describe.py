@@ -70,7 +70,7 @@ def test_the_schema_is_json_and_closed() -> None:
 
 @pytest.mark.parametrize("section", POLICY_SECTIONS)
 def test_every_strategy_is_its_own_configuration(section: str) -> None:
-    """Each strategy can be named alone in its section; only what no default can know must be said."""
+    """Each strategy can be named alone in its section, apart from keys without a default."""
     for name, model in strategies(section).items():
         needed = {key: 1.0 for key, field in model.model_fields.items() if field.is_required()}
         assert set(needed) <= {"usd_per_success"}

@@ -105,7 +105,7 @@ def test_pyproject_counts_where_it_has_the_table(project: Path, home: Path) -> N
 
 
 def test_the_environment_can_name_the_file(project: Path, home: Path) -> None:
-    """MODELPERF_CONFIG names the file; a path given in code wins over it."""
+    """MODELPERF_CONFIG names the file; a path in code overrides it."""
     (project / "modelperf.toml").write_text('mode = "off"')
     other, given_ = project / "other.toml", project / "given.toml"
     other.write_text('mode = "observe"')
@@ -115,7 +115,7 @@ def test_the_environment_can_name_the_file(project: Path, home: Path) -> None:
 
 
 def test_a_mapping_or_config_is_taken_as_it_is(project: Path, home: Path) -> None:
-    """A mapping or Config given in code ignores files and environment; a flag still wins over it."""
+    """A mapping or Config in code ignores files and environment; a flag still overrides it."""
     (project / "modelperf.toml").write_text('mode = "off"')
     assert load_in(project, home, {"mode": "observe"}, MODELPERF_MODE="off").config.mode == "observe"
     config = Config(ranking=SuccessRate(min_samples=9))
@@ -132,7 +132,7 @@ def test_another_strategy_in_a_higher_layer_starts_afresh(project: Path, home: P
 
 
 def test_the_same_strategy_spelled_out_keeps_lower_keys(project: Path, home: Path) -> None:
-    """Naming the strategy that is in force anyway, the default included, drops nothing that lower layers said."""
+    """Naming the strategy already in force, including the default, keeps the keys of lower layers."""
     user = home / ".config" / "modelperf" / "modelperf.toml"
     user.parent.mkdir(parents=True)
     user.write_text("ranking.min_samples = 7")
@@ -190,7 +190,7 @@ def test_the_fingerprint_says_what_can_change_a_decision() -> None:
 
 
 def test_every_problem_is_reported_at_once() -> None:
-    """All that is wrong is in one error, each with its path, the value given and what to do."""
+    """One error reports all problems, each with its path, value and remedy."""
     assert problems_of(
         {
             "mode": "aply",
@@ -250,14 +250,14 @@ def test_every_problem_is_reported_at_once() -> None:
     ],
 )
 def test_problems_say_where_and_what(given: dict[str, Any], path: str, message: str) -> None:
-    """Each kind of mistake is one problem with its path and a sentence that holds the value given."""
+    """Each kind of mistake is one problem with its path and a message with the value."""
     ((found_path, found_message),) = problems_of(given)
     assert found_path == path
     assert message in found_message
 
 
 def test_problems_name_their_source(project: Path, home: Path) -> None:
-    """With several sources, each problem says in which of them it stands."""
+    """With several sources, each problem names its own."""
     own = project / "modelperf.toml"
     own.write_text('mode = "aply"\n[exploration]\nfloor = 2\n')
     with pytest.raises(ConfigError) as caught:
@@ -347,7 +347,7 @@ def test_broken_files_say_where(project: Path, home: Path) -> None:
 
 @pytest.mark.parametrize(("text", "value"), [("observe", "observe"), ('"off"', "off")])
 def test_text_in_the_environment_needs_no_quotes(project: Path, home: Path, text: str, value: str) -> None:
-    """A variable is a TOML value where it is one, else text."""
+    """A variable is a TOML value or else text."""
     assert load_in(project, home, MODELPERF_MODE=text).config.mode == value
 
 
@@ -364,7 +364,7 @@ sections = ["mode", "store", "log", "ranking", "demotion", "exploration", "task_
 
 @given(st.dictionaries(st.sampled_from(sections), toml_values, max_size=6))
 def test_any_mapping_loads_or_says_what_is_wrong(given_: dict[str, Any]) -> None:
-    """Whatever is in a file, the answer is a configuration or a ConfigError with at least one problem."""
+    """Any content of a file results in a configuration or a ConfigError with at least one problem."""
     try:
         load(given_)
     except ConfigError as error:
@@ -375,7 +375,7 @@ def test_any_mapping_loads_or_says_what_is_wrong(given_: dict[str, Any]) -> None
 
 
 def test_a_broken_file_makes_no_key_elsewhere_wrong(tmp_path: Path) -> None:
-    """A file that is no TOML may have named the strategy that another source's keys belong to: only it is reported."""
+    """A malformed file may name the strategy that keys of other sources belong to: only the file is reported."""
     (tmp_path / "modelperf.toml").write_text('[exploration]\nstrategy = "epsilon_greedy\n', encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
         load(cwd=tmp_path, environ={"MODELPERF_EXPLORATION__EPSILON": "0.2"})

@@ -1,4 +1,4 @@
-"""The file is read again when it changes, and a broken one harms nobody."""
+"""The file is reloaded when it changes, and a broken version has no effect."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from modelperf_plugin.errors import ConfigError
 
 
 class Seconds:
-    """A clock that goes when it is told to."""
+    """A clock that is advanced by hand."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -109,7 +109,7 @@ def test_a_change_while_the_start_is_read_is_not_missed(tmp_path: Path) -> None:
 
 
 def test_a_broken_start_is_an_error(tmp_path: Path) -> None:
-    """There is no last good version at the start: the error is raised."""
+    """Without a last good version at the start the error is raised."""
     (tmp_path / "modelperf.toml").write_text("mode = 1")
     with pytest.raises(ConfigError, match="mode: must be one of"):
         ConfigWatch(cwd=tmp_path, environ={})

@@ -40,7 +40,7 @@ def fill(path: Path) -> str:
 
 
 def _test(path: Path, moment: datetime, numbers: random.Random) -> None:
-    """Run an A/B test that somebody wins, and one that goes on."""
+    """Run one A/B test with a winner, and one that continues."""
     split = {"strategy": "ab_test", "incumbent": "good", "challenger": ["fading", HOSTILE], "share": 0.5}
     rates = {"good": 0.4, "fading": 0.95, HOSTILE: 0.42}
     config = {"task_types": {TESTED: {"exploration": split}}}

@@ -1,4 +1,4 @@
-"""The dashboard as an application: pages, what they refuse, and what they let a browser do."""
+"""The dashboard as an application: pages, errors, and security headers."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_what_makes_no_sense_is_said(engine: mp.ModelPerf, target: str, status: 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 def test_nothing_can_be_changed(engine: mp.ModelPerf, method: str) -> None:
-    """There is nothing but reading."""
+    """Only reading is possible."""
     assert ask(create_app(engine), "/", method=method).status == 405
 
 
@@ -161,7 +161,7 @@ def test_a_browser_may_do_next_to_nothing(engine: mp.ModelPerf) -> None:
 
 
 def test_no_page_names_another_place(engine: mp.ModelPerf) -> None:
-    """Neither pages nor style and script hold an address of another machine."""
+    """Pages, style and script contain no address of another machine."""
     for target in [*PAGES, "/static/style.css", "/static/live.js"]:
         assert re.findall(r"https?://(?!www\.w3\.org/)", get(engine, target).text) == []
 
@@ -192,7 +192,7 @@ def test_a_token_keeps_others_out(engine: mp.ModelPerf) -> None:
 
 
 def test_any_token_can_be_kept(engine: mp.ModelPerf) -> None:
-    """Whatever it is made of; the cookie does not tell it."""
+    """Any token works, and the cookie does not reveal it."""
     token = 'pässwörd "; 通义'  # noqa: S105 - nobody's
     app = create_app(engine, token=token)
     answer = ask(app, f"/?token={quote(token)}")
@@ -237,7 +237,7 @@ def test_odd_stores_have_pages(odd: mp.ModelPerf) -> None:
 
 
 def test_a_thousand_models_are_not_all_shown_at_once(tmp_path: Path) -> None:
-    """The best fifty, how many more there are, and a way to them."""
+    """The best fifty, the number of the others, and a link to them."""
     with mp.ModelPerf({}, store=tmp_path / "many.db") as perf:
         for number in range(120):
             perf.tracker.record_outcome("plan", f"m{number}", mp.Outcome(success=True))
@@ -258,7 +258,7 @@ def test_the_policy_says_where_values_come_from(tmp_path: Path, filled: tuple[st
 
 
 def test_a_store_that_fails_is_said_so(engine: mp.ModelPerf) -> None:
-    """With the status for a passing trouble; the next request may find it well."""
+    """A store error has the status of a temporary problem; the next request may succeed."""
     app = create_app(engine)
     engine.store.close()
     answer = ask(app, "/metrics")

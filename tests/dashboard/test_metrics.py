@@ -1,4 +1,4 @@
-"""What Prometheus is given."""
+"""Metrics for Prometheus."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ sides = st.lists(st.tuples(beliefs, st.integers(0, 20)), min_size=1, max_size=8)
 
 
 def choice_set(known: list[Belief], pending: list[int] | None = None, outcomes: int = 100) -> ChoiceSet:
-    """Return a choice set of models of which only beliefs are known, and that they have so many outcomes together."""
+    """Return a choice set of models with these beliefs and this total number of outcomes."""
     rows = [RankedModel(f"m{n}", None, None, Tally("t", f"m{n}"), "ranked", "") for n in range(len(known))]
     return ChoiceSet("t", rows, 1, None, known, pending or [0] * len(known), outcomes)
 
@@ -58,7 +58,7 @@ def test_probabilities_are_those_of_the_whole_grid(
 
 @given(sides, st.randoms())
 def test_the_order_of_candidates_does_not_matter(known: list[tuple[Belief, int]], random: object) -> None:
-    """A candidate has the same probability wherever it stands."""
+    """The probability of a candidate does not depend on its position."""
     strategy = Adaptive()
     shares = strategy(choice_set([each[0] for each in known], [each[1] for each in known])).probabilities
     backwards = strategy(choice_set([each[0] for each in known[::-1]], [each[1] for each in known[::-1]])).probabilities
@@ -87,7 +87,7 @@ def test_waiting_choices_make_a_candidate_less_tempting() -> None:
 
 
 def test_a_poor_candidate_is_tried_again_after_many_outcomes() -> None:
-    """The credit grows with the outcomes of all, so that no model is given up for ever, even without a floor."""
+    """The credit grows with the outcomes of all, so that every model is tried again, even without a floor."""
     known = [Belief(850, 150), Belief(12, 10)]
     shares = [
         Adaptive(floor=0)(choice_set(known, outcomes=outcomes)).probabilities[1] for outcomes in (100, 1000, 10**9)

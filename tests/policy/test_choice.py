@@ -52,7 +52,7 @@ def policy(
     ranking: RankingStrategy | None = None,
     demotion: DemotionStrategy | None = None,
 ) -> Policy:
-    """Return a policy: the document's ranking and demotion, no exploration, unless said otherwise."""
+    """Return a policy: by default the migration guide's ranking and demotion, without exploration."""
     return Policy(
         ranking=ranking or SuccessRate(),
         demotion=demotion or DemoteBySuccessRate(),
@@ -86,7 +86,7 @@ MODELS = ["bad", "new", "fair", "good"]
 
 
 def test_the_whole_way_by_table() -> None:
-    """Proven models by rate, unproven ones behind them, demoted ones last; each row says why it stands there."""
+    """Proven models rank by rate, then unproven ones, then demoted ones; each row has its reason."""
     assessment = assess(policy(), "t", [*MODELS, "unknown"], Knowledge(EVIDENCE), NO_CONTEXT)
     assert [(row.model_id, row.score, row.status, row.reason) for row in assessment.ranking] == [
         ("good", 0.9, "ranked", "success rate 0.900 (9 of 10)"),
@@ -267,7 +267,7 @@ def test_a_pin_is_used_although_it_is_over_the_budget() -> None:
 
 @pytest.mark.parametrize("context", [Context(pin="z"), Context(pin="a", exclude=frozenset("a"))])
 def test_a_pin_that_cannot_be_used_is_an_error(context: Context) -> None:
-    """Neither a candidate nor permitted by the same host: a mistake of the host, said in one line."""
+    """Pinning a model that is no candidate or is excluded is an error of one line."""
     with pytest.raises(InvalidValueError, match="one of the candidates that are not excluded") as caught:
         assess(policy(), "t", ["a", "b"], Knowledge({}), context)
     assert caught.value.field == "context['pin']"
@@ -338,12 +338,12 @@ class Case(NamedTuple):
 
     @property
     def knowledge(self) -> Knowledge:
-        """What the policy is told."""
+        """The knowledge of the policy."""
         return Knowledge(self.evidence, None, {}, self.unavailable, self.model_costs)
 
     @property
     def forbidden(self) -> set[str]:
-        """The candidates that the context rules out, found from the costs themselves."""
+        """The candidates that the context rules out, computed from the costs."""
         over = set()
         for name in self.candidates:
             tally = self.evidence.get(name, Tally("t", name))
@@ -427,7 +427,7 @@ any_case = settings(deadline=None, max_examples=150)
 @any_case
 @given(cases())
 def test_probabilities_are_a_distribution(case: Case) -> None:
-    """One for every row, none negative, together 1; and what was chosen was possible."""
+    """Propensities: one for each row, none negative, sum 1; the choice has a positive one."""
     assessment = assess(case.rules, "t", case.candidates, case.knowledge, case.context)
     choice = choose(assessment, case.context, case.number)
     assert len(choice.probabilities) == len(assessment.ranking)
@@ -462,7 +462,7 @@ def test_what_is_not_permitted_is_never_in_the_order(case: Case) -> None:
 @any_case
 @given(cases())
 def test_a_demoted_model_is_a_last_resort(case: Case) -> None:
-    """Never chosen while another is available, and behind all others; chosen only if all are, and then it is said."""
+    """A demoted model ranks last and is only chosen if all are demoted, and the reason says so."""
     assessment = assess(case.rules, "t", case.candidates, case.knowledge, case.context)
     choice = choose(assessment, case.context, case.number)
     permitted = [case.evidence.get(row.model_id, Tally("t", row.model_id)) for row in assessment.ranking]
@@ -482,7 +482,7 @@ def test_a_demoted_model_is_a_last_resort(case: Case) -> None:
 @any_case
 @given(cases())
 def test_an_unavailable_model_is_chosen_only_if_no_other_is_available(case: Case) -> None:
-    """After outages a model stands behind all that are available and before the demoted, whatever the exploration."""
+    """An unavailable model ranks behind available and before demoted ones, whatever the exploration."""
     assessment = assess(case.rules, "t", case.candidates, case.knowledge, case.context)
     choice = choose(assessment, case.context, case.number)
     if case.context.pin is not None:
@@ -527,7 +527,7 @@ def test_the_order_of_the_candidates_does_not_matter(case: Case, data: st.DataOb
 @any_case
 @given(cases(), st.lists(numbers, min_size=2, max_size=5))
 def test_propensities_do_not_depend_on_what_is_drawn(case: Case, draws: list[float]) -> None:
-    """They are those of the policy given the evidence: the same whichever candidate the number chose."""
+    """Propensities depend on the evidence, not on the candidate that the number chose."""
     assessment = assess(case.rules, "t", case.candidates, case.knowledge, case.context)
     choices = [choose(assessment, case.context, number) for number in draws]
     assert len({choice.probabilities for choice in choices}) == 1

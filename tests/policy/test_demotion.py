@@ -1,4 +1,4 @@
-"""Demotion strategies: who is out of the running, and what is said about it."""
+"""Demotion strategies: which models are demoted, and for which reason."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import TypeAdapter, ValidationError
 
 from modelperf_plugin.policy import AnyDemotion, DemoteByEvidence, DemoteBySuccessRate, NeverDemote
 from modelperf_plugin.policy.demotion import DemotionStrategy
 from modelperf_plugin.values import Tally
+from tests.policy.tables import check_loaded, check_refused
 
 
 def demoted(strategy: DemoteBySuccessRate | NeverDemote, successes: int, failures: int) -> str | None:
@@ -98,22 +98,17 @@ def test_never_demotes_nobody() -> None:
 )
 def test_a_bad_configuration_is_refused_by_key(table: dict[str, Any], names: str) -> None:
     """Out of range, of the wrong type, unknown or another strategy's key: one error, which names it."""
-    with pytest.raises(ValidationError, match=names) as caught:
-        TypeAdapter(AnyDemotion).validate_python(table)
-    assert caught.value.error_count() == 1
+    check_refused(AnyDemotion, table, names)
 
 
 def test_a_strategy_is_found_by_its_name_and_frozen() -> None:
-    """The TOML table is the strategy; once made it cannot change under a running host."""
-    strategy = TypeAdapter(AnyDemotion).validate_python({"strategy": "success_rate", "threshold": 0.8})
-    assert strategy == DemoteBySuccessRate(threshold=0.8)
-    assert TypeAdapter(AnyDemotion).validate_python({"strategy": "never"}) == NeverDemote()
-    with pytest.raises(ValidationError, match="frozen"):
-        strategy.threshold = 0.1  # type: ignore[misc]
+    """The TOML table is the strategy, which is immutable."""
+    check_loaded(AnyDemotion, {"strategy": "success_rate", "threshold": 0.8}, DemoteBySuccessRate(threshold=0.8))
+    check_loaded(AnyDemotion, {"strategy": "never"}, NeverDemote())
 
 
 @pytest.mark.parametrize(
-    ("strategy", "best", "bar"),
+    ("strategy", "best", "expected"),
     [
         (DemoteByEvidence(), None, None),
         (DemoteByEvidence(), 0.9, 0.7),
@@ -128,13 +123,13 @@ def test_a_strategy_is_found_by_its_name_and_frozen() -> None:
         (DemoteBySuccessRate(), 0.9, None),
     ],
 )
-def test_the_bar_of_demotion_by_evidence(strategy: DemotionStrategy, best: float | None, bar: float | None) -> None:
+def test_the_demotion_threshold(strategy: DemotionStrategy, best: float | None, expected: float | None) -> None:
     """The threshold or the best rate less the margin, whichever is higher; none if neither says anything."""
-    assert strategy.effective_threshold(best) == (None if bar is None else pytest.approx(bar))
+    assert strategy.effective_threshold(best) == (None if expected is None else pytest.approx(expected))
 
 
 def test_demotion_by_evidence_goes_by_what_is_in_force() -> None:
-    """The tallies as they stand demote nobody; the demotions in force do, each with its reason."""
+    """Tallies alone demote no model; the demotions in force do, each with its reason."""
     tallies = [Tally("t", "a", 0, 100), Tally("t", "b", 100, 0)]
     assert DemoteByEvidence()(tallies) == [None, None]
     assert DemoteByEvidence()(tallies, {"b": "demoted: why", "gone": "x"}) == [None, "demoted: why"]

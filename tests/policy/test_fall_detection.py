@@ -113,7 +113,7 @@ def test_long_runs_stay_finite(pattern: tuple[bool, ...]) -> None:
 
 
 def test_evidence_still_moves_after_millions_of_outcomes() -> None:
-    """After five million outcomes a fall is still found within some 100 failures in a row."""
+    """After five million outcomes about 100 failures in a row still reveal a fall."""
     watch = FallWatch(5_000_000, (1e-9,) * 5)
     for number in range(100):
         if watch.demotes():

@@ -35,7 +35,7 @@ def prior_mean(pool: Pool, row: dict[str, Cell], task_type: str, model_id: str) 
 
 
 def test_nothing_known_is_even_odds() -> None:
-    """A cold start believes one half of everybody, weakly."""
+    """Without evidence every model has a weak belief of one half."""
     belief = TaskBeliefs(Pool(), "t", {}).belief("m")
     assert belief.mean == 0.5
     assert MIN_STRENGTH <= belief.alpha + belief.beta <= 10
@@ -116,7 +116,7 @@ def test_any_evidence_gives_usable_beliefs(known: dict[str, dict[str, Cell]]) ->
 def test_carrying_forward_ends_near_a_fresh_start(
     known: dict[str, dict[str, Cell]], outcomes: list[tuple[str, bool]]
 ) -> None:
-    """Beliefs carried forward outcome by outcome hold the same cells as beliefs made from the end."""
+    """Beliefs updated outcome by outcome hold the same cells as beliefs from the final counts."""
     pool = fit(known)
     row = dict(known.get("a", {}))
     carried = TaskBeliefs(pool, "a", row)
@@ -131,7 +131,7 @@ def test_carrying_forward_ends_near_a_fresh_start(
 
 
 def test_a_single_task_type_shares_nothing_and_still_learns() -> None:
-    """With one task type there is no task effect; models with few outcomes are drawn to the mean of all."""
+    """With one task type there is no task effect; models with few outcomes are shrunk to the overall mean."""
     known: dict[str, dict[str, Cell]] = {"t": {"a": (90, 10), "b": (80, 20), "c": (1, 0)}}
     pool = fitted(known)
     assert pool.single
@@ -156,7 +156,7 @@ def test_what_is_known_of_a_model_counts_from_the_first_task() -> None:
 
 
 def test_outcomes_outweigh_what_was_known_before() -> None:
-    """A model said to be good that fails everywhere is believed to be bad, also where it has not been tried."""
+    """A model with a good prior that fails everywhere is believed to be bad, even on untried task types."""
     cells = {f"t{n}": {"boasted": (1, 9), "a": (5, 5), "b": (6, 4)} for n in range(10)}
     priors = {"boasted": ModelPrior.of(0.95, 10)}
     pool: Pool | None = None
@@ -185,7 +185,7 @@ def test_what_is_known_of_one_model_says_nothing_of_the_others() -> None:
 def test_any_priors_give_usable_beliefs(
     known: dict[str, dict[str, Cell]], told: dict[str, tuple[float, float]]
 ) -> None:
-    """Whatever is said of models and counted, every belief is positive and finite."""
+    """For any priors and counts every belief is positive and finite."""
     priors = {model_id: ModelPrior.of(*each) for model_id, each in told.items()}
     pool = fit(known, fit(known, None, priors), priors)
     for task_type in "abe":

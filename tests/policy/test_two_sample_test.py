@@ -164,7 +164,7 @@ def test_storage_of_something_else_is_refused() -> None:
 
 
 def test_a_verdict_stays() -> None:
-    """Once E has reached the level the winner stands, however the evidence falls later."""
+    """A winner is never revoked, even if E falls later."""
     state = judged([("A", False, 0.5), ("B", True, 0.5)] * 20)
     assert verdict(state).winner == "B"
     for _ in range(15):
@@ -188,7 +188,7 @@ def test_no_verdict_before_the_minimum() -> None:
 
 
 def test_the_maximum_ends_the_test() -> None:
-    """After ``maximum`` outcomes without a winner the test is over; a winner found before stands."""
+    """After ``maximum`` outcomes the test ends without a winner; an earlier winner remains."""
     undecided = judged([("A", True, 0.5), ("B", True, 0.5), ("A", False, 0.5)] * 4)
     over = verdict(undecided, maximum=12)
     assert (over.decided, over.winner, over.more) == (True, None, None)
@@ -270,7 +270,7 @@ def test_a_better_side_is_found(share_b: float, least: int) -> None:
 
 
 def test_huge_evidence_stays_finite() -> None:
-    """Thousands of outcomes that all agree: the e-value is told as e^700 at most."""
+    """After thousands of unanimous outcomes the reported e-value is at most e^700."""
     state = TwoSampleTest(5000, 0, 5000, 5000, (3000.0, 2900.0, 2800.0), 3000.0, "B")
     assert state.e_value == exp(700)
     assert verdict(state).winner == "B"

@@ -1,4 +1,4 @@
-"""The error tree: one root, messages made for people, and errors that cross process borders."""
+"""The error tree: one root, messages for people, and pickling."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def in_module() -> Iterator[type[Exception]]:
 
 
 def test_there_is_one_tree_and_it_is_drawn_as_it_is() -> None:
-    """Every error of the module stands in the drawing of its docstring, below the class it derives from."""
+    """The tree in the module docstring shows every error below its base class."""
     drawn: dict[str, str] = {}
     branch: list[tuple[int, str]] = []
     for indent, name in re.findall(r"^([ │├└─]*)(\w+Error)\b", errors.__doc__ or "", re.MULTILINE):
@@ -100,7 +100,7 @@ def test_an_invalid_value_names_field_rule_and_value() -> None:
 
 
 def test_a_configuration_error_shows_every_problem() -> None:
-    """One line for each, in the order given: source, place and message, what is empty left out."""
+    """One line for each in order: source, path and message, without empty parts."""
     error = ConfigError(PROBLEMS)
     assert str(error) == ("modelperf.toml: ranking.min_samples: must be ≥ 1, but got 0\nmodelperf.toml: is empty")
     assert error.problems == tuple(PROBLEMS)

@@ -1,4 +1,4 @@
-"""The values: what is refused and how it is said, exact sums, and that they travel well."""
+"""The values: validation, messages, exact sums, copying and pickling."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ BAD_FIELDS: list[tuple[str, Any]] = [
 
 
 def assert_names(error: InvalidValueError, field: str, value: object) -> None:
-    """The message says which field, what it must be and, shortened, what was given; in one short line."""
+    """The message names field, requirement and truncated value in one short line."""
     assert error.field == field
     assert error.value is value
     message = str(error)
@@ -220,7 +220,7 @@ def test_an_outcome_refuses_a_bad_value_by_name(field: str, value: object) -> No
 
 @pytest.mark.parametrize("value", BAD_IDS)
 def test_an_id_is_a_printable_string_of_1_to_512_characters(value: object) -> None:
-    """Nothing else names a task type or a model; in a list the error says at which position it stands."""
+    """Anything else is not a valid id; in a list the error names the position."""
     with pytest.raises(InvalidValueError) as caught:
         check_id("task_type", value)
     assert_names(caught.value, "task_type", value)
@@ -239,7 +239,7 @@ def test_any_printable_id_is_taken_as_it_is(value: str) -> None:
 
 
 def test_ids_become_plain_strings() -> None:
-    """A member of an enumeration stands for its value everywhere, never for its name in the host's code."""
+    """An enum member means its value, never its name in the host's code."""
     assert type(check_id("model_id", Model.GPT)) is str
     assert check_id("model_id", Model.GPT) == "gpt-4o"
     (only,) = check_ids("candidates", [Model.GPT, "gpt-4o"])
@@ -294,7 +294,7 @@ def test_numbers_by_another_name_become_plain_ones() -> None:
 
 @pytest.mark.parametrize("value", [*BAD_AMOUNTS, None])
 def test_an_amount_is_finite_and_not_negative(value: object) -> None:
-    """Every number that stands for money or time goes through one check, with or without an upper limit."""
+    """One check covers all amounts of money and time, with or without a maximum."""
     with pytest.raises(InvalidValueError) as caught:
         check_amount("max_cost_usd", value)
     assert_names(caught.value, "max_cost_usd", value)
@@ -304,7 +304,7 @@ def test_an_amount_is_finite_and_not_negative(value: object) -> None:
 
 
 def test_a_mapping_may_use_either_spelling_of_a_key() -> None:
-    """snake_case and the document's camelCase say the same; a timestamp may be text with an offset."""
+    """snake_case and camelCase keys are equivalent; a timestamp may be text with an offset."""
     snake = {
         "success": False,
         "timeout": True,
@@ -345,7 +345,7 @@ def test_a_mapping_may_use_either_spelling_of_a_key() -> None:
     ],
 )
 def test_a_mapping_with_wrong_keys_is_refused(mapping: dict[Any, Any], says: str) -> None:
-    """An unknown, a missing or a twice-given key is an error that names it: a misspelt key never counts as 0."""
+    """An unknown, missing or repeated key is an error that names it: a misspelt key never counts as 0."""
     with pytest.raises(InvalidValueError, match=says) as caught:
         Outcome.from_mapping(mapping)
     assert caught.value.field == "outcome"
@@ -363,7 +363,7 @@ def test_a_timestamp_in_text_must_be_a_time_with_an_offset(text: str) -> None:
 
 @pytest.mark.parametrize(("field", "value"), [bad for bad in BAD_FIELDS if bad != ("timestamp", TEXT_TIME)])
 def test_a_bad_value_in_a_mapping_is_the_same_error(field: str, value: object) -> None:
-    """A mapping is checked exactly like an Outcome made by hand (but its timestamp may be text)."""
+    """A mapping is validated exactly like an Outcome, except that its timestamp may be text."""
     with pytest.raises(InvalidValueError) as caught:
         Outcome.from_mapping({"success": True, field: value})
     assert_names(caught.value, field, value)
@@ -525,7 +525,7 @@ def test_money_is_exact() -> None:
 
 
 def test_the_mean_of_equal_costs_is_that_cost() -> None:
-    """So a model that always costs exactly the budget is never found to cost more than it."""
+    """A model that always costs exactly the budget never exceeds it."""
     for thousandths in range(1, 1000):
         cost = thousandths / 1000
         nano = Outcome(success=True, cost_usd=cost).cost_nano_usd
@@ -595,7 +595,7 @@ COUNTED = set(Tally._fields) - {"task_type", "model_id", "last_used_ms"}
 
 
 def test_a_tally_derives_its_rates_from_its_counts() -> None:
-    """Rates are of all outcomes; unpriced ones count at the mean of the others; nothing is made up from nothing."""
+    """Rates cover all outcomes; unpriced ones count at the mean of the others; without any data they are None."""
     tally = Tally("t", "m", 6, 4, outages=1, caller_errors=2, total_cost_nano_usd=500_000_000, priced=5)
     assert (tally.success_rate, tally.quality_failures, tally.availability) == (0.6, 1, 0.9)
     assert tally.mean_cost_usd == 0.1

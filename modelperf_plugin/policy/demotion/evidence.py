@@ -14,11 +14,12 @@ from modelperf_plugin.values import Tally
 class DemoteByEvidence(Strategy):
     """Demoted once its success rate is shown to be below the threshold, and for as long as that holds.
 
-    The threshold is ``threshold``, or the success rate that the best model surely reaches less ``margin``, whichever is
-    higher. The test is a change-point mixture e-process (see :mod:`modelperf_plugin.policy.sequential.fall_detection`):
-    it demotes a model at or above the threshold with a probability of at most ``alpha``, however often it is evaluated,
-    and finds a fall quickly. Demoted models share a ``probe_share`` of the decisions. Fresh outcomes alone reinstate a
-    model: once its success rate is above the threshold with a probability of .95, after at least 8 of them.
+    The threshold is ``threshold``, or the success rate that the best model has been shown to reach, less ``margin``,
+    whichever is higher. The test is a change-point mixture e-process (see
+    :mod:`modelperf_plugin.policy.sequential.fall_detection`): it demotes a model at or above the threshold with a
+    probability of at most ``alpha``, however often it is evaluated, and finds a fall quickly. Demoted models share a
+    ``probe_share`` of the decisions. Fresh outcomes alone reinstate a model: once its success rate is above the
+    threshold with a probability of .95, after at least 8 of them.
     """
 
     strategy: Literal["evidence"] = "evidence"
