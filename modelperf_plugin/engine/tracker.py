@@ -1,4 +1,4 @@
-"""The tracker, as the document this project grew out of names it: outcomes in, rankings out."""
+"""The tracker of the migration guide: outcomes in, rankings out."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Importer = Callable[[Store, Callable[[], int]], None]
 IMPORT_SECONDS: Final = 3600
 """The shortest time between two runs of the importer."""
 
-_MOST_PAIRS: Final = 10_000
+MAX_CHECKED_PAIRS: Final = 10_000
 
 
 class ABCandidates(NamedTuple):
-    """Who would be tested against whom."""
+    """The two sides of a possible A/B test."""
 
     incumbent: str
     """The best-ranked model."""
@@ -43,7 +43,7 @@ class Tracker:
         self._importer = importer
         self._clock = clock
         self._pairs: dict[tuple[str, str], tuple[str, str]] = {}
-        """The pairs that were checked already."""
+        """The pairs whose ids have been checked."""
         self._import_at = 0.0
         self.take_over()
 
@@ -57,8 +57,8 @@ class Tracker:
         """Write one outcome in one transaction; return False if its ``outcome_id`` was recorded before.
 
         Raises:
-            InvalidValueError: a value is not usable; nothing was written.
-            StoreError: it could not be written; nothing of it was.
+            InvalidValueError: a value is invalid; nothing was written.
+            StoreError: it could not be written, not even in part.
         """
         return self.store.outcomes.record(self.entry(task_type, model_id, outcome))
 
@@ -66,46 +66,46 @@ class Tracker:
         """Write many outcomes, each with its task type and model id, in one transaction: all of them or none.
 
         Returns:
-            How many were new. The others have an ``outcome_id`` that was recorded before, or comes twice.
+            How many were new. The others have an ``outcome_id`` that was recorded before, or occurs twice.
 
         Raises:
-            InvalidValueError: a value is not usable; the message names its place. Nothing was written.
-            StoreError: they could not be written; none was.
+            InvalidValueError: a value is invalid; the message says which. Nothing was written.
+            StoreError: none could be written.
         """
         return self.store.outcomes.record_many(self.entries(outcomes))
 
     def entry(self, task_type: str, model_id: str, outcome: Outcome | Mapping[str, Any]) -> Entry:
-        """Return an outcome as the store takes it: checked, and stamped if it came without a time.
+        """Return an outcome as the store takes it: checked, with the present time if it has none.
 
         Raises:
-            InvalidValueError: a value is not usable.
+            InvalidValueError: a value is invalid.
         """
         try:
             pair = self._pairs[task_type, model_id]
-        except (KeyError, TypeError):  # new, or no string at all
-            pair = self._checked(task_type, model_id)
+        except (KeyError, TypeError):  # not checked yet, or not a string
+            pair = self._check_pair(task_type, model_id)
         if type(outcome) is not Outcome:
-            outcome = _outcome(outcome)
+            outcome = _to_outcome(outcome)
         timestamp = outcome.timestamp
         return Entry(*pair, outcome, self._now_ms() if timestamp is None else to_milliseconds(timestamp))
 
     def entries(self, outcomes: Iterable[tuple[str, str, Outcome | Mapping[str, Any]]]) -> list[Entry]:
-        """Return outcomes as the store takes them: checked, and stamped with one time if they came without.
+        """Return outcomes as the store takes them: checked, with the same present time for those without one.
 
         Raises:
-            InvalidValueError: a value is not usable; the message names its place.
+            InvalidValueError: a value is invalid; the message says which.
         """
         everything = list(outcomes)
         entries: list[Entry] = []
         pairs, now_ms = self._pairs, self._now_ms()
-        given: Any = None
+        item: Any = None
         try:
-            for given in everything:
-                task_type, model_id, outcome = given
+            for item in everything:
+                task_type, model_id, outcome = item
                 if (task_type, model_id) not in pairs:
-                    self._checked(task_type, model_id)
+                    self._check_pair(task_type, model_id)
                 if type(outcome) is not Outcome:
-                    outcome = _outcome(outcome)
+                    outcome = _to_outcome(outcome)
                 timestamp = outcome.timestamp
                 ended_ms = now_ms if timestamp is None else to_milliseconds(timestamp)
                 entries.append(Entry(*pairs[task_type, model_id], outcome, ended_ms))
@@ -115,12 +115,12 @@ class Tracker:
             ) from None
         except (TypeError, ValueError):
             requirement = "a task type, a model id and an outcome"
-            raise InvalidValueError(f"outcomes[{len(entries)}]", requirement, given) from None
+            raise InvalidValueError(f"outcomes[{len(entries)}]", requirement, item) from None
         return entries
 
-    def _checked(self, task_type: str, model_id: str) -> tuple[str, str]:
+    def _check_pair(self, task_type: str, model_id: str) -> tuple[str, str]:
         pair = (check_id("task_type", task_type), check_id("model_id", model_id))
-        if len(self._pairs) >= _MOST_PAIRS:
+        if len(self._pairs) >= MAX_CHECKED_PAIRS:
             self._pairs.clear()
         self._pairs[pair] = pair
         return pair
@@ -147,7 +147,7 @@ class Tracker:
     def get_ab_test_candidates(
         self, task_type: str, incumbent: str | None = None, min_samples: int = 3
     ) -> ABCandidates | None:
-        """Return who would be tested against whom, or None while fewer than two models are known.
+        """Return the sides of a possible A/B test, or None while fewer than two models are known.
 
         The incumbent is the one named, or the first of :meth:`get_ranked_models`, or the one with the most
         outcomes; the challenger is the one with the fewest outcomes among the others.
@@ -164,9 +164,9 @@ class Tracker:
         return ABCandidates(check_id("incumbent", incumbent), challenger.model_id)
 
     def take_over(self) -> None:
-        """Run the importer, once an hour at most.
+        """Run the importer, unless it ran within the last hour.
 
-        A new tracker calls this; so should a program that keeps one open for long, now and then.
+        A new tracker calls this. A program that keeps a tracker open for long should call it from time to time.
         """
         if time.time() < self._import_at and self._clock is None:
             return
@@ -186,9 +186,9 @@ def _check_min_samples(value: int) -> None:
         raise InvalidValueError("min_samples", "a whole number of 1 or more", value)
 
 
-def _outcome(given: Outcome | Mapping[str, Any]) -> Outcome:
-    if isinstance(given, Outcome):
-        return given
-    if not isinstance(given, Mapping):
-        raise InvalidValueError("outcome", "an Outcome or a mapping with the same keys", given)
-    return Outcome.from_mapping(given)
+def _to_outcome(value: Outcome | Mapping[str, Any]) -> Outcome:
+    if isinstance(value, Outcome):
+        return value
+    if not isinstance(value, Mapping):
+        raise InvalidValueError("outcome", "an Outcome or a mapping with the same keys", value)
+    return Outcome.from_mapping(value)

@@ -17,7 +17,7 @@ logger = logging.getLogger("modelperf_plugin")
 SAVE_SECONDS: Final = 1.0
 """How often the counts are saved."""
 MAX_KINDS: Final = 100
-"""Maximum number of kinds of failures that are told apart."""
+"""Maximum number of kinds of failures; further ones are counted together."""
 
 _Kind = tuple[str, str]
 """Where it happened, and the error."""
@@ -63,7 +63,7 @@ class Failures:
         return bool(self._unsaved)
 
     def save(self, problems: Problems, *, at_once: bool = False) -> None:
-        """Add the counts to ``problems``, at most once a second unless ``at_once``; backs off while that fails."""
+        """Add the counts to ``problems``, no more than once a second unless ``at_once``; backs off while that fails."""
         with self._lock:
             now = time.monotonic()
             if not self._unsaved or not (at_once or (now >= self._save_at and self._backoff.due)):
