@@ -1,4 +1,4 @@
-"""Another program's outcomes count at the next choice, and nothing it does breaks one."""
+"""Attached databases: their outcomes count from the next choice on, and their faults never break a choice."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from modelperf_plugin.store import Attached, Entry, open_store
 from modelperf_plugin.store.attached import with_attached
 from modelperf_plugin.values import Outcome
 
-DOCUMENT = """
+GUIDE = """
 CREATE TABLE llm_task_outcomes (
     task_type TEXT, model_id TEXT, success INTEGER, tokens_used INTEGER, cost_usd REAL
 )"""
-RELATIVE = """
+VARIANT = """
 CREATE TABLE llm_task_outcomes (
     {id} model_id TEXT NOT NULL, provider TEXT NOT NULL, unit_type TEXT NOT NULL, unit_id TEXT NOT NULL,
     succeeded INTEGER NOT NULL CHECK (succeeded IN (0, 1)), retries INTEGER NOT NULL DEFAULT 0,
@@ -35,9 +35,9 @@ CREATE TABLE llm_task_outcomes (
     duration_ms INTEGER, tokens_total INTEGER, cost_usd REAL, recorded_at INTEGER NOT NULL {unique}
 )"""
 SHAPES = {
-    "document": DOCUMENT,
-    "with id": RELATIVE.format(id="id INTEGER PRIMARY KEY AUTOINCREMENT,", unique=""),
-    "without id": RELATIVE.format(id="", unique=", UNIQUE (unit_type, unit_id, recorded_at)"),
+    "guide": GUIDE,
+    "with id": VARIANT.format(id="id INTEGER PRIMARY KEY AUTOINCREMENT,", unique=""),
+    "without id": VARIANT.format(id="", unique=", UNIQUE (unit_type, unit_id, recorded_at)"),
 }
 TABLE = "llm_task_outcomes"
 NEW_YEAR_MS = 1_767_225_600_000
@@ -58,7 +58,7 @@ class Other:
         """Record one outcome of 100 tokens and a tenth of a dollar."""
         self.recorded += 1
         row = [model_id, task_type, success]
-        if self.shape == "document":
+        if self.shape == "guide":
             sql = (
                 f"INSERT INTO {TABLE} (model_id, task_type, success, tokens_used, cost_usd) VALUES (?, ?, ?, 100, 0.1)"
             )
@@ -71,17 +71,17 @@ class Other:
         self.connection.execute(sql, row)
 
     def attached(self) -> Attached:
-        """Return how it is attached."""
+        """Return the attachment of its table."""
         return Attached(str(self.path), TABLE, {}, 0)
 
     def close(self) -> None:
-        """End."""
+        """Close the database."""
         self.connection.close()
 
 
 @pytest.fixture
 def make_other(tmp_path: Path) -> Iterator[Callable[..., Other]]:
-    """Return a function that makes another program; all end with the test."""
+    """Return a function that creates another program's database; all are closed after the test."""
     made: list[Other] = []
 
     def make(shape: str = "with id", *, name: str = "other.db", journal: str = "WAL") -> Other:
@@ -95,7 +95,7 @@ def make_other(tmp_path: Path) -> Iterator[Callable[..., Other]]:
 
 @pytest.fixture
 def tables() -> Iterator[Callable[[Attached], AttachedTable]]:
-    """Return a function that attaches a table; all are let go of at the end."""
+    """Return a function that attaches a table; all are closed after the test."""
     made: list[AttachedTable] = []
 
     def attach(attached: Attached) -> AttachedTable:
@@ -108,12 +108,12 @@ def tables() -> Iterator[Callable[[Attached], AttachedTable]]:
 
 
 def samples(table: AttachedTable) -> int:
-    """Return how many outcomes of a table count now."""
+    """Return the number of outcomes of a table."""
     return sum(tally.samples for models in table.tallies().values() for tally in models.values())
 
 
-def tried_again(table: AttachedTable) -> int:
-    """Return how many outcomes count, after a failure is forgiven."""
+def samples_after_retry(table: AttachedTable) -> int:
+    """Return the number of outcomes after another attempt to read."""
     table._retry_at = 0.0
     return samples(table)
 
@@ -123,7 +123,7 @@ def tried_again(table: AttachedTable) -> int:
 def test_every_shape_is_recognised(
     shape: str, journal: str, make_other: Callable[..., Other], tables: Callable[[Attached], AttachedTable]
 ) -> None:
-    """All three shapes give the same tallies, and new outcomes are there at once."""
+    """All shapes give the same tallies, and new outcomes count immediately."""
     other = make_other(shape, journal=journal)
     table = tables(other.attached())
     assert table.tallies() == {}
@@ -134,7 +134,7 @@ def test_every_shape_is_recognised(
     tally = found["plan"]["x"]
     assert (tally.successes, tally.failures, tally.total_tokens, tally.priced) == (1, 1, 200, 2)
     assert tally.total_cost_usd == pytest.approx(0.2)
-    assert tally.last_used_ms == (None if shape == "document" else NEW_YEAR_MS + 2)
+    assert tally.last_used_ms == (None if shape == "guide" else NEW_YEAR_MS + 2)
     assert found["build"]["y"].successes == 1
     assert table.tallies() is found  # nothing has changed
 
@@ -142,7 +142,7 @@ def test_every_shape_is_recognised(
 def test_an_upsert_counts_at_once(
     make_other: Callable[..., Other], tables: Callable[[Attached], AttachedTable]
 ) -> None:
-    """What the other program records again takes the place of what it had recorded."""
+    """An outcome that the other program overwrites is counted once, with its new values."""
     other = make_other("without id")
     table = tables(other.attached())
     for succeeded in (0, 1):
@@ -156,7 +156,7 @@ def test_an_upsert_counts_at_once(
 
 
 def test_other_columns_are_read_by_a_mapping(tmp_path: Path, tables: Callable[[Attached], AttachedTable]) -> None:
-    """A table or view of any name and columns can be mapped; values that cannot be used are left out."""
+    """A table or view of any name and columns can be mapped; unusable values are skipped."""
     connection = sqlite3.connect(tmp_path / "o.db", isolation_level=None)
     connection.executescript(
         'CREATE TABLE "run log" ("the kind" TEXT, llm TEXT, ok, spent, "when" TEXT);'
@@ -186,53 +186,53 @@ def test_other_columns_are_read_by_a_mapping(tmp_path: Path, tables: Callable[[A
     assert "the mapping names passed (for success)" in missing.problem
 
 
-def test_a_database_that_goes_away_counts_on_and_comes_back(
+def test_an_unreadable_database_keeps_its_counts(
     make_other: Callable[..., Other], tables: Callable[[Attached], AttachedTable], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Missing, replaced by another file, by nonsense, by another schema: never an error, what was read counts on."""
+    """If the file is missing, damaged or has another schema, no error is raised and the last counts stay."""
     other = make_other(journal="DELETE")
     table = tables(other.attached())
     other.record("x", 1)
     assert samples(table) == 1
     other.close()
     moved = other.path.rename(other.path.with_name("moved.db"))
-    assert tried_again(table) == 1
+    assert samples_after_retry(table) == 1
     assert "does not exist" in str(table.problem)
     other.path.write_bytes(b"nonsense" * 1000)
-    assert tried_again(table) == 1
+    assert samples_after_retry(table) == 1
     assert "is not an SQLite database" in str(table.problem)
     other.path.unlink()
     with sqlite3.connect(other.path) as connection:
         connection.execute(f"CREATE TABLE {TABLE} (a, b)")
     connection.close()
-    assert tried_again(table) == 1
+    assert samples_after_retry(table) == 1
     assert "unknown shape" in str(table.problem)
     other.path.unlink()
     other.path.mkdir()
-    assert tried_again(table) == 1
+    assert samples_after_retry(table) == 1
     other.path.rmdir()
     moved.rename(other.path)
-    assert tried_again(table) == 1
+    assert samples_after_retry(table) == 1
     assert table.problem is None
-    assert len(caplog.messages) == len(set(caplog.messages))  # each is said once
+    assert len(caplog.messages) == len(set(caplog.messages))  # each is logged once
 
 
-def test_a_schema_that_changes_under_way_is_followed(
+def test_a_changed_schema_is_recognised(
     make_other: Callable[..., Other], tables: Callable[[Attached], AttachedTable]
 ) -> None:
-    """The table is renamed, made anew in another shape, and given more columns while it is attached."""
-    other = make_other("document")
+    """An attached table may be renamed, recreated in another shape, and extended by columns."""
+    other = make_other("guide")
     table = tables(other.attached())
     other.record("x", 1)
     assert samples(table) == 1
     other.connection.execute(f"ALTER TABLE {TABLE} RENAME TO away")
-    assert tried_again(table) == 1
+    assert samples_after_retry(table) == 1
     assert "has no table" in str(table.problem)
     other.shape = "without id"
     other.connection.execute(SHAPES["without id"])
     other.record("x", 1)
     other.record("y", 0)
-    assert tried_again(table) == 2
+    assert samples_after_retry(table) == 2
     assert table.problem is None
     other.connection.execute(f"ALTER TABLE {TABLE} ADD COLUMN more TEXT")
     other.record("x", 1)
@@ -240,10 +240,10 @@ def test_a_schema_that_changes_under_way_is_followed(
 
 
 @pytest.mark.parametrize("journal", ["WAL", "DELETE"])
-def test_a_locked_database_does_not_hold_up_a_choice(
+def test_a_locked_database_does_not_delay_a_choice(
     journal: str, make_other: Callable[..., Other], tables: Callable[[Attached], AttachedTable]
 ) -> None:
-    """While another process holds it exclusively, what was read before counts; afterwards everything does."""
+    """While another process holds an exclusive lock, the last counts stay; afterwards all outcomes count."""
     other = make_other(journal=journal)
     table = tables(other.attached())
     other.record("x", 1)
@@ -252,15 +252,15 @@ def test_a_locked_database_does_not_hold_up_a_choice(
     other.connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     other.connection.execute("BEGIN EXCLUSIVE")
     other.record("x", 1)
-    assert tried_again(table) == 1
+    assert samples_after_retry(table) == 1
     other.connection.execute("COMMIT")
     other.connection.execute("PRAGMA locking_mode = NORMAL")
     other.record("x", 1)
-    assert tried_again(table) == 3
+    assert samples_after_retry(table) == 3
 
 
-def test_the_other_database_is_not_touched(make_other: Callable[..., Other], tmp_path: Path) -> None:
-    """Attaching, choosing and recording leave every byte of it as it was, and no view is made."""
+def test_an_attached_database_is_not_modified(make_other: Callable[..., Other], tmp_path: Path) -> None:
+    """Attaching, choosing and recording do not change a byte of it, and create no view."""
     other = make_other(journal="DELETE")
     other.record("x", 1)
     other.close()
@@ -273,8 +273,8 @@ def test_the_other_database_is_not_touched(make_other: Callable[..., Other], tmp
     assert other.path.read_bytes() == before
 
 
-def test_the_view_is_made_on_command_only(make_other: Callable[..., Other]) -> None:
-    """The document's view sums up whichever shape the table has; a second one, or one over nothing, is refused."""
+def test_the_view_is_created_on_command(make_other: Callable[..., Other]) -> None:
+    """The migration guide's view works for all shapes; a second one, or one without a table, is refused."""
     other = make_other("without id")
     for success in (1, 1, 0):
         other.record("x", success)
@@ -290,8 +290,8 @@ def test_the_view_is_made_on_command_only(make_other: Callable[..., Other]) -> N
     assert not other.path.with_name("none.db").exists()
 
 
-def test_evidence_is_one_s_own_and_the_attached(make_other: Callable[..., Other], tmp_path: Path) -> None:
-    """Tallies are added up pair by pair; the mapping is the same object as long as nothing has changed."""
+def test_attached_tallies_are_added_to_the_own(make_other: Callable[..., Other], tmp_path: Path) -> None:
+    """Tallies are added per pair; the mapping is the same object as long as nothing changes."""
     other = make_other()
     other.record("x", 1)
     other.record("z", 0)
@@ -319,10 +319,10 @@ def test_evidence_is_one_s_own_and_the_attached(make_other: Callable[..., Other]
     store.close()
 
 
-def test_a_large_table_is_read_aside(
+def test_a_large_table_is_read_by_a_thread(
     make_other: Callable[..., Other], tables: Callable[[Attached], AttachedTable], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What takes too long for a choice is read by a thread; new rows still count at once, changed ones soon."""
+    """A thread reads large tables; new rows count immediately, changed rows after its next reading."""
     monkeypatch.setattr(attached_module, "FIRST_READ_SECONDS", -1.0)
     monkeypatch.setattr(attached_module, "REST_FACTOR", 0)
     other = make_other()
@@ -331,7 +331,7 @@ def test_a_large_table_is_read_aside(
         other.record(f"m{number % 3}", number % 2)
     other.connection.execute("COMMIT")
     table = tables(other.attached())
-    assert samples(table) == 0  # nothing was waited for
+    assert samples(table) == 0  # did not wait
     table.wait(60)
     assert samples(table) == 20_000
     monkeypatch.setattr(attached_module, "CHOICE_SECONDS", 0.01)
@@ -346,10 +346,10 @@ def test_a_large_table_is_read_aside(
     assert samples(table) == 10_001
 
 
-def test_many_threads_ask_at_once(
+def test_threads_do_not_wait_for_each_other(
     make_other: Callable[..., Other], tables: Callable[[Attached], AttachedTable]
 ) -> None:
-    """Threads that come while another reads go on with what was known; in the end all is counted."""
+    """While one thread reads, others get the last counts; in the end all outcomes are counted."""
     other = make_other()
     table = tables(other.attached())
     seen: list[int] = []
@@ -370,7 +370,7 @@ def test_many_threads_ask_at_once(
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_host_may_fork(make_other: Callable[..., Other], tmp_path: Path) -> None:
-    """Parent and child both go on reading; neither holds the other's connection."""
+    """Parent and child both read on connections of their own."""
     other = make_other()
     other.record("x", 1)
     script = f"""
@@ -404,7 +404,7 @@ for number in range(int(sys.argv[2])):
 
 
 def test_two_programs_at_once(make_other: Callable[..., Other], tmp_path: Path) -> None:
-    """One writes outcomes into its own database while the plugin chooses from both: each counts at the next choice."""
+    """While another program writes to its database, each of its outcomes counts at the next choice."""
     other = make_other("without id")
     number = 300
     with mp.ModelPerf({"federation": [{"path": str(other.path)}]}, store=tmp_path / "own.db", seed=1) as engine:
@@ -427,8 +427,8 @@ def test_two_programs_at_once(make_other: Callable[..., Other], tmp_path: Path) 
         assert sum(tally.samples for tally in engine.tracker.store.tallies.all()) == number // 10
 
 
-def test_the_health_check_tells_of_each(make_other: Callable[..., Other], tmp_path: Path) -> None:
-    """A database that cannot be read is a finding that is not ok, with the reason."""
+def test_the_health_check_reports_each_database(make_other: Callable[..., Other], tmp_path: Path) -> None:
+    """An unreadable database is a negative finding with the reason."""
     other = make_other()
     other.record("x", 1)
     store = open_store(tmp_path / "own.db")

@@ -1,4 +1,4 @@
-"""Histories come in once, however they are interrupted, repeated, or imported twice at the same time."""
+"""Imports of text files: each outcome once, despite interruptions, repetitions and concurrent imports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,38 +20,18 @@ from hypothesis import strategies as st
 
 from modelperf_plugin.errors import OutcomesFileError
 from modelperf_plugin.exchange.importing import text_files as files
-from modelperf_plugin.exchange.importing.history import Report, import_history
-from modelperf_plugin.exchange.importing.text_files import CsvFile, JsonLinesFile, LineFile
-from modelperf_plugin.store import Store, open_store
+from modelperf_plugin.exchange.importing.history import Report
+from modelperf_plugin.exchange.importing.text_files import CsvFile, JsonLinesFile
+from modelperf_plugin.store import open_store
 from modelperf_plugin.values import ERROR_KINDS, Outcome, Tally, to_milliseconds
+from tests.exchange.stores import NOW_MS, import_from, is_sound, samples
 
-NOW_MS = 1_767_225_600_000
 HEADER = "task_type,model_id,success,timeout,tokens_used,cost_usd,timestamp"
 IMPORT = [sys.executable, "-m", "modelperf_plugin", "import", "csv"]
 
 
-def bring(store: Store, source: LineFile, **options: Any) -> Report:
-    """Import a source and close it."""
-    try:
-        return import_history(store, source, NOW_MS, **options)
-    finally:
-        source.close()
-
-
-def samples(store: Store) -> int:
-    """Return how many outcomes count."""
-    return sum(tally.samples for tally in store.tallies.all())
-
-
-def is_sound(store: Store) -> bool:
-    """Return whether tallies and daily roll-ups are the sums of the events."""
-    return all(
-        finding.ok for finding in store.maintenance.check() if finding.name in {"integrity", "tallies", "daily roll-up"}
-    )
-
-
 def many_rows(number: int) -> str:
-    """Return a CSV file of so many different outcomes."""
+    """Return a CSV file with ``number`` different outcomes."""
     draw = random.Random(number)
     lines = [
         f"task-{draw.randrange(5)},model-{draw.randrange(4)},{draw.randrange(2)},0,{each},0.001,2026-01-0{1 + each % 9}"
@@ -79,8 +58,8 @@ rows = st.fixed_dictionaries(
 )
 
 
-def by_hand(given_rows: list[dict[str, str]]) -> list[Tally]:
-    """Return the tallies of rows, counted one by one with the values of hosts."""
+def counted_singly(given_rows: list[dict[str, str]]) -> list[Tally]:
+    """Return the tallies of rows as if a host had recorded each."""
     tallies: dict[tuple[str, str], Tally] = {}
     for row in given_rows:
         moment = row.get("timestamp")
@@ -104,10 +83,10 @@ def by_hand(given_rows: list[dict[str, str]]) -> list[Tally]:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=60)
 @given(given_rows=st.lists(rows, max_size=12), part=st.integers(1, 400), json_lines=st.booleans())
-def test_import_twice_is_import_once(
+def test_a_second_import_changes_nothing(
     given_rows: list[dict[str, str]], part: int, json_lines: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Whatever the rows, the quotes and the parts: tallies are those of hosts recording them, after one run and two."""
+    """For any rows, quoting and part size, tallies equal recorded ones after one import and after two."""
     monkeypatch.setattr(files, "PART_BYTES", part)
     path = tmp_path / "rows"
     columns = sorted({column for row in given_rows for column in row} | {"task_type", "model_id", "success"})
@@ -120,33 +99,33 @@ def test_import_twice_is_import_once(
         writer.writerows(given_rows)
     path.write_bytes(text.getvalue().encode())
     store = open_store(":memory:")
-    first, second = (bring(store, JsonLinesFile(path) if json_lines else CsvFile(path)) for _ in range(2))
+    first, second = (import_from(store, JsonLinesFile(path) if json_lines else CsvFile(path)) for _ in range(2))
     assert (first.outcomes, first.rejected) == (len(given_rows), 0)
     assert (second.outcomes, second.before) == (0, len(given_rows))
-    assert store.tallies.all() == by_hand(given_rows)
+    assert store.tallies.all() == counted_singly(given_rows)
     assert is_sound(store)
     store.close()
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_a_file_that_has_grown_goes_on_where_it_ended(tmp_path: Path, packed: bool) -> None:
-    """Only the new lines are imported, wherever the file lies now; one that differs at the start is another."""
+@pytest.mark.parametrize("is_gzip", [False, True])
+def test_a_file_that_has_grown_continues_where_it_ended(tmp_path: Path, is_gzip: bool) -> None:
+    """Only new lines are imported, even if the file was moved; a different start makes a different file."""
     text = many_rows(300)
-    pack = gzip.compress if packed else bytes
+    pack = gzip.compress if is_gzip else bytes
     lines = text.splitlines(keepends=True)
     store = open_store(":memory:")
     for number, (end, name) in enumerate([(100, "a"), (100, "b"), (250, "a"), (301, "c")]):
         path = tmp_path / f"{name}.csv"
         path.write_bytes(pack("".join(lines[:end]).encode()))
-        report = bring(store, CsvFile(path))
+        report = import_from(store, CsvFile(path))
         assert (report.before, report.outcomes) == [(0, 99), (99, 0), (99, 150), (249, 51)][number]
     (tmp_path / "other.csv").write_bytes(pack((HEADER + "\n" + lines[2]).encode()))
-    assert bring(store, CsvFile(tmp_path / "other.csv")).outcomes == 1
+    assert import_from(store, CsvFile(tmp_path / "other.csv")).outcomes == 1
     store.close()
 
 
 def test_bad_lines_are_counted_and_listed(tmp_path: Path) -> None:
-    """Each bad line is told with its number in the file; the others are imported."""
+    """Each unusable line is listed with its line number; the others are imported."""
     path = tmp_path / "bad.csv"
     good = "a,b,1,0,5,0.1,2026-01-01T00:00:00Z"
     bad = {
@@ -164,7 +143,7 @@ def test_bad_lines_are_counted_and_listed(tmp_path: Path) -> None:
     text = "\n".join([HEADER, good, *bad.values(), "", good, 'a,"b",1,,,,']).encode() + b"\n\xff\xfe,b,1,0,5,0.1,\n"
     path.write_bytes(text)
     store = open_store(":memory:")
-    report = bring(store, CsvFile(path))
+    report = import_from(store, CsvFile(path))
     assert report.outcomes == 3
     assert [each.line for each in report.listed] == [*bad, 16]
     assert report.rejected == 11
@@ -173,27 +152,27 @@ def test_bad_lines_are_counted_and_listed(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_stray_quote_costs_one_line(tmp_path: Path) -> None:
-    """A quote that is never closed makes its own line bad, not all that follow."""
+def test_a_stray_quote_makes_one_line_unusable(tmp_path: Path) -> None:
+    """An unclosed quote affects its own line only."""
     lines = many_rows(5000).splitlines()
     lines[10] = '"' + lines[10]
     path = tmp_path / "stray.csv"
     path.write_text("\n".join(lines))
     store = open_store(":memory:")
-    report = bring(store, CsvFile(path))
+    report = import_from(store, CsvFile(path))
     assert (report.outcomes, [each.line for each in report.listed]) == (4999, [11])
     store.close()
 
 
-def test_outcomes_with_ids_come_in_once_from_whichever_file(tmp_path: Path) -> None:
-    """An ``outcome_id`` that is known, from a host or from another file, is left out and counted."""
+def test_an_outcome_id_is_imported_once_across_files(tmp_path: Path) -> None:
+    """Outcomes whose ``outcome_id`` is in the store are skipped and counted."""
     store = open_store(":memory:")
     for name, ids in (("a", "xyz"), ("b", "zw")):
         path = tmp_path / f"{name}.csv"
         path.write_text(
             "\n".join(["task_type,model_id,success,outcome_id", *(f"t,m,1,{each}" for each in ids), "t,m,0,"])
         )
-        report = bring(store, CsvFile(path))
+        report = import_from(store, CsvFile(path))
         assert (report.outcomes, report.known) == ((4, 0) if name == "a" else (2, 1))
     assert samples(store) == 6
     assert is_sound(store)
@@ -201,12 +180,12 @@ def test_outcomes_with_ids_come_in_once_from_whichever_file(tmp_path: Path) -> N
 
 
 def test_columns_may_have_other_names(tmp_path: Path) -> None:
-    """A mapping names the columns of the file, and a constant stands for a task type that is not in it."""
+    """A mapping translates column names, and a constant replaces a missing task type."""
     path = tmp_path / "other.csv"
     path.write_text("llm,passed,usd\nm,1,0.5\nn,0,\n")
     store = open_store(":memory:")
     columns = {"model_id": "llm", "success": "passed", "cost_usd": "usd"}
-    assert bring(store, CsvFile(path, columns, "plan")).outcomes == 2
+    assert import_from(store, CsvFile(path, columns, "plan")).outcomes == 2
     assert store.tallies.of("plan")["m"].total_cost_usd == 0.5
     with pytest.raises(OutcomesFileError, match="must name the column passes"):
         CsvFile(path, {**columns, "success": "passes"}, "plan")
@@ -214,19 +193,19 @@ def test_columns_may_have_other_names(tmp_path: Path) -> None:
 
 
 def test_a_dry_run_reads_everything_and_writes_nothing(tmp_path: Path) -> None:
-    """The report is that of the real run; the store stays empty."""
+    """The report equals that of the real import; the store stays empty."""
     path = tmp_path / "a.csv"
     path.write_text(many_rows(50) + "x\n")
     store = open_store(":memory:")
-    dry = bring(store, CsvFile(path), dry_run=True)
+    dry = import_from(store, CsvFile(path), dry_run=True)
     assert store.tallies.all() == []
     assert store.imports.all() == []
-    assert dry == bring(store, CsvFile(path))
+    assert dry == import_from(store, CsvFile(path))
     store.close()
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "must name the column task_type"),
         (b"a,b,c\n1,2,3\n", "must name the column task_type"),
@@ -236,19 +215,19 @@ def test_a_dry_run_reads_everything_and_writes_nothing(tmp_path: Path) -> None:
         (b"\x1f\x8bnonsense", "is not the first line of a CSV file"),
     ],
 )
-def test_a_file_that_is_no_history_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
-    """The message names the file and what is wrong with it."""
+def test_other_files_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    """The message names the file and the problem."""
     path = tmp_path / "no.csv"
     path.write_bytes(content)
     store = open_store(":memory:")
-    with pytest.raises(OutcomesFileError, match=said):
-        bring(store, CsvFile(path))
+    with pytest.raises(OutcomesFileError, match=message):
+        import_from(store, CsvFile(path))
     store.close()
 
 
 @pytest.mark.slow
-def test_killed_again_and_again_it_imports_every_outcome_once(tmp_path: Path) -> None:
-    """SIGKILL at random moments, then a last run: every line of the file is there once, and the sums are right."""
+def test_a_killed_import_imports_every_outcome_once(tmp_path: Path) -> None:
+    """After SIGKILL at random moments and a complete run, each line is in the store once and the sums are right."""
     path, db = tmp_path / "many.csv", tmp_path / "a.db"
     path.write_text(many_rows(200_000))
     draw = random.Random(3)
@@ -270,8 +249,8 @@ def test_killed_again_and_again_it_imports_every_outcome_once(tmp_path: Path) ->
     store.close()
 
 
-def test_two_that_import_the_same_file_at_once_import_it_once(tmp_path: Path) -> None:
-    """Each goes on where the other has come to; together they bring every outcome once."""
+def test_concurrent_imports_of_a_file_import_it_once(tmp_path: Path) -> None:
+    """Processes continue after each other's batches; together they import every outcome once."""
     path, db = tmp_path / "many.csv", tmp_path / "a.db"
     path.write_text(many_rows(60_000))
     processes = [
@@ -285,8 +264,8 @@ def test_two_that_import_the_same_file_at_once_import_it_once(tmp_path: Path) ->
     store.close()
 
 
-def test_a_batch_is_written_only_if_nobody_came_in_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another process imports the whole file between two of our batches: we bring nothing of it again."""
+def test_a_batch_is_not_written_after_a_concurrent_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If another process imports the whole file between two batches, nothing is imported twice."""
     monkeypatch.setattr(files, "PART_BYTES", 1000)
     path = tmp_path / "many.csv"
     path.write_text(many_rows(200))
@@ -295,9 +274,9 @@ def test_a_batch_is_written_only_if_nobody_came_in_between(tmp_path: Path, monke
 
     def interfere(_: Report) -> None:
         if not seen["other"]:
-            seen["other"] = bring(theirs, CsvFile(path)).outcomes
+            seen["other"] = import_from(theirs, CsvFile(path)).outcomes
 
-    report = bring(ours, CsvFile(path), on_progress=interfere)
+    report = import_from(ours, CsvFile(path), on_progress=interfere)
     assert report.outcomes + seen["other"] == 200
     assert samples(ours) == samples(theirs) == 200
     assert is_sound(ours)
@@ -305,16 +284,16 @@ def test_a_batch_is_written_only_if_nobody_came_in_between(tmp_path: Path, monke
     theirs.close()
 
 
-def test_what_was_imported_is_evidence_at_once(tmp_path: Path) -> None:
-    """A store that has evidence in memory sees what another process imports, and what it imports itself."""
+def test_imports_are_evidence_immediately(tmp_path: Path) -> None:
+    """A store with cached tallies sees its own imports and those of other processes."""
     path = tmp_path / "a.csv"
     path.write_text(f"{HEADER}\nt,m,1,,,,\n")
     ours, theirs = open_store(tmp_path / "a.db"), open_store(tmp_path / "a.db")
     assert ours.tallies.of("t") == {}
-    bring(theirs, CsvFile(path))
+    import_from(theirs, CsvFile(path))
     assert ours.tallies.of("t")["m"].successes == 1
     path.write_text(f"{HEADER}\nt,m,0,,,,\n")
-    bring(ours, CsvFile(path))
+    import_from(ours, CsvFile(path))
     assert ours.tallies.of("t")["m"].failures == 1
     ours.close()
     theirs.close()

@@ -1,4 +1,4 @@
-"""The file of the older tracker beside the store: imported once, kept for a week, then compressed, never lost."""
+"""The older tracker's file beside the store: imported once, kept for a week, then compressed, never lost."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ import modelperf_plugin as mp
 from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
 from modelperf_plugin.exchange.importing.legacy_import import add_legacy_sums, check_legacy_file
 from modelperf_plugin.exchange.importing.legacy_json import read_legacy_json
-from modelperf_plugin.store import Store, open_store
+from modelperf_plugin.store import open_store
+from tests.exchange.stores import is_sound, samples
 from tests.exchange.test_legacy_json import LONG, SHORT, written
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -34,25 +35,18 @@ with ModelPerformanceTracker(sys.argv[1]) as tracker:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a folder in which the older tracker has left its file."""
+    """Return a folder with a file of the older tracker."""
     written(tmp_path / "model-performance.json", LONG)
     return tmp_path
 
 
-def samples(store: Store) -> int:
-    """Return how many outcomes count."""
-    return sum(tally.samples for tally in store.tallies.all())
-
-
 def test_the_first_opening_imports_it(folder: Path) -> None:
-    """The counts are evidence at once, are told apart from events, and the sums of the store are right."""
+    """The counts are evidence immediately, are distinct from events, and the store stays consistent."""
     with ModelPerformanceTracker(folder / "model-performance.db") as tracker:
         (tally,) = tracker.store.tallies.of("execute-task").values()
         assert (tally.successes, tally.failures, tally.timeouts, tally.total_tokens) == (42, 3, 1, 90000)
         assert (tally.total_cost_usd, tally.priced, tally.last_used_ms) == (1.5, 45, 1_748_736_000_250)
-        assert all(
-            finding.ok for finding in tracker.store.maintenance.check() if finding.name in {"tallies", "daily roll-up"}
-        )
+        assert is_sound(tracker.store)
     connection = sqlite3.connect(folder / "model-performance.db")
     assert connection.execute("SELECT count(*) FROM model_outcomes").fetchone() == (0,)
     assert connection.execute("SELECT source, successes FROM imported").fetchall() == [
@@ -62,7 +56,7 @@ def test_the_first_opening_imports_it(folder: Path) -> None:
 
 
 def test_it_is_imported_once(folder: Path) -> None:
-    """Neither a second opening, nor a moved folder, nor the command by hand counts it again."""
+    """A second opening, a moved folder, or an import by command does not count it again."""
     path = folder / "model-performance.db"
     ModelPerformanceTracker(path).close()
     with ModelPerformanceTracker(path) as tracker:
@@ -76,7 +70,7 @@ def test_it_is_imported_once(folder: Path) -> None:
 
 
 def test_processes_that_open_at_the_same_moment_import_it_once(folder: Path) -> None:
-    """Of eight processes released at once, one imports; all see the counts."""
+    """Of eight processes that start together, one imports; all see the counts."""
     command = [sys.executable, "-c", OPEN, str(folder / "model-performance.db")]
     processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(8)]
     for process in processes:
@@ -90,7 +84,7 @@ def test_processes_that_open_at_the_same_moment_import_it_once(folder: Path) -> 
 
 
 def test_thirty_days(folder: Path) -> None:
-    """Opened every day: kept for seven days, compressed on the eighth, and never imported again; nothing is lost."""
+    """If a host starts every day, the file stays for seven days, is then compressed, and is not imported again."""
     file = folder / "model-performance.json"
     content = file.read_bytes()
     for day in range(30):
@@ -104,7 +98,7 @@ def test_thirty_days(folder: Path) -> None:
 
 
 def test_thirty_days_in_one_process(folder: Path) -> None:
-    """A host that runs for a month and only records does the same."""
+    """A host that runs for a month and only records archives the file on the same day."""
     now = START
     file = folder / "model-performance.json"
     with mp.ModelPerf({}, store=folder / "model-performance.db", clock=lambda: now) as engine:
@@ -117,7 +111,7 @@ def test_thirty_days_in_one_process(folder: Path) -> None:
 
 
 def test_an_interrupted_archive_is_completed(folder: Path) -> None:
-    """If the process died after compressing and before removing, the next one removes and makes no second archive."""
+    """If a process died between compressing and deleting, the next one deletes and writes no second archive."""
     with mp.ModelPerf({}, store=folder / "model-performance.db", clock=lambda: START):
         pass
     file = folder / "model-performance.json"
@@ -129,8 +123,8 @@ def test_an_interrupted_archive_is_completed(folder: Path) -> None:
     assert len(list(folder.glob("*.gz"))) == 1
 
 
-def test_a_file_that_is_still_written_is_left_alone(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """What has changed since the import is neither archived nor counted; the health check says what to do."""
+def test_a_file_changed_after_its_import_is_not_archived(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A file changed since its import is neither archived nor counted; the health check explains what to do."""
     path, file = folder / "model-performance.db", folder / "model-performance.json"
     with mp.ModelPerf({}, store=path, clock=lambda: START):
         pass
@@ -149,11 +143,11 @@ def test_a_file_that_is_still_written_is_left_alone(folder: Path, caplog: pytest
         assert add_legacy_sums(engine.store, file, read_legacy_json(file), 1)
         assert samples(engine.store) == 62
         assert engine.store.tallies.of("execute-task")["gpt-4o"].priced == 0
-        assert all(each.ok for each in engine.store.maintenance.check() if each.name in {"tallies", "daily roll-up"})
+        assert is_sound(engine.store)
 
 
-def test_a_damaged_file_is_skipped_and_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The store opens without it, line and column are in the log and in the health check; mended, it is imported."""
+def test_a_damaged_file_is_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The store opens; log and health check name line and column; once repaired, the file is imported."""
     file = written(tmp_path / "model-performance.json", '{"plan":\n {"x": {"succ')
     with caplog.at_level(logging.WARNING), ModelPerformanceTracker(tmp_path / "model-performance.db") as tracker:
         assert samples(tracker.store) == 0
@@ -169,8 +163,8 @@ def test_a_damaged_file_is_skipped_and_left_alone(tmp_path: Path, caplog: pytest
         assert samples(tracker.store) == 45
 
 
-def test_a_store_takes_over_only_the_file_of_its_own_name(folder: Path) -> None:
-    """Another store in the same folder, such as the demo's, imports nothing."""
+def test_only_the_file_with_the_name_of_the_store_is_imported(folder: Path) -> None:
+    """A store with another name in the same folder imports nothing."""
     with ModelPerformanceTracker(folder / "demo.db") as tracker:
         assert samples(tracker.store) == 0
     with ModelPerformanceTracker(":memory:") as tracker:
@@ -178,21 +172,21 @@ def test_a_store_takes_over_only_the_file_of_its_own_name(folder: Path) -> None:
 
 
 def test_an_import_that_fails_leaves_nothing(folder: Path) -> None:
-    """Sums that the store refuses are not half in it."""
+    """Sums that the store refuses are not stored in part."""
     store = open_store(folder / "a.db")
     file = folder / "model-performance.json"
-    old = read_legacy_json(file)
-    broken = old._replace(sums=(*old.sums, old.sums[0]))  # twice the same pair
+    legacy = read_legacy_json(file)
+    broken = legacy._replace(sums=(*legacy.sums, legacy.sums[0]))  # twice the same pair
     with pytest.raises(mp.StoreError):
         add_legacy_sums(store, file, broken, 1)
     assert store.tallies.all() == []
     assert store.imports.all() == []
-    assert add_legacy_sums(store, file, old, 1)
+    assert add_legacy_sums(store, file, legacy, 1)
     store.close()
 
 
 def test_the_notes_are_counted(tmp_path: Path) -> None:
-    """The health check says that some entries could not be used, and how to see which."""
+    """The health check reports unusable entries, and how to list them."""
     written(
         tmp_path / "a.json", {"plan": {"x": {"successes": 3, "failures": 1}, "y": {"successes": -3, "failures": 1}}}
     )

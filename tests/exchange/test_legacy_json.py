@@ -1,4 +1,4 @@
-"""The JSON file of the older tracker: what is read from it, and what is said of what is wrong."""
+"""Reading the older tracker's JSON file, and the notes on its contradictions."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ LONG = {
 
 
 def written(path: Path, data: Any) -> Path:
-    """Write ``data`` as JSON, or as it is if it is text or bytes, to ``path``."""
+    """Write ``data`` to ``path``: text and bytes unchanged, anything else as JSON."""
     content = data if isinstance(data, bytes) else (data if isinstance(data, str) else json.dumps(data)).encode()
     path.write_bytes(content)
     return path
 
 
 def test_the_short_form_is_read(tmp_path: Path) -> None:
-    """Successes and failures are enough; the rate that follows from them is no news."""
-    old = read_legacy_json(written(tmp_path / "old.json", SHORT))
-    assert (old.sums, old.notes) == ((Sums("execute-task", "gpt-4o", 42, 3),), ())
+    """Successes and failures are sufficient; a consistent rate is not a note."""
+    legacy = read_legacy_json(written(tmp_path / "old.json", SHORT))
+    assert (legacy.sums, legacy.notes) == ((Sums("execute-task", "gpt-4o", 42, 3),), ())
 
 
 def test_the_long_form_is_read(tmp_path: Path) -> None:
-    """Everything that the longer form says is kept: money to the nano-dollar, the time to the millisecond."""
-    old = read_legacy_json(written(tmp_path / "old.json", LONG))
-    assert old.sums == (Sums("execute-task", "gpt-4o", 42, 3, 1, 90000, 1_500_000_000, 1_748_736_000_250),)
-    assert old.notes == ()
+    """All values of the long form are read: costs to the nano-dollar, times to the millisecond."""
+    legacy = read_legacy_json(written(tmp_path / "old.json", LONG))
+    assert legacy.sums == (Sums("execute-task", "gpt-4o", 42, 3, 1, 90000, 1_500_000_000, 1_748_736_000_250),)
+    assert legacy.notes == ()
 
 
 @pytest.mark.parametrize(
-    ("stats", "said", "used"),
+    ("stats", "message", "used"),
     [
         ({"successes": 30, "failures": 10, "successRate": 0.5}, "successRate is 0.5, but 30 of 40 is 0.75", True),
         ({"successes": 30, "failures": 10, "rate": 0.75}, "unknown keys 'rate'; ignored", True),
@@ -66,17 +66,17 @@ def test_the_long_form_is_read(tmp_path: Path) -> None:
         ([1, 2], "must be an object of counts, but is [1, 2]", False),
     ],
 )
-def test_contradictions_are_named(tmp_path: Path, stats: Any, said: str, used: bool) -> None:
-    """Each contradiction is told with task type, model and value; counts that can be used are used."""
-    old = read_legacy_json(written(tmp_path / "old.json", {"plan": {"x": stats}}))
-    assert len(old.notes) == 1
-    assert old.notes[0].startswith("plan, x: ")
-    assert said in old.notes[0]
-    assert bool(old.sums) == used
+def test_contradictions_are_named(tmp_path: Path, stats: Any, message: str, used: bool) -> None:
+    """Each note names task type, model and value; usable counts are used."""
+    legacy = read_legacy_json(written(tmp_path / "old.json", {"plan": {"x": stats}}))
+    assert len(legacy.notes) == 1
+    assert legacy.notes[0].startswith("plan, x: ")
+    assert message in legacy.notes[0]
+    assert bool(legacy.sums) == used
 
 
 @pytest.mark.parametrize(
-    ("content", "line", "said"),
+    ("content", "line", "message"),
     [
         ('{"plan": {"x": {"successes": 4,\n "fail', 2, "is not JSON at column 2"),
         ("", 1, "is not JSON at column 1"),
@@ -87,14 +87,14 @@ def test_contradictions_are_named(tmp_path: Path, stats: Any, said: str, used: b
         ("[" * 100_000, None, "not usable JSON"),
     ],
 )
-def test_a_damaged_file_is_told_with_line_and_column(
-    tmp_path: Path, content: str | bytes, line: int | None, said: str
+def test_a_damaged_file_is_an_error_with_line_and_column(
+    tmp_path: Path, content: str | bytes, line: int | None, message: str
 ) -> None:
-    """Half a file is an error that names the place; nothing of it is read."""
+    """The error for a damaged file names the place; nothing is read."""
     with pytest.raises(OutcomesFileError) as caught:
         read_legacy_json(written(tmp_path / "old.json", content))
     assert caught.value.line == line
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 anything = st.recursive(
@@ -110,11 +110,11 @@ anything = st.recursive(
 
 
 @given(data=anything)
-def test_whatever_is_in_the_file_has_an_answer(data: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Any JSON at all gives counts that can be used, or notes, or one error of ours; never another exception."""
+def test_any_json_is_read_or_refused(data: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Any JSON gives usable counts, notes, or an OutcomesFileError; never another exception."""
     path = written(tmp_path_factory.mktemp("old") / "old.json", data)
     try:
-        old = read_legacy_json(path)
+        legacy = read_legacy_json(path)
     except OutcomesFileError:
         return
-    assert all(each.successes >= 0 and each.failures >= 0 and each.cost_nano_usd >= 0 for each in old.sums)
+    assert all(sums.successes >= 0 and sums.failures >= 0 and sums.cost_nano_usd >= 0 for sums in legacy.sums)

@@ -1,4 +1,4 @@
-"""What leaves the machine, and what another project's experience does: a prior that can be traced and taken out."""
+"""Exports, and merged exports of other projects: removable priors."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from modelperf_plugin.exchange.sharing.share import HASH_PREFIX, Export, Names, 
 from modelperf_plugin.store import Entry, Store, Sums, open_store
 from modelperf_plugin.store.exchange import Step
 from modelperf_plugin.values import Outcome, Tally
+from tests.exchange.stores import is_sound
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SALT = "eight or more"
@@ -62,7 +63,7 @@ def written(path: Path, entries: list[Tally], form: Format, origin: str = "somew
 
 
 def filled(store: Store, successes: int = 12, failures: int = 3, model_id: str = "x") -> Store:
-    """Return a store after so many outcomes."""
+    """Record outcomes in ``store`` and return it."""
     for number in range(successes + failures):
         store.outcomes.record(
             Entry("plan", model_id, Outcome(success=number < successes, cost_usd=0.01), 1000 + number)
@@ -73,8 +74,8 @@ def filled(store: Store, successes: int = 12, failures: int = 3, model_id: str =
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 @pytest.mark.parametrize("form", FORMATS)
 @given(entries=lists)
-def test_export_merge_export_is_the_same(form: Format, entries: list[Tally], tmp_path: Path) -> None:
-    """What was exported and merged is there as it was, in every format, and exported again it is the same file."""
+def test_a_merged_export_can_be_exported_again(form: Format, entries: list[Tally], tmp_path: Path) -> None:
+    """Merged priors equal the exported tallies in every format, and their export is the same file."""
     first = read_export(written(tmp_path / "first", entries, form))
     assert first.entries == entries
     store = open_store(":memory:")
@@ -84,28 +85,28 @@ def test_export_merge_export_is_the_same(form: Format, entries: list[Tally], tmp
     order = {tally[:2]: number for number, tally in enumerate(entries)}
     again = written(tmp_path / "again", sorted(priors, key=lambda tally: order[tally[:2]]), form)
     assert again.read_bytes() == (tmp_path / "first").read_bytes()
-    assert select(store.tallies.all()).entries == []  # nothing of it is one's own
+    assert select(store.tallies.all()).entries == []  # none of them are own counts
     assert {prior.source for prior in store.merged.priors()} <= {"them"}
     assert store.merged.remove("them")
     assert store.merged.priors() == []
     store.close()
 
 
-def test_merging_leaves_one_s_own_counts_alone(tmp_path: Path) -> None:
-    """Tallies, evidence, events and one's own export are the same before, during and after."""
+def test_merging_does_not_change_the_own_counts(tmp_path: Path) -> None:
+    """Tallies, evidence, events and the own export are the same before and after."""
     store = filled(open_store(tmp_path / "own.db"))
     before = (store.tallies.all(), dict(store.tallies.of("plan")), select(store.tallies.all()))
     for number in (1, 2):
         merge(store, Export([Tally("plan", "x", 100, 900)], f"origin {number}", str(number)), f"them {number}", 1)
     assert (store.tallies.all(), dict(store.tallies.of("plan")), select(store.tallies.all())) == before
-    assert all(finding.ok for finding in store.maintenance.check() if finding.name in {"tallies", "daily roll-up"})
+    assert is_sound(store)
     store.merged.remove("them 1")
     assert [each.name for each in store.merged.all()] == ["them 2"]
     store.close()
 
 
-def test_only_confident_entries_leave() -> None:
-    """Ten outcomes by default, as in the document; small task types stay also when unsure entries may leave."""
+def test_only_entries_with_enough_outcomes_are_exported() -> None:
+    """Ten outcomes by default, as in the migration guide; small task types have a threshold of their own."""
     own = [Tally("big", "x", 9, 1), Tally("big", "y", 5, 4), Tally("small", "x", 1, 1)]
     assert select(own) == ([own[0]], 1, 1)
     assert select(own, min_samples=1) == (own[:2], 0, 1)
@@ -113,7 +114,7 @@ def test_only_confident_entries_leave() -> None:
 
 
 def test_names_are_hashed_with_a_salt() -> None:
-    """Who knows the salt recognises the names known here; nobody else sees any; the same salt gives the same names."""
+    """The same salt gives the same names, and with it known names are restored; without it none are."""
     own = [Tally("plan", "gpt-4o", 10, 0)]
     (entry,) = select(own, names=Names(SALT, models=True, task_types=True)).entries
     assert entry.task_type.startswith(HASH_PREFIX)
@@ -129,8 +130,8 @@ def test_names_are_hashed_with_a_salt() -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_an_export_says_what_its_store_is(tmp_path: Path) -> None:
-    """A later export of the same project takes the place of the older one; one's own is refused, so is a taken name."""
+def test_an_export_names_its_store(tmp_path: Path) -> None:
+    """A later export replaces an older one of the same project; the own export and a taken name are refused."""
     theirs, ours = filled(open_store(tmp_path / "theirs.db")), filled(open_store(tmp_path / "ours.db"))
     assert theirs.merged.origin() != ours.merged.origin()
     first = read_export(written(tmp_path / "a", theirs.tallies.all(), "json", theirs.merged.origin()))
@@ -152,7 +153,7 @@ def test_an_export_says_what_its_store_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("{}", "is not an export of `modelperf export`"),
         ('{"format": "modelperf export", "version": 2, "entries": []}', "is of version 2; this version reads 1"),
@@ -166,16 +167,16 @@ def test_an_export_says_what_its_store_is(tmp_path: Path) -> None:
         (b"\xff\xfe", "is not an export"),
     ],
 )
-def test_a_file_that_is_no_export_is_refused(tmp_path: Path, content: str | bytes, said: str) -> None:
+def test_other_files_are_refused(tmp_path: Path, content: str | bytes, message: str) -> None:
     """The message names the file and the entry."""
     path = tmp_path / "no"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(OutcomesFileError, match=said):
+    with pytest.raises(OutcomesFileError, match=message):
         read_export(path)
 
 
-def test_a_prior_shapes_what_is_believed_and_fades_behind_one_s_own(tmp_path: Path) -> None:
-    """Before own outcomes the better model of the other project is ahead; the belief is min(strength, n) outcomes."""
+def test_a_prior_counts_less_than_own_outcomes(tmp_path: Path) -> None:
+    """Without own outcomes the other project's better model ranks first, weighed as min(strength, n) outcomes."""
     theirs = Export([Tally("plan", "good", 90, 10), Tally("plan", "bad", 10, 90)], "them", "1")
     with mp.ModelPerf({}, store=":memory:", seed=1) as engine:
         assert engine.explain("plan", ["good", "bad"]).ranking.rows[0].score == pytest.approx(0.5)  # type: ignore[union-attr]
@@ -189,7 +190,7 @@ def test_a_prior_shapes_what_is_believed_and_fades_behind_one_s_own(tmp_path: Pa
         assert last.score is not None
         assert first.score > 0.65
         assert last.score < 0.35
-        for _ in range(60):  # here it is the other way round
+        for _ in range(60):  # the reverse of the prior
             engine.record("plan", "good", Outcome(success=False))
             engine.record("plan", "bad", Outcome(success=True))
         decision = engine.explain("plan", ["bad", "good"])
@@ -199,7 +200,7 @@ def test_a_prior_shapes_what_is_believed_and_fades_behind_one_s_own(tmp_path: Pa
 
 
 def test_a_running_host_notices_a_merge(tmp_path: Path) -> None:
-    """Another process merges and removes: the host's beliefs follow with the next outcomes."""
+    """After a merge or removal by another process, the host's beliefs follow with the next outcomes."""
     path = tmp_path / "own.db"
     with mp.ModelPerf({}, store=path, seed=1) as engine:
         engine.record("plan", "a", Outcome(success=True))
@@ -222,7 +223,7 @@ def test_a_running_host_notices_a_merge(tmp_path: Path) -> None:
 
 
 def test_a_broken_parquet_file_is_refused(tmp_path: Path) -> None:
-    """What begins like Parquet and is none."""
+    """A file that only starts like Parquet is an error."""
     pytest.importorskip("pyarrow")
     (tmp_path / "no").write_bytes(b"PAR1 nonsense")
     with pytest.raises(OutcomesFileError, match="cannot be read as Parquet"):
@@ -230,14 +231,14 @@ def test_a_broken_parquet_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_parquet_is_an_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Without it one line names what to install."""
+    """Without pyarrow the error names the extra to install."""
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(MissingExtraError, match=r'pip install "modelperf-plugin\[parquet\]"'):
         parquet.open_parquet(tmp_path / "x")
 
 
 def test_imported_sums_are_exported_with_the_rest() -> None:
-    """One's own counts are events and imported sums; of merged and attached ones nothing leaves."""
+    """The own counts are events and imported sums; merged and attached ones are not exported."""
     store = filled(open_store(":memory:"))
     step = Step("json", "old.json", "d", 1, 0, 0, 1)
     assert store.imports.add_sums(step, [Sums("plan", "x", 5, 0)])
@@ -247,7 +248,7 @@ def test_imported_sums_are_exported_with_the_rest() -> None:
 
 
 def test_the_export_is_plain_json(tmp_path: Path) -> None:
-    """Other programs can read it: names, counts and sums in plain keys."""
+    """An export holds names, counts and sums under plain keys."""
     text = write_text(
         [Tally("plan", "x", 9, 1, 2, 1, 0, 500, 1_500_000_000, 10, 1_767_225_600_000, 1)], "json", "o", NOW
     )
@@ -259,8 +260,8 @@ def test_the_export_is_plain_json(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_a_merge_that_fails_leaves_what_was(tmp_path: Path) -> None:
-    """If the new rows cannot be written, the older export stays."""
+def test_a_failed_merge_changes_nothing(tmp_path: Path) -> None:
+    """If the new rows cannot be written, the older export stays in the store."""
     store = open_store(tmp_path / "own.db")
     merge(store, Export([Tally("plan", "x", 1, 1)], "them", "1"), "them", 1)
     with pytest.raises(mp.StoreError):

@@ -1,4 +1,4 @@
-"""Histories that are rows: other stores, Parquet files, and the logs of other programs."""
+"""Imports of tables: other stores, Parquet files, and call logs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,12 @@ import pytest
 from modelperf_plugin.errors import OutcomesFileError
 from modelperf_plugin.exchange.importing import tables
 from modelperf_plugin.exchange.importing.call_logs import LiteLLMLog, LlmLog, VerdictFields
-from modelperf_plugin.exchange.importing.history import Report, import_history
-from modelperf_plugin.exchange.importing.sources import Source
 from modelperf_plugin.exchange.importing.tables import ParquetTable, TrackerFile
 from modelperf_plugin.store import Entry, Store, Sums, open_store
 from modelperf_plugin.store.exchange import Step
 from modelperf_plugin.values import ERROR_KINDS, Outcome
+from tests.exchange.stores import NOW_MS, import_from, is_sound
 
-NOW_MS = 1_767_225_600_000
 LLM_RESPONSES = """
 CREATE TABLE responses (
     id TEXT PRIMARY KEY, model TEXT, prompt TEXT, system TEXT, prompt_json TEXT, options_json TEXT, response TEXT,
@@ -40,16 +38,8 @@ CALLS: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-def bring(store: Store, source: Source) -> Report:
-    """Import a source and close it."""
-    try:
-        return import_history(store, source, NOW_MS)
-    finally:
-        source.close()
-
-
 def filled(path: Path) -> Store:
-    """Return a store with outcomes of every kind, and with sums."""
+    """Return a store with all kinds of outcomes, and with sums."""
     store = open_store(path)
     for number in range(60):
         outcome = Outcome(
@@ -68,19 +58,19 @@ def filled(path: Path) -> Store:
     return store
 
 
-def test_another_store_comes_in_whole_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All tallies are the same, after one run and two; what it records later comes in with the next run."""
+def test_another_store_is_imported_completely_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tallies are equal after one import and after two; a later import adds what was recorded since."""
     monkeypatch.setattr(tables, "BATCH_ROWS", 7)
     theirs, ours = filled(tmp_path / "theirs.db"), open_store(tmp_path / "ours.db")
     for _ in range(2):
         again = TrackerFile(tmp_path / "theirs.db")
         again.import_sums(ours, NOW_MS)
-        bring(ours, again)
+        import_from(ours, again)
         assert ours.tallies.all() == theirs.tallies.all()
     theirs.outcomes.record(Entry("task-0", "model-0", Outcome(success=True), NOW_MS))
-    assert bring(ours, TrackerFile(tmp_path / "theirs.db")).outcomes == 1
+    assert import_from(ours, TrackerFile(tmp_path / "theirs.db")).outcomes == 1
     assert ours.tallies.all() == theirs.tallies.all()
-    assert all(finding.ok for finding in ours.maintenance.check() if finding.name in {"tallies", "daily roll-up"})
+    assert is_sound(ours)
     for name, is_own in (("ours.db", True), ("theirs.db", False)):
         with closing(TrackerFile(tmp_path / name)) as source:
             assert source.is_file_of(ours) == is_own
@@ -88,8 +78,8 @@ def test_another_store_comes_in_whole_and_once(tmp_path: Path, monkeypatch: pyte
     ours.close()
 
 
-def test_the_other_store_is_only_read(tmp_path: Path) -> None:
-    """A file of an older version, or of the document's own tracker, is imported without being brought up to date."""
+def test_the_imported_store_is_opened_read_only(tmp_path: Path) -> None:
+    """A file of an older version, or of the migration guide's tracker, is imported without a migration."""
     path = tmp_path / "document.db"
     connection = sqlite3.connect(path)
     connection.execute(
@@ -101,7 +91,7 @@ def test_the_other_store_is_only_read(tmp_path: Path) -> None:
     connection.close()
     before = path.read_bytes()
     ours = open_store(":memory:")
-    assert bring(ours, TrackerFile(path)).outcomes == 1
+    assert import_from(ours, TrackerFile(path)).outcomes == 1
     (tally,) = ours.tallies.all()
     assert (tally.successes, tally.total_tokens, tally.total_cost_usd, tally.last_used_ms) == (1, 5, 0.1, NOW_MS)
     assert path.read_bytes() == before
@@ -109,8 +99,8 @@ def test_the_other_store_is_only_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"nonsense" * 1000])
-def test_what_is_no_database_is_refused(tmp_path: Path, content: bytes | None) -> None:
-    """A missing file, an empty one, and one of another kind are errors that name it."""
+def test_files_that_are_not_databases_are_refused(tmp_path: Path, content: bytes | None) -> None:
+    """A missing, empty or different file is an error with its name."""
     path = tmp_path / "no.db"
     if content is not None:
         path.write_bytes(content)
@@ -121,7 +111,7 @@ def test_what_is_no_database_is_refused(tmp_path: Path, content: bytes | None) -
 
 
 def test_parquet_is_read_like_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Typed columns, nulls, a mapping of names and a constant task type; once, however often it is run."""
+    """Typed columns, nulls, a column mapping and a constant task type; repeated imports change nothing."""
     pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     monkeypatch.setattr(tables, "BATCH_ROWS", 2)
     path = tmp_path / "a.parquet"
@@ -135,20 +125,20 @@ def test_parquet_is_read_like_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     pq.write_table(pa.table(columns), path)
     names = {"model_id": "llm", "success": "passed"}
     store = open_store(":memory:")
-    report = bring(store, ParquetTable(path, names, "plan"))
+    report = import_from(store, ParquetTable(path, names, "plan"))
     assert (report.outcomes, report.unknown, [each.line for each in report.listed]) == (2, 1, [4])
     (tally,) = store.tallies.all()
     assert (tally.task_type, tally.successes, tally.failures) == ("plan", 1, 1)
     assert (tally.total_cost_usd, tally.total_tokens, tally.last_used_ms) == (0.75, 4, 1_767_225_601_000)
-    assert bring(store, ParquetTable(path, names, "plan")).before == 2
+    assert import_from(store, ParquetTable(path, names, "plan")).before == 2
     with pytest.raises(OutcomesFileError, match="must have the column success"):
         ParquetTable(path, {"model_id": "llm"}, "plan")
     store.close()
 
 
 @pytest.mark.parametrize("form", ["json", "jsonl", "csv"])
-def test_spend_logs_count_where_they_say_how_it_ended(form: str, tmp_path: Path) -> None:
-    """Without a field for success nothing counts, and nothing is marked as read; with one, all else is kept."""
+def test_spend_logs_count_where_they_hold_verdicts(form: str, tmp_path: Path) -> None:
+    """Without a success field nothing is counted or marked as read; with one, all details are imported."""
     path = tmp_path / "spend"
     with path.open("w", newline="") as file:
         if form == "csv":
@@ -160,35 +150,35 @@ def test_spend_logs_count_where_they_say_how_it_ended(form: str, tmp_path: Path)
         else:
             file.writelines(json.dumps(call) + "\n" for call in CALLS)
     store = open_store(":memory:")
-    silent = bring(store, LiteLLMLog(path, VerdictFields()))
+    silent = import_from(store, LiteLLMLog(path, VerdictFields()))
     assert (silent.outcomes, silent.unknown) == (0, 4)
     noted = VerdictFields(task_field="request_tags.task", success_field="metadata.verdict.ok")
     for outcomes, before in ((3, 0), (0, 3)):
-        report = bring(store, LiteLLMLog(path, noted))
+        report = import_from(store, LiteLLMLog(path, noted))
         assert (report.outcomes, report.before, report.rejected) == (outcomes, before, 0)
     (tally,) = store.tallies.all()
     assert (tally.task_type, tally.model_id, tally.successes, tally.failures) == ("plan", "gpt-4o", 2, 1)
     assert (tally.total_cost_usd, tally.total_tokens, tally.last_used_ms) == (0.75, 303, NOW_MS + 2500)
-    again = bring(store, LiteLLMLog(path, VerdictFields("plan", None, "metadata.verdict.ok")))
+    again = import_from(store, LiteLLMLog(path, VerdictFields("plan", None, "metadata.verdict.ok")))
     assert (again.outcomes, again.known) == (0, 3)  # the same requests, however they are read
     store.close()
 
 
-def test_a_file_that_is_no_spend_log_is_refused(tmp_path: Path) -> None:
-    """Other JSON, other CSV, and neither."""
-    for content, said in (
+def test_files_that_are_not_spend_logs_are_refused(tmp_path: Path) -> None:
+    """Other JSON, other CSV, and neither are refused."""
+    for content, message in (
         ("[1]", "not a LiteLLM spend log"),
         ("a,b\n1,2\n", "not a LiteLLM spend log"),
         ("[{", "is neither JSON nor CSV"),
         ('{"a": 1}\n', "not a LiteLLM spend log"),
     ):
         (tmp_path / "no").write_text(content)
-        with pytest.raises(OutcomesFileError, match=said):
+        with pytest.raises(OutcomesFileError, match=message):
             LiteLLMLog(tmp_path / "no", VerdictFields())
 
 
-def test_the_log_of_llm_counts_where_it_says_how_it_ended(tmp_path: Path) -> None:
-    """Models, tokens, durations and times are in it; the verdict only where somebody has noted it."""
+def test_the_log_of_llm_counts_where_it_holds_verdicts(tmp_path: Path) -> None:
+    """The log holds models, tokens, durations and times; verdicts only where the host wrote them."""
     path = tmp_path / "logs.db"
     connection = sqlite3.connect(path)
     connection.execute(LLM_RESPONSES)
@@ -202,9 +192,9 @@ def test_the_log_of_llm_counts_where_it_says_how_it_ended(tmp_path: Path) -> Non
     connection.commit()
     connection.close()
     store = open_store(":memory:")
-    silent = bring(store, LlmLog(path, VerdictFields("plan")))
+    silent = import_from(store, LlmLog(path, VerdictFields("plan")))
     assert (silent.outcomes, silent.unknown) == (0, 3)
-    report = bring(store, LlmLog(path, VerdictFields(None, "options_json.task", "options_json.ok")))
+    report = import_from(store, LlmLog(path, VerdictFields(None, "options_json.task", "options_json.ok")))
     assert (report.outcomes, report.unknown) == (2, 1)
     (tally,) = store.tallies.all()
     assert (tally.successes, tally.failures, tally.total_tokens, tally.last_used_ms) == (1, 1, 20, NOW_MS + 1000)
