@@ -1,8 +1,8 @@
-"""The command ``modelperf``: front ends that translate words into calls of the engine, and answers into text.
+"""The command ``modelperf``: translates command lines into engine calls, and answers into text.
 
-Standard output is data, standard error is diagnostics. On a terminal there are tables in colour; anywhere else
-plain text, with columns aligned by two or more spaces, nothing cut off and ``-`` for what is not known. Programs
-read ``--json``. Exit codes: 0 ok, 1 negative finding, 2 usage or configuration error, 130 after Ctrl-C.
+Standard output is data, standard error is diagnostics. On a terminal, tables are in colour; elsewhere they are plain
+text with columns separated by two or more spaces, nothing cut off and ``-`` for unknown values. Programs use
+``--json``. Exit codes: 0 ok, 1 negative finding, 2 usage or configuration error, 130 interrupted.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import csv
 import json
 import sys
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, NoReturn, Protocol, TypeVar
 
 import click
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 Row = TypeVar("Row")
+Record = TypeVar("Record", bound="_HasDict")
 Cell = str | tuple[str, str]
 """Text, or text with a rich style; the words for a status have a style of their own."""
 
@@ -31,6 +32,10 @@ _STYLES: Final = {
     "ok": "green", "ranked": "green", "pinned": "cyan", "unproven": "yellow",
     "demoted": "red", "unavailable": "red", "problem": "bold red",
 }  # fmt: skip
+
+
+class _HasDict(Protocol):
+    def as_dict(self) -> dict[str, Any]: ...
 
 
 class Column(NamedTuple, Generic[Row]):
@@ -130,6 +135,20 @@ class Answer:
         if moved:
             self.print_line()
             self._print(self._table(columns, cells, [0, *moved]))
+
+    def print_rows(
+        self, name: str, columns: Sequence[Column[Record]], rows: Sequence[Record], *, csv_columns: Sequence[str] = (),
+        none: str, store: str,
+    ) -> None:  # fmt: skip
+        """Print rows: in JSON under ``name``, as CSV, as a table, or ``none`` if there are none."""
+        if self.as_json:
+            self.print_json(store=store, **{name: [row.as_dict() for row in rows]}, note=None)
+        elif self.as_csv:
+            self.print_csv(csv_columns, [row.as_dict() for row in rows])
+        elif rows:
+            self.print_table(columns, rows)
+        else:
+            self.print_line(none)
 
     def _table(self, columns: Sequence[Column[Any]], cells: Sequence[Sequence[Text]], shown: Sequence[int]) -> Table:
         from rich import box

@@ -1,4 +1,4 @@
-"""The group of all commands, and what becomes of an error."""
+"""The command ``modelperf``: its subcommands in the order of ``--help``, and its exit codes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ NEGATIVE, USAGE, INTERRUPTED = 1, 2, 130
 
 
 class _Program(click.Group):
-    """A group that lists its commands in the order in which a newcomer needs them, and words its errors."""
+    """Lists commands in the order of registration, and turns errors into messages and exit codes."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(self.commands)
@@ -61,35 +61,35 @@ class _Program(click.Group):
             result = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
-            # The reader has had enough (`modelperf stats | head`): nothing went wrong.
+            # The reader stopped early, as in `modelperf stats | head`: not an error.
             sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the process ends
             return 0
         return result
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:
-        """Run the command, say what went wrong in one clear message, and exit."""
+        """Run the command and exit; print errors as messages."""
         extra["standalone_mode"] = False
         for stream in (sys.stdout, sys.stderr):
-            if hasattr(stream, "reconfigure"):  # names come from elsewhere: any of them can be shown
+            if hasattr(stream, "reconfigure"):  # names may have characters that the output cannot encode
                 stream.reconfigure(errors="backslashreplace")
         try:
             code = super().main(*args, **extra)
         except click.Abort:
-            code = _complain(["interrupted"], INTERRUPTED)
+            code = _fail(["interrupted"], INTERRUPTED)
         except click.UsageError as error:
             hint = f"\n{error.ctx.get_usage()}" if error.ctx else ""
-            code = _complain([error.format_message() + hint], USAGE)
+            code = _fail([error.format_message() + hint], USAGE)
         except click.ClickException as error:
-            code = _complain([error.format_message()], error.exit_code)
+            code = _fail([error.format_message()], error.exit_code)
         except StoreError as error:
-            code = _complain([str(error)], NEGATIVE)
+            code = _fail([str(error)], NEGATIVE)
         except ModelPerfError as error:
             problems: Sequence[Any] = getattr(error, "problems", ()) or [error]
-            code = _complain([str(problem) for problem in problems], USAGE)
+            code = _fail([str(problem) for problem in problems], USAGE)
         sys.exit(code if isinstance(code, int) else 0)
 
 
-def _complain(messages: Sequence[str], code: int) -> int:
+def _fail(messages: Sequence[str], code: int) -> int:
     for message in messages:
         click.echo("\n".join(map(printable, f"error: {message}".split("\n"))), err=True)
     return code
@@ -105,43 +105,16 @@ def _complain(messages: Sequence[str], code: int) -> int:
 def modelperf() -> None:
     """Learn which language model is best at which kind of task.
 
-    Hosts record outcomes and ask for models through the plugin; this command shows what was learned, explains
-    choices, and judges a policy on recorded outcomes before it is used.
+    Hosts record outcomes and ask for models through the plugin; this command shows what was learned, explains choices,
+    and judges a policy on recorded outcomes before it is used.
     """
 
 
 for _command in (
-    demo,
-    init,
-    config,
-    rank,
-    explain,
-    why,
-    decisions,
-    stats,
-    compare,
-    trend,
-    watch,
-    report,
-    plot,
-    dashboard,
-    changes,
-    demotions,
-    announce,
-    reset,
-    replay,
-    evaluate,
-    tune,
-    simulate,
-    import_,
-    federate,
-    export,
-    merge,
-    merged,
-    doctor,
-    backup,
-    compact,
-):
+    demo, init, config, rank, explain, why, decisions, stats, compare, trend, watch, report, plot, dashboard, changes,
+    demotions, announce, reset, replay, evaluate, tune, simulate, import_, federate, export, merge, merged, doctor,
+    backup, compact,
+):  # fmt: skip
     modelperf.add_command(_command)
 
 

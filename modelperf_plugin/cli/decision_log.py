@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modelperf_plugin.cli.answer import Answer
-from modelperf_plugin.cli.terminal_text import count, points
+from modelperf_plugin.text import count, points
 from modelperf_plugin.values import DAY_MS
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, TypeVar
 
 from modelperf_plugin.cli.answer import Answer, Cell, Column, number
-from modelperf_plugin.cli.terminal_text import count, dollars, percent, short, span
+from modelperf_plugin.text import count, dollars, percent, short, span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
-from modelperf_plugin.cli.terminal_text import count, percent, printable
+from modelperf_plugin.cli.terminal_text import printable
+from modelperf_plugin.text import count, percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from modelperf_plugin.cli.terminal_text import count
+from modelperf_plugin.text import count
 
 
 def repair_database(location: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from modelperf_plugin.cli.answer import Column, number
-from modelperf_plugin.cli.terminal_text import ESTIMATED, ago, dollars, percent, short, spent_per_success
+from modelperf_plugin.text import ESTIMATED, ago, dollars, percent, short, spent_per_success
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -9,28 +9,8 @@ from pathlib import Path
 from shutil import which
 from typing import TYPE_CHECKING, Final
 
-from modelperf_plugin.text import (
-    ESTIMATED,
-    UNKNOWN,
-    ago,
-    change,
-    count,
-    dollars,
-    moment_text,
-    percent,
-    points,
-    short,
-    span,
-    spent_per_success,
-)
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-__all__ = [
-    "ESTIMATED", "UNKNOWN", "ago", "bars", "change", "count", "dollars", "moment_text", "percent",
-    "points", "printable", "program", "short", "span", "sparkline", "spent_per_success",
-]  # fmt: skip
 
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _BARS: Final = "▁▂▃▄▅▆▇█"

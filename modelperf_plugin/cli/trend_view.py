@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from modelperf_plugin.cli.answer import Answer, Column, number
-from modelperf_plugin.cli.terminal_text import ago, bars, change, percent, spent_per_success
+from modelperf_plugin.cli.terminal_text import bars
+from modelperf_plugin.text import ago, change, percent, spent_per_success
 from modelperf_plugin.values import from_milliseconds
 
 if TYPE_CHECKING:

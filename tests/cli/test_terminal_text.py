@@ -6,20 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from modelperf_plugin.cli.terminal_text import (
-    ago,
-    bars,
-    change,
-    count,
-    dollars,
-    percent,
-    points,
-    printable,
-    short,
-    span,
-    sparkline,
-    spent_per_success,
-)
+from modelperf_plugin.cli.terminal_text import bars, printable, sparkline
+from modelperf_plugin.text import ago, change, count, dollars, percent, points, short, span, spent_per_success
 from modelperf_plugin.values import NANO_USD, Tally, mean_costs
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

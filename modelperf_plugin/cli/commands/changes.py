@@ -8,7 +8,7 @@ import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
 from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option
-from modelperf_plugin.cli.terminal_text import UNKNOWN, ago
+from modelperf_plugin.text import UNKNOWN, ago
 from modelperf_plugin.values import from_milliseconds
 
 if TYPE_CHECKING:
@@ -38,11 +38,5 @@ def changes(common: Common, answer: Answer, model_id: str | None) -> None:
     with common.reading(answer, changes=[]) as engine:
         location = engine.store.location
         rows = [change for change in engine.store.changes.all() if model_id in {None, change.model_id}]
-    if answer.as_json:
-        answer.print_json(store=location, changes=[row.as_dict() for row in rows], note=None)
-    elif answer.as_csv:
-        answer.print_csv(_CSV, [row.as_dict() for row in rows])
-    elif rows:
-        answer.print_table(_COLUMNS, rows)
-    else:
-        answer.print_line("no model has changed, as far as the outcomes show")
+    none = "no model has changed, as far as the outcomes show"
+    answer.print_rows("changes", _COLUMNS, rows, csv_columns=_CSV, none=none, store=location)

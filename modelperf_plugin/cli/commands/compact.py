@@ -11,7 +11,7 @@ import click
 
 from modelperf_plugin.cli.answer import Answer
 from modelperf_plugin.cli.options import Common, common_options, json_option
-from modelperf_plugin.cli.terminal_text import count
+from modelperf_plugin.text import count
 
 _PAUSE_SECONDS: Final = 0.01
 """Between two steps, so that waiting hosts get the lock."""

@@ -10,7 +10,7 @@ from modelperf_plugin.cli.answer import Answer, Column, number
 from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option
 from modelperf_plugin.cli.tally_columns import MODEL, OUTAGES, OUTCOMES, SUCCESS, TIMEOUTS
 from modelperf_plugin.cli.task_types import unknown_task_type
-from modelperf_plugin.cli.terminal_text import UNKNOWN, ago, count, dollars, percent, short, span
+from modelperf_plugin.text import UNKNOWN, ago, count, dollars, percent, short, span
 from modelperf_plugin.values import Tally, from_milliseconds
 
 if TYPE_CHECKING:

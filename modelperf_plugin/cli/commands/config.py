@@ -11,7 +11,7 @@ from modelperf_plugin.cli.answer import Answer, Column, number
 from modelperf_plugin.cli.decision_log import gain_text, log_days_option, read_decision_log
 from modelperf_plugin.cli.options import Common, common_options, is_missing, json_option, missing_note, task_option
 from modelperf_plugin.cli.progress import progress_stages
-from modelperf_plugin.cli.terminal_text import UNKNOWN, count, percent
+from modelperf_plugin.text import UNKNOWN, count, percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

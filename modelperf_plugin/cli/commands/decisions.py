@@ -9,7 +9,7 @@ import click
 from modelperf_plugin.cli.answer import Answer, Column, number
 from modelperf_plugin.cli.decision_view import log_retention, outcome_cell
 from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option, task_option
-from modelperf_plugin.cli.terminal_text import ago, count, percent
+from modelperf_plugin.text import ago, count, percent
 
 if TYPE_CHECKING:
     from modelperf_plugin.store import LoggedDecision

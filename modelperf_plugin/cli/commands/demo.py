@@ -12,7 +12,8 @@ import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
 from modelperf_plugin.cli.options import Common, Refusal, common_options, json_option, seed_option
-from modelperf_plugin.cli.terminal_text import count, dollars, percent, program, span
+from modelperf_plugin.cli.terminal_text import program
+from modelperf_plugin.text import count, dollars, percent, span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -9,7 +9,7 @@ import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
 from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option, task_option
-from modelperf_plugin.cli.terminal_text import ago, percent
+from modelperf_plugin.text import ago, percent
 from modelperf_plugin.values import from_milliseconds
 
 if TYPE_CHECKING:
@@ -56,14 +56,8 @@ def demotions(common: Common, answer: Answer, task_type: str | None, include_end
             for demotion in listed
             if task_type in {None, demotion.task_type}
         ]
-    if answer.as_json:
-        answer.print_json(store=location, demotions=[row.as_dict() for row in rows], note=None)
-    elif answer.as_csv:
-        answer.print_csv(_CSV, [row.as_dict() for row in rows])
-    elif rows:
-        answer.print_table(_COLUMNS, rows)
-    else:
-        answer.print_line("no model is demoted by evidence")
+    none = "no model is demoted by evidence"
+    answer.print_rows("demotions", _COLUMNS, rows, csv_columns=_CSV, none=none, store=location)
 
 
 def _row(engine: ModelPerf, demotion: Demotion, in_force: int) -> _Row:

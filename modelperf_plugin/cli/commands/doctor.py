@@ -11,7 +11,7 @@ import click
 from modelperf_plugin.cli.answer import Answer, Column, number
 from modelperf_plugin.cli.options import Common, common_options, is_missing, json_option, missing_note
 from modelperf_plugin.cli.repair import repair_database
-from modelperf_plugin.cli.terminal_text import ago, count, percent
+from modelperf_plugin.text import ago, count, percent
 from modelperf_plugin.values import from_milliseconds
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from modelperf_plugin.cli.options import (
     task_option,
 )  # fmt: skip
 from modelperf_plugin.cli.progress import progress_stages
-from modelperf_plugin.cli.terminal_text import UNKNOWN, count, dollars, moment_text, percent, points
+from modelperf_plugin.text import UNKNOWN, count, dollars, moment_text, percent, points
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

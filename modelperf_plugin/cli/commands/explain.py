@@ -23,11 +23,9 @@ _MODE_WARNINGS: Final = {
 @click.command()
 @click.argument("task_type", metavar="TASK")
 @click.option(
-    "--candidates",
-    metavar="A,B,C",
-    multiple=True,
+    "--candidates", metavar="A,B,C", multiple=True,
     help="Candidates, separated by commas; may be repeated. Default: all models with outcomes.",
-)
+)  # fmt: skip
 @click.option("--pin", metavar="MODEL", help="Decide as if the host had pinned this model.")
 @click.option(
     "--exclude", metavar="A,B", multiple=True, help="Decide as if the host had excluded these; like --candidates."

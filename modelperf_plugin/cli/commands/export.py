@@ -22,7 +22,7 @@ from modelperf_plugin.cli.tally_columns import (
     TIMEOUTS,
     TOKENS,
 )  # fmt: skip
-from modelperf_plugin.cli.terminal_text import count
+from modelperf_plugin.text import count
 
 if TYPE_CHECKING:
     from modelperf_plugin.exchange.sharing.share import Selection

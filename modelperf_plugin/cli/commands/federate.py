@@ -13,7 +13,7 @@ import click
 from modelperf_plugin.cli.answer import Answer, Column, number
 from modelperf_plugin.cli.importing import parse_columns
 from modelperf_plugin.cli.options import Common, Refusal, common_options, json_option
-from modelperf_plugin.cli.terminal_text import UNKNOWN, ago, count
+from modelperf_plugin.text import UNKNOWN, ago, count
 
 if TYPE_CHECKING:
     from modelperf_plugin.exchange.attached.table import AttachedTable

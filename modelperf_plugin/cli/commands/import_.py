@@ -12,7 +12,7 @@ from modelperf_plugin.cli.answer import Answer
 from modelperf_plugin.cli.importing import parse_columns, run_import
 from modelperf_plugin.cli.options import Common, Refusal, common_options, dry_run_option, json_option
 from modelperf_plugin.cli.tally_columns import COST, LAST_USED, MODEL, OUTCOMES, SUCCESS, TASK_TYPE, TIMEOUTS, TOKENS
-from modelperf_plugin.cli.terminal_text import count
+from modelperf_plugin.text import count
 from modelperf_plugin.values import Tally
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import click
 
 from modelperf_plugin.cli.answer import Answer
 from modelperf_plugin.cli.options import Common, common_options, dry_run_option
-from modelperf_plugin.cli.terminal_text import count
+from modelperf_plugin.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
 from modelperf_plugin.cli.options import Common, common_options, json_option
-from modelperf_plugin.cli.terminal_text import ago
+from modelperf_plugin.text import ago
 from modelperf_plugin.values import from_milliseconds
 
 if TYPE_CHECKING:
@@ -35,12 +35,7 @@ def _list(common: Common, answer: Answer) -> None:
     """Show which projects' exports were merged."""
     with common.reading(answer, sources=[]) as engine:
         location, sources = engine.store.location, engine.store.merged.all()
-    if answer.as_json:
-        answer.print_json(store=location, sources=[source.as_dict() for source in sources], note=None)
-    elif sources:
-        answer.print_table(_SOURCES, sources)
-    else:
-        answer.print_line("nothing was merged")
+    answer.print_rows("sources", _SOURCES, sources, none="nothing was merged", store=location)
 
 
 @merged.command(name="remove")

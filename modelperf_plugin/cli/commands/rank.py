@@ -10,7 +10,7 @@ from modelperf_plugin.cli.answer import Answer, Column, number
 from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option
 from modelperf_plugin.cli.tally_columns import print_estimate_note
 from modelperf_plugin.cli.task_types import unknown_task_type
-from modelperf_plugin.cli.terminal_text import ago, count, percent, span, spent_per_success
+from modelperf_plugin.text import ago, count, percent, span, spent_per_success
 from modelperf_plugin.values import mean_costs
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import click
 from modelperf_plugin.cli.answer import Answer, Cell, Column, number
 from modelperf_plugin.cli.options import Common, common_options, json_option, seed_option, split_names
 from modelperf_plugin.cli.progress import progress_bars
-from modelperf_plugin.cli.terminal_text import count, dollars, percent, points, sparkline
+from modelperf_plugin.cli.terminal_text import sparkline
+from modelperf_plugin.text import count, dollars, percent, points
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,20 +32,13 @@ _TASK_TYPES: Final[tuple[Column[TaskTypeResult], ...]] = (
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @click.option("--models", metavar="A,B", multiple=True, help="Offer these models only, separated by commas.")
 @click.option(
-    "--repeats",
-    type=click.IntRange(min=1),
-    metavar="N",
-    default=5,
-    show_default=True,
+    "--repeats", type=click.IntRange(min=1), metavar="N", default=5, show_default=True,
     help="How often to replay the file; the standard error is that between repeats.",
-)
+)  # fmt: skip
 @click.option(
-    "--order",
-    type=click.Choice(["shuffled", "recorded"]),
-    default="shuffled",
-    show_default=True,
+    "--order", type=click.Choice(["shuffled", "recorded"]), default="shuffled", show_default=True,
     help="shuffled: newly for each repeat; recorded: by time.",
-)
+)  # fmt: skip
 @seed_option
 @click.option("--by-task-type", is_flag=True, help="Show every task type, too.")
 @json_option

@@ -8,7 +8,7 @@ import click
 
 from modelperf_plugin.cli.answer import Answer
 from modelperf_plugin.cli.options import Common, common_options
-from modelperf_plugin.cli.terminal_text import count
+from modelperf_plugin.text import count
 
 
 @click.group()

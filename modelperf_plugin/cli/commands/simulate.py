@@ -9,7 +9,8 @@ import click
 from modelperf_plugin.cli.answer import Answer, Column, number
 from modelperf_plugin.cli.options import Common, Refusal, common_options, json_option, policy_option, seed_option
 from modelperf_plugin.cli.progress import progress_stages
-from modelperf_plugin.cli.terminal_text import UNKNOWN, count, dollars, percent, sparkline
+from modelperf_plugin.cli.terminal_text import sparkline
+from modelperf_plugin.text import UNKNOWN, count, dollars, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,7 +22,8 @@ from modelperf_plugin.cli.tally_columns import (
     print_estimate_note,
 )  # fmt: skip
 from modelperf_plugin.cli.task_types import unknown_task_type
-from modelperf_plugin.cli.terminal_text import bars, count, spent_per_success
+from modelperf_plugin.cli.terminal_text import bars
+from modelperf_plugin.text import count, spent_per_success
 from modelperf_plugin.values import mean_costs
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from modelperf_plugin.cli.answer import Answer, Cell
 from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option
 from modelperf_plugin.cli.periods import days_option
 from modelperf_plugin.cli.task_types import unknown_task_type
-from modelperf_plugin.cli.terminal_text import count
 from modelperf_plugin.cli.trend_view import print_changes, print_trends
+from modelperf_plugin.text import count
 
 if TYPE_CHECKING:
     from modelperf_plugin.analysis.views.trends import Period, Trend

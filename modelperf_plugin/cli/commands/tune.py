@@ -20,7 +20,7 @@ from modelperf_plugin.cli.options import (
     task_option,
 )  # fmt: skip
 from modelperf_plugin.cli.progress import progress_stages
-from modelperf_plugin.cli.terminal_text import count
+from modelperf_plugin.text import count
 
 if TYPE_CHECKING:
     from modelperf_plugin.analysis.off_policy.tune import Change, Proposal

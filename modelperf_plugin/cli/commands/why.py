@@ -9,7 +9,7 @@ import click
 from modelperf_plugin.cli.answer import Answer
 from modelperf_plugin.cli.decision_view import log_retention, outcome_cell, print_candidates, print_excluded
 from modelperf_plugin.cli.options import Common, common_options, json_option
-from modelperf_plugin.cli.terminal_text import ago, moment_text, percent
+from modelperf_plugin.text import ago, moment_text, percent
 
 if TYPE_CHECKING:
     from modelperf_plugin.config import LogConfig
