@@ -10,7 +10,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
-from modelperf_plugin.errors import OutcomesFileError, StoreError
+from modelperf_plugin.errors import OutcomesFileError
 from modelperf_plugin.exchange.attached.reading import open_read_only
 from modelperf_plugin.exchange.importing.rows import COLUMNS, REQUIRED, TASK_TYPE, Record
 from modelperf_plugin.exchange.importing.sources import Numbered, SourceBatch
@@ -39,16 +39,16 @@ class RowSource:
 
     def find(self, known: Sequence[ImportRecord]) -> ImportRecord | None:
         """Seek to the end of the longest imported beginning; return its import, or None at the start."""
-        digest, position, found, start = self._start.copy(), 0, None, (0, self._start.copy())
+        digest, position, match, start = self._start.copy(), 0, None, (0, self._start.copy())
         rows = self.rows()
         for record in sorted(known, key=attrgetter("position")):
             for row in islice(rows, record.position - position):
                 digest.update(repr(row).encode("utf-8", "surrogatepass"))
                 position += 1
             if position == record.position and record.digest == digest.hexdigest():
-                found, start = record, (position, digest.copy())
+                match, start = record, (position, digest.copy())
         self.done, self._digest = start
-        return found
+        return match
 
     def batches(self) -> Iterator[SourceBatch]:
         """Yield the rest of the rows."""
@@ -172,16 +172,14 @@ def open_database(path: Path) -> tuple[sqlite3.Connection, set[str]]:
     Raises:
         OutcomesFileError: it cannot be read.
     """
+    if not path.is_file():
+        raise OutcomesFileError(str(path), None, "cannot be read (No such file)")
+    connection = None
     try:
-        if not path.is_file():
-            raise OutcomesFileError(str(path), None, "cannot be read (No such file)")
         connection = open_read_only(str(path), busy_seconds=5.0)
-        try:
-            return connection, {
-                name for (name,) in connection.execute(load_queries("sqlite", "histories.sql")["relations"])
-            }
-        except BaseException:
+        relations = connection.execute(load_queries("sqlite", "histories.sql")["relations"])
+        return connection, {name for (name,) in relations}
+    except sqlite3.Error as error:
+        if connection is not None:
             connection.close()
-            raise
-    except (sqlite3.Error, StoreError) as error:
         raise OutcomesFileError(str(path), None, f"cannot be read as an SQLite database ({error})") from error

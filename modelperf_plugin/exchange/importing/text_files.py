@@ -71,16 +71,16 @@ class LineFile:
         """Seek to the end of the longest imported beginning; return its import, or None at the start."""
         self._seek(0, 1, sha256())
         digest, position, line = sha256(), 0, 1
-        start, found = (0, 1, sha256()), None
+        start, match = (0, 1, sha256()), None
         for record in sorted(known, key=attrgetter("position")):
             while position < record.position and (part := self._read(min(PART_BYTES, record.position - position))):
                 digest.update(part)
                 position += len(part)
                 line += part.count(b"\n")
             if position == record.position and record.digest == digest.hexdigest():
-                start, found = (position, line, digest.copy()), record
+                start, match = (position, line, digest.copy()), record
         self._seek(*start)
-        return found
+        return match
 
     def batches(self) -> Iterator[SourceBatch]:
         """Yield the rest of the file."""
