@@ -30,7 +30,7 @@ from modelperf_plugin.engine.decision_writer import (
 from modelperf_plugin.errors import StoreError
 from modelperf_plugin.store import LoggedDecision, Store, open_store
 from modelperf_plugin.values import Outcome
-from tests.store.test_decisions import NOON, NOON_MS, decided
+from tests.store.contract.test_decisions import NOON, NOON_MS, decided
 
 MODELS = ["gpt-4o", "claude-opus"]
 GOOD = Outcome(success=True)

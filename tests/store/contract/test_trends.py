@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,14 +13,6 @@ from modelperf_plugin.values import DAY_MS, Outcome, Tally
 
 TODAY = 20_000
 NOW_MS = TODAY * DAY_MS + 43_200_000
-
-
-@pytest.fixture(params=["file", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    """Return a new, empty store of each kind."""
-    opened = open_store(":memory:" if request.param == "memory" else tmp_path / "x.db")
-    yield opened
-    opened.close()
 
 
 def decide(store: Store, number: int, *, made_ms: int, model_id: str = "a", task_type: str = "t", **how: int) -> str:

@@ -6,13 +6,11 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from modelperf_plugin.errors import StoreError
-from modelperf_plugin.store import DecisionOutcome, DecisionRecord, DecisionSummary, ModeSummary, Store, open_store
+from modelperf_plugin.store import DecisionOutcome, DecisionRecord, DecisionSummary, ModeSummary, Store
 from modelperf_plugin.values import (
     Decision,
     Exclusion,
@@ -29,14 +27,6 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NOON_MS = to_milliseconds(NOON)
 HOUR_MS = 3_600_000
 numbers = count()
-
-
-@pytest.fixture(params=["file", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    """Return a new, empty store of each kind."""
-    opened = open_store(":memory:" if request.param == "memory" else tmp_path / "file.db")
-    yield opened
-    opened.close()
 
 
 def candidate(model_id: str, score: float | None = 0.5, status: Status = "ranked") -> RankedModel:
@@ -278,18 +268,3 @@ def test_old_decisions_are_forgotten_in_steps(store: Store) -> None:
     assert store.decisions.forget(NOON_MS + HOUR_MS) == 100
     assert store.decisions.forget(NOON_MS + HOUR_MS) == 0
     assert [decision.decision_id for decision in store.decisions.newest()] == ["new"]
-
-
-def test_a_closed_store_keeps_no_decisions(store: Store) -> None:
-    """After ``close`` every call is a StoreError that says it is closed."""
-    store.close()
-    for call in (
-        lambda: keep(store, decided()),
-        lambda: store.decisions.get("d1"),
-        lambda: store.decisions.starting_with("d"),
-        store.decisions.newest,
-        lambda: store.decisions.summary(NOON_MS),
-        lambda: store.decisions.forget(NOON_MS),
-    ):
-        with pytest.raises(StoreError, match="closed"):
-            call()

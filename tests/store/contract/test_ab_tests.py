@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from modelperf_plugin.errors import StoreError
 from modelperf_plugin.store import Store, StoredContest, StoredTest, open_store
 
 TEST = StoredTest(
     task_type="t", fingerprint="f", incumbent="a", share=0.3, salt="s", alpha=0.05, min_samples=0, max_samples=10,
     promote=False, started_ms=1000, contests=(StoredContest("c", ()), StoredContest("b", ())),
 )  # fmt: skip
-
-
-@pytest.fixture(params=["file", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    """Return a new, empty store of each kind."""
-    opened = open_store(":memory:" if request.param == "memory" else tmp_path / "x.db")
-    yield opened
-    opened.close()
 
 
 def counted_up(test: StoredTest) -> list[StoredContest]:
@@ -133,11 +124,3 @@ def test_steps_of_many_threads_and_stores_all_count(tmp_path: Path) -> None:
     assert stores[1].ab_tests.all()[0].contests[0].state == (200.0,)
     for store in stores:
         store.close()
-
-
-def test_a_closed_store_says_so(store: Store) -> None:
-    """Every call after ``close`` is a StoreError."""
-    store.close()
-    for call in (store.ab_tests.all, lambda: store.ab_tests.begin(TEST), lambda: store.ab_tests.end("t", 1)):
-        with pytest.raises(StoreError):
-            call()

@@ -1,0 +1,49 @@
+"""The stores that the contract tests run on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modelperf_plugin.store import Store, open_store, open_with_fallback
+from tests.store.contract.examples import OpenStore
+
+KINDS = ("file", "memory", "fallback", "degraded")
+SUSPENDED_WHILE_DEGRADED = {
+    "test_ab_tests", "test_attachments", "test_changes", "test_demotions", "test_events", "test_imports", "test_merged",
+    "test_watch_states",
+}  # fmt: skip
+"""The contracts of roles that answer from a snapshot while the database fails; test_suspended has what they do then."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run every test on each kind of store whose role keeps the whole contract."""
+    if "kind" in metafunc.fixturenames:
+        suspended = metafunc.module.__name__.rpartition(".")[2] in SUSPENDED_WHILE_DEGRADED
+        metafunc.parametrize("kind", [kind for kind in KINDS if kind != "degraded" or not suspended])
+
+
+@pytest.fixture
+def opener(kind: str, tmp_path: Path) -> Iterator[OpenStore]:
+    """Return a function that opens a new, empty store; all are closed at the end."""
+    opened: list[Store] = []
+
+    def new() -> Store:
+        location = ":memory:" if kind == "memory" else str(tmp_path / f"{len(opened)}.db")
+        if kind == "degraded":  # the folder is a file: there can be no database
+            location = str(tmp_path / f"no-folder-{len(opened)}" / "outcomes.db")
+            Path(location).parent.write_text("")
+        opened.append(open_store(location) if kind in {"file", "memory"} else open_with_fallback(location))
+        return opened[-1]
+
+    yield new
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(opener: OpenStore) -> Store:
+    """Return a new, empty store."""
+    return opener()

@@ -1,0 +1,73 @@
+"""Outcomes for the contract tests, and what they should add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hypothesis import strategies as st
+
+from modelperf_plugin.store import Entry, Store
+from modelperf_plugin.values import ERROR_KINDS, ErrorKind, Outcome, Tally
+
+NEW_YEAR_MS = 1_767_225_600_000
+OpenStore = Callable[[], Store]
+
+
+def entry(
+    model_id: str = "gpt-4o",
+    *,
+    task_type: str = "execute-task",
+    success: bool = True,
+    outcome_id: str | None = None,
+    ended_ms: int = NEW_YEAR_MS,
+) -> Entry:
+    """Return an outcome on its way into a store."""
+    return Entry(task_type, model_id, Outcome(success=success, outcome_id=outcome_id), ended_ms)
+
+
+def unsound(store: Store) -> list[str]:
+    """Return what is wrong with ``store``, but for the lack of a database."""
+    return [finding.name for finding in store.maintenance.check() if not finding.ok and finding.name != "degraded"]
+
+
+outcomes = st.builds(
+    Outcome,
+    success=st.booleans(),
+    timeout=st.booleans(),
+    tokens_used=st.integers(0, 2**53),
+    cost_usd=st.floats(0, 1_000_000),
+    duration_seconds=st.none() | st.floats(0, 1e6),
+    error_kind=st.none() | st.sampled_from(ERROR_KINDS),
+    outcome_id=st.none() | st.sampled_from(["a", "b", "c"]),
+)
+
+
+entries = st.builds(
+    Entry,
+    st.sampled_from(["plan", "build"]),
+    st.sampled_from(["x", "y", "z"]),
+    outcomes,
+    st.integers(-NEW_YEAR_MS, 2 * NEW_YEAR_MS),
+)
+
+
+def by_hand(recorded: list[Entry]) -> dict[tuple[str, str], Tally]:
+    """Return the tallies of ``recorded``, counted without a store."""
+    tallies: dict[tuple[str, str], Tally] = {}
+    known: set[str] = set()
+    for each in recorded:
+        outcome_id = each.outcome.outcome_id
+        if outcome_id is not None and outcome_id in known:
+            continue
+        if outcome_id is not None:
+            known.add(outcome_id)
+        key = (each.task_type, each.model_id)
+        tallies[key] = tallies.get(key, Tally(*key)).plus(each.outcome, each.ended_ms)
+    return tallies
+
+
+def record(
+    store: Store, model_id: str, *, success: bool, task_type: str = "t", error_kind: ErrorKind | None = None
+) -> None:
+    """Record one outcome."""
+    store.outcomes.record(Entry(task_type, model_id, Outcome(success=success, error_kind=error_kind), 1000))

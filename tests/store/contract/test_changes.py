@@ -1,0 +1,93 @@
+"""Changes of models, and the counts from before them."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from modelperf_plugin.errors import StoreError
+from modelperf_plugin.store import Baseline, Store, open_store
+from modelperf_plugin.values import ErrorKind
+from tests.store.contract.examples import record
+
+
+def test_a_change_is_noted_once(store: Store) -> None:
+    """A second note of the same change, by a process that saw it later, adds nothing; a later change does."""
+    for _ in range(3):
+        record(store, "a", success=True)
+    note = store.changes.add
+    assert note("a", "down", (1, 3), (10, 30), 20_000.0, {"t": 0.25})
+    assert not note("a", "down", (2, 3), (10, 40), 21_000.0, {})
+    assert note("b", "up", (1, 3), (10, 30), 20_000.0, {})
+    assert note("a", "up", (3, 9), (50, 90), 30_000.0, {})
+    assert [(each.model_id, each.direction) for each in store.changes.all()] == [
+        ("a", "up"),
+        ("b", "up"),
+        ("a", "down"),
+    ]
+
+
+events = st.lists(
+    st.tuples(st.sampled_from("ab"), st.booleans(), st.sampled_from([None, "other", "rate_limit", "cancelled"])),
+    max_size=12,
+)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(before=events, after=events)
+def test_a_baseline_is_what_was_counted_before(
+    before: list[tuple[str, bool, ErrorKind | None]], after: list[tuple[str, bool, ErrorKind | None]]
+) -> None:
+    """The baseline of a changed model holds exactly the quality counts up to the change, and its expected rate."""
+    with_store = open_store(":memory:")
+    for model_id, success, error_kind in before:
+        record(with_store, model_id, success=success, error_kind=error_kind)
+    position = with_store.events.last_id()
+    for model_id, success, error_kind in after:
+        record(with_store, model_id, success=success, error_kind=error_kind)
+    with_store.changes.add("a", "down", (position, position + 99), (0, 0), 1.0, {"t": 0.5})
+    successes = sum(success for model_id, success, _ in before if model_id == "a")
+    failures = sum(
+        not success and kind not in {"rate_limit", "cancelled"} for model_id, success, kind in before if model_id == "a"
+    )
+    seen = any(model_id == "a" for model_id, _, _ in before + after)
+    expected = {("t", "a"): Baseline(successes, failures, 0.5)} if seen else {}
+    assert with_store.tallies.baselines() == expected
+    with_store.close()
+
+
+def test_a_change_that_cannot_be_noted_leaves_nothing(store: Store) -> None:
+    """The change, its baselines and rates are one transaction: a value that is refused takes all of it back."""
+    record(store, "a", success=True)
+    with pytest.raises(StoreError):
+        store.changes.add("a", "down", (1, 1), (0, 0), 1.0, {"t": "much"})  # type: ignore[dict-item]
+    assert store.changes.all() == []
+    assert store.tallies.baselines() == {}
+
+
+def test_a_later_change_takes_the_place_of_the_baseline_before(store: Store) -> None:
+    """One baseline for each pair, up to the last change; one that is announced expects nothing."""
+    record(store, "a", success=True)
+    store.changes.add("a", "down", (1, 1), (0, 0), 1.0, {"t": 0.5})
+    record(store, "a", success=False)
+    assert store.changes.add("a", "announced", (2, 2), (0, 0), None, {})
+    assert store.tallies.baselines() == {("t", "a"): Baseline(1, 1, None)}
+
+
+def test_two_processes_note_a_change_and_a_demotion_once(tmp_path: Path) -> None:
+    """Of two stores on one file the second is told that it is noted already, and reads the first one's note."""
+    with closing(open_store(tmp_path / "x.db")) as one, closing(open_store(tmp_path / "x.db")) as two:
+        for _ in range(3):
+            record(one, "a", success=False)
+        assert one.changes.add("a", "down", (1, 3), (10, 30), 20_000.0, {})
+        assert not two.changes.add("a", "down", (1, 3), (10, 30), 20_000.0, {})
+        assert one.demotions.add("t", "a", 1, 0.7, 20.0, "first")
+        assert not two.demotions.add("t", "a", 1, 0.7, 20.0, "second")
+        assert two.changes.all() == one.changes.all()
+        assert two.demotions.all() == one.demotions.all()
+        assert two.demotions.end("t", "a", 2, "evidence")
+        assert not one.demotions.end("t", "a", 2, "operator")
