@@ -1,4 +1,4 @@
-"""A/B tests that go on: what counts, who stays, what a verdict does, and that all processes agree."""
+"""Running A/B tests: which outcomes count, which sides stay, what a verdict does, and that all processes agree."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from modelperf_plugin.store import StoredTest
 MODELS = ["a", "b", "c"]
 HALF: dict[str, Any] = {"strategy": "ab_test", "incumbent": "a", "challenger": "b", "share": 0.5, "min_samples": 0}
 SURE = {"a": 0.3, "b": 1.0}
-"""Rates that are told apart at once."""
+"""Rates that differ clearly."""
 
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let each process heed the others at once."""
+    """Let each process reload the tests at once."""
     monkeypatch.setattr(ab_tests, "RELOAD_SECONDS", 0.0)
 
 
@@ -66,7 +66,7 @@ def run(perf: mp.ModelPerf, count: int, rates: dict[str, float], seed: int = 0) 
 
 
 def only(perf: mp.ModelPerf) -> StoredTest:
-    """Return the one test that there is."""
+    """Return the only test."""
     (test,) = perf.store.ab_tests.all()
     return test
 
@@ -138,7 +138,7 @@ def test_a_decision_counts_by_itself_or_by_its_id_once(path: Path, hand_back: An
     ],
 )
 def test_what_counts(path: Path, context: dict[str, Any] | None, outcome: mp.Outcome, counted: int) -> None:
-    """Outcomes of choices that were left to the test, if they say something about the model."""
+    """Outcomes count if the choice was left to the test and they are informative about the model."""
     with opened(path) as perf:
         chosen(perf)
         decision = chosen(perf, context)
@@ -149,7 +149,7 @@ def test_what_counts(path: Path, context: dict[str, Any] | None, outcome: mp.Out
 
 @pytest.mark.parametrize("timeouts", ["failure", "outage", "ignore"])
 def test_timeouts_count_as_configured(path: Path, timeouts: str) -> None:
-    """A failed timeout is a failure, or says nothing about the model; a timeout that succeeded is a success."""
+    """A failed timeout counts only if it is configured as a failure; a successful one is a success."""
     with mp.ModelPerf({"exploration": HALF, "quality": {"timeouts": timeouts}}, store=path) as perf:
         for success in (False, True):
             decision = chosen(perf)
@@ -157,8 +157,8 @@ def test_timeouts_count_as_configured(path: Path, timeouts: str) -> None:
         assert outcomes(perf) == (2 if timeouts == "failure" else 1)
 
 
-def test_what_was_not_drawn_does_not_count(path: Path) -> None:
-    """Neither an outcome without decision, nor that of a fallback, nor one with a known id, nor another task type's."""
+def test_outcomes_that_were_not_drawn_do_not_count(path: Path) -> None:
+    """An outcome without a decision, of a fallback, with a repeated id or of another task type does not count."""
     with opened(path) as perf:
         decision = chosen(perf)
         perf.record("t", decision.model_id, mp.Outcome(success=True))
@@ -171,7 +171,7 @@ def test_what_was_not_drawn_does_not_count(path: Path) -> None:
 
 
 def test_an_outage_does_not_use_up_the_decision(path: Path) -> None:
-    """The same model, tried again after an outage, gives the outcome that counts."""
+    """After an outage the same decision can still get the outcome that counts."""
     with opened(path) as perf:
         decision = chosen(perf)
         perf.record("t", decision.model_id, mp.Outcome(success=False, error_kind="network"), decision.decision_id)
@@ -179,8 +179,8 @@ def test_an_outage_does_not_use_up_the_decision(path: Path) -> None:
         assert outcomes(perf) == 1
 
 
-def test_of_a_unit_the_first_outcome_counts(path: Path) -> None:
-    """A unit always gets the same side, so its later outcomes are no evidence; another unit's are."""
+def test_only_the_first_outcome_of_a_unit_counts(path: Path) -> None:
+    """A unit always gets the same side, so its later outcomes are not evidence."""
     with opened(path) as perf:
         for unit in ("x", "y", "x", "x", "y", "z"):
             decision = chosen(perf, {"unit_id": unit})
@@ -192,8 +192,8 @@ def test_of_a_unit_the_first_outcome_counts(path: Path) -> None:
     assert kept == (3, "integer")
 
 
-def test_observing_and_explaining_begin_nothing(path: Path) -> None:
-    """Only decisions that hosts are given begin a test."""
+def test_observing_and_explaining_begin_no_test(path: Path) -> None:
+    """Only decisions that hosts get begin a test."""
     with mp.ModelPerf({"mode": "observe", "exploration": HALF}, store=path) as perf:
         assert perf.select("t", MODELS) is None
         assert perf.explain("t", MODELS) is not None
@@ -208,7 +208,7 @@ def test_observing_and_explaining_begin_nothing(path: Path) -> None:
 # Sides that are not named.
 
 
-def test_sides_that_are_not_named_stay(path: Path) -> None:
+def test_unnamed_sides_stay(path: Path) -> None:
     """Best-ranked against fewest outcomes when it begins; neither turns with the ranking, a restart or the process."""
     config = {"exploration": {"strategy": "ab_test", "share": 0.5}, "demotion": {"strategy": "never"}}
     with mp.ModelPerf(config, store=path, seed=1) as perf:
@@ -322,7 +322,7 @@ def test_promotion_may_be_decided_after_the_verdict(path: Path) -> None:
 
 
 def test_an_incumbent_that_wins_gets_all(path: Path) -> None:
-    """With promotion, a challenger that has lost is tried no more."""
+    """With promotion, a beaten challenger gets no more decisions."""
     with opened(path, promote=True) as perf:
         run(perf, 150, {"a": 1.0, "b": 0.3})
         assert verdicts(perf) == ["incumbent"]
@@ -349,8 +349,8 @@ def test_the_level_holds_for_all_challengers_together(path: Path) -> None:
         assert level_of(only(perf)) == pytest.approx(20)
 
 
-def test_the_first_outcomes_are_no_evidence(path: Path) -> None:
-    """However clear they are, they only teach the rates; then a few more are enough."""
+def test_the_first_outcomes_only_teach_the_rates(path: Path) -> None:
+    """The first ``min_samples`` outcomes are not evidence, however clear; then a few are enough."""
     with opened(path, min_samples=200) as perf:
         run(perf, 200, SURE)
         (contest,) = only(perf).contests
@@ -361,7 +361,7 @@ def test_the_first_outcomes_are_no_evidence(path: Path) -> None:
 
 
 def test_after_the_maximum_the_incumbent_gets_all(path: Path) -> None:
-    """And the record says so; a larger maximum takes the test up again, with its evidence."""
+    """The verdict says so; with a larger maximum the test resumes with its state."""
     fair = {"a": 1.0, "b": 1.0}
     with opened(path, max_samples=50) as perf:
         run(perf, 50, fair)
@@ -382,7 +382,7 @@ def test_after_the_maximum_the_incumbent_gets_all(path: Path) -> None:
 
 
 def test_a_winner_stays_after_the_maximum(path: Path) -> None:
-    """The maximum ends only what is open."""
+    """The maximum ends only contests without a verdict."""
     with opened(path, max_samples=160) as perf:
         run(perf, 170, SURE)
         assert verdicts(perf) == ["challenger"]
@@ -400,7 +400,7 @@ def demote(perf: mp.ModelPerf, model_id: str) -> None:
 
 
 def test_sides_are_not_demoted_while_the_test_runs(path: Path) -> None:
-    """The others are, and are probed; when the test is over, the demotion of a side is heeded again."""
+    """Other models are demoted and probed; once the test is over, the demotion of a side applies again."""
     with opened(path, promote=True) as perf:
         run(perf, 2, SURE)
         for model_id in ("b", "c"):
@@ -415,7 +415,7 @@ def test_sides_are_not_demoted_while_the_test_runs(path: Path) -> None:
 
 
 def test_a_probe_is_not_part_of_the_test(path: Path) -> None:
-    """A demoted model that is tried again is on neither side."""
+    """A demoted model that is probed is on neither side."""
     with opened(path) as perf:
         run(perf, 2, SURE)
         demote(perf, "c")
@@ -436,8 +436,8 @@ def test_a_budget_is_kept(path: Path) -> None:
 # Reset.
 
 
-def test_a_reset_begins_anew_in_every_process(path: Path) -> None:
-    """The old evidence stays in the store and counts no more, nor do outcomes of decisions from before."""
+def test_a_reset_starts_over_in_every_process(path: Path) -> None:
+    """The old test stays in the store; it and outcomes of earlier decisions no longer count."""
     with opened(path) as perf, opened(path, seed=2) as other:
         run(perf, 20, SURE)
         before = chosen(perf), chosen(other)
@@ -454,7 +454,7 @@ def test_a_reset_begins_anew_in_every_process(path: Path) -> None:
 # Other processes, and failures.
 
 
-def test_a_decision_made_elsewhere_counts_by_itself(path: Path) -> None:
+def test_a_decision_of_another_process_counts(path: Path) -> None:
     """A process that has no test configured gets a pickled decision; what it records counts at once."""
     with opened(path) as perf, mp.ModelPerf({}, store=path) as worker:
         decision = pickle.loads(pickle.dumps(chosen(perf)))  # noqa: S301 - it was pickled here
@@ -462,8 +462,8 @@ def test_a_decision_made_elsewhere_counts_by_itself(path: Path) -> None:
         assert outcomes(perf) == 1
 
 
-def test_a_decision_made_elsewhere_counts_by_its_id(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The id alone is looked up in the decision log, when it has been written; then it counts once."""
+def test_a_decision_of_another_process_counts_by_its_id(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An id is looked up in the decision log once that is written, and counts once."""
     with opened(path) as perf:
         decisions = [chosen(perf) for _ in range(3)]
         decisions.append(chosen(perf, {"pin": "a"}))
@@ -478,8 +478,8 @@ def test_a_decision_made_elsewhere_counts_by_its_id(path: Path, monkeypatch: pyt
         assert outcomes(perf) == 3
 
 
-def test_an_id_is_looked_up_while_the_process_goes_on(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not only at its end: as soon as it is old enough, and only once."""
+def test_an_id_is_looked_up_while_the_process_runs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An id is looked up as soon as it has waited long enough, and only once."""
     monkeypatch.setattr(ab_tests, "LOOKUP_SECONDS", 0.0)
     with opened(path) as perf, mp.ModelPerf({}, store=path) as worker:
         decision = chosen(perf)
@@ -494,7 +494,7 @@ def test_an_id_is_looked_up_while_the_process_goes_on(path: Path, monkeypatch: p
 
 
 def test_ids_are_looked_up_only_where_a_test_is_live(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test that has counted nothing for a day costs those who hand back ids nothing."""
+    """Ids are not looked up for a test that has counted nothing for a day."""
     with opened(path) as perf:
         decision = chosen(perf)
         monkeypatch.setattr(ab_tests, "IDLE_MS", -10_000)
@@ -505,7 +505,7 @@ def test_ids_are_looked_up_only_where_a_test_is_live(path: Path, monkeypatch: py
 
 
 def test_a_busy_store_delays_a_step_and_loses_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The outcome is recorded; its step in the test is made up for as soon as the store answers."""
+    """The outcome is recorded; its step in the test follows as soon as the store answers."""
     with opened(path) as perf:
         decision = chosen(perf)
         advance = perf.store.ab_tests.advance
@@ -524,7 +524,7 @@ def test_a_busy_store_delays_a_step_and_loses_none(path: Path, monkeypatch: pyte
 
 
 def test_a_test_that_cannot_begin_is_reported_and_begins_later(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Decisions go on by the split, but are not part of a test; it is not tried at every decision."""
+    """Decisions are split all the same, but are not part of a test; not every decision retries."""
     reported: list[Exception] = []
     with mp.ModelPerf({"exploration": HALF}, store=path, on_background_error=reported.append) as perf:
         begin = perf.store.ab_tests.begin
@@ -543,8 +543,8 @@ def test_a_test_that_cannot_begin_is_reported_and_begins_later(path: Path, monke
         assert chosen(perf).assignment is not None
 
 
-def test_a_state_of_another_version_begins_anew(path: Path) -> None:
-    """What cannot be read is no evidence, and no reason to fail."""
+def test_a_state_of_another_version_starts_over(path: Path) -> None:
+    """A state that cannot be read is replaced by an empty one."""
     with opened(path) as perf:
         run(perf, 5, SURE)
         test = only(perf)
@@ -634,8 +634,8 @@ def killed(path: Path) -> int:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there is no kill -9")
-def test_a_kill_loses_one_step_at_most(path: Path, killed: int) -> None:
-    """The file opens, the test goes on where it was, and lacks at most the outcome that was just being recorded."""
+def test_a_kill_loses_no_more_than_one_step(path: Path, killed: int) -> None:
+    """The file opens, and the test resumes; it lacks no more than the outcome that was being recorded."""
     recorded, counted = in_the_file(path)
     assert killed <= counted <= recorded <= counted + killed
     with opened(path, share=0.3) as perf:

@@ -29,7 +29,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def perf(tmp_path: Path, clock: FakeClock) -> Iterator[mp.ModelPerf]:
-    """Return an engine in which ``first`` is the better model, pauses are of 10 s and more, and nothing is random."""
+    """Return an engine in which ``first`` is the better model, backs off for 10 s and more, without randomness."""
     with mp.ModelPerf(CONFIG, store=tmp_path / "x.db", clock=clock, seed=0) as engine:
         for _ in range(20):
             engine.record("t", "first", SUCCESS)
@@ -45,7 +45,7 @@ def select(perf: mp.ModelPerf, models: list[str] | None = None) -> mp.Decision:
 
 
 def pause(perf: mp.ModelPerf, clock: FakeClock) -> int:
-    """Return for how many seconds ``first`` is paused, and let them pass."""
+    """Return for how many seconds ``first`` is unavailable, and advance the clock by them."""
     for second in range(1000):
         if select(perf).ranking.of("first").status != "unavailable":
             return second
@@ -53,8 +53,8 @@ def pause(perf: mp.ModelPerf, clock: FakeClock) -> int:
     raise AssertionError("first is never available again")
 
 
-def test_an_outage_pushes_a_model_back_for_a_while(perf: mp.ModelPerf, clock: FakeClock) -> None:
-    """Until the pause is over the model stands behind the others, with status and reason; then it is first again."""
+def test_an_outage_makes_a_model_unavailable_for_a_while(perf: mp.ModelPerf, clock: FakeClock) -> None:
+    """While unavailable the model ranks behind the others, with status and reason; then it is first again."""
     assert select(perf).model_id == "first"
     perf.record("t", "first", OUTAGE)
     decision = select(perf)
@@ -69,7 +69,7 @@ def test_an_outage_pushes_a_model_back_for_a_while(perf: mp.ModelPerf, clock: Fa
 
 
 def test_outages_do_not_touch_quality(perf: mp.ModelPerf, clock: FakeClock) -> None:
-    """However many: the score is the same, the availability in the tally is lower."""
+    """Any number of outages leaves the score as it is and lowers the availability in the tally."""
     before = select(perf).ranking.of("first").score
     for _ in range(100):
         perf.record("t", "first", OUTAGE)
@@ -79,8 +79,8 @@ def test_outages_do_not_touch_quality(perf: mp.ModelPerf, clock: FakeClock) -> N
     assert row.tally.availability == pytest.approx(20 / 120)
 
 
-def test_pauses_grow_up_to_the_longest_and_end_with_a_success(perf: mp.ModelPerf, clock: FakeClock) -> None:
-    """Each further outage in a row doubles the pause, up to the limit; an outcome that is none starts anew."""
+def test_backoff_doubles_up_to_the_longest_and_ends_with_a_success(perf: mp.ModelPerf, clock: FakeClock) -> None:
+    """Each further outage in a row doubles the wait, up to the limit; any other outcome resets it."""
     lengths = []
     for _ in range(6):
         perf.record("t", "first", OUTAGE)
@@ -91,8 +91,8 @@ def test_pauses_grow_up_to_the_longest_and_end_with_a_success(perf: mp.ModelPerf
     assert pause(perf, clock) == 10
 
 
-def test_calls_under_way_do_not_make_a_pause_longer(perf: mp.ModelPerf, clock: FakeClock) -> None:
-    """Twenty calls that fail together are one outage, on whichever task type they were."""
+def test_calls_that_fail_together_do_not_extend_the_backoff(perf: mp.ModelPerf, clock: FakeClock) -> None:
+    """Twenty calls that fail together are one outage, whatever their task types."""
     for number in range(20):
         perf.record(f"task-{number}", "first", OUTAGE)
     clock.advance(seconds=10)
@@ -101,7 +101,7 @@ def test_calls_under_way_do_not_make_a_pause_longer(perf: mp.ModelPerf, clock: F
 
 @pytest.mark.parametrize("ending", [SUCCESS, mp.Outcome(success=False), mp.Outcome(success=False, error_kind="other")])
 def test_a_model_that_answers_is_available(perf: mp.ModelPerf, ending: mp.Outcome) -> None:
-    """A success or a failure of its own ends the pause at once: the provider works."""
+    """A success or a failure of the model ends the back-off at once: the provider works."""
     perf.record("t", "first", OUTAGE)
     assert select(perf).ranking.of("first").status == "unavailable"
     perf.record("u", "first", ending)
@@ -110,7 +110,7 @@ def test_a_model_that_answers_is_available(perf: mp.ModelPerf, ending: mp.Outcom
 
 @pytest.mark.parametrize("kind", ["cancelled", "caller_error"])
 def test_the_callers_own_errors_change_nothing(perf: mp.ModelPerf, kind: Any) -> None:
-    """They neither begin a pause nor end one."""
+    """Errors of the caller neither begin a back-off nor end one."""
     perf.record("t", "first", mp.Outcome(success=False, error_kind=kind))
     assert select(perf).ranking.of("first").status == "ranked"
     perf.record("t", "first", OUTAGE)
@@ -118,8 +118,8 @@ def test_the_callers_own_errors_change_nothing(perf: mp.ModelPerf, kind: Any) ->
     assert select(perf).ranking.of("first").status == "unavailable"
 
 
-def test_with_nobody_else_the_best_paused_model_is_used(perf: mp.ModelPerf) -> None:
-    """A task must be done: if all are paused, the best of them is tried, and it is said why."""
+def test_if_all_are_unavailable_the_best_is_used(perf: mp.ModelPerf) -> None:
+    """If all candidates are unavailable, the best of them is chosen, and the reason says so."""
     for model_id in MODELS:
         perf.record("t", model_id, OUTAGE)
     decision = select(perf)
@@ -128,15 +128,15 @@ def test_with_nobody_else_the_best_paused_model_is_used(perf: mp.ModelPerf) -> N
 
 
 def test_a_pin_is_used_through_an_outage(perf: mp.ModelPerf) -> None:
-    """A pin always wins."""
+    """A pinned model is chosen even while it is unavailable."""
     perf.record("t", "first", OUTAGE)
     decision = perf.select("t", MODELS, {"pin": "first"})
     assert decision is not None
     assert decision.model_id == "first"
 
 
-def test_other_processes_outages_are_heeded(perf: mp.ModelPerf, clock: FakeClock, tmp_path: Path) -> None:
-    """Outages are in the store: whoever shares it, or starts later, leaves the model alone as well."""
+def test_outages_of_other_processes_count(perf: mp.ModelPerf, clock: FakeClock, tmp_path: Path) -> None:
+    """Outages are in the store: processes that share it, or start later, back off as well."""
     perf.record("t", "first", OUTAGE)
     with mp.ModelPerf(CONFIG, store=tmp_path / "x.db", clock=clock, seed=0) as other:
         assert select(other).ranking.of("first").status == "unavailable"
@@ -144,8 +144,8 @@ def test_other_processes_outages_are_heeded(perf: mp.ModelPerf, clock: FakeClock
         assert select(other).ranking.of("first").status == "ranked"
 
 
-def test_pauses_are_jittered(tmp_path: Path, clock: FakeClock) -> None:
-    """Each is longer by a random part of up to the share configured, so that hosts do not return in step."""
+def test_backoff_is_jittered(tmp_path: Path, clock: FakeClock) -> None:
+    """Each wait is longer by a random part of up to the configured share, so that hosts do not return in step."""
     config = {**CONFIG, "availability": {"pause_seconds": 1000, "longest_pause_seconds": 1000, "jitter": 0.5}}
     lengths = set()
     for seed in range(20):
@@ -158,7 +158,7 @@ def test_pauses_are_jittered(tmp_path: Path, clock: FakeClock) -> None:
     assert 1_400_000 < max(lengths) <= 1_500_000
 
 
-def test_no_pause_at_all_can_be_configured(tmp_path: Path, clock: FakeClock) -> None:
+def test_backoff_can_be_switched_off(tmp_path: Path, clock: FakeClock) -> None:
     """With ``pause_seconds = 0`` an outage changes nothing."""
     config = {"availability": {"pause_seconds": 0}}
     with mp.ModelPerf(config, store=tmp_path / "x.db", clock=clock) as engine:
@@ -172,7 +172,7 @@ def test_no_pause_at_all_can_be_configured(tmp_path: Path, clock: FakeClock) -> 
 def test_failed_timeouts_are_outages_if_configured(
     tmp_path: Path, clock: FakeClock, timeouts: str, status: str
 ) -> None:
-    """What a failed timeout counts as decides whether it pushes the model back."""
+    """A failed timeout makes a model unavailable only if timeouts are configured as outages."""
     with mp.ModelPerf({**CONFIG, "quality": {"timeouts": timeouts}}, store=tmp_path / "x.db", clock=clock) as engine:
         for _ in range(3):
             engine.record("t", "first", SUCCESS)

@@ -81,8 +81,8 @@ def bench() -> Iterator[Bench]:
     store.close()
 
 
-def test_a_choice_writes_nothing(bench: Bench) -> None:
-    """What was decided waits in memory until it is enough, or old enough, and is then written at once."""
+def test_a_choice_only_appends(bench: Bench) -> None:
+    """Decisions wait in memory until there are enough, or one is old enough; then all are written together."""
     for _ in range(BATCH_ENTRIES - 1):
         bench.writer.on_decision(decided())
     bench.writer.flush_if_due()
@@ -107,16 +107,16 @@ def test_the_oldest_waits_a_second(bench: Bench) -> None:
     assert kept.outcome is not None
 
 
-def test_closing_writes_what_is_left(bench: Bench) -> None:
-    """Nothing of a host that ends in order is lost; closing twice is fine."""
+def test_closing_writes_the_rest(bench: Bench) -> None:
+    """A host that closes loses nothing; closing twice is fine."""
     bench.writer.on_decision(decided("d1"))
     bench.writer.close()
     bench.writer.close()
     assert bench.kept() == ["d1"]
 
 
-def test_where_nothing_is_recorded_a_thread_writes(bench: Bench) -> None:
-    """A host that only chooses has its decisions written too, and its choices wait for no store."""
+def test_without_outcomes_a_thread_writes(bench: Bench) -> None:
+    """The decisions of a host that only chooses are written, too, and its choices do not wait for the store."""
     release = threading.Event()
     write, seen = bench.store.decisions.write, []
 
@@ -155,8 +155,8 @@ def test_only_the_share_is_kept(bench: Bench) -> None:
             pass
 
 
-def test_a_failing_store_keeps_the_entries_here(bench: Bench) -> None:
-    """Nothing is raised, the store is left alone for longer each time, and what waited is written when it works."""
+def test_entries_wait_while_the_store_fails(bench: Bench) -> None:
+    """Nothing is raised, writing backs off, and the entries are written once the store works."""
     bench.fail(StoreError("no room"))
     bench.writer.on_decision(decided("d1"))
     for pause, failures in ((MAX_AGE_SECONDS, 1), (0.9, 1), (0.1, 2), (1.9, 2), (0.1, 3)):
@@ -171,8 +171,8 @@ def test_a_failing_store_keeps_the_entries_here(bench: Bench) -> None:
     assert bench.writer.dropped == 0
 
 
-def test_what_waits_is_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of more than ten thousand entries that wait the oldest are dropped, and counted."""
+def test_waiting_entries_are_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more than ten thousand waiting entries the oldest are dropped and counted."""
     assert MAX_WAITING_ENTRIES == 10_000
     monkeypatch.setattr(decision_writer, "MAX_WAITING_ENTRIES", 5)
     bench.fail(StoreError("no room"))
@@ -187,8 +187,8 @@ def test_what_waits_is_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) ->
     assert bench.kept() == [f"d{number}" for number in range(3, 8)]
 
 
-def test_what_can_never_be_written_stands_in_nobodys_way(bench: Bench) -> None:
-    """An error that is not the store's gives up what it came from, is told once, and the next ones are written."""
+def test_entries_that_can_never_be_written_are_dropped(bench: Bench) -> None:
+    """After an error that is not the store's the batch is dropped and reported, and later entries are written."""
     bench.writer.on_outcome("d0", "best", GOOD, 2**70)
     bench.writer.close()
     assert len(bench.errors) == 1
@@ -198,8 +198,8 @@ def test_what_can_never_be_written_stands_in_nobodys_way(bench: Bench) -> None:
     assert bench.kept() == ["d1"]
 
 
-def test_what_reports_a_failure_may_fail_too(bench: Bench) -> None:
-    """An error handler of the host's own that raises is not noticed by the host."""
+def test_the_error_handler_may_raise(bench: Bench) -> None:
+    """An error handler of the host that raises does not disturb the host."""
 
     def broken(_: Exception) -> None:
         raise RuntimeError("the host's own bug")
@@ -210,7 +210,7 @@ def test_what_reports_a_failure_may_fail_too(bench: Bench) -> None:
     writer.close()
 
 
-def test_without_anybody_to_tell_it_is_logged_once(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_an_error_handler_each_error_is_logged_once(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     """By default each kind of failure is one line of the log."""
     writer = DecisionWriter(bench.store.decisions)
     bench.fail(StoreError("no room"))
@@ -221,7 +221,7 @@ def test_without_anybody_to_tell_it_is_logged_once(bench: Bench, caplog: pytest.
     assert [record.getMessage() for record in caplog.records] == ["the decision log could not be written: no room"]
 
 
-def test_old_decisions_are_forgotten_once_an_hour(bench: Bench) -> None:
+def test_old_decisions_are_deleted_once_an_hour(bench: Bench) -> None:
     """By the time of the newest decision, not of the machine; never more often than once an hour."""
     bench.log = LogConfig(keep_days=2)
     bench.writer.on_decision(decided("old", at=NOON - timedelta(days=2, seconds=1)))
@@ -238,7 +238,7 @@ def test_old_decisions_are_forgotten_once_an_hour(bench: Bench) -> None:
     assert bench.kept() == ["new", "newer", "newest"]
 
 
-def test_threads_lose_and_invent_nothing(tmp_path: Path) -> None:
+def test_threads_lose_nothing(tmp_path: Path) -> None:
     """Eight threads that choose and record at once: every decision is kept with its outcome."""
     path = tmp_path / "file.db"
     with mp.ModelPerf({}, store=path) as engine:
@@ -274,8 +274,8 @@ def kept_in(path: Path) -> list[LoggedDecision]:
         return store.decisions.newest()
 
 
-def test_a_choice_and_its_outcome_are_kept(path: Path) -> None:
-    """Whether the decision is handed back or its id; what names no decision is joined to none."""
+def test_a_choice_and_its_outcome_are_logged(path: Path) -> None:
+    """By the decision or by its id; an outcome without a decision is not joined."""
     with mp.ModelPerf({}, store=path, seed=1) as engine:
         made = [engine.select("plan", MODELS) for _ in range(3)]
         first, second, third = [each for each in made if each is not None]
@@ -290,7 +290,7 @@ def test_a_choice_and_its_outcome_are_kept(path: Path) -> None:
 
 
 def test_an_outcome_that_changed_nothing_is_not_joined(path: Path) -> None:
-    """An outcome id that was recorded before says nothing about another decision either."""
+    """A repeated outcome id is not joined to another decision."""
     again = Outcome(success=True, outcome_id="run-1")
     with mp.ModelPerf({}, store=path) as engine:
         for _ in range(2):
@@ -300,8 +300,8 @@ def test_an_outcome_that_changed_nothing_is_not_joined(path: Path) -> None:
     assert sorted(each.outcome is None for each in kept_in(path)) == [False, True]
 
 
-def test_the_mode_observe_keeps_what_would_have_been_chosen(path: Path) -> None:
-    """The host is answered None; the decision is there with its mode, and nobody waits for its outcome."""
+def test_the_mode_observe_logs_decisions(path: Path) -> None:
+    """The answer is None; the decision is logged with its mode, and never overdue."""
     with mp.ModelPerf({"mode": "observe"}, store=path) as engine:
         assert engine.select("plan", MODELS) is None
     (kept,) = kept_in(path)
@@ -309,8 +309,8 @@ def test_the_mode_observe_keeps_what_would_have_been_chosen(path: Path) -> None:
     assert not kept.is_overdue(kept.made_ms + 10**9)
 
 
-def test_explaining_and_the_mode_off_keep_nothing(path: Path) -> None:
-    """Only what a host asked for is a decision."""
+def test_explaining_and_the_mode_off_log_nothing(path: Path) -> None:
+    """Only choices of a host are logged."""
     with mp.ModelPerf({}, store=path) as engine:
         assert engine.explain("plan", MODELS) is not None
     with mp.ModelPerf({"mode": "off"}, store=path) as engine:
@@ -319,7 +319,7 @@ def test_explaining_and_the_mode_off_keep_nothing(path: Path) -> None:
 
 
 def test_the_share_changes_no_choice() -> None:
-    """With the same seed the same models are chosen, whatever is kept."""
+    """With the same seed the same models are chosen, whatever share is logged."""
     chosen = []
     for share in (0.0, 0.3, 1.0):
         with mp.ModelPerf({"log": {"share": share}}, store=":memory:", seed=7) as engine:
@@ -329,14 +329,14 @@ def test_the_share_changes_no_choice() -> None:
 
 
 def test_the_hosts_own_clock_decides_what_is_old(path: Path) -> None:
-    """A host that lives in another year keeps its decisions."""
+    """The decisions of a host whose clock is in another year are not deleted."""
     with mp.ModelPerf({}, store=path, clock=lambda: datetime(2001, 1, 1, tzinfo=UTC)) as engine:
         engine.select("plan", MODELS)
     assert len(kept_in(path)) == 1
 
 
-def test_a_host_does_not_notice_that_the_record_fails(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Choices are answered and outcomes recorded; the failure is logged once, counted, and told by the doctor."""
+def test_a_host_does_not_notice_a_failing_log(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Choices are answered and outcomes recorded; the failure is logged once, counted, and saved for the doctor."""
     pm = pluggy.PluginManager("anyhost")
     plugin = mp.register(pm, {}, store=path)
     with closing(sqlite3.connect(path)) as connection:

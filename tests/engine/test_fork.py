@@ -79,7 +79,7 @@ def test_no_child_hangs(tmp_path: Path, forks: int) -> None:
 
 
 def test_decisions_are_written_by_the_process_that_made_them(tmp_path: Path) -> None:
-    """A decision that was kept aside before a fork is written once, by the parent; the child writes its own."""
+    """A decision that waits to be written at a fork is written once, by the parent; the child writes its own."""
     path = tmp_path / "x.db"
     tracked = mp.ModelPerf({}, store=path)
     before = tracked.select("t", CANDIDATES)
@@ -104,8 +104,8 @@ def test_decisions_are_written_by_the_process_that_made_them(tmp_path: Path) -> 
     os.close(tell)
 
 
-def test_a_child_waits_for_no_choices_of_its_parent(tmp_path: Path) -> None:
-    """Choices whose outcome has not come are the parent's: in the child nothing is pending."""
+def test_decisions_of_the_parent_are_not_pending_in_the_child(tmp_path: Path) -> None:
+    """Decisions that wait for their outcome are the parent's: nothing is pending in the child."""
     tracked = mp.ModelPerf({}, store=tmp_path / "x.db")
     decision = tracked.select("t", CANDIDATES)
     assert decision is not None
@@ -119,7 +119,7 @@ def test_a_child_waits_for_no_choices_of_its_parent(tmp_path: Path) -> None:
 
 
 def test_a_closed_engine_stays_closed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A fork after the end is no reason to complain."""
+    """A fork after close does not reopen the engine and logs nothing."""
     tracked = mp.ModelPerf({}, store=tmp_path / "x.db")
     tracked.close()
     assert in_child(tracked.close) == 0

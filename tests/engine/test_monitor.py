@@ -31,7 +31,7 @@ def feed(
 
 
 def catch_up(perf: mp.ModelPerf) -> None:
-    """Look at all that was recorded, and heed what was noted."""
+    """Process all outcomes and reload demotions and changes."""
     perf._monitor.process_new_outcomes()
     perf._monitor._reload()
 
@@ -46,8 +46,8 @@ def belief(perf: mp.ModelPerf, task_type: str, model_id: str) -> float:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_silent_fall_is_noticed_and_old_evidence_forgotten(tmp_path: Path, seed: int) -> None:
-    """A model that falls from .9 to .3 over three task types is one row of ``changes``, and is believed bad soon."""
+def test_a_silent_fall_is_detected_and_old_evidence_dropped(tmp_path: Path, seed: int) -> None:
+    """A fall from .9 to .3 over three task types is one row of ``changes``, and the score follows soon."""
     path = tmp_path / "x.db"
     with mp.ModelPerf({"demotion": {"strategy": "never"}}, store=path) as perf:
         feed(perf, {"steady": 0.8, "other": 0.9}, 300, seed)
@@ -67,7 +67,7 @@ def test_a_silent_fall_is_noticed_and_old_evidence_forgotten(tmp_path: Path, see
 
 
 def test_a_steady_model_hardly_ever_changes() -> None:
-    """A false alarm comes once in 20,000 outcomes at the most, on average: hardly one in 8 × 1,200 at steady rates."""
+    """False alarms come on average no more than once in 20,000 outcomes: hardly one in 8 × 1,200 at steady rates."""
     noticed = 0
     for seed in range(8):
         with mp.ModelPerf({}, store=":memory:") as perf:
@@ -78,7 +78,7 @@ def test_a_steady_model_hardly_ever_changes() -> None:
 
 
 def test_detection_can_be_switched_off() -> None:
-    """With ``[drift] detect = false`` nothing is looked for."""
+    """With ``[drift] detect = false`` no change is detected."""
     with mp.ModelPerf({"drift": {"detect": False}}, store=":memory:") as perf:
         feed(perf, {"steady": 0.8, "other": 0.9}, 200)
         feed(perf, {"steady": 0.8, "other": 0.1}, 100)
@@ -86,8 +86,8 @@ def test_detection_can_be_switched_off() -> None:
         assert perf.store.changes.all() == []
 
 
-def test_outages_say_nothing_about_a_model() -> None:
-    """However many outages there are, neither a change nor a demotion comes of them."""
+def test_outages_are_not_informative_about_a_model() -> None:
+    """Any number of outages leads neither to a change nor to a demotion."""
     with mp.ModelPerf({}, store=":memory:") as perf:
         feed(perf, {"steady": 0.8, "other": 0.9}, 100)
         for _ in range(300):
@@ -99,7 +99,7 @@ def test_outages_say_nothing_about_a_model() -> None:
 
 
 def test_an_announced_change_forgets_what_came_before(tmp_path: Path) -> None:
-    """After ``announce`` the old outcomes are kept but count no more; what others show still does."""
+    """After ``announce`` the old outcomes of the model no longer count; those of other models do."""
     with mp.ModelPerf({}, store=tmp_path / "x.db") as perf:
         feed(perf, {"steady": 0.8, "other": 0.1}, 200, tasks=["plan"])
         perf.store.demotions.end("plan", "other", 0, "operator")
@@ -112,7 +112,7 @@ def test_an_announced_change_forgets_what_came_before(tmp_path: Path) -> None:
 
 
 def test_a_bad_model_is_demoted_by_evidence(tmp_path: Path) -> None:
-    """Surely worse than the best by the margin: demoted within 60 outcomes, with reason, bar, evidence and time."""
+    """Worse than the best by the margin: demoted within 60 outcomes, with reason, threshold, e-value and time."""
     path = tmp_path / "x.db"
     with mp.ModelPerf({}, store=path, seed=1) as perf:
         feed(perf, {"steady": 0.9}, 200, tasks=["plan"])
@@ -143,8 +143,8 @@ def test_a_bad_model_is_demoted_by_evidence(tmp_path: Path) -> None:
         assert other_task.ranking.of("other").status != "demoted"
 
 
-def test_probes_have_their_share_and_say_so() -> None:
-    """A demoted model is chosen on its share alone; then its status is ``probe`` and its propensity exact."""
+def test_probes_have_their_share_and_status() -> None:
+    """A demoted model is chosen only as a probe, with the status ``probe`` and the exact propensity."""
     with mp.ModelPerf({"demotion": {"probe_share": 0.2}}, store=":memory:", seed=3) as perf:
         feed(perf, {"steady": 0.9}, 200, tasks=["plan"])
         feed(perf, {"steady": 0.9, "other": 0.1}, 60, tasks=["plan"])
@@ -159,8 +159,8 @@ def test_probes_have_their_share_and_say_so() -> None:
             assert decision.reason.startswith("demoted, but probed")
 
 
-def test_a_model_that_is_good_again_is_reinstated() -> None:
-    """Fresh outcomes above the bar end the demotion, by evidence; the old ones do not count against it."""
+def test_a_recovered_model_is_reinstated() -> None:
+    """New outcomes above the threshold end the demotion; the old ones do not count against the model."""
     config = {"demotion": {"threshold": 0.6}, "drift": {"detect": False}}
     with mp.ModelPerf(config, store=":memory:") as perf:
         feed(perf, {"other": 0.1}, 100, tasks=["plan"])
@@ -176,7 +176,7 @@ def test_a_model_that_is_good_again_is_reinstated() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_model_above_the_bar_is_not_demoted(seed: int) -> None:
+def test_a_model_above_the_threshold_is_not_demoted(seed: int) -> None:
     """A true rate of .80 against a threshold of .75 leads to no demotion in 1,000 outcomes."""
     with mp.ModelPerf({"demotion": {"threshold": 0.75}}, store=":memory:") as perf:
         feed(perf, {"other": 0.8}, 1000, seed, tasks=["plan"])
@@ -184,7 +184,7 @@ def test_a_model_above_the_bar_is_not_demoted(seed: int) -> None:
         assert perf.store.demotions.all() == []
 
 
-def test_a_restart_goes_on_where_the_last_process_stopped(tmp_path: Path) -> None:
+def test_a_restart_resumes_where_the_last_process_stopped(tmp_path: Path) -> None:
     """The states of the watches are the same whether or not the process restarted halfway."""
 
     def run(path: Path, *, restart: bool) -> object:
@@ -205,8 +205,8 @@ def test_a_restart_goes_on_where_the_last_process_stopped(tmp_path: Path) -> Non
     assert run(tmp_path / "a.db", restart=True) == run(tmp_path / "b.db", restart=False)
 
 
-def test_who_only_reads_writes_nothing(tmp_path: Path) -> None:
-    """Explaining and closing leaves the watching to those who record."""
+def test_a_read_only_engine_writes_nothing(tmp_path: Path) -> None:
+    """An engine that only explains does not run the watches."""
     path = tmp_path / "x.db"
     with mp.ModelPerf({}, store=path) as perf:
         feed(perf, {"steady": 0.8}, 20)
@@ -218,8 +218,8 @@ def test_who_only_reads_writes_nothing(tmp_path: Path) -> None:
         assert reader.store.watch_states.load() == before
 
 
-def test_two_engines_on_one_file_note_a_change_once(tmp_path: Path) -> None:
-    """Both watch all outcomes; what one has noted the other does not note again."""
+def test_two_engines_on_one_file_store_a_change_once(tmp_path: Path) -> None:
+    """Both process all outcomes; a change that one has stored the other does not store again."""
     path = tmp_path / "x.db"
     with mp.ModelPerf({}, store=path) as one, mp.ModelPerf({}, store=path) as two:
         for number in range(300):
@@ -256,7 +256,7 @@ def status(perf: mp.ModelPerf, model_id: str, task_type: str = "plan") -> str:
 
 
 def fail(perf: mp.ModelPerf, count: int, *, success: bool = False) -> None:
-    """Record so many failures (or successes) of the model that is watched in these tests."""
+    """Record ``count`` failures (or successes) of the model that these tests watch."""
     for _ in range(count):
         perf.record("plan", "other", mp.Outcome(success=success))
 
@@ -285,7 +285,7 @@ def test_a_change_and_a_demotion_carry_the_time_of_the_outcomes() -> None:
 
 
 def test_false_alarms_at_a_steady_rate_are_as_rare_as_promised() -> None:
-    """One in 20,000 outcomes on average at most: in 12 runs of 3,000 at .8 no more than 4, where 1.8 may be expected.
+    """On average no more than one in 20,000 outcomes: in 12 runs of 3,000 at .8 up to 4, where 1.8 are expected.
 
     Not none: over 60 seeds the runs at .8 have one in 20, whatever seeds are taken.
     """
@@ -298,7 +298,7 @@ def test_false_alarms_at_a_steady_rate_are_as_rare_as_promised() -> None:
     assert noticed <= 4
 
 
-def test_a_rise_is_noticed_too() -> None:
+def test_a_rise_is_detected_too() -> None:
     """From .2 to .9: one change, upwards."""
     with mp.ModelPerf({"demotion": {"strategy": "never"}}, store=":memory:") as perf:
         feed(perf, {"steady": 0.8, "other": 0.2}, 300)
@@ -308,8 +308,8 @@ def test_a_rise_is_noticed_too() -> None:
         assert belief(perf, "plan", "other") > 0.5
 
 
-def test_a_model_that_is_new_late_changes_after_its_first_outcome_at_the_earliest() -> None:
-    """A watch begins with the model: a change is never dated to before it, and a second one is noticed as well."""
+def test_a_change_is_never_dated_before_the_first_outcome_of_a_model() -> None:
+    """A watch begins with the model's first outcome, and a second change is detected as well."""
     with mp.ModelPerf({"demotion": {"strategy": "never"}}, store=":memory:") as perf:
         feed(perf, {"steady": 0.8}, 500)
         perf.record("plan", "other", mp.Outcome(success=True))
@@ -318,8 +318,8 @@ def test_a_model_that_is_new_late_changes_after_its_first_outcome_at_the_earlies
         assert (watch.up_since, watch.down_since) == (500, 501)
 
 
-def test_a_change_right_after_another_is_noticed() -> None:
-    """What comes directly after an alarm is dated after it, so that it is not taken for the same change."""
+def test_a_change_right_after_another_is_detected() -> None:
+    """A change directly after an alarm is dated after it, so that it is not taken for the same change."""
     with mp.ModelPerf({"demotion": {"strategy": "never"}}, store=":memory:") as perf:
         fail(perf, 300, success=True)
         fail(perf, 40)
@@ -331,8 +331,8 @@ def test_a_change_right_after_another_is_noticed() -> None:
             assert later.since_event_id >= earlier.noticed_event_id
 
 
-def test_a_change_right_after_an_announced_one_is_noticed() -> None:
-    """An announcement is not in the way of what the outcomes show from the next one on."""
+def test_a_change_right_after_an_announced_one_is_detected() -> None:
+    """An announcement does not prevent the detection of a change from the next outcome on."""
     with mp.ModelPerf({"demotion": {"strategy": "never"}}, store=":memory:") as perf:
         feed(perf, {"steady": 0.9, "other": 0.9}, 200)
         newest = perf.store.events.last_id()
@@ -341,8 +341,8 @@ def test_a_change_right_after_an_announced_one_is_noticed() -> None:
         assert perf.store.changes.add("other", "down", (newest, newest + 9), (0, 0), 20_000.0, {})
 
 
-def test_a_change_that_could_not_be_written_is_noted_at_the_next_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store that is busy at the moment of the alarm does not lose it."""
+def test_a_change_that_could_not_be_written_is_stored_at_the_next_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An alarm is not lost if the store is busy at that moment."""
     errors: list[Exception] = []
     with mp.ModelPerf({"demotion": {"strategy": "never"}}, store=":memory:", on_background_error=errors.append) as perf:
         fail(perf, 200, success=True)
@@ -364,7 +364,7 @@ def test_a_change_that_could_not_be_written_is_noted_at_the_next_outcome(monkeyp
 
 
 @pytest.mark.parametrize("kind", ["rate_limit", "server_error", "network", "cancelled", "caller_error"])
-def test_what_says_nothing_about_a_model_reinstates_nobody_and_demotes_nobody(kind: str) -> None:
+def test_uninformative_outcomes_neither_demote_nor_reinstate(kind: str) -> None:
     """Outages and the caller's errors leave every state as it was."""
     with mp.ModelPerf(BAR, store=":memory:") as perf:
         fail(perf, 5)
@@ -386,8 +386,8 @@ def test_a_model_at_a_safe_distance_is_not_demoted(seed: int) -> None:
         assert perf.store.demotions.all() == []
 
 
-def test_a_demotion_says_what_it_rests_on() -> None:
-    """Reason, bar, e-value: by threshold within 60 outcomes, whatever the other models do."""
+def test_a_demotion_has_its_threshold_and_e_value() -> None:
+    """By ``threshold`` within 60 outcomes, whatever the other models do, with reason and e-value."""
     with mp.ModelPerf(BAR, store=":memory:") as perf:
         feed(perf, {"other": 0.2}, 60, tasks=["plan"])
         catch_up(perf)
@@ -419,7 +419,7 @@ def test_the_demoted_share_the_probes_equally() -> None:
 
 
 def test_if_all_are_demoted_the_best_is_used() -> None:
-    """There is always an answer; it says that it is a last resort, and nobody is tried."""
+    """There is always a decision; its reason calls it a last resort, and no model is probed."""
     with mp.ModelPerf(BAR, store=":memory:") as perf:
         feed(perf, {"steady": 0.3, "other": 0.0}, 100, tasks=["plan"])
         catch_up(perf)
@@ -430,7 +430,7 @@ def test_if_all_are_demoted_the_best_is_used() -> None:
         assert decision.reason.startswith("every candidate is demoted")
 
 
-def test_notes_of_another_engine_are_heeded_within_a_second(tmp_path: Path, monotonic: Monotonic) -> None:
+def test_demotions_of_another_engine_count_within_a_second(tmp_path: Path, monotonic: Monotonic) -> None:
     """A demotion and its end reach an engine that only chooses, without a restart."""
     path = tmp_path / "x.db"
     with mp.ModelPerf(BAR, store=path) as one, mp.ModelPerf(BAR, store=path) as two:
@@ -445,8 +445,8 @@ def test_notes_of_another_engine_are_heeded_within_a_second(tmp_path: Path, mono
         assert status(one, "other") != "demoted"
 
 
-def test_who_only_records_reinstates_too(tmp_path: Path, monotonic: Monotonic) -> None:
-    """A process that never chooses heeds demotions as well: good outcomes after one end it."""
+def test_an_engine_that_only_records_reinstates_too(tmp_path: Path, monotonic: Monotonic) -> None:
+    """In a process that never chooses, good outcomes end a demotion as well."""
     path = tmp_path / "x.db"
     with mp.ModelPerf(BAR, store=path) as one:
         fail(one, 40)
@@ -459,8 +459,8 @@ def test_who_only_records_reinstates_too(tmp_path: Path, monotonic: Monotonic) -
         assert demotion.ended_by == "evidence"
 
 
-def test_a_reset_begins_anew_for_an_engine_that_has_not_seen_the_demotion(tmp_path: Path, monotonic: Monotonic) -> None:
-    """First window: demoted and reset before another engine looks. Its old evidence must not demote again."""
+def test_a_reset_starts_over_in_an_engine_that_has_not_seen_the_demotion(tmp_path: Path, monotonic: Monotonic) -> None:
+    """Demoted and reset before another engine reloads: its old evidence must not demote again."""
     path = tmp_path / "x.db"
     with mp.ModelPerf(BAR, store=path) as one, mp.ModelPerf(BAR, store=path) as two:
         fail(one, 1)
@@ -475,8 +475,8 @@ def test_a_reset_begins_anew_for_an_engine_that_has_not_seen_the_demotion(tmp_pa
         assert two._monitor._falls.get(("plan", "other"), FallWatch()).outcomes <= 2
 
 
-def test_a_reset_begins_anew_for_an_engine_that_starts_after_it(tmp_path: Path) -> None:
-    """Second window: reset while nobody runs, after a process died unsaved. A replay must not demote again."""
+def test_a_reset_starts_over_in_an_engine_that_starts_later(tmp_path: Path) -> None:
+    """Reset while no process runs, after one died without saving: the replay must not demote again."""
     path = tmp_path / "x.db"
     died = mp.ModelPerf(BAR, store=path)
     died.record("plan", "steady", mp.Outcome(success=True))
@@ -509,7 +509,7 @@ def test_saved_evidence_from_before_a_reset_is_dropped(tmp_path: Path) -> None:
 
 
 def test_a_probation_survives_a_restart(tmp_path: Path, monotonic: Monotonic) -> None:
-    """What a demoted model has done since its demotion is not forgotten, nor counted twice."""
+    """The outcomes since a demotion are neither forgotten nor counted twice."""
     whole, halves = tmp_path / "whole.db", tmp_path / "halves.db"
     for path in (whole, halves):
         with mp.ModelPerf(BAR, store=path) as perf:
@@ -538,8 +538,8 @@ def test_states_are_the_same_with_and_without_a_restart_after_a_change(tmp_path:
         assert again._monitor._changes["other"] == before
 
 
-def test_states_of_another_version_are_left_out(tmp_path: Path) -> None:
-    """A state that this version cannot read is no reason not to start: that watch begins anew."""
+def test_states_of_another_version_are_ignored(tmp_path: Path) -> None:
+    """A state that this version cannot read does not prevent a start: that watch starts over."""
     path = tmp_path / "x.db"
     with mp.ModelPerf(BAR, store=path) as perf:
         fail(perf, 3)
@@ -551,8 +551,8 @@ def test_states_of_another_version_are_left_out(tmp_path: Path) -> None:
         assert list(again._monitor._falls) == [("plan", "x")]
 
 
-def test_who_is_demoted_comes_back_when_there_is_no_bar_any_more() -> None:
-    """The best model has become so bad that nothing is below the margin: then the demoted one is put back."""
+def test_a_demoted_model_is_reinstated_once_there_is_no_threshold() -> None:
+    """If the best model gets so bad that no rate is below it by the margin, the demoted one is reinstated."""
     with mp.ModelPerf({}, store=":memory:") as perf:
         feed(perf, {"steady": 0.95, "other": 0.3}, 120, tasks=["plan"])
         catch_up(perf)
@@ -564,8 +564,8 @@ def test_who_is_demoted_comes_back_when_there_is_no_bar_any_more() -> None:
         assert perf.store.demotions.all()[0].ended_by == "evidence"
 
 
-def test_models_that_were_only_offered_set_no_bar() -> None:
-    """Asking about a model without outcomes on a task type demotes nobody there."""
+def test_models_without_outcomes_set_no_threshold() -> None:
+    """Offering a model without outcomes on a task type demotes no other model there."""
     with mp.ModelPerf({"drift": {"detect": False}}, store=":memory:") as perf:
         feed(perf, {"star": 0.99, "other": 0.5}, 200, tasks=["build"])
         for _ in range(60):
@@ -576,8 +576,8 @@ def test_models_that_were_only_offered_set_no_bar() -> None:
         assert set(perf._monitor._lower) == {"other"}
 
 
-def test_a_restart_goes_on_with_what_was_learned_of_models_and_task_types(tmp_path: Path) -> None:
-    """The fit is saved: a new process begins where the last one was, and believes nearly the same."""
+def test_a_restart_resumes_the_saved_fit(tmp_path: Path) -> None:
+    """A new process starts from the saved fit, and has nearly the same beliefs."""
     path = tmp_path / "x.db"
     with mp.ModelPerf({}, store=path) as perf:
         feed(perf, {"steady": 0.8, "other": 0.3, "third": 0.6}, 300)
@@ -589,10 +589,12 @@ def test_a_restart_goes_on_with_what_was_learned_of_models_and_task_types(tmp_pa
     assert after == pytest.approx(before, abs=0.02)
 
 
-def test_on_a_large_table_one_look_goes_on_from_the_saved_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a fit takes long, the first choice of a new process fits once, and believes nearly the same."""
+def test_on_a_large_table_one_step_from_the_saved_fit_is_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If a fit takes long, the first choice of a new process fits once, and has nearly the same beliefs."""
     monkeypatch.setattr("modelperf_plugin.engine.learner.SMALL_TABLE_CELLS", 3)
-    test_a_restart_goes_on_with_what_was_learned_of_models_and_task_types(tmp_path)
+    test_a_restart_resumes_the_saved_fit(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -606,10 +608,8 @@ def test_on_a_large_table_one_look_goes_on_from_the_saved_fit(tmp_path: Path, mo
         [("plan", "", (1.0,))],
     ],
 )
-def test_a_saved_fit_that_is_none_is_left_alone(
-    tmp_path: Path, parts: list[tuple[str, str, tuple[float, ...]]]
-) -> None:
-    """What another version has saved does not stop a process from starting, and from learning anew."""
+def test_an_invalid_saved_fit_is_ignored(tmp_path: Path, parts: list[tuple[str, str, tuple[float, ...]]]) -> None:
+    """A fit saved by another version does not prevent a start; the process learns from scratch."""
     path = tmp_path / "x.db"
     with mp.ModelPerf({}, store=path) as perf:
         feed(perf, {"steady": 0.8, "other": 0.3}, 30)

@@ -24,7 +24,7 @@ def tracker(tmp_path: Path) -> Iterator[ModelPerformanceTracker]:
 
 
 def record(tracker: ModelPerformanceTracker, model_id: str, successes: int, failures: int) -> None:
-    """Record so many outcomes of one task type."""
+    """Record outcomes of one task type."""
     for number in range(successes + failures):
         tracker.record_outcome("execute-task", model_id, Outcome(success=number < successes))
 
@@ -121,7 +121,7 @@ def test_bad_arguments_of_questions_are_named() -> None:
 
 
 def test_many_are_recorded_together(tmp_path: Path) -> None:
-    """All of them are there, with the sums that they would have had one by one; ids that are known are left out."""
+    """The sums are the same as one by one; outcomes with a known id are skipped."""
     outcomes: list[tuple[str, str, Outcome | dict[str, Any]]] = [
         (f"t-{number % 3}", f"m-{number % 5}", {"success": number % 2 > 0, "costUsd": 0.1, "tokensUsed": number})
         for number in range(60)
@@ -152,8 +152,8 @@ def test_many_are_recorded_together(tmp_path: Path) -> None:
         (None, r"outcomes\[1\] must be a task type, a model id and an outcome, but got None"),
     ],
 )
-def test_one_that_is_not_usable_and_none_is_written(tmp_path: Path, wrong: Any, message: str) -> None:
-    """A bad value in a bulk is named with its place, and nothing of the bulk is written."""
+def test_one_bad_outcome_and_none_is_written(tmp_path: Path, wrong: Any, message: str) -> None:
+    """The error names the position of a bad value, and none of the outcomes is written."""
     good = ("t", "m", Outcome(success=True))
     with ModelPerformanceTracker(tmp_path / "x.db") as tracker:
         with pytest.raises(InvalidValueError, match=message):

@@ -1,4 +1,4 @@
-"""What of the counts is evidence today: fading by half-life, changes of models, timeouts as configured."""
+"""Weighing counts: fading by half-life, changes of models, timeouts as configured."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def test_the_half_life_can_be_changed_without_rewriting_history(perf: mp.ModelPe
         assert cell(perf.store, clock, drift={"half_life_days": half_life})[0] == pytest.approx(16 * weight)
 
 
-def test_a_host_that_runs_for_days_believes_less_of_what_is_old(perf: mp.ModelPerf, clock: FakeClock) -> None:
-    """Nothing is recorded: still the score goes back towards what is unknown, the interval widens, and it is said."""
+def test_scores_fade_while_a_host_runs_for_days(perf: mp.ModelPerf, clock: FakeClock) -> None:
+    """Without new outcomes the score returns towards the prior, the interval widens, and the reason says so."""
     for number in range(100):
         perf.record("t", "m", mp.Outcome(success=number % 10 > 0))
     decision = perf.explain("t", ["m"])
@@ -85,8 +85,8 @@ def test_a_host_that_runs_for_days_believes_less_of_what_is_old(perf: mp.ModelPe
     assert after.reason.endswith("(90 of 100 succeeded, discounted to 6.25 today)")
 
 
-def test_what_came_before_a_change_counts_no_more_and_the_rest_fades(perf: mp.ModelPerf, clock: FakeClock) -> None:
-    """A change within a day: of that day only what came after it counts, and it fades like any other."""
+def test_outcomes_before_a_change_do_not_count_and_later_ones_fade(perf: mp.ModelPerf, clock: FakeClock) -> None:
+    """Of the day of a change only the later outcomes count, and they fade like any other."""
     for _ in range(10):
         perf.record("t", "m", SUCCESS)
     clock.advance(days=3)
@@ -107,7 +107,7 @@ def test_what_came_before_a_change_counts_no_more_and_the_rest_fades(perf: mp.Mo
 def test_failed_timeouts_count_as_configured(
     perf: mp.ModelPerf, clock: FakeClock, timeouts: str, counted: tuple[int, int]
 ) -> None:
-    """A failure that ran out of time counts against the model or not; a success that did is a success either way."""
+    """A failed timeout counts against the model or not, as configured; a successful one is always a success."""
     perf.record("t", "m", mp.Outcome(success=True, timeout=True))
     for _ in range(2):
         perf.record("t", "m", mp.Outcome(success=False, timeout=True))
@@ -120,7 +120,7 @@ def test_failed_timeouts_count_as_configured(
 
 
 def test_sums_without_events_do_not_fade(perf: mp.ModelPerf, clock: FakeClock, tmp_path: Path) -> None:
-    """Imported sums say nothing about when their outcomes were: they count in full."""
+    """Imported sums have no dates, so they count in full."""
     import sqlite3
 
     with sqlite3.connect(tmp_path / "x.db") as connection:
@@ -137,7 +137,7 @@ def test_sums_without_events_do_not_fade(perf: mp.ModelPerf, clock: FakeClock, t
     st.sampled_from([0.0, 0.5, 7.0, 30.0]),
 )
 def test_fading_is_the_sum_over_all_outcomes(outcomes: list[tuple[int, bool]], half_life: float) -> None:
-    """The roll-up gives what weighing each single outcome by 2^(−age/half-life) gives."""
+    """The daily roll-up gives the same as weighing each outcome by 2^(−age/half-life)."""
     start = datetime(2026, 3, 1, 12, tzinfo=UTC)
     with mp.ModelPerformanceTracker(":memory:") as tracker:
         store = tracker.store

@@ -62,12 +62,12 @@ def failing_after(answer: str, error: Exception) -> Iterator[str]:
 
 
 def at_once(plugin: mp.Plugin) -> None:
-    """Save what is counted, without waiting for the next second."""
+    """Save the counts at once."""
     plugin._guarded.failures.save(plugin.engine().store.problems, at_once=True)
 
 
 def problems(path: Path) -> list[CountedProblem]:
-    """Return the failures that the file at ``path`` tells another process of."""
+    """Return the failures in the file at ``path``, as another process sees them."""
     store = open_store(path)
     try:
         return store.problems.all()
@@ -192,7 +192,7 @@ def test_a_bad_outcome(
 
 
 @pytest.mark.parametrize(("argument", "make"), BAD_CHOICES)
-def test_a_bad_question(
+def test_a_bad_choice(
     argument: str,
     make: Callable[[], Any],
     pm: pluggy.PluginManager,
@@ -200,7 +200,7 @@ def test_a_bad_question(
     path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A bad value in select_model is answered with None, logged once and counted; the next question is answered."""
+    """A bad value in select_model is answered with None, logged once and counted; the next call works."""
     plugin = register(pm)
     assert choose(pm, **{argument: make()}) is None
     assert choose(pm, **{argument: make()}) is None
@@ -213,10 +213,10 @@ def test_a_bad_question(
     assert choose(pm).model_id in CANDIDATES
 
 
-def test_the_cause_of_a_surprise_is_logged(
+def test_unexpected_errors_are_logged_with_a_traceback(
     pm: pluggy.PluginManager, register: Register, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An error that is none of ours comes with its traceback; one of ours is a clear message without."""
+    """An unexpected error has a traceback; an error of this package has a clear message and none."""
     register(pm)
     choose(pm, candidates=failing_after("gpt-4o", ZeroDivisionError("the host's own bug")))
     complete(pm, outcome="splendid")
@@ -232,7 +232,7 @@ def test_the_cause_of_a_surprise_is_logged(
 def test_one_kind_is_one_line(
     pm: pluggy.PluginManager, register: Register, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The same mistake with a different value every time is one message and one row, also when saved in between."""
+    """The same mistake with different values is one message and one row, also if saved in between."""
     plugin = register(pm)
     for number in range(5):
         complete(pm, outcome={"success": True, "tokens_used": -number - 1})
@@ -244,7 +244,7 @@ def test_one_kind_is_one_line(
 def test_kinds_are_bounded(
     pm: pluggy.PluginManager, register: Register, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A host whose every error is different fills neither memory nor log nor store; all of them are counted."""
+    """A host whose errors are all different fills neither memory nor log nor store; all are counted."""
     plugin = register(pm)
     for number in range(1000):
         choose(pm, candidates=failing_after("gpt-4o", KeyError(f"request {number}")))
@@ -257,8 +257,8 @@ def test_kinds_are_bounded(
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-def test_an_interrupt_is_not_ours(error: type[BaseException], pm: pluggy.PluginManager, register: Register) -> None:
-    """Ctrl-C and exit are the host's: they pass through a hook, and are no failure."""
+def test_interrupts_pass_through(error: type[BaseException], pm: pluggy.PluginManager, register: Register) -> None:
+    """Ctrl-C and exit pass through a hook and are not counted as failures."""
 
     def interrupted() -> Iterator[str]:
         raise error
@@ -275,7 +275,7 @@ def test_an_interrupt_is_not_ours(error: type[BaseException], pm: pluggy.PluginM
 def test_a_bad_clock(
     now: Any, pm: pluggy.PluginManager, register: Register, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A clock that returns no aware datetime is a failure of each hook that needs the time, and of no other."""
+    """An invalid clock is a failure of each hook that needs the time, and of no other."""
     plugin = register(pm, clock=lambda: now)
     assert choose(pm) is None
     complete(pm)
@@ -345,7 +345,7 @@ def no_folder(path: Path) -> None:
 
 
 def other_program(path: Path) -> None:
-    """Put somebody else's database where the store should be."""
+    """Put another program's database where the store should be."""
     path.parent.mkdir()
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE contacts (name)")
@@ -368,7 +368,7 @@ def test_a_store_that_cannot_be_opened(
     path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Where there can be no database, that is said once, and the hooks go on without it."""
+    """If there cannot be a database, that is logged once, and the hooks work without it."""
     spoil(path)
     plugin = register(pm)
     for number in range(3):
@@ -383,14 +383,14 @@ def test_a_store_that_cannot_be_opened(
 
 
 @pytest.mark.parametrize("spoil", [other_program, newer_version])
-def test_a_store_that_is_refused(
+def test_a_refused_store(
     spoil: Callable[[Path], None],
     pm: pluggy.PluginManager,
     register: Register,
     path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Registration does not fail for it; the hooks answer None, and each says once why."""
+    """Registration does not fail; the hooks answer None, and each logs the reason once."""
     spoil(path)
     plugin = register(pm)
     for _ in range(3):
@@ -406,7 +406,7 @@ def test_a_store_that_is_refused(
 
 
 def test_a_store_is_tried_again(pm: pluggy.PluginManager, register: Register, path: Path) -> None:
-    """A store that could not be opened is tried again after a pause; then the hooks work, and it is told what was."""
+    """Opening a store is retried after a back-off; then the hooks work, and the failures are saved."""
     other_program(path)
     plugin = register(pm)
     path.unlink()
@@ -422,8 +422,8 @@ def test_a_store_is_tried_again(pm: pluggy.PluginManager, register: Register, pa
     assert sum(problem.times for problem in kinds.values()) == plugin.failure_count()
 
 
-def test_a_waiting_host_piles_up_no_frames(pm: pluggy.PluginManager, register: Register, path: Path) -> None:
-    """The error of a store that stays away is handed out again and again, and keeps nothing of the host alive."""
+def test_the_last_error_keeps_no_frames_alive(pm: pluggy.PluginManager, register: Register, path: Path) -> None:
+    """The error of an unavailable store is raised repeatedly, and keeps none of the host's objects alive."""
     other_program(path)
     plugin = register(pm)
     for _ in range(100):
@@ -439,7 +439,7 @@ def test_a_waiting_host_piles_up_no_frames(pm: pluggy.PluginManager, register: R
 def test_a_store_closed_underneath(
     pm: pluggy.PluginManager, register: Register, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A host that closes the engine by mistake is answered None and told why, once for each hook."""
+    """If a host closes the engine by mistake, hooks answer None and log the reason, once for each hook."""
     plugin = register(pm)
     complete(pm)
     plugin.engine().close()
@@ -456,7 +456,7 @@ def test_a_store_closed_underneath(
 def test_a_store_that_refuses_halfway(
     pm: pluggy.PluginManager, register: Register, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An outcome whose last part cannot be written leaves nothing of the other parts behind; choices go on."""
+    """An outcome whose last part cannot be written is not written at all; choices still work."""
     plugin = register(pm)
     complete(pm)
     connection = sqlite3.connect(path)
@@ -475,7 +475,7 @@ def test_a_store_that_refuses_halfway(
 
 @pytest.mark.slow
 def test_a_store_locked_by_another_program(pm: pluggy.PluginManager, register: Register, path: Path) -> None:
-    """While another program holds the lock, choices are made at once and outcomes are given up after some seconds."""
+    """While another program holds the lock, choices do not wait and outcomes fail after some seconds."""
     plugin = register(pm)
     complete(pm)
     connection = sqlite3.connect(path, isolation_level=None)
@@ -495,7 +495,7 @@ def test_a_store_locked_by_another_program(pm: pluggy.PluginManager, register: R
 def test_a_configuration_broken_later(
     pm: pluggy.PluginManager, register: Register, path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A file that is broken while the host runs is reported once; the last good version stays in force."""
+    """A file that becomes invalid while the host runs is reported once; the last valid version stays in force."""
     file = tmp_path / "modelperf.toml"
     file.write_text('mode = "apply"\n', encoding="utf-8")
     plugin = register(pm, file)
