@@ -37,7 +37,6 @@ def repair_database(location: str) -> list[str]:
 
 
 def _count_waiting(path: str) -> int:
-    from modelperf_plugin.store.fallback.spool import places, read_batch
+    from modelperf_plugin.store.fallback.spool import spooled
 
-    batches = (read_batch(file) for place in places(path) for file in place.batches())
-    return sum(len(batch.entries) for batch in batches if batch is not None)
+    return sum(len(batch.entries) for _, batch in spooled(path))

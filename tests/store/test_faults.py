@@ -19,7 +19,7 @@ import pytest
 from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
 from modelperf_plugin.errors import InvalidValueError, StoreBusyError, StoreError
 from modelperf_plugin.store import Entry, Store, open_store, open_to_read, open_with_fallback
-from modelperf_plugin.store.fallback.spool import places, read_batch
+from modelperf_plugin.store.fallback.spool import spooled
 from modelperf_plugin.store.opening import open_file
 from modelperf_plugin.values import Outcome
 from tests.store.faults import NOBODY, as_nobody, check_now, copy, fill, in_child, open_to_all, small_disk
@@ -57,8 +57,7 @@ def in_file(path: Path) -> int:
 
 def waiting(path: Path) -> int:
     """Return how many outcomes wait in files."""
-    files = [file for place in places(str(path)) for file in place.batches()]
-    return sum(len(batch.entries) for batch in map(read_batch, files) if batch is not None)
+    return sum(len(batch.entries) for _, batch in spooled(str(path)))
 
 
 # Full disks.

@@ -103,7 +103,7 @@ class SpooledOutcomes:
         self._ids: set[str] = set()
         self._waiting: dict[tuple[str, str], Tally] = {}
         self._summarise_at = 0.0
-        for entry in (entry for batch in spooled(path) for entry in batch.entries):
+        for entry in (entry for _, batch in spooled(path) for entry in batch.entries):
             with suppress(StoreError):
                 self._count([entry])
         forks.renew(self._begin_in_child)

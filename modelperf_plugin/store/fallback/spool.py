@@ -73,8 +73,6 @@ class Batch(NamedTuple):
     reason: str
     """Why the database could not be used."""
     entries: list[Entry]
-    unreadable: int
-    """How many lines are not outcomes."""
 
 
 def places(database: str) -> list[Place]:
@@ -90,12 +88,12 @@ def places(database: str) -> list[Place]:
     ]
 
 
-def spooled(database: str) -> Iterator[Batch]:
+def spooled(database: str) -> Iterator[tuple[Path, Batch]]:
     """Yield what is spooled for ``database``, by any process."""
     for path in (path for place in places(database) for path in place.batches()):
         batch = read_batch(path)
         if batch is not None:
-            yield batch
+            yield path, batch
 
 
 def read_batch(path: Path) -> Batch | None:
@@ -111,8 +109,7 @@ def read_batch(path: Path) -> Batch | None:
             return None
     except (OSError, ValueError, LookupError, TypeError):
         return None
-    entries = [entry for entry in map(_parse, lines[1:]) if entry is not None]
-    return Batch(batch_id, since_ms, reason, entries, len(lines) - 1 - len(entries))
+    return Batch(batch_id, since_ms, reason, [entry for entry in map(_parse, lines[1:]) if entry is not None])
 
 
 def ingest_spooled(store: SqliteStore, database: str) -> None:
@@ -143,15 +140,10 @@ def waiting_for(database: str) -> list[Finding]:
     """Return a finding for each batch that waits for ``database``; none if it is not a file."""
     if database == ":memory:" or "://" in database:
         return []
-    return [
-        _waiting(batch, path)
-        for place in places(str(Path(database).expanduser()))
-        for path in place.batches()
-        if (batch := read_batch(path)) is not None
-    ]
+    return [_waiting(path, batch) for path, batch in spooled(str(Path(database).expanduser()))]
 
 
-def _waiting(batch: Batch, path: Path) -> Finding:
+def _waiting(path: Path, batch: Batch) -> Finding:
     with claimed(path) as is_left:
         what_next = "the next host moves them into the database" if is_left else "a host runs without the database"
     since = f"{from_milliseconds(batch.since_ms):%Y-%m-%d %H:%M:%S} UTC"
