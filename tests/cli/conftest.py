@@ -30,7 +30,7 @@ RunJson = Callable[..., dict[str, Any]]
 
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Take away what decides about colours and widths, and give the logger back as it was."""
+    """Remove variables that affect colours and widths; restore the logger."""
     for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
@@ -43,7 +43,7 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def run() -> Run:
-    """Return a function that runs a command in this process; its output is no terminal."""
+    """Return a function that runs a command in this process; its output is not a terminal."""
 
     def invoke(*arguments: str) -> Result:
         return CliRunner().invoke(modelperf, arguments, prog_name="modelperf", catch_exceptions=False)
@@ -74,7 +74,7 @@ def store(tmp_path: Path) -> str:
                 outcome = Outcome(success=number < successes, tokens_used=1000, cost_usd=0.01)
                 tracker.record_outcome("execute-task", model_id, outcome)
         tracker.record_outcome("plan-slice", "gpt-4o", Outcome(success=False, timeout=True))
-        an_hour_ago = datetime.now(UTC) - timedelta(hours=1)  # so that nobody is paused for it now
+        an_hour_ago = datetime.now(UTC) - timedelta(hours=1)  # so that no model is in back-off now
         outage = Outcome(success=False, error_kind="rate_limit", timestamp=an_hour_ago)
         tracker.record_outcome("plan-slice", "gpt-4o", outage)
     return path
@@ -137,7 +137,7 @@ Choose = Callable[..., Decision]
 
 @pytest.fixture
 def choose(store: str) -> Choose:
-    """Return a function that lets a host choose, some time ago, and say what came of it."""
+    """Return a function that lets a host choose, some time ago, and record an outcome."""
 
     def _choose(
         outcome: Outcome | None = None, *, ago: timedelta = timedelta(0), task_type: str = "execute-task"

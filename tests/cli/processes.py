@@ -18,7 +18,7 @@ _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def run_process(*arguments: str, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the command in the working directory; its output is no terminal."""
+    """Run the command in the working directory; its output is not a terminal."""
     return subprocess.run(
         [*COMMAND, *arguments],
         capture_output=True,

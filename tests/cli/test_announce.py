@@ -9,7 +9,7 @@ from tests.cli.conftest import Run
 
 
 def test_an_announced_change_ends_what_rests_on_the_old_outcomes(run: Run, watched: str) -> None:
-    """A demoted model that has changed is back: what it was demoted for is evidence no more."""
+    """A demoted model that has changed is reinstated: the evidence against it no longer counts."""
     text = run("announce", "[red]bad", "--store", watched).stdout
     assert "it is reinstated on plan" in text
     rest = json.loads(run("demotions", "--json", "--store", watched).stdout)["demotions"]
@@ -17,7 +17,7 @@ def test_an_announced_change_ends_what_rests_on_the_old_outcomes(run: Run, watch
 
 
 def test_a_change_can_be_announced(run: Run, watched: str) -> None:
-    """``announce`` is a change of its own kind; a model without outcomes is a finding."""
+    """``announce`` is a change of its own kind; a model without outcomes is a negative finding."""
     assert run("announce", "good", "--store", watched).exit_code == 0
     answer = json.loads(run("changes", "--json", "--model", "good", "--store", watched).stdout)
     assert [(each["direction"], each["evidence"]) for each in answer["changes"]] == [("announced", None)]
@@ -30,7 +30,7 @@ def test_a_change_can_be_announced(run: Run, watched: str) -> None:
 
 
 def test_an_announced_change_leaves_the_prior_of_the_others(run: Run, watched: str) -> None:
-    """Old evidence counts no more after ``announce``: the score falls back towards what the others show."""
+    """After ``announce`` old outcomes do not count: the interval widens to what other models suggest."""
     with mp.ModelPerf({}, store=watched) as perf:
         before = perf.explain("build", ["fallen"])
     assert run("announce", "fallen", "--store", watched).exit_code == 0

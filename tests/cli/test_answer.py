@@ -15,7 +15,7 @@ from tests.cli.processes import Terminal
 
 @pytest.mark.parametrize("command", [["stats"], ["rank", "plan"], ["decisions"], ["demotions"], ["changes"]])
 def test_tables_come_as_csv(run: Run, weeks: str, command: list[str]) -> None:
-    """A head, and one record for each line of the table; names are kept as they are."""
+    """A header, then one record per row of the table, with names unchanged."""
     result = run(*command, "--store", weeks, "--csv")
     if command == ["decisions"]:
         assert (result.exit_code, result.stdout) == (1, "")
@@ -72,8 +72,8 @@ def test_a_terminal_is_never_overrun(hostile: str) -> None:
     assert "[red]boo[/red]" in text
 
 
-def test_what_steers_a_terminal_is_spelled_out(run: Run, run_json: RunJson, hostile: str) -> None:
-    """Direction marks, and control characters that another program wrote into the database, are escaped."""
+def test_control_characters_are_escaped(run: Run, run_json: RunJson, hostile: str) -> None:
+    """Direction marks, and control characters that another program wrote to the database, are escaped."""
     with closing(sqlite3.connect(hostile)) as connection:
         connection.execute("DROP TRIGGER model_outcomes_insert")  # whatever it forbids
         connection.execute("UPDATE tally SET model_id = 'evil' || char(27) || '[2J' WHERE model_id = '%s'")
@@ -86,8 +86,8 @@ def test_what_steers_a_terminal_is_spelled_out(run: Run, run_json: RunJson, host
     assert {"evil\x1b[2J", "left\u202eright"} <= models
 
 
-def test_a_task_type_that_looks_like_an_option_can_be_asked_for(run: Run, store: str) -> None:
-    """After -- everything is a name."""
+def test_a_task_type_may_look_like_an_option(run: Run, store: str) -> None:
+    """After -- every argument is a name."""
     result = run("rank", "--store", store, "--", "--json")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "no outcomes of task type '--json'" in result.stderr

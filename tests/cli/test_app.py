@@ -58,7 +58,7 @@ def test_version_is_one_line(run: Run) -> None:
     ],
 )
 def test_wrong_usage_exits_with_2_and_says_so_on_standard_error(run: Run, arguments: list[str]) -> None:
-    """What was typed wrong is one error line, standard output stays empty, and the exit code is 2."""
+    """Wrong usage is one error line on standard error and exit code 2."""
     result = run(*arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith("error: ")
@@ -66,7 +66,7 @@ def test_wrong_usage_exits_with_2_and_says_so_on_standard_error(run: Run, argume
 
 
 def test_without_a_command_the_help_is_shown(run: Run) -> None:
-    """Typing the name alone is no mistake that needs scolding: it shows what there is."""
+    """The bare command shows its help."""
     result = run()
     assert "Commands:" in result.stdout + result.stderr
     assert result.exit_code == 2
@@ -80,7 +80,7 @@ def test_options_of_every_command_also_work_before_its_name(run: Run, store: str
 
 @pytest.mark.parametrize("arguments", READING, ids=lambda arguments: str(arguments[0]))
 def test_reading_creates_nothing(run: Run, tmp_path: Path, arguments: list[str]) -> None:
-    """Where there is no store yet, a reading command says so with exit code 1 and leaves no file behind."""
+    """Without a store, a reading command exits with code 1 and creates no file."""
     result = run(*arguments, "--store", "sub/none.db")
     assert result.exit_code == 1
     assert "sub/none.db does not exist; run `modelperf demo`" in result.stdout + result.stderr
@@ -89,7 +89,7 @@ def test_reading_creates_nothing(run: Run, tmp_path: Path, arguments: list[str])
 
 @pytest.mark.parametrize("arguments", READING, ids=lambda arguments: str(arguments[0]))
 def test_json_without_a_store_is_json_all_the_same(run: Run, arguments: list[str]) -> None:
-    """With --json the missing store is told in the answer, and standard error stays empty."""
+    """With --json the note about the missing store is part of the answer; standard error is empty."""
     result = run(*arguments, "--store", "none.db", "--json")
     answer = json.loads(result.stdout)
     assert (result.exit_code, result.stderr) == (1, "")
@@ -106,14 +106,14 @@ def test_json_carries_version_and_command(run: Run, store: str, arguments: list[
 
 
 def test_an_empty_store_has_no_outcomes(run: Run) -> None:
-    """A store in memory is always empty, and is said to be."""
+    """A store in memory is always empty."""
     result = run("stats", "--store", ":memory:")
     assert (result.exit_code, result.stdout) == (1, "")
     assert ":memory: is empty" in result.stderr
 
 
 def test_a_file_of_another_program_is_one_clear_message(run: Run, tmp_path: Path) -> None:
-    """Trouble with the store is a negative finding: exit code 1, one message, no traceback, the file untouched."""
+    """An unusable store is exit code 1 with one message, no traceback, and the file unchanged."""
     file = tmp_path / "notes.txt"
     file.write_text("not a database, " * 100)
     result = run("stats", "--store", str(file))
@@ -123,7 +123,7 @@ def test_a_file_of_another_program_is_one_clear_message(run: Run, tmp_path: Path
 
 
 def test_a_store_of_an_unknown_kind_is_wrong_usage(run: Run) -> None:
-    """A URL that no store is made for is a configuration error: exit code 2."""
+    """An unsupported URL is a configuration error: exit code 2."""
     result = run("stats", "--store", "carrier-pigeon://coop")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "carrier-pigeon://coop" in result.stderr
@@ -155,7 +155,7 @@ def test_output_and_diagnostics_are_apart_in_a_real_process(store: str) -> None:
 
 
 def test_colours_and_boxes_are_for_terminals(store: str) -> None:
-    """What is piped holds no escape sequence and no box, even where FORCE_COLOR is set."""
+    """Piped output has no escape sequences and no boxes, even with FORCE_COLOR."""
     piped = run_process("rank", "execute-task", "--store", store, environ={"FORCE_COLOR": "1", "COLUMNS": "20"})
     assert "\x1b" not in piped.stdout
     assert "─" not in piped.stdout
@@ -166,7 +166,7 @@ def test_colours_and_boxes_are_for_terminals(store: str) -> None:
 
 
 def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch, store: str) -> None:
-    """NO_COLOR takes the colours off a terminal."""
+    """NO_COLOR disables colours on a terminal."""
     monkeypatch.setenv("NO_COLOR", "1")
     terminal = Terminal("rank", "execute-task", "--store", store)
     terminal.finish()
@@ -183,7 +183,7 @@ def test_a_terminal_of_any_width_shows_everything(store: str, columns: int) -> N
     assert "(11 of 12 succeeded)" in " ".join(text.split())
 
 
-def test_a_reader_that_has_had_enough_is_no_error(store: str) -> None:
+def test_a_closed_pipe_is_not_an_error(store: str) -> None:
     """`modelperf stats | head -1` ends quietly."""
     process = subprocess.Popen(
         [*COMMAND, "stats", "--store", store], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -194,15 +194,15 @@ def test_a_reader_that_has_had_enough_is_no_error(store: str) -> None:
     assert (process.returncode, complaints) == (0, "")
 
 
-def test_an_output_that_cannot_hold_everything_is_no_reason_to_fail(store: str) -> None:
-    """Characters that the output cannot hold are spelled out."""
+def test_unencodable_characters_are_escaped(store: str) -> None:
+    """Characters that the output cannot encode are escaped."""
     result = run_process("rank", "execute-task", "--store", store, environ={"PYTHONIOENCODING": "latin-1"})
     assert (result.returncode, result.stderr) == (0, "")
     assert "\\u2013" in result.stdout
 
 
 def test_help_imports_neither_rich_nor_the_analysis() -> None:
-    """--help is not kept waiting by what only commands need."""
+    """--help does not load what only some commands need."""
     code = (
         "import sys; from modelperf_plugin.cli import modelperf; "
         "heavy = [name for name in ('rich', 'modelperf_plugin.analysis', 'modelperf_plugin.demo') "

@@ -10,7 +10,7 @@ from tests.cli.conftest import Run, RunJson, entry, samples
 
 
 def test_a_backup_is_whole(run: Run, run_json: RunJson, store: str, tmp_path: Path) -> None:
-    """The copy holds everything, is its owner's alone, and replaces another file only with --force."""
+    """The copy is complete, readable by its owner only, and replaces a file only with --force."""
     target = tmp_path / "copy.db"
     answer = run_json("backup", str(target), "--store", store)
     assert answer["size_bytes"] == target.stat().st_size
@@ -26,7 +26,7 @@ def test_a_backup_is_whole(run: Run, run_json: RunJson, store: str, tmp_path: Pa
 
 
 def test_a_backup_while_a_host_records(run: Run, tmp_path: Path) -> None:
-    """A copy that is made while a host records adds up, whatever the moment."""
+    """A copy made while a host records adds up."""
     path = tmp_path / "x.db"
     host = open_store(path)
     host.outcomes.record(entry())
@@ -53,7 +53,7 @@ def test_a_backup_while_a_host_records(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_backup_that_cannot_be_written(run: Run, store: str, tmp_path: Path) -> None:
-    """Where the copy cannot be written there is none, and the message names the place."""
+    """If the copy cannot be written, there is none, and the message names its path."""
     target = tmp_path / "no-such-folder" / "copy.db"
     result = run("backup", str(target), "--store", store)
     assert result.exit_code == 1

@@ -8,7 +8,7 @@ from tests.cli.conftest import Run
 
 
 def test_changes_show_what_was_noticed(run: Run, watched: str) -> None:
-    """Model, direction and evidence of each change; ``--model`` narrows it down."""
+    """Model, direction and likelihood ratio of each change; ``--model`` selects a model."""
     text = run("changes", "--store", watched).stdout
     assert "fallen" in text
     assert "does worse" in text

@@ -11,8 +11,8 @@ from modelperf_plugin.store.opening import open_file
 from tests.cli.conftest import RunJson, entry, samples
 
 
-def test_compact_gives_room_back(run_json: RunJson, tmp_path: Path) -> None:
-    """After outcomes were dropped the file gets smaller, also while a host has it open, and everything adds up."""
+def test_compact_shrinks_the_file(run_json: RunJson, tmp_path: Path) -> None:
+    """After outcomes were dropped the file shrinks, even while a host has it open, and everything adds up."""
     path = tmp_path / "x.db"
     host = open_file(path)
     host.outcomes.record_many(entry(day) for day in range(200) for _ in range(100))
@@ -28,7 +28,7 @@ def test_compact_gives_room_back(run_json: RunJson, tmp_path: Path) -> None:
 
 
 def test_compact_of_a_file_that_cannot_shrink_in_steps(run_json: RunJson, tmp_path: Path) -> None:
-    """A file that was made without that ability is written anew once, and has it then."""
+    """A file created without support for shrinking is rewritten once and supports it from then on."""
     path = tmp_path / "x.db"
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE model_outcomes (id INTEGER)")

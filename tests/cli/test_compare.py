@@ -10,7 +10,7 @@ from tests.cli.conftest import Run, RunJson
 
 
 def test_a_comparison_has_figures_and_a_verdict(run: Run, tested: str) -> None:
-    """Both sides with what was counted, then who is better, and what was done about it; in either order."""
+    """Both sides with their counts, then the verdict and state of the test; in either order."""
     for names in (("old", "[red]new"), ("[red]new", "old")):
         lines = run("compare", "t", *names, "--store", tested).stdout.splitlines()
         assert lines[0] == f"t: {names[0]} and {names[1]}"
@@ -25,7 +25,7 @@ def test_a_comparison_has_figures_and_a_verdict(run: Run, tested: str) -> None:
 
 
 def test_a_comparison_as_json(run_json: RunJson, tested: str) -> None:
-    """Every figure, and the test in full."""
+    """JSON has every figure and the complete test."""
     answer = run_json("compare", "t", "old", "newer", "--store", tested)
     assert [side["model_id"] for side in answer["models"]] == ["old", "newer"]
     assert all(low < side["success_rate"] < high for side in answer["models"] for low, high in [side["interval"]])
@@ -44,7 +44,7 @@ def test_a_comparison_as_json(run_json: RunJson, tested: str) -> None:
 
 
 def test_without_a_test_numbers_are_observational(run: Run, run_json: RunJson, tested: str) -> None:
-    """Two challengers were never tested against each other: the figures are there, a verdict is not."""
+    """Two challengers were never tested against each other: there are figures but no verdict."""
     text = run("compare", "t", "[red]new", "other", "--store", tested).stdout
     assert "no A/B test of these two: the numbers are observational" in text
     answer = run_json("compare", "t", "[red]new", "newer", "--store", tested)
@@ -53,7 +53,7 @@ def test_without_a_test_numbers_are_observational(run: Run, run_json: RunJson, t
 
 
 def test_the_tests_of_a_task_type_are_listed(run: Run, run_json: RunJson, tested: str, store: str) -> None:
-    """One row for each challenger with its state; none is an answer, too."""
+    """One row per challenger with its state; no test is a valid answer."""
     lines = run("compare", "t", "--store", tested).stdout.splitlines()
     assert [line.split("  ")[0] for line in lines[1:]] == ["[red]new against old", "newer against old"]
     assert "running" in lines[2]
@@ -65,7 +65,7 @@ def test_the_tests_of_a_task_type_are_listed(run: Run, run_json: RunJson, tested
 
 
 def test_a_test_that_is_not_configured_here_says_so(run: Run, tested: str, tmp_path: Path) -> None:
-    """A host with another configuration may run it, or nobody does."""
+    """The state says that the test is not configured here: another host may run it."""
     (tmp_path / "modelperf.toml").unlink()
     assert "not in the configuration here" in run("compare", "t", "--store", tested).stdout
 
@@ -81,20 +81,20 @@ def test_a_test_that_is_not_configured_here_says_so(run: Run, tested: str, tmp_p
     ],
 )
 def test_what_cannot_be_compared(run: Run, tested: str, arguments: list[str], exit_code: int, says: str) -> None:
-    """One clear message, and the usual exit code."""
+    """Each refusal is one clear message with the usual exit code."""
     result = run("compare", *arguments, "--store", tested)
     assert result.exit_code == exit_code
     assert says in result.stderr
 
 
-def test_a_model_without_outcomes_is_compared_all_the_same(run: Run, tested: str) -> None:
-    """Its figures are not known."""
+def test_a_model_without_outcomes_can_be_compared(run: Run, tested: str) -> None:
+    """Its figures are unknown."""
     row = run("compare", "t", "old", "unknown", "--store", tested).stdout.splitlines()[4]
     assert row.split() == ["unknown", "0", "0", "-", "-", "-", "-", "0", "0"]
 
 
 def test_a_comparison_as_csv(run: Run, tested: str) -> None:
-    """Two models, or the tests of the task type: a head, and one record for each."""
+    """Two models, or the tests of the task type: a header and one record each."""
     sides = run("compare", "t", "old", "newer", "--store", tested, "--csv").stdout.splitlines()
     assert sides[0].startswith("model_id,successes,failures,success_rate,low,high,")
     assert [line.split(",")[0] for line in sides[1:]] == ["old", "newer"]

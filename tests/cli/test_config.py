@@ -12,7 +12,7 @@ from tests.cli.conftest import RANDOM_POLICY, Run, RunJson
 
 
 def test_check_reports_every_problem_at_once(run: Run, run_json: RunJson) -> None:
-    """Each problem is an error line of its own with its place; the exit code is 2."""
+    """Each problem is a separate error line with its place; the exit code is 2."""
     Path("bad.toml").write_text('mod = "apply"\n[ranking]\nmin_samples = 0\n')
     result = run("config", "check", "bad.toml")
     assert (result.exit_code, result.stdout) == (2, "")
@@ -34,7 +34,7 @@ def test_check_names_the_files_that_were_read(run: Run) -> None:
 
 
 def test_check_of_a_file_that_is_not_there_is_a_problem(run: Run) -> None:
-    """A file that was named must exist."""
+    """A named file must exist."""
     result = run("config", "check", "none.toml")
     assert result.exit_code == 2
     assert "none.toml: cannot be read" in result.stderr
@@ -42,7 +42,7 @@ def test_check_of_a_file_that_is_not_there_is_a_problem(run: Run) -> None:
 
 @pytest.mark.parametrize("command", [["rank", "execute-task"], ["stats"], ["doctor"], ["demo"], ["config", "show"]])
 def test_a_broken_configuration_stops_every_command(run: Run, store: str, command: list[str]) -> None:
-    """No command goes on with a configuration it does not understand."""
+    """No command runs with an invalid configuration."""
     Path("modelperf.toml").write_text("mode = \n")
     result = run(*command, "--store", store)
     assert (result.exit_code, result.stdout) == (2, "")
@@ -51,7 +51,7 @@ def test_a_broken_configuration_stops_every_command(run: Run, store: str, comman
 
 
 def test_show_tells_where_each_value_comes_from(run: Run, run_json: RunJson, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Flag, environment, file and default are told apart, and every value of the configuration has its line."""
+    """Every value has a line with its source: flag, environment variable, file or default."""
     file = Path("modelperf.toml").absolute()
     file.write_text('[ranking]\nmin_samples = 7\n[task_types."plan slice".ranking]\nmin_samples = 9\n')
     monkeypatch.setenv("MODELPERF_MODE", "observe")
@@ -79,7 +79,7 @@ def test_schema_is_a_json_schema(run: Run) -> None:
 def test_a_difference_lists_settings_and_behaviour(
     run: Run, run_json: RunJson, live: tuple[str, str], tmp_path: Path
 ) -> None:
-    """Keys that differ, then how many choices, where, and to what effect."""
+    """Shows the keys that differ, then the choices that differ and the effect."""
     other = tmp_path / "other.toml"
     other.write_text(RANDOM_POLICY.replace("min_samples = 1000", "min_samples = 3"))
     result = run("config", "diff", live[0], str(other), "--store", live[1])

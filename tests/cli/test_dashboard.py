@@ -37,15 +37,15 @@ def served(store: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])  # noqa: S104 - it is to be refused
 def test_another_address_needs_a_token(run: Run, store: str, host: str) -> None:
-    """Nothing is served to others by accident."""
+    """Without a token, pages are served to this machine only."""
     result = run("dashboard", "--store", store, "--host", host, "--port", "0")
     assert result.exit_code == 2
     assert "--token" in result.stderr
     assert run("dashboard", "--store", store, "--token", "short").exit_code == 2
 
 
-def test_a_port_that_is_taken_is_said(run: Run, store: str) -> None:
-    """With the way out."""
+def test_a_port_in_use_is_refused(run: Run, store: str) -> None:
+    """The message suggests a free port."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -55,7 +55,7 @@ def test_a_port_that_is_taken_is_said(run: Run, store: str) -> None:
 
 
 def test_pages_are_served_until_ctrl_c(served: tuple[str, subprocess.Popen[str]]) -> None:
-    """Over a real socket; under another name there is no answer; Ctrl-C ends it quietly."""
+    """Serves a real socket, refuses other host names, and ends quietly on Ctrl-C."""
     address, process = served
     with urllib.request.urlopen(address, timeout=20) as answer:
         assert answer.status == 200

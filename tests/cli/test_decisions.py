@@ -11,8 +11,8 @@ from modelperf_plugin.engine.core import ModelPerf
 from tests.cli.conftest import CANDIDATES, Choose, Run, RunJson, log_copy
 
 
-def test_what_came_of_it_is_told_in_words(run: Run, store: str, choose: Choose) -> None:
-    """A fallback is named; nothing yet, nothing for an hour and nothing to come are told apart."""
+def test_outcomes_are_shown_in_words(run: Run, store: str, choose: Choose) -> None:
+    """Fallbacks are named; waiting, overdue and observed-only decisions are distinguished."""
     decision = choose()
     log_copy(store, decision, "fallback", "fallback-model")
     late = choose(ago=timedelta(hours=2))
@@ -30,7 +30,7 @@ def test_what_came_of_it_is_told_in_words(run: Run, store: str, choose: Choose) 
 
 
 def test_decisions_shows_the_latest_first(run: Run, run_json: RunJson, store: str, choose: Choose) -> None:
-    """So many of them, of one task type if asked; JSON holds each as a whole."""
+    """--task and --limit select decisions; JSON has each in full."""
     made = [choose(ago=timedelta(minutes=5 - number)).decision_id for number in range(4)]
     other = choose(task_type="plan-slice").decision_id
     lines = run("decisions", "--store", store).stdout.splitlines()
@@ -44,15 +44,15 @@ def test_decisions_shows_the_latest_first(run: Run, run_json: RunJson, store: st
 
 @pytest.mark.parametrize("arguments", [[], ["--task", "nobody"]])
 def test_no_decisions_are_a_negative_finding(run: Run, run_json: RunJson, store: str, arguments: list[str]) -> None:
-    """Without any decision there is nothing to show, and it is said how much is kept."""
+    """An empty decision log is a negative finding; the note tells what the log keeps."""
     result = run("decisions", "--store", store, *arguments)
     assert (result.exit_code, result.stdout) == (1, "")
     assert "the decision log keeps all of the decisions (log.share) for 30 days (log.keep_days)" in result.stderr
     assert run_json("decisions", "--store", store, *arguments, exit_code=1)["decisions"] == []
 
 
-def test_what_steers_a_terminal_is_spelled_out(run: Run, store: str, choose: Choose) -> None:
-    """Ids come from elsewhere: whatever is in them, no command prints a control character."""
+def test_control_characters_are_escaped(run: Run, store: str, choose: Choose) -> None:
+    """No command prints a control character from an id."""
     decision = choose()
     log_copy(store, decision, "\x1b[31mred-\u202e")
     for arguments in (["decisions"], ["why", "\x1b[31mred"], ["why", "\x1b[31mblue"]):

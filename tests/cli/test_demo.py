@@ -24,7 +24,7 @@ def outcomes(path: str) -> int:
 
 
 def test_the_demo_leaves_a_database_that_the_other_commands_read() -> None:
-    """What the demo proposes to try next works as printed, in a process of its own."""
+    """The commands that the demo suggests work as printed."""
     result = run_process("demo", "--tasks", "60")
     assert (result.returncode, result.stderr) == (0, "")
     commands = [line.strip() for line in result.stdout.splitlines() if " --store .sf/demo.db" in line]
@@ -55,7 +55,7 @@ def test_the_demo_in_json_is_its_whole_report(run_json: RunJson) -> None:
 
 
 def test_the_same_seed_gives_the_same_run(run_json: RunJson) -> None:
-    """Every run starts afresh in .sf/demo.db: the last one leaves no trace."""
+    """Every run starts with an empty .sf/demo.db."""
     first, second = (run_json("demo", "--tasks", "40", "--seed", "7") for _ in range(2))
     for answer in (first, second):
         for ranking in answer["rankings"].values():
@@ -73,7 +73,7 @@ def test_a_named_store_is_continued(run: Run) -> None:
 
 
 def test_a_file_that_is_not_a_demos_is_never_replaced(run: Run) -> None:
-    """If a host has recorded into .sf/demo.db, the demo refuses and leaves it alone."""
+    """If a host has recorded to .sf/demo.db, the demo refuses and does not change it."""
     with ModelPerformanceTracker(".sf/demo.db") as tracker:
         tracker.record_outcome("execute-task", "gpt-4o", {"success": True})
     result = run("demo")
@@ -83,7 +83,7 @@ def test_a_file_that_is_not_a_demos_is_never_replaced(run: Run) -> None:
 
 
 def test_the_configured_store_is_not_the_demos(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Play data never gets into the store that a configuration names."""
+    """Demo outcomes are never written to the configured store."""
     Path("modelperf.toml").write_text('mode = "off"\n[store]\npath = "real.db"\n')
     monkeypatch.setenv("MODELPERF_STORE__PATH", "real.db")
     assert run("demo", "--tasks", "20").exit_code == 0
@@ -92,13 +92,13 @@ def test_the_configured_store_is_not_the_demos(run: Run, monkeypatch: pytest.Mon
 
 
 def test_a_demo_in_memory_is_refused(run: Run) -> None:
-    """There would be nothing to look at."""
+    """It would leave nothing to look at."""
     result = run("demo", "--store", ":memory:")
     assert (result.exit_code, result.stdout) == (2, "")
 
 
-def test_a_terminal_shows_how_it_goes() -> None:
-    """On a terminal there is a bar while it runs, and no line of the end is wider than the terminal."""
+def test_a_terminal_shows_progress() -> None:
+    """A terminal shows a progress bar."""
     terminal = Terminal("demo", "--tasks", "30")
     code, _ = terminal.finish()
     assert code == 0
@@ -116,7 +116,7 @@ def test_progress_is_not_data() -> None:
 
 
 def test_ctrl_c_ends_the_demo_with_130() -> None:
-    """An interrupted demo says so, without a traceback."""
+    """An interrupted demo prints a message, no traceback."""
     terminal = Terminal("demo", "--tasks", "1000000")
     terminal.wait_for("successful")
     terminal.interrupt()

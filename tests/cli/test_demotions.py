@@ -11,8 +11,8 @@ import modelperf_plugin as mp
 from tests.cli.conftest import Run
 
 
-def test_demotions_say_who_why_since_when_and_until_what(run: Run, watched: str) -> None:
-    """One line for each, hostile names as they are, with the way back and the share of probes."""
+def test_demotions_show_model_reason_start_and_end(run: Run, watched: str) -> None:
+    """One line each, with names unchanged, what reinstates the model, and the share of probes."""
     text = run("demotions", "--store", watched).stdout
     line = next(line for line in text.splitlines() if "[red]bad" in line)
     assert line.startswith("plan")
@@ -22,7 +22,7 @@ def test_demotions_say_who_why_since_when_and_until_what(run: Run, watched: str)
 
 
 def test_demotions_as_json(run: Run, watched: str) -> None:
-    """``--json`` gives every field; ``--task`` narrows it down."""
+    """``--json`` has every field; ``--task`` selects a task type."""
     answer = json.loads(run("demotions", "--json", "--task", "plan", "--store", watched).stdout)
     assert (answer["schema_version"], answer["command"]) == (1, "demotions")
     (demotion,) = answer["demotions"]
@@ -34,14 +34,14 @@ def test_demotions_as_json(run: Run, watched: str) -> None:
 
 @pytest.mark.parametrize("command", ["changes", "demotions"])
 def test_reading_creates_no_database(run: Run, tmp_path: Path, command: str) -> None:
-    """A missing database is a finding, and stays missing."""
+    """A missing database is a negative finding, and is not created."""
     missing = tmp_path / "missing.db"
     assert run(command, "--store", str(missing)).exit_code == 1
     assert not missing.exists()
 
 
 def test_an_ended_demotion_is_shown_with_who_ended_it(run: Run, watched: str) -> None:
-    """Without ``--all`` it is gone; with it the line says when and by whom, and promises no more probes."""
+    """Only ``--all`` shows it, with when and by whom it was ended, and no probes."""
     run("reset", "demotions", "--store", watched)
     assert run("demotions", "--store", watched).exit_code == 0
     text = run("demotions", "--all", "--store", watched).stdout
@@ -63,16 +63,16 @@ def test_a_share_of_probes_is_divided_among_the_demoted(run: Run, tmp_path: Path
     assert run("demotions", "--store", str(path)).stdout.count("probed on 1.0 %") == 2
 
 
-def test_demotions_that_the_policy_does_not_heed_are_said_to_be_so(run: Run, watched: str, tmp_path: Path) -> None:
-    """With another strategy of demotion, what is kept demotes nobody; the line says which strategy it is."""
+def test_demotions_that_the_policy_does_not_apply_are_marked(run: Run, watched: str, tmp_path: Path) -> None:
+    """With another demotion strategy, stored demotions do not apply; the line names the strategy."""
     config = tmp_path / "never.toml"
     config.write_text('[demotion]\nstrategy = "never"\n')
     text = run("demotions", "--store", watched, "--config", str(config)).stdout
     assert "not applied: demotion.strategy is never" in text
 
 
-def test_a_demotion_of_a_side_is_not_heeded_while_the_test_runs(run: Run, tested: str, tmp_path: Path) -> None:
-    """And the list of demotions says so; without the test it is heeded."""
+def test_a_demotion_of_a_side_does_not_apply_while_the_test_runs(run: Run, tested: str, tmp_path: Path) -> None:
+    """The list marks it as not applied; without the test it applies."""
     with mp.ModelPerf({}, store=tested) as perf:
         perf.store.demotions.add("t", "old", 1, 0.5, 30.0, "surely below 0.5")
     assert "not applied while its A/B test runs" in run("demotions", "--store", tested).stdout

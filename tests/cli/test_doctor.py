@@ -30,7 +30,7 @@ def break_something(store: str, times: int = 2) -> None:
 
 
 def test_a_healthy_store_is_well(run: Run, run_json: RunJson, store: str) -> None:
-    """With outcomes, a sound file and no problems the exit code is 0, and what was looked at is told."""
+    """With outcomes, an intact file and no problems, the exit code is 0 and every check is listed."""
     result = run("doctor", "--store", store)
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.startswith(f"{store}: all is well\n")
@@ -43,7 +43,7 @@ def test_a_healthy_store_is_well(run: Run, run_json: RunJson, store: str) -> Non
 
 
 def test_a_missing_store_is_not_active_yet(run: Run, run_json: RunJson, tmp_path: Path) -> None:
-    """Before the first outcome the doctor says that nothing is active, and creates nothing."""
+    """Before the first outcome the plugin is reported as not active, and no file is created."""
     result = run("doctor", "--store", "none.db", "--clear")
     assert result.exit_code == 1
     assert "not active yet" in result.stdout
@@ -53,7 +53,7 @@ def test_a_missing_store_is_not_active_yet(run: Run, run_json: RunJson, tmp_path
 
 
 def test_the_mode_off_is_a_finding(run: Run, store: str) -> None:
-    """Whoever asks why nothing is recorded is told."""
+    """Mode off is reported as a problem."""
     Path("modelperf.toml").write_text('mode = "off"\n')
     result = run("doctor", "--store", store)
     assert result.exit_code == 1
@@ -68,8 +68,8 @@ def test_task_types_with_a_policy_of_their_own_are_named(run: Run, store: str) -
     assert line.endswith(" for plan-slice")
 
 
-def test_what_a_host_did_not_notice_is_counted(run: Run, run_json: RunJson, store: str) -> None:
-    """A failed hook call shows up with its count, time and message, and is a negative finding until forgotten."""
+def test_problems_in_hosts_are_counted(run: Run, run_json: RunJson, store: str) -> None:
+    """A failed hook call is listed with count, time and message, a negative finding until cleared."""
     break_something(store)
     result = run("doctor", "--store", store)
     assert result.exit_code == 1
@@ -95,8 +95,8 @@ def test_numbers_that_do_not_add_up_are_found(run: Run, store: str) -> None:
 
 
 @pytest.mark.parametrize("content", [b"not a database, " * 100, b"\0" * 4096])
-def test_a_store_that_cannot_be_opened_is_a_finding(run_json: RunJson, content: bytes) -> None:
-    """The doctor does not fall ill itself: what keeps the store closed is one of its findings."""
+def test_a_store_that_cannot_be_opened_is_reported(run_json: RunJson, content: bytes) -> None:
+    """The doctor does not fail itself: the cause is one of its findings."""
     Path("broken.db").write_bytes(content)
     answer = run_json("doctor", "--store", "broken.db", exit_code=1)
     (finding,) = [finding for finding in answer["findings"] if not finding["ok"]]
@@ -106,7 +106,7 @@ def test_a_store_that_cannot_be_opened_is_a_finding(run_json: RunJson, content: 
 
 
 def test_the_doctor_counts_decisions(run: Run, run_json: RunJson, store: str, choose: Choose) -> None:
-    """With outcome, waiting, overdue, and what was spent on learning; none of it is a fault."""
+    """Decisions with outcome, waiting and overdue, and the share that explored; none of it is a problem."""
     choose(Outcome(success=True))
     choose()
     choose(ago=timedelta(hours=2))
@@ -122,8 +122,8 @@ def test_the_doctor_counts_decisions(run: Run, run_json: RunJson, store: str, ch
 
 
 @pytest.mark.parametrize(("share", "said"), [("1", "none in the log yet"), ("0", "none in the log: log.share is 0")])
-def test_the_doctor_says_that_no_decisions_are_kept(run: Run, store: str, share: str, said: str) -> None:
-    """An empty record is no fault; that it is switched off is said."""
+def test_the_doctor_reports_an_empty_decision_log(run: Run, store: str, share: str, said: str) -> None:
+    """An empty decision log is not a problem; the message tells whether it is switched off."""
     Path("modelperf.toml").write_text(f"log.share = {share}\n")
     result = run("doctor", "--store", store)
     assert result.exit_code == 0
@@ -131,8 +131,8 @@ def test_the_doctor_says_that_no_decisions_are_kept(run: Run, store: str, share:
     assert "overdue" not in result.stdout
 
 
-def test_decisions_that_were_only_observed_are_not_waited_for(run: Run, store: str) -> None:
-    """In the mode observe no outcome can come, so none is overdue."""
+def test_observed_decisions_are_not_overdue(run: Run, store: str) -> None:
+    """In mode observe no outcome can arrive, so none is overdue."""
     moment = datetime.now(UTC) - timedelta(hours=2)
     with ModelPerf({"mode": "observe"}, store=store, clock=lambda: moment) as engine:
         engine.select("execute-task", CANDIDATES)
@@ -145,7 +145,7 @@ def test_decisions_that_were_only_observed_are_not_waited_for(run: Run, store: s
 
 
 def test_a_repair_of_numbers(run: Run, run_json: RunJson, store: str) -> None:
-    """Numbers that do not add up are counted anew; a second repair has nothing to do."""
+    """Counts that do not add up are rebuilt; a second repair has nothing to do."""
     with closing(sqlite3.connect(store)) as connection:
         connection.execute("UPDATE tally SET successes = successes + 1 WHERE id = 1")
         connection.execute("DELETE FROM daily WHERE tally_id = 2")
@@ -158,7 +158,7 @@ def test_a_repair_of_numbers(run: Run, run_json: RunJson, store: str) -> None:
 
 
 def test_a_repair_of_a_damaged_file(run: Run, store: str) -> None:
-    """What can be read is saved, and the damaged file is set aside: both are said."""
+    """Readable rows are saved and the damaged file is set aside; the answer reports both."""
     os.truncate(store, Path(store).stat().st_size - 4096)
     broken = Path(store).read_bytes()
     assert run("doctor", "--store", store).exit_code == 1
@@ -170,8 +170,8 @@ def test_a_repair_of_a_damaged_file(run: Run, store: str) -> None:
     samples(store)
 
 
-def test_what_waits_is_found_and_moved(run: Run, run_json: RunJson, tmp_path: Path) -> None:
-    """Outcomes that wait in JSON files are a finding that says where and why; a repair moves them."""
+def test_spooled_outcomes_are_found_and_moved(run: Run, run_json: RunJson, tmp_path: Path) -> None:
+    """Outcomes in JSON files are reported with place and cause; a repair moves them into the database."""
     path = tmp_path / "x.db"
     path.write_bytes(b"not a database, " * 300)
     host = open_with_fallback(path)

@@ -46,8 +46,8 @@ def test_json_holds_every_figure(run_json: RunJson, log: str) -> None:
     assert answer["failed"] == []
 
 
-def test_a_policy_that_is_not_surely_good_enough_fails(run: Run, run_json: RunJson, log: str) -> None:
-    """With --fail-below the exit code is 1 unless the low end of every interval is that high."""
+def test_a_policy_that_is_not_certainly_good_enough_fails(run: Run, run_json: RunJson, log: str) -> None:
+    """With --fail-below the exit code is 1 unless every interval is above the bound."""
     assert run("evaluate", "--store", log, "--fail-below", "0.3").exit_code == 0
     assert run_json("evaluate", "--store", log, "--fail-below", "0.99", exit_code=1)["failed"] == [
         "the policy in force"

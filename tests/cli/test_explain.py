@@ -22,7 +22,7 @@ def test_explain_is_a_real_decision(run_json: RunJson, store: str) -> None:
 
 
 def test_explain_shows_why(run: Run, store: str) -> None:
-    """The text names the choice, the reason, mode and policy, and for each candidate the odds and a reason."""
+    """Shows the choice, its reason, mode and policy, and the propensity and reason of each candidate."""
     result = run("explain", "execute-task", "--store", store, "--pin", "gpt-4o", "--exclude", "llama-70b")
     assert result.exit_code == 0
     first, second, third, *_ = result.stdout.splitlines()
@@ -34,7 +34,7 @@ def test_explain_shows_why(run: Run, store: str) -> None:
 
 
 def test_candidates_may_be_separated_or_repeated(run_json: RunJson, store: str) -> None:
-    """a,b and two options are the same; what has no outcomes yet may be offered too."""
+    """Commas and repeated options are equivalent; candidates without outcomes are allowed."""
     once = run_json("explain", "execute-task", "--store", store, "--candidates", "gpt-4o, new,llama-70b")
     twice = run_json(
         "explain", "execute-task", "--store", store, "--candidates", "gpt-4o", "--candidates", "new,llama-70b"
@@ -51,7 +51,7 @@ def test_explain_knows_the_budget(run_json: RunJson, store: str) -> None:
 
 
 def test_a_new_task_type_can_be_explained_with_candidates(run: Run, store: str) -> None:
-    """Candidates alone are enough for a decision; that there is no evidence is said."""
+    """Candidates are enough for a decision; a note tells that there is no evidence."""
     result = run("explain", "new-task", "--store", store, "--candidates", "gpt-4o,claude-opus")
     assert result.exit_code == 0
     assert "no outcomes of task type 'new-task'" in result.stdout
@@ -61,7 +61,7 @@ def test_a_new_task_type_can_be_explained_with_candidates(run: Run, store: str) 
     "arguments", [["--pin", "nobody"], ["--max-cost-usd", "-1"], ["--candidates", "a" * 600], ["--unit-id", ""]]
 )
 def test_a_bad_argument_is_wrong_usage(run: Run, store: str, arguments: list[str]) -> None:
-    """What the engine does not accept is told in its words, with exit code 2."""
+    """An invalid argument is exit code 2, with the engine's message."""
     result = run("explain", "execute-task", "--store", store, *arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith("error: ")
@@ -70,7 +70,7 @@ def test_a_bad_argument_is_wrong_usage(run: Run, store: str, arguments: list[str
 
 @pytest.mark.parametrize("mode", ["observe", "off"])
 def test_a_policy_that_is_not_applied_is_marked(run: Run, run_json: RunJson, store: str, mode: str) -> None:
-    """In the modes observe and off it is said that hosts get no answer."""
+    """In modes observe and off a warning tells that hosts are answered None."""
     Path("modelperf.toml").write_text(f'mode = "{mode}"\n')
     result = run("explain", "execute-task", "--store", store)
     assert result.exit_code == 0

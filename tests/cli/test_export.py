@@ -8,8 +8,8 @@ from pathlib import Path
 from tests.cli.conftest import Run, RunJson
 
 
-def test_export_leaves_out_what_is_unsure(run: Run, store: str) -> None:
-    """Standard output is the file, standard error says what stays."""
+def test_export_leaves_out_small_entries(run: Run, store: str) -> None:
+    """Standard output is the export; standard error lists what was left out."""
     result = run("export", "--store", store)
     assert [entry["model_id"] for entry in json.loads(result.stdout)["entries"]] == [
         "claude-opus",
@@ -19,8 +19,8 @@ def test_export_leaves_out_what_is_unsure(run: Run, store: str) -> None:
     assert "1 entry left out: task type too small" in result.stderr
 
 
-def test_merged_experience_is_told_and_taken_out(run: Run, run_json: RunJson, store: str, tmp_path: Path) -> None:
-    """It is listed with its source, ranks models that are unknown here, and is gone after its removal."""
+def test_a_merged_source_is_listed_and_removed(run: Run, run_json: RunJson, store: str, tmp_path: Path) -> None:
+    """It ranks models that are unknown here until it is removed."""
     assert run("export", "--store", store, "--output", "them.json").exit_code == 0
     mine = ("--store", str(tmp_path / "mine.db"))
     assert "3 pairs with 36 outcomes merged as them" in run("merge", "them.json", *mine).stdout

@@ -9,7 +9,7 @@ from tests.cli.conftest import Run, RunJson
 
 
 def test_federation_from_the_configuration(run: Run, run_json: RunJson, store: str, tmp_path: Path) -> None:
-    """A path is relative to the file; the outcomes are in every reading command; detach says where it stands."""
+    """A path is relative to the file; every reading command sees the outcomes; detach names the configuration."""
     other = sqlite3.connect(tmp_path / "other.db")
     other.execute("CREATE TABLE llm_task_outcomes (task_type, model_id, success)")
     other.execute("INSERT INTO llm_task_outcomes VALUES ('execute-task', 'newcomer', 1)")

@@ -18,7 +18,7 @@ HEADER = "task_type,model_id,success,cost_usd\n"
 
 
 def test_a_dry_run_creates_no_store(run: Run, tmp_path: Path) -> None:
-    """Neither an import nor a merge leaves anything behind when it only says what it would do."""
+    """A dry run creates no file."""
     (tmp_path / "a.csv").write_text(HEADER + "t,m,1,0.5\n")
     (tmp_path / "old.json").write_text('{"t": {"m": {"successes": 3, "failures": 1}}}')
     assert "1 outcome of 1 pair would be imported" in run("import", "csv", "a.csv", "--dry-run").stdout
@@ -27,7 +27,7 @@ def test_a_dry_run_creates_no_store(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_dry_run_knows_what_was_imported(run: Run, tmp_path: Path) -> None:
-    """What an earlier run has brought is not announced again, and nothing is written."""
+    """Outcomes of an earlier run are not counted again, and nothing is written."""
     (tmp_path / "a.csv").write_text(HEADER + "t,m,1,0.5\n")
     assert run("import", "csv", "a.csv").exit_code == 0
     with (tmp_path / "a.csv").open("a") as file:
@@ -39,7 +39,7 @@ def test_a_dry_run_knows_what_was_imported(run: Run, tmp_path: Path) -> None:
 
 
 def test_bad_lines_are_exit_code_1_and_on_standard_error(run: Run, run_json: RunJson, tmp_path: Path) -> None:
-    """Twenty are shown with their numbers, all are counted; the program's answer lists more."""
+    """Twenty are shown with their line numbers, all are counted; JSON lists more."""
     (tmp_path / "a.csv").write_text(HEADER + "t,m,1,0.5\n" + "t,m,maybe,0.5\n" * 30)
     result = run("import", "csv", "a.csv", "--dry-run")
     assert result.exit_code == 1
@@ -66,18 +66,16 @@ def test_bad_lines_are_exit_code_1_and_on_standard_error(run: Run, run_json: Run
         (["merge", "a", "b", "--name", "c"], "--name is for a single file"),
     ],
 )
-def test_what_cannot_be_done_is_exit_code_2(
-    run: Run, tmp_path: Path, store: str, arguments: list[str], said: str
-) -> None:
-    """Each refusal is one message that names what was given."""
+def test_refusals_are_exit_code_2(run: Run, tmp_path: Path, store: str, arguments: list[str], said: str) -> None:
+    """Each refusal is one message that names the input."""
     (tmp_path / "a.csv").write_text(HEADER + "t,m,1,0.5\n")
     result = run(*arguments, "--store", store)
     assert (result.exit_code, result.stdout) == (2, "")
     assert said in result.stderr
 
 
-def test_an_interrupted_import_says_how_to_go_on(tmp_path: Path) -> None:
-    """Ctrl-C is exit code 130; the same command brings the rest."""
+def test_an_interrupted_import_can_continue(tmp_path: Path) -> None:
+    """Ctrl-C is exit code 130; the same command imports the rest."""
     rows = 300_000
     path = tmp_path / "a.csv"
     path.write_text(HEADER + "t,m,1,0.5\n" * rows)
@@ -90,7 +88,7 @@ def test_an_interrupted_import_says_how_to_go_on(tmp_path: Path) -> None:
         time.sleep(0.2)
         os.kill(process.pid, signal.SIGINT)
         _, said = process.communicate()
-    if process.returncode:  # else it was faster than we
+    if process.returncode:  # else the import finished first
         assert process.returncode == 130
         assert "run the same command again to continue" in said
     again = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)

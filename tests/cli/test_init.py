@@ -18,8 +18,8 @@ def test_init_writes_a_file_that_is_found_and_changes_nothing(run: Run, run_json
     assert run_json("config", "check")["files"] == [str(Path("modelperf.toml").absolute())]
 
 
-def test_init_keeps_what_is_there(run: Run) -> None:
-    """A file that exists is replaced with --force only."""
+def test_init_keeps_an_existing_file(run: Run) -> None:
+    """An existing file is replaced only with --force."""
     Path("own.toml").write_text('mode = "off"\n')
     result = run("init", "own.toml")
     assert (result.exit_code, result.stdout) == (2, "")
@@ -29,8 +29,8 @@ def test_init_keeps_what_is_there(run: Run) -> None:
     assert tomli.loads(Path("own.toml").read_text())["mode"] == "apply"
 
 
-def test_init_says_why_it_cannot_write(run: Run) -> None:
-    """A folder that does not exist is one clear message."""
+def test_init_explains_why_it_cannot_write(run: Run) -> None:
+    """A missing folder is one clear message."""
     result = run("init", "no/such/folder.toml")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith("error: cannot write no/such/folder.toml: ")

@@ -12,7 +12,7 @@ from tests.cli.conftest import Run
 @pytest.mark.parametrize("chart", ["success", "models", "cost"])
 @pytest.mark.parametrize("kind", ["svg", "png"])
 def test_a_chart_is_an_image(run: Run, store: str, tmp_path: Path, chart: str, kind: str) -> None:
-    """As the name of the file says, or the option."""
+    """The format follows the suffix of the file, or the option."""
     if kind == "png":
         pytest.importorskip("resvg_py", reason="needs the extra plot")
     assert run("plot", "execute-task", "--chart", chart, "--store", store, "-o", f"x.{kind}").exit_code == 0
@@ -23,7 +23,7 @@ def test_a_chart_is_an_image(run: Run, store: str, tmp_path: Path, chart: str, k
 
 
 def test_a_chart_of_everything_or_of_one_model(run: Run, store: str, tmp_path: Path) -> None:
-    """Without a task type all are drawn; a model alone on all of them or on one."""
+    """Without a task type all are drawn; a model on all task types or on one."""
     for arguments in ([], ["--model", "gpt-4o"], ["plan-slice", "--model", "gpt-4o"]):
         assert run("plot", *arguments, "--store", store, "-o", "x.svg").exit_code == 0
 
@@ -37,10 +37,8 @@ def test_a_chart_of_everything_or_of_one_model(run: Run, store: str, tmp_path: P
         (["--model", "nobody"], 1, "no outcomes of model"),
     ],
 )
-def test_a_chart_that_makes_no_sense_is_refused(
-    run: Run, store: str, arguments: list[str], code: int, said: str
-) -> None:
-    """With what to do instead."""
+def test_an_impossible_chart_is_refused(run: Run, store: str, arguments: list[str], code: int, said: str) -> None:
+    """The message tells what to do instead."""
     result = run("plot", *arguments, "--store", store)
     assert result.exit_code == code
     assert said in result.stderr

@@ -11,7 +11,7 @@ from tests.cli.conftest import Run, RunJson
 
 
 def test_rank_shows_the_models_best_first(run: Run, store: str) -> None:
-    """One line for each model, in the order of the ranking, with numbers, status and reason."""
+    """One line per model, in the order of the ranking, with numbers, status and reason."""
     lines = run("rank", "execute-task", "--store", store).stdout.splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith("model "))
     assert [line.split()[0] for line in lines[start + 1 :]] == ["claude-opus", "gpt-4o", "llama-70b"]
@@ -19,7 +19,7 @@ def test_rank_shows_the_models_best_first(run: Run, store: str) -> None:
         assert text in lines[start + 1]
 
 
-def test_rank_says_what_the_engine_says(run_json: RunJson, store: str) -> None:
+def test_rank_shows_the_ranking_of_the_engine(run_json: RunJson, store: str) -> None:
     """The ranking in JSON is the ranking of ModelPerf.explain."""
     answer = run_json("rank", "execute-task", "--store", store)
     with ModelPerf(store=store) as engine:
@@ -31,7 +31,7 @@ def test_rank_says_what_the_engine_says(run_json: RunJson, store: str) -> None:
 
 
 def test_min_samples_decides_who_is_proven(run_json: RunJson, store: str) -> None:
-    """--min-samples comes before every configuration, also one of the task type."""
+    """--min-samples overrides the configuration, even that of the task type."""
     Path("modelperf.toml").write_text('[task_types."execute-task".ranking]\nstrategy = "success_rate"\n')
     for least, status in ((12, "ranked"), (13, "unproven")):
         answer = run_json("rank", "execute-task", "--store", store, "--min-samples", str(least))
@@ -40,10 +40,8 @@ def test_min_samples_decides_who_is_proven(run_json: RunJson, store: str) -> Non
 
 
 @pytest.mark.parametrize("command", [["rank"], ["explain"], ["stats", "--task"]])
-def test_an_unknown_task_type_is_answered_with_the_known_ones(
-    run: Run, run_json: RunJson, store: str, command: list[str]
-) -> None:
-    """A task type without outcomes is a negative finding, and the most similar known one is named first."""
+def test_an_unknown_task_type_lists_the_known_ones(run: Run, run_json: RunJson, store: str, command: list[str]) -> None:
+    """A task type without outcomes is a negative finding; known ones are listed, most similar first."""
     result = run(*command, "plan-slices", "--store", store)
     assert (result.exit_code, result.stdout) == (1, "")
     assert "'plan-slices'; known are: plan-slice, execute-task" in result.stderr

@@ -27,7 +27,7 @@ READING = [
 
 @pytest.mark.parametrize("command", READING, ids=lambda command: command[0])
 def test_reading_commands_leave_no_trace(run: Run, store: str, command: list[str]) -> None:
-    """A command that reads creates no file and changes none."""
+    """A reading command creates and changes no file."""
     run(*command, "--store", store)
     folder = Path(store).parent
     before = {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in folder.glob("outcomes*")}
@@ -37,7 +37,7 @@ def test_reading_commands_leave_no_trace(run: Run, store: str, command: list[str
 
 
 def test_reading_commands_need_no_right_to_write(run: Run, store: str) -> None:
-    """In a folder that cannot be written the commands that read work, and those that write say why they do not."""
+    """In a read-only folder, reading commands work and writing commands explain why they cannot."""
     with open_to_all() as folder:
         file = folder / "outcomes.db"
         file.write_bytes(Path(store).read_bytes())
@@ -54,13 +54,13 @@ def test_reading_commands_need_no_right_to_write(run: Run, store: str) -> None:
             assert "cannot be written to" in refused.stderr
 
         run("stats", "--store", store)
-        run("announce", "gpt-4o", "--store", store)  # what is imported late must be imported while it can be
+        run("announce", "gpt-4o", "--store", store)  # load late imports while that is possible
         assert as_nobody(work) == 0
         folder.chmod(0o755)
 
 
 def test_an_older_file_is_not_migrated_by_reading(run: Run, tmp_path: Path) -> None:
-    """A file of an older version is left as it is by reading, which says what brings it up to date."""
+    """Reading does not change a file of an older version; the message names the command that upgrades it."""
     store = str(tmp_path / "older.db")
     with closing(sqlite3.connect(store)) as connection:
         for migration in load_migrations("sqlite")[:6]:

@@ -11,8 +11,8 @@ import pytest
 from tests.cli.conftest import Run, RunJson
 from tests.cli.processes import Terminal
 
-RATES = {"easy": {"[red]cheap": 0.9, "dear": 0.95}, "hard": {"[red]cheap": 0.1, "dear": 0.8}}
-COST = {"[red]cheap": 0.001, "dear": 0.1}
+RATES = {"easy": {"[red]cheap": 0.9, "expensive": 0.95}, "hard": {"[red]cheap": 0.1, "expensive": 0.8}}
+COST = {"[red]cheap": 0.001, "expensive": 0.1}
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_the_table_compares_six_ways_of_choosing(run: Run, file: str) -> None:
 
 
 def test_task_types_are_shown_on_demand(run: Run, file: str) -> None:
-    """--by-task-type adds one line for each."""
+    """--by-task-type adds one line per task type."""
     assert "\nhard " not in run("replay", file, "--repeats", "1").stdout
     lines = run("replay", file, "--repeats", "1", "--by-task-type").stdout.splitlines()
     assert [line.split()[:2] for line in lines if line.startswith(("easy", "hard"))] == [["easy", "40"], ["hard", "20"]]
@@ -56,7 +56,7 @@ def test_json_is_the_whole_report(run_json: RunJson, file: str) -> None:
 
 
 def test_the_policy_is_the_configured_one(run_json: RunJson, file: str) -> None:
-    """Another --config is another policy."""
+    """--config selects the policy."""
     Path("rule.toml").write_text('[ranking]\nstrategy = "success_rate"\n[exploration]\nstrategy = "never"\n')
     rule = run_json("replay", file, "--config", "rule.toml", "--order", "recorded")
     assert rule["policy"] == rule["document_rule"]
@@ -65,8 +65,8 @@ def test_the_policy_is_the_configured_one(run_json: RunJson, file: str) -> None:
 
 def test_models_can_be_left_out(run: Run, file: str) -> None:
     """--models offers only those named; one that is not in the file is an error."""
-    assert run("replay", file, "--models", "dear,[red]cheap").exit_code == 0
-    result = run("replay", file, "--models", "dear,nobody")
+    assert run("replay", file, "--models", "expensive,[red]cheap").exit_code == 0
+    result = run("replay", file, "--models", "expensive,nobody")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "nobody" in result.stderr
 
@@ -81,14 +81,14 @@ def test_a_file_that_holds_no_outcomes_is_wrong_usage(run: Run, content: str) ->
 
 
 def test_replaying_writes_nothing(run: Run, tmp_path: Path, file: str) -> None:
-    """A replay happens in memory: neither the configured store nor any other file is made."""
+    """A replay runs in memory and creates no file."""
     before = set(tmp_path.rglob("*"))
     assert run("replay", file, "--repeats", "1").exit_code == 0
     assert set(tmp_path.rglob("*")) == before
 
 
 def test_ctrl_c_ends_a_long_replay_with_130(file: str) -> None:
-    """An interrupted replay says so, without a traceback and without half an answer."""
+    """An interrupted replay prints a message, no traceback and no partial answer."""
     terminal = Terminal("replay", file, "--repeats", "100000")
     terminal.wait_for("replaying")
     terminal.interrupt()
@@ -99,8 +99,8 @@ def test_ctrl_c_ends_a_long_replay_with_130(file: str) -> None:
     assert "this policy" not in text
 
 
-def test_what_could_not_be_replayed_is_said(run: Run) -> None:
-    """Instances and models without a known outcome, and outcomes without a cost, are counted, not hidden."""
+def test_skipped_outcomes_are_counted(run: Run) -> None:
+    """The answer counts instances and models left out, and outcomes without a cost."""
     rows = ["1,t,a,1", "1,t,b,0", "2,t,a,1", "2,t,b,1", "3,t,a,0", "3,t,c,1"]
     Path("thin.csv").write_text("\n".join(["instance_id,task_type,model_id,success", *rows]) + "\n")
     text = run("replay", "thin.csv", "--repeats", "1").stdout

@@ -11,8 +11,8 @@ import modelperf_plugin as mp
 from tests.cli.conftest import Run, RunJson
 
 
-def test_a_demotion_can_be_taken_back(run: Run, watched: str) -> None:
-    """``reset demotion`` puts one model back, once; ``--all`` still shows it, and who ended it."""
+def test_a_demotion_can_be_reset(run: Run, watched: str) -> None:
+    """``reset demotion`` reinstates one model, once; ``--all`` still shows the demotion and who ended it."""
     assert run("reset", "demotion", "plan", "[red]bad", "--store", watched).exit_code == 0
     assert run("reset", "demotion", "plan", "[red]bad", "--store", watched).exit_code == 1
     rest = json.loads(run("demotions", "--json", "--store", watched).stdout)["demotions"]
@@ -21,23 +21,23 @@ def test_a_demotion_can_be_taken_back(run: Run, watched: str) -> None:
     assert [each["ended_by"] for each in ended if each["model_id"] == "[red]bad"] == ["operator"]
 
 
-def test_all_demotions_can_be_taken_back(run: Run, watched: str) -> None:
-    """``reset demotions`` puts everybody back, and says so if there is nobody."""
+def test_all_demotions_can_be_reset(run: Run, watched: str) -> None:
+    """``reset demotions`` reinstates all models; with none demoted, it is a negative finding."""
     assert run("reset", "demotions", "--store", watched).exit_code == 0
     assert run("reset", "demotions", "--store", watched).exit_code == 1
     assert "no model is demoted" in run("demotions", "--store", watched).stdout
 
 
 @pytest.mark.parametrize("command", [["announce", "a"], ["reset", "demotion", "t", "a"], ["reset", "demotions"]])
-def test_taking_back_creates_no_database(run: Run, tmp_path: Path, command: list[str]) -> None:
-    """Where there is nothing to take back there is nothing to create either."""
+def test_reset_and_announce_create_no_database(run: Run, tmp_path: Path, command: list[str]) -> None:
+    """A missing database is a negative finding, and is not created."""
     missing = tmp_path / "missing.db"
     assert run(*command, "--store", str(missing)).exit_code == 1
     assert not missing.exists()
 
 
-def test_a_test_begins_anew(run: Run, run_json: RunJson, tested: str, tmp_path: Path) -> None:
-    """After ``reset test`` it is listed no more, until the next decision; a second reset finds nothing."""
+def test_a_configured_test_starts_over(run: Run, run_json: RunJson, tested: str, tmp_path: Path) -> None:
+    """After ``reset test`` the test is gone until the next decision; a second reset finds nothing."""
     result = run("reset", "test", "t", "--store", tested)
     assert (result.exit_code, result.stdout) == (0, "1 A/B test on t ended\n")
     assert run_json("compare", "t", "--store", tested)["tests"] == []

@@ -8,7 +8,7 @@ from tests.cli.conftest import Run, RunJson
 
 
 def test_scenarios_are_listed_and_played(run: Run, run_json: RunJson, tmp_path: Path) -> None:
-    """Without a scenario the shipped ones are listed; with one, policies stand beside chance and the best."""
+    """Without a scenario the shipped ones are listed; with one, policies are compared with chance and the best."""
     assert "near-tie" in run("simulate").stdout
     world = tmp_path / "world.toml"
     world.write_text("decisions = 200\nmodels = 3\n")

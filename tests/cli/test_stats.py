@@ -33,7 +33,7 @@ def test_one_task_type_can_be_asked_for(run: Run, run_json: RunJson, store: str)
 
 
 def test_piped_lines_stand_for_themselves(run: Run, store: str) -> None:
-    """Without a terminal each line names its task type and its model, so that it can be searched for."""
+    """Without a terminal each line names its task type and model."""
     lines = run("stats", "--store", store).stdout.splitlines()
     assert [line.split()[:2] for line in lines[3:]] == [
         ["execute-task", "claude-opus"],
@@ -43,7 +43,7 @@ def test_piped_lines_stand_for_themselves(run: Run, store: str) -> None:
     ]
 
 
-def test_estimated_costs_are_said_to_be(run: Run, store: str) -> None:
+def test_estimated_costs_are_marked(run: Run, store: str) -> None:
     """A model without any cost on one task type is taken at its own mean elsewhere, marked, with a note below."""
     with ModelPerformanceTracker(store) as tracker:
         for success in (True, False):
@@ -55,7 +55,7 @@ def test_estimated_costs_are_said_to_be(run: Run, store: str) -> None:
 
 
 def test_a_terminal_shows_sums(store: str) -> None:
-    """On a terminal the models stand under their task type, which has a line of sums, and all has one too."""
+    """On a terminal models are grouped under their task type; task types and the whole have sums."""
     code, text = Terminal("stats", "--store", store, columns=120).finish()
     assert code == 0
     table = text[text.index("─\n") + 2 :].splitlines()
@@ -72,6 +72,6 @@ def test_a_terminal_shows_sums(store: str) -> None:
 
 
 def test_what_is_not_known_is_a_dash(run: Run, store: str) -> None:
-    """A cost that was never given is not zero dollars."""
+    """An unknown cost is not zero dollars."""
     line = run("stats", "--store", store).stdout.splitlines()[-1]
     assert line.split()[:8] == ["plan-slice", "gpt-4o", "2", "0.0", "%", "2", "-", "-"]

@@ -62,7 +62,7 @@ def test_mean_costs_are_those_of_the_outcomes_that_have_one() -> None:
     [(-5, "in the future"), (0.4, "now"), (59, "59 s ago"), (60, "1 min ago"), (7200, "2 h ago"), (200_000, "2 d ago")],
 )
 def test_ago_is_in_the_largest_unit_that_fits(seconds: float, text: str) -> None:
-    """A clock that goes wrong is no reason for a negative time."""
+    """A moment in the future has no negative age."""
     assert ago(NOON - timedelta(seconds=seconds), NOON) == text
 
 

@@ -46,8 +46,8 @@ def test_a_trend_as_csv(run: Run, weeks: str) -> None:
     assert {row["success_rate"] for row in rows} == {"0.75", "0.25"}
 
 
-def test_nothing_to_show_is_a_finding(run: Run, run_json: RunJson, weeks: str, tmp_path: Path) -> None:
-    """An unknown task type names the known ones; a period without outcomes and a missing file say so."""
+def test_nothing_to_show_is_a_negative_finding(run: Run, run_json: RunJson, weeks: str, tmp_path: Path) -> None:
+    """An unknown task type, a period without outcomes and a missing file each have a note."""
     assert "known are: plan" in run("trend", "plam", "--store", weeks).stderr
     assert run_json("trend", "plam", "--store", weeks, exit_code=1)["trends"] == []
     assert "no outcomes of model 'nobody'" in run("trend", "--model", "nobody", "--store", weeks).stderr

@@ -8,7 +8,7 @@ from tests.cli.conftest import RANDOM_POLICY, Run
 
 
 def test_a_proposal_is_written_beside_the_file_in_force(run: Run, live: tuple[str, str], tmp_path: Path) -> None:
-    """The diff is shown and the proposal written with its comments; the live file stays as it was."""
+    """Prints a diff and writes the proposal with its comments; the live file is unchanged."""
     config, store = live
     out = tmp_path / "new.toml"
     result = run("tune", "--config", config, "--store", store, "--out", str(out))
@@ -23,7 +23,7 @@ def test_a_proposal_is_written_beside_the_file_in_force(run: Run, live: tuple[st
 
 
 def test_nothing_better_is_a_negative_finding(run: Run, live: tuple[str, str], tmp_path: Path) -> None:
-    """Where nothing is surely better nothing is written, and the exit code says so."""
+    """Without a significant gain nothing is written, and the exit code is 1."""
     out = tmp_path / "new.toml"
     result = run("tune", "--config", live[0], "--store", live[1], "--task", "nothing", "--out", str(out))
     assert result.exit_code == 1

@@ -9,7 +9,7 @@ from tests.cli.processes import Terminal
 
 
 def test_watch_shows_what_is_there_until_it_is_interrupted(weeks: str) -> None:
-    """On a terminal; Ctrl-C ends it as it ends any command."""
+    """Updates until Ctrl-C, which is exit code 130."""
     terminal = Terminal("watch", "--store", weeks, "--every", "0.2", columns=120)
     terminal.wait_for("169 outcomes")
     terminal.wait_for("newest outcome")
@@ -22,7 +22,7 @@ def test_watch_shows_what_is_there_until_it_is_interrupted(weeks: str) -> None:
 
 
 def test_watch_needs_a_terminal(run: Run, weeks: str) -> None:
-    """Elsewhere it says what to use instead."""
+    """Without a terminal, the message names other commands."""
     result = run("watch", "--store", weeks)
     assert result.exit_code == 2
     assert "modelperf trend" in result.stderr

@@ -9,8 +9,8 @@ from modelperf_plugin.values import Outcome
 from tests.cli.conftest import Choose, Run, RunJson, log_copy
 
 
-def test_why_tells_what_was_decided_from_what_and_what_came_of_it(run: Run, store: str, choose: Choose) -> None:
-    """The choice, its reason, when and how, the outcome, and every candidate with its odds."""
+def test_why_shows_choice_candidates_and_outcome(run: Run, store: str, choose: Choose) -> None:
+    """Shows the choice, its reason, time, mode and outcome, and every candidate with its propensity."""
     outcome = Outcome(success=False, timeout=True, tokens_used=1200, cost_usd=0.012, error_kind="other")
     decision = choose(outcome, ago=timedelta(minutes=5))
     result = run("why", decision.decision_id, "--store", store)
@@ -27,8 +27,8 @@ def test_why_tells_what_was_decided_from_what_and_what_came_of_it(run: Run, stor
     assert "llama-70b  excluded by the host" in result.stdout
 
 
-def test_why_in_json_is_the_decision_that_the_host_was_given(run_json: RunJson, store: str, choose: Choose) -> None:
-    """The keys are those of Decision.as_dict, and the outcome is beside them."""
+def test_why_in_json_is_the_decision_that_the_host_got(run_json: RunJson, store: str, choose: Choose) -> None:
+    """The keys are those of Decision.as_dict, plus the outcome."""
     decision = choose(Outcome(success=True, cost_usd=0.5))
     said = run_json("why", decision.decision_id, "--store", store)["decision"]
     for key in ("decision_id", "model_id", "propensity", "propensities", "reason", "explored", "policy_id", "excluded"):
@@ -38,7 +38,7 @@ def test_why_in_json_is_the_decision_that_the_host_was_given(run_json: RunJson, 
 
 
 def test_the_start_of_an_id_is_enough(run: Run, run_json: RunJson, store: str, choose: Choose) -> None:
-    """Six characters find a decision, if they find one only; an id given whole is found whatever starts like it."""
+    """Six characters are enough if they are unambiguous; a complete id always matches exactly."""
     decision = choose()
     for decision_id in ("abcdef", "abcdef1", "abcdef2", "123"):
         log_copy(store, decision, decision_id)
@@ -56,7 +56,7 @@ def test_the_start_of_an_id_is_enough(run: Run, run_json: RunJson, store: str, c
 
 
 def test_an_unknown_decision_is_a_negative_finding(run: Run, run_json: RunJson, store: str) -> None:
-    """It may never have been made, or not have been kept: how much is kept, and how long, is said."""
+    """The note tells what the decision log keeps, and for how long."""
     Path("modelperf.toml").write_text("log.share = 0.25\nlog.keep_days = 7\n")
     result = run("why", "0123456789", "--store", store)
     assert (result.exit_code, result.stdout) == (1, "")
