@@ -253,6 +253,23 @@ def test_a_batch_that_may_have_been_moved_grows_no_more(path: Path, open_host: O
     assert in_database(path) == {"a": 1, "b": 1, "c": 1}
 
 
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_spool_of_a_released_version_is_replayed(
+    path: Path, open_host: OpenHost, number: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The format on the disk is a contract, and so are the three places."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    file = places(str(path))[number].batch("0123456789abcdef")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(
+        '{"modelperf":1,"batch":"0123456789abcdef","database":"/x.db","reason":"full","pid":1,"since_ms":1767268800000}\n'
+        '["execute-task","a",1767268800000,{"success":true,"timeout":false,"tokens_used":10,"cost_usd":0.1}]\n'
+        '["execute-task","b",1767268800000,{"success":false,"error_kind":"network","outcome_id":"1"}]\n'
+    )
+    assert counts(open_host(path)) == {"a": 1, "b": 1}
+    assert waiting(path) == []
+
+
 def test_torn_lines_are_nobodys_outcome(path: Path, open_host: OpenHost) -> None:
     """What a crash left of a line was never acknowledged; lines before it count."""
     no_database(path)

@@ -68,7 +68,7 @@ class Switch:
         try:
             self._use(self._open())
         except StoreFailedError as error:
-            self._fall_back(error)
+            self._fall_back(error, Snapshot.read(self._path, {}))
         forks.renew(self._renew_lock)
 
     @property
@@ -106,7 +106,10 @@ class Switch:
                 return
             if self.interim is not None or not (isinstance(error, StoreFailedError) or store.connection.closed):
                 raise error
-            self._fall_back(error, failed=store)
+            snapshot = Snapshot.read(self._path, self.evidence)
+            with suppress(StoreError):
+                store.close()
+            self._fall_back(error, snapshot)
 
     def close(self) -> None:
         """Replay what can be replayed and release everything; closing twice is fine."""
@@ -127,17 +130,8 @@ class Switch:
         self.recent.clear()
         ingest_spooled(store, self._path)
 
-    def _fall_back(
-        self,
-        error: StoreError,
-        snapshot: Snapshot | None = None,
-        failed: SqliteStore | InterimStore | None = None,
-    ) -> None:
-        """Use a stand-in from now on; it begins with ``snapshot`` or, by default, with what the file still holds."""
-        snapshot = snapshot or Snapshot.read(self._path, self.evidence)
-        if failed is not None:
-            with suppress(StoreError):
-                failed.close()
+    def _fall_back(self, error: StoreError, snapshot: Snapshot) -> None:
+        """Use a stand-in from now on, which begins with ``snapshot``."""
         interim = open_interim(self._path, snapshot, str(error), sync=self._durability == "full")
         now_ms = time.time_ns() // 1_000_000
         interim.problems.add(CountedProblem("the store", str(error), 1, now_ms, now_ms))
@@ -196,7 +190,9 @@ class Switch:
                 self._use(self._open())
                 self.store.outcomes.record_many(recent)
             except StoreError as error:  # also if it is only locked: the outcomes of the last second must not wait
-                self._fall_back(error, snapshot, self.store)
+                with suppress(StoreError):
+                    self.store.close()
+                self._fall_back(error, snapshot or Snapshot.read(self._path, self.evidence))
                 if self.interim is not None:
                     self.interim.outcomes.spool_counted(recent)
 
