@@ -238,7 +238,7 @@ class ModelPerf:
     ) -> Decision | None:
         """Return the decision that :meth:`select` would most likely make now, whatever the mode; writes nothing.
 
-        Without ``candidates``, all models with outcomes of this task type are; None if there are none.
+        Without ``candidates`` it chooses among all models with outcomes of this task type; None if there are none.
 
         Raises:
             InvalidValueError: an argument is invalid.
@@ -296,7 +296,7 @@ class ModelPerf:
 
     def _on_new_config(self) -> None:
         logger.info("the configuration was reloaded")
-        self._learner.start_afresh()
+        self._learner.reset()
 
 
 def _decision_id(decision: Decision | str) -> str:

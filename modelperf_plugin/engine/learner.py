@@ -134,7 +134,7 @@ class Learner:
             self._pool = Pool.from_rows(rows)
             self._resumed = True
 
-    def start_afresh(self) -> None:
+    def reset(self) -> None:
         """Discard all that depends on weights: a model or a setting has changed."""
         with self._lock:
             self._tasks.clear()

@@ -236,7 +236,7 @@ class Monitor:
             watch = self._changes.get(change.model_id)
             if watch is not None and _start_of(watch) < noticed:
                 self._changes.pop(change.model_id, None)
-        self._learner.start_afresh()
+        self._learner.reset()
         self._evidence.clear()
 
     def _restore(self) -> int:

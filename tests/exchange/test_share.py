@@ -181,7 +181,7 @@ def test_a_prior_counts_less_than_own_outcomes(tmp_path: Path) -> None:
     with mp.ModelPerf({}, store=":memory:", seed=1) as engine:
         assert engine.explain("plan", ["good", "bad"]).ranking.rows[0].score == pytest.approx(0.5)  # type: ignore[union-attr]
         merge(engine.store, theirs, "them", 1, strength=10)
-        engine._learner.start_afresh()
+        engine._learner.reset()
         decision = engine.explain("plan", ["bad", "good"])
         assert decision is not None
         first, last = decision.ranking.rows

@@ -100,7 +100,7 @@ class _Decider:
         self._choices.clear()
         if self._changes != self._past.changes_noticed:
             self._changes = self._past.changes_noticed
-            self._learner.start_afresh()
+            self._learner.reset()
 
     def decide(self, task_type: str, offered: Flags, status: Integers) -> _Chances:
         key = (task_type, offered.tobytes(), status.tobytes())
