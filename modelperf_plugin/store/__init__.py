@@ -15,7 +15,7 @@ from modelperf_plugin.store.decisions import (
 from modelperf_plugin.store.entries import CountedProblem, DroppedStep, Entry, Finding
 from modelperf_plugin.store.exchange import Attached, EventRow, ImportRecord, Merged, Prior, Step, Sums
 from modelperf_plugin.store.opening import open_store, open_to_read, open_with_fallback
-from modelperf_plugin.store.roles import Store
+from modelperf_plugin.store.store import Store
 from modelperf_plugin.store.trends import Days, DecisionSums, TrendStep
 from modelperf_plugin.store.watches import Baseline, Change, Demotion, Direction, Event, Faded, WatchState
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 from operator import is_
 from typing import Protocol
 
-from modelperf_plugin.store.roles import Store, Tallies
+from modelperf_plugin.store.roles import Tallies
+from modelperf_plugin.store.store import Store
 from modelperf_plugin.store.watches import Baseline, Faded
 from modelperf_plugin.values import Tally, combine
 

@@ -9,9 +9,9 @@ from urllib.parse import quote, unquote, urlsplit
 
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.store.fallback.store import open_fallback
-from modelperf_plugin.store.roles import Store
 from modelperf_plugin.store.sqlite.file import MEMORY
 from modelperf_plugin.store.sqlite.store import SqliteStore, open_sqlite, open_sqlite_read_only
+from modelperf_plugin.store.store import Store
 
 _TO_READ: Final = "?mode=ro"
 

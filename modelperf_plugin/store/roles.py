@@ -1,4 +1,4 @@
-"""What a store promises: one narrow protocol for each role, and the object that holds them.
+"""What a store promises: one narrow protocol for each role.
 
 These promises hold for every role of every store, and one suite of contract tests checks them:
 
@@ -10,7 +10,6 @@ These promises hold for every role of every store, and one suite of contract tes
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from modelperf_plugin.store.ab_tests import StoredContest, StoredTest
@@ -328,43 +327,3 @@ class Maintenance(Protocol):
 
     def check(self) -> list[Finding]:
         """Examine the store; may take a while on a large one."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Store:
-    """One object for each role. Take the roles that you need, not the store."""
-
-    connection: Connection
-    outcomes: Outcomes
-    tallies: Tallies
-    events: Events
-    changes: Changes
-    demotions: Demotions
-    watch_states: WatchStates
-    decisions: DecisionLog
-    ab_tests: ABTests
-    trends: Trends
-    imports: Imports
-    attachments: Attachments
-    merged: MergedExperience
-    problems: Problems
-    maintenance: Maintenance
-
-    @property
-    def location(self) -> str:
-        """The path or URL, for messages."""
-        return self.connection.location
-
-    @property
-    def degraded(self) -> str | None:
-        """Why the database cannot be used and a fallback is in use; None if the database works."""
-        return self.connection.degraded
-
-    @property
-    def read_only(self) -> bool:
-        """Whether the store was opened for reading only."""
-        return self.connection.read_only
-
-    def close(self) -> None:
-        """Release all resources; closing twice is fine."""
-        self.connection.close()

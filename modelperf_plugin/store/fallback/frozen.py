@@ -13,8 +13,8 @@ from modelperf_plugin.errors import StoreError, StoreFailedError
 from modelperf_plugin.store.ab_tests import StoredContest, StoredTest
 from modelperf_plugin.store.entries import DroppedStep
 from modelperf_plugin.store.exchange import Attached, EventRow, ImportRecord, Merged, Prior, Step, Sums
-from modelperf_plugin.store.roles import Store
 from modelperf_plugin.store.sqlite.store import open_sqlite_read_only
+from modelperf_plugin.store.store import Store
 from modelperf_plugin.store.watches import Baseline, Change, Demotion, Direction, Event, WatchState
 from modelperf_plugin.values import Tally
 

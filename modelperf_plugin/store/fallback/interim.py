@@ -25,12 +25,12 @@ from modelperf_plugin.store.fallback.frozen import (
     SuspendedImports,
 )
 from modelperf_plugin.store.fallback.spool import Spool, spooled
-from modelperf_plugin.store.roles import Store
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
 from modelperf_plugin.store.sqlite.decisions import SqliteDecisionLog
 from modelperf_plugin.store.sqlite.file import MEMORY
 from modelperf_plugin.store.sqlite.store import SqliteStore, open_sqlite
 from modelperf_plugin.store.sqlite.tallies import SqliteTallies
+from modelperf_plugin.store.store import Store
 from modelperf_plugin.store.watches import Baseline, Faded
 from modelperf_plugin.values import Tally
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modelperf_plugin.store.roles import Store
 from modelperf_plugin.store.sqlite.ab_tests import SqliteABTests
 from modelperf_plugin.store.sqlite.attachments import SqliteAttachments
 from modelperf_plugin.store.sqlite.changes import SqliteChanges
@@ -22,6 +21,7 @@ from modelperf_plugin.store.sqlite.reading import SqliteReader
 from modelperf_plugin.store.sqlite.tallies import SqliteTallies, UncachedTallies
 from modelperf_plugin.store.sqlite.trends import SqliteTrends
 from modelperf_plugin.store.sqlite.watch_states import SqliteWatchStates
+from modelperf_plugin.store.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,63 @@
+"""The object that holds the roles of a store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modelperf_plugin.store.roles import (
+    ABTests,
+    Attachments,
+    Changes,
+    Connection,
+    DecisionLog,
+    Demotions,
+    Events,
+    Imports,
+    Maintenance,
+    MergedExperience,
+    Outcomes,
+    Problems,
+    Tallies,
+    Trends,
+    WatchStates,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """One object for each role. Take the roles that you need, not the store."""
+
+    connection: Connection
+    outcomes: Outcomes
+    tallies: Tallies
+    events: Events
+    changes: Changes
+    demotions: Demotions
+    watch_states: WatchStates
+    decisions: DecisionLog
+    ab_tests: ABTests
+    trends: Trends
+    imports: Imports
+    attachments: Attachments
+    merged: MergedExperience
+    problems: Problems
+    maintenance: Maintenance
+
+    @property
+    def location(self) -> str:
+        """The path or URL, for messages."""
+        return self.connection.location
+
+    @property
+    def degraded(self) -> str | None:
+        """Why the database cannot be used and a fallback is in use; None if the database works."""
+        return self.connection.degraded
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the store was opened for reading only."""
+        return self.connection.read_only
+
+    def close(self) -> None:
+        """Release all resources; closing twice is fine."""
+        self.connection.close()
