@@ -1,4 +1,4 @@
-"""The values of A/B tests, as stores keep them."""
+"""Stored states of A/B tests."""
 
 from __future__ import annotations
 
@@ -6,51 +6,49 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 ContestVerdict = Literal["incumbent", "challenger", "none"]
-"""The better side, or that none was found within the maximum."""
+"""The better side; ``none`` if the maximum was reached without a winner."""
 
 
 class StoredContest(NamedTuple):
     """One challenger of a test against its incumbent."""
 
     challenger: str
-    """Who is on trial."""
     state: tuple[float, ...]
-    """The numbers of the evidence; empty before the first outcome."""
+    """State of the sequential test; empty before the first outcome."""
     verdict: ContestVerdict | None = None
-    """What was decided; None as long as nothing is."""
+    """None while undecided."""
     decided_ms: int | None = None
-    """When, in milliseconds since the Unix epoch."""
+    """In milliseconds since the Unix epoch."""
     last_ms: int | None = None
-    """When the newest outcome that counts ended."""
+    """End of the newest outcome that counts, in milliseconds since the Unix epoch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredTest:
-    """An A/B test of one task type: its sides, its terms, and how far it has come."""
+    """An A/B test of one task type: its sides, terms and progress."""
 
     test_id: int = 0
-    """Numbered in the order of beginning; 0 for one that has not begun."""
+    """0 for a test that has not begun."""
     task_type: str
-    """The class of work."""
     fingerprint: str
-    """What makes it this test: sides as configured, share and salt."""
+    """Identifies the test: its configured sides, share and salt."""
     incumbent: str
-    """The model that the others are tried against; it stays, whatever the ranking says later."""
+    """The model that challengers are compared with; fixed, whatever the ranking becomes."""
     share: float
-    """The share of all challengers together."""
+    """Share of all challengers together."""
     salt: str
-    """Changes which unit gets which side."""
+    """Seeds the assignment of units to sides."""
     alpha: float
-    """The probability with which a test of equal models ever finds a winner."""
+    """Probability that a test of equal models ever finds a winner."""
     min_samples: int
-    """The first outcomes of a contest, so many, teach the rates only."""
+    """This many first outcomes of a contest only estimate the rates."""
     max_samples: int | None
-    """A contest without a winner is given up after so many; None for never."""
+    """Outcomes after which a contest ends without a winner; None for no limit."""
     promote: bool
-    """Whether the winner gets all decisions."""
+    """Whether the winner receives all decisions."""
     started_ms: int
-    """When it began, in milliseconds since the Unix epoch."""
+    """In milliseconds since the Unix epoch."""
     ended_ms: int | None = None
-    """When an operator put an end to it; None while it counts."""
+    """When an operator ended the test; None while it runs."""
     contests: tuple[StoredContest, ...]
-    """The challengers, in their order."""
+    """One per challenger, in the configured order."""

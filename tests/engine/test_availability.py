@@ -1,4 +1,4 @@
-"""Outages lower a model's availability, not its quality: it is left alone for a short, growing time."""
+"""Outages lower a model's availability, not its quality: it is unavailable for a short, growing time."""
 
 from __future__ import annotations
 

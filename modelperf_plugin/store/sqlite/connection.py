@@ -83,7 +83,7 @@ class SqliteConnection:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """Hold the locks for one transaction. Whoever changes tallies in it clears the cache."""
+        """Hold the locks for one transaction. Code that changes tallies clears the cache as well."""
         with self.locked():
             try:
                 with transaction(self.writer):

@@ -127,7 +127,7 @@ def translate(error: sqlite3.Error, path: str) -> StoreError:
         return StoreBusyError(f"{path} was locked by another process for more than {BUSY_SECONDS:g} s")
     if code in _DAMAGED:
         what = "is not an SQLite database" if code == sqlite3.SQLITE_NOTADB else f"is damaged ({error})"
-        return StoreDamagedError(f"{path} {what}; it was left alone. {_REPAIR}")
+        return StoreDamagedError(f"{path} {what}; it was not changed. {_REPAIR}")
     if code in _FAILED:
         return StoreFailedError(_FAILED[code].format(path=path, error=error))
     return StoreError(f"{path}: {error}")
@@ -170,7 +170,7 @@ def refuse_strangers(connection: sqlite3.Connection, path: str) -> None:
         return
     if application_id == 0 and _has_guide_tables(connection):
         return
-    raise NotATrackerError(f"{path} is a database of another program; it was left alone. Choose another path.")
+    raise NotATrackerError(f"{path} is a database of another program; it was not changed. Choose another path.")
 
 
 def _has_guide_tables(connection: sqlite3.Connection) -> bool:
@@ -188,7 +188,7 @@ def missing_migrations(connection: sqlite3.Connection, path: str) -> tuple[Migra
     if version > newest:
         raise StoreVersionError(
             f"{path} was written by a newer version of modelperf-plugin (its schema is {version}, this version "
-            f"knows {newest}); it was left alone. Upgrade modelperf-plugin, or choose another path."
+            f"knows {newest}); it was not changed. Upgrade modelperf-plugin, or choose another path."
         )
     return migrations[version:]
 

@@ -47,7 +47,7 @@ def _sums(name: str, rule: str, drifted: list[tuple[str, str]]) -> Finding:
         return Finding(name, ok=True, message=f"{name} {rule}")
     pairs = ", ".join(f"{task_type} / {model_id}" for task_type, model_id in drifted[:3])
     more = f" and {len(drifted) - 3} more" if len(drifted) > 3 else ""
-    message = f"{name}: not what the events say, for {pairs}{more}; `modelperf doctor --repair` counts them anew"
+    message = f"{name}: not what the events say, for {pairs}{more}; `modelperf doctor --repair` recounts them"
     return Finding(name, ok=False, message=message)
 
 
