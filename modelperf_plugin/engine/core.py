@@ -231,10 +231,7 @@ class ModelPerf:
         return new
 
     def explain(
-        self,
-        task_type: str,
-        candidates: Iterable[str] | None = None,
-        context: Mapping[str, Any] | None = None,
+        self, task_type: str, candidates: Iterable[str] | None = None, context: Mapping[str, Any] | None = None
     ) -> Decision | None:
         """Return the decision that :meth:`select` would most likely make now, whatever the mode; writes nothing.
 

@@ -42,12 +42,7 @@ class WeighedCounts:
     """
 
     def __init__(
-        self,
-        config: Config,
-        store: Tallies,
-        tallies: Iterable[Tally],
-        today: int,
-        priors: Iterable[Prior] = (),
+        self, config: Config, store: Tallies, tallies: Iterable[Tally], today: int, priors: Iterable[Prior] = ()
     ) -> None:
         """Read the void counts of the pairs in ``tallies`` as of ``today``, in days since the Unix epoch.
 

@@ -18,10 +18,7 @@ from modelperf_plugin.values import Decision, Outcome
 
 
 def on_task_complete(
-    task_type: str,
-    model_id: str,
-    outcome: Outcome | Mapping[str, Any],
-    decision: Decision | str | None,
+    task_type: str, model_id: str, outcome: Outcome | Mapping[str, Any], decision: Decision | str | None
 ) -> None:
     """Called when a model has finished its work on a task, successfully or not: once for each attempt.
 

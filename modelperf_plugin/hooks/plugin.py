@@ -222,10 +222,7 @@ def _declare_missing(pm: pluggy.PluginManager) -> None:
 
 def _task_completer(pm: pluggy.PluginManager, guarded: GuardedEngine) -> Callable[..., None]:
     def on_task_complete(
-        task_type: str,
-        model_id: str,
-        outcome: Outcome | Mapping[str, Any],
-        decision: Decision | str | None,
+        task_type: str, model_id: str, outcome: Outcome | Mapping[str, Any], decision: Decision | str | None
     ) -> None:
         guarded.record(task_type, model_id, outcome, decision)
 
