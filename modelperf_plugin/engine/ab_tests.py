@@ -115,9 +115,6 @@ class ABTests:
         """Return the A/B test that ``configured`` asks for, begun or not; None if it asks for none.
 
         Both the test and its policy are the same objects as long as nothing changes that matters to a choice.
-
-        Raises:
-            StoreError: the tests could not be read.
         """
         exploration = configured.exploration
         if not isinstance(exploration, ABTest):
@@ -135,8 +132,7 @@ class ABTests:
     def begin(self, test: RunningTest, assessment: Assessment, now_ms: int) -> RunningTest:
         """Begin a test, or continue it on the terms that are configured; return it as it is then.
 
-        Raises:
-            StoreError: it could not be written; it is tried again after a while.
+        Raises StoreError if it cannot be written; it is tried again after :data:`RETRY_SECONDS`.
         """
         if time.monotonic() < self._begin_at:
             return test
@@ -156,10 +152,7 @@ class ABTests:
         return begun
 
     def on_outcome(self, decision: Decision | str, entry: Entry, timeouts: Timeouts = "failure") -> None:
-        """Count an outcome if a test drew the model of its decision. Never raises a StoreError.
-
-        ``timeouts`` says what a failed timeout counts as.
-        """
+        """Count an outcome if a test drew the model of its decision. Never raises a StoreError."""
         if isinstance(decision, Decision):
             if decision.assignment is None:
                 return
@@ -177,19 +170,11 @@ class ABTests:
             self._unknown.append(_UnknownDecision(decision_id, entry, time.monotonic() + LOOKUP_SECONDS))
 
     def catch_up(self) -> None:
-        """Reload what other processes did, and count the outcomes that had to wait.
-
-        Raises:
-            StoreError: the store fails; what waits is kept.
-        """
+        """Reload what other processes did, and count the waiting outcomes; a StoreError leaves them waiting."""
         self._count_waiting(time.monotonic())
 
     def close(self) -> None:
-        """Count the outcomes that wait, as far as their decisions are known.
-
-        Raises:
-            StoreError: the store fails; what waits is lost.
-        """
+        """Count the outcomes that wait, as far as their decisions are known; a StoreError loses them."""
         self._count_waiting(inf)
 
     def _updated(self, test: RunningTest, stored: StoredTest | None) -> RunningTest:

@@ -42,13 +42,7 @@ class Availability:
     """
 
     def __init__(self, events: Events, config: Callable[[], Config], number: Callable[[], float]) -> None:
-        """Follow ``store``.
-
-        Args:
-            events: the log of outcomes.
-            config: the configuration in force.
-            number: returns a random number from [0, 1), for the jitter.
-        """
+        """Follow ``events``; ``number`` returns a random number from [0, 1), for the jitter."""
         self._events = events
         self._config = config
         self._number = number

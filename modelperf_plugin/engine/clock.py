@@ -12,11 +12,7 @@ Clock = Callable[[], datetime]
 
 
 def read_clock(clock: Clock) -> datetime:
-    """Return the time of a host's clock.
-
-    Raises:
-        InvalidValueError: it returned anything but an aware datetime.
-    """
+    """Return the time of a host's clock; raise InvalidValueError if it returned anything but an aware datetime."""
     moment = clock()
     if not isinstance(moment, datetime) or moment.utcoffset() is None:
         raise InvalidValueError("clock", "a function that returns an aware datetime", moment)

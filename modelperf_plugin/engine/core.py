@@ -25,7 +25,7 @@ from modelperf_plugin.engine.retention import Retention
 from modelperf_plugin.engine.telemetry import Telemetry
 from modelperf_plugin.errors import ConfigError, MissingExtraError
 from modelperf_plugin.exchange.attached.databases import AttachedDatabases, from_configuration
-from modelperf_plugin.store import Attached, Store, forks
+from modelperf_plugin.store import Store, forks
 from modelperf_plugin.store.attached import with_attached
 from modelperf_plugin.values import Decision, Outcome, check_id, to_milliseconds
 
@@ -75,7 +75,9 @@ class ModelPerf:
         configured = self._watch.current.config.store
         location = configured.path if store is None else store
         self.tracker = ModelPerformanceTracker(location, durability=configured.durability, clock=clock)
-        self.attached = AttachedDatabases(self.tracker.store.attachments, self._configured_attachments)
+        self.attached = AttachedDatabases(
+            self.tracker.store.attachments, lambda: from_configuration(self._watch.current.config.federation)
+        )
         """Databases of other programs whose outcomes are evidence, too."""
         self._store = with_attached(self.tracker.store, self.attached)
         self._clock = clock
@@ -96,7 +98,15 @@ class ModelPerf:
             return self._watch.current.config
 
         self._learner = Learner(self._store.tallies, self._store.merged, in_force, self._seconds)
-        self._monitor = Monitor(self._store, self._learner, config=in_force)
+        self._monitor = Monitor(
+            self._learner,
+            in_force,
+            tallies=self._store.tallies,
+            events=self._store.events,
+            changes=self._store.changes,
+            demotions=self._store.demotions,
+            watch_states=self._store.watch_states,
+        )
         self._availability = Availability(self._store.events, in_force, self._random.random)
         self._ab_tests = ABTests(self._store.ab_tests, self._store.decisions)
         self._decision_writer = DecisionWriter(
@@ -180,13 +190,9 @@ class ModelPerf:
         outcome: Outcome | Mapping[str, Any],
         decision: Decision | str | None = None,
     ) -> bool:
-        """Write the outcome of one task; return False if its ``outcome_id`` was recorded before.
+        """Write an outcome, as :meth:`modelperf_plugin.ModelPerformanceTracker.record_outcome` does.
 
         ``decision`` is the decision that chose the model, its id, or None.
-
-        Raises:
-            InvalidValueError: a value is invalid; nothing was written.
-            StoreError: it could not be written, not even in part.
         """
         decision_id = None if decision is None else _decision_id(decision)
         config = self._watch.poll().config
@@ -209,15 +215,7 @@ class ModelPerf:
         return new
 
     def record_many(self, outcomes: Iterable[tuple[str, str, Outcome | Mapping[str, Any]]]) -> int:
-        """Write many outcomes, each with its task type and model id, in one transaction: all of them or none.
-
-        Returns:
-            How many were new. The others have an ``outcome_id`` that was recorded before, or occurs twice.
-
-        Raises:
-            InvalidValueError: a value is invalid; the message says which. Nothing was written.
-            StoreError: none could be written.
-        """
+        """Write many outcomes, as :meth:`modelperf_plugin.ModelPerformanceTracker.record_many` does."""
         if self._watch.poll().config.mode == "off":
             return 0
         entries = self.tracker.entries(outcomes)
@@ -275,10 +273,6 @@ class ModelPerf:
                 self._measures = False
                 self._errors.report("nothing is measured", error)
         return self._telemetry
-
-    def _configured_attachments(self) -> list[Attached]:
-        """Return the databases that the configuration attaches."""
-        return from_configuration(self._watch.current.config.federation)
 
     def _now(self) -> datetime:
         return datetime.now(UTC) if self._clock is None else read_clock(self._clock)

@@ -53,14 +53,7 @@ class DecisionWriter:
         on_error: Callable[[Exception], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Write to ``log``.
-
-        Args:
-            log: where the decisions go.
-            settings: returns the section ``log`` of the configuration in force.
-            on_error: called whenever writing fails; by default each error is logged once.
-            clock: seconds that never go back.
-        """
+        """Write to ``log``; ``on_error`` is called whenever that fails, and by default logs each error once."""
         self._log = log
         self._settings = settings
         self._on_error = on_error or partial(BackgroundErrors().report, "the decision log could not be written")

@@ -77,14 +77,7 @@ class Learner:
         config: Callable[[], Config] = Config,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Learn from these roles of a store.
-
-        Args:
-            tallies: the counts of this store.
-            merged: those of other projects.
-            config: the configuration in force.
-            now: returns seconds since the Unix epoch; outcomes fade by the day.
-        """
+        """Learn from these roles of a store; ``now`` returns seconds since the Unix epoch."""
         self._store = tallies
         self._elsewhere = merged
         self._config = config
@@ -125,11 +118,7 @@ class Learner:
         return list(self._pool.rows())
 
     def resume(self, rows: Iterable[FitRow]) -> None:
-        """Begin with what an earlier process knew of models and task types: a single look is enough then.
-
-        Raises:
-            InvalidValueError: these are not its parts.
-        """
+        """Begin with the fit of an earlier process; raise InvalidValueError if ``rows`` are not one."""
         with self._lock:
             self._pool = Pool.from_rows(rows)
             self._resumed = True

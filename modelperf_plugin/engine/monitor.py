@@ -23,7 +23,8 @@ from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.intervals import beta_interval
 from modelperf_plugin.policy.quality import is_informative
 from modelperf_plugin.policy.sequential import ChangeWatch, FallWatch, Probation, shifted
-from modelperf_plugin.store import Demotion, Event, Store, WatchState
+from modelperf_plugin.store import Demotion, Event, WatchState
+from modelperf_plugin.store.roles import Changes, Demotions, Events, Tallies, WatchStates
 from modelperf_plugin.values import Tally
 
 logger = logging.getLogger("modelperf_plugin")
@@ -45,11 +46,25 @@ _Pair = tuple[str, str]
 class Monitor:
     """Runs the watches over one store. Any thread may call any method."""
 
-    def __init__(self, store: Store, learner: Learner, *, config: Callable[[], Config]) -> None:
-        """Start where the last process stopped; ``config`` is the configuration in force."""
-        self._store = store
+    def __init__(
+        self,
+        learner: Learner,
+        config: Callable[[], Config],
+        *,
+        tallies: Tallies,
+        events: Events,
+        changes: Changes,
+        demotions: Demotions,
+        watch_states: WatchStates,
+    ) -> None:
+        """Start where the last process stopped; ``config`` returns the configuration in force."""
         self._learner = learner
         self._config = config
+        self._tallies = tallies
+        self._events = events
+        self._stored_changes = changes
+        self._stored_demotions = demotions
+        self._watch_states = watch_states
         self._lock = threading.Lock()
         self._notes_lock = threading.Lock()  # taken after _lock, if both are
         self._changes: dict[str, ChangeWatch] = {}
@@ -77,8 +92,8 @@ class Monitor:
         if not self._lock.acquire(blocking=False):
             return
         try:
-            self._position = max(self._position, self._store.events.last_id() - MAX_BACKLOG_OUTCOMES)
-            while events := self._store.events.after(self._position, BATCH_OUTCOMES):
+            self._position = max(self._position, self._events.last_id() - MAX_BACKLOG_OUTCOMES)
+            while events := self._events.after(self._position, BATCH_OUTCOMES):
                 self._reload_if_due()
                 self._evidence.clear()
                 for event in events:
@@ -116,12 +131,12 @@ class Monitor:
 
     def _read_evidence(self, task_type: str) -> tuple[Mapping[str, Tally], Mapping[str, Belief]]:
         """Read the evidence of a task type once for a batch of outcomes."""
-        evidence = self._store.tallies.of(task_type)
+        evidence = self._tallies.of(task_type)
         self._evidence[task_type] = (evidence, self._learner.know(task_type, evidence, evidence))
         return self._evidence[task_type]
 
     def _beliefs(self, task_type: str) -> Mapping[str, Belief]:
-        evidence = self._store.tallies.of(task_type)
+        evidence = self._tallies.of(task_type)
         return self._learner.know(task_type, evidence, evidence)
 
     def _watch_for_change(self, event: Event, belief: Belief) -> None:
@@ -131,13 +146,13 @@ class Monitor:
         if alarm is None:
             return
         rates = {}
-        for task_type in {tally.task_type for tally in self._store.tallies.all() if tally.model_id == event.model_id}:
+        for task_type in {tally.task_type for tally in self._tallies.all() if tally.model_id == event.model_id}:
             known = self._beliefs(task_type).get(event.model_id)
             if known is not None:
                 rates[task_type] = shifted(known.mean, alarm.direction)
-        since = self._store.events.after(alarm.since, 1)
+        since = self._events.after(alarm.since, 1)
         since_ms = since[0].ended_ms if since else event.ended_ms
-        is_new = self._store.changes.add(
+        is_new = self._stored_changes.add(
             event.model_id,
             alarm.direction,
             (alarm.since, event.event_id),
@@ -181,13 +196,13 @@ class Monitor:
             if self._falls.get(pair) is not watch:
                 return  # demoted elsewhere, or demoted and reinstated: the watch starts over
             reason = f"success rate below {threshold:g} after {watch.outcomes} outcomes (e-value {watch.e_value:.3g})"
-            if self._store.demotions.add(*pair, event.ended_ms, threshold, watch.e_value, reason):
+            if self._stored_demotions.add(*pair, event.ended_ms, threshold, watch.e_value, reason):
                 logger.warning("%s is demoted on %s: %s", event.model_id, event.task_type, reason)
             self._reload()
 
     def reinstate(self, task_type: str, model_id: str, ended_ms: int, ended_by: str) -> bool:
         """Reinstate a model; return False if it was not demoted."""
-        ended = self._store.demotions.end(task_type, model_id, ended_ms, ended_by)
+        ended = self._stored_demotions.end(task_type, model_id, ended_ms, ended_by)
         self._reload()
         return ended
 
@@ -205,7 +220,7 @@ class Monitor:
     def _reload_demotions(self) -> None:
         demotions: dict[_Pair, Demotion] = {}
         last_turns: dict[_Pair, int] = {}
-        for demotion in self._store.demotions.all():
+        for demotion in self._stored_demotions.all():
             pair = (demotion.task_type, demotion.model_id)
             last_turns[pair] = max(demotion.event_id, last_turns.get(pair, 0))
             if demotion.ended_ms is None:
@@ -224,7 +239,7 @@ class Monitor:
             self._in_force = in_force
 
     def _reload_changes(self) -> None:
-        changes = self._store.changes.all()
+        changes = self._stored_changes.all()
         newest = changes[0].change_id if changes else 0
         if newest == self._newest_change:
             return
@@ -241,8 +256,8 @@ class Monitor:
 
     def _restore(self) -> int:
         self._reload()
-        position, states = self._store.watch_states.load()
-        newest = self._store.events.last_id()
+        position, states = self._watch_states.load()
+        newest = self._events.last_id()
         if position is None or position > newest:
             return newest
         parts = [(state.task_type, state.model_id, state.state) for state in states if state.kind == "pool"]
@@ -281,7 +296,7 @@ class Monitor:
             states.append(WatchState("fall", task_type, model_id, tuple(fall.as_list())))
         for (task_type, model_id), probation in self._probations.copy().items():
             states.append(WatchState("probation", task_type, model_id, tuple(probation.as_list())))
-        self._store.watch_states.save(self._position, states)
+        self._watch_states.save(self._position, states)
         self._saved = self._position
 
 

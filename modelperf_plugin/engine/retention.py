@@ -19,7 +19,7 @@ class Retention:
     """Drops outcomes older than the configured number of days; tallies and the daily roll-up keep their sums."""
 
     def __init__(self, events: Events, days: int | None, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Keep ``days`` days in ``store``; None keeps everything. ``clock`` gives seconds that never go back."""
+        """Keep ``days`` days in ``events``; None keeps everything."""
         self._events = events
         self._days = days
         self._clock = clock

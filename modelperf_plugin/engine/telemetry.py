@@ -30,11 +30,7 @@ class Telemetry:
     """Measures through the meter provider that the host has set. Any thread may call any method; none ever raises."""
 
     def __init__(self) -> None:
-        """Make the instruments.
-
-        Raises:
-            MissingExtraError: the extra ``otel`` is not installed.
-        """
+        """Make the instruments; raise MissingExtraError if the extra ``otel`` is not installed."""
         try:
             from opentelemetry import metrics  # noqa: PLC0415 - an extra: imported only when used
         except ImportError as error:

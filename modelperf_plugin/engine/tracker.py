@@ -75,11 +75,7 @@ class Tracker:
         return self.store.outcomes.record_many(self.entries(outcomes))
 
     def entry(self, task_type: str, model_id: str, outcome: Outcome | Mapping[str, Any]) -> Entry:
-        """Return an outcome as the store takes it: checked, with the present time if it has none.
-
-        Raises:
-            InvalidValueError: a value is invalid.
-        """
+        """Return an outcome as the store takes it: checked, with a time; raise InvalidValueError if it is invalid."""
         try:
             pair = self._pairs[task_type, model_id]
         except (KeyError, TypeError):  # not checked yet, or not a string
@@ -90,11 +86,7 @@ class Tracker:
         return Entry(*pair, outcome, self._now_ms() if timestamp is None else to_milliseconds(timestamp))
 
     def entries(self, outcomes: Iterable[tuple[str, str, Outcome | Mapping[str, Any]]]) -> list[Entry]:
-        """Return outcomes as the store takes them: checked, with the same present time for those without one.
-
-        Raises:
-            InvalidValueError: a value is invalid; the message says which.
-        """
+        """Return outcomes as the store takes them, like :meth:`entry`; those without a time get the same."""
         everything = list(outcomes)
         entries: list[Entry] = []
         pairs, now_ms = self._pairs, self._now_ms()

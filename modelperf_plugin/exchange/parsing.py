@@ -45,8 +45,7 @@ def parse_count(name: str, value: Any) -> int:
 def parse_moment(name: str, value: Any) -> datetime | None:
     """Return a moment: ISO 8601, in UTC without an offset, or milliseconds since the Unix epoch; None if unknown.
 
-    Raises:
-        InvalidValueError: it is neither.
+    Raises InvalidValueError for anything else.
     """
     moment = value.strip() if isinstance(value, str) else value
     if moment is None or moment == "":

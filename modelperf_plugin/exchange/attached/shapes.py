@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from modelperf_plugin.errors import InvalidValueError, StoreError, brief
+from modelperf_plugin.errors import StoreError, brief
 from modelperf_plugin.store.queries import load_queries
 
 TABLE: Final = "llm_task_outcomes"
@@ -43,22 +43,10 @@ class Shape(NamedTuple):
         return sql.format(table=_quoted(self.table), range=rows, **names)
 
 
-def check_columns(columns: Mapping[str, str]) -> dict[str, str]:
-    """Return ``columns`` as a dict; raise InvalidValueError if it is not a valid mapping."""
-    for ours, theirs in columns.items():
-        if ours not in COLUMNS:
-            raise InvalidValueError("columns", f"a mapping with keys among {', '.join(COLUMNS)}", ours)
-        if not isinstance(theirs, str) or not theirs or "\0" in theirs:
-            raise InvalidValueError(f"columns.{ours}", "the name of a column", theirs)
-    return dict(columns)
-
-
 def recognise(connection: sqlite3.Connection, table: str, columns: Mapping[str, str]) -> Shape:
     """Return how to read ``table``, by the mapping and by its columns.
 
-    Raises:
-        StoreError: there is no such table, or its shape is unknown; the message is a predicate for the path.
-        sqlite3.Error: the database cannot be read.
+    Raises StoreError if there is no such table, or its shape is unknown; the message is a predicate for the path.
     """
     sql = load_queries("sqlite", "attached.sql")
     available = [name for (name,) in connection.execute(sql["columns"], (table,))]

@@ -11,11 +11,7 @@ from modelperf_plugin.exchange.attached.shapes import recognise
 
 
 def create_view(database: Path, table: str, columns: Mapping[str, str]) -> None:
-    """Create the view ``model_performance`` over ``table``.
-
-    Raises:
-        StoreError: the database or table does not exist, or the name is taken; nothing was changed.
-    """
+    """Create the view ``model_performance`` over ``table``; raise StoreError, with nothing changed, if it cannot be."""
     if not database.is_file():
         raise StoreError(f"{database} does not exist")
     uri = f"{database.absolute().as_uri()}?mode=rw"

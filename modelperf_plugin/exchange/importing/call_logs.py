@@ -55,11 +55,7 @@ class LiteLLMLog(CallLog):
     kind = "litellm"
 
     def __init__(self, path: Path, noted: VerdictFields) -> None:
-        """Open the file at ``path``.
-
-        Raises:
-            OutcomesFileError: it cannot be read, or is not such a log.
-        """
+        """Open the file at ``path``; raise OutcomesFileError if it cannot be read, or is not such a log."""
         self._path = path
         super().__init__(str(path), 0, noted)
         first = next(self.rows(), None)
@@ -106,11 +102,7 @@ class LlmLog(CallLog):
     kind = "llm"
 
     def __init__(self, path: Path, noted: VerdictFields) -> None:
-        """Open the file at ``path``.
-
-        Raises:
-            OutcomesFileError: it cannot be read, or is not such a log.
-        """
+        """Open the file at ``path``; raise OutcomesFileError if it cannot be read, or is not such a log."""
         self._sql = load_queries("sqlite", "histories.sql")
         self._connection, relations = open_database(path)
         if "responses" not in relations:

@@ -48,20 +48,10 @@ def import_history(
     dry_run: bool = False,
     on_progress: Callable[[Report], None] = lambda _: None,
 ) -> Report:
-    """Import the outcomes of ``source`` that no earlier run has imported.
+    """Import the outcomes of ``source`` that no earlier run has imported; a dry run only reads.
 
-    Each outcome is imported once, even if the import is interrupted or runs twice at the same time.
-
-    Args:
-        store: the destination.
-        source: the history.
-        now_ms: the time of outcomes that have none, in milliseconds since the Unix epoch.
-        dry_run: read everything, write nothing.
-        on_progress: called after every batch.
-
-    Raises:
-        OutcomesFileError: the source cannot be read; earlier batches stay imported.
-        StoreError: the store cannot be written; earlier batches stay imported.
+    Each outcome is imported once, even if the import is interrupted or runs twice at the same time. Those without a
+    time get ``now_ms``. Raises OutcomesFileError or StoreError; the batches before stay imported.
     """
     pairs: dict[tuple[str, str], int] = {}
 

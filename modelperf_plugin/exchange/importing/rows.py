@@ -105,11 +105,7 @@ class RowConverter:
         return conversion._replace(unknown=unknown)
 
     def _convert_slowly(self, record: Record) -> tuple[EventRow, str | None] | None:
-        """Return the outcome of one record and its id, or None if it has no verdict.
-
-        Raises:
-            InvalidValueError: it is not usable.
-        """
+        """Return the outcome of a record and its id, None without a verdict; raise InvalidValueError if unusable."""
         values = dict(zip(COLUMNS, record, strict=True))
         pair = (check_id("task_type", values["task_type"]), check_id("model_id", values["model_id"]))
         success = parse_flag("success", values["success"])

@@ -49,11 +49,7 @@ class Source(Protocol):
         """Seek to the end of the longest imported beginning; return its import, or None at the start."""
 
     def batches(self) -> Iterator[SourceBatch]:
-        """Yield the rest of the source.
-
-        Raises:
-            OutcomesFileError: it cannot be read, or is not such a source.
-        """
+        """Yield the rest of the source; raise OutcomesFileError if it cannot be read, or is not such a source."""
 
     def close(self) -> None:
         """Release all resources."""

@@ -122,11 +122,7 @@ class TrackerFile(RowSource):
     kind = "modelperf"
 
     def __init__(self, path: Path) -> None:
-        """Open the file at ``path``.
-
-        Raises:
-            OutcomesFileError: it cannot be read, or is not such a file.
-        """
+        """Open the file at ``path``; raise OutcomesFileError if it cannot be read, or is not such a file."""
         self._sql = load_queries("sqlite", "histories.sql")
         self._path = path
         self._connection, relations = open_database(path)
@@ -167,11 +163,7 @@ class TrackerFile(RowSource):
 
 
 def open_database(path: Path) -> tuple[sqlite3.Connection, set[str]]:
-    """Return a connection that cannot change the database at ``path``, and the names of its relations.
-
-    Raises:
-        OutcomesFileError: it cannot be read.
-    """
+    """Return a read-only connection and the names of the relations; raise OutcomesFileError if it cannot be read."""
     if not path.is_file():
         raise OutcomesFileError(str(path), None, "cannot be read (No such file)")
     connection = None

@@ -34,15 +34,10 @@ class LineFile:
     kind = ""
 
     def __init__(self, path: Path, columns: Mapping[str, str] | None = None, task_type: str | None = None) -> None:
-        """Open the file at ``path``, plain or gzipped.
+        """Open the file at ``path``, plain or gzipped; raise OutcomesFileError if it cannot be read.
 
-        Args:
-            path: the file.
-            columns: from our column names to those of the file, where they differ.
-            task_type: the task type of all outcomes, if the file does not name it.
-
-        Raises:
-            OutcomesFileError: it cannot be read.
+        ``columns`` maps our column names to those of the file, where they differ. ``task_type`` is the task type of
+        all outcomes, if the file does not name it.
         """
         self.name = str(path)
         self.columns = {column: column for column in COLUMNS} | dict(columns or {})
@@ -125,11 +120,7 @@ class CsvFile(LineFile):
     kind = "csv"
 
     def __init__(self, path: Path, columns: Mapping[str, str] | None = None, task_type: str | None = None) -> None:
-        """Open the file at ``path`` and read its first line.
-
-        Raises:
-            OutcomesFileError: it cannot be read, or a required column is missing.
-        """
+        """Open the file and read its first line; raise OutcomesFileError if a required column is missing."""
         super().__init__(path, columns, task_type)
         try:
             header = self._header()

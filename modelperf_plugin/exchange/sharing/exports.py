@@ -34,11 +34,7 @@ def write_text(entries: Sequence[Tally], form: Format, origin: str, created: dat
 
 
 def write_parquet(entries: Sequence[Tally], path: Path, origin: str) -> None:
-    """Write a Parquet file of ``entries``.
-
-    Raises:
-        MissingExtraError: the extra is not installed.
-    """
+    """Write a Parquet file of ``entries``; raise MissingExtraError if the extra is not installed."""
     arrow, parquet = pyarrow("pyarrow"), pyarrow("pyarrow.parquet")
     rows = [{**as_entry(tally), "origin": origin} for tally in entries]
     text, number = arrow.string(), arrow.int64()
@@ -48,11 +44,7 @@ def write_parquet(entries: Sequence[Tally], path: Path, origin: str) -> None:
 
 
 def read_export(path: Path) -> Export:
-    """Read an export in any format.
-
-    Raises:
-        OutcomesFileError: it cannot be read, or is not an export; the message names the entry.
-    """
+    """Read an export in any format; raise OutcomesFileError, which names the entry, if it is not a valid one."""
     content = read_bytes(path)
     if content.startswith(b"PAR1"):
         entries: Iterable[Any] = open_parquet(path).read().to_pylist()

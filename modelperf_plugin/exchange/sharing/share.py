@@ -72,16 +72,9 @@ def select(
     min_group: int = MIN_SHARED_OUTCOMES,
     names: Names | None = None,
 ) -> Selection:
-    """Select the tallies that leave the machine.
+    """Select the tallies that leave the machine; raise InvalidValueError if the salt is too short to keep names secret.
 
-    Args:
-        tallies: the counts of the own store.
-        min_samples: entries with fewer outcomes are not exported.
-        min_group: task types with fewer outcomes in total are not exported.
-        names: which names are hashed; by default none.
-
-    Raises:
-        InvalidValueError: the salt is too short to keep names secret.
+    Excludes entries with fewer than ``min_samples`` outcomes, and task types with fewer than ``min_group`` in total.
     """
     names = names or Names()
     if (names.models or names.task_types) and len(names.salt) < MIN_SALT_LENGTH:
@@ -121,11 +114,7 @@ def as_entry(tally: Tally) -> dict[str, Any]:
 
 
 def as_tally(entry: Mapping[str, Any]) -> Tally:
-    """Return the tally of an entry.
-
-    Raises:
-        InvalidValueError: a value is missing or out of range.
-    """
+    """Return the tally of an entry; raise InvalidValueError if a value is missing or out of range."""
     counts = {name: parse_count(name, entry.get(name)) for name in _COUNTS}
     last_used = parse_moment("last_used", entry.get("last_used"))
     tally = Tally(
