@@ -57,11 +57,7 @@ def create_app(engine: ModelPerf, *, token: str | None = None, names: Iterable[s
     return Starlette(
         routes=routes,
         middleware=[Middleware(Guard, token=token, names=names)],
-        exception_handlers={
-            HTTPException: pages.error,
-            InvalidValueError: pages.error,
-            StoreError: pages.error,
-        },
+        exception_handlers={HTTPException: pages.error, InvalidValueError: pages.error, StoreError: pages.error},
     )
 
 

@@ -93,10 +93,7 @@ class DecisionLog:
 
     def _with(self, rewards: Floats) -> Logged:
         return Logged(
-            rewards=rewards,
-            chosen=self.chosen,
-            propensities=self.propensities,
-            forecasts=_forecasts(self, rewards),
+            rewards=rewards, chosen=self.chosen, propensities=self.propensities, forecasts=_forecasts(self, rewards)
         )
 
 

@@ -59,10 +59,7 @@ def plan(decisions: DecisionLog, logged: Logged, target: Floats) -> tuple[Plan, 
         )
         plans.append(
             Plan(
-                evaluation_share=share,
-                decisions=needed,
-                decisions_precise=precise,
-                lost_per_1000=1000.0 * share * gap,
+                evaluation_share=share, decisions=needed, decisions_precise=precise, lost_per_1000=1000.0 * share * gap
             )
         )
     return tuple(plans)

@@ -121,11 +121,7 @@ def changed(config: Config, change: Change) -> Config:
 
 
 def _search(
-    log: DecisionLog,
-    store: Store,
-    present: Config,
-    space: Sequence[Change],
-    progress: Progress | None,
+    log: DecisionLog, store: Store, present: Config, space: Sequence[Change], progress: Progress | None
 ) -> Change:
     """Return the change with the largest gain on ``log``; empty if none gains anything."""
     left: list[Change] = [each for each in space if changed(present, each) != present]

@@ -198,13 +198,7 @@ def _without_times(instance: Instance) -> Instance:
 
 
 def _report(
-    data: OutcomeData,
-    core: OutcomeData,
-    runs: Sequence[Run],
-    rule_runs: Sequence[Run],
-    *,
-    order: Order,
-    seed: int,
+    data: OutcomeData, core: OutcomeData, runs: Sequence[Run], rule_runs: Sequence[Run], *, order: Order, seed: int
 ) -> ReplayReport:
     steps = [step for run in runs for step in run]
     known = _Hindsight(core)

@@ -58,12 +58,7 @@ class Simulation:
 
 
 def simulate(
-    scenario: Scenario,
-    policies: dict[str, Config],
-    *,
-    runs: int = 5,
-    seed: int = 0,
-    progress: Progress | None = None,
+    scenario: Scenario, policies: dict[str, Config], *, runs: int = 5, seed: int = 0, progress: Progress | None = None
 ) -> Simulation:
     """Let each of ``policies`` decide all tasks of ``scenario``, ``runs`` times, with the same rates and luck."""
     runs_of: dict[str, list[list[Step[Task]]]] = {name: [] for name in policies}
