@@ -9,7 +9,6 @@ from importlib.resources import files
 from modelperf_plugin.charts.svg import element, label
 from modelperf_plugin.errors import MissingExtraError
 
-_NAMESPACE = "http://www.w3.org/2000/svg"
 _SIZE = re.compile(r'^<svg viewBox="0 0 ([\d.]+) ([\d.]+)" width="[\d.]+" height="[\d.]+"')
 _EDGE, _HEAD = 16, 34
 
@@ -23,7 +22,7 @@ def standalone(chart: str, heading: str) -> str:
     inner = f'<svg x="{_EDGE}" y="{_HEAD}" width="{size.group(1)}" height="{size.group(2)}"{chart[size.end() :]}'
     return element(
         "svg", element("style", _style()), element("rect", width=width, height=height, fill=_colour("paper")),
-        label(heading, _EDGE, 22, "name"), inner, xmlns=_NAMESPACE, width=width, height=height,
+        label(heading, _EDGE, 22, "name"), inner, xmlns="http://www.w3.org/2000/svg", width=width, height=height,
         viewBox=f"0 0 {width:g} {height:g}",
     )  # fmt: skip
 

@@ -34,10 +34,6 @@ class Links(NamedTuple):
     """Of a task type, or None for all, and a model."""
     decision: Callable[[str], str | None]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the links by their names in the templates."""
-        return {f"link_{name}": value for name, value in self._asdict().items()}
-
 
 class Drawing(NamedTuple):
     """A chart in both widths; the stylesheet shows the one that fits."""
@@ -56,14 +52,8 @@ def task_html(view: TaskView, links: Links, **context: Any) -> Markup:
         "lines": _both(lambda width: views.models_chart(view, width, 250 if width == WIDE else 220)),
         "scatter": _both(lambda width: views.cost_chart(view, width, 300 if width == WIDE else 260)),
     }
-    return render(
-        "task.html",
-        links,
-        view=view,
-        charts=charts,
-        window=views.models_window(view) * view.period.days.step,
-        **context,
-    )
+    window = views.models_window(view) * view.period.days.step
+    return render("task.html", links, view=view, charts=charts, window=window, **context)
 
 
 def model_html(view: ModelView, links: Links, **context: Any) -> Markup:
@@ -74,10 +64,10 @@ def model_html(view: ModelView, links: Links, **context: Any) -> Markup:
 def render(template: str, links: Links | None = None, **context: Any) -> Markup:
     """Render a template with its variables; every text is escaped."""
     now = context.get("now") or datetime.now(UTC)
+    named = {} if links is None else {f"link_{name}": link for name, link in links._asdict().items()}
     variables = {
         "prefix": "", "live": True, "heading": "h2", "link_all": None, "link_newest": None,
-        "most_sampled": MAX_SAMPLED_DECISIONS,
-        "now_ms": to_milliseconds(now), **({} if links is None else links.as_dict()), **context,
+        "most_sampled": MAX_SAMPLED_DECISIONS, "now_ms": to_milliseconds(now), **named, **context,
     }  # fmt: skip
     return Markup(_environment().get_template(template).render(variables))  # noqa: S704 - the environment escapes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Final, NamedTuple
+from typing import Final
 
 from markupsafe import Markup
 
@@ -19,14 +19,6 @@ MAX_CHAPTERS: Final = 25
 """Maximum number of task types with a chapter, those with the most outcomes."""
 MAX_MODELS: Final = 20
 """Maximum number of models in a chapter, the best ones."""
-
-
-class Chapter(NamedTuple):
-    """One task type in the report."""
-
-    name: str
-    anchor: str
-    body: Markup
 
 
 def make_report(engine: ModelPerf, period: Period | None = None, *, now: datetime | None = None) -> str:
@@ -49,7 +41,7 @@ def make_report(engine: ModelPerf, period: Period | None = None, *, now: datetim
         details = task_view(engine, name, period, now=now, most=MAX_MODELS, decisions=0)
         if details is not None:
             body = task_html(details, links, now=now, prefix=f"{anchor}-", live=False, heading="h3")
-            chapters.append(Chapter(name, anchor, body))
+            chapters.append({"name": name, "anchor": anchor, "body": body})
     return render(
         "report.html",
         title="Which model for which task",

@@ -50,8 +50,6 @@ class OrchestratorHooks:
 
 
 class Attempt(NamedTuple):
-    """One attempt at a task."""
-
     model_id: str
     outcome: Outcome
 
@@ -112,13 +110,12 @@ class TaskTypeSummary:
     estimate: float | None
     """The plugin's estimate of its success rate."""
     interval: tuple[float, float] | None
-    """The 95 % interval of the estimate."""
+    """95 %."""
     learned_success: float | None
-    """The true success rate of the model."""
-    best_model: str
-    """The truly best model."""
-    best_success: float
     """Its true success rate."""
+    best_model: str
+    """The truly best model; ``best_success`` is its true success rate."""
+    best_success: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,9 +126,7 @@ class DemoReport:
     attempts: int
     """Calls of models, retries included."""
     outages: int
-    """Attempts that met an outage."""
     timeouts: int
-    """Attempts that hit the time limit."""
     explored: int
     """Tasks given to a model other than the best-ranked one, to learn about it."""
     success_rate: float
@@ -212,7 +207,6 @@ def _work(
     clock: Clock,
     on_task: Callable[[DemoTask], None] | None,
 ) -> list[DemoTask]:
-    """The loop of the orchestrator."""
     done = []
     task_types = rng.choices(list(world.task_types), k=tasks)  # the same for every policy
     for number, task_type in enumerate(task_types, start=1):

@@ -39,9 +39,8 @@ class DecisionLog:
     task_types: tuple[str, ...]
     models: tuple[str, ...]
     made_ms: Integers
-    """Time of each decision, in milliseconds since the Unix epoch."""
+    """Time of each decision, in milliseconds since the Unix epoch; ``ended_ms`` is that of its outcome."""
     ended_ms: Integers
-    """Time of each outcome."""
     task: Integers
     """Positions in ``task_types``."""
     chosen: Integers
@@ -127,13 +126,10 @@ class _Reader:
         self._tasks: dict[str, int] = {}
         self._models: dict[str, int] = {}
         self._left_out: Counter[str] = Counter()
-        self._wide = {
-            name: array(kind) for name, kind in {"row": "i", "column": "i", "chance": "f", "status": "b"}.items()
-        }
-        self._long: dict[str, array[Any]] = {
-            name: array(kind)
-            for name, kind in zip(("made", "ended", "task", "chosen", "success", "cost"), "qqiibd", strict=True)
-        }
+        wide = {"row": "i", "column": "i", "chance": "f", "status": "b"}
+        self._wide = {name: array(kind) for name, kind in wide.items()}
+        long = {"made": "q", "ended": "q", "task": "i", "chosen": "i", "success": "b", "cost": "d"}
+        self._long: dict[str, array[Any]] = {name: array(kind) for name, kind in long.items()}
 
     def add(self, record: DecisionRecord, outcome: JoinedOutcome | None) -> None:
         if not self._wanted(record):
@@ -175,10 +171,8 @@ class _Reader:
         order = np.argsort(long["made"], kind="stable")
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
-        rows, columns = (
-            place[np.frombuffer(self._wide["row"], np.int32)] if len(order) else order,
-            np.array(self._wide["column"]),
-        )
+        rows = place[np.frombuffer(self._wide["row"], np.int32)] if len(order) else order
+        columns = np.array(self._wide["column"])
         shape = (len(order), len(self._models))
         offered, propensities, status = np.zeros(shape, bool), np.zeros(shape, np.float32), np.zeros(shape, np.int8)
         offered[rows, columns] = True

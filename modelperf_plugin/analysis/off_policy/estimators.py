@@ -47,7 +47,6 @@ class Interval(NamedTuple):
 
     @property
     def width(self) -> float:
-        """The distance between its ends."""
         return self.high - self.low
 
 
@@ -69,12 +68,7 @@ class Logged:
 
     def only(self, rows: npt.NDArray[np.bool_] | slice) -> Logged:
         """Return the decisions in ``rows``, a mask or a slice."""
-        return Logged(
-            rewards=self.rewards[rows],
-            chosen=self.chosen[rows],
-            propensities=self.propensities[rows],
-            forecasts=self.forecasts[rows],
-        )
+        return Logged(**{name: getattr(self, name)[rows] for name in self.__slots__})
 
 
 def weights(logged: Logged, target: Floats) -> Floats:

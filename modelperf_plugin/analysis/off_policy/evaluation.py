@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from modelperf_plugin.analysis.off_policy.decision_log import DecisionLog
@@ -16,6 +16,7 @@ from modelperf_plugin.analysis.simulation.play import MIGRATION_GUIDE_RULE, Prog
 from modelperf_plugin.config import Config, load
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.store import Store
+from modelperf_plugin.values import from_milliseconds
 
 Stage = Callable[[str], Progress | None]
 """Called with the name of the next stage; returns its progress callback."""
@@ -42,7 +43,6 @@ class Evaluation:
     left_out: Mapping[str, int]
     """Number of unusable decisions, by reason."""
     models: tuple[str, ...]
-    """All models offered."""
     happened: float
     """The actual success rate."""
     happened_cost_usd: float | None
@@ -101,12 +101,15 @@ def evaluate(
     shares = Configured(log, store).shares_of([each.config for each in configs], progress)
     judged = [judge.judge(each.name, own, by_task_type=by_task_type) for each, own in zip(configs, shares, strict=True)]
     plans = [plan(log, judge.logged, own) for own in shares[:-1]] if planned else []
+    learning = [
+        replay_log(log, each.config, seed=seed, progress=stage(f"{each.name}, learning")) for each in candidates
+    ]
     cost = None if log.of_cost() is None else float(log.cost_usd[log.cost_usd > 0.0].sum() / len(log))
     return Evaluation(
         source=log.source,
         decisions=len(log),
-        since=_moment(log.made_ms[0]),
-        until=_moment(log.made_ms[-1]),
+        since=from_milliseconds(int(log.made_ms[0])),
+        until=from_milliseconds(int(log.made_ms[-1])),
         left_out=log.left_out,
         models=log.models,
         happened=float(log.success.mean()),
@@ -114,9 +117,7 @@ def evaluate(
         unpriced=log.unpriced,
         made_the_log=judge.judge("what made the log", log.propensities, by_task_type=by_task_type),
         policies=tuple(judged[:-1]),
-        learning=tuple(
-            replay_log(log, each.config, seed=seed, progress=stage(f"{each.name}, learning")) for each in candidates
-        ),
+        learning=tuple(learning),
         document_rule=judged[-1],
         plans=tuple(plans),
         random=judge.judge("random", uniform(log)),
@@ -126,14 +127,7 @@ def evaluate(
 
 def best_single(judge: Judge, log: DecisionLog) -> Judgement | None:
     """Return the single model with the highest lower bound; None if the log is not sufficient for any."""
-    answers = [each for each in _singles(judge, log) if each.success is not None]
+    alpha = 0.05 / len(log.models)
+    judged = [judge.judge(model_id, constant(log, model_id), alpha) for model_id in log.models]
+    answers = [each for each in judged if each.success is not None]
     return max(answers, key=lambda each: each.success.low if each.success else 0.0, default=None)
-
-
-def _singles(judge: Judge, log: DecisionLog) -> Iterator[Judgement]:
-    for model_id in log.models:
-        yield judge.judge(model_id, constant(log, model_id), 0.05 / len(log.models))
-
-
-def _moment(milliseconds: Any) -> datetime:
-    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC)

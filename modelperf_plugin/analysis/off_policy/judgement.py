@@ -8,20 +8,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from modelperf_plugin.analysis.off_policy import estimators
 from modelperf_plugin.analysis.off_policy.decision_log import DecisionLog
-from modelperf_plugin.analysis.off_policy.estimators import (
-    Floats,
-    Integers,
-    Interval,
-    Logged,
-    doubly_robust,
-    effective_sample_size,
-    gain_interval,
-    ips,
-    snips,
-    value_interval,
-    weights,
-)
+from modelperf_plugin.analysis.off_policy.estimators import Floats, Integers, Interval, Logged
 
 MIN_DECISIONS: Final = 50
 """Minimum number of decisions in a log."""
@@ -95,11 +84,8 @@ class Judgement:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the judgement as plain JSON values."""
-        return {
-            **asdict(self),
-            "interval": list(self.interval),
-            "task_types": [asdict(each) for each in self.task_types],
-        }
+        task_types = [asdict(each) for each in self.task_types]
+        return {**asdict(self), "interval": list(self.interval), "task_types": task_types}
 
 
 class Judge:
@@ -114,18 +100,18 @@ class Judge:
     def judge(self, name: str, target: Floats, alpha: float = 0.05, *, by_task_type: bool = False) -> Judgement:
         """Return the estimates for the policy whose probabilities are ``target``."""
         logged, log = self.logged, self.log
-        own = weights(logged, target)
+        own = estimators.weights(logged, target)
         interval, effective, refusal = _assess(log, logged, target, own, alpha)
         answered = refusal is None
         return Judgement(
             name=name,
             success=Estimate.within(interval) if answered else None,
             refusal=refusal,
-            gain=Estimate.within(gain_interval(logged, target, alpha)) if answered else None,
+            gain=Estimate.within(estimators.gain_interval(logged, target, alpha)) if answered else None,
             cost_usd=self._cost_of(target, alpha) if answered else None,
-            ips=ips(logged.rewards, own),
-            snips=snips(logged.rewards, own),
-            dr=doubly_robust(logged, target),
+            ips=estimators.ips(logged.rewards, own),
+            snips=estimators.snips(logged.rewards, own),
+            dr=estimators.doubly_robust(logged, target),
             interval=(interval.low, interval.high),
             effective_sample_size=effective,
             agreement=_agreement(log, target),
@@ -136,15 +122,14 @@ class Judge:
         if self._cost is None:
             return None
         logged, highest = self._cost
-        return Estimate.within(value_interval(logged, target, alpha), highest)
+        return Estimate.within(estimators.value_interval(logged, target, alpha), highest)
 
     def _task_types(self, target: Floats, alpha: float) -> Iterator[TaskTypeJudgement]:
         counts = np.bincount(self.log.task, minlength=len(self.log.task_types))
         for position in np.argsort(-counts, kind="stable").tolist():
             rows = self.log.task == position
-            part: Logged = self.logged.only(rows)
-            log, shares = self.log.only(rows), target[rows]
-            interval, _, refusal = _assess(log, part, shares, weights(part, shares), alpha)
+            log, part, shares = self.log.only(rows), self.logged.only(rows), target[rows]
+            interval, _, refusal = _assess(log, part, shares, estimators.weights(part, shares), alpha)
             yield TaskTypeJudgement(
                 task_type=self.log.task_types[position],
                 decisions=len(part),
@@ -159,8 +144,8 @@ def _assess(
     log: DecisionLog, logged: Logged, target: Floats, own: Floats, alpha: float
 ) -> tuple[Interval, float, str | None]:
     """Return the interval, the effective sample size, and why they are not sufficient for an answer."""
-    interval = value_interval(logged, target, alpha)
-    effective = effective_sample_size(own)
+    interval = estimators.value_interval(logged, target, alpha)
+    effective = estimators.effective_sample_size(own)
     return interval, effective, next(_objections(log, target, effective, interval), None)
 
 

@@ -70,16 +70,12 @@ class Configured:
             past.advance(int(log.made_ms[block.start]))
             for decider, shares in zip(deciders, chances, strict=True):
                 decider.refresh()
-                self._fill(decider, block, shares)
+                for row in range(block.start, block.stop):
+                    columns, own = decider.decide(log.task_types[log.task[row]], log.offered[row], log.status[row])
+                    shares[row, columns] = own
             if progress is not None:
                 progress(block.stop, len(log))
         return chances
-
-    def _fill(self, decider: _Decider, block: slice, shares: Floats) -> None:
-        log = self._log
-        for row in range(block.start, block.stop):
-            columns, chances = decider.decide(log.task_types[log.task[row]], log.offered[row], log.status[row])
-            shares[row, columns] = chances
 
 
 class _Decider:

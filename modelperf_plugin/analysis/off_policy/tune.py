@@ -49,12 +49,7 @@ DEMOTIONS: Final[tuple[Change, ...]] = (
     {"demotion": {"strategy": "evidence", "margin": 0.1}},
     {"demotion": {"strategy": "evidence", "margin": 0.3}},
 )
-DRIFTS: Final[tuple[Change, ...]] = (
-    {},
-    {"drift": {"half_life_days": 7.0}},
-    {"drift": {"half_life_days": 90.0}},
-    {"drift": {"half_life_days": 0.0}},
-)
+DRIFTS: Final[tuple[Change, ...]] = ({}, *({"drift": {"half_life_days": days}} for days in (7.0, 90.0, 0.0)))
 SPACE: Final[tuple[Change, ...]] = tuple(
     {**ranking, **demotion, **drift} for ranking in RANKINGS for demotion in DEMOTIONS for drift in DRIFTS
 )[1:]
@@ -63,10 +58,9 @@ SPACE: Final[tuple[Change, ...]] = tuple(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """The result of a search."""
+    """The result of a search among ``searched`` candidates."""
 
     searched: int
-    """Number of candidates."""
     searched_decisions: int
     """Number of decisions in the searched part."""
     kept_back: int

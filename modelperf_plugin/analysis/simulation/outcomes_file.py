@@ -13,7 +13,7 @@ import csv
 import gzip
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from io import StringIO
@@ -43,14 +43,6 @@ class Instance(NamedTuple):
     def candidates(self) -> Sequence[str]:
         """The models with a known outcome."""
         return list(self.outcomes)
-
-    def has_all(self, models: Iterable[str]) -> bool:
-        """Return whether the outcome of each of ``models`` is known."""
-        return all(model_id in self.outcomes for model_id in models)
-
-    def only(self, models: Iterable[str]) -> Instance:
-        """Return this instance with the outcomes of ``models`` alone."""
-        return self._replace(outcomes={model_id: self.outcomes[model_id] for model_id in models})
 
     @property
     def started(self) -> datetime | None:
@@ -83,7 +75,6 @@ class OutcomeData:
 
     @property
     def outcomes(self) -> int:
-        """Number of outcomes."""
         return sum(len(each.outcomes) for each in self.instances)
 
     def dense_core(self, models: Sequence[str] | None = None) -> Self:
@@ -96,7 +87,11 @@ class OutcomeData:
             InvalidValueError: one of ``models`` is not in the data, or they (or any two) have no common instance.
         """
         chosen = self._densest_models() if models is None else self._check_models(models)
-        core = tuple(each.only(chosen) for each in self.instances if each.has_all(chosen))
+        core = tuple(
+            each._replace(outcomes={model_id: each.outcomes[model_id] for model_id in chosen})
+            for each in self.instances
+            if each.outcomes.keys() >= set(chosen)
+        )
         if len(chosen) < 2 or not core:
             requirement = "outcomes of at least two models for the same instance"
             raise InvalidValueError(self.source, requirement, list(chosen))

@@ -66,9 +66,8 @@ class TaskTypeResult:
     """The best model in hindsight."""
     best_success_rate: float
     most_chosen_model: str
-    """The model that the policy chose most often."""
+    """The model that the policy chose most often; ``most_chosen_share`` is its share of the decisions."""
     most_chosen_share: float
-    """Its share of the decisions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,13 +93,11 @@ class ReplayReport:
     outcomes: int
     """Known outcomes: models × instances."""
     unpriced: int
-    """Outcomes without a cost."""
     left_out_models: tuple[str, ...]
     """Models in the data that were not offered."""
     left_out_instances: int
     """Instances without an outcome of every model offered."""
     policy: Result
-    """The policy under test."""
     document_rule: Result
     """The migration guide's rule, without exploration or demotion."""
     random: Result

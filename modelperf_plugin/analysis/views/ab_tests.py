@@ -22,11 +22,9 @@ class Trial:
     test: StoredTest
     contest: StoredContest
     standing: Verdict
-    """The comparison of both sides by the outcomes so far."""
     needed: float
     """The e-value that decides."""
     verdict: str
-    """The verdict in one sentence."""
     configured: bool
     """Whether the configuration in force here has this test."""
 
@@ -120,13 +118,8 @@ def _is_configured(engine: ModelPerf, test: StoredTest) -> bool:
 
 
 def _side(model_id: str, rate: Rate) -> dict[str, Any]:
-    return {
-        "model_id": model_id,
-        "successes": rate.successes,
-        "outcomes": rate.outcomes,
-        "rate": rate.rate,
-        "interval": [rate.low, rate.high],
-    }
+    counts = {"model_id": model_id, "successes": rate.successes, "outcomes": rate.outcomes}
+    return {**counts, "rate": rate.rate, "interval": [rate.low, rate.high]}
 
 
 def _moment(milliseconds: int | None) -> str | None:

@@ -24,7 +24,6 @@ class ModelRow:
     """One model of a task type."""
 
     row: RankedModel
-    """Its place in the ranking now."""
     share: float
     """The probability that it would be chosen now."""
     trend: Trend | None

@@ -31,7 +31,6 @@ class TaskRow:
 
     @property
     def leader(self) -> RankedModel | None:
-        """The first of the ranking."""
         return self.ranking[0] if self.ranking else None
 
 
@@ -49,7 +48,6 @@ class Exploration:
     cost_usd: float
     """US dollars spent by the outcomes of all the decisions."""
     oldest: datetime | None
-    """Time of the oldest decision."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +62,6 @@ class Comparison:
     expected: float
     """Its expected success rate on the same mix of tasks."""
     achieved: float
-    """The actual success rate."""
 
     @property
     def difference(self) -> float:
@@ -78,7 +75,6 @@ class DataQuality:
 
     outcomes: int
     without_cost: int
-    """Outcomes without a cost."""
     outages: int
     """Outcomes that failed because the provider did."""
     decisions: int
@@ -185,15 +181,12 @@ def _rows(
 ) -> tuple[TaskRow, ...]:
     demoted = Counter(each.task_type for each in demotions)
     names = sorted(trends, key=lambda name: (-trends[name].total.samples, name))[:most]
-    return tuple(
-        TaskRow(task_type=name, trend=trends[name], ranking=_ranking(engine, name), demoted=demoted[name])
-        for name in names
-    )
-
-
-def _ranking(engine: ModelPerf, task_type: str) -> tuple[RankedModel, ...]:
-    decision = engine.explain(task_type)
-    return () if decision is None else decision.ranking.rows
+    rows = []
+    for name in names:
+        decision = engine.explain(name)
+        ranking = () if decision is None else decision.ranking.rows
+        rows.append(TaskRow(task_type=name, trend=trends[name], ranking=ranking, demoted=demoted[name]))
+    return tuple(rows)
 
 
 def _compare(rows: Sequence[TaskRow]) -> Comparison | None:

@@ -28,11 +28,10 @@ class Setting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskTypeDiff:
-    """The difference on one task type."""
+    """The difference on one task type with ``decisions`` in the log."""
 
     task_type: str
     decisions: int
-    """Number of its decisions in the log."""
     differ: float
     """Share of the decisions on which the two would choose differently."""
     less: str

@@ -49,17 +49,14 @@ class Period:
 
     @property
     def length(self) -> int:
-        """Number of days."""
         return self.days.end - self.days.first
 
     @property
     def first(self) -> date:
-        """The first day."""
         return day_of(self.days.first)
 
     @property
     def last_day(self) -> date:
-        """The last day."""
         return day_of(self.days.end - 1)
 
     @property
@@ -69,12 +66,8 @@ class Period:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the period as plain JSON values."""
-        return {
-            "since": self.first.isoformat(),
-            "until": self.last_day.isoformat(),
-            "days": self.length,
-            "step_days": self.days.step,
-        }
+        since, until = self.first.isoformat(), self.last_day.isoformat()
+        return {"since": since, "until": until, "days": self.length, "step_days": self.days.step}
 
 
 class Point(NamedTuple):
