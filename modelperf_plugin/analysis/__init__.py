@@ -31,26 +31,10 @@ if TYPE_CHECKING:
 _MODULES: Final = ("decision_log", "estimators", "evaluation", "judgement")
 
 __all__ = [
-    "Candidate",
-    "DecisionLog",
-    "Estimate",
-    "Evaluation",
-    "Interval",
-    "Judge",
-    "Judgement",
-    "Logged",
-    "doubly_robust",
-    "effective_sample_size",
-    "evaluate",
-    "gain",
-    "gain_interval",
-    "ips",
-    "lower_bound",
-    "read_log",
-    "snips",
-    "value_interval",
-    "weights",
-]
+    "Candidate", "DecisionLog", "Estimate", "Evaluation", "Interval", "Judge", "Judgement", "Logged", "doubly_robust",
+    "effective_sample_size", "evaluate", "gain", "gain_interval", "ips", "lower_bound", "read_log", "snips",
+    "value_interval", "weights",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -9,14 +9,6 @@ from modelperf_plugin.charts.standalone import png, standalone
 from modelperf_plugin.charts.trend import trend_chart
 
 __all__ = [
-    "Dot",
-    "Line",
-    "Mark",
-    "interval_glyph",
-    "lines_chart",
-    "png",
-    "scatter_chart",
-    "sparkline",
-    "standalone",
+    "Dot", "Line", "Mark", "interval_glyph", "lines_chart", "png", "scatter_chart", "sparkline", "standalone",
     "trend_chart",
-]
+]  # fmt: skip

@@ -120,17 +120,12 @@ def _environment() -> Environment:
     )  # fmt: skip
     environment.filters.update(
         percent=_or_dash(lambda share: text.percent(share).replace(" ", "\u202f")),
-        points=lambda difference: text.points(difference).replace("-", "\u2212"),
-        dollars=_or_dash(text.dollars),
-        span=_or_dash(text.span),
-        spent=_spent,
-        factor=lambda value: f"{value:,.0f}" if value >= 100 else f"{value:.3g}",
-        count=text.count,
-        number=lambda number: f"{number:,}",
-        ago=_or_dash(text.ago),
-        moment=_moment,
+        points=lambda difference: text.points(difference).replace("-", "\u2212"), dollars=_or_dash(text.dollars),
+        span=_or_dash(text.span), spent=_spent,
+        factor=lambda value: f"{value:,.0f}" if value >= 100 else f"{value:.3g}", count=text.count,
+        number=lambda number: f"{number:,}", ago=_or_dash(text.ago), moment=_moment,
         day=lambda day: day_text(day, year=True) if isinstance(day, date) else str(day),
-    )
+    )  # fmt: skip
     environment.globals.update(
         spark=lambda trend: _drawn(views.rates_line(trend)),
         glyph=lambda row: _drawn(views.score_glyph(row)),

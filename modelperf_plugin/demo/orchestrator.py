@@ -247,21 +247,17 @@ def _report(world: Scenario, done: Sequence[DemoTask]) -> DemoReport:
     cost_usd = sum(task.cost_usd for task in done)
     single = world.best_single_model(counts)
     return DemoReport(
-        tasks=len(done),
-        attempts=len(outcomes),
-        outages=sum(outcome.blame == "provider" for outcome in outcomes),
+        tasks=len(done), attempts=len(outcomes), outages=sum(outcome.blame == "provider" for outcome in outcomes),
         timeouts=sum(outcome.timeout for outcome in outcomes),
         explored=sum(task.decision is not None and task.decision.explored for task in done),
-        success_rate=successes / len(done),
-        cost_usd=cost_usd,
+        success_rate=successes / len(done), cost_usd=cost_usd,
         cost_per_success_usd=cost_usd / successes if successes else None,
-        random=_reference(world, counts, dict.fromkeys(counts, tuple(world.models))),
-        best_single_model=single,
+        random=_reference(world, counts, dict.fromkeys(counts, tuple(world.models))), best_single_model=single,
         best_single=_reference(world, counts, dict.fromkeys(counts, (single,))),
         best_per_task_type=_reference(world, counts, {name: (world.best_model(name),) for name in counts}),
         curve=_curve(world, done),
         learned=tuple(_learned(world, name, done) for name in world.task_types if counts[name]),
-    )
+    )  # fmt: skip
 
 
 def _reference(world: Scenario, counts: Mapping[str, int], choice: Mapping[str, Sequence[str]]) -> Reference:
@@ -292,15 +288,11 @@ def _learned(world: Scenario, task_type: str, done: Sequence[DemoTask]) -> TaskT
     first = None if decision is None else decision.ranking[0]
     best = world.best_model(task_type)
     return TaskTypeSummary(
-        task_type=task_type,
-        benchmark=world.task_types[task_type].benchmark,
-        tasks=len(tasks),
+        task_type=task_type, benchmark=world.task_types[task_type].benchmark, tasks=len(tasks),
         success_rate=fmean(task.success for task in tasks),
         random_success=fmean(world.expected_success(task_type, model_id) for model_id in world.models),
-        learned_model=None if first is None else first.model_id,
-        estimate=None if first is None else first.score,
+        learned_model=None if first is None else first.model_id, estimate=None if first is None else first.score,
         interval=None if first is None else first.interval,
-        learned_success=None if first is None else world.expected_success(task_type, first.model_id),
-        best_model=best,
+        learned_success=None if first is None else world.expected_success(task_type, first.model_id), best_model=best,
         best_success=world.expected_success(task_type, best),
-    )
+    )  # fmt: skip

@@ -179,20 +179,11 @@ class _Reader:
         propensities[rows, columns] = np.array(self._wide["chance"], np.float32)
         status[rows, columns] = np.array(self._wide["status"], np.int8)
         return DecisionLog(
-            source=source,
-            task_types=tuple(self._tasks),
-            models=tuple(self._models),
-            made_ms=long["made"][order],
-            ended_ms=long["ended"][order],
-            task=long["task"][order],
-            chosen=long["chosen"][order],
-            success=long["success"][order].astype(np.float64),
-            cost_usd=long["cost"][order],
-            offered=offered,
-            propensities=propensities,
-            status=status,
-            left_out=dict(self._left_out),
-        )
+            source=source, task_types=tuple(self._tasks), models=tuple(self._models), made_ms=long["made"][order],
+            ended_ms=long["ended"][order], task=long["task"][order], chosen=long["chosen"][order],
+            success=long["success"][order].astype(np.float64), cost_usd=long["cost"][order], offered=offered,
+            propensities=propensities, status=status, left_out=dict(self._left_out),
+        )  # fmt: skip
 
 
 def _reason_to_leave_out(record: DecisionRecord, outcome: JoinedOutcome | None) -> str | None:

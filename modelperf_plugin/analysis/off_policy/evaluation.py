@@ -106,23 +106,13 @@ def evaluate(
     ]
     cost = None if log.of_cost() is None else float(log.cost_usd[log.cost_usd > 0.0].sum() / len(log))
     return Evaluation(
-        source=log.source,
-        decisions=len(log),
-        since=from_milliseconds(int(log.made_ms[0])),
-        until=from_milliseconds(int(log.made_ms[-1])),
-        left_out=log.left_out,
-        models=log.models,
-        happened=float(log.success.mean()),
-        happened_cost_usd=cost,
-        unpriced=log.unpriced,
+        source=log.source, decisions=len(log), since=from_milliseconds(int(log.made_ms[0])),
+        until=from_milliseconds(int(log.made_ms[-1])), left_out=log.left_out, models=log.models,
+        happened=float(log.success.mean()), happened_cost_usd=cost, unpriced=log.unpriced,
         made_the_log=judge.judge("what made the log", log.propensities, by_task_type=by_task_type),
-        policies=tuple(judged[:-1]),
-        learning=tuple(learning),
-        document_rule=judged[-1],
-        plans=tuple(plans),
-        random=judge.judge("random", uniform(log)),
-        best_single=best_single(judge, log),
-    )
+        policies=tuple(judged[:-1]), learning=tuple(learning), document_rule=judged[-1], plans=tuple(plans),
+        random=judge.judge("random", uniform(log)), best_single=best_single(judge, log),
+    )  # fmt: skip
 
 
 def best_single(judge: Judge, log: DecisionLog) -> Judgement | None:

@@ -104,19 +104,13 @@ class Judge:
         interval, effective, refusal = _assess(log, logged, target, own, alpha)
         answered = refusal is None
         return Judgement(
-            name=name,
-            success=Estimate.within(interval) if answered else None,
-            refusal=refusal,
+            name=name, success=Estimate.within(interval) if answered else None, refusal=refusal,
             gain=Estimate.within(estimators.gain_interval(logged, target, alpha)) if answered else None,
-            cost_usd=self._cost_of(target, alpha) if answered else None,
-            ips=estimators.ips(logged.rewards, own),
-            snips=estimators.snips(logged.rewards, own),
-            dr=estimators.doubly_robust(logged, target),
-            interval=(interval.low, interval.high),
-            effective_sample_size=effective,
-            agreement=_agreement(log, target),
+            cost_usd=self._cost_of(target, alpha) if answered else None, ips=estimators.ips(logged.rewards, own),
+            snips=estimators.snips(logged.rewards, own), dr=estimators.doubly_robust(logged, target),
+            interval=(interval.low, interval.high), effective_sample_size=effective, agreement=_agreement(log, target),
             task_types=tuple(self._task_types(target, alpha)) if by_task_type else (),
-        )
+        )  # fmt: skip
 
     def _cost_of(self, target: Floats, alpha: float) -> Estimate | None:
         if self._cost is None:

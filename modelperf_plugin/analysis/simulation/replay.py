@@ -201,29 +201,18 @@ def _report(
     known = _Hindsight(core)
     policy = _mean(runs)
     return ReplayReport(
-        source=data.source,
-        models=core.models,
-        instances=len(core.instances),
-        repeats=len(runs),
-        order=order,
-        seed=seed,
-        decisions=len(steps),
-        outcomes=core.outcomes,
+        source=data.source, models=core.models, instances=len(core.instances), repeats=len(runs), order=order,
+        seed=seed, decisions=len(steps), outcomes=core.outcomes,
         unpriced=known.everything.samples - known.everything.priced,
         left_out_models=tuple(model_id for model_id in data.models if model_id not in core.models),
-        left_out_instances=len(data.instances) - len(core.instances),
-        policy=policy,
-        document_rule=_mean(rule_runs),
-        random=_exact(known.everything),
-        best_single=_as_model(known.best_single),
+        left_out_instances=len(data.instances) - len(core.instances), policy=policy, document_rule=_mean(rule_runs),
+        random=_exact(known.everything), best_single=_as_model(known.best_single),
         best_per_task_type=_exact(add_up(known.best_of.values())),
         cheapest=None if known.cheapest is None else _as_model(known.cheapest),
-        regret=_rate(known.best_single) - policy.success_rate,
-        explored_share=fmean(step.explored for step in steps),
-        shares=shares_of(steps, core.models),
-        learning_curve=learning_curve(runs, lambda step: step.outcome.success),
+        regret=_rate(known.best_single) - policy.success_rate, explored_share=fmean(step.explored for step in steps),
+        shares=shares_of(steps, core.models), learning_curve=learning_curve(runs, lambda step: step.outcome.success),
         task_types=_by_task_type(known, steps, len(runs)),
-    )
+    )  # fmt: skip
 
 
 class _Hindsight:

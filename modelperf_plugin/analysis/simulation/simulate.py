@@ -72,16 +72,11 @@ def simulate(
             if progress is not None:
                 progress(run * len(policies) + position + 1, runs * len(policies))
     return Simulation(
-        scenario=scenario.name,
-        description=scenario.description,
-        decisions=scenario.decisions,
-        runs=runs,
-        seed=seed,
-        best_success_rate=fmean(best),
-        random_success_rate=fmean(chance),
+        scenario=scenario.name, description=scenario.description, decisions=scenario.decisions, runs=runs, seed=seed,
+        best_success_rate=fmean(best), random_success_rate=fmean(chance),
         random_regret=scenario.decisions * (fmean(best) - fmean(chance)),
         policies=tuple(_simulated(name, own) for name, own in runs_of.items()),
-    )
+    )  # fmt: skip
 
 
 def _run(scenario: Scenario, tasks: list[Task], config: Config, seed: str) -> list[Step[Task]]:

@@ -68,28 +68,15 @@ class Trial:
         """Return everything as plain JSON values."""
         test, contest = self.test, self.contest
         return {
-            "test_id": test.test_id,
-            "incumbent": test.incumbent,
-            "challenger": contest.challenger,
-            "share": self.share,
-            "salt": test.salt,
-            "alpha": test.alpha,
-            "min_samples": test.min_samples,
-            "max_samples": test.max_samples,
-            "promote": test.promote,
-            "configured": self.configured,
-            "started": _moment(test.started_ms),
-            "last_outcome": _moment(contest.last_ms),
-            "sides": [_side(model_id, rate) for model_id, rate in self.sides],
-            "e_value": self.standing.e_value,
-            "needed": self.needed,
-            "more": None if contest.verdict is not None else self.standing.more,
-            "verdict": contest.verdict,
-            "winner": self.winner,
-            "promoted": self.winner is not None and test.promote,
-            "decided": _moment(contest.decided_ms),
-            "text": self.verdict,
-        }
+            "test_id": test.test_id, "incumbent": test.incumbent, "challenger": contest.challenger, "share": self.share,
+            "salt": test.salt, "alpha": test.alpha, "min_samples": test.min_samples, "max_samples": test.max_samples,
+            "promote": test.promote, "configured": self.configured, "started": _moment(test.started_ms),
+            "last_outcome": _moment(contest.last_ms), "sides": [_side(model_id, rate) for model_id, rate in self.sides],
+            "e_value": self.standing.e_value, "needed": self.needed,
+            "more": None if contest.verdict is not None else self.standing.more, "verdict": contest.verdict,
+            "winner": self.winner, "promoted": self.winner is not None and test.promote,
+            "decided": _moment(contest.decided_ms), "text": self.verdict,
+        }  # fmt: skip
 
 
 def trials(engine: ModelPerf, task_type: str | None = None) -> tuple[Trial, ...]:

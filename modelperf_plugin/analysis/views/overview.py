@@ -136,21 +136,13 @@ def overview(
     tallies = store.tallies.all()
     trend = trend_of(period, steps, before)
     return Overview(
-        store=store.location,
-        mode=engine.config.mode,
-        period=period,
-        trend=trend,
-        task_types=rows,
-        hidden=len(by_task_type) - len(rows),
-        exploration=exploration_of(sums),
-        comparison=_compare(rows) if len(rows) == len(by_task_type) else None,
-        trials=trials(engine),
-        demotions=demotions,
-        changes=changes_in(engine, period),
-        quality=_quality(trend.total, sums, store.problems.all(), tallies),
-        pairs=len(tallies),
+        store=store.location, mode=engine.config.mode, period=period, trend=trend, task_types=rows,
+        hidden=len(by_task_type) - len(rows), exploration=exploration_of(sums),
+        comparison=_compare(rows) if len(rows) == len(by_task_type) else None, trials=trials(engine),
+        demotions=demotions, changes=changes_in(engine, period),
+        quality=_quality(trend.total, sums, store.problems.all(), tallies), pairs=len(tallies),
         models=len({tally.model_id for tally in tallies}),
-    )
+    )  # fmt: skip
 
 
 def changes_in(engine: ModelPerf, period: Period, model_id: str | None = None) -> tuple[Change, ...]:
