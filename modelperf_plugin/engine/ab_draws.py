@@ -17,7 +17,6 @@ class Draw(NamedTuple):
 
     assignment: Assignment
     model_id: str
-    """The side that was drawn."""
     shares: dict[str, float]
     """The probability of each model to be drawn; those with 0 are left out."""
 

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from math import inf
-from typing import Final, NamedTuple
+from typing import Final
 
 from modelperf_plugin.engine.ab_draws import MAX_DRAWS, Draw, Draws
 from modelperf_plugin.engine.ab_verdicts import advanced, progress
 from modelperf_plugin.errors import StoreError
 from modelperf_plugin.policy import ABTest, Assessment, Choice, Policy
-from modelperf_plugin.policy.exploration.ab_test import Split, find_sides, unit_position
+from modelperf_plugin.policy.exploration.ab_test import find_sides, unit_position
 from modelperf_plugin.policy.quality import Timeouts, is_informative
 from modelperf_plugin.store import Entry, StoredContest, StoredTest
 from modelperf_plugin.store.roles import ABTests as StoredTests
@@ -25,7 +25,6 @@ from modelperf_plugin.values import DAY_MS, Assignment, Decision
 RELOAD_SECONDS: Final = 1.0
 """How often the tests that other processes began, decided or ended are reloaded."""
 RETRY_SECONDS: Final = 5.0
-"""After how long a test that could not begin is tried again."""
 LOOKUP_SECONDS: Final = 6.0
 """How long an outcome waits for another process to log its decision, which it does within five seconds."""
 IDLE_MS: Final = DAY_MS
@@ -47,7 +46,7 @@ class RunningTest:
         self.split = None if stored is None else progress(exploration, stored)
         self.policy = configured if self.split is None else replace(configured, exploration=self.split)
         """The configured policy, with the sides and the progress of the test once it has begun."""
-        self._draws = draws
+        self.draws = draws
         self._on_trial = frozenset() if self.split is None else self.split.on_trial
         self._exempted: tuple[Mapping[str, str], Mapping[str, str]] | None = None
 
@@ -70,23 +69,8 @@ class RunningTest:
         sides = [side for side in (split.incumbent, *split.challengers) if side is not None and shares.get(side)]
         if len(sides) < 2 or split.incumbent not in sides or choice.order[0] not in sides:
             return None
-        return Assignment(self.stored.test_id, _unit_number(split, assessment.task_type, unit_id))
-
-    def on_decision(self, decision: Decision) -> None:
-        """Remember the draw, if the decision was left to the test."""
-        self._draws.add(decision)
-
-
-def _unit_number(split: Split, task_type: str, unit_id: str | None) -> int | None:
-    return None if unit_id is None else int(unit_position(split.salt, task_type, unit_id) * _UNIT_NUMBERS)
-
-
-class _UnknownDecision(NamedTuple):
-    """An outcome whose decision another process made."""
-
-    decision_id: str
-    entry: Entry
-    lookup_at: float
+        position = None if unit_id is None else unit_position(split.salt, assessment.task_type, unit_id)
+        return Assignment(self.stored.test_id, None if position is None else int(position * _UNIT_NUMBERS))
 
 
 class ABTests:
@@ -105,7 +89,8 @@ class ABTests:
         self._live_task_types: frozenset[str] = frozenset()
         self._running: dict[str, RunningTest] = {}
         self._draws = Draws()
-        self._unknown: deque[_UnknownDecision] = deque(maxlen=MAX_DRAWS)
+        self._unknown: deque[tuple[float, str, Entry]] = deque(maxlen=MAX_DRAWS)
+        """When to look up the decision, which another process made, with its id and its outcome."""
         self._failed: deque[tuple[Draw, Entry]] = deque(maxlen=MAX_DRAWS)
         self._begin_at = 0.0
         self._reload_at = 0.0
@@ -167,7 +152,7 @@ class ABTests:
         if draw is not None:
             self._count(decision_id, draw, entry)
         else:
-            self._unknown.append(_UnknownDecision(decision_id, entry, time.monotonic() + LOOKUP_SECONDS))
+            self._unknown.append((time.monotonic() + LOOKUP_SECONDS, decision_id, entry))
 
     def catch_up(self) -> None:
         """Reload what other processes did, and count the waiting outcomes; a StoreError leaves them waiting."""
@@ -192,17 +177,17 @@ class ABTests:
         with suppress(IndexError):  # there is nothing left, or another thread was quicker
             for _ in range(len(self._failed)):
                 self._advance(*self._failed.popleft())
-            while self._unknown[0].lookup_at <= now:
-                self._look_up(self._unknown.popleft())
+            while self._unknown[0][0] <= now:
+                self._look_up(*self._unknown.popleft())
 
-    def _look_up(self, unknown: _UnknownDecision) -> None:
+    def _look_up(self, due_at: float, decision_id: str, entry: Entry) -> None:
         try:
-            draw = Draw.of(self._decisions.get(unknown.decision_id))
+            draw = Draw.of(self._decisions.get(decision_id))
         except StoreError:
-            self._unknown.appendleft(unknown)
+            self._unknown.appendleft((due_at, decision_id, entry))
             raise
         if draw is not None:
-            self._count(unknown.decision_id, draw, unknown.entry)
+            self._count(decision_id, draw, entry)
 
     def _count(self, decision_id: str, draw: Draw, entry: Entry) -> None:
         """Count the first outcome of the model that was drawn; a fallback's says nothing about the sides."""
@@ -242,13 +227,9 @@ def _is_live(test: StoredTest) -> bool:
 
 def _on_terms_of(test: RunningTest) -> StoredTest | None:
     """Return a test that has begun, on the terms that are configured now."""
-    terms = test.exploration
-    return test.stored and replace(
-        test.stored,
-        alpha=terms.alpha,
-        min_samples=terms.min_samples,
-        max_samples=terms.max_samples,
-        promote=terms.promote,
+    terms, stored = test.exploration, test.stored
+    return stored and replace(
+        stored, alpha=terms.alpha, min_samples=terms.min_samples, max_samples=terms.max_samples, promote=terms.promote
     )
 
 

@@ -97,11 +97,5 @@ def progress(exploration: ABTest, test: StoredTest) -> Split:
     elif len(settled) == len(test.contests):
         final = test.incumbent
         why = "the A/B test is over without a winner" if over else "won the A/B test"
-    return exploration.split(
-        test.incumbent,
-        tuple([contest.challenger for contest in test.contests]),
-        settled=settled,
-        final=final,
-        why=why,
-        test_id=test.test_id,
-    )
+    challengers = tuple([contest.challenger for contest in test.contests])
+    return exploration.split(test.incumbent, challengers, settled=settled, final=final, why=why, test_id=test.test_id)

@@ -22,14 +22,12 @@ _NONE: Final[Mapping[str, str]] = {}
 
 
 class _Streak(NamedTuple):
-    """The outages of one model in a row."""
+    """The outages of one model in a row, and until when it is unavailable after them."""
 
     outages: int
     """How many; those while the model was unavailable are not counted."""
     last_ms: int
-    """When the last of them ended."""
     until_ms: int
-    """Until when the model is unavailable."""
 
 
 class Availability:

@@ -109,7 +109,7 @@ class Chooser:
             assignment=None if test is None else test.assignment(assessment, choice, context.unit_id),
         )
         if test is not None:
-            test.on_decision(decision)
+            test.draws.add(decision)
         return decision
 
     def _begin(self, test: RunningTest, assessment: Assessment, now_ms: int) -> RunningTest:

@@ -21,7 +21,6 @@ from modelperf_plugin.values import DAY_MS, Decision, Outcome, to_milliseconds
 from modelperf_plugin.values.backoff import Backoff
 
 BATCH_ENTRIES: Final = 100
-"""How many waiting entries are written at once."""
 MAX_AGE_SECONDS: Final = 1.0
 """How long an entry waits for others while outcomes are recorded."""
 IDLE_SECONDS: Final = 5.0

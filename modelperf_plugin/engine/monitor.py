@@ -34,7 +34,6 @@ RELOAD_SECONDS: Final = 1.0
 SAVE_OUTCOMES: Final = 500
 """The states are saved after this many outcomes, and when the process ends."""
 BATCH_OUTCOMES: Final = 2000
-"""How many outcomes are read at once."""
 MAX_BACKLOG_OUTCOMES: Final = 5_000
 """Of a larger backlog (an import) only the newest are processed: present beliefs do not predict the older ones."""
 Z_LOWER: Final = 1.2815515655446004
@@ -130,14 +129,10 @@ class Monitor:
                 self._watch_for_fall(event, pair, threshold)
 
     def _read_evidence(self, task_type: str) -> tuple[Mapping[str, Tally], Mapping[str, Belief]]:
-        """Read the evidence of a task type once for a batch of outcomes."""
+        """Read the evidence of a task type, and keep it for a batch of outcomes."""
         evidence = self._tallies.of(task_type)
         self._evidence[task_type] = (evidence, self._learner.know(task_type, evidence, evidence))
         return self._evidence[task_type]
-
-    def _beliefs(self, task_type: str) -> Mapping[str, Belief]:
-        evidence = self._tallies.of(task_type)
-        return self._learner.know(task_type, evidence, evidence)
 
     def _watch_for_change(self, event: Event, belief: Belief) -> None:
         watch = self._changes.get(event.model_id) or _watch_from(event.event_id - 1)
@@ -147,7 +142,7 @@ class Monitor:
             return
         rates = {}
         for task_type in {tally.task_type for tally in self._tallies.all() if tally.model_id == event.model_id}:
-            known = self._beliefs(task_type).get(event.model_id)
+            known = self._read_evidence(task_type)[1].get(event.model_id)
             if known is not None:
                 rates[task_type] = shifted(known.mean, alarm.direction)
         since = self._events.after(alarm.since, 1)

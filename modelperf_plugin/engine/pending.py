@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Final, NamedTuple
+from typing import Final
 
 EXPIRY_MS: Final = 3_600_000
 """How long a decision waits for its outcome, in milliseconds."""
@@ -11,28 +11,24 @@ MAX_DECISIONS: Final = 10_000
 """Maximum number of decisions that are remembered; the oldest are dropped."""
 
 
-class _Waiting(NamedTuple):
-    pair: tuple[str, str]
-    at_ms: int
-
-
 class Pending:
     """Counts the decisions of this process that wait for their outcome, for each (task type, model)."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: dict[str, _Waiting] = {}
+        self._waiting: dict[str, tuple[tuple[str, str], int]] = {}
+        """The pair of each decision, and when it was made."""
         self._ids: dict[tuple[str, str], dict[str, None]] = {}
 
     def add(self, decision_id: str, task_type: str, model_id: str, at_ms: int) -> None:
         """Remember a decision made at ``at_ms``, in milliseconds since the Unix epoch."""
         with self._lock:
             pair = (task_type, model_id)
-            self._waiting[decision_id] = _Waiting(pair, at_ms)
+            self._waiting[decision_id] = (pair, at_ms)
             self._ids.setdefault(pair, {})[decision_id] = None
             oldest = next(iter(self._waiting))
             expired_ms = at_ms - EXPIRY_MS
-            while self._waiting and (len(self._waiting) > MAX_DECISIONS or self._waiting[oldest].at_ms < expired_ms):
+            while self._waiting and (len(self._waiting) > MAX_DECISIONS or self._waiting[oldest][1] < expired_ms):
                 self._drop(oldest)
                 oldest = next(iter(self._waiting), "")
 
@@ -54,7 +50,7 @@ class Pending:
         decision = self._waiting.pop(decision_id, None)
         if decision is None:
             return
-        ids = self._ids[decision.pair]
-        del ids[decision_id]
-        if not ids:
-            del self._ids[decision.pair]
+        pair, _ = decision
+        del self._ids[pair][decision_id]
+        if not self._ids[pair]:
+            del self._ids[pair]

@@ -51,7 +51,8 @@ class Telemetry:
     def on_outcome(self, task_type: str, model_id: str, outcome: Outcome) -> None:
         """Measure an outcome: what it took, what it cost, how it ended."""
         attributes = _of(task_type, model_id)
-        failed: _Attributes = {} if outcome.success else {ERROR: _error(outcome)}
+        error = outcome.error_kind or ("timeout" if outcome.timeout else "failure")
+        failed: _Attributes = {} if outcome.success else {ERROR: error}
         with suppress(Exception):
             self._outcomes.add(1, {**attributes, RESULT: _RESULTS[outcome.blame]})
             if outcome.duration_seconds is not None:
@@ -64,7 +65,3 @@ class Telemetry:
 
 def _of(task_type: str, model_id: str) -> _Attributes:
     return {TASK_TYPE: task_type, MODEL: model_id}
-
-
-def _error(outcome: Outcome) -> str:
-    return outcome.error_kind or ("timeout" if outcome.timeout else "failure")

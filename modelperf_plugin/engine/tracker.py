@@ -16,7 +16,6 @@ from modelperf_plugin.values import Outcome, Tally, check_id, to_milliseconds
 Importer = Callable[[Store, Callable[[], int]], None]
 """Brings what an earlier tool recorded into a store; the function returns the time in ms since the Unix epoch."""
 IMPORT_SECONDS: Final = 3600
-"""The shortest time between two runs of the importer."""
 
 MAX_CHECKED_PAIRS: Final = 10_000
 

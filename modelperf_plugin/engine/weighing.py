@@ -114,7 +114,9 @@ class WeighedCounts:
         The roll-up has whole days, but a change happens within one: outcomes after a change that are not on a later
         day are on its day.
         """
-        old, gone, dated = _NOTHING, _NOTHING, _NOTHING
+        old, gone, dated, expected = _NOTHING, _NOTHING, _NOTHING, _NOTHING
+        if baseline is not None and baseline.rate is not None:
+            expected = (PSEUDO_OUTCOMES * baseline.rate, PSEUDO_OUTCOMES * (1.0 - baseline.rate))
         if baseline is not None:
             old = (baseline.successes, quality_failures(baseline.failures, baseline.timeout_failures, self.timeouts))
         if faded is not None:
@@ -126,10 +128,4 @@ class WeighedCounts:
         successes = old[0] + gone[0] + share * max(0, tally.successes - old[0] - dated[0])
         failures = quality_failures(tally.quality_failures, tally.timeout_failures, self.timeouts)
         failures = old[1] + gone[1] + share * max(0, failures - old[1] - dated[1])
-        return Void(successes, failures, _expected(baseline))
-
-
-def _expected(baseline: Baseline | None) -> Cell:
-    if baseline is None or baseline.rate is None:
-        return _NOTHING
-    return PSEUDO_OUTCOMES * baseline.rate, PSEUDO_OUTCOMES * (1.0 - baseline.rate)
+        return Void(successes, failures, expected)

@@ -15,7 +15,6 @@ from modelperf_plugin.values.backoff import Backoff
 logger = logging.getLogger("modelperf_plugin")
 
 SAVE_SECONDS: Final = 1.0
-"""How often the counts are saved."""
 MAX_KINDS: Final = 100
 """Maximum number of kinds of failures; further ones are counted together."""
 

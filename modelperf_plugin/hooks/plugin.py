@@ -52,10 +52,9 @@ _HOOKS: Final = {
 class Plugin:
     """The plugin as registered with a host's plugin manager; returned by :func:`register`."""
 
+    # the hook implementations, with the arguments of the host's specification
     on_task_complete: Callable[..., None]
-    """The hook implementation, with the arguments of the host's specification."""
     select_model: Callable[..., Decision | None]
-    """The hook implementation, with the arguments of the host's specification."""
 
     def __init__(self, guarded: GuardedEngine, limitations: tuple[str, ...]) -> None:
         self.__name__ = "modelperf_plugin"  # hosts that list their plugins read this
@@ -120,7 +119,20 @@ def register(
             "unregister it first, or use the registered one"
         )
     limitations = tuple(limit for name, hook in _HOOKS.items() for limit in _limitations(pm, name, hook))
-    guarded = GuardedEngine(lambda failed: _open(config, store, clock, seed, failed))
+
+    def open_engine(failures: Failures) -> ModelPerf:
+        engine = ModelPerf(
+            config,
+            store=store,
+            clock=clock,
+            seed=seed,
+            on_config_error=lambda error: failures.note("reading the configuration", error, log=False),
+            on_background_error=lambda error: failures.note("writing the decision log", error),
+        )
+        logger.info("active: mode %s, store %s", engine.config.mode, engine.store.location)
+        return engine
+
+    guarded = GuardedEngine(open_engine)
     plugin = Plugin(guarded, limitations)
     if pm.is_blocked(PLUGIN_NAME):
         _declare_missing(pm)
@@ -146,25 +158,6 @@ def _attach(pm: pluggy.PluginManager, plugin: Plugin, guarded: GuardedEngine) ->
     plugin.on_task_complete = mark(optionalhook=True)(_task_completer(pm, guarded))
     plugin.select_model = mark(optionalhook=True)(_model_selector(pm, guarded))
     pm.register(plugin, name=PLUGIN_NAME)
-
-
-def _open(
-    config: ConfigSource,
-    store: str | os.PathLike[str] | None,
-    clock: Clock | None,
-    seed: int | None,
-    failures: Failures,
-) -> ModelPerf:
-    engine = ModelPerf(
-        config,
-        store=store,
-        clock=clock,
-        seed=seed,
-        on_config_error=lambda error: failures.note("reading the configuration", error, log=False),
-        on_background_error=lambda error: failures.note("writing the decision log", error),
-    )
-    logger.info("active: mode %s, store %s", engine.config.mode, engine.store.location)
-    return engine
 
 
 def _argument_names(pm: pluggy.PluginManager, name: str) -> tuple[str, ...] | None:

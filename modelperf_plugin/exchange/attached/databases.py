@@ -6,8 +6,9 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
+from modelperf_plugin.config.schema import FederationConfig
 from modelperf_plugin.errors import StoreError
 from modelperf_plugin.exchange.attached.table import AttachedTable
 from modelperf_plugin.store import Attached, Finding, Store
@@ -17,26 +18,14 @@ from modelperf_plugin.store.roles import Attachments
 logger = logging.getLogger("modelperf_plugin")
 
 RELOAD_SECONDS: Final = 1.0
-"""How often the list of attached databases is reloaded."""
 
 
-class Configured(Protocol):
-    """A table that the configuration attaches."""
-
-    @property
-    def path(self) -> str: ...
-    @property
-    def table(self) -> str: ...
-    @property
-    def columns(self) -> dict[str, str]: ...
-
-
-def from_configuration(tables: Iterable[Configured]) -> list[Attached]:
+def from_configuration(tables: Iterable[FederationConfig]) -> list[Attached]:
     """Return the tables that the configuration attaches."""
     return [Attached(str(Path(table.path).absolute()), table.table, table.columns, 0) for table in tables]
 
 
-def check_attached(store: Store, tables: Iterable[Configured]) -> list[Finding]:
+def check_attached(store: Store, tables: Iterable[FederationConfig]) -> list[Finding]:
     """Return whether each attached database can be read, for a health check."""
     findings = []
     for attached in _by_key(*from_configuration(tables), *store.attachments.all()).values():
@@ -88,7 +77,6 @@ class AttachedDatabases:
         self._reload_at = float("inf")
 
     def _reload(self) -> None:
-        """Open newly attached tables and close detached ones."""
         self._reload_at = time.monotonic() + RELOAD_SECONDS
         try:
             wanted = _by_key(*self._configured(), *self._attachments.all())

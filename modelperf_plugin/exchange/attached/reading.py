@@ -35,8 +35,7 @@ def to_tallies(rows: list[Any]) -> dict[tuple[str, str], Tally]:
         except InvalidValueError:
             continue
         tallies[pair] = Tally(
-            pair[0],
-            pair[1],
+            *pair,
             successes,
             failures,
             timeouts,

@@ -25,7 +25,6 @@ CHOICE_SECONDS: Final = 0.005
 FIRST_READ_SECONDS: Final = 0.05
 """Time limit of the first read, before a thread takes over."""
 RETRY_SECONDS: Final = 0.1
-"""Delay of the next attempt after a failure."""
 REST_FACTOR: Final = 20
 """How long the thread pauses, as a multiple of its reading time."""
 
@@ -47,7 +46,8 @@ class AttachedTable:
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
-        self._shape: Shape | None = None
+        self.shape: Shape | None = None
+        """How the table is read; None if unknown so far."""
         self._schema = -1
         self._version: int | None = None
         self._sums: _Sums = {}
@@ -60,11 +60,6 @@ class AttachedTable:
         self._stale = False
         self._stopped = threading.Event()
         watch(self)
-
-    @property
-    def shape(self) -> Shape | None:
-        """How the table is read; None if unknown so far."""
-        return self._shape
 
     def tallies(self) -> TalliesByTaskType:
         """Return the tallies as of now, or as read last; the same object as long as nothing changes."""
@@ -84,7 +79,6 @@ class AttachedTable:
             self.tallies()
 
     def close(self) -> None:
-        """Close the database."""
         self.before_fork()
         self.after_fork()
 
@@ -102,7 +96,6 @@ class AttachedTable:
         self._thread = None
 
     def after_fork(self) -> None:
-        """Release the lock."""
         self._stopped.clear()
         self._lock.release()
 
@@ -142,7 +135,7 @@ class AttachedTable:
         if self._connection is not None and file == self._file:
             return self._connection
         self._disconnect()
-        self._file, self._version, self._seconds, self._last_row, self._shape = file, None, None, 0, None
+        self._file, self._version, self._seconds, self._last_row, self.shape = file, None, None, 0, None
         self._connection = open_read_only(self.attached.path)
         return self._connection
 
@@ -157,7 +150,10 @@ class AttachedTable:
         started = time.monotonic()
         if self._seconds is None or self._seconds <= CHOICE_SECONDS or not shape.has_row_ids:
             limit = FIRST_READ_SECONDS if self._seconds is None else 4 * CHOICE_SECONDS
-            if self._read_all(connection, shape, started + limit):
+            result = self._query(connection, shape, started + limit)
+            if result is not None:
+                self._set_sums(*result)
+                self._seconds = time.monotonic() - started
                 return
             self._seconds = limit
         elif self._last_row:
@@ -167,21 +163,11 @@ class AttachedTable:
     def _recognise(self, connection: sqlite3.Connection) -> Shape:
         """Return how to read the table; recognise it again after a change of the schema."""
         (schema,) = connection.execute("PRAGMA schema_version").fetchone()
-        if self._shape is None or schema != self._schema:
-            self._shape = None
-            self._shape = recognise(connection, self.attached.name, self.attached.columns)
+        if self.shape is None or schema != self._schema:
+            self.shape = None
+            self.shape = recognise(connection, self.attached.name, self.attached.columns)
             self._schema = schema
-        return self._shape
-
-    def _read_all(self, connection: sqlite3.Connection, shape: Shape, deadline: float) -> bool:
-        """Read the whole table; return False if the deadline passed."""
-        started = time.monotonic()
-        result = self._query(connection, shape, deadline)
-        if result is None:
-            return False
-        self._set_sums(*result)
-        self._seconds = time.monotonic() - started
-        return True
+        return self.shape
 
     def _read_new(self, connection: sqlite3.Connection, shape: Shape, deadline: float) -> None:
         """Add the rows after the last one read; the thread notices changed and deleted rows."""
@@ -242,7 +228,7 @@ class AttachedTable:
         """Read the whole table on a separate connection."""
         started = time.monotonic()
         result = None
-        shape = self._shape
+        shape = self.shape
         with suppress(StoreError, sqlite3.Error, OSError):
             connection = open_read_only(self.attached.path)
             try:

@@ -65,7 +65,6 @@ class LiteLLMLog(CallLog):
             raise OutcomesFileError(str(path), None, message)
 
     def rows(self) -> Iterator[Any]:
-        """Yield all calls from the start."""
         try:
             with self._path.open(encoding="utf-8-sig", newline="") as file:
                 start = file.read(1)
@@ -82,7 +81,6 @@ class LiteLLMLog(CallLog):
             raise OutcomesFileError(self.name, None, f"is neither JSON nor CSV ({error})") from error
 
     def record(self, row: Any) -> Record | str:
-        """Return the record of a call."""
         if not isinstance(row, Mapping):
             return "is not an object"
         began, ended = _moment(row.get("startTime")), _moment(row.get("endTime"))
@@ -111,13 +109,11 @@ class LlmLog(CallLog):
         super().__init__(str(path), self._connection.execute(self._sql["count_responses"]).fetchone()[0], noted)
 
     def rows(self) -> Iterator[Any]:
-        """Yield all answers from the start."""
         cursor = self._connection.execute(self._sql["responses"])
         names = [column[0] for column in cursor.description]
         return (dict(zip(names, row, strict=True)) for row in cursor)
 
     def record(self, row: Any) -> Record | str:
-        """Return the record of an answer."""
         tokens = (row.get("input_tokens") or 0) + (row.get("output_tokens") or 0)
         duration = row.get("duration_ms")
         seconds = None if duration is None else duration / 1000
@@ -126,7 +122,6 @@ class LlmLog(CallLog):
         return self._record(row, (model, None, tokens, None, row.get("datetime_utc"), seconds, None, outcome_id))
 
     def close(self) -> None:
-        """Close the file."""
         self._connection.close()
 
 

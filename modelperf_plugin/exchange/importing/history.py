@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from modelperf_plugin.exchange.importing.rows import Rejection, RowConverter
 from modelperf_plugin.exchange.importing.sources import Source
-from modelperf_plugin.store import ImportRecord, Step, Store
+from modelperf_plugin.store import Step, Store
 
 MAX_LISTED_REJECTIONS: Final = 1000
 """Maximum number of rejected lines that are listed; all are counted."""
@@ -20,7 +20,6 @@ class Report:
 
     source: str
     outcomes: int = 0
-    """Number of imported outcomes."""
     before: int = 0
     """Number of outcomes imported by earlier runs."""
     known: int = 0
@@ -28,11 +27,8 @@ class Report:
     unknown: int = 0
     """Number of skipped records without a verdict."""
     rejected: int = 0
-    """Number of lines that are not usable."""
     listed: list[Rejection] = field(default_factory=list)
-    """The first of the rejected lines."""
     pairs: int = 0
-    """Number of pairs that have outcomes."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain JSON values."""
@@ -53,19 +49,11 @@ def import_history(
     Each outcome is imported once, even if the import is interrupted or runs twice at the same time. Those without a
     time get ``now_ms``. Raises OutcomesFileError or StoreError; the batches before stay imported.
     """
-    pairs: dict[tuple[str, str], int] = {}
-
-    def pair_id(task_type: str, model_id: str) -> int:
-        pair = (task_type, model_id)
-        if pair not in pairs:
-            pairs[pair] = len(pairs) + 1 if dry_run else store.imports.pair_id(*pair)
-        return pairs[pair]
-
     report = Report(source.name)
-    converter = RowConverter(pair_id, now_ms)
+    converter = RowConverter((lambda *_: 1) if dry_run else store.imports.pair_id, now_ms)
     while not _import_rest(store, source, converter, report, now_ms, dry_run=dry_run, on_progress=on_progress):
         pass  # another process imports the same source: continue after its last batch
-    report.pairs = len(pairs)
+    report.pairs = len(converter.pairs)
     return report
 
 
@@ -85,18 +73,12 @@ def _import_rest(
     report.before = 0 if record is None else record.outcomes - report.outcomes
     import_id = None if record is None else record.import_id
     position = 0 if record is None else record.position
+    newest = max((record.import_id for record in imports), default=0)
     for batch in source.batches():
         converted = converter.convert(batch.records)
+        rejected = len(converted.rejected)
         step = Step(
-            source.kind,
-            source.name,
-            batch.digest,
-            batch.position,
-            position,
-            len(converted.rejected),
-            now_ms,
-            import_id,
-            _newest(imports),
+            source.kind, source.name, batch.digest, batch.position, position, rejected, now_ms, import_id, newest
         )
         if not dry_run:
             written = store.imports.add_events(step, converted.rows, converted.outcome_ids)
@@ -109,11 +91,7 @@ def _import_rest(
         report.outcomes += new
         report.known += len(converted.rows) - new
         report.unknown += converted.unknown
-        report.rejected += len(converted.rejected)
+        report.rejected += rejected
         report.listed += converted.rejected[: max(0, MAX_LISTED_REJECTIONS - len(report.listed))]
         on_progress(report)
     return True
-
-
-def _newest(imports: list[ImportRecord]) -> int:
-    return max((record.import_id for record in imports), default=0)

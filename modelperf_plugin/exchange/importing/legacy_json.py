@@ -26,7 +26,6 @@ class LegacyFile(NamedTuple):
     """The content of a legacy file."""
 
     sums: tuple[Sums, ...]
-    """The usable counts of each pair."""
     notes: tuple[str, ...]
     """Problems with single entries, one sentence each."""
     digest: str
@@ -59,7 +58,6 @@ class _Reader:
         self.notes: list[str] = []
 
     def task_type(self, task_type: str, models: Any) -> None:
-        """Read the models of one task type."""
         try:
             check_id("task type", task_type)
         except InvalidValueError as error:
@@ -72,7 +70,6 @@ class _Reader:
             self.pair(task_type, model_id, stats)
 
     def pair(self, task_type: str, model_id: str, stats: Any) -> None:
-        """Read the counts of one model on one task type."""
         where = f"{task_type}, {model_id}"
         if not isinstance(stats, dict):
             self.notes.append(f"{where}: must be an object of counts, but is {brief(stats)}; skipped")

@@ -57,12 +57,13 @@ class RowConverter:
         self._pair_id = pair_id
         self._now_ms = now_ms
         self._now = timedelta(milliseconds=now_ms)
-        self._pairs: dict[tuple[str, str], int] = {}
+        self.pairs: dict[tuple[str, str], int] = {}
+        """The ids of the pairs so far."""
 
     def convert(self, records: Sequence[tuple[int, Any]]) -> Conversion:
         """Convert ``(line, record)``; a string in place of a record is the reason why it is not usable."""
         conversion = Conversion([], [], [], 0)
-        rows, outcome_ids, pairs, parse = conversion.rows, conversion.outcome_ids, self._pairs, datetime.fromisoformat
+        rows, outcome_ids, pairs, parse = conversion.rows, conversion.outcome_ids, self.pairs, datetime.fromisoformat
         unknown = 0
         for line, record in records:
             try:
@@ -121,9 +122,11 @@ class RowConverter:
         moment = parse_moment("timestamp", values["timestamp"])
         if success is None:
             return None
+        if pair not in self.pairs:
+            self.pairs[pair] = self._pair_id(*pair)
         duration = outcome.duration_seconds
         return (
-            self._pairs.get(pair) or self._intern(pair),
+            self.pairs[pair],
             self._now_ms if moment is None else to_milliseconds(moment),
             int(outcome.success),
             int(outcome.timeout),
@@ -132,10 +135,6 @@ class RowConverter:
             outcome.error_kind,
             None if duration is None else round(duration * 1000),
         ), outcome.outcome_id
-
-    def _intern(self, pair: tuple[str, str]) -> int:
-        self._pairs[pair] = pair_id = self._pair_id(*pair)
-        return pair_id
 
 
 def _text(value: Any) -> Any:

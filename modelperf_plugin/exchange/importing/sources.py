@@ -29,17 +29,12 @@ class Source(Protocol):
     be renamed or moved, and a source that has grown continues where it ended.
     """
 
-    @property
-    def kind(self) -> str:
-        """``csv``, ``jsonl`` …; sources of one kind share the unit of positions."""
-
-    @property
-    def name(self) -> str:
-        """The name for messages."""
-
-    @property
-    def size(self) -> int:
-        """The size, in the unit of ``done``; 0 if unknown."""
+    kind: str
+    """``csv``, ``jsonl`` …; sources of one kind share the unit of positions."""
+    name: str
+    """The name for messages."""
+    size: int
+    """The size, in the unit of ``done``; 0 if unknown."""
 
     @property
     def done(self) -> int:

@@ -100,7 +100,6 @@ class ParquetTable(RowSource):
         super().__init__(str(path), self._file.metadata.num_rows)
 
     def rows(self) -> Iterator[Any]:
-        """Yield all rows from the start."""
         wanted = [name for name in self._names if name is not None]
         for batch in self._file.iter_batches(batch_size=BATCH_ROWS, columns=list(dict.fromkeys(wanted))):
             values = batch.to_pydict()
@@ -108,11 +107,9 @@ class ParquetTable(RowSource):
             yield from zip(*(nothing if name is None else values[name] for name in self._names), strict=True)
 
     def record(self, row: Any) -> Record | str:
-        """Return the record of a row."""
         return row if self._task_type is None else (*row[:TASK_TYPE], self._task_type, *row[TASK_TYPE + 1 :])
 
     def close(self) -> None:
-        """Close the file."""
         self._file.close()
 
 
@@ -158,7 +155,6 @@ class TrackerFile(RowSource):
         return new
 
     def close(self) -> None:
-        """Close the file."""
         self._connection.close()
 
 

@@ -58,7 +58,6 @@ class LineFile:
         return self._raw.tell()
 
     def close(self) -> None:
-        """Close the file."""
         self._file.close()
         self._raw.close()
 
@@ -196,14 +195,10 @@ class JsonLinesFile(LineFile):
             return f"is not JSON ({error})"
         if not isinstance(data, dict):
             return f"is not a JSON object but {brief(data)}"
-        values = [data.get(name, data.get(other)) for name, other in self._names]
+        values = [data.get(name, data.get(_camel(name))) for name in self.columns.values()]
         if self.task_type is not None:
             values[TASK_TYPE] = self.task_type
         return values
-
-    @property
-    def _names(self) -> list[tuple[str, str]]:
-        return [(name, _camel(name)) for name in self.columns.values()]
 
 
 def _camel(name: str) -> str:

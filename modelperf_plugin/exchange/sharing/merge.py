@@ -18,7 +18,6 @@ class MergeResult(NamedTuple):
     """The result of a merge, or of its dry run."""
 
     name: str
-    """The name of the source in the store."""
     replaces: str | None
     """The older export of the same project that it replaces."""
     is_known: bool

@@ -19,12 +19,10 @@ MIN_SHARED_OUTCOMES: Final = 10
 """By default an entry with fewer outcomes is not exported: the migration guide's threshold."""
 MIN_SALT_LENGTH: Final = 8
 HASH_PREFIX: Final = "h:"
-"""How hashed names start."""
 COLUMNS: Final = (
     "task_type", "model_id", "successes", "failures", "timeouts", "timeout_failures", "outages", "caller_errors",
     "total_tokens", "total_cost_usd", "priced", "last_used",
 )  # fmt: skip
-"""The keys of an entry."""
 MAX_TOTAL_USD: Final = MAX_COST_USD * 1000
 _COUNTS: Final = ("successes", "failures", "timeouts", "timeout_failures", "outages", "caller_errors", "priced")
 
