@@ -10,9 +10,7 @@ from typing import Any
 
 from modelperf_plugin.errors import brief
 
-_REMOVED_KEYS = {
-    "store.acknowledge": "was removed: outcomes are always written before record returns; delete the key",
-}
+_REMOVED_KEYS = {"store.acknowledge": "was removed: outcomes are always written before record returns; delete the key"}
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 

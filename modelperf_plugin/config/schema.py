@@ -90,10 +90,7 @@ class LogConfig(_Section):
         description="Share of decisions to log with candidates, scores, probabilities, reasons and outcome; 0: none.",
     )
     keep_days: int = Field(
-        default=30,
-        ge=0,
-        le=36500,
-        description="Days to keep logged decisions; older ones are deleted hourly.",
+        default=30, ge=0, le=36500, description="Days to keep logged decisions; older ones are deleted hourly."
     )
 
 

@@ -5,14 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from modelperf_plugin.policy.assessment import (
-    DEMOTED,
-    UNAVAILABLE,
-    Assessment,
-    Candidate,
-    beliefs_of,
-    estimate_of,
-)
+from modelperf_plugin.policy.assessment import DEMOTED, UNAVAILABLE, Assessment, Candidate, beliefs_of, estimate_of
 from modelperf_plugin.policy.exploration import ChoiceSet, Shares
 from modelperf_plugin.policy.exploration.base import best_only
 from modelperf_plugin.values import Context, Ranking

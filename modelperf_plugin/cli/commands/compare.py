@@ -31,8 +31,7 @@ _SIDES: Final[tuple[Column[Tally], ...]] = (
     number("interval", lambda tally: span(_interval(tally))),
     number("$/success", lambda tally: dollars(tally.cost_per_success_usd)),
     number(
-        "tokens/task",
-        lambda tally: short(round(tally.total_tokens / tally.samples)) if tally.total_tokens else UNKNOWN,
+        "tokens/task", lambda tally: short(round(tally.total_tokens / tally.samples)) if tally.total_tokens else UNKNOWN
     ),
     TIMEOUTS._replace(movable=False),
     OUTAGES,

@@ -28,10 +28,7 @@ class DemoteByEvidence(Strategy):
         default=None, gt=0, lt=1, description="Demote models below this success rate, whatever the others do."
     )
     alpha: float = Field(
-        default=0.05,
-        gt=0,
-        lt=1,
-        description="Maximum probability of ever demoting a model above the threshold.",
+        default=0.05, gt=0, lt=1, description="Maximum probability of ever demoting a model above the threshold."
     )
     probe_share: float = Field(default=0.02, ge=0, le=0.5, description="Share of decisions that probe a demoted model.")
 

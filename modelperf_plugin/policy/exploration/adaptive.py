@@ -45,10 +45,7 @@ class Adaptive(Strategy):
 
     strategy: Literal["adaptive"] = "adaptive"
     floor: float = Field(
-        default=0.005,
-        ge=0,
-        le=1,
-        description="Share of decisions drawn uniformly, to evaluate policies from the log.",
+        default=0.005, ge=0, le=1, description="Share of decisions drawn uniformly, to evaluate policies from the log."
     )
     evaluation_share: float = Field(
         default=0.0,

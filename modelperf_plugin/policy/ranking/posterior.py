@@ -28,10 +28,7 @@ class Posterior(Strategy):
         default=True, description="Whether to learn the prior from all task types and models together."
     )
     prior_success: float = Field(
-        default=0.5,
-        ge=0.001,
-        le=0.999,
-        description="Without pooling: expected success rate of an unknown model (p₀).",
+        default=0.5, ge=0.001, le=0.999, description="Without pooling: expected success rate of an unknown model (p₀)."
     )
     prior_strength: float = Field(
         default=2.0, ge=0.001, le=10_000, description="Without pooling: weight of that in outcomes (k)."
