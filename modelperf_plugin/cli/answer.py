@@ -155,21 +155,13 @@ class Answer:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(
-            box=box.SIMPLE_HEAD if self.is_terminal else None,
-            show_edge=False,
-            pad_edge=False,
-            padding=(0, 1, 0, 0 if self.is_terminal else 1),
-            header_style="bold",
-        )
+        table_box, left = (box.SIMPLE_HEAD, 0) if self.is_terminal else (None, 1)
+        table = Table(box=table_box, show_edge=False, pad_edge=False, padding=(0, 1, 0, left), header_style="bold")
         for column in (columns[position] for position in shown):
             table.add_column(
-                Text(column.title),
-                justify="right" if column.align_right else "left",
-                style=column.style,
-                overflow="fold",
-                no_wrap=column.align_right,
-            )
+                Text(column.title), justify="right" if column.align_right else "left", style=column.style,
+                overflow="fold", no_wrap=column.align_right,
+            )  # fmt: skip
         for row in cells:
             table.add_row(*(row[position] for position in shown))
         return table

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import tomli
 
-from modelperf_plugin.config.describe import Setting, default_strategy, describe
+from modelperf_plugin.config.describe import default_strategy, describe
 from modelperf_plugin.config.messages import removed_key, unknown_key
 from modelperf_plugin.config.schema import NAMED_SECTIONS, POLICY_SECTIONS, naming_key
 from modelperf_plugin.errors import Problem, brief
@@ -83,7 +83,8 @@ def read_files(
 
 def read_environment(environ: Mapping[str, str], problems: list[Problem]) -> list[Layer]:
     """Return a layer for each variable ``MODELPERF_SECTION__KEY``; errors are added to ``problems``."""
-    known = _environment_settings()
+    settings = [setting for setting in describe() if setting.keys[0] not in NAMED_SECTIONS]
+    known = {PREFIX + "__".join(setting.keys).upper(): setting for setting in settings}
     layers = []
     # strategies first: changing one drops the keys of the strategy it replaces
     for name in sorted(environ, key=lambda name: (not name.endswith(("__STRATEGY", "__OBJECTIVE")), name)):
@@ -153,7 +154,8 @@ def _add_file(path: Path, layers: list[Layer], files: list[Path], problems: list
         return True
     label, data = str(path), content
     if in_pyproject:
-        label, data = f"{path} [tool.modelperf]", _own_table(content)
+        tool = content.get("tool") if isinstance(content, dict) else None
+        label, data = f"{path} [tool.modelperf]", tool.get("modelperf") if isinstance(tool, dict) else None
     if data is None:
         return False
     if not isinstance(data, dict):
@@ -186,11 +188,6 @@ def _parse(path: Path, *, only_if_mentioned: bool) -> Any:
         return Problem(source=label, path="", message=f"cannot be used: {error}")
 
 
-def _own_table(data: Any) -> Any:
-    tool = data.get("tool") if isinstance(data, dict) else None
-    return tool.get("modelperf") if isinstance(tool, dict) else None
-
-
 def _syntax_problem(label: str, text: str, error: tomli.TOMLDecodeError) -> Problem:
     match = _POSITION.fullmatch(str(error))  # tomli before 2.3 gives the position in the message only
     if match is None:
@@ -214,15 +211,6 @@ def _anchor_federation(data: dict[str, Any], folder: Path) -> None:
     for each in listed if isinstance(listed, list) else []:
         if isinstance(each, dict) and isinstance(each.get("path"), str) and each["path"]:
             each["path"] = os.path.normpath(folder / Path(each["path"]).expanduser())
-
-
-def _environment_settings() -> dict[str, Setting]:
-    """Return the setting of each known variable."""
-    return {
-        PREFIX + "__".join(setting.keys).upper(): setting
-        for setting in describe()
-        if setting.keys[0] not in NAMED_SECTIONS
-    }
 
 
 def _parse_value(text: str, *, is_text: bool) -> Any:

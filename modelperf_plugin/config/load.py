@@ -88,8 +88,7 @@ def load(
         config = config.model_dump(exclude_none=True)
     problems: list[Problem] = []
     if isinstance(config, Mapping):
-        layers = [Layer("the given configuration", config), *overrides]
-        return _build(layers, problems, (), ())
+        return _build([Layer("the given configuration", config), *overrides], problems, (), ())
     search_path = SearchPath(cwd or working_directory(), os.environ if environ is None else environ)
     named = config if config is not None else search_path.environ.get(FILE_VARIABLE) or None
     explicit = None if named is None else search_path.cwd / Path(named).expanduser()
@@ -142,9 +141,7 @@ class _Validator:
                 values[key] = self.models(value)
             elif key == "federation":
                 values[key] = self.federation(value)
-            elif key == "task_types":
-                continue
-            else:
+            elif key != "task_types":
                 values[key] = value
         plain = {section: merged[section] for section in POLICY_SECTIONS if isinstance(merged.get(section), dict)}
         if "task_types" in merged:
@@ -196,9 +193,8 @@ class _Validator:
                 if section in POLICY_SECTIONS:
                     own[section] = self.strategy(section, (*path, section), table, common.get(section, {}))
                 else:
-                    self.note(
-                        (*path, str(section)), unknown_key(str(section), POLICY_SECTIONS, "section of a task type")
-                    )
+                    message = unknown_key(str(section), POLICY_SECTIONS, "section of a task type")
+                    self.note((*path, str(section)), message)
             checked[name] = TaskTypeConfig(**own)
         return checked
 

@@ -45,11 +45,8 @@ def template() -> str:
         if section == "mode":
             lines += [_comment(setting.description), f"mode = {_toml(setting.default)}"]
         elif section not in NAMED_SECTIONS and setting.strategy is None:
-            lines += (
-                _section_head(section, setting)
-                if rest == [naming_key(section)]
-                else _plain(section, rest[0], setting, lines)
-            )
+            is_head = rest == [naming_key(section)]
+            lines += _section_head(section, setting) if is_head else _plain(section, rest[0], setting, lines)
         elif setting.strategy is not None:
             lines += _strategy_key(section, rest[0], setting)
     return "\n".join(lines) + "\n" + _TAIL

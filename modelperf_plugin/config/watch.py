@@ -18,7 +18,7 @@ logger = logging.getLogger("modelperf_plugin")
 CHECK_SECONDS: Final = 1.0
 """Minimum interval between two checks of the files, in seconds."""
 
-_Stamp = tuple[tuple[int, int, int] | None, ...]
+_Stamps = tuple[tuple[int, int, int] | None, ...]
 
 
 class ConfigWatch:
@@ -52,7 +52,7 @@ class ConfigWatch:
         self._on_change = on_change
         self._lock = threading.Lock()
         self.current: LoadedConfig = self._load()
-        self._stamp: _Stamp | None = None  # the first check finds a change that happened during the first load
+        self._stamps: _Stamps | None = None  # the first check finds a change that happened during the first load
         self._next_check = clock() + CHECK_SECONDS if self.current.watched else float("inf")
 
     def poll(self) -> LoadedConfig:
@@ -70,10 +70,10 @@ class ConfigWatch:
 
     def _reload_if_changed(self) -> None:
         self._next_check = self._clock() + CHECK_SECONDS
-        stamp = _stamp(self.current.watched)
-        if stamp == self._stamp:
+        stamps = tuple(map(_file_stamp, self.current.watched))
+        if stamps == self._stamps:
             return
-        self._stamp = stamp
+        self._stamps = stamps
         before = self.current.config
         try:
             self.current = self._load()
@@ -95,12 +95,8 @@ class ConfigWatch:
             logger.exception("a configuration callback failed")
 
 
-def _stamp(paths: tuple[Path, ...]) -> _Stamp:
-    """Return a value that changes when a file is written, replaced, created or deleted."""
-    return tuple(_file_stamp(path) for path in paths)
-
-
 def _file_stamp(path: Path) -> tuple[int, int, int] | None:
+    """Return a value that changes when the file is written, replaced, created or deleted."""
     try:
         status = path.stat()
     except OSError:

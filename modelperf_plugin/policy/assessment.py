@@ -8,20 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Final, NamedTuple
 
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.policy.belief import Belief
-from modelperf_plugin.policy.cost import (
-    CostObjective,
-    Estimate,
-    ExpectedCost,
-    ModelCosts,
-    SortKey,
-    Success,
-    expected_cost,
-)
+from modelperf_plugin.policy.cost import CostObjective, Estimate, ExpectedCost, SortKey, Success, expected_cost
+from modelperf_plugin.policy.cost.base import ModelCosts
 from modelperf_plugin.policy.demotion import DemotionStrategy
 from modelperf_plugin.policy.exploration import ExplorationStrategy
 from modelperf_plugin.policy.ranking import RankingStrategy, Score
@@ -93,11 +85,6 @@ class Assessment(NamedTuple):
     pin: str | None
     """The model that the host insists on."""
 
-    @property
-    def beliefs(self) -> tuple[Belief, ...]:
-        """The posterior of each row; empty if there are only tallies."""
-        return beliefs_of(self.candidates)
-
 
 def assess(
     policy: Policy, task_type: str, candidates: Sequence[str], knowledge: Knowledge, context: Context
@@ -121,20 +108,10 @@ def assess(
         tallies, excluded = _permit(tallies, costs, context)
     placed = _place(policy, tallies, knowledge, costs)
     available = _count_first_group(placed)
-    return Assessment(
-        policy,
-        task_type,
-        placed,
-        Ranking.deferred(
-            tuple([each.tally.model_id for each in placed]),
-            policy.ranking.strategy,
-            partial(_rows, policy, placed, pin),
-        ),
-        available,
-        _count_tied(placed, available),
-        excluded,
-        pin,
-    )
+    model_ids = tuple([each.tally.model_id for each in placed])
+    ranking = Ranking.deferred(model_ids, policy.ranking.strategy, lambda: [_row(policy, each, pin) for each in placed])
+    tied = _count_tied(placed, available)
+    return Assessment(policy, task_type, placed, ranking, available, tied, excluded, pin)
 
 
 def _permit(
@@ -238,10 +215,6 @@ def _count_tied(candidates: Sequence[Candidate], available: int) -> int:
             break
         tied += 1
     return tied
-
-
-def _rows(policy: Policy, candidates: Sequence[Candidate], pin: str | None) -> list[RankedModel]:
-    return [_row(policy, each, pin) for each in candidates]
 
 
 def _row(policy: Policy, each: Candidate, pin: str | None) -> RankedModel:

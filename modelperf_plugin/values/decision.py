@@ -28,7 +28,7 @@ class Exclusion(NamedTuple):
     """One sentence for people."""
 
     def as_dict(self) -> dict[str, Any]:
-        return {"model_id": self.model_id, "reason": self.reason}
+        return self._asdict()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

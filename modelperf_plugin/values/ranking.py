@@ -30,15 +30,10 @@ class RankedModel(NamedTuple):
     """Expected cost of a task in US dollars, if costs matter to the decision and one is known."""
 
     def as_dict(self) -> dict[str, Any]:
-        return {
-            "model_id": self.model_id,
-            "score": self.score,
-            "interval": None if self.interval is None else list(self.interval),
-            "status": self.status,
-            "reason": self.reason,
-            "expected_cost_usd": self.expected_cost_usd,
-            "tally": self.tally.as_dict(),
-        }
+        values = self._asdict()
+        del values["tally"]  # comes last
+        interval = None if self.interval is None else list(self.interval)
+        return {**values, "interval": interval, "tally": self.tally.as_dict()}
 
 
 class Ranking(Sequence[RankedModel]):

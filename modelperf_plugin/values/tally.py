@@ -104,25 +104,14 @@ class Tally(NamedTuple):
     def as_dict(self) -> dict[str, Any]:
         """Return the tally as plain JSON values."""
         last_used = self.last_used
-        return {
-            "task_type": self.task_type,
-            "model_id": self.model_id,
-            "successes": self.successes,
-            "failures": self.failures,
-            "timeouts": self.timeouts,
-            "timeout_failures": self.timeout_failures,
-            "outages": self.outages,
-            "caller_errors": self.caller_errors,
-            "total_tokens": self.total_tokens,
-            "total_cost_usd": self.total_cost_usd,
-            "priced": self.priced,
-            "success_rate": self.success_rate,
-            "availability": self.availability,
-            "cost_per_success_usd": self.cost_per_success_usd,
-            "last_used": None if last_used is None else last_used.isoformat(),
-        }
+        values = {name: getattr(self, name) for name in _SHOWN}
+        return {**values, "last_used": None if last_used is None else last_used.isoformat()}
 
 
+_SHOWN: Final = (
+    "task_type", "model_id", "successes", "failures", "timeouts", "timeout_failures", "outages", "caller_errors",
+    "total_tokens", "total_cost_usd", "priced", "success_rate", "availability", "cost_per_success_usd",
+)  # fmt: skip
 _SUMMED: Final = tuple(name for name in Tally._fields if name not in {"task_type", "model_id", "last_used_ms"})
 
 

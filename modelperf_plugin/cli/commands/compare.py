@@ -14,7 +14,7 @@ from modelperf_plugin.text import UNKNOWN, ago, count, dollars, percent, short, 
 from modelperf_plugin.values import Tally, from_milliseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from modelperf_plugin.analysis.views.ab_tests import Trial
 
@@ -85,7 +85,9 @@ def compare(common: Common, answer: Answer, task_type: str, models: tuple[str, .
             unknown_task_type(answer, engine, task_type, models=[], tests=[])
     tallies = [evidence.get(model_id) or Tally(task_type, model_id) for model_id in models]
     if models and not any(tally.samples for tally in tallies):
-        answer.exit_with_note(_neither(task_type, models, evidence), store=location, **empty)
+        named = " nor ".join(map(repr, models))
+        missing = f"neither {named} has outcomes of task type {task_type!r}; known are: {', '.join(evidence)}"
+        answer.exit_with_note(missing, store=location, **empty)
     rows = [trial for trial in tests if not models or {trial.test.incumbent, trial.contest.challenger} == set(models)]
     if answer.as_json:
         sides, listed = [_side(tally) for tally in tallies], [row.as_dict() for row in rows]
@@ -101,11 +103,6 @@ def compare(common: Common, answer: Answer, task_type: str, models: tuple[str, .
         answer.print_table(_TESTS, rows)
     else:
         answer.print_line(f"no A/B test on {task_type}")
-
-
-def _neither(task_type: str, models: Iterable[str], known: Iterable[str]) -> str:
-    named = " nor ".join(map(repr, models))
-    return f"neither {named} has outcomes of task type {task_type!r}; known are: {', '.join(known)}"
 
 
 def _show(answer: Answer, task_type: str, tallies: Sequence[Tally], rows: Sequence[Trial]) -> None:

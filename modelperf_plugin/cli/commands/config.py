@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -14,8 +15,6 @@ from modelperf_plugin.cli.progress import progress_stages
 from modelperf_plugin.text import UNKNOWN, count, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from modelperf_plugin.analysis.views.policy_diff import PolicyDiff, Setting, TaskTypeDiff
 
 _VALUES: Final[tuple[Column[tuple[str, object, str]], ...]] = (
@@ -64,8 +63,7 @@ def _check(common: Common, answer: Answer, path: str | None) -> None:
     except ConfigError as error:
         if not answer.as_json:
             raise
-        problems = [{"source": each.source, "path": each.path, "message": each.message} for each in error.problems]
-        answer.print_json(ok=False, files=[], problems=problems)
+        answer.print_json(ok=False, files=[], problems=[asdict(each) for each in error.problems])
         raise click.exceptions.Exit(2) from error
     if answer.as_json:
         answer.print_json(ok=True, files=files, problems=[])
@@ -118,9 +116,13 @@ def _diff(common: Common, answer: Answer, /, before: str, after: str, **selectio
     old, new = load(before).config, load(after).config
     settings = settings_that_differ(old, new)
     if not answer.as_json:
-        _show_settings(answer, settings)
+        if settings:
+            answer.print_table(_SETTINGS, settings)
+        else:
+            answer.print_line(("no key differs", "bold"))
+        answer.print_line()
     in_force = common.load().config
-    listed = [{"path": each.path, "before": each.before, "after": each.after} for each in settings]
+    listed = [asdict(each) for each in settings]
     empty: dict[str, Any] = {"settings": listed, "behaviour": None}
     if is_missing(str(in_force.store.path)):
         answer.exit_with_note(missing_note(str(in_force.store.path)), **empty)
@@ -133,20 +135,11 @@ def _diff(common: Common, answer: Answer, /, before: str, after: str, **selectio
         _show_behaviour(answer, diff)
 
 
-def _show_settings(answer: Answer, settings: Sequence[Setting]) -> None:
-    if not settings:
-        answer.print_line(("no key differs", "bold"))
-    else:
-        answer.print_table(_SETTINGS, settings)
-    answer.print_line()
-
-
 def _show_behaviour(answer: Answer, diff: PolicyDiff) -> None:
     decisions = count(diff.decisions, "recorded decision")
     effect = f"unknown: {diff.refusal}" if diff.effect is None else gain_text(diff.effect)
-    answer.print_facts(
-        [("choices that differ", f"{percent(diff.differ)} of {decisions}"), ("effect on success", effect)]
-    )
+    differing = f"{percent(diff.differ)} of {decisions}"
+    answer.print_facts([("choices that differ", differing), ("effect on success", effect)])
     if diff.task_types:
         answer.print_line()
         answer.print_table(_TASK_TYPES, diff.task_types)

@@ -80,7 +80,7 @@ def doctor(common: Common, answer: Answer, clear: bool, repair: bool) -> None:
             policy_ids=dict(examination.policies),
             findings=[finding.as_dict() for finding in examination.findings],
             decisions=None if decisions is None else decisions.as_dict(),
-            problems=[_problem_as_dict(problem) for problem in examination.problems],
+            problems=[_as_dict(problem) for problem in examination.problems],
             repaired=repaired,
         )
     else:
@@ -173,11 +173,8 @@ def _decisions(loaded: LoadedConfig, summary: DecisionSummary) -> Iterator[Findi
         overdue = count(total.overdue, "decision")
         message = f"{overdue} older than an hour never got an outcome: is on_task_complete called with decision=…?"
         yield _finding("overdue", message)
-    message = (
-        f"{percent(total.exploration_share)} of the choices were expected to explore, "
-        f"{percent(total.explored_share)} did"
-    )
-    yield _finding("exploration", message)
+    expected = f"{percent(total.exploration_share)} of the choices were expected to explore"
+    yield _finding("exploration", f"{expected}, {percent(total.explored_share)} did")
 
 
 def _other_sources(loaded: LoadedConfig, store: Store) -> list[Finding]:
@@ -189,14 +186,10 @@ def _other_sources(loaded: LoadedConfig, store: Store) -> list[Finding]:
     return [*check_attached(store, loaded.config.federation), *([] if old_file is None else [old_file])]
 
 
-def _problem_as_dict(problem: CountedProblem) -> dict[str, Any]:
-    return {
-        "kind": problem.kind,
-        "message": problem.message,
-        "times": problem.times,
-        "first": from_milliseconds(problem.first_ms).isoformat(),
-        "last": from_milliseconds(problem.last_ms).isoformat(),
-    }
+def _as_dict(problem: CountedProblem) -> dict[str, Any]:
+    kind, message, times, *moments = problem
+    first, last = (from_milliseconds(moment).isoformat() for moment in moments)
+    return {"kind": kind, "message": message, "times": times, "first": first, "last": last}
 
 
 def _show(answer: Answer, location: str, examination: _Examination) -> None:

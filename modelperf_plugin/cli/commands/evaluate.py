@@ -8,14 +8,7 @@ import click
 
 from modelperf_plugin.cli.answer import Answer, Cell, Column, number
 from modelperf_plugin.cli.decision_log import log_days_option, read_decision_log
-from modelperf_plugin.cli.options import (
-    Common,
-    common_options,
-    json_option,
-    policy_option,
-    seed_option,
-    task_option,
-)  # fmt: skip
+from modelperf_plugin.cli.options import Common, common_options, json_option, policy_option, seed_option, task_option
 from modelperf_plugin.cli.progress import progress_stages
 from modelperf_plugin.text import UNKNOWN, count, dollars, moment_text, percent, points
 
@@ -118,7 +111,9 @@ def evaluate(
     with common.reading(answer, **_EMPTY) as engine, progress_stages() as stages:
         log = read_decision_log(answer, engine.store, stages, task_type=task_type, days=days, **_EMPTY)
         evaluation = evaluate_policies(log, engine.store, policies, stage=stages, **options)
-    failed = [policy.name for policy in evaluation.policies if not _is_at_least(policy, fail_below)]
+    failed = []
+    if fail_below is not None:
+        failed = [row.name for row in evaluation.policies if row.success is None or row.success.low < fail_below]
     if answer.as_json:
         answer.print_json(**evaluation.as_dict(), fail_below=fail_below, failed=failed, note=None)
     else:
@@ -128,10 +123,6 @@ def evaluate(
             answer.print_line(("not certainly ", "bold red"), f"{percent(fail_below)} or more: {', '.join(failed)}")
     if failed:
         raise click.exceptions.Exit(1)
-
-
-def _is_at_least(policy: Judgement, success: float | None) -> bool:
-    return success is None or (policy.success is not None and policy.success.low >= success)
 
 
 def _show(answer: Answer, evaluation: Evaluation) -> None:

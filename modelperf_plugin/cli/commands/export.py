@@ -9,19 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from modelperf_plugin.cli import tally_columns as column
 from modelperf_plugin.cli.answer import Answer
 from modelperf_plugin.cli.options import Common, Refusal, common_options, dry_run_option
-from modelperf_plugin.cli.tally_columns import (
-    COST,
-    LAST_USED,
-    MODEL,
-    OUTAGES,
-    OUTCOMES,
-    SUCCESS,
-    TASK_TYPE,
-    TIMEOUTS,
-    TOKENS,
-)  # fmt: skip
 from modelperf_plugin.text import count
 
 if TYPE_CHECKING:
@@ -78,7 +68,17 @@ def export(
     selection = select(tallies, names=Names(salt, "models" in hashes, "task-types" in hashes), **limits)
     entries = count(len(selection.entries), "entry", "entries")
     if dry_run:
-        columns = (TASK_TYPE, MODEL, OUTCOMES, SUCCESS, COST, TIMEOUTS, OUTAGES, TOKENS, LAST_USED)
+        columns = (
+            column.TASK_TYPE,
+            column.MODEL,
+            column.OUTCOMES,
+            column.SUCCESS,
+            column.COST,
+            column.TIMEOUTS,
+            column.OUTAGES,
+            column.TOKENS,
+            column.LAST_USED,
+        )
         answer.print_table(columns, selection.entries)
         answer.print_line()
         answer.print_line(f"would be exported: these {entries}, and the origin {origin}")

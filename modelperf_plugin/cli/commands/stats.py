@@ -7,20 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from modelperf_plugin.cli import tally_columns as column
 from modelperf_plugin.cli.answer import Answer, Cell, Column, number
 from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option, task_option
-from modelperf_plugin.cli.tally_columns import (
-    COST,
-    LAST_USED,
-    MODEL,
-    OUTAGES,
-    OUTCOMES,
-    SUCCESS,
-    TASK_TYPE,
-    TIMEOUTS,
-    TOKENS,
-    print_estimate_note,
-)  # fmt: skip
 from modelperf_plugin.cli.task_types import unknown_task_type
 from modelperf_plugin.cli.terminal_text import bars
 from modelperf_plugin.text import count, spent_per_success
@@ -67,22 +56,22 @@ def stats(common: Common, answer: Answer, task_type: str | None) -> None:
         if answer.is_terminal:
             answer.print_table([Column("task type / model", _name), *_columns(means, recent)], _with_sums(shown))
         else:
-            answer.print_table([TASK_TYPE, MODEL, *_columns(means, recent)], shown)
-        print_estimate_note(answer, shown, means)
+            answer.print_table([column.TASK_TYPE, column.MODEL, *_columns(means, recent)], shown)
+        column.print_estimate_note(answer, shown, means)
 
 
 def _columns(means: Mapping[str, float], recent: _Rates) -> tuple[Column[Tally], ...]:
     no_days = [None] * _RECENT_DAYS
     return (
-        OUTCOMES,
-        SUCCESS,
+        column.OUTCOMES,
+        column.SUCCESS,
         number("failed", lambda tally: f"{tally.failures:,}"),
-        COST,
+        column.COST,
         number("$/success", lambda tally: spent_per_success(tally, means.get(tally.model_id))),
-        TIMEOUTS,
-        OUTAGES,
-        TOKENS,
-        LAST_USED,
+        column.TIMEOUTS,
+        column.OUTAGES,
+        column.TOKENS,
+        column.LAST_USED,
         Column(f"last {_RECENT_DAYS} days", lambda tally: bars(recent.get(tally[:2], no_days)), "cyan", movable=True),
     )
 

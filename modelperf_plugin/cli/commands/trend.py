@@ -50,7 +50,9 @@ def trend(common: Common, answer: Answer, task_type: str | None, model_id: str |
         models = {model_id} if model_id else set(evidence) if task_type else None
         changes = [each for each in changes_in(engine, period) if models is None or each.model_id in models]
     if not trends:
-        answer.exit_with_note(_no_outcomes(task_type, model_id, days), store=location, **empty)
+        of = "".join(f" of {word} {name!r}" for word, name in (("model", model_id), ("task type", task_type)) if name)
+        note = f"no outcomes{of} in the last {count(days, 'day')}; try more --days"
+        answer.exit_with_note(note, store=location, **empty)
     rows = [
         ({"task_type": task_type or name, "model_id": name if task_type else model_id}, trend)
         for name, trend in trends.items()
@@ -85,11 +87,6 @@ def _trends(engine: ModelPerf, period: Period, task_type: str | None, model_id: 
         before = reading.totals(period.before, task_type, model_id)
     trends = trends_of(period, steps, before, by="task_type" if task_type is None else "model_id")
     return dict(sorted(trends.items(), key=lambda item: (-item[1].total.samples, item[0])))
-
-
-def _no_outcomes(task_type: str | None, model_id: str | None, days: int) -> str:
-    of = "".join(f" of {word} {name!r}" for word, name in (("model", model_id), ("task type", task_type)) if name)
-    return f"no outcomes{of} in the last {count(days, 'day')}; try more --days"
 
 
 def _heading(task_type: str | None, model_id: str | None, period: Period, trends: dict[str, Trend]) -> tuple[Cell, ...]:

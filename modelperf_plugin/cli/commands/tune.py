@@ -18,7 +18,7 @@ from modelperf_plugin.cli.options import (
     json_option,
     refuse_to_replace,
     task_option,
-)  # fmt: skip
+)
 from modelperf_plugin.cli.progress import progress_stages
 from modelperf_plugin.text import count
 
@@ -60,7 +60,12 @@ def tune(common: Common, answer: Answer, /, out: str, force: bool, **selection: 
         log = read_decision_log(answer, engine.store, stages, **selection, **_EMPTY)
         proposal = search(log, engine.store, loaded.config, progress=stages("searching"))
     if not proposal.better:
-        answer.exit_with_note(_no_gain(proposal), **{**_EMPTY, "proposal": proposal.as_dict()})
+        if proposal.gain is None:
+            note = f"nothing beats the present configuration: none of {proposal.searched} others gains anything"
+        else:
+            best = f"the best of {proposal.searched} others gains {_gain(proposal)}"
+            note = f"no significant gain over the present configuration: {best}"
+        answer.exit_with_note(note, **{**_EMPTY, "proposal": proposal.as_dict()})
     before = live[-1].read_text(encoding="utf-8") if live and live[-1].suffix == ".toml" else ""
     after = proposed(before, proposal.change)
     Path(out).write_text(after, encoding="utf-8")
@@ -96,15 +101,6 @@ def proposed(text: str, change: Change) -> str:
         for key, value in keys.items():
             table[key] = value
     return tomlkit.dumps(document)
-
-
-def _no_gain(proposal: Proposal) -> str:
-    if proposal.gain is None:
-        return f"nothing beats the present configuration: none of {proposal.searched} others gains anything"
-    return (
-        f"no significant gain over the present configuration: the best of {proposal.searched} others gains "
-        f"{_gain(proposal)}"
-    )
 
 
 def _gain(proposal: Proposal) -> str:

@@ -44,7 +44,7 @@ class CheapestWithin(Strategy):
         leaders = [estimate for estimate, chance in zip(estimates, chances, strict=True) if chance == highest]
         if all(leader.cost is None for leader in leaders):
             return [(0.0, chance, 0.0) for chance in chances]  # trying the best model reveals its cost
-        best = max(estimates, key=_mean)
+        best = max(estimates, key=lambda estimate: estimate.mean)
         exploits = any(leader.mean == best.mean for leader in leaders)
         sort_keys: list[SortKey] = []
         for estimate, chance in zip(estimates, chances, strict=True):
@@ -52,8 +52,7 @@ class CheapestWithin(Strategy):
                 near = chance >= highest - 2.0 * self.margin and self._is_near_best(estimate, best)
             else:
                 near = chance >= highest - self.margin
-            may = near or chance == highest
-            if may and estimate.cost is not None:
+            if (near or chance == highest) and estimate.cost is not None:
                 sort_keys.append((1.0, -estimate.cost, chance))
             else:
                 sort_keys.append((0.0, chance, 0.0))
@@ -67,7 +66,3 @@ class CheapestWithin(Strategy):
     def _is_near_best(self, estimate: Estimate, best: Estimate) -> bool:
         ahead = estimate.mean - best.mean + self.margin
         return ahead >= self._quantile * sqrt(estimate.variance + best.variance)
-
-
-def _mean(estimate: Estimate) -> float:
-    return estimate.mean

@@ -136,7 +136,9 @@ class Split:
     def __call__(self, choice_set: ChoiceSet) -> Shares:
         present = model_ids(choice_set.rows)
         if self.final is not None:
-            return _all_to(choice_set, self.final if self.final in present else None, self._finally(present))
+            if self.final in present:
+                return _all_to(choice_set, self.final, self.why)
+            return _all_to(choice_set, None, f"{self.why}, but {self.final} is not available")
         active = [each for each in self.challengers if each in present and each not in self.settled]
         if self.incumbent in present and active:
             return self._split(choice_set, present, active)
@@ -173,9 +175,6 @@ class Split:
         elif self.named:
             substitute = next((model_id for model_id in present if model_id in active), None)
         return _all_to(choice_set, substitute, f"no A/B test: {why}")
-
-    def _finally(self, present: Sequence[str]) -> str:
-        return self.why if self.final in present else f"{self.why}, but {self.final} is not available"
 
     def side_of(self, task_type: str, unit_id: str) -> str | None:
         """Return the side of a unit while all are available.

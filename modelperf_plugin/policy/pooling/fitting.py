@@ -80,6 +80,10 @@ class _Fit:
                 task_totals = self._totals([(t, weight, response - self.models[m]) for t, m, response, weight in cells])
                 towards = Share(1.0 / before.task_variance, 0.0)
                 self.tasks = [_mean(total, towards) for total in task_totals]
+        shares = {
+            (self.task_types[t], self.model_ids[m]): Share(weight, weight * (response - self.intercept - self.tasks[t]))
+            for t, m, response, weight in cells
+        }
         return Pool(
             intercept=self.intercept,
             model_variance=_variance(*self._without_priors(model_totals), before.model_variance),
@@ -87,12 +91,7 @@ class _Fit:
             cell_variance=before.cell_variance if self.single else self._cell_variance(cells),
             single=self.single,
             models=dict(zip(self.model_ids, model_totals, strict=True)),
-            shares={
-                (self.task_types[t], self.model_ids[m]): Share(
-                    weight, weight * (response - self.intercept - self.tasks[t])
-                )
-                for t, m, response, weight in cells
-            },
+            shares=shares,
             tasks=dict(zip(self.task_types, self.tasks, strict=True)),
             priors=self.priors,
         )

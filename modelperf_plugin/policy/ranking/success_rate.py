@@ -25,7 +25,13 @@ class SuccessRate(Strategy):
     min_samples: int = Field(default=3, ge=1, description="Minimum number of outcomes before the success rate counts.")
 
     def __call__(self, tallies: Sequence[Tally], beliefs: Sequence[Belief] | None = None) -> list[Score]:  # noqa: ARG002
-        return [self._score(tally) for tally in tallies]
+        least = self.min_samples
+        return [
+            Score(1, 0.0, proven=False)
+            if tally.samples < least
+            else Score(0, tally.successes / tally.samples, proven=True)
+            for tally in tallies
+        ]
 
     def believed(self, tallies: Sequence[Tally], beliefs: Sequence[Belief]) -> Sequence[Belief]:  # noqa: ARG002
         return beliefs
@@ -40,9 +46,3 @@ class SuccessRate(Strategy):
         if samples < self.min_samples:
             return f"unproven: {samples} of {self.min_samples} outcomes"
         return f"success rate {tally.successes / samples:.3f} ({tally.successes} of {samples})"
-
-    def _score(self, tally: Tally) -> Score:
-        samples = tally.samples
-        if samples < self.min_samples:
-            return Score(1, 0.0, proven=False)
-        return Score(0, tally.successes / samples, proven=True)
