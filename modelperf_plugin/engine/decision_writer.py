@@ -138,7 +138,10 @@ class DecisionWriter:
         try:
             self._log.write(map(DecisionRecord.of, decisions), outcomes)
         except StoreError as error:
-            self._put_back(entries)
+            with self._lock:
+                entries.extend(self._waiting)
+                self._waiting = entries
+                self._drop_surplus()
             self._fail(error)
         except Exception as error:  # noqa: BLE001 - a retry would fail as well, and block the entries after these
             with self._lock:
@@ -160,12 +163,6 @@ class DecisionWriter:
             return
         if deleted < DECISIONS_PER_STEP:  # otherwise the next write deletes more
             self._clean_at = self._clock() + CLEANING_SECONDS
-
-    def _put_back(self, entries: _Entries) -> None:
-        with self._lock:
-            entries.extend(self._waiting)
-            self._waiting = entries
-            self._drop_surplus()
 
     def _fail(self, error: Exception) -> None:
         self._backoff.failed()

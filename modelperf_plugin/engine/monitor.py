@@ -146,16 +146,10 @@ class Monitor:
             if known is not None:
                 rates[task_type] = shifted(known.mean, alarm.direction)
         since = self._events.after(alarm.since, 1)
-        since_ms = since[0].ended_ms if since else event.ended_ms
-        is_new = self._stored_changes.add(
-            event.model_id,
-            alarm.direction,
-            (alarm.since, event.event_id),
-            (since_ms, event.ended_ms),
-            alarm.likelihood_ratio,
-            rates,
-        )
-        if is_new:
+        moments_ms = (since[0].ended_ms if since else event.ended_ms, event.ended_ms)
+        events = (alarm.since, event.event_id)
+        ratio = alarm.likelihood_ratio
+        if self._stored_changes.add(event.model_id, alarm.direction, events, moments_ms, ratio, rates):
             word = "better" if alarm.direction == "up" else "worse"
             logger.warning("%s has been doing %s since outcome %d", event.model_id, word, alarm.since + 1)
         self._changes[event.model_id] = _watch_from(event.event_id)
@@ -283,14 +277,11 @@ class Monitor:
     def _save(self) -> None:
         self._reload()  # findings of other processes void some states
         states = [WatchState("pool", *part[:2], tuple(part[2])) for part in self._learner.fit_rows()]
-        states += [
-            WatchState("change", "", model_id, tuple(watch.as_list()))
-            for model_id, watch in self._changes.copy().items()  # other threads may reload meanwhile
-        ]
-        for (task_type, model_id), fall in self._falls.copy().items():
-            states.append(WatchState("fall", task_type, model_id, tuple(fall.as_list())))
-        for (task_type, model_id), probation in self._probations.copy().items():
-            states.append(WatchState("probation", task_type, model_id, tuple(probation.as_list())))
+        # copies: other threads may reload meanwhile
+        states += [WatchState("change", "", key, tuple(watch.as_list())) for key, watch in self._changes.copy().items()]
+        states += [WatchState("fall", *pair, tuple(fall.as_list())) for pair, fall in self._falls.copy().items()]
+        for pair, probation in self._probations.copy().items():
+            states.append(WatchState("probation", *pair, tuple(probation.as_list())))
         self._watch_states.save(self._position, states)
         self._saved = self._position
 

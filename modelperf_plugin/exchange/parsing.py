@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from modelperf_plugin.errors import InvalidValueError, OutcomesFileError
-from modelperf_plugin.values import MAX_TOKENS
+from modelperf_plugin.values import MAX_TOKENS, from_milliseconds
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FLAGS: Final = {"1": True, "0": False, "true": True, "false": False, "1.0": True, "0.0": False}
 
 
@@ -56,7 +55,7 @@ def parse_moment(name: str, value: Any) -> datetime | None:
         if isinstance(moment, datetime):
             return moment if moment.utcoffset() is not None else moment.replace(tzinfo=UTC)
         if isinstance(moment, (int, float)) and not isinstance(moment, bool):
-            return _EPOCH + timedelta(milliseconds=int(moment))
+            return from_milliseconds(int(moment))
     except (ValueError, OverflowError):
         pass
     requirement = "an ISO 8601 time such as 2026-01-31T12:00:00+00:00, milliseconds since 1970, or empty"

@@ -28,7 +28,8 @@ class Failures:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._messages: dict[_Kind, str] = {}
-        self._unsaved: dict[_Kind, CountedProblem] = {}
+        self.unsaved: dict[_Kind, CountedProblem] = {}
+        """The counts that are not in the store yet."""
         self._save_at = 0.0
         self._backoff = Backoff()
         self.total = 0
@@ -37,7 +38,7 @@ class Failures:
     def _renew(self) -> None:
         """Start over in a forked process: the parent saves what was counted so far."""
         self._lock = threading.Lock()
-        self._unsaved = {}
+        self.unsaved = {}
 
     def note(self, where: str, error: BaseException, *, log: bool = True) -> None:
         """Count ``error``, and log it if it is the first of its kind, unless the caller has done so (``log=False``)."""
@@ -56,19 +57,14 @@ class Failures:
             unexpected = not isinstance(error, ModelPerfError)
             logger.error("%s failed: %s", where, message, exc_info=error if unexpected else None)
 
-    @property
-    def unsaved(self) -> bool:
-        """Whether there are counts that are not in the store yet."""
-        return bool(self._unsaved)
-
     def save(self, problems: Problems, *, at_once: bool = False) -> None:
         """Add the counts to ``problems``, no more than once a second unless ``at_once``; backs off while that fails."""
         with self._lock:
             now = time.monotonic()
-            if not self._unsaved or not (at_once or (now >= self._save_at and self._backoff.due)):
+            if not self.unsaved or not (at_once or (now >= self._save_at and self._backoff.due)):
                 return
             self._save_at = now + SAVE_SECONDS
-            unsaved, self._unsaved = self._unsaved, {}
+            unsaved, self.unsaved = self.unsaved, {}
         saved = [self._save_one(problems, kind, problem) for kind, problem in unsaved.items()]
         if all(saved):
             self._backoff.succeeded()
@@ -85,14 +81,14 @@ class Failures:
         return True
 
     def _add(self, kind: _Kind, problem: CountedProblem) -> None:
-        known = self._unsaved.get(kind)
+        known = self.unsaved.get(kind)
         if known is not None:
             problem = problem._replace(
                 times=known.times + problem.times,
                 first_ms=min(known.first_ms, problem.first_ms),
                 last_ms=max(known.last_ms, problem.last_ms),
             )
-        self._unsaved[kind] = problem
+        self.unsaved[kind] = problem
 
 
 def _text(error: BaseException) -> str:

@@ -89,9 +89,8 @@ class LiteLLMLog(CallLog):
         model = row.get("model_group") or row.get("model")
         outcome_id = f"litellm:{request_id}" if request_id else None
         when = row.get("endTime") if ended is None else ended
-        return self._record(
-            row, (model, None, row.get("total_tokens"), row.get("spend"), when, seconds, None, outcome_id)
-        )
+        tokens, cost = row.get("total_tokens"), row.get("spend")
+        return self._record(row, (model, None, tokens, cost, when, seconds, None, outcome_id))
 
 
 class LlmLog(CallLog):

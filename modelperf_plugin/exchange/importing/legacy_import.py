@@ -53,10 +53,9 @@ def import_legacy_json(store: Store, now: Callable[[], int]) -> None:
 
 
 def add_legacy_sums(store: Store, file: Path, legacy: LegacyFile, now_ms: int, *, once: bool = False) -> bool:
-    """Import the counts of ``file`` in one transaction; they replace those of an older version of it.
+    """Import the counts of ``file`` in one transaction, in place of those of an older version of it.
 
-    Returns:
-        False if the same content was imported before, or with ``once`` any version of the file.
+    Returns False if the same content was imported before, or with ``once`` any version of the file.
     """
     step = Step(KIND, source_of(store, file), legacy.digest, legacy.size, 0, len(legacy.notes), now_ms)
     return store.imports.add_sums(step, legacy.sums, once=once)

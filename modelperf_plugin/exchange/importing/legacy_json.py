@@ -44,47 +44,35 @@ def read_legacy_json(path: Path) -> LegacyFile:
         OutcomesFileError: the file as a whole is not usable; the message names line and column.
     """
     content = read_bytes(path)
-    reader = _Reader()
+    listed: list[Sums] = []
+    notes: list[str] = []
     for task_type, models in _parse(str(path), content).items():
-        reader.task_type(task_type, models)
-    return LegacyFile(tuple(reader.sums), tuple(reader.notes), sha256(content).hexdigest(), len(content))
-
-
-class _Reader:
-    """Collects usable counts, and notes on the rest."""
-
-    def __init__(self) -> None:
-        self.sums: list[Sums] = []
-        self.notes: list[str] = []
-
-    def task_type(self, task_type: str, models: Any) -> None:
         try:
             check_id("task type", task_type)
         except InvalidValueError as error:
-            self.notes.append(f"{error}; skipped")
-            return
+            notes.append(f"{error}; skipped")
+            continue
         if not isinstance(models, dict):
-            self.notes.append(f"{task_type} must hold an object of models, but holds {brief(models)}; skipped")
-            return
+            notes.append(f"{task_type} must hold an object of models, but holds {brief(models)}; skipped")
+            continue
         for model_id, stats in models.items():
-            self.pair(task_type, model_id, stats)
+            sums, problems = _read_pair(task_type, model_id, stats)
+            listed += sums
+            notes += [f"{task_type}, {model_id}: {problem}" for problem in problems]
+    return LegacyFile(tuple(listed), tuple(notes), sha256(content).hexdigest(), len(content))
 
-    def pair(self, task_type: str, model_id: str, stats: Any) -> None:
-        where = f"{task_type}, {model_id}"
-        if not isinstance(stats, dict):
-            self.notes.append(f"{where}: must be an object of counts, but is {brief(stats)}; skipped")
-            return
-        try:
-            check_id("model", model_id)
-            sums = _sums(task_type, model_id, stats)
-        except InvalidValueError as error:
-            self.notes.append(f"{where}: {error}; skipped")
-            return
-        self.notes += [f"{where}: {note}" for note in _contradictions(sums, stats)]
-        if sums.successes + sums.failures:
-            self.sums.append(sums)
-        else:
-            self.notes.append(f"{where}: has no outcomes; skipped")
+
+def _read_pair(task_type: str, model_id: str, stats: Any) -> tuple[list[Sums], list[str]]:
+    """Return the counts of one entry, or none if they are not usable, and its problems."""
+    if not isinstance(stats, dict):
+        return [], [f"must be an object of counts, but is {brief(stats)}; skipped"]
+    try:
+        check_id("model", model_id)
+        sums = _sums(task_type, model_id, stats)
+    except InvalidValueError as error:
+        return [], [f"{error}; skipped"]
+    notes = _contradictions(sums, stats)
+    return ([sums], notes) if sums.successes + sums.failures else ([], [*notes, "has no outcomes; skipped"])
 
 
 def _sums(task_type: str, model_id: str, stats: Mapping[str, Any]) -> Sums:

@@ -38,7 +38,6 @@ class RowSource:
         self._digest = self._start.copy()
 
     def find(self, known: Sequence[ImportRecord]) -> ImportRecord | None:
-        """Seek to the end of the longest imported beginning; return its import, or None at the start."""
         digest, position, match, start = self._start.copy(), 0, None, (0, self._start.copy())
         rows = self.rows()
         for record in sorted(known, key=attrgetter("position")):
@@ -51,7 +50,6 @@ class RowSource:
         return match
 
     def batches(self) -> Iterator[SourceBatch]:
-        """Yield the rest of the rows."""
         rows = islice(self.rows(), self.done, None)
         while taken := list(islice(rows, BATCH_ROWS)):
             records: list[Numbered] = []
@@ -80,12 +78,7 @@ class ParquetTable(RowSource):
     kind = "parquet"
 
     def __init__(self, path: Path, columns: Mapping[str, str] | None = None, task_type: str | None = None) -> None:
-        """Open the file at ``path``; the arguments are those of a CSV file.
-
-        Raises:
-            MissingExtraError: the extra is not installed.
-            OutcomesFileError: it is not a Parquet file, or lacks a required column.
-        """
+        """Open the file at ``path`` like a CSV file; raise MissingExtraError without the extra ``parquet``."""
         self._file = open_parquet(path)
         names = {column: column for column in COLUMNS} | dict(columns or {})
         available = self._file.schema_arrow.names

@@ -62,7 +62,6 @@ class LineFile:
         self._raw.close()
 
     def find(self, known: Sequence[ImportRecord]) -> ImportRecord | None:
-        """Seek to the end of the longest imported beginning; return its import, or None at the start."""
         self._seek(0, 1, sha256())
         digest, position, line = sha256(), 0, 1
         start, match = (0, 1, sha256()), None
@@ -77,16 +76,14 @@ class LineFile:
         return match
 
     def batches(self) -> Iterator[SourceBatch]:
-        """Yield the rest of the file."""
         rest, last = b"", False
         while not last or rest:
             part = self._read(PART_BYTES)
             last, block = not part, rest + part
             end = len(block) if last else block.rfind(b"\n") + 1
             if len(block) - end > MAX_LINE_BYTES:
-                raise OutcomesFileError(
-                    self.name, self._line, f"is longer than {MAX_LINE_BYTES:,} bytes; not a text file?"
-                )
+                message = f"is longer than {MAX_LINE_BYTES:,} bytes; not a text file?"
+                raise OutcomesFileError(self.name, self._line, message)
             lines = block[:end].decode("utf-8", "surrogateescape").removesuffix("\n").split("\n") if end else []
             records, used = self._records(lines, last=last)
             if used < len(lines):  # a record that continues in the next part
