@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import unquote
@@ -17,6 +18,7 @@ from modelperf_plugin.cli.terminal_text import printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from modelperf_plugin.analysis.views.trends import Period
     from modelperf_plugin.config import Config, LoadedConfig
     from modelperf_plugin.engine.core import ModelPerf
     from modelperf_plugin.store import Store
@@ -168,17 +170,26 @@ task_option = click.option("--task", "task_type", metavar="TASK", help="This tas
 force_option = click.option("--force", is_flag=True, help="Replace an existing file.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would be done; write nothing.")
 seed_option = click.option(
-    "--seed",
-    type=int,
-    metavar="N",
-    default=0,
-    show_default=True,
+    "--seed", type=int, metavar="N", default=0, show_default=True,
     help="Random seed; the same seed gives the same answer.",
-)
+)  # fmt: skip
 policy_option = click.option(
     "--policy", "files", multiple=True, metavar="TOML", type=click.Path(exists=True, dir_okay=False),
     help="Configuration to use instead of the one in force; may be repeated.",
 )  # fmt: skip
+days_option = click.option(
+    "--days", type=click.IntRange(1, 3660), metavar="N", default=30, show_default=True, help="How many days back."
+)
+until_option = click.option(
+    "--until", type=click.DateTime(["%Y-%m-%d"]), metavar="DAY", help="Last day, as in 2026-01-31. Default: today."
+)
+
+
+def period_until(days: int, until: datetime | None) -> Period:
+    """Return the period of ``days`` up to ``until``, by default up to today."""
+    from modelperf_plugin.analysis.views.trends import Period
+
+    return Period.last(days, until=None if until is None else until.date(), now=datetime.now(UTC))
 
 
 def split_names(values: Iterable[str]) -> list[str]:

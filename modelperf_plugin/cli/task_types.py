@@ -13,12 +13,9 @@ if TYPE_CHECKING:
 def unknown_task_type(answer: Answer, engine: ModelPerf, task_type: str, **empty: Any) -> NoReturn:
     """Exit with a note that ``task_type`` has no outcomes."""
     answer.exit_with_note(
-        task_type_note(engine, task_type),
-        store=engine.store.location,
-        task_type=task_type,
-        **empty,
+        task_type_note(engine, task_type), store=engine.store.location, task_type=task_type, **empty,
         known_task_types=_known_task_types(engine, task_type),
-    )
+    )  # fmt: skip
 
 
 def task_type_note(engine: ModelPerf, task_type: str) -> str:

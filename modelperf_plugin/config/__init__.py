@@ -17,20 +17,6 @@ from modelperf_plugin.config.template import template
 from modelperf_plugin.config.watch import ConfigWatch
 
 __all__ = [
-    "POLICY_SECTIONS",
-    "Config",
-    "ConfigSource",
-    "ConfigWatch",
-    "LoadedConfig",
-    "LogConfig",
-    "ModelConfig",
-    "Setting",
-    "StoreConfig",
-    "TaskTypeConfig",
-    "describe",
-    "json_schema",
-    "load",
-    "naming_key",
-    "strategies",
-    "template",
-]
+    "POLICY_SECTIONS", "Config", "ConfigSource", "ConfigWatch", "LoadedConfig", "LogConfig", "ModelConfig", "Setting",
+    "StoreConfig", "TaskTypeConfig", "describe", "json_schema", "load", "naming_key", "strategies", "template",
+]  # fmt: skip

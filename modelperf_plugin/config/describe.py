@@ -20,11 +20,8 @@ from modelperf_plugin.policy import AnyCostObjective, AnyDemotion, AnyExploratio
 from modelperf_plugin.policy.strategy import Strategy
 
 _UNIONS: Final = {
-    "ranking": AnyRanking,
-    "demotion": AnyDemotion,
-    "cost": AnyCostObjective,
-    "exploration": AnyExploration,
-}
+    "ranking": AnyRanking, "demotion": AnyDemotion, "cost": AnyCostObjective, "exploration": AnyExploration,
+}  # fmt: skip
 
 
 class Setting(NamedTuple):

@@ -62,12 +62,10 @@ class StoreConfig(_Section):
         "record waits for the disk.",
     )
     retention_days: int | None = Field(
-        default=None,
-        ge=1,
-        le=36500,
+        default=None, ge=1, le=36500,
         description="Days to keep single outcomes; older ones are deleted in small steps but still count in the "
         "tallies and daily trends. Unset: keep all.",
-    )
+    )  # fmt: skip
 
     @field_validator("path")
     @classmethod
@@ -84,11 +82,9 @@ class LogConfig(_Section):
     """Which decisions are logged, with all their inputs, and for how long."""
 
     share: float = Field(
-        default=1.0,
-        ge=0,
-        le=1,
+        default=1.0, ge=0, le=1,
         description="Share of decisions to log with candidates, scores, probabilities, reasons and outcome; 0: none.",
-    )
+    )  # fmt: skip
     keep_days: int = Field(
         default=30, ge=0, le=36500, description="Days to keep logged decisions; older ones are deleted hourly."
     )
@@ -107,11 +103,9 @@ class ModelConfig(_Section):
     """Prior knowledge about one model."""
 
     prior_success: float | None = Field(
-        default=None,
-        ge=0.01,
-        le=0.99,
+        default=None, ge=0.01, le=0.99,
         description="Expected success rate on an average task type, for example from a published benchmark.",
-    )
+    )  # fmt: skip
     prior_strength: float = Field(
         default=10.0, gt=0, le=10_000, description="Weight of that expectation, in outcomes on one task type."
     )
@@ -134,31 +128,25 @@ class AvailabilityConfig(_Section):
     """Back-off from models that have outages."""
 
     pause_seconds: float = Field(
-        default=2.0,
-        ge=0,
-        le=86_400,
+        default=2.0, ge=0, le=86_400,
         description="Seconds of back-off from a model after an outage; doubles with each further one in a row. "
         "0: no back-off.",
-    )
+    )  # fmt: skip
     longest_pause_seconds: float = Field(default=300.0, ge=0, le=604_800, description="Maximum back-off in seconds.")
     jitter: float = Field(
-        default=0.5,
-        ge=0,
-        le=1,
+        default=0.5, ge=0, le=1,
         description="Each back-off is longer by a random fraction of up to this, so that hosts do not all return at "
         "once.",
-    )
+    )  # fmt: skip
 
 
 class DriftConfig(_Section):
     """How changes of models are handled."""
 
     half_life_days: float = Field(
-        default=30.0,
-        ge=0,
-        le=36_500,
+        default=30.0, ge=0, le=36_500,
         description="Days after which an outcome counts half, after twice as many a quarter; 0: outcomes do not fade.",
-    )
+    )  # fmt: skip
     detect: bool = Field(
         default=True,
         description="Whether to detect silent changes of a model, over all its task types; the outcomes before a "

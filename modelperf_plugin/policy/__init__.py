@@ -10,28 +10,7 @@ from modelperf_plugin.policy.exploration import ABTest, Adaptive, AnyExploration
 from modelperf_plugin.policy.ranking import AnyRanking, Posterior, SuccessRate
 
 __all__ = [
-    "ABTest",
-    "Adaptive",
-    "AnyCostObjective",
-    "AnyDemotion",
-    "AnyExploration",
-    "AnyRanking",
-    "Assessment",
-    "CheapestWithin",
-    "Choice",
-    "DemoteByEvidence",
-    "DemoteBySuccessRate",
-    "EpsilonGreedy",
-    "Knowledge",
-    "NeverDemote",
-    "NeverExplore",
-    "Policy",
-    "Posterior",
-    "Success",
-    "SuccessRate",
-    "Value",
-    "assess",
-    "choose",
-    "pick",
-    "ranking_of",
-]
+    "ABTest", "Adaptive", "AnyCostObjective", "AnyDemotion", "AnyExploration", "AnyRanking", "Assessment",
+    "CheapestWithin", "Choice", "DemoteByEvidence", "DemoteBySuccessRate", "EpsilonGreedy", "Knowledge", "NeverDemote",
+    "NeverExplore", "Policy", "Posterior", "Success", "SuccessRate", "Value", "assess", "choose", "pick", "ranking_of",
+]  # fmt: skip

@@ -85,16 +85,11 @@ def _shares(assessment: Assessment, context: Context, pending: Sequence[int], *,
     available, policy = assessment.available, assessment.policy
     candidates = assessment.candidates[:available]
     choice_set = ChoiceSet(
-        assessment.task_type,
-        assessment.ranking.first(available),
-        assessment.tied,
-        context.unit_id,
-        beliefs_of(candidates),
-        pending[:available],
-        sum([tally[2] + tally[3] for tally, *_ in candidates]),
+        assessment.task_type, assessment.ranking.first(available), assessment.tied, context.unit_id,
+        beliefs_of(candidates), pending[:available], sum([tally[2] + tally[3] for tally, *_ in candidates]),
         policy.cost if policy.cost.weighs_costs else None,
         tuple(map(estimate_of, candidates)) if policy.cost.weighs_costs else (),
-    )
+    )  # fmt: skip
     return Shares(best_only(choice_set)) if last_resort else policy.exploration(choice_set)
 
 

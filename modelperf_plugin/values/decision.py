@@ -102,19 +102,10 @@ class Decision(Sequence[str]):
     def as_dict(self) -> dict[str, Any]:
         """Return the whole decision as plain JSON values."""
         return {
-            "decision_id": self.decision_id,
-            "task_type": self.task_type,
-            "model_id": self.model_id,
-            "order": list(self.order),
-            "propensity": self.propensity,
-            "propensities": self.propensities,
-            "reason": self.reason,
-            "explored": self.explored,
-            "ranking_strategy": self.ranking.strategy,
-            "ranking": [row.as_dict() for row in self.ranking],
-            "excluded": [row.as_dict() for row in self.excluded],
-            "policy_id": self.policy_id,
-            "mode": self.mode,
-            "created_at": self.created_at.isoformat(),
+            "decision_id": self.decision_id, "task_type": self.task_type, "model_id": self.model_id,
+            "order": list(self.order), "propensity": self.propensity, "propensities": self.propensities,
+            "reason": self.reason, "explored": self.explored, "ranking_strategy": self.ranking.strategy,
+            "ranking": [row.as_dict() for row in self.ranking], "excluded": [row.as_dict() for row in self.excluded],
+            "policy_id": self.policy_id, "mode": self.mode, "created_at": self.created_at.isoformat(),
             "assignment": None if self.assignment is None else self.assignment._asdict(),
-        }
+        }  # fmt: skip

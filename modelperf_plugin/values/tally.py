@@ -87,19 +87,13 @@ class Tally(NamedTuple):
         cost = outcome.cost_nano_usd
         newest = self.last_used_ms
         return Tally(
-            self.task_type,
-            self.model_id,
-            self.successes + outcome.success,
-            self.failures + failed,
-            self.timeouts + outcome.timeout,
-            self.outages + (blame == "provider"),
-            self.caller_errors + (blame == "caller"),
-            self.total_tokens + outcome.tokens_used,
-            self.total_cost_nano_usd + cost,
-            self.priced + (cost > 0),
+            self.task_type, self.model_id, self.successes + outcome.success, self.failures + failed,
+            self.timeouts + outcome.timeout, self.outages + (blame == "provider"),
+            self.caller_errors + (blame == "caller"), self.total_tokens + outcome.tokens_used,
+            self.total_cost_nano_usd + cost, self.priced + (cost > 0),
             at_ms if newest is None or at_ms > newest else newest,
             self.timeout_failures + (blame == "model" and outcome.timeout),
-        )
+        )  # fmt: skip
 
     def as_dict(self) -> dict[str, Any]:
         """Return the tally as plain JSON values."""

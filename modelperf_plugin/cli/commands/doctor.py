@@ -10,7 +10,6 @@ import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
 from modelperf_plugin.cli.options import Common, common_options, is_missing, json_option, missing_note
-from modelperf_plugin.cli.repair import repair_database
 from modelperf_plugin.text import ago, count, percent
 from modelperf_plugin.values import from_milliseconds
 
@@ -66,28 +65,59 @@ def doctor(common: Common, answer: Answer, clear: bool, repair: bool) -> None:
     loaded = common.load()
     location = str(loaded.config.store.path)
     exists = not is_missing(location)
-    repaired = repair_database(location) if repair and exists else []
+    repaired = _repair(location) if repair and exists else []
     if clear and exists:
         _clear_problems(location)
     examination = _examine(loaded, location)
     if answer.as_json:
         decisions = examination.decisions
         answer.print_json(
-            ok=examination.is_healthy,
-            store=location,
-            mode=loaded.config.mode,
-            config_files=[str(file) for file in loaded.files],
-            policy_ids=dict(examination.policies),
+            ok=examination.is_healthy, store=location, mode=loaded.config.mode,
+            config_files=[str(file) for file in loaded.files], policy_ids=dict(examination.policies),
             findings=[finding.as_dict() for finding in examination.findings],
             decisions=None if decisions is None else decisions.as_dict(),
-            problems=[_as_dict(problem) for problem in examination.problems],
-            repaired=repaired,
-        )
+            problems=[_as_dict(problem) for problem in examination.problems], repaired=repaired,
+        )  # fmt: skip
     else:
         for sentence in repaired:
             answer.print_line(sentence)
         _show(answer, location, examination)
     raise click.exceptions.Exit(0 if examination.is_healthy else 1)
+
+
+def _repair(location: str) -> list[str]:
+    """Repair the database at ``location``; return what was done, one sentence each.
+
+    Raises:
+        StoreError: the database cannot be repaired, and is unchanged.
+    """
+    from modelperf_plugin.errors import StoreDamagedError
+    from modelperf_plugin.store.opening import file_of, open_file, open_with_fallback
+    from modelperf_plugin.store.sqlite.salvage import is_sound, salvage
+
+    path = file_of(location)
+    done = []
+    if not is_sound(path):
+        done += salvage(path).sentences()
+    try:
+        with closing(open_file(path)) as store:
+            pairs = store.maintenance.rebuild()
+    except StoreDamagedError:  # damage that the first check did not find
+        return [*done, *salvage(path).sentences()]
+    if pairs:
+        done.append(f"rebuilt the counts of {count(pairs, 'pair')}, which did not add up, from the outcomes")
+    waiting = _count_waiting(path)
+    open_with_fallback(path).close()  # replays what hosts have spooled
+    if waiting:
+        replayed = waiting - _count_waiting(path)
+        done.append(f"moved {count(replayed, 'outcome')} from JSON files into the database")
+    return done or ["nothing to repair"]
+
+
+def _count_waiting(path: str) -> int:
+    from modelperf_plugin.store.fallback.spool import spooled
+
+    return sum(len(batch.entries) for _, batch in spooled(path))
 
 
 def _clear_problems(location: str) -> None:

@@ -86,16 +86,9 @@ _EMPTY: Final[dict[str, Any]] = {"decisions": 0, "policies": []}
 @json_option
 @common_options
 def evaluate(
-    common: Common,
-    answer: Answer,
-    /,
-    files: tuple[str, ...],
-    fail_below: float | None,
-    *,
-    task_type: str | None,
-    days: float | None,
-    **options: Any,
-) -> None:
+    common: Common, answer: Answer, /, files: tuple[str, ...], fail_below: float | None, *, task_type: str | None,
+    days: float | None, **options: Any,
+) -> None:  # fmt: skip
     """Estimate what another policy would have achieved.
 
     Reads the decision log, which has the probabilities of every choice, and asks what the policy would have chosen at

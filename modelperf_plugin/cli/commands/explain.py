@@ -35,14 +35,9 @@ _MODE_WARNINGS: Final = {
 @json_option
 @common_options
 def explain(
-    common: Common,
-    answer: Answer,
-    /,
-    task_type: str,
-    candidates: tuple[str, ...],
-    exclude: tuple[str, ...],
+    common: Common, answer: Answer, /, task_type: str, candidates: tuple[str, ...], exclude: tuple[str, ...],
     **context: Any,
-) -> None:
+) -> None:  # fmt: skip
     """Explain which model would be chosen now, and why.
 
     Runs the same code as a host and shows the most likely choice. Draws no random numbers and writes nothing.

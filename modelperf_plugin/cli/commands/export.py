@@ -43,17 +43,9 @@ if TYPE_CHECKING:
 @dry_run_option
 @common_options
 def export(
-    common: Common,
-    answer: Answer,
-    /,
-    *,
-    output: Path | None,
-    form: str | None,
-    hashes: tuple[str, ...],
-    salt: str,
-    dry_run: bool,
-    **limits: int,
-) -> None:
+    common: Common, answer: Answer, /, *, output: Path | None, form: str | None, hashes: tuple[str, ...], salt: str,
+    dry_run: bool, **limits: int,
+) -> None:  # fmt: skip
     """Export what was learned, for another project.
 
     Exports counts and sums but no single outcomes, and the store's own counts only, not those of attached databases or
@@ -69,16 +61,9 @@ def export(
     entries = count(len(selection.entries), "entry", "entries")
     if dry_run:
         columns = (
-            column.TASK_TYPE,
-            column.MODEL,
-            column.OUTCOMES,
-            column.SUCCESS,
-            column.COST,
-            column.TIMEOUTS,
-            column.OUTAGES,
-            column.TOKENS,
-            column.LAST_USED,
-        )
+            column.TASK_TYPE, column.MODEL, column.OUTCOMES, column.SUCCESS, column.COST, column.TIMEOUTS,
+            column.OUTAGES, column.TOKENS, column.LAST_USED,
+        )  # fmt: skip
         answer.print_table(columns, selection.entries)
         answer.print_line()
         answer.print_line(f"would be exported: these {entries}, and the origin {origin}")

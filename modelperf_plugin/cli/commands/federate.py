@@ -145,10 +145,7 @@ def _mapping(columns: tuple[str, ...]) -> dict[str, str]:
 
 def _as_dict(table: AttachedTable) -> dict[str, Any]:
     return {
-        "path": table.attached.path,
-        "table": table.attached.name,
-        "columns": None if table.shape is None else dict(table.shape.columns),
-        "outcomes": _total(table).samples,
-        "pairs": len(_tallies(table)),
-        "problem": table.problem,
-    }
+        "path": table.attached.path, "table": table.attached.name,
+        "columns": None if table.shape is None else dict(table.shape.columns), "outcomes": _total(table).samples,
+        "pairs": len(_tallies(table)), "problem": table.problem,
+    }  # fmt: skip

@@ -143,16 +143,10 @@ def _show_old_json(answer: Answer, file: Path, old: LegacyFile, *, imported: boo
 def _tally(sums: Sums) -> Tally:
     samples = sums.successes + sums.failures
     return Tally(
-        sums.task_type,
-        sums.model_id,
-        sums.successes,
-        sums.failures,
-        sums.timeouts,
-        total_tokens=sums.tokens,
-        total_cost_nano_usd=sums.cost_nano_usd,
-        priced=samples if sums.cost_nano_usd else 0,
+        sums.task_type, sums.model_id, sums.successes, sums.failures, sums.timeouts, total_tokens=sums.tokens,
+        total_cost_nano_usd=sums.cost_nano_usd, priced=samples if sums.cost_nano_usd else 0,
         last_used_ms=sums.last_used_ms,
-    )
+    )  # fmt: skip
 
 
 @_source_command("csv", *_ROW_OPTIONS)

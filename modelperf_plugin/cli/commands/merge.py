@@ -30,16 +30,9 @@ if TYPE_CHECKING:
 @dry_run_option
 @common_options
 def merge(
-    common: Common,
-    answer: Answer,
-    /,
-    *,
-    files: tuple[Path, ...],
-    strength: float,
-    name: str | None,
-    salt: str | None,
+    common: Common, answer: Answer, /, *, files: tuple[Path, ...], strength: float, name: str | None, salt: str | None,
     dry_run: bool,
-) -> None:
+) -> None:  # fmt: skip
     """Use what another project exported as a prior.
 
     The prior counts less as own outcomes arrive, never becomes part of the store's own counts, and can be removed with

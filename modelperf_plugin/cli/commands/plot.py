@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from modelperf_plugin.cli.answer import Answer
-from modelperf_plugin.cli.options import Common, common_options
+from modelperf_plugin.cli.options import Common, common_options, days_option, period_until, until_option
 from modelperf_plugin.cli.output_file import write_file
-from modelperf_plugin.cli.periods import days_option, period_until, until_option
 from modelperf_plugin.cli.task_types import unknown_task_type
 
 if TYPE_CHECKING:
@@ -36,16 +35,9 @@ _WIDTH: Final = 960
 @until_option
 @common_options
 def plot(
-    common: Common,
-    answer: Answer,
-    /,
-    output: str | None,
-    kind: str | None,
-    chart: str,
-    days: int,
-    until: datetime | None,
-    **subject: Any,
-) -> None:
+    common: Common, answer: Answer, /, output: str | None, kind: str | None, chart: str, days: int,
+    until: datetime | None, **subject: Any,
+) -> None:  # fmt: skip
     """Write a chart as an image.
 
     PNG needs the extra `plot`.

@@ -48,14 +48,9 @@ def rank(common: Common, answer: Answer, task_type: str, min_samples: int | None
     ranking = decision.ranking
     if answer.as_json:
         answer.print_json(
-            store=location,
-            task_type=task_type,
-            mode=decision.mode,
-            policy_id=decision.policy_id,
-            ranking_strategy=ranking.strategy,
-            ranking=[row.as_dict() for row in ranking],
-            note=None,
-        )
+            store=location, task_type=task_type, mode=decision.mode, policy_id=decision.policy_id,
+            ranking_strategy=ranking.strategy, ranking=[row.as_dict() for row in ranking], note=None,
+        )  # fmt: skip
     elif answer.as_csv:
         answer.print_csv(_CSV, map(_record, ranking))
     else:

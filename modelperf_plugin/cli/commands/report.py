@@ -7,9 +7,8 @@ from datetime import datetime
 import click
 
 from modelperf_plugin.cli.answer import Answer
-from modelperf_plugin.cli.options import Common, common_options
+from modelperf_plugin.cli.options import Common, common_options, days_option, period_until, until_option
 from modelperf_plugin.cli.output_file import write_file
-from modelperf_plugin.cli.periods import days_option, period_until, until_option
 
 
 @click.command()

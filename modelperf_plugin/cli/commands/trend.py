@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from modelperf_plugin.cli.answer import Answer, Cell
-from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option
-from modelperf_plugin.cli.periods import days_option
+from modelperf_plugin.cli.options import Common, common_options, csv_option, days_option, json_option
 from modelperf_plugin.cli.task_types import unknown_task_type
 from modelperf_plugin.cli.trend_view import print_changes, print_trends
 from modelperf_plugin.text import count
@@ -59,12 +58,9 @@ def trend(common: Common, answer: Answer, task_type: str | None, model_id: str |
     ]
     if answer.as_json:
         answer.print_json(
-            store=location,
-            period=period.as_dict(),
-            trends=[{**names, **trend.as_dict()} for names, trend in rows],
-            changes=[each.as_dict() for each in changes],
-            note=None,
-        )
+            store=location, period=period.as_dict(), trends=[{**names, **trend.as_dict()} for names, trend in rows],
+            changes=[each.as_dict() for each in changes], note=None,
+        )  # fmt: skip
     elif answer.as_csv:
         points = ((names, point) for names, trend in rows for point in trend.points)
         answer.print_csv(_CSV, ({**names, **point.as_dict()} for names, point in points if point.tally.samples))

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from modelperf_plugin.cli.answer import Answer, BufferedAnswer, Cell, Column
-from modelperf_plugin.cli.options import Common, Refusal, common_options
-from modelperf_plugin.cli.periods import days_option
+from modelperf_plugin.cli.options import Common, Refusal, common_options, days_option
 from modelperf_plugin.cli.trend_view import print_changes, print_trends
 from modelperf_plugin.text import ago, change, count, moment_text, percent, spent_per_success
 

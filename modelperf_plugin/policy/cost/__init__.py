@@ -14,14 +14,6 @@ from modelperf_plugin.policy.cost.value import Value
 AnyCostObjective = Annotated[Success | CheapestWithin | Value, Field(discriminator="objective")]
 
 __all__ = [
-    "AnyCostObjective",
-    "CheapestWithin",
-    "CostObjective",
-    "Estimate",
-    "ExpectedCost",
-    "ModelCosts",
-    "SortKey",
-    "Success",
-    "Value",
-    "expected_cost",
-]
+    "AnyCostObjective", "CheapestWithin", "CostObjective", "Estimate", "ExpectedCost", "ModelCosts", "SortKey",
+    "Success", "Value", "expected_cost",
+]  # fmt: skip

@@ -15,12 +15,6 @@ from modelperf_plugin.policy.exploration.never import NeverExplore
 AnyExploration = Annotated[Adaptive | EpsilonGreedy | ABTest | NeverExplore, Field(discriminator="strategy")]
 
 __all__ = [
-    "ABTest",
-    "Adaptive",
-    "AnyExploration",
-    "ChoiceSet",
-    "EpsilonGreedy",
-    "ExplorationStrategy",
-    "NeverExplore",
+    "ABTest", "Adaptive", "AnyExploration", "ChoiceSet", "EpsilonGreedy", "ExplorationStrategy", "NeverExplore",
     "Shares",
-]
+]  # fmt: skip

@@ -95,13 +95,9 @@ class ABTest(Strategy):
     def split(self, incumbent: str | None, challengers: tuple[str, ...], **progress: Any) -> Split:
         """Return this test between these sides at its current progress."""
         return Split(
-            incumbent=incumbent,
-            challengers=challengers,
-            share=self.share,
-            salt=self.salt,
-            named=bool(self.challengers),
-            **progress,
-        )
+            incumbent=incumbent, challengers=challengers, share=self.share, salt=self.salt,
+            named=bool(self.challengers), **progress,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

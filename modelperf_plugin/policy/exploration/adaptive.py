@@ -48,11 +48,9 @@ class Adaptive(Strategy):
         default=0.005, ge=0, le=1, description="Share of decisions drawn uniformly, to evaluate policies from the log."
     )
     evaluation_share: float = Field(
-        default=0.0,
-        ge=0,
-        le=1,
+        default=0.0, ge=0, le=1,
         description="A further share drawn uniformly, for a limited time, to answer a question from the log.",
-    )
+    )  # fmt: skip
     optimism: float = Field(
         default=1.0, ge=0, le=4.5, description="Credit for uncertainty, as a factor of its usual size (0: none)."
     )

@@ -7,14 +7,5 @@ from modelperf_plugin.policy.sequential.fall_detection import FallWatch, Probati
 from modelperf_plugin.policy.sequential.two_sample_test import Rate, Side, TwoSampleTest, Verdict, verdict
 
 __all__ = [
-    "Alarm",
-    "ChangeWatch",
-    "FallWatch",
-    "Probation",
-    "Rate",
-    "Side",
-    "TwoSampleTest",
-    "Verdict",
-    "shifted",
-    "verdict",
-]
+    "Alarm", "ChangeWatch", "FallWatch", "Probation", "Rate", "Side", "TwoSampleTest", "Verdict", "shifted", "verdict",
+]  # fmt: skip
