@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from modelperf_plugin.charts.frame import Mark
 from modelperf_plugin.charts.glyphs import interval_glyph, sparkline
-from modelperf_plugin.charts.lines import Line, Mark, lines_chart
+from modelperf_plugin.charts.lines import Line, lines_chart
 from modelperf_plugin.charts.scatter import Dot, scatter_chart
 from modelperf_plugin.charts.standalone import png, standalone
 from modelperf_plugin.charts.trend import trend_chart

@@ -62,7 +62,6 @@ class Frame:
         return [self.x(start + days / 2) for start, days in zip(starts, steps, strict=False)]
 
     def empty(self) -> str:
-        """Return the text of an empty chart."""
         return label("no outcomes in this period", (self.x.start + self.x.end) / 2, self.y(0.5) - 6, "empty", "middle")
 
     def marks(self, marks: Sequence[Mark]) -> list[str]:

@@ -50,7 +50,6 @@ def interval_glyph(score: float | None, interval: tuple[float, float] | None, al
 
 
 def progress_bar(share: float, alternative: str, class_: str) -> str:
-    """Return a bar filled to ``share``."""
     wide = 120.0
     full = element("rect", x=0, y=4, width=wide, height=6, rx=3, class_="track")
     done = element("rect", x=0, y=4, width=max(2.0, wide * share), height=6, rx=3, class_=f"done {class_}")

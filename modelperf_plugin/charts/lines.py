@@ -11,8 +11,6 @@ from modelperf_plugin.charts.glyphs import line_or_dot, runs
 from modelperf_plugin.charts.scale import Scale, spread
 from modelperf_plugin.charts.svg import drawing, element, label, shortened, title
 
-__all__ = ["MAX_LINES", "Line", "Mark", "lines_chart"]
-
 MAX_LINES: Final = 5
 """Maximum number of distinguishable lines."""
 _LEFT, _TOP, _BOTTOM = 44, 16, 28
@@ -21,8 +19,6 @@ _LETTER_WIDTH: Final = 6.6
 
 
 class Line(NamedTuple):
-    """One line."""
-
     name: str
     rates: Sequence[float | None]
     """A rate for each step; None is a gap."""

@@ -8,18 +8,14 @@ from typing import NamedTuple
 
 
 class Scale(NamedTuple):
-    """A straight line from values to pixels."""
+    """A straight line from the values ``low`` to ``high`` to the pixels ``start`` to ``end``."""
 
     low: float
-    """The value at ``start``."""
     high: float
-    """The value at ``end``."""
     start: float
-    """In pixels, like ``end``."""
     end: float
 
     def __call__(self, value: float) -> float:
-        """Return the pixel of ``value``."""
         if self.high == self.low:
             return (self.start + self.end) / 2
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)

@@ -16,8 +16,6 @@ _LETTER_WIDTH: Final = 6.6
 
 
 class Dot(NamedTuple):
-    """One model."""
-
     name: str
     cost_usd: float
     """Mean cost of a task in US dollars; above 0."""
@@ -26,7 +24,6 @@ class Dot(NamedTuple):
     interval: tuple[float, float] | None
     """95 % interval of it."""
     class_: str = "ranked"
-    """Status."""
 
 
 def scatter_chart(dots: Sequence[Dot], alternative: str, *, width: int = 760, height: int = 300) -> str:

@@ -35,7 +35,6 @@ def element(name: str, *children: str, **attributes: str | float | None) -> str:
 
 
 def label(content: str, x: float, y: float, class_: str = "tick", anchor: str | None = None) -> str:
-    """Return a text at a position."""
     return element("text", text_of(content), x=x, y=y, class_=class_, text_anchor=anchor)
 
 
@@ -50,13 +49,11 @@ def title(content: str) -> str:
 
 
 def path(points: Sequence[tuple[float, float]], class_: str, *, closed: bool = False) -> str:
-    """Return a line through ``points``."""
     drawn = "M" + "L".join(f"{number(x)} {number(y)}" for x, y in points) + ("Z" if closed else "")
     return element("path", d=drawn, class_=class_)
 
 
 def drawing(width: float, height: float, alternative: str, children: Iterable[str], class_: str = "chart") -> str:
-    """Return a drawing with an alternative text."""
     return element(
         "svg", *children, viewBox=f"0 0 {number(width)} {number(height)}", width=width, height=height, role="img",
         aria_label=alternative, class_=class_,

@@ -77,7 +77,6 @@ def cost_chart(view: TaskView, width: int, height: int = 300) -> str:
 
 
 def rates_line(trend: Trend) -> str:
-    """Return a trend as a sparkline."""
     steady = trend.steady_rates()
     rates = [rate for rate in steady if rate is not None]
     if not rates:
@@ -86,7 +85,6 @@ def rates_line(trend: Trend) -> str:
 
 
 def score_glyph(row: Scored) -> str:
-    """Return the score of a row with its interval."""
     alternative = "no score" if row.score is None else f"{percent(row.score)}, {span(row.interval)} (95 % interval)"
     return interval_glyph(row.score, row.interval, alternative, row.status)
 
@@ -98,7 +96,6 @@ def rate_glyph(name: str, rate: Rate) -> str:
 
 
 def e_value_bar(trial: Trial) -> str:
-    """Return the progress of the e-value of a test."""
     alternative = f"e-value {trial.standing.e_value:.3g}, {trial.needed:g} needed"
     return progress_bar(trial.progress, alternative, "won" if trial.winner is not None else "open")
 

@@ -18,7 +18,6 @@ __all__ = ["create_app", "make_report"]
 
 _MODULES: Final = {"create_app": "app", "make_report": "report"}
 _PACKAGES: Final = frozenset({"jinja2", "markupsafe", "starlette"})
-"""Packages of the extra."""
 
 
 def __getattr__(name: str) -> Any:

@@ -144,7 +144,6 @@ class _Pages:
         return PlainTextResponse(metrics.exposition(self._engine.store), media_type=metrics.CONTENT_TYPE)
 
     def error(self, request: Request, exception: Exception) -> Response:
-        """Return an error as a page with its status code."""
         code = 503 if isinstance(exception, StoreError) else 400
         message = str(exception)
         if isinstance(exception, HTTPException):
@@ -178,7 +177,6 @@ class _Pages:
 
 
 def _requested_period(request: Request) -> tuple[datetime, Period]:
-    """Return the current time and the requested period."""
     now = datetime.now(UTC)
     days, until = request.query_params.get("days", ""), request.query_params.get("until", "")
     try:

@@ -81,7 +81,6 @@ def prepare() -> None:
 
 @cache
 def style() -> str:
-    """Return the stylesheet of a page."""
     return stylesheet() + (files(__package__) / "static" / "page.css").read_text("utf-8")
 
 

@@ -108,9 +108,8 @@ class TaskTypeSummary:
     learned_model: str | None
     """The model ranked first at the last task of this type; None if the plugin had no opinion."""
     estimate: float | None
-    """The plugin's estimate of its success rate."""
+    """The plugin's estimate of its success rate; ``interval`` is the 95 % interval."""
     interval: tuple[float, float] | None
-    """95 %."""
     learned_success: float | None
     """Its true success rate."""
     best_model: str
@@ -143,7 +142,6 @@ class DemoReport:
     """The run in three parts, first to last."""
     learned: tuple[TaskTypeSummary, ...]
     sources: tuple[str, ...] = SOURCES
-    """The sources of the world's figures, one sentence each."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain JSON values."""

@@ -21,7 +21,6 @@ from modelperf_plugin.values import NANO_USD, blame_of
 Flags = npt.NDArray[np.bool_]
 
 PAGE_SIZE: Final = 5_000
-"""Number of decisions read at once."""
 MAX_BLOCKS: Final = 2_500
 """In longer logs, knowledge is updated this many times instead of before every decision."""
 AVAILABLE, DEMOTED, UNAVAILABLE = 0, 1, 2
@@ -35,7 +34,6 @@ class DecisionLog:
     """n decisions with their outcomes, oldest first, over m models."""
 
     source: str
-    """The location of the store."""
     task_types: tuple[str, ...]
     models: tuple[str, ...]
     made_ms: Integers

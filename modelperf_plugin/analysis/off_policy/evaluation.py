@@ -44,13 +44,11 @@ class Evaluation:
     """Number of unusable decisions, by reason."""
     models: tuple[str, ...]
     happened: float
-    """The actual success rate."""
     happened_cost_usd: float | None
     """Actual mean US dollars a task, unknown costs taken as 0; None without any known cost."""
     unpriced: int
     """Number of decisions without a known cost."""
     made_the_log: Judgement
-    """The policy, or the policies, that made the log."""
     policies: tuple[Judgement, ...]
     """The candidates, each with the knowledge of the time."""
     learning: tuple[LearningEstimate, ...]
@@ -60,7 +58,6 @@ class Evaluation:
     plans: tuple[tuple[Plan, ...], ...]
     """For each candidate the cost of an answer; empty unless requested."""
     random: Judgement
-    """A model drawn at random every time."""
     best_single: Judgement | None
     """The single model with the highest lower bound; its interval allows for the selection among all models."""
 

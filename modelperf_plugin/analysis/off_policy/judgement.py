@@ -13,9 +13,7 @@ from modelperf_plugin.analysis.off_policy.decision_log import DecisionLog
 from modelperf_plugin.analysis.off_policy.estimators import Floats, Integers, Interval, Logged
 
 MIN_DECISIONS: Final = 50
-"""Minimum number of decisions in a log."""
 MIN_EFFECTIVE_SAMPLE_SIZE: Final = 30.0
-"""Minimum effective sample size of an answer, in decisions."""
 MAX_INTERVAL_WIDTH: Final = 0.24
 """Maximum width of an answer's interval: ± 12 percentage points."""
 MAX_UNSEEN_SHARE: Final = 0.02
@@ -45,13 +43,11 @@ class TaskTypeJudgement:
     task_type: str
     decisions: int
     happened: float
-    """The actual success rate."""
     agreement: float
     """Share of the decisions on which the policy agrees with the log."""
     success: Estimate | None
-    """The policy's success rate; None if the log is not sufficient."""
+    """The policy's success rate; None if the log is not sufficient: ``refusal`` says why."""
     refusal: str | None
-    """Why the log is not sufficient."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,25 +56,21 @@ class Judgement:
 
     name: str
     success: Estimate | None
-    """The policy's success rate; None if the log is not sufficient."""
+    """The policy's success rate; None if the log is not sufficient: ``refusal`` says why."""
     refusal: str | None
-    """Why the log is not sufficient."""
     gain: Estimate | None
     """The success rate less that of the policy that made the log."""
     cost_usd: Estimate | None
     """Mean US dollars a task; None without known costs. No task is assumed to cost more than the costliest logged."""
     ips: float
-    """Inverse propensity score estimate of the success rate, however uncertain."""
     snips: float | None
-    """Self-normalised estimate of the success rate."""
     dr: float
-    """Doubly robust estimate of the success rate."""
+    """Estimates of the success rate, however uncertain: inverse propensity score, self-normalised, doubly robust."""
     interval: tuple[float, float]
     """Interval of the success rate, 95 % confidence or more, even if it is too wide for an answer."""
     effective_sample_size: float
     """Number of decisions by the policy itself that the log is equivalent to."""
     agreement: float
-    """Share of the decisions on which it agrees with the log."""
     task_types: tuple[TaskTypeJudgement, ...] = ()
     """The most frequent task type first."""
 
@@ -94,7 +86,6 @@ class Judge:
     def __init__(self, log: DecisionLog) -> None:
         self.log = log
         self.logged = log.of_success()
-        """The log with success as the reward."""
         self._cost = log.of_cost()
 
     def judge(self, name: str, target: Floats, alpha: float = 0.05, *, by_task_type: bool = False) -> Judgement:

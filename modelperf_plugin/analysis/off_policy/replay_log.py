@@ -27,7 +27,6 @@ from modelperf_plugin.config import Config
 from modelperf_plugin.values import Outcome, from_milliseconds
 
 MIN_ACCEPTED_DECISIONS: Final = 100
-"""Minimum number of accepted decisions for an answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +34,8 @@ class LearningEstimate:
     """The success of a policy that starts with nothing and learns by itself."""
 
     success: Estimate | None
-    """Success rate over its first ``kept`` tasks; None if the log is not sufficient."""
+    """Success rate over its first ``kept`` tasks; None if the log is not sufficient: ``refusal`` says why."""
     refusal: str | None
-    """Why the log is not sufficient."""
     kept: int
     """Number of accepted decisions, or their expected number if that is too small to try."""
 

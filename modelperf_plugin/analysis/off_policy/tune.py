@@ -32,7 +32,6 @@ Change = Mapping[str, Mapping[str, Any]]
 RUNGS: Final = (0.25, 0.5, 1.0)
 """Shares of the searched part on which candidates are judged, one after another."""
 CANDIDATES_PER_PASS: Final = 8
-"""Number of candidates judged in one pass over the log."""
 SURVIVING_SHARE: Final = 0.5
 """Share of the candidates that reach the next rung."""
 
@@ -62,7 +61,6 @@ class Proposal:
 
     searched: int
     searched_decisions: int
-    """Number of decisions in the searched part."""
     kept_back: int
     """Number of later decisions, on which the best candidate was tested."""
     change: Change
@@ -96,13 +94,9 @@ def tune(
         base, shares = Configured(rest, store).shares_of([present, changed(present, best)])
         gain = Estimate.within(gain_interval(rest.of_success(), shares, base=base))
     return Proposal(
-        searched=len(space),
-        searched_decisions=len(first),
-        kept_back=len(rest),
-        change=best,
-        gain=gain,
+        searched=len(space), searched_decisions=len(first), kept_back=len(rest), change=best, gain=gain,
         better=gain is not None and gain.low > 0.0,
-    )
+    )  # fmt: skip
 
 
 def changed(config: Config, change: Change) -> Config:

@@ -26,7 +26,6 @@ from modelperf_plugin.exchange.parsing import parse_flag, parse_moment, parse_nu
 from modelperf_plugin.values import Outcome, check_id, check_ids
 
 REQUIRED: Final = ("instance_id", "task_type", "model_id", "success")
-"""The columns that a file must have."""
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 
 

@@ -25,7 +25,6 @@ MIGRATION_GUIDE_RULE: Final[Mapping[str, Any]] = {
 Progress = Callable[[int, int], None]
 """Called with the number of steps done and in all."""
 CURVE_PARTS: Final = 10
-"""Number of parts in a learning curve."""
 
 
 class Clock:

@@ -38,11 +38,10 @@ class Result:
 
     success_rate: float
     standard_error: float | None = None
-    """Standard error of the success rate over the repeats; None if it is exact or there was one repeat."""
+    """Over the repeats, like ``cost_standard_error``; None if the rate is exact or there was one repeat."""
     cost_per_success_usd: float | None = None
     """US dollars for each success, unknown costs taken at the mean; None without a known cost."""
     cost_standard_error: float | None = None
-    """Standard error of the cost per success, like the other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,9 +102,7 @@ class ReplayReport:
     random: Result
     """A model drawn at random every time; exact."""
     best_single: ModelResult
-    """The best single model in hindsight."""
     best_per_task_type: Result
-    """The best model of every task type in hindsight."""
     cheapest: ModelResult | None
     """The model with the lowest mean cost; None if no cost is known."""
     regret: float
@@ -231,9 +228,7 @@ class _Hindsight:
         """All outcomes: the expected result of a random choice."""
         self.best_single = _best(by_model)
         self.best_of = {task: _best([cells[task, model_id] for model_id in core.models]) for task in core.task_types}
-        """For each task type the tally of its best model."""
         self.random_of = {task: add_up(cells[task, model_id] for model_id in core.models) for task in core.task_types}
-        """For each task type all outcomes."""
         priced = [(cost, tally) for tally in by_model if (cost := tally.mean_cost_usd) is not None]
         self.cheapest = min(priced, key=lambda pair: pair[0])[1] if priced else None
 
@@ -256,7 +251,6 @@ def _as_model(tally: Tally) -> ModelResult:
 
 
 def _mean(runs: Sequence[Run]) -> Result:
-    """Return the mean of the runs with its standard error."""
     tallies = []
     for run in runs:
         tally = Tally("", "")

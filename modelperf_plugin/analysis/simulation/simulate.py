@@ -97,11 +97,7 @@ def _simulated(name: str, runs: list[list[Step[Task]]]) -> PolicyResult:
     regrets = [sum(max(step.task.rates.values()) - _rate(step) for step in run) for run in runs]
     steps = [step for run in runs for step in run]
     return PolicyResult(
-        name=name,
-        success_rate=fmean(map(_rate, steps)),
-        regret=fmean(regrets),
-        standard_error=standard_error(regrets),
-        cost_usd=fmean(step.outcome.cost_usd or 0.0 for step in steps),
-        curve=learning_curve(runs, _rate),
+        name=name, success_rate=fmean(map(_rate, steps)), regret=fmean(regrets), standard_error=standard_error(regrets),
+        cost_usd=fmean(step.outcome.cost_usd or 0.0 for step in steps), curve=learning_curve(runs, _rate),
         shares=shares_of(steps),
-    )
+    )  # fmt: skip

@@ -112,9 +112,8 @@ class Overview:
     """Changes noticed in the period, newest first."""
     quality: DataQuality
     pairs: int
-    """Pairs of task type and model with outcomes, of all time."""
     models: int
-    """Models with outcomes, of all time."""
+    """Models with outcomes, of all time; ``pairs`` are those of task type and model."""
 
 
 def overview(
@@ -203,11 +202,7 @@ def _quality(
     applied = [each for each in sums if each.mode == "apply"]
     newest: Any = max((tally.last_used_ms for tally in tallies if tally.last_used_ms is not None), default=None)
     return DataQuality(
-        outcomes=total.samples,
-        without_cost=total.samples - total.priced,
-        outages=total.outages,
-        decisions=sum(each.decisions for each in applied),
-        overdue=sum(each.overdue for each in applied),
-        problems=tuple(problems),
-        newest=None if newest is None else from_milliseconds(newest),
-    )
+        outcomes=total.samples, without_cost=total.samples - total.priced, outages=total.outages,
+        decisions=sum(each.decisions for each in applied), overdue=sum(each.overdue for each in applied),
+        problems=tuple(problems), newest=None if newest is None else from_milliseconds(newest),
+    )  # fmt: skip

@@ -33,7 +33,6 @@ class TaskTypeDiff:
     task_type: str
     decisions: int
     differ: float
-    """Share of the decisions on which the two would choose differently."""
     less: str
     """The model that loses most decisions."""
     more: str
@@ -48,9 +47,8 @@ class PolicyDiff:
     differ: float
     """Share of the decisions on which the two would choose differently, given the same random numbers."""
     effect: Estimate | None
-    """Change of the success rate; None if the log is not sufficient."""
+    """Change of the success rate; None if the log is not sufficient: ``refusal`` says why."""
     refusal: str | None
-    """Why the log is not sufficient."""
     task_types: tuple[TaskTypeDiff, ...]
     """Where they differ, most decisions first."""
 

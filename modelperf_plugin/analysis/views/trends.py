@@ -26,10 +26,9 @@ _EPOCH: Final = date(1970, 1, 1)
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A range of days in UTC."""
+    """A range of days in UTC, divided into steps of a day or more."""
 
     days: Days
-    """The days, divided into steps of a day or more."""
 
     @classmethod
     def last(cls, length: int, *, until: date | None = None, now: datetime | None = None) -> Period:
