@@ -16,8 +16,7 @@ def sparkline(rates: Sequence[float | None], alternative: str) -> str:
     """Return rates over time as a small line from 0 to 100 %; steps without outcomes are gaps."""
     x = Scale(0, max(1, len(rates) - 1), _EDGE, SPARK_WIDTH - _EDGE)
     y = Scale(0, 1, SPARK_HEIGHT - _EDGE, _EDGE)
-    parts = [element("line", x1=_EDGE, x2=SPARK_WIDTH - _EDGE, y1=y(1), y2=y(1), class_="hair")]
-    parts.append(element("line", x1=_EDGE, x2=SPARK_WIDTH - _EDGE, y1=y(0), y2=y(0), class_="hair"))
+    parts = [element("line", x1=_EDGE, x2=SPARK_WIDTH - _EDGE, y1=y(at), y2=y(at), class_="hair") for at in (1, 0)]
     last = None
     for run in runs(rates):
         points = [(x(position), y(rate)) for position, rate in run]

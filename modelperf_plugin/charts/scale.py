@@ -30,12 +30,8 @@ def decades(values: list[float]) -> tuple[float, float]:
 
 def dollar_ticks(low: float, high: float, maximum: int = 5) -> list[float]:
     """Return at most ``maximum`` round amounts between the logarithms ``low`` and ``high``."""
-    amounts = [
-        step * 10.0**power
-        for power in range(floor(low), ceil(high) + 1)
-        for step in (1, 2, 5)
-        if low <= log10(step * 10.0**power) <= high
-    ]
+    amounts = [step * 10.0**power for power in range(floor(low), ceil(high) + 1) for step in (1, 2, 5)]
+    amounts = [amount for amount in amounts if low <= log10(amount) <= high]
     if len(amounts) > maximum:
         amounts = [amount for amount in amounts if round(log10(amount), 6).is_integer()] or amounts
     every = ceil(len(amounts) / maximum) or 1

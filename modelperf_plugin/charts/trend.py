@@ -22,9 +22,7 @@ def trend_chart(
     frame = Frame(Scale(0, length, _LEFT, width - _RIGHT), Scale(0, 1, height - _BOTTOM - _BARS - 14, _TOP))
     starts = list(accumulate([point.days for point in points[:-1]], initial=0))
     middles = frame.middles([point.days for point in points])
-    parts = frame.rates()
-    parts += _bars(frame, points, starts, height - _BOTTOM)
-    parts += frame.marks(marks)
+    parts = [*frame.rates(), *_bars(frame, points, starts, height - _BOTTOM), *frame.marks(marks)]
     parts += _line(frame, points, middles)
     parts += frame.days(points[0].first, length, height - 6)
     parts += _targets(frame, points, starts, height - _BOTTOM)
@@ -61,9 +59,8 @@ def _bars(frame: Frame, points: Sequence[Point], starts: Sequence[int], bottom: 
             gap = min(2.0, (right - left) / 4)
             high = max(1.0, tall(point.tally.samples))
             wide = min(48.0, right - left - gap)
-            parts.append(
-                element("rect", x=(left + right - wide) / 2, y=bottom - high, width=wide, height=high, class_="bar")
-            )
+            x = (left + right - wide) / 2
+            parts.append(element("rect", x=x, y=bottom - high, width=wide, height=high, class_="bar"))
     return parts
 
 
@@ -71,13 +68,9 @@ def _targets(frame: Frame, points: Sequence[Point], starts: Sequence[int], botto
     """Return an invisible area with a tooltip for each step."""
     parts = []
     for start, point in zip(starts, points, strict=True):
-        left, right = frame.x(start), frame.x(start + point.days)
-        parts.append(
-            element(
-                "rect", title(_tooltip(point)), x=left, y=frame.y.end, width=right - left, height=bottom - frame.y.end,
-                class_="target",
-            )
-        )  # fmt: skip
+        left, top = frame.x(start), frame.y.end
+        area = {"x": left, "y": top, "width": frame.x(start + point.days) - left, "height": bottom - top}
+        parts.append(element("rect", title(_tooltip(point)), **area, class_="target"))
     return parts
 
 

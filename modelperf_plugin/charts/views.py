@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from modelperf_plugin.analysis.views.ab_tests import Trial
 from modelperf_plugin.analysis.views.details import ModelRow, ModelView, TaskView
@@ -15,25 +14,12 @@ from modelperf_plugin.charts.lines import MAX_LINES, Line, lines_chart
 from modelperf_plugin.charts.scatter import Dot, scatter_chart
 from modelperf_plugin.charts.trend import trend_chart
 from modelperf_plugin.policy.sequential.two_sample_test import Rate
-from modelperf_plugin.store import Change
+from modelperf_plugin.store import Change, LoggedCandidate
 from modelperf_plugin.text import moment_text, percent, span
-from modelperf_plugin.values import DAY_MS, from_milliseconds
+from modelperf_plugin.values import DAY_MS, RankedModel, from_milliseconds
 
 _MIN_OUTCOMES = 5
 _WORDS = {"up": "does better", "down": "does worse", "announced": "announced as changed"}
-
-
-class Scored(Protocol):
-    """A row of a ranking, current or logged."""
-
-    @property
-    def model_id(self) -> str: ...
-    @property
-    def score(self) -> float | None: ...
-    @property
-    def interval(self) -> tuple[float, float] | None: ...
-    @property
-    def status(self) -> str: ...
 
 
 def success_chart(view: Overview | TaskView | ModelView, width: int, height: int = 260) -> str:
@@ -41,9 +27,8 @@ def success_chart(view: Overview | TaskView | ModelView, width: int, height: int
     total = view.trend.total
     of = f" of {view.model_id}" if isinstance(view, ModelView) else ""
     alternative = f"Success{of} {_days(view.period)}: {percent(total.success_rate)} of {total.samples:,} outcomes"
-    return trend_chart(
-        view.trend.points, alternative, width=width, height=height, marks=marks(view.changes, view.period)
-    )
+    marked = marks(view.changes, view.period)
+    return trend_chart(view.trend.points, alternative, width=width, height=height, marks=marked)
 
 
 def models_chart(view: TaskView, width: int, height: int = 260) -> str:
@@ -54,10 +39,8 @@ def models_chart(view: TaskView, width: int, height: int = 260) -> str:
     alternative = f"Success of models on {view.task_type} {_days(view.period)}: {names}"
     days = [point.days for point in view.trend.points]
     shown = {line.name for line in lines}
-    changes = [each for each in view.changes if each.model_id in shown]
-    return lines_chart(
-        lines, view.period.first, days, alternative, width=width, height=height, marks=marks(changes, view.period)
-    )
+    marked = marks([each for each in view.changes if each.model_id in shown], view.period)
+    return lines_chart(lines, view.period.first, days, alternative, width=width, height=height, marks=marked)
 
 
 def models_window(view: TaskView) -> int:
@@ -84,7 +67,7 @@ def rates_line(trend: Trend) -> str:
     return sparkline(steady, f"from {percent(rates[0])} to {percent(rates[-1])}")
 
 
-def score_glyph(row: Scored) -> str:
+def score_glyph(row: RankedModel | LoggedCandidate) -> str:
     alternative = "no score" if row.score is None else f"{percent(row.score)}, {span(row.interval)} (95 % interval)"
     return interval_glyph(row.score, row.interval, alternative, row.status)
 

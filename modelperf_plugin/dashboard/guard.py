@@ -34,8 +34,7 @@ class Guard:
     """
 
     def __init__(self, app: ASGIApp, *, token: str | None, names: Iterable[str] | None) -> None:
-        self._app = app
-        self._token = token
+        self._app, self._token = app, token
         # a digest, because the token may contain characters that a cookie cannot hold
         self._pass = "" if token is None else sha256(f"modelperf/{token}".encode()).hexdigest()
         self._names = None if names is None else frozenset(names)

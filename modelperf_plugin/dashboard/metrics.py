@@ -16,11 +16,7 @@ _Sample = tuple[Mapping[str, str], float]
 
 
 def exposition(store: Store) -> str:
-    """Return all metrics, for a scrape.
-
-    Raises:
-        StoreError: the store could not be read.
-    """
+    """Return all metrics, for a scrape."""
     tallies = store.tallies.all()
     families = [
         _family(

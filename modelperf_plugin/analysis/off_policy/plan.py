@@ -54,14 +54,10 @@ def plan(decisions: DecisionLog, logged: Logged, target: Floats) -> tuple[Plan, 
         with np.errstate(divide="ignore", invalid="ignore"):
             terms = np.where(target > 0.0, np.square(target) / chances * spread, 0.0)
         variance = float(terms.sum(axis=1).mean())
-        needed, precise = (
-            ceil(2.0 * level * variance / half**2) for half in (MAX_INTERVAL_WIDTH / 2, PRECISE_HALF_WIDTH)
-        )
-        plans.append(
-            Plan(
-                evaluation_share=share, decisions=needed, decisions_precise=precise, lost_per_1000=1000.0 * share * gap
-            )
-        )
+        halves = (MAX_INTERVAL_WIDTH / 2, PRECISE_HALF_WIDTH)
+        needed, precise = (ceil(2.0 * level * variance / half**2) for half in halves)
+        lost = 1000.0 * share * gap
+        plans.append(Plan(evaluation_share=share, decisions=needed, decisions_precise=precise, lost_per_1000=lost))
     return tuple(plans)
 
 

@@ -52,8 +52,7 @@ class Configured:
     """
 
     def __init__(self, log: DecisionLog, store: Store) -> None:
-        self._log = log
-        self._store = store
+        self._log, self._store = log, store
 
     def shares(self, config: Config, progress: Progress | None = None) -> Floats:
         """Return the probabilities that ``config`` gives to each model at each decision."""
@@ -82,9 +81,7 @@ class _Decider:
     """One configuration on a store that moves forward; configurations that learn alike share a learner."""
 
     def __init__(self, config: Config, past: StoreAsOf, learners: dict[str, Learner], models: tuple[str, ...]) -> None:
-        self._config = config
-        self._past = past
-        self._models = models
+        self._config, self._past, self._models = config, past, models
         key = repr((config.quality, config.drift, config.models))
         if key not in learners:
             learners[key] = Learner(past, past.merged, lambda: config, lambda: past.now)
@@ -100,10 +97,9 @@ class _Decider:
 
     def decide(self, task_type: str, offered: Flags, status: Integers) -> _Chances:
         key = (task_type, offered.tobytes(), status.tobytes())
-        known = self._choices.get(key)
-        if known is None:
-            known = self._choices[key] = self._decide(task_type, offered, status)
-        return known
+        if key not in self._choices:
+            self._choices[key] = self._decide(task_type, offered, status)
+        return self._choices[key]
 
     def _decide(self, task_type: str, offered: Flags, status: Integers) -> _Chances:
         columns = np.flatnonzero(offered).tolist()
@@ -124,16 +120,11 @@ class _Decider:
 
 
 def _costs(log: DecisionLog) -> list[Cost]:
-    known = np.flatnonzero(np.isfinite(log.cost_usd)).tolist()
-    return [
-        Cost(
-            int(log.ended_ms[row]),
-            log.task_types[log.task[row]],
-            log.models[log.chosen[row]],
-            round(float(log.cost_usd[row]) * NANO_USD),
-        )
-        for row in known
-    ]
+    costs = []
+    for row in np.flatnonzero(np.isfinite(log.cost_usd)).tolist():
+        task_type, model_id = log.task_types[log.task[row]], log.models[log.chosen[row]]
+        costs.append(Cost(int(log.ended_ms[row]), task_type, model_id, round(float(log.cost_usd[row]) * NANO_USD)))
+    return costs
 
 
 def _not_before(log: DecisionLog) -> dict[tuple[str, str, int], int]:

@@ -129,6 +129,5 @@ def shares_of(steps: Sequence[Step[OfferT]], models: Iterable[str] = ()) -> dict
     """Return the share of the steps that each model got, largest first, then by name; 0 for unused ``models``."""
     counts = Counter(dict.fromkeys(models, 0))
     counts.update(step.model_id for step in steps)
-    return {
-        model_id: count / len(steps) for model_id, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    }
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return {model_id: count / len(steps) for model_id, count in ordered}

@@ -276,16 +276,10 @@ def _by_task_type(known: _Hindsight, steps: Run, repeats: int) -> tuple[TaskType
     for task, own in grouped.items():
         most_chosen, share = next(iter(shares_of(own).items()))
         best = known.best_of[task]
-        rows.append(
-            TaskTypeResult(
-                task_type=task,
-                instances=len(own) // repeats,
-                success_rate=fmean(step.outcome.success for step in own),
-                random_success_rate=_rate(known.random_of[task]),
-                best_model=best.model_id,
-                best_success_rate=_rate(best),
-                most_chosen_model=most_chosen,
-                most_chosen_share=share,
-            )
-        )
+        result = TaskTypeResult(
+            task_type=task, instances=len(own) // repeats, success_rate=fmean(step.outcome.success for step in own),
+            random_success_rate=_rate(known.random_of[task]), best_model=best.model_id, best_success_rate=_rate(best),
+            most_chosen_model=most_chosen, most_chosen_share=share,
+        )  # fmt: skip
+        rows.append(result)
     return tuple(sorted(rows, key=lambda row: (-row.instances, row.task_type)))

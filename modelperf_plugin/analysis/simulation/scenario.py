@@ -207,12 +207,11 @@ class Scenario(_Part):
         ``counts`` says how often each task type occurs; by default they are equally frequent.
         """
         weights = dict.fromkeys(self.task_types, 1) if counts is None else counts
-        return max(
-            self.models,
-            key=lambda model_id: sum(
-                weight * self.expected_success(name, model_id) for name, weight in weights.items()
-            ),
-        )
+
+        def expected(model_id: str) -> float:
+            return sum(weight * self.expected_success(name, model_id) for name, weight in weights.items())
+
+        return max(self.models, key=expected)
 
 
 _NEW_MODEL: Final = Model()

@@ -80,11 +80,7 @@ class Trial:
 
 
 def trials(engine: ModelPerf, task_type: str | None = None) -> tuple[Trial, ...]:
-    """Return every challenger in the tests of a task type, or of all task types; newest test first.
-
-    Raises:
-        StoreError: the store could not be read.
-    """
+    """Return every challenger in the tests of a task type, or of all task types; newest test first."""
     return tuple(
         Trial(
             test=test,

@@ -84,11 +84,7 @@ def task_view(
     most: int | None = MAX_MODELS,
     decisions: int = MAX_LISTED_DECISIONS,
 ) -> TaskView | None:
-    """Return the details of a task type; None if it has no outcomes at all.
-
-    Raises:
-        StoreError: the store could not be read.
-    """
+    """Return the details of a task type; None if it has no outcomes at all."""
     store = engine.store
     decision = engine.explain(task_type)
     if decision is None:
@@ -122,11 +118,7 @@ def task_view(
 
 
 def model_view(engine: ModelPerf, model_id: str, period: Period, *, task_type: str | None = None) -> ModelView | None:
-    """Return the details of a model; None if it has no outcomes there at all.
-
-    Raises:
-        StoreError: the store could not be read.
-    """
+    """Return the details of a model; None if it has no outcomes there at all."""
     store = engine.store
     everywhere = store.tallies.all()
     tallies = [tally for tally in everywhere if tally.model_id == model_id and task_type in {None, tally.task_type}]

@@ -119,11 +119,7 @@ class Overview:
 def overview(
     engine: ModelPerf, period: Period, *, now: datetime | None = None, most: int | None = MAX_TASK_TYPES
 ) -> Overview:
-    """Return the overview of ``period``, with a row for each of ``most`` task types.
-
-    Raises:
-        StoreError: the store could not be read.
-    """
+    """Return the overview of ``period``, with a row for each of ``most`` task types."""
     now = now or datetime.now(UTC)
     store = engine.store
     steps = store.trends.series_of_task_types(period.days)
