@@ -155,7 +155,7 @@ class ABTests:
             self._unknown.append((time.monotonic() + LOOKUP_SECONDS, decision_id, entry))
 
     def catch_up(self) -> None:
-        """Reload what other processes did, and count the waiting outcomes; a StoreError leaves them waiting."""
+        """Reload what other processes did, and count outcomes that are due; a StoreError leaves them waiting."""
         self._count_waiting(time.monotonic())
 
     def close(self) -> None:

@@ -51,8 +51,9 @@ class Telemetry:
     def on_outcome(self, task_type: str, model_id: str, outcome: Outcome) -> None:
         """Measure an outcome: what it took, what it cost, how it ended."""
         attributes = _of(task_type, model_id)
-        error = outcome.error_kind or ("timeout" if outcome.timeout else "failure")
-        failed: _Attributes = {} if outcome.success else {ERROR: error}
+        failed: _Attributes = {}
+        if not outcome.success:
+            failed[ERROR] = outcome.error_kind or ("timeout" if outcome.timeout else "failure")
         with suppress(Exception):
             self._outcomes.add(1, {**attributes, RESULT: _RESULTS[outcome.blame]})
             if outcome.duration_seconds is not None:

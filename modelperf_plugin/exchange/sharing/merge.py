@@ -10,7 +10,7 @@ from modelperf_plugin.store import Merged, Store
 from modelperf_plugin.values import check_amount, check_id
 
 STRENGTH: Final = 10.0
-"""By default, how many own outcomes a merged pair counts as, at most."""
+"""The default of the maximum number of own outcomes that a merged pair counts as."""
 MAX_STRENGTH: Final = 10_000.0
 
 
@@ -29,8 +29,7 @@ def merge(
 ) -> MergeResult:
     """Store an export as a prior under ``name``; it replaces an older export of the same project.
 
-    Raises:
-        InvalidValueError: the export is from this store, the name is taken, or a value is not usable.
+    Raises InvalidValueError if the export is from this store, the name is taken, or a value is not usable.
     """
     check_id("name", name)
     check_amount("strength", strength, MAX_STRENGTH)
