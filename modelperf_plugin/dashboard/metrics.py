@@ -18,13 +18,9 @@ _Sample = tuple[Mapping[str, str], float]
 def exposition(store: Store) -> str:
     """Return all metrics, for a scrape."""
     tallies = store.tallies.all()
-    families = [
-        _family(
-            "modelperf_info", "gauge", "The version of modelperf.", [({"version": version("modelperf-plugin")}, 1)]
-        ),
-        *_counters(tallies),
-        *_states(tallies, store.demotions.all(in_force=True), store.problems.all()),
-    ]
+    info = [({"version": version("modelperf-plugin")}, 1)]
+    families = [_family("modelperf_info", "gauge", "The version of modelperf.", info), *_counters(tallies)]
+    families += _states(tallies, store.demotions.all(in_force=True), store.problems.all())
     return "".join(families)
 
 

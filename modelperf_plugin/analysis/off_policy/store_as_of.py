@@ -88,9 +88,8 @@ class StoreAsOf:
             for pair, tally in self._before[change.change_id].items():
                 last = self._rates.get(pair)
                 rate = last.rate if last is not None and last.since_ms == change.since_ms else None
-                baselines[pair] = Baseline(
-                    tally.successes, tally.quality_failures, rate, tally.timeout_failures, change.since_ms
-                )
+                failures, timeouts = tally.quality_failures, tally.timeout_failures
+                baselines[pair] = Baseline(tally.successes, failures, rate, timeouts, change.since_ms)
         return baselines
 
     def faded(self, today: int, half_life_days: float) -> dict[_Pair, Faded]:

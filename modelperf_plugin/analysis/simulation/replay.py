@@ -221,14 +221,13 @@ class _Hindsight:
             for model_id, outcome in instance.outcomes.items():
                 cell = instance.task_type, model_id
                 cells[cell] = cells.get(cell, Tally(*cell)).plus(outcome, 0)
-        by_model = [
-            add_up((cells[task, model_id] for task in core.task_types), model_id=model_id) for model_id in core.models
-        ]
+        tasks, models = core.task_types, core.models
+        by_model = [add_up((cells[task, model_id] for task in tasks), model_id=model_id) for model_id in models]
         self.everything = add_up(by_model)
         """All outcomes: the expected result of a random choice."""
         self.best_single = _best(by_model)
-        self.best_of = {task: _best([cells[task, model_id] for model_id in core.models]) for task in core.task_types}
-        self.random_of = {task: add_up(cells[task, model_id] for model_id in core.models) for task in core.task_types}
+        self.best_of = {task: _best([cells[task, model_id] for model_id in models]) for task in tasks}
+        self.random_of = {task: add_up(cells[task, model_id] for model_id in models) for task in tasks}
         priced = [(cost, tally) for tally in by_model if (cost := tally.mean_cost_usd) is not None]
         self.cheapest = min(priced, key=lambda pair: pair[0])[1] if priced else None
 

@@ -16,7 +16,7 @@ from modelperf_plugin.values import Outcome
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyResult:
-    """The results of one policy, mean over the runs."""
+    """The results of one policy, mean over the runs; costs are those of a task."""
 
     name: str
     success_rate: float
@@ -26,7 +26,6 @@ class PolicyResult:
     standard_error: float | None
     """Standard error of the regret; None with one run."""
     cost_usd: float
-    """Mean US dollars a task."""
     curve: tuple[float, ...]
     """The success rate in each tenth of a run."""
     shares: dict[str, float]

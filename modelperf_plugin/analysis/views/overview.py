@@ -44,9 +44,8 @@ class Exploration:
     share: float | None
     """The mean of 1 − P(best), which does not depend on the draws; None without a decision."""
     explored_cost_usd: float
-    """US dollars spent by the outcomes of the decisions that explored."""
+    """US dollars spent by the outcomes of the decisions that explored; ``cost_usd`` is that of all."""
     cost_usd: float
-    """US dollars spent by the outcomes of all the decisions."""
     oldest: datetime | None
 
 
