@@ -5,8 +5,6 @@ text with columns separated by two or more spaces, nothing cut off and ``-`` for
 ``--json``. Exit codes: 0 ok, 1 negative finding, 2 usage or configuration error, 130 interrupted.
 """
 
-from __future__ import annotations
-
 from modelperf_plugin.cli.app import main, modelperf
 
 __all__ = ["main", "modelperf"]

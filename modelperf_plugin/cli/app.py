@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -42,9 +43,6 @@ from modelperf_plugin.cli.commands.why import why
 from modelperf_plugin.cli.options import add_common_options
 from modelperf_plugin.cli.terminal_text import printable
 from modelperf_plugin.errors import ModelPerfError, StoreError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 NEGATIVE, USAGE, INTERRUPTED = 1, 2, 130
 """Exit codes beside 0."""

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modelperf_plugin.cli.answer import Answer
+from modelperf_plugin.cli.progress import Stages
 from modelperf_plugin.text import count, points
 from modelperf_plugin.values import DAY_MS
 
 if TYPE_CHECKING:
     from modelperf_plugin.analysis.off_policy.decision_log import DecisionLog
     from modelperf_plugin.analysis.off_policy.judgement import Estimate
-    from modelperf_plugin.cli.progress import Stages
     from modelperf_plugin.store import Store
 
 log_days_option = click.option(

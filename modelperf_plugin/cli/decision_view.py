@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from modelperf_plugin.cli.answer import Answer, Cell, Column, number
 from modelperf_plugin.text import count, dollars, percent, short, span
+from modelperf_plugin.values import Exclusion, RankedModel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
     from modelperf_plugin.config import LogConfig
     from modelperf_plugin.store import LoggedCandidate, LoggedDecision
-    from modelperf_plugin.values import Exclusion, RankedModel
 
 _Candidate = TypeVar("_Candidate", bound="RankedModel | LoggedCandidate")
 

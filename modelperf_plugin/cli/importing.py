@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
+from modelperf_plugin.cli.answer import Answer
+from modelperf_plugin.cli.options import Common
 from modelperf_plugin.cli.terminal_text import printable
 from modelperf_plugin.text import count, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from modelperf_plugin.cli.answer import Answer
-    from modelperf_plugin.cli.options import Common
     from modelperf_plugin.exchange.importing.history import Report
     from modelperf_plugin.exchange.importing.sources import Source
     from modelperf_plugin.store import Store

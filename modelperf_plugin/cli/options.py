@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +17,6 @@ from modelperf_plugin.cli.answer import Answer
 from modelperf_plugin.cli.terminal_text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-
     from modelperf_plugin.analysis.views.trends import Period
     from modelperf_plugin.config import Config, LoadedConfig
     from modelperf_plugin.engine.core import ModelPerf

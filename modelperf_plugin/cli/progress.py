@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    Update = Callable[[int, int], None]
-    """Called with the steps done and the steps in total."""
-    Stages = Callable[[str], Update | None]
-    """Starts the bar of a named stage; None without a terminal."""
+Update = Callable[[int, int], None]
+"""Called with the steps done and the steps in total."""
+Stages = Callable[[str], Update | None]
+"""Starts the bar of a named stage; None without a terminal."""
 
 
 @contextmanager

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import Final
 
-from modelperf_plugin.cli.answer import Column, number
+from modelperf_plugin.cli.answer import Answer, Column, number
 from modelperf_plugin.text import ESTIMATED, ago, dollars, percent, short, spent_per_success
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from typing import Final
-
-    from modelperf_plugin.cli.answer import Answer
-    from modelperf_plugin.values import Tally
+from modelperf_plugin.values import Tally
 
 TASK_TYPE: Final[Column[Tally]] = Column("task type", lambda tally: tally.task_type, "bold")
 MODEL: Final[Column[Tally]] = Column("model", lambda tally: tally.model_id, "bold")

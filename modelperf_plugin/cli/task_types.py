@@ -5,8 +5,9 @@ from __future__ import annotations
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from modelperf_plugin.cli.answer import Answer
+
 if TYPE_CHECKING:
-    from modelperf_plugin.cli.answer import Answer
     from modelperf_plugin.engine.core import ModelPerf
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from modelperf_plugin.cli.answer import Answer, Column, number
@@ -10,8 +11,6 @@ from modelperf_plugin.text import ago, change, percent, spent_per_success
 from modelperf_plugin.values import from_milliseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from modelperf_plugin.analysis.views.trends import Trend
     from modelperf_plugin.store import Change
 

@@ -1,7 +1,5 @@
 """Configuration: from TOML files, environment and flags to frozen models."""
 
-from __future__ import annotations
-
 from modelperf_plugin.config.describe import Setting, describe, json_schema, strategies
 from modelperf_plugin.config.load import ConfigSource, LoadedConfig, load
 from modelperf_plugin.config.schema import (

@@ -28,7 +28,6 @@ class Setting(NamedTuple):
     """One key of the TOML file."""
 
     keys: tuple[str, ...]
-    """Section and key."""
     strategy: str | None
     """The strategy it belongs to; None if it belongs to its section."""
     kind: str

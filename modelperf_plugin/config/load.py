@@ -45,7 +45,6 @@ class LoadedConfig:
     origins: Mapping[str, str] = field(default_factory=dict)
     """The source of every value by its dotted path: a file, a variable, "default" …"""
     files: tuple[Path, ...] = ()
-    """The files that were read."""
     watched: tuple[Path, ...] = ()
     """The files whose change, creation or deletion may change the configuration."""
 

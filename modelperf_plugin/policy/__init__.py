@@ -1,7 +1,5 @@
 """The policy: pure functions from evidence to a decision, without store, clock or files."""
 
-from __future__ import annotations
-
 from modelperf_plugin.policy.assessment import Assessment, Knowledge, Policy, assess
 from modelperf_plugin.policy.choice import Choice, choose, pick, ranking_of
 from modelperf_plugin.policy.cost import AnyCostObjective, CheapestWithin, Success, Value

@@ -58,9 +58,7 @@ class Candidate(NamedTuple):
     tally: Tally
     score: Score
     group: int
-    """``AVAILABLE``, ``UNAVAILABLE`` or ``DEMOTED``."""
     why: str | None
-    """Why it is unavailable or demoted."""
     belief: Belief | None
     cost: ExpectedCost | None
     """Set if the policy or the host limits or weighs costs."""
@@ -76,14 +74,12 @@ class Assessment(NamedTuple):
     candidates: tuple[Candidate, ...]
     """The permitted candidates, best first, unavailable and then demoted ones last; empty if none is permitted."""
     ranking: Ranking
-    """The same, as rows for people."""
     available: int
     """How many of the first rows may be chosen; the rest are a last resort."""
     tied: int
     """How many of the first rows are equally good."""
     excluded: tuple[Exclusion, ...]
     pin: str | None
-    """The model that the host insists on."""
 
 
 def assess(
@@ -147,7 +143,6 @@ _COST_NOTES: Final = {
 def _place(
     policy: Policy, tallies: Sequence[Tally], knowledge: Knowledge, costs: Mapping[str, ExpectedCost | None]
 ) -> tuple[Candidate, ...]:
-    """Return the candidates, best first."""
     known, unavailable = knowledge.beliefs, knowledge.unavailable
     beliefs: Sequence[Belief] | None = None
     if known is not None:

@@ -19,7 +19,6 @@ class Choice(NamedTuple):
     probabilities: tuple[float, ...]
     """The probability of each row of the ranking to be chosen."""
     reason: str
-    """One sentence for a person."""
     explored: bool
     """Whether something other than the best-ranked candidate was chosen without a pin."""
     probed: bool = False

@@ -1,7 +1,5 @@
 """The base class of strategies: a configuration that can be called."""
 
-from __future__ import annotations
-
 from pydantic import BaseModel, ConfigDict
 
 

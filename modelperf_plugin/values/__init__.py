@@ -4,8 +4,6 @@ All are frozen. Constructing one from an invalid value raises an :class:`~modelp
 that names field and value.
 """
 
-from __future__ import annotations
-
 from modelperf_plugin.values.context import NO_CONTEXT, Context
 from modelperf_plugin.values.decision import Assignment, Decision, Exclusion, Mode
 from modelperf_plugin.values.ids import MAX_ID_LENGTH, check_amount, check_id, check_ids

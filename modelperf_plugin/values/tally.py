@@ -26,7 +26,6 @@ class Tally(NamedTuple):
     """Failures of the caller: cancelled, caller_error."""
     total_tokens: int = 0
     total_cost_nano_usd: int = 0
-    """In nano-dollars."""
     priced: int = 0
     """Outcomes with a reported cost above 0."""
     last_used_ms: int | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -14,8 +15,6 @@ from modelperf_plugin.text import UNKNOWN, ago, count, dollars, percent, short, 
 from modelperf_plugin.values import Tally, from_milliseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from modelperf_plugin.analysis.views.ab_tests import Trial
 
 
@@ -119,7 +118,6 @@ def _show(answer: Answer, task_type: str, tallies: Sequence[Tally], rows: Sequen
 
 
 def _history(trial: Trial) -> tuple[str, str]:
-    """Return the state of a test, and its share, dates and size."""
     test, contest = trial.test, trial.contest
     decided = "" if contest.decided_ms is None else f", decided {_ago(contest.decided_ms)}"
     began = f"share {percent(trial.share)}, began {_ago(test.started_ms)}"

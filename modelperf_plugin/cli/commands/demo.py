@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -14,13 +15,11 @@ from modelperf_plugin.cli.answer import Answer, Column, number
 from modelperf_plugin.cli.options import Common, Refusal, common_options, json_option, seed_option
 from modelperf_plugin.cli.terminal_text import program
 from modelperf_plugin.text import count, dollars, percent, span
+from modelperf_plugin.values import RankedModel, Ranking
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
     from modelperf_plugin.demo.orchestrator import DemoReport, DemoTask
     from modelperf_plugin.engine.core import ModelPerf
-    from modelperf_plugin.values import RankedModel, Ranking
 
 _DEFAULT_STORE: Final = ".sf/demo.db"
 """Replaced by every run, unlike a store named with ``--store``."""

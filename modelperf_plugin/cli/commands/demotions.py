@@ -61,21 +61,17 @@ def demotions(common: Common, answer: Answer, task_type: str | None, include_end
 
 
 def _row(engine: ModelPerf, demotion: Demotion, in_force: int) -> _Row:
+    from modelperf_plugin.engine.ab_verdicts import on_trial
+
     if demotion.ended_ms is not None:
         return _Row(demotion, None, f"{ago(from_milliseconds(demotion.ended_ms))}, by {demotion.ended_by}")
-    policy = engine.config.policy_for(demotion.task_type).demotion
+    configured = engine.config.policy_for(demotion.task_type)
+    policy = configured.demotion
     share = policy.probe_share / in_force
     if policy.alpha == 0:
         until = f"not applied: demotion.strategy is {policy.strategy}"
-    elif _is_in_ab_test(engine, demotion):
+    elif demotion.model_id in on_trial(configured.exploration, engine.store.ab_tests.all(demotion.task_type)):
         until = "not applied while its A/B test runs"
     else:
         until = f"reinstated once new outcomes show that it is above the threshold; probed on {percent(share)}"
     return _Row(demotion, share, until)
-
-
-def _is_in_ab_test(engine: ModelPerf, demotion: Demotion) -> bool:
-    from modelperf_plugin.engine.ab_verdicts import on_trial
-
-    exploration = engine.config.policy_for(demotion.task_type).exploration
-    return demotion.model_id in on_trial(exploration, engine.store.ab_tests.all(demotion.task_type))

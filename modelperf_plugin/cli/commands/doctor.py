@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -11,14 +12,11 @@ import click
 from modelperf_plugin.cli.answer import Answer, Column, number
 from modelperf_plugin.cli.options import Common, common_options, is_missing, json_option, missing_note
 from modelperf_plugin.text import ago, count, percent
-from modelperf_plugin.values import from_milliseconds
+from modelperf_plugin.values import Tally, from_milliseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
     from modelperf_plugin.config import LoadedConfig
-    from modelperf_plugin.store import CountedProblem, DecisionSummary, Finding, Store
-    from modelperf_plugin.values import Tally
+    from modelperf_plugin.store import CountedProblem, DecisionSummary, Finding
 
 _FINDINGS: Final[tuple[Column[Finding], ...]] = (
     Column("check", lambda finding: finding.name, "bold"),
@@ -42,9 +40,7 @@ class _Examination(NamedTuple):
     findings: Sequence[Finding]
     problems: Sequence[CountedProblem] = ()
     policies: Mapping[str, str] = {}
-    """From task type to policy id."""
     decisions: DecisionSummary | None = None
-    """None without a store."""
 
     @property
     def is_healthy(self) -> bool:
@@ -130,6 +126,8 @@ def _clear_problems(location: str) -> None:
 
 def _examine(loaded: LoadedConfig, location: str) -> _Examination:
     from modelperf_plugin.errors import StoreError
+    from modelperf_plugin.exchange.attached.databases import check_attached
+    from modelperf_plugin.exchange.importing.legacy_import import check_legacy_file
     from modelperf_plugin.store import open_to_read
     from modelperf_plugin.store.fallback.spool import waiting_for
 
@@ -150,7 +148,9 @@ def _examine(loaded: LoadedConfig, location: str) -> _Examination:
             policies = {name: loaded.config.policy_for(name).policy_id for name in names}
             decisions = store.decisions.summary(time.time_ns() // 1_000_000)
             findings += [_policies(policies), _outcomes(tallies), *_decisions(loaded, decisions)]
-            findings += [*_other_sources(loaded, store), *store.maintenance.check()]
+            old_file = check_legacy_file(store, time.time_ns() // 1_000_000)
+            findings += [*check_attached(store, loaded.config.federation), *([] if old_file is None else [old_file])]
+            findings += store.maintenance.check()
             return _Examination(findings, store.problems.all(), policies, decisions)
     except StoreError as error:
         return _Examination([*findings, _finding("store", str(error), ok=False)])
@@ -205,15 +205,6 @@ def _decisions(loaded: LoadedConfig, summary: DecisionSummary) -> Iterator[Findi
         yield _finding("overdue", message)
     expected = f"{percent(total.exploration_share)} of the choices were expected to explore"
     yield _finding("exploration", f"{expected}, {percent(total.explored_share)} did")
-
-
-def _other_sources(loaded: LoadedConfig, store: Store) -> list[Finding]:
-    """Return the state of attached databases and of an old JSON file."""
-    from modelperf_plugin.exchange.attached.databases import check_attached
-    from modelperf_plugin.exchange.importing.legacy_import import check_legacy_file
-
-    old_file = check_legacy_file(store, time.time_ns() // 1_000_000)
-    return [*check_attached(store, loaded.config.federation), *([] if old_file is None else [old_file])]
 
 
 def _as_dict(problem: CountedProblem) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -13,8 +14,6 @@ from modelperf_plugin.cli.progress import progress_stages
 from modelperf_plugin.text import UNKNOWN, count, dollars, moment_text, percent, points
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from modelperf_plugin.analysis.off_policy.evaluation import Evaluation
     from modelperf_plugin.analysis.off_policy.judgement import Estimate, Judgement, TaskTypeJudgement
     from modelperf_plugin.analysis.off_policy.plan import Plan

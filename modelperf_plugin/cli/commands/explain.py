@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 
@@ -10,9 +10,7 @@ from modelperf_plugin.cli.answer import Answer
 from modelperf_plugin.cli.decision_view import print_candidates, print_excluded
 from modelperf_plugin.cli.options import Common, common_options, json_option, split_names
 from modelperf_plugin.cli.task_types import task_type_note, unknown_task_type
-
-if TYPE_CHECKING:
-    from modelperf_plugin.values import Decision
+from modelperf_plugin.values import Decision
 
 _MODE_WARNINGS: Final = {
     "observe": "mode is observe: hosts are answered None; this is what would be chosen",

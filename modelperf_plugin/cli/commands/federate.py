@@ -14,13 +14,12 @@ from modelperf_plugin.cli.answer import Answer, Column, number
 from modelperf_plugin.cli.importing import parse_columns
 from modelperf_plugin.cli.options import Common, Refusal, common_options, json_option
 from modelperf_plugin.text import UNKNOWN, ago, count
+from modelperf_plugin.values import Tally
 
 if TYPE_CHECKING:
     from modelperf_plugin.exchange.attached.table import AttachedTable
-    from modelperf_plugin.values import Tally
 
 _TIMEOUT_SECONDS: Final = 60.0
-"""For reading a large table once."""
 
 
 def _tallies(table: AttachedTable) -> list[Tally]:

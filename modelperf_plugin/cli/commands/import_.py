@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -16,8 +17,6 @@ from modelperf_plugin.text import count
 from modelperf_plugin.values import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from modelperf_plugin.exchange.importing.call_logs import VerdictFields
     from modelperf_plugin.exchange.importing.legacy_json import LegacyFile
     from modelperf_plugin.exchange.importing.sources import Source

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,6 @@ from modelperf_plugin.cli.options import Common, common_options, dry_run_option
 from modelperf_plugin.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from modelperf_plugin.config import Config
     from modelperf_plugin.store import Store
 

@@ -55,7 +55,6 @@ def plot(
 def _draw(
     answer: Answer, engine: ModelPerf, period: Period, chart: str, *, task_type: str | None, model_id: str | None
 ) -> tuple[str, str]:
-    """Return a chart and its heading."""
     from modelperf_plugin.analysis.views.details import model_view, task_view
     from modelperf_plugin.analysis.views.overview import overview
     from modelperf_plugin.charts import views

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import click
 
@@ -11,12 +12,7 @@ from modelperf_plugin.cli.options import Common, common_options, csv_option, jso
 from modelperf_plugin.cli.tally_columns import print_estimate_note
 from modelperf_plugin.cli.task_types import unknown_task_type
 from modelperf_plugin.text import ago, count, percent, span, spent_per_success
-from modelperf_plugin.values import mean_costs
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from modelperf_plugin.values import RankedModel
+from modelperf_plugin.values import RankedModel, mean_costs
 
 _CSV: Final = (
     "model_id", "score", "low", "high", "status", "successes", "failures", "timeouts", "outages", "caller_errors",

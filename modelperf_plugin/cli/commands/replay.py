@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -13,8 +14,6 @@ from modelperf_plugin.cli.terminal_text import sparkline
 from modelperf_plugin.text import count, dollars, percent, points
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from modelperf_plugin.analysis.simulation.replay import ReplayReport, Result, TaskTypeResult
 
 _TASK_TYPES: Final[tuple[Column[TaskTypeResult], ...]] = (

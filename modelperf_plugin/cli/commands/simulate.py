@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -13,8 +14,6 @@ from modelperf_plugin.cli.terminal_text import sparkline
 from modelperf_plugin.text import UNKNOWN, count, dollars, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from modelperf_plugin.analysis.simulation.simulate import PolicyResult, Simulation
 
 _POLICIES: Final[tuple[Column[PolicyResult], ...]] = (
@@ -77,7 +76,6 @@ def simulate(common: Common, answer: Answer, /, scenario: str | None, files: tup
 
 
 def _bounds(simulation: Simulation) -> Iterator[PolicyResult]:
-    """Yield what random choices and the best choices achieve."""
     from modelperf_plugin.analysis.simulation.simulate import PolicyResult
 
     for name, success_rate, regret in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,13 +14,10 @@ from modelperf_plugin.cli.options import Common, common_options, csv_option, jso
 from modelperf_plugin.cli.task_types import unknown_task_type
 from modelperf_plugin.cli.terminal_text import bars
 from modelperf_plugin.text import count, spent_per_success
-from modelperf_plugin.values import mean_costs
+from modelperf_plugin.values import Tally, mean_costs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
     from modelperf_plugin.engine.core import ModelPerf
-    from modelperf_plugin.values import Tally
 
     _Rates = Mapping[tuple[str, str], Sequence[float | None]]
 

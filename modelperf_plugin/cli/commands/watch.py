@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -15,8 +16,6 @@ from modelperf_plugin.cli.trend_view import print_changes, print_trends
 from modelperf_plugin.text import ago, change, count, moment_text, percent, spent_per_success
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from rich.console import RenderableType
 
     from modelperf_plugin.analysis.views.overview import Overview

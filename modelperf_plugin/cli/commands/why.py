@@ -33,8 +33,7 @@ def why(common: Common, answer: Answer, decision_id: str) -> None:
         location = engine.store.location
         matches = _find(engine, decision_id)
         if len(matches) != 1:
-            note = _ambiguous(decision_id, matches) if matches else _unknown(decision_id, engine.config.log)
-            answer.exit_with_note(note, store=location, decision=None)
+            answer.exit_with_note(_note(decision_id, matches, engine.config.log), store=location, decision=None)
     (decision,) = matches
     if answer.as_json:
         answer.print_json(store=location, decision=decision.as_dict(), note=None)
@@ -51,16 +50,14 @@ def _find(engine: ModelPerf, decision_id: str) -> list[LoggedDecision]:
     return engine.store.decisions.starting_with(decision_id, _MAX_LISTED_MATCHES + 1)
 
 
-def _unknown(decision_id: str, log: LogConfig) -> str:
+def _note(decision_id: str, matches: list[LoggedDecision], log: LogConfig) -> str:
+    if matches:
+        named = ", ".join(decision.decision_id for decision in matches[:_MAX_LISTED_MATCHES])
+        more = " …" if len(matches) > _MAX_LISTED_MATCHES else ""
+        return f"several decisions start with {decision_id!r}: {named}{more}; give more characters"
     if len(decision_id) < _MIN_PREFIX_LENGTH:
         return f"{decision_id!r} is too short: give at least {_MIN_PREFIX_LENGTH} characters of the id"
     return f"no decision {decision_id!r} in the log; {log_retention(log)}"
-
-
-def _ambiguous(decision_id: str, matches: list[LoggedDecision]) -> str:
-    named = ", ".join(decision.decision_id for decision in matches[:_MAX_LISTED_MATCHES])
-    more = " …" if len(matches) > _MAX_LISTED_MATCHES else ""
-    return f"several decisions start with {decision_id!r}: {named}{more}; give more characters"
 
 
 def _show(answer: Answer, decision: LoggedDecision, location: str) -> None:

@@ -1,7 +1,5 @@
 """Cost objectives: success against dollars. They do not import each other."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field

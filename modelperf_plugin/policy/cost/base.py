@@ -26,7 +26,6 @@ class Estimate(NamedTuple):
     """Estimated success and cost of one candidate."""
 
     mean: float
-    """Expected probability of success."""
     variance: float
     """Variance of that belief; 0 if unknown."""
     cost: float | None

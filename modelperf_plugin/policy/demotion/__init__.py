@@ -1,7 +1,5 @@
 """Demotion strategies: which candidates are taken out of the ranking. They do not import each other."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """Exploration strategies: how decisions are spread over the candidates. They do not import each other."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field

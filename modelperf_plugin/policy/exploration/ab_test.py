@@ -118,7 +118,6 @@ class Split:
     final: str | None = None
     """The model that gets all decisions once the test is over."""
     why: str = ""
-    """Why, in a few words."""
     test_id: int | None = None
     """Id in the store; None before the test begins."""
 

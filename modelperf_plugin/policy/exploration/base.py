@@ -19,7 +19,6 @@ class ChoiceSet(NamedTuple):
     tied: int
     """How many of the first rows are equally good: at least 1."""
     unit_id: str | None
-    """Whom or what the task is for, if the host named it."""
     beliefs: Sequence[Belief] = ()
     """The posterior of each row; empty if there are only tallies."""
     pending: Sequence[int] = ()
@@ -27,7 +26,6 @@ class ChoiceSet(NamedTuple):
     outcomes: int = 0
     """Total number of outcomes of the rows on this task type."""
     objective: CostObjective | None = None
-    """None if costs do not matter."""
     estimates: Sequence[Estimate] = ()
     """Estimates of the rows for the objective; empty if costs do not matter."""
 

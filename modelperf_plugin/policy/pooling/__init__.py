@@ -17,8 +17,6 @@ N. Breslow and D. Clayton, "Approximate inference in generalized linear mixed mo
 introduction to empirical Bayes data analysis", 1985. Standard library only; no step takes longer than O(cells).
 """
 
-from __future__ import annotations
-
 from modelperf_plugin.policy.pooling.beliefs import MAX_STRENGTH, MIN_STRENGTH, TaskBeliefs
 from modelperf_plugin.policy.pooling.fitting import fit
 from modelperf_plugin.policy.pooling.pool import Cell, FitRow, ModelPrior, Pool, Priors

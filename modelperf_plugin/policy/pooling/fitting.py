@@ -133,7 +133,6 @@ class _Fit:
 
 
 def _mean(total: Share, prior: Share) -> float:
-    """Return a weighted mean, shrunk towards its prior."""
     return (total.weighted + prior.weighted) / (total.weight + prior.weight)
 
 

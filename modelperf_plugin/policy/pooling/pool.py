@@ -46,7 +46,6 @@ class ModelPrior(NamedTuple):
 
 
 Priors = Mapping[str, ModelPrior]
-"""Priors by model."""
 
 
 class Share(NamedTuple):

@@ -1,7 +1,5 @@
 """Ranking strategies: from evidence to scores. They do not import each other."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field

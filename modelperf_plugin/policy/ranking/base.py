@@ -17,18 +17,15 @@ class Score(NamedTuple):
     value: float
     """Orders candidates within a tier, higher first; ties are broken at random."""
     proven: bool
-    """Whether there is enough evidence."""
 
 
 class Explanation(NamedTuple):
     """A score explained to people."""
 
     estimate: float | None
-    """Estimated probability of success, or None."""
     interval: tuple[float, float] | None
     """95 % credible or confidence interval of it."""
     reason: str
-    """One sentence for a person."""
 
 
 class RankingStrategy(Protocol):

@@ -1,7 +1,5 @@
 """Sequential tests, valid after every outcome. They do not import each other."""
 
-from __future__ import annotations
-
 from modelperf_plugin.policy.sequential.change_detection import Alarm, ChangeWatch, shifted
 from modelperf_plugin.policy.sequential.fall_detection import FallWatch, Probation
 from modelperf_plugin.policy.sequential.two_sample_test import Rate, Side, TwoSampleTest, Verdict, verdict

@@ -37,7 +37,6 @@ MAX_THRESHOLD: Final = 0.999
 MAX_MASS: Final = 1e100
 """Maximum of an M: finite in storage, and a smaller E is never wrong."""
 OFFSET: Final = 10
-"""The 10 in the weights."""
 START: Final = log(OFFSET)
 
 

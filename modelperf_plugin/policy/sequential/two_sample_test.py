@@ -35,9 +35,7 @@ PSEUDO_OUTCOMES: Final = (5.0, 20.0, 60.0)
 LEVEL: Final = 20.0
 """The e-value that decides: equal sides reach it in at most one test of this many."""
 MAX_FORECAST_OUTCOMES: Final = 1_000_000
-"""Maximum forecast of further outcomes."""
 MAX_LOG_E_VALUE: Final = 700.0
-"""Maximum of a reported ln E."""
 _SIDES: Final[dict[Side | None, float]] = {"A": -1.0, None: 0.0, "B": 1.0}
 _BY_NUMBER: Final = {number: side for side, number in _SIDES.items()}
 
@@ -127,7 +125,6 @@ class Rate(NamedTuple):
     successes: int
     outcomes: int
     rate: float | None
-    """None without any outcome."""
     low: float
     """Lower end of Wilson's 95 % interval, which is not valid sequentially."""
     high: float
@@ -141,13 +138,11 @@ class Verdict(NamedTuple):
     decided: bool
     """Whether the test is over, with a winner or at the maximum; never revoked."""
     e_value: float
-    """The current e-value against equal rates."""
     a: Rate
     b: Rate
     more: int | None
     """Forecast of the outcomes still needed at the current rates and split; None if there is none."""
     text: str
-    """One sentence for people."""
 
 
 def verdict(
