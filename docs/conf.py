@@ -24,8 +24,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 html_theme = "furo"
-html_title = f"modelperf {release}"
-html_title = f"modelperf_plugin {version}"
+html_title = f"modelperf {version}"
 html_copy_source = False
 html_show_sphinx = False
 
