@@ -55,12 +55,9 @@ class LoadedConfig:
 
 
 def load(
-    config: ConfigSource = None,
-    *,
-    flags: Mapping[str, Any] | None = None,
-    cwd: Path | None = None,
+    config: ConfigSource = None, *, flags: Mapping[str, Any] | None = None, cwd: Path | None = None,
     environ: Mapping[str, str] | None = None,
-) -> LoadedConfig:
+) -> LoadedConfig:  # fmt: skip
     """Read a configuration.
 
     Args:

@@ -244,14 +244,9 @@ class Config(_Section):
 
 
 def _policy(config: Config, own: TaskTypeConfig) -> Policy:
-    ranking = own.ranking or config.ranking
-    demotion = own.demotion or config.demotion
-    cost = own.cost or config.cost
-    exploration = own.exploration or config.exploration
-    settings = {"ranking": ranking, "demotion": demotion, "cost": cost, "exploration": exploration}
+    sections = {section: getattr(own, section) or getattr(config, section) for section in POLICY_SECTIONS}
     shared = {name: getattr(config, name) for name in ("quality", "availability", "drift", "models")}
-    policy_id = _fingerprint({**settings, **shared})
-    return Policy(ranking=ranking, demotion=demotion, cost=cost, exploration=exploration, policy_id=policy_id)
+    return Policy(**sections, policy_id=_fingerprint({**sections, **shared}))
 
 
 def _fingerprint(settings: dict[str, Any]) -> str:

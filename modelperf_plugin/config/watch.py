@@ -25,16 +25,10 @@ class ConfigWatch:
     """Holds the configuration in force. Any thread may call ``poll``, which never raises."""
 
     def __init__(
-        self,
-        config: ConfigSource = None,
-        *,
-        flags: Mapping[str, Any] | None = None,
-        cwd: Path | None = None,
-        environ: Mapping[str, str] | None = None,
-        clock: Callable[[], float] = time.monotonic,
-        on_error: Callable[[ConfigError], None] | None = None,
-        on_change: Callable[[], None] | None = None,
-    ) -> None:
+        self, config: ConfigSource = None, *, flags: Mapping[str, Any] | None = None, cwd: Path | None = None,
+        environ: Mapping[str, str] | None = None, clock: Callable[[], float] = time.monotonic,
+        on_error: Callable[[ConfigError], None] | None = None, on_change: Callable[[], None] | None = None,
+    ) -> None:  # fmt: skip
         """Read the configuration; the arguments are those of :func:`~modelperf_plugin.config.load`.
 
         Args:

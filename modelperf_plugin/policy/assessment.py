@@ -113,15 +113,9 @@ def assess(
 def _permit(
     tallies: list[Tally], costs: Mapping[str, ExpectedCost | None], context: Context
 ) -> tuple[list[Tally], tuple[Exclusion, ...]]:
-    permitted: list[Tally] = []
-    excluded: list[Exclusion] = []
-    for tally in tallies:
-        reason = _objection(tally.model_id, costs.get(tally.model_id), context)
-        if reason is None:
-            permitted.append(tally)
-        else:
-            excluded.append(Exclusion(tally.model_id, reason))
-    return permitted, tuple(excluded)
+    reasons = {tally.model_id: _objection(tally.model_id, costs.get(tally.model_id), context) for tally in tallies}
+    excluded = tuple([Exclusion(model_id, reason) for model_id, reason in reasons.items() if reason is not None])
+    return [tally for tally in tallies if reasons[tally.model_id] is None], excluded
 
 
 def _objection(model_id: str, cost: ExpectedCost | None, context: Context) -> str | None:

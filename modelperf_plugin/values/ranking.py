@@ -65,12 +65,9 @@ class Ranking(Sequence[RankedModel]):
         return ranking
 
     def _fill(
-        self,
-        model_ids: tuple[str, ...],
-        strategy: str,
-        rows: tuple[RankedModel, ...] | None,
+        self, model_ids: tuple[str, ...], strategy: str, rows: tuple[RankedModel, ...] | None,
         make: Callable[[], Iterable[RankedModel]] | None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         put = object.__setattr__
         put(self, "model_ids", model_ids)
         put(self, "strategy", strategy)

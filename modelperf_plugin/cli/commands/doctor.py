@@ -58,12 +58,16 @@ def doctor(common: Common, answer: Answer, clear: bool, repair: bool) -> None:
     Checks the configuration and the store, and lists problems that hosts had without noticing. Exits with code 1 if
     anything is wrong.
     """
+    from modelperf_plugin.errors import StoreError
+    from modelperf_plugin.store import open_store
+
     loaded = common.load()
     location = str(loaded.config.store.path)
     exists = not is_missing(location)
     repaired = _repair(location) if repair and exists else []
     if clear and exists:
-        _clear_problems(location)
+        with suppress(StoreError), closing(open_store(location)) as store:  # _examine reports why it does not open
+            store.problems.clear()
     examination = _examine(loaded, location)
     if answer.as_json:
         decisions = examination.decisions
@@ -114,14 +118,6 @@ def _count_waiting(path: str) -> int:
     from modelperf_plugin.store.fallback.spool import spooled
 
     return sum(len(batch.entries) for _, batch in spooled(path))
-
-
-def _clear_problems(location: str) -> None:
-    from modelperf_plugin.errors import StoreError
-    from modelperf_plugin.store import open_store
-
-    with suppress(StoreError), closing(open_store(location)) as store:  # the examination reports why it does not open
-        store.problems.clear()
 
 
 def _examine(loaded: LoadedConfig, location: str) -> _Examination:

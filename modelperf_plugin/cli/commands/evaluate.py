@@ -127,7 +127,9 @@ def _show(answer: Answer, evaluation: Evaluation) -> None:
     answer.print_line()
     answer.print_facts(_facts(evaluation))
     answer.print_line()
-    rows = list(_rows(evaluation))
+    rows = [*evaluation.policies, evaluation.made_the_log, evaluation.document_rule, evaluation.random]
+    if evaluation.best_single is not None:
+        rows.append(evaluation.best_single)
     answer.print_table(_POLICIES, rows)
     answer.print_line(
         ("gain: over the policy that made the log; effective: own decisions that the log is worth", "dim")
@@ -159,12 +161,3 @@ def _facts(evaluation: Evaluation) -> Iterator[tuple[str, Cell]]:
         else:
             success = f"{_value(learning.success)} ({_interval(learning.success)})"
             yield name, f"{success} over its first {count(learning.kept, 'task')}"
-
-
-def _rows(evaluation: Evaluation) -> Iterator[Judgement]:
-    yield from evaluation.policies
-    yield evaluation.made_the_log
-    yield evaluation.document_rule
-    yield evaluation.random
-    if evaluation.best_single is not None:
-        yield evaluation.best_single

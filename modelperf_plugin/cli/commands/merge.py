@@ -65,7 +65,5 @@ def _known_names(store: Store, config: Config) -> Iterator[tuple[str, str]]:
     for tally in store.tallies.all():
         yield "task_type", tally.task_type
         yield "model_id", tally.model_id
-    for name in config.task_types:
-        yield "task_type", name
-    for name in config.models:
-        yield "model_id", name
+    yield from (("task_type", name) for name in config.task_types)
+    yield from (("model_id", name) for name in config.models)

@@ -46,12 +46,10 @@ class CheapestWithin(Strategy):
             return [(0.0, chance, 0.0) for chance in chances]  # trying the best model reveals its cost
         best = max(estimates, key=lambda estimate: estimate.mean)
         exploits = any(leader.mean == best.mean for leader in leaders)
+        least = highest - (2.0 if exploits else 1.0) * self.margin
         sort_keys: list[SortKey] = []
         for estimate, chance in zip(estimates, chances, strict=True):
-            if exploits:
-                near = chance >= highest - 2.0 * self.margin and self._is_near_best(estimate, best)
-            else:
-                near = chance >= highest - self.margin
+            near = chance >= least and (not exploits or self._is_near_best(estimate, best))
             if (near or chance == highest) and estimate.cost is not None:
                 sort_keys.append((1.0, -estimate.cost, chance))
             else:

@@ -146,12 +146,9 @@ class Verdict(NamedTuple):
 
 
 def verdict(
-    state: TwoSampleTest,
-    level: float = LEVEL,
-    minimum: int = 0,
-    maximum: int | None = None,
+    state: TwoSampleTest, level: float = LEVEL, minimum: int = 0, maximum: int | None = None,
     names: tuple[str, str] = ("A", "B"),
-) -> Verdict:
+) -> Verdict:  # fmt: skip
     """Return the result of the test so far.
 
     There is a winner once E has reached ``level``, but not before ``minimum`` outcomes of both sides together: the side
