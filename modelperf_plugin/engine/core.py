@@ -86,7 +86,7 @@ class ModelPerf:
         self._random = random.SystemRandom() if seed is None else random.Random(f"modelperf/{seed}")
         self._closed = False
         self._begin()
-        forks.renew(self._renew)
+        forks.renew(self, ModelPerf._renew)
 
     def _begin(self) -> None:
         """Start with what the store holds, and with nothing in memory."""

@@ -33,7 +33,7 @@ class Failures:
         self._save_at = 0.0
         self._backoff = Backoff()
         self.total = 0
-        forks.renew(self._renew)
+        forks.renew(self, Failures._renew)
 
     def _renew(self) -> None:
         """Start over in a forked process: the parent saves what was counted so far."""

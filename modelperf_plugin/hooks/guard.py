@@ -28,7 +28,7 @@ class GuardedEngine:
         self._closed = False
         self._backoff = Backoff()
         self._error: Exception = StoreError("the store is being opened")
-        forks.renew(self._renew)
+        forks.renew(self, GuardedEngine._renew)
 
     def _renew(self) -> None:
         """Start over in a forked process: a thread that does not exist there may have held the lock."""

@@ -6,9 +6,11 @@ import logging
 import os
 import weakref
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 logger = logging.getLogger("modelperf_plugin")
+
+_T = TypeVar("_T")
 
 
 class Forkable(Protocol):
@@ -23,7 +25,7 @@ class Forkable(Protocol):
 
 # Weak references by id, not weak sets: those cannot be iterated while other threads add to them.
 _stores: dict[int, weakref.ref[Forkable]] = {}
-_renewals: dict[int, weakref.WeakMethod[Callable[[], None]]] = {}
+_renewals: dict[int, Callable[[], None]] = {}
 _resting: list[Forkable] = []
 
 
@@ -33,14 +35,22 @@ def watch(store: Forkable) -> None:
     known[key] = weakref.ref(store, lambda _: known.pop(key, None))
 
 
-def renew(begin_again: Callable[[], None]) -> None:
-    """Call a method in every forked child, once the stores are open again.
+def renew(owner: _T, begin_again: Callable[[_T], None]) -> None:
+    """Call ``begin_again(owner)`` in every forked child, once the stores are open again.
 
-    Other threads do not exist there, and may have left locks and data halfway. The method is forgotten with its object.
+    Other threads do not exist there, and may have left locks and data halfway. An owner has one such function, which is
+    forgotten with it.
     """
-    known = _renewals
-    reference = weakref.WeakMethod(begin_again, lambda dead: known.pop(id(dead), None))
-    known[id(reference)] = reference
+    key, known = id(owner), _renewals
+    # not a WeakMethod: its callback fails while the interpreter exits
+    reference = weakref.ref(owner, lambda _: known.pop(key, None))
+
+    def renew_living() -> None:
+        living = reference()
+        if living is not None:
+            begin_again(living)
+
+    known[key] = renew_living
 
 
 def _before() -> None:
@@ -59,12 +69,9 @@ def _after() -> None:
 
 def _after_in_child() -> None:
     _after()
-    for reference in list(_renewals.values()):
-        begin_again = reference()
-        if begin_again is None:
-            continue
+    for renew_living in list(_renewals.values()):
         try:
-            begin_again()
+            renew_living()
         except Exception:
             logger.exception("an object could not be renewed after a fork")
 

@@ -106,7 +106,7 @@ class SpooledOutcomes:
         for entry in (entry for _, batch in spooled(path) for entry in batch.entries):
             with suppress(StoreError):
                 self._count([entry])
-        forks.renew(self._begin_in_child)
+        forks.renew(self, SpooledOutcomes._begin_in_child)
 
     def record(self, entry: Entry) -> bool:
         return self.record_many([entry]) == 1
@@ -183,7 +183,7 @@ class InterimDecisionLog(SqliteDecisionLog):
     def __init__(self, connection: SqliteConnection) -> None:
         super().__init__(connection)
         self._writes: deque[tuple[list[DecisionRecord], list[DecisionOutcome]]] = deque(maxlen=_MAX_DECISION_WRITES)
-        forks.renew(self._begin_in_child)
+        forks.renew(self, InterimDecisionLog._begin_in_child)
 
     def write(self, decisions: Iterable[DecisionRecord], outcomes: Iterable[DecisionOutcome]) -> None:
         decisions, outcomes = list(decisions), list(outcomes)

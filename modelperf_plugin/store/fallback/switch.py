@@ -69,7 +69,7 @@ class Switch:
             self._use(self._open())
         except StoreFailedError as error:
             self._fall_back(error, Snapshot.read(self._path, {}))
-        forks.renew(self._renew_lock)
+        forks.renew(self, Switch._renew_lock)
 
     @property
     def degraded(self) -> str | None:
