@@ -117,7 +117,7 @@ class Life(RuleBasedStateMachine):
         switch = switch_of(self._store)
         switch.handle(StoreFailedError("the disk is full"), switch.store)
         switch._backoff._retry_at = (
-            inf  # on a slow machine it would recover between two rules, at another one each time
+            inf
         )
 
     @rule()
