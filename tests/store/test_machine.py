@@ -116,9 +116,8 @@ class Life(RuleBasedStateMachine):
         """Let SQLite fail."""
         switch = switch_of(self._store)
         switch.handle(StoreFailedError("the disk is full"), switch.store)
-        switch._backoff._retry_at = (
-            inf
-        )
+        # on a slow machine it would recover between any two rules
+        switch._backoff._retry_at = inf
 
     @rule()
     def recover(self) -> None:
