@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.store.fallback.store import open_fallback
-from modelperf_plugin.store.sqlite.file import MEMORY
+from modelperf_plugin.store.sqlite.file import MEMORY, Durability
 from modelperf_plugin.store.sqlite.store import SqliteStore, open_sqlite, open_sqlite_read_only
 from modelperf_plugin.store.store import Store
 
 _TO_READ: Final = "?mode=ro"
 
 
-def open_store(location: str | os.PathLike[str], *, durability: Literal["normal", "full"] = "normal") -> Store:
+def open_store(location: str | os.PathLike[str], *, durability: Durability = "normal") -> Store:
     """Open the store at ``location``: a path, ``":memory:"`` or ``sqlite:///path``. A new file is created.
 
     Raises:
@@ -26,7 +26,7 @@ def open_store(location: str | os.PathLike[str], *, durability: Literal["normal"
     return open_sqlite(_sqlite_path(os.fspath(location)), durability=durability)
 
 
-def open_with_fallback(location: str | os.PathLike[str], *, durability: Literal["normal", "full"] = "normal") -> Store:
+def open_with_fallback(location: str | os.PathLike[str], *, durability: Durability = "normal") -> Store:
     """Open the store at ``location`` for a host: with a fallback for the time that SQLite fails.
 
     A URL that ends in ``?mode=ro`` is opened for reading only, as by :func:`open_to_read`.
@@ -80,7 +80,7 @@ def to_read(location: str | os.PathLike[str]) -> str:
 def _sqlite_path(location: str) -> str:
     if not location or "\x00" in location:
         raise InvalidValueError("store", "a path, a URL or ':memory:'", location)
-    if location == ":memory:":
+    if location == MEMORY:
         return location
     if "://" not in location:
         return str(Path(location).expanduser())

@@ -40,6 +40,8 @@ class SqliteConnection:
 
     read_only: bool = False
     """Whether the file was opened for reading only."""
+    degraded: str | None = None
+    """None: failures of SQLite are raised here."""
     note: str | None = None
     """What the answers do not include, if anything."""
 
@@ -66,11 +68,6 @@ class SqliteConnection:
         self._pid = os.getpid()
         self._connect()
         forks.watch(self)
-
-    @property
-    def degraded(self) -> str | None:
-        """None: failures of SQLite are raised here."""
-        return None
 
     def fetch(self, statement: str, *parameters: Any) -> list[Any]:
         """Return all rows of a query; a single mapping among ``parameters`` binds them by name."""
