@@ -18,7 +18,7 @@ from modelperf_plugin.errors import (
     StoreVersionError,
 )
 from modelperf_plugin.hooks.plugin import Plugin, register
-from modelperf_plugin.values import Decision, Exclusion, Outcome, RankedModel, Ranking, Tally
+from modelperf_plugin.values import Decision, Exclusion, Outcome, PlannedTry, RankedModel, Ranking, Tally
 
 __all__ = [
     "ABCandidates",
@@ -32,6 +32,7 @@ __all__ = [
     "ModelPerformanceTracker",
     "NotATrackerError",
     "Outcome",
+    "PlannedTry",
     "Plugin",
     "Problem",
     "RankedModel",

@@ -8,6 +8,7 @@
     ├── RegistrationError
     ├── OutcomesFileError
     ├── MissingExtraError
+    ├── HostCodeError
     └── StoreError
         ├── StoreBusyError
         ├── StoreVersionError
@@ -22,7 +23,22 @@ None of them reaches a host through a hook: a hook logs the error, counts it and
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+_HARMLESS: Final = frozenset({type(None), bool, int, float, complex, Decimal, date, datetime, time, timedelta})
+"""Types whose values cannot hold a prompt or an answer."""
+_NOUNS: Final[dict[type, tuple[str, str]]] = {
+    str: ("text", "character"),
+    bytes: ("bytes", "byte"),
+    bytearray: ("bytes", "byte"),
+    list: ("a list", "item"),
+    tuple: ("a tuple", "item"),
+    set: ("a set", "item"),
+    frozenset: ("a set", "item"),
+    dict: ("a mapping", "key"),
+}
 
 
 class ModelPerfError(Exception):
@@ -34,19 +50,33 @@ class ModelPerfError(Exception):
 
 
 class InvalidValueError(ModelPerfError, ValueError):
-    """An argument is not usable; the message names the field, the requirement and the value.
+    """An argument is not usable; the message names the field, the requirement and what was received.
+
+    A host may pass a prompt or an answer by mistake, and it logs its errors. Of a value that can hold text, the error
+    therefore keeps only type and length, unless an operator typed it (``typed=True``).
 
     Attributes:
         field: the argument or key, for example ``"cost_usd"``.
         requirement: the rule it breaks, for example ``"a finite number ≥ 0"``.
-        value: the rejected value.
+        value: the rejected value, or an :class:`Undisclosed` in its place.
     """
 
-    def __init__(self, field: str, requirement: str, value: Any) -> None:
+    def __init__(self, field: str, requirement: str, value: Any, *, typed: bool = False) -> None:
         self.field = field
         self.requirement = requirement
-        self.value = value
-        super().__init__(f"{field} must be {requirement}, but got {brief(value)}")
+        self.value = value if typed else disclosed(value)
+        super().__init__(f"{field} must be {requirement}, but got {brief(self.value)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Undisclosed:
+    """Stands for a value that is neither kept nor logged, because a host's text may be in it."""
+
+    description: str
+    """Its type and length."""
+
+    def __repr__(self) -> str:
+        return self.description
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +130,13 @@ class MissingExtraError(ModelPerfError):
         super().__init__(f'install the extra {extra} for {what}: pip install "modelperf-plugin[{extra}]"')
 
 
+class HostCodeError(ModelPerfError):
+    """A function of the host failed, such as its clock or its meter provider; ours works without it."""
+
+    def __init__(self, what: str, error: Exception, instead: str) -> None:
+        super().__init__(f"{what} raised {type(error).__name__}: {instead}")
+
+
 class StoreError(ModelPerfError):
     """The store could not be opened, read or written; nothing was written partially."""
 
@@ -132,6 +169,11 @@ def _restore(kind: type[ModelPerfError], args: tuple[Any, ...]) -> ModelPerfErro
     return kind.__new__(kind, *args)
 
 
+def within(place: str, error: InvalidValueError) -> InvalidValueError:
+    """Return the same error for a field of ``place``."""
+    return InvalidValueError(f"{place}: {error.field}", error.requirement, error.value, typed=True)
+
+
 def brief(value: Any, limit: int = 80) -> str:
     """Return ``repr(value)``, truncated to ``limit`` characters; a value whose ``repr`` fails is named by its type."""
     try:
@@ -139,3 +181,19 @@ def brief(value: Any, limit: int = 80) -> str:
     except Exception:  # noqa: BLE001 - a message about a bad value must not fail on it
         return f"<{type(value).__name__}>"
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def disclosed(value: Any) -> Any:
+    """Return ``value`` if it cannot hold text of a host, else its type and length as an :class:`Undisclosed`."""
+    kind = type(value)
+    if kind in _HARMLESS or kind is Undisclosed:
+        return value
+    noun = next((noun for known, noun in _NOUNS.items() if issubclass(kind, known)), None)
+    if noun is None:
+        return Undisclosed(f"a value of type {kind.__name__}")
+    try:
+        size = len(value)
+    except Exception:  # noqa: BLE001 - a subclass of the host's may fail here
+        return Undisclosed(f"a value of type {kind.__name__}")
+    what, unit = noun
+    return Undisclosed(f"{what} of {size:,} {unit}{'' if size == 1 else 's'}" if size else f"{what} of no {unit}s")

@@ -2,13 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
 from typing import Final
 
+from modelperf_plugin.errors import ModelPerfError
 from modelperf_plugin.values import Tally
 
 UNKNOWN: Final = "-"
+_PACKAGE: Final = str(Path(__file__).parent)
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+
+
+def printable(text: str, limit: int = 1000) -> str:
+    """Return the beginning of ``text`` with what cannot be encoded or stored as escapes."""
+    return text[:limit].encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
+
+
+def describe_error(error: BaseException) -> str:
+    """Return the message of an error of this package; of any other, its type and where it was raised.
+
+    Other messages may hold text of the host: its prompts and answers are neither kept nor logged.
+    """
+    if not isinstance(error, ModelPerfError):
+        reason = f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
+        return f"{type(error).__name__}{reason}{_place(error.__traceback__)}"
+    return printable(str(error))
+
+
+def _place(traceback: TracebackType | None) -> str:
+    """Return the innermost line of this package that an error passed."""
+    place = ""
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        if code.co_filename.startswith(_PACKAGE):
+            place = f" in {Path(code.co_filename).name}, line {traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return place
 
 
 def percent(share: float | None) -> str:
@@ -55,6 +87,42 @@ ESTIMATED: Final = "≈: outcomes without a reported cost are estimated at the m
 def count(number: int, noun: str, plural: str | None = None) -> str:
     """Return ``1 outcome`` or ``2,000 outcomes``."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def ordinal(number: int) -> str:
+    """Return ``1st``, ``2nd``, ``3rd``, ``4th``."""
+    teens = 10 <= number % 100 <= 20
+    return f"{number:,}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
+
+
+def seconds(milliseconds: int | None) -> str:
+    """Return a duration as ``12.3 s``."""
+    return UNKNOWN if milliseconds is None else f"{milliseconds / 1000:,.1f} s"
+
+
+def first_tries(tally: Tally) -> str:
+    """Return the successes of first tries as ``61 of 70``; outages and the caller's errors are left out."""
+    return _of(tally.first_successes, tally.first_failures)
+
+
+def later_tries(tally: Tally) -> str:
+    """Return the same of later tries: tasks that others had failed."""
+    return _of(tally.later_successes, tally.later_failures)
+
+
+def tries_text(tally: Tally) -> str:
+    """Return both as ``61 of 70 first tries, 9 of 41 tasks that others had failed``."""
+    first = first_tries(tally)
+    return f"{'no' if first == UNKNOWN else first} first tries, {later_tries(tally)} tasks that others had failed"
+
+
+def has_later_tries(tallies: Iterable[Tally]) -> bool:
+    """Return whether any try met a task that others had failed."""
+    return any(tally.later_successes or tally.later_failures for tally in tallies)
+
+
+def _of(successes: int, failures: int) -> str:
+    return f"{successes:,} of {successes + failures:,}" if successes + failures else UNKNOWN
 
 
 def short(number: int) -> str:

@@ -20,8 +20,9 @@ class Answer(NamedTuple):
 
 
 def ask(
-    app: Any, target: str, headers: Mapping[str, str] | None = None, *, method: str = "GET", root_path: str = ""
-) -> Answer:
+    app: Any, target: str, headers: Mapping[str, str] | None = None, *, method: str = "GET", root_path: str = "",
+    client: str = "127.0.0.1",
+) -> Answer:  # fmt: skip
     """Ask ``app`` for ``target``: a path with its query."""
     path, _, query = target.partition("?")
     given = {"host": "localhost", **(headers or {})}
@@ -29,7 +30,7 @@ def ask(
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
         "path": unquote(path), "raw_path": path.encode(), "query_string": query.encode(), "root_path": root_path,
         "headers": [(name.lower().encode(), value.encode()) for name, value in given.items()],
-        "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80),
+        "client": (client, 1), "server": ("127.0.0.1", 80),
     }  # fmt: skip
     sent: list[dict[str, Any]] = []
 

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
+from io import StringIO
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, NoReturn, Protocol, TypeVar
 
 import click
@@ -78,14 +79,16 @@ class Answer:
     def print_json(self, **payload: Any) -> None:
         """Print the whole answer as JSON."""
         document = {"schema_version": SCHEMA_VERSION, "command": self._command, **payload}
-        click.echo(json.dumps(document, indent=2, allow_nan=False))
+        write_data(json.dumps(document, indent=2, allow_nan=False) + "\n")
 
     def print_csv(self, columns: Sequence[str], records: Iterable[Mapping[str, Any]]) -> None:
         """Print records as CSV with all digits; None is empty, True is 1 and False is 0."""
-        writer = csv.DictWriter(sys.stdout, columns, extrasaction="ignore", lineterminator="\n")
+        text = StringIO(newline="")
+        writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         for record in records:
             writer.writerow({key: int(value) if isinstance(value, bool) else value for key, value in record.items()})
+        write_data(text.getvalue())
 
     def exit_with_note(self, note: str, **empty: Any) -> NoReturn:
         """Answer that there is nothing to show, and why; exit with code 1, a negative finding."""
@@ -187,6 +190,13 @@ class Answer:
         with self._console.capture() as capture:
             self._console.print(renderable)
         click.echo("\n".join(line.rstrip() for line in capture.get().split("\n")), nl=False)
+
+
+def write_data(text: str) -> None:
+    """Write what programs read to standard output: in UTF-8, whatever the locale."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode())
+    sys.stdout.buffer.flush()
 
 
 class BufferedAnswer(Answer):

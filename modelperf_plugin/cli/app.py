@@ -34,6 +34,7 @@ from modelperf_plugin.cli.commands.rank import rank
 from modelperf_plugin.cli.commands.replay import replay
 from modelperf_plugin.cli.commands.report import report
 from modelperf_plugin.cli.commands.reset import reset
+from modelperf_plugin.cli.commands.restore import restore
 from modelperf_plugin.cli.commands.simulate import simulate
 from modelperf_plugin.cli.commands.stats import stats
 from modelperf_plugin.cli.commands.trend import trend
@@ -84,6 +85,10 @@ class _Program(click.Group):
         except ModelPerfError as error:
             problems: Sequence[Any] = getattr(error, "problems", ()) or [error]
             code = _fail([str(problem) for problem in problems], USAGE)
+        except UnicodeEncodeError as error:  # a name from the command line that no store can hold
+            code = _fail([f"{error.object[:100]!a} is not UTF-8; is the locale of this terminal UTF-8?"], USAGE)
+        except MemoryError:
+            code = _fail(["there is not enough memory for this: use a smaller file or period"], NEGATIVE)
         sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -111,7 +116,7 @@ def modelperf() -> None:
 for _command in (
     demo, init, config, rank, explain, why, decisions, stats, compare, trend, watch, report, plot, dashboard, changes,
     demotions, announce, reset, replay, evaluate, tune, simulate, import_, federate, export, merge, merged, doctor,
-    backup, compact,
+    backup, restore, compact,
 ):  # fmt: skip
     modelperf.add_command(_command)
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from modelperf_plugin.cli.answer import Answer, Cell, Column, number
-from modelperf_plugin.text import count, dollars, percent, short, span
+from modelperf_plugin.text import UNKNOWN, count, dollars, ordinal, percent, seconds, short, span
 from modelperf_plugin.values import Exclusion, RankedModel
 
 if TYPE_CHECKING:
+    from modelperf_plugin.analysis.views.tasks import LoggedTask, State, Step, Try
     from modelperf_plugin.config import LogConfig
     from modelperf_plugin.store import LoggedCandidate, LoggedDecision
 
+STATE_STYLES: Final[Mapping[State, str]] = {"solved": "green", "failed": "red", "open": "yellow"}
 _Candidate = TypeVar("_Candidate", bound="RankedModel | LoggedCandidate")
 
 
@@ -57,25 +59,69 @@ def log_retention(log: LogConfig) -> str:
     )
 
 
-def outcome_cell(decision: LoggedDecision) -> Cell:
-    """Return the outcome of a decision, or why there is none."""
-    outcome = decision.outcome
-    if outcome is None:
-        if decision.mode == "observe":
-            return "observed only: the host was answered None", "dim"
-        if decision.is_overdue(time.time_ns() // 1_000_000):
-            return "no outcome for more than an hour", "yellow"
-        return "no outcome yet", "dim"
-    parts = ["succeeded" if outcome.success else "failed"]
-    if outcome.model_id != decision.model_id:
-        parts[0] += f" with {outcome.model_id}, a fallback"
-    if outcome.timeout:
-        parts.append("timed out")
-    if outcome.error_kind is not None:
-        parts.append(outcome.error_kind)
-    parts.append(f"after {(outcome.ended_ms - decision.made_ms) / 1000:,.1f} s")
-    if outcome.tokens_used:
-        parts.append(f"{short(outcome.tokens_used)} tokens")
-    if outcome.cost_nano_usd:
-        parts.append(dollars(outcome.cost_usd))
-    return ", ".join(parts), "green" if outcome.success else "red"
+def task_cell(task: LoggedTask, decision: LoggedDecision) -> Cell:
+    """Return how the task of a decision ended and what it cost in all, or why that is not known."""
+    now_ms = time.time_ns() // 1_000_000
+    if not task.tries:
+        return _missing(decision, now_ms)
+    state, last = task.state(now_ms), task.solved_by or task.tries[-1]
+    several = task.has_several or state == "open"
+    parts = [task.ending(now_ms) if several else last.ending]
+    if several and task.solved_by is not None:
+        parts[0] += f" with {last.outcome.model_id}"
+    elif not several and last.outcome.model_id != decision.model_id:
+        parts[0] += f" with {last.outcome.model_id}, a fallback"
+    if task.usage:
+        parts.append(f"{task.usage} in all" if several else task.usage)
+    if decision.retry_of is not None:
+        parts.append(f"retry of {decision.retry_of}")
+    return ", ".join(parts), STATE_STYLES[state]
+
+
+def print_tries(answer: Answer, task: LoggedTask, decision: LoggedDecision) -> None:
+    """Print every try of a task, in order."""
+    columns: list[Column[Try]] = [
+        number("try", lambda row: ordinal(row.number)),
+        Column("model", lambda row: row.outcome.model_id, "bold"),
+        Column("outcome", _ended),
+        number("duration", lambda row: seconds(row.outcome.duration_ms)),
+        number("tokens", lambda row: short(row.outcome.tokens_used) if row.outcome.tokens_used else UNKNOWN),
+        number("cost", lambda row: dollars(row.outcome.cost_usd or None)),
+    ]
+    if len(task.decisions) > 1:
+        own = decision.decision_id
+        columns.append(Column("decision", lambda row: "this one" if row.decision_id == own else row.decision_id, "dim"))
+    answer.print_line()
+    answer.print_table(columns, task.tries)
+    if not task.is_complete:
+        answer.print_line(("other decisions of this task are not shown: they left the log, or are too many", "dim"))
+
+
+def print_plan(answer: Answer, steps: Sequence[Step], *, is_logged: bool = True) -> None:
+    """Print the plan of a decision; of a logged one also what became of each step."""
+    from modelperf_plugin.analysis.views.tasks import plan_text
+
+    columns: list[Column[tuple[int, Step]]] = [
+        number("planned try", lambda row: ordinal(row[0])),
+        Column("model", lambda row: row[1].planned.model_id, "bold"),
+        number("reached", lambda row: percent(row[1].planned.chance_reached)),
+        number("solves", lambda row: percent(row[1].planned.chance_solved)),
+        number("expected", lambda row: dollars(row[1].planned.expected_usd)),
+    ]
+    if is_logged:
+        columns.append(Column("outcome", lambda row: UNKNOWN if row[1].done is None else _ended(row[1].done)))
+    answer.print_line()
+    answer.print_table(columns, list(enumerate(steps, 1)))
+    answer.print_line((plan_text([each.planned for each in steps]), "dim"))
+
+
+def _ended(each: Try) -> Cell:
+    return each.ending, "green" if each.outcome.success else "red"
+
+
+def _missing(decision: LoggedDecision, now_ms: int) -> Cell:
+    if decision.mode == "observe":
+        return "observed only: the host was answered None", "dim"
+    if decision.is_overdue(now_ms):
+        return "no outcome for more than an hour", "yellow"
+    return "no outcome yet", "dim"

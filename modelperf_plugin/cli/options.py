@@ -9,12 +9,12 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
-from urllib.parse import unquote
 
 import click
 
 from modelperf_plugin.cli.answer import Answer
 from modelperf_plugin.cli.terminal_text import printable
+from modelperf_plugin.values import MAX_ATTEMPTS
 
 if TYPE_CHECKING:
     from modelperf_plugin.analysis.views.trends import Period
@@ -172,6 +172,10 @@ seed_option = click.option(
     "--seed", type=int, metavar="N", default=0, show_default=True,
     help="Random seed; the same seed gives the same answer.",
 )  # fmt: skip
+attempts_option = click.option(
+    "--attempts", type=click.IntRange(1, MAX_ATTEMPTS), metavar="N",
+    help="Maximum number of tries at a task, with the models of a decision in its order. [default: [retries] attempts]",
+)  # fmt: skip
 policy_option = click.option(
     "--policy", "files", multiple=True, metavar="TOML", type=click.Path(exists=True, dir_okay=False),
     help="Configuration to use instead of the one in force; may be repeated.",
@@ -206,8 +210,12 @@ def is_missing(location: str) -> bool:
     """Return whether ``location`` names a file that does not exist, so that opening it would create it."""
     if location == ":memory:" or ("://" in location and not location.startswith("sqlite:///")):
         return False
-    path = unquote(location.removeprefix("sqlite:///")) if "://" in location else location
-    return not Path(path).expanduser().exists()
+    from modelperf_plugin.store.opening import file_of
+    from modelperf_plugin.store.sqlite.requirements import check_requirements
+
+    path = file_of(location)
+    check_requirements(path)
+    return not Path(path).exists()
 
 
 def missing_note(location: str) -> str:

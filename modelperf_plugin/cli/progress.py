@@ -21,14 +21,14 @@ def progress_stages() -> Iterator[Stages]:
     if logger.getEffectiveLevel() == logging.WARNING:
         logger.setLevel(logging.ERROR)
     try:
-        with progress_bars() as start:
+        with _bars_on_terminal() as start:
             yield start
     finally:
         logger.setLevel(level)
 
 
 @contextmanager
-def progress_bars() -> Iterator[Stages]:
+def _bars_on_terminal() -> Iterator[Stages]:
     """Yield a function that starts a bar for the next stage of the work."""
     if not sys.stderr.isatty():
         yield lambda _: None

@@ -6,7 +6,17 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from modelperf_plugin.cli.answer import Answer, Column, number
-from modelperf_plugin.text import ESTIMATED, ago, dollars, percent, short, spent_per_success
+from modelperf_plugin.text import (
+    ESTIMATED,
+    ago,
+    dollars,
+    first_tries,
+    has_later_tries,
+    later_tries,
+    percent,
+    short,
+    spent_per_success,
+)
 from modelperf_plugin.values import Tally
 
 TASK_TYPE: Final[Column[Tally]] = Column("task type", lambda tally: tally.task_type, "bold")
@@ -18,6 +28,25 @@ TIMEOUTS: Final[Column[Tally]] = number("timeouts", lambda tally: f"{tally.timeo
 OUTAGES: Final[Column[Tally]] = number("outages", lambda tally: f"{tally.outages:,}", movable=True)
 TOKENS: Final[Column[Tally]] = number("tokens", lambda tally: short(tally.total_tokens), movable=True)
 LAST_USED: Final[Column[Tally]] = number("last used", lambda tally: ago(tally.last_used), movable=True)
+_TRIES: Final[tuple[Column[Tally], ...]] = (
+    number("first tries", first_tries),
+    number("later tries", later_tries),
+)
+LATER_TRIES: Final = (
+    "later tries met tasks that other models had failed; both leave out outages and the caller's own errors"
+)
+
+
+def tries_columns(tallies: Iterable[Tally]) -> tuple[Column[Tally], ...]:
+    """Return the columns of first and later tries; none if every outcome was a first try."""
+    return _TRIES if has_later_tries(tallies) else ()
+
+
+def print_tries_note(answer: Answer, tallies: Iterable[Tally]) -> None:
+    """Print what later tries are, if there are any."""
+    if has_later_tries(tallies):
+        answer.print_line()
+        answer.print_line((LATER_TRIES, "dim"))
 
 
 def print_estimate_note(answer: Answer, tallies: Iterable[Tally], means: Mapping[str, float]) -> None:

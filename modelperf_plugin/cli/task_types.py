@@ -6,6 +6,7 @@ from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from modelperf_plugin.cli.answer import Answer
+from modelperf_plugin.text import count
 
 if TYPE_CHECKING:
     from modelperf_plugin.engine.core import ModelPerf
@@ -22,6 +23,11 @@ def unknown_task_type(answer: Answer, engine: ModelPerf, task_type: str, **empty
 def task_type_note(engine: ModelPerf, task_type: str) -> str:
     """Return that ``task_type`` has no outcomes, and which task types have."""
     known = _known_task_types(engine, task_type)
+    if not known and (pairs := sum(source.pairs for source in engine.store.merged.all())):
+        return (
+            f"no outcomes yet in {engine.store.location}, only merged experience of {count(pairs, 'pair')}: it counts "
+            "once a host offers their models, and `modelperf explain --candidates` shows how"
+        )
     if not known:
         return f"no outcomes yet: {engine.store.location} is empty; run `modelperf demo` or record through a host"
     return f"no outcomes of task type {task_type!r}; known are: {', '.join(known)}"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from modelperf_plugin.cli.answer import Answer, Column, number
 from modelperf_plugin.cli.terminal_text import bars
-from modelperf_plugin.text import ago, change, percent, spent_per_success
+from modelperf_plugin.text import ago, change, has_later_tries, percent, spent_per_success
 from modelperf_plugin.values import from_milliseconds
 
 if TYPE_CHECKING:
@@ -27,6 +27,14 @@ _COLUMNS: Final[tuple[Column[tuple[str, Trend]], ...]] = (
 def print_trends(answer: Answer, name: str, trends: Mapping[str, Trend]) -> None:
     """Print a table of trends; ``name`` is the title of the column of their names."""
     answer.print_table([Column(name, lambda row: row[0], "bold"), *_COLUMNS], trends.items())
+
+
+def print_tries_note(answer: Answer, trends: Iterable[Trend]) -> None:
+    """Print what is counted, if tasks were tried again."""
+    if has_later_tries(trend.total for trend in trends):
+        answer.print_line()
+        note = "all tries count alike, also on tasks that other models had failed; rank and compare tell them apart"
+        answer.print_line((note, "dim"))
 
 
 def print_changes(answer: Answer, changes: Sequence[Change]) -> None:

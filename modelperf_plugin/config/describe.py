@@ -11,6 +11,7 @@ from modelperf_plugin.config.messages import requirement
 from modelperf_plugin.config.schema import (
     PLAIN_SECTIONS,
     POLICY_SECTIONS,
+    TASK_TYPE_SECTIONS,
     Config,
     FederationConfig,
     ModelConfig,
@@ -83,7 +84,7 @@ def describe() -> tuple[Setting, ...]:
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of the file; every key is optional."""
     sections = {section: _any_strategy(section) for section in POLICY_SECTIONS}
-    overrides = {section: _any_key(section) for section in POLICY_SECTIONS}
+    overrides = {section: _override(section) for section in TASK_TYPE_SECTIONS}
     fields = Config.model_fields
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -139,8 +140,10 @@ def _any_strategy(section: str) -> dict[str, Any]:
     return {"description": Config.model_fields[section].description, "anyOf": choices}
 
 
-def _any_key(section: str) -> dict[str, Any]:
+def _override(section: str) -> dict[str, Any]:
     """Return the schema of an override, which may hold the keys of any strategy."""
+    if section not in POLICY_SECTIONS:
+        return _table(plain_section(section))
     properties: dict[str, Any] = {}
     for model in strategies(section).values():
         for key, schema in _table(model)["properties"].items():

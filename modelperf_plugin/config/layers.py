@@ -16,10 +16,14 @@ from modelperf_plugin.config.describe import default_strategy, describe
 from modelperf_plugin.config.messages import removed_key, unknown_key
 from modelperf_plugin.config.schema import NAMED_SECTIONS, POLICY_SECTIONS, naming_key
 from modelperf_plugin.errors import Problem, brief
+from modelperf_plugin.files import read_regular
+from modelperf_plugin.paths import NO_HOME, expanded, unreachable
 
 FILE_NAME: Final = "modelperf.toml"
 PREFIX: Final = "MODELPERF_"
 FILE_VARIABLE: Final = f"{PREFIX}CONFIG"
+MAX_FILE_BYTES: Final = 1_000_000
+"""A larger file is not a configuration."""
 
 KeyPath = tuple[str, ...]
 """The keys that lead to a value, outermost first."""
@@ -56,11 +60,13 @@ class SearchPath:
         if sys.platform == "win32":  # pragma: no cover
             base = self.environ.get("APPDATA")
         elif sys.platform == "darwin":  # pragma: no cover
-            base = f"{self.environ['HOME']}/Library/Application Support" if self.environ.get("HOME") else None
+            home = self.environ.get("HOME")
+            base = f"{home}/Library/Application Support" if home else None
         else:
             home = self.environ.get("HOME")
             base = self.environ.get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else None)
-        return Path(base) / "modelperf" / FILE_NAME if base else None
+        # relative ones are ignored, as the XDG specification demands
+        return Path(base) / "modelperf" / FILE_NAME if base and Path(base).is_absolute() else None
 
 
 def read_files(
@@ -173,7 +179,7 @@ def _parse(path: Path, *, only_if_mentioned: bool) -> Any:
     label = str(path).replace("\0", "�")
     text = ""
     try:
-        content = path.read_bytes()
+        content = read_regular(path, MAX_FILE_BYTES)
         if only_if_mentioned and b"modelperf" not in content:
             return None
         text = content.decode("utf-8-sig")
@@ -202,7 +208,7 @@ def _anchor_store(data: dict[str, Any], folder: Path) -> None:
     store = data.get("store")
     path = store.get("path") if isinstance(store, dict) else None
     if isinstance(store, dict) and isinstance(path, str) and path and path != ":memory:" and "://" not in path:
-        data["store"] = {**store, "path": os.path.normpath(folder / Path(path).expanduser())}
+        data["store"] = {**store, "path": _anchored(folder, path)}
 
 
 def _anchor_federation(data: dict[str, Any], folder: Path) -> None:
@@ -210,7 +216,12 @@ def _anchor_federation(data: dict[str, Any], folder: Path) -> None:
     listed = data.get("federation")
     for each in listed if isinstance(listed, list) else []:
         if isinstance(each, dict) and isinstance(each.get("path"), str) and each["path"]:
-            each["path"] = os.path.normpath(folder / Path(each["path"]).expanduser())
+            each["path"] = _anchored(folder, each["path"])
+
+
+def _anchored(folder: Path, path: str) -> str:
+    place = expanded(path)
+    return str(place) if unreachable(place) == NO_HOME else os.path.normpath(folder / place)
 
 
 def _parse_value(text: str, *, is_text: bool) -> Any:

@@ -25,6 +25,7 @@ from modelperf_plugin.config.messages import quoted_path, removed_key, requireme
 from modelperf_plugin.config.schema import (
     PLAIN_SECTIONS,
     POLICY_SECTIONS,
+    TASK_TYPE_SECTIONS,
     Config,
     FederationConfig,
     ModelConfig,
@@ -32,6 +33,7 @@ from modelperf_plugin.config.schema import (
     naming_key,
 )
 from modelperf_plugin.errors import ConfigError, InvalidValueError, Problem, brief
+from modelperf_plugin.paths import NO_HOME, expanded, unreachable
 from modelperf_plugin.values import check_id
 
 ConfigSource = str | os.PathLike[str] | Config | Mapping[str, Any] | None
@@ -87,7 +89,7 @@ def load(
         return _build([Layer("the given configuration", config), *overrides], problems, (), ())
     search_path = SearchPath(cwd or working_directory(), os.environ if environ is None else environ)
     named = config if config is not None else search_path.environ.get(FILE_VARIABLE) or None
-    explicit = None if named is None else search_path.cwd / Path(named).expanduser()
+    explicit = None if named is None else _explicit(search_path, named)
     layers, files = read_files(search_path, explicit, problems)
     layers += read_environment(search_path.environ, problems)
     user = search_path.user_file()
@@ -95,11 +97,18 @@ def load(
     return _build([*layers, *overrides], problems, tuple(files), watched)
 
 
+def _explicit(search_path: SearchPath, named: str | os.PathLike[str]) -> Path:
+    path = expanded(named)
+    if unreachable(path) == NO_HOME:
+        raise ConfigError([Problem(source=str(path), path="", message=f"cannot be read: {NO_HOME}")])
+    return search_path.cwd / path
+
+
 def working_directory() -> Path:
     """Return the working directory, or the root if it has been deleted."""
     try:
         return Path.cwd()
-    except FileNotFoundError:
+    except OSError:
         return Path("/")
 
 
@@ -140,6 +149,8 @@ class _Validator:
             elif key != "task_types":
                 values[key] = value
         plain = {section: merged[section] for section in POLICY_SECTIONS if isinstance(merged.get(section), dict)}
+        if (retries := values.get("retries")) is not None:
+            plain["retries"] = retries.model_dump(exclude_unset=True)
         if "task_types" in merged:
             values["task_types"] = self.task_types(merged["task_types"], plain)
         config: Config | None = self.validated(Config, (), {k: v for k, v in values.items() if v is not None})
@@ -162,7 +173,7 @@ class _Validator:
         try:
             check_id(what, name)
         except InvalidValueError as error:
-            self.note(path, str(error))
+            self.note(path, f"{what} must be {error.requirement}, but got {brief(name)}")
             return False
         return True
 
@@ -188,8 +199,11 @@ class _Validator:
             for section, table in sections.items():
                 if section in POLICY_SECTIONS:
                     own[section] = self.strategy(section, (*path, section), table, common.get(section, {}))
+                elif section in TASK_TYPE_SECTIONS:
+                    merged = {**common.get(section, {}), **table} if isinstance(table, dict) else table
+                    own[section] = self.section(plain_section(section), (*path, section), merged)
                 else:
-                    message = unknown_key(str(section), POLICY_SECTIONS, "section of a task type")
+                    message = unknown_key(str(section), TASK_TYPE_SECTIONS, "section of a task type")
                     self.note((*path, str(section)), message)
             checked[name] = TaskTypeConfig(**own)
         return checked
@@ -272,7 +286,7 @@ def _foreign_key(key: str, naming: str, name: str, models: Mapping[str, type[Bas
 def _origins(config: Config, origins: dict[KeyPath, str]) -> dict[str, str]:
     """Return the source of each value; a task type inherits those of its section."""
     by_path: dict[str, str] = {}
-    for path in _leaves(config.model_dump(exclude_none=True), ()):
+    for path in _leaves(config, ()):
         source = origins.get(path)
         if source is None and path[0] == "task_types" and len(path) > 3:  # task_types, NAME, section, key
             source = origins.get(path[2:])
@@ -281,9 +295,15 @@ def _origins(config: Config, origins: dict[KeyPath, str]) -> dict[str, str]:
 
 
 def _leaves(value: Any, path: KeyPath) -> list[KeyPath]:
-    if not isinstance(value, dict):
+    """Return the paths of all values that are set.
+
+    Not by ``model_dump``: pydantic turns an interrupt of a function that it calls into an error of its own.
+    """
+    if isinstance(value, BaseModel):
+        value = {name: getattr(value, name) for name in type(value).model_fields}
+    if not isinstance(value, Mapping):
         return [path]
-    return [leaf for key, below in value.items() for leaf in _leaves(below, (*path, key))]
+    return [leaf for key, below in value.items() if below is not None for leaf in _leaves(below, (*path, key))]
 
 
 def _value_at(path: str, values: Any) -> Any:

@@ -7,9 +7,18 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.policy import (
@@ -24,12 +33,14 @@ from modelperf_plugin.policy import (
     Success,
 )
 from modelperf_plugin.policy.quality import Timeouts
-from modelperf_plugin.values import Mode, check_id
+from modelperf_plugin.values import MAX_ATTEMPTS, Mode, check_id
 
 POLICY_SECTIONS = ("ranking", "demotion", "cost", "exploration")
 """Sections that make up a policy: one strategy each, which a task type may override."""
-PLAIN_SECTIONS = ("store", "log", "quality", "availability", "drift", "telemetry")
+PLAIN_SECTIONS = ("store", "log", "quality", "availability", "drift", "retries", "telemetry")
 """Sections that are one table of keys each."""
+TASK_TYPE_SECTIONS = (*POLICY_SECTIONS, "retries")
+"""Sections that a task type may override."""
 NAMED_SECTIONS = ("models", "federation", "task_types")
 """Sections that hold several tables."""
 
@@ -47,12 +58,21 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+def _check_path(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise PydanticCustomError("path", "must be non-empty text")
+    return value
+
+
+_PathText = Annotated[str, PlainValidator(_check_path), WithJsonSchema({"type": "string", "minLength": 1})]
+"""A path as text. Bytes that are not UTF-8 are surrogates in it, which pydantic's own text does not allow."""
+
+
 class StoreConfig(_Section):
     """Where outcomes are stored."""
 
-    path: str = Field(
+    path: _PathText = Field(
         default=".sf/model-performance.db",
-        min_length=1,
         description="SQLite file, created if missing. A path in a configuration file is relative to that file; the "
         "default is relative to the working directory.",
     )
@@ -61,6 +81,11 @@ class StoreConfig(_Section):
         description="normal: a recorded outcome survives a crash of the process; full: also a power failure, but every "
         "record waits for the disk.",
     )
+    patience_seconds: float = Field(
+        default=1.0, ge=0, le=60,
+        description="Seconds that a record waits for others that write; then the outcome is put into a file beside the "
+        "database and moved in later. Choices never wait.",
+    )  # fmt: skip
     retention_days: int | None = Field(
         default=None, ge=1, le=36500,
         description="Days to keep single outcomes; older ones are deleted in small steps but still count in the "
@@ -90,6 +115,16 @@ class LogConfig(_Section):
     )
 
 
+class RetriesConfig(_Section):
+    """How often the host tries a task."""
+
+    attempts: int = Field(
+        default=1, ge=1, le=MAX_ATTEMPTS,
+        description="Tries that the host makes at a task until one succeeds. With more than 1, the order of the models "
+        "is planned for the whole task.",
+    )  # fmt: skip
+
+
 class TaskTypeConfig(_Section):
     """The policy of one task type, where it differs; each strategy is complete."""
 
@@ -97,6 +132,7 @@ class TaskTypeConfig(_Section):
     demotion: AnyDemotion | None = Field(default=None, description="As [demotion], for this task type.")
     cost: AnyCostObjective | None = Field(default=None, description="As [cost], for this task type.")
     exploration: AnyExploration | None = Field(default=None, description="As [exploration], for this task type.")
+    retries: RetriesConfig | None = Field(default=None, description="As [retries], for this task type.")
 
 
 class ModelConfig(_Section):
@@ -167,9 +203,7 @@ class TelemetryConfig(_Section):
 class FederationConfig(_Section):
     """Another program's table whose outcomes count as evidence; read-only."""
 
-    path: str = Field(
-        min_length=1, description="SQLite database of the other program; relative to the configuration file."
-    )
+    path: _PathText = Field(description="SQLite database of the other program; relative to the configuration file.")
     table: str = Field(default="llm_task_outcomes", min_length=1, description="Table or view with one row per outcome.")
     columns: dict[str, str] = Field(
         default={},
@@ -204,6 +238,7 @@ class Config(_Section):
         default=AvailabilityConfig(), description="Back-off from models that have outages."
     )
     drift: DriftConfig = Field(default=DriftConfig(), description="How changes of models are handled.")
+    retries: RetriesConfig = Field(default=RetriesConfig(), description="How often the host tries a task.")
     telemetry: TelemetryConfig = Field(default=TelemetryConfig(), description="Metrics for other systems.")
     models: dict[str, ModelConfig] = Field(default={}, description="Prior knowledge about single models.")
     federation: list[FederationConfig] = Field(
@@ -245,8 +280,10 @@ class Config(_Section):
 
 def _policy(config: Config, own: TaskTypeConfig) -> Policy:
     sections = {section: getattr(own, section) or getattr(config, section) for section in POLICY_SECTIONS}
+    retries = own.retries or config.retries
     shared = {name: getattr(config, name) for name in ("quality", "availability", "drift", "models")}
-    return Policy(**sections, policy_id=_fingerprint({**sections, **shared}))
+    policy_id = _fingerprint({**sections, **shared, "retries": retries})
+    return Policy(**sections, attempts=retries.attempts, policy_id=policy_id)
 
 
 def _fingerprint(settings: dict[str, Any]) -> str:

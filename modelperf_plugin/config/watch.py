@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from modelperf_plugin.config.load import ConfigSource, LoadedConfig, load, working_directory
 from modelperf_plugin.errors import ConfigError, Problem
-
-logger = logging.getLogger("modelperf_plugin")
+from modelperf_plugin.log import logger
+from modelperf_plugin.values.locks import attempt
 
 CHECK_SECONDS: Final = 1.0
 """Minimum interval between two checks of the files, in seconds."""
 
-_Stamps = tuple[tuple[int, int, int] | None, ...]
+_TICK_NS: Final = 100_000_000
+"""File systems stamp changes with the time of their last tick: two within this time may have the same stamp."""
+
+_Stamp = tuple[int, int, int, int]
+"""Time of change, time of modification, size, number of the file."""
 
 
 class ConfigWatch:
@@ -46,16 +49,18 @@ class ConfigWatch:
         self._on_change = on_change
         self._lock = threading.Lock()
         self.current: LoadedConfig = self._load()
-        self._stamps: _Stamps | None = None  # the first check finds a change that happened during the first load
+        self._stamps: list[_Stamp | None] = []  # the first check finds a change that happened during the first load
+        self._settled = True
+        """Whether the stamps would differ after another change."""
+        self._last_error = ""
+        self._announced = self.current.config
+        """The configuration of which ``on_change`` knows."""
         self._next_check = clock() + CHECK_SECONDS if self.current.watched else float("inf")
 
     def poll(self) -> LoadedConfig:
         """Return the configuration in force, after checking the files if the last check was a second ago."""
-        if self._clock() >= self._next_check and self._lock.acquire(blocking=False):
-            try:
-                self._reload_if_changed()
-            finally:
-                self._lock.release()
+        if self._clock() >= self._next_check:
+            attempt(self._lock, self._reload_if_changed)
         return self.current
 
     def renew(self) -> None:
@@ -64,20 +69,32 @@ class ConfigWatch:
 
     def _reload_if_changed(self) -> None:
         self._next_check = self._clock() + CHECK_SECONDS
-        stamps = tuple(map(_file_stamp, self.current.watched))
-        if stamps == self._stamps:
+        stamps = [_file_stamp(path) for path in self.current.watched]
+        is_new_version = stamps != self._stamps
+        if self._settled and not is_new_version:
             return
-        self._stamps = stamps
-        before = self.current.config
         try:
-            self.current = self._load()
+            loaded = self._load()
         except ConfigError as error:
-            self._notify(self._on_error, error)
+            self._report(error, is_new_version=is_new_version)
         except Exception as error:  # noqa: BLE001 - decisions continue with the last good configuration
-            self._notify(self._on_error, ConfigError([Problem(source="configuration", path="", message=str(error))]))
+            problem = Problem(source="configuration", path="", message=str(error))
+            self._report(ConfigError([problem]), is_new_version=is_new_version)
         else:
-            if self.current.config != before:
+            self._last_error = ""
+            if loaded != self.current:
+                self.current = loaded
+            if loaded.config != self._announced:
                 self._notify(self._on_change)
+                self._announced = loaded.config
+        # last: a check that is interrupted is made again
+        self._stamps, self._settled = stamps, not _may_change_unnoticed(stamps)
+
+    def _report(self, error: ConfigError, *, is_new_version: bool) -> None:
+        """Report a broken version, once."""
+        if is_new_version or str(error) != self._last_error:
+            self._last_error = str(error)
+            self._notify(self._on_error, error)
 
     @staticmethod
     def _notify(callback: Callable[..., None] | None, *arguments: Any) -> None:
@@ -85,14 +102,21 @@ class ConfigWatch:
             return
         try:
             callback(*arguments)
-        except Exception:
+        except Exception:  # noqa: BLE001 - it is the host's code
             logger.exception("a configuration callback failed")
 
 
-def _file_stamp(path: Path) -> tuple[int, int, int] | None:
+def _file_stamp(path: Path) -> _Stamp | None:
     """Return a value that changes when the file is written, replaced, created or deleted."""
     try:
         status = path.stat()
     except OSError:
         return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    # The time of change cannot be set back, unlike that of modification, which `cp -p` and archives preserve.
+    return status.st_ctime_ns, status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _may_change_unnoticed(stamps: Iterable[_Stamp | None]) -> bool:
+    """Return whether a file changed so recently that its next change may have the same stamp."""
+    now = time.time_ns()
+    return any(stamp is not None and 0 <= now - stamp[0] < _TICK_NS for stamp in stamps)

@@ -19,10 +19,21 @@ from starlette.routing import Route
 
 from modelperf_plugin.analysis.views.details import MAX_MODELS, model_view, task_view
 from modelperf_plugin.analysis.views.overview import MAX_TASK_TYPES, overview
+from modelperf_plugin.analysis.views.tasks import task_of, with_tasks
 from modelperf_plugin.analysis.views.trends import MAX_DAYS, Period
 from modelperf_plugin.dashboard import metrics
 from modelperf_plugin.dashboard.guard import Guard
-from modelperf_plugin.dashboard.render import Links, model_html, overview_html, prepare, render, style, task_html
+from modelperf_plugin.dashboard.prefix import Prefix, check_root_path
+from modelperf_plugin.dashboard.render import (
+    Links,
+    decision_html,
+    model_html,
+    overview_html,
+    prepare,
+    render,
+    style,
+    task_html,
+)
 from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.errors import InvalidValueError, StoreError
 
@@ -34,14 +45,21 @@ _MAX_DECISIONS: Final = 100
 _MIN_PREFIX_LENGTH: Final = 6
 
 
-def create_app(engine: ModelPerf, *, token: str | None = None, names: Iterable[str] | None = None) -> Starlette:
+def create_app(
+    engine: ModelPerf, *, token: str | None = None, names: Iterable[str] | None = None, root_path: str = ""
+) -> Starlette:
     """Return the dashboard of ``engine`` as an application, to serve alone or mount in another one.
 
     Args:
         engine: the engine to show; the caller closes it.
         token: required from visitors, if set.
         names: the host names to answer to; None for all.
+        root_path: the path below which a proxy serves the pages, if the server does not tell.
+
+    Raises:
+        InvalidValueError: ``root_path`` is not a path.
     """
+    prefix = check_root_path(root_path)
     prepare()
     pages = _Pages(engine)
     routes = [
@@ -56,7 +74,10 @@ def create_app(engine: ModelPerf, *, token: str | None = None, names: Iterable[s
     ]
     return Starlette(
         routes=routes,
-        middleware=[Middleware(Guard, token=token, names=names)],
+        middleware=[
+            Middleware(Prefix, root_path=prefix),
+            Middleware(Guard, token=token, names=names),
+        ],
         exception_handlers={HTTPException: pages.error, InvalidValueError: pages.error, StoreError: pages.error},
     )
 
@@ -116,13 +137,15 @@ class _Pages:
             raise HTTPException(404, f"No logged decision {decision_id!r}, or several begin with it.")
         links = _links(request)
         in_force = self._engine.config.policy_for(found.task_type).policy_id
-        body = render("decision.html", links, decision=found, policy_id=in_force, now=now)
+        task = task_of(self._engine.store.decisions, found)
+        body = decision_html(found, task, links, policy_id=in_force, now=now)
         trail = [_overview(request), (links.task(found.task_type), found.task_type)]
         return self._page(request, f"Why {found.model_id}?", body, now, trail=trail)
 
     def decisions(self, request: Request) -> Response:
         now, period = _requested_period(request)
-        listed = self._engine.store.trends.decisions(period.days, limit=_MAX_DECISIONS)
+        store = self._engine.store
+        listed = with_tasks(store.decisions, store.trends.decisions(period.days, limit=_MAX_DECISIONS))
         body = render("decisions.html", _links(request), listed=listed, now=now)
         return self._page(request, "Decisions", body, now, here="Decisions", period=period)
 
@@ -173,7 +196,8 @@ class _Pages:
             store=self._engine.store.location, mode=self._engine.config.mode,
             **{"here": None, "trail": [], **extra},
         )  # fmt: skip
-        return HTMLResponse(html, status_code=code, headers=headers)
+        content = html.encode(errors="backslashreplace")  # a path need not be UTF-8
+        return HTMLResponse(content, status_code=code, headers=headers)
 
 
 def _requested_period(request: Request) -> tuple[datetime, Period]:
@@ -182,11 +206,11 @@ def _requested_period(request: Request) -> tuple[datetime, Period]:
     try:
         length = int(days) if days else _DEFAULT_DAYS
     except ValueError:
-        raise InvalidValueError("days", f"a whole number from 1 to {MAX_DAYS:,}", days) from None
+        raise InvalidValueError("days", f"a whole number from 1 to {MAX_DAYS:,}", days, typed=True) from None
     try:
         last = date.fromisoformat(until) if until else None
     except ValueError:
-        raise InvalidValueError("until", "a day such as 2026-01-31", until) from None
+        raise InvalidValueError("until", "a day such as 2026-01-31", until, typed=True) from None
     return now, Period.last(length, until=last, now=now)
 
 

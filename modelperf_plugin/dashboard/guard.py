@@ -13,6 +13,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from modelperf_plugin.dashboard.prefix import is_below
+
 COOKIE: Final = "modelperf_token"
 LOCAL_NAMES: Final = ("127.0.0.1", "localhost", "::1")
 """Names of this machine for its own browser."""
@@ -37,7 +39,7 @@ class Guard:
         self._app, self._token = app, token
         # a digest, because the token may contain characters that a cookie cannot hold
         self._pass = "" if token is None else sha256(f"modelperf/{token}".encode()).hexdigest()
-        self._names = None if names is None else frozenset(names)
+        self._names = None if names is None else frozenset(name.lower() for name in names)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -53,13 +55,14 @@ class Guard:
                 headers.setdefault("cache-control", "no-store")
             await send(message)
 
-        answer = self._refusal(scope)
+        answer = self._refusal(scope) or _to_the_folder(scope)
         await (answer or self._app)(scope, receive, send_guarded)
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         if self._names is not None and _host_name(headers.get("host", "")) not in self._names:
-            return PlainTextResponse("this dashboard does not answer to that host name\n", status_code=421)
+            message = "this dashboard does not answer to that host name: start it with --allow-host NAME to allow one\n"
+            return PlainTextResponse(message, status_code=421)
         if self._token is None:
             return None
         query = parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
@@ -80,13 +83,22 @@ class Guard:
     def _remember(self, scope: Scope, query: list[tuple[str, str]]) -> Response:
         """Store the token in a cookie, to keep it out of addresses."""
         path = scope.get("root_path", "")
-        target = (scope["path"] if scope["path"].startswith(path) else path + scope["path"]) or "/"
+        target = (scope["path"] if is_below(scope["path"], path) else path + scope["path"]) or "/"
         answer = RedirectResponse(f"{_local(target)}{'?' if query else ''}{urlencode(query)}", status_code=303)
         answer.set_cookie(COOKIE, self._pass, httponly=True, samesite="strict", path=path or "/")
         return answer
 
     def _is_token(self, value: str) -> bool:
         return compare_digest(value.encode("utf-8", "surrogateescape"), (self._token or "").encode())
+
+
+def _to_the_folder(scope: Scope) -> Response | None:
+    """Redirect from the root path itself to the one that ends in a slash: relative links would lead out of it."""
+    root = scope.get("root_path", "")
+    if not root or scope["path"] != root:
+        return None
+    query = scope.get("query_string", b"").decode("latin-1")
+    return RedirectResponse(f"{_local(root)}/{'?' if query else ''}{query}", status_code=307)
 
 
 def _host_name(host: str) -> str:

@@ -15,9 +15,12 @@ from markupsafe import Markup
 from modelperf_plugin import text
 from modelperf_plugin.analysis.views.details import ModelView, TaskView
 from modelperf_plugin.analysis.views.overview import Overview
+from modelperf_plugin.analysis.views.tasks import LoggedTask, plan_text, steps_of
+from modelperf_plugin.analysis.views.trends import solved_tasks
 from modelperf_plugin.charts import views
 from modelperf_plugin.charts.scale import day_text
 from modelperf_plugin.charts.standalone import stylesheet
+from modelperf_plugin.store import LoggedDecision
 from modelperf_plugin.store.trends import MAX_SAMPLED_DECISIONS
 from modelperf_plugin.values import Tally, from_milliseconds, to_milliseconds
 
@@ -59,6 +62,12 @@ def task_html(view: TaskView, links: Links, **context: Any) -> Markup:
 def model_html(view: ModelView, links: Links, **context: Any) -> Markup:
     charts = {"trend": _both(lambda width: views.success_chart(view, width, 250 if width == WIDE else 210))}
     return render("model.html", links, view=view, charts=charts, **context)
+
+
+def decision_html(decision: LoggedDecision, task: LoggedTask, links: Links, **context: Any) -> Markup:
+    sums = plan_text(decision.plan)
+    steps = steps_of(decision, task)
+    return render("decision.html", links, decision=decision, task=task, steps=steps, sums=sums, **context)
 
 
 def render(template: str, links: Links | None = None, **context: Any) -> Markup:
@@ -107,6 +116,10 @@ def _spent(tally: Tally, mean_cost_usd: float | None = None) -> str:
     return text.spent_per_success(tally, mean_cost_usd).replace(text.UNKNOWN, _DASH)
 
 
+def _tries(write: Callable[[Tally], str]) -> Callable[[Tally], str]:
+    return lambda tally: write(tally).replace(text.UNKNOWN, _DASH)
+
+
 def _or_dash(write: Callable[[Any], str]) -> Callable[[Any], str]:
     return lambda value: _DASH if value is None else write(value)
 
@@ -122,10 +135,14 @@ def _environment() -> Environment:
         points=lambda difference: text.points(difference).replace("-", "\u2212"), dollars=_or_dash(text.dollars),
         span=_or_dash(text.span), spent=_spent,
         factor=lambda value: f"{value:,.0f}" if value >= 100 else f"{value:.3g}", count=text.count,
-        number=lambda number: f"{number:,}", ago=_or_dash(text.ago), moment=_moment,
+        number=_or_dash(lambda number: f"{number:,}"), ordinal=text.ordinal, seconds=_or_dash(text.seconds),
+        first_tries=_tries(text.first_tries), later_tries=_tries(text.later_tries),
+        solved_tasks=solved_tasks,
+        ago=_or_dash(text.ago), moment=_moment,
         day=lambda day: day_text(day, year=True) if isinstance(day, date) else str(day),
     )  # fmt: skip
     environment.globals.update(
+        has_later_tries=lambda rows: text.has_later_tries(each.row.tally for each in rows),
         spark=lambda trend: _drawn(views.rates_line(trend)),
         glyph=lambda row: _drawn(views.score_glyph(row)),
         rate_glyph=lambda name, rate: _drawn(views.rate_glyph(name, rate)),

@@ -42,7 +42,7 @@ def make_report(engine: ModelPerf, period: Period | None = None, *, now: datetim
         if details is not None:
             body = task_html(details, links, now=now, prefix=f"{anchor}-", live=False, heading="h3")
             chapters.append({"name": name, "anchor": anchor, "body": body})
-    return render(
+    page = render(
         "report.html",
         title="Which model for which task",
         style=Markup(style()),  # noqa: S704 - a file of this package
@@ -56,3 +56,4 @@ def make_report(engine: ModelPerf, period: Period | None = None, *, now: datetim
         now=now,
         version=version("modelperf-plugin"),
     )
+    return page.encode(errors="backslashreplace").decode()  # a path need not be UTF-8

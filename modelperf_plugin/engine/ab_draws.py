@@ -7,6 +7,7 @@ from typing import Final, NamedTuple, Self
 
 from modelperf_plugin.store import LoggedDecision
 from modelperf_plugin.values import Assignment, Decision
+from modelperf_plugin.values.locks import first
 
 MAX_DRAWS: Final = 10_000
 """Maximum number of draws, and of counted decisions, that are remembered."""
@@ -36,7 +37,7 @@ class Draws:
     """The draws of this process without an outcome, and the decisions whose outcome has been counted."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.open: dict[str, Draw] = {}
         """By decision id: a host may hand back no more than that."""
         self.counted: dict[str, None] = {}
@@ -63,4 +64,4 @@ class Draws:
 
 def _limit(remembered: dict[str, Draw] | dict[str, None]) -> None:
     if len(remembered) > MAX_DRAWS:
-        del remembered[next(iter(remembered))]
+        remembered.pop(first(remembered, ""), None)

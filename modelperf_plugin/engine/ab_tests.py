@@ -5,32 +5,37 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from math import inf
-from typing import Final
+from typing import Final, TypeVar
 
 from modelperf_plugin.engine.ab_draws import MAX_DRAWS, Draw, Draws
 from modelperf_plugin.engine.ab_verdicts import advanced, progress
-from modelperf_plugin.errors import StoreError
+from modelperf_plugin.errors import StoreBusyError, StoreError
 from modelperf_plugin.policy import ABTest, Assessment, Choice, Policy
+from modelperf_plugin.policy.exploration import NeverExplore
 from modelperf_plugin.policy.exploration.ab_test import find_sides, unit_position
 from modelperf_plugin.policy.quality import Timeouts, is_informative
-from modelperf_plugin.store import Entry, StoredContest, StoredTest
+from modelperf_plugin.store import DecisionOutcome, Entry, LoggedDecision, StoredContest, StoredTest
+from modelperf_plugin.store.deadline import NO_WAIT, SPARE_SECONDS, within
 from modelperf_plugin.store.roles import ABTests as StoredTests
 from modelperf_plugin.store.roles import DecisionLog
-from modelperf_plugin.values import DAY_MS, Assignment, Decision
+from modelperf_plugin.values import DAY_MS, Assignment, Decision, blame_of
 
 RELOAD_SECONDS: Final = 1.0
 """How often the tests that other processes began, decided or ended are reloaded."""
+FRESH_SECONDS: Final = 0.05
+"""How old the tests may be when an outcome of another process's decision is counted."""
 RETRY_SECONDS: Final = 5.0
-LOOKUP_SECONDS: Final = 6.0
-"""How long an outcome waits for another process to log its decision, which it does within five seconds."""
+MAX_RUNNING: Final = 1_000
+"""Maximum number of task types whose test is remembered between two choices."""
 IDLE_MS: Final = DAY_MS
 """Unknown ids are looked up only if a test of the task type began, or counted an outcome, within this time."""
 
+_NO_EXPLORATION: Final = NeverExplore()
 _UNIT_NUMBERS: Final = 2**53
+_T = TypeVar("_T")
 
 
 class RunningTest:
@@ -60,6 +65,13 @@ class RunningTest:
             known = self._exempted = (demotions, rest)
         return known[1]
 
+    @property
+    def policy_of_retries(self) -> Policy:
+        """The policy for a task that has failed before, which is not part of the test: it may only be over."""
+        if self.split is not None and self.split.final is not None:
+            return self.policy
+        return replace(self.configured, exploration=_NO_EXPLORATION)
+
     def assignment(self, assessment: Assessment, choice: Choice, unit_id: str | None) -> Assignment | None:
         """Return the assignment of a choice that was left to the test; None for any other choice."""
         split = self.split
@@ -84,13 +96,13 @@ class ABTests:
     def __init__(self, tests: StoredTests, decisions: DecisionLog) -> None:
         self._stored = tests
         self._decisions = decisions
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._tests: dict[tuple[str, str], StoredTest] = {}
         self._live_task_types: frozenset[str] = frozenset()
         self._running: dict[str, RunningTest] = {}
         self._draws = Draws()
-        self._unknown: deque[tuple[float, str, Entry]] = deque(maxlen=MAX_DRAWS)
-        """When to look up the decision, which another process made, with its id and its outcome."""
+        self._unknown: deque[DecisionOutcome] = deque(maxlen=MAX_DRAWS)
+        """Outcomes whose decisions, which other processes made, have yet to be looked up."""
         self._failed: deque[tuple[Draw, Entry]] = deque(maxlen=MAX_DRAWS)
         self._begin_at = 0.0
         self._reload_at = 0.0
@@ -109,6 +121,8 @@ class ABTests:
         stored = self._tests.get((task_type, exploration.fingerprint))
         known = self._running.get(task_type)
         if known is None or known.configured is not configured:
+            if len(self._running) >= MAX_RUNNING:  # a host that makes task types out of ids
+                self._running.clear()
             known = self._running[task_type] = RunningTest(configured, exploration, stored, self._draws)
         elif known.stored is not stored:
             known = self._running[task_type] = self._updated(known, stored)
@@ -117,7 +131,8 @@ class ABTests:
     def begin(self, test: RunningTest, assessment: Assessment, now_ms: int) -> RunningTest:
         """Begin a test, or continue it on the terms that are configured; return it as it is then.
 
-        Raises StoreError if it cannot be written; it is tried again after :data:`RETRY_SECONDS`.
+        Raises StoreError if it cannot be written; it is tried again after :data:`RETRY_SECONDS`, or at the next call if
+        others are writing.
         """
         if time.monotonic() < self._begin_at:
             return test
@@ -127,7 +142,11 @@ class ABTests:
         stored = test.stored
         if proposed != stored:
             self._begin_at = time.monotonic() + RETRY_SECONDS
-            stored = self._stored.begin(replace(proposed, started_ms=now_ms))  # if it was ended just now
+            try:
+                stored = self._stored.begin(replace(proposed, started_ms=now_ms))  # if it was ended just now
+            except StoreBusyError:
+                self._begin_at = 0.0
+                raise
             self._begin_at = 0.0
             with self._lock:
                 self._set([*self._tests.values(), stored])
@@ -137,30 +156,41 @@ class ABTests:
         return begun
 
     def on_outcome(self, decision: Decision | str, entry: Entry, timeouts: Timeouts = "failure") -> None:
-        """Count an outcome if a test drew the model of its decision. Never raises a StoreError."""
+        """Count a first try if a test of this process drew the model of its decision. Never raises a StoreError."""
+        if entry.tried:
+            return
         if isinstance(decision, Decision):
-            if decision.assignment is None:
-                return
             decision_id, draw = decision.decision_id, Draw.of(decision)
         else:
             decision_id, draw = decision, self._draws.open.get(decision)
-            if draw is None and entry.task_type not in self._live_task_types:
-                return
-        outcome = entry.outcome
-        if decision_id in self._draws.counted or not is_informative(outcome.blame, outcome.timeout, timeouts):
-            return
-        if draw is not None:
+        if draw is not None and is_informative(entry.outcome.blame, entry.outcome.timeout, timeouts):
             self._count(decision_id, draw, entry)
-        else:
-            self._unknown.append((time.monotonic() + LOOKUP_SECONDS, decision_id, entry))
+
+    def on_joined(self, outcomes: Iterable[DecisionOutcome], timeouts: Timeouts = "failure") -> None:
+        """Count first tries that the log has joined to decisions, also of other processes. Never raises a StoreError.
+
+        Whichever comes last, the decision or the outcome: the process that writes it into the log counts it.
+        """
+        self._unknown.extend(
+            joined for joined in outcomes if is_informative(joined.outcome.blame, joined.outcome.timeout, timeouts)
+        )
+        with suppress(StoreError):  # tried again later
+            if time.monotonic() >= self._reload_at - RELOAD_SECONDS + FRESH_SECONDS:
+                self._reload()  # the test may have begun with this very decision
+            self._look_up()
 
     def catch_up(self) -> None:
         """Reload what other processes did, and count outcomes that are due; a StoreError leaves them waiting."""
-        self._count_waiting(time.monotonic())
+        if time.monotonic() >= self._reload_at:
+            self._reload()
+        self.close()
 
     def close(self) -> None:
         """Count the outcomes that wait, as far as their decisions are known; a StoreError loses them."""
-        self._count_waiting(inf)
+        self._look_up()
+        for _ in range(len(self._failed)):
+            if failed := _pop(self._failed):
+                self._advance(*failed)
 
     def _updated(self, test: RunningTest, stored: StoredTest | None) -> RunningTest:
         """Return ``test`` with another state; the same object unless it splits decisions differently."""
@@ -171,30 +201,32 @@ class ABTests:
         test.stored = stored
         return test
 
-    def _count_waiting(self, now: float) -> None:
-        if now >= self._reload_at:
-            self._reload()
-        with suppress(IndexError):  # there is nothing left, or another thread was quicker
-            for _ in range(len(self._failed)):
-                self._advance(*self._failed.popleft())
-            while self._unknown[0][0] <= now:
-                self._look_up(*self._unknown.popleft())
-
-    def _look_up(self, due_at: float, decision_id: str, entry: Entry) -> None:
-        try:
-            draw = Draw.of(self._decisions.get(decision_id))
-        except StoreError:
-            self._unknown.appendleft((due_at, decision_id, entry))
-            raise
-        if draw is not None:
-            self._count(decision_id, draw, entry)
+    def _look_up(self) -> None:
+        """Count the outcomes of decisions that tests of other processes drew."""
+        while joined := _pop(self._unknown):
+            decision_id, model_id, outcome, ended_ms = joined
+            if not self._live_task_types or decision_id in self._draws.counted:
+                continue
+            try:
+                decision = self._decisions.get(decision_id)
+            except StoreError:
+                self._unknown.appendleft(joined)
+                raise
+            draw = Draw.of(decision)
+            if (
+                decision is not None
+                and draw is not None
+                and decision.task_type in self._live_task_types
+                and _was_tried_first(decision)
+            ):
+                self._count(decision_id, draw, Entry(decision.task_type, model_id, outcome, ended_ms))
 
     def _count(self, decision_id: str, draw: Draw, entry: Entry) -> None:
         """Count the first outcome of the model that was drawn; a fallback's says nothing about the sides."""
         if entry.model_id != draw.model_id or not self._draws.count(decision_id):
             return
         with suppress(StoreError):  # reported when it is tried again
-            self._advance(draw, entry)
+            within(NO_WAIT if self._failed else SPARE_SECONDS, lambda: self._advance(draw, entry))
 
     def _advance(self, draw: Draw, entry: Entry) -> None:
         test_id, unit = draw.assignment
@@ -218,6 +250,22 @@ class ABTests:
     def _set(self, tests: Sequence[StoredTest]) -> None:
         self._tests = {(test.task_type, test.fingerprint): test for test in tests}
         self._live_task_types = frozenset(test.task_type for test in tests if _is_live(test))
+
+
+def _was_tried_first(decision: LoggedDecision) -> bool:
+    """Return whether no fallback had failed before the outcome of a decision: after that it is a later try."""
+    outcome = decision.outcome
+    return outcome is None or not any(
+        each.number < outcome.number and blame_of(each.success, each.error_kind) == "model" for each in decision.tries
+    )
+
+
+def _pop(waiting: deque[_T]) -> _T | None:
+    """Return the first that waits; None if there is none left, because another thread was quicker."""
+    try:
+        return waiting.popleft()
+    except IndexError:
+        return None
 
 
 def _is_live(test: StoredTest) -> bool:

@@ -44,7 +44,7 @@ class Availability:
         self._events = events
         self._config = config
         self._number = number
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._streaks: dict[str, _Streak] = {}
         self._position = 0
         self._refresh_at = 0.0
@@ -74,9 +74,9 @@ class Availability:
             self._position = max(self._position, self._events.last_id() - MAX_EVENTS)
             for event in self._events.after(self._position, MAX_EVENTS):
                 self._process(event)
+                self._position = event.event_id  # last: what was interrupted is done again, which changes nothing
 
     def _process(self, event: Event) -> None:
-        self._position = event.event_id
         config = self._config()
         kind = (event.blame, event.timed_out, config.quality.timeouts)
         streak = self._streaks.get(event.model_id)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from operator import is_
 from random import Random
@@ -16,17 +16,25 @@ from modelperf_plugin.engine.availability import Availability
 from modelperf_plugin.engine.background import BackgroundErrors
 from modelperf_plugin.engine.learner import Learner
 from modelperf_plugin.engine.monitor import Monitor
-from modelperf_plugin.errors import StoreError
+from modelperf_plugin.engine.tries import TaskTries, Tries, id_of
+from modelperf_plugin.errors import InvalidValueError, StoreBusyError, StoreError
+from modelperf_plugin.log import logger
 from modelperf_plugin.policy import Assessment, Knowledge, Policy, assess, choose, ranking_of
+from modelperf_plugin.policy.drawing import Memory
 from modelperf_plugin.policy.quality import Timeouts, classified
+from modelperf_plugin.store.deadline import NO_WAIT, within
 from modelperf_plugin.store.roles import Tallies
-from modelperf_plugin.values import Context, Decision, check_id, check_ids, to_milliseconds
+from modelperf_plugin.values import Context, Decision, as_tried, check_id, check_ids, to_milliseconds
+from modelperf_plugin.values.context import misspelled_keys
+from modelperf_plugin.values.recent import Recent
 
-logger = logging.getLogger("modelperf_plugin")
+MAX_ASSESSED: Final = 300
+"""Approximate number of candidates whose assessments are kept, one for each task type and set of candidates."""
+MAX_DRAWN: Final = 1_000
+"""Approximate number of candidates whose drawn plans are kept, the same ones after other failed models separately."""
 
-MAX_ASSESSMENTS: Final = 1000
-"""Maximum number of assessments that are kept, one for each task type and set of candidates."""
-
+MAX_WARNINGS: Final = 100
+"""Maximum number of misspelled keys of contexts that are logged."""
 _DECISION_ID_BYTES: Final = 10
 
 
@@ -40,6 +48,7 @@ class Chooser:
         monitor: Monitor,
         availability: Availability,
         ab_tests: ABTests,
+        tries: Tries,
         *,
         now: Callable[[], datetime],
         errors: BackgroundErrors,
@@ -49,9 +58,14 @@ class Chooser:
         self._monitor = monitor
         self._availability = availability
         self._ab_tests = ab_tests
+        self._tries = tries
         self._now = now
         self._errors = errors
-        self._assessments: dict[tuple[str, tuple[str, ...]], tuple[tuple[object, ...], Assessment]] = {}
+        self._assessments: Recent[tuple[str, tuple[str, ...]], tuple[tuple[object, ...], Assessment]]
+        self._assessments = Recent(MAX_ASSESSED)
+        self._misspelled: set[str] = set()
+        """The keys of contexts that a warning was logged for."""
+        self._plans: Memory = Recent(MAX_DRAWN)
 
     def decide(
         self,
@@ -70,29 +84,33 @@ class Chooser:
         check_id("task_type", task_type)
         offered = check_ids("candidates", candidates)
         context = Context.from_mapping(mapping)
+        if mapping:
+            self._warn_of_misspelled(mapping)
         if not offered:
             return None
         now = self._now()
         now_ms = to_milliseconds(now)
         configured, timeouts = config.policy_for(task_type), config.quality.timeouts
         test = self._ab_tests.running(task_type, configured)
-        assessment = self._assess(configured, timeouts, test, task_type, offered, context, now_ms)
+        task = None if context.retry_of is None else self._task(context.retry_of, task_type, timeouts)
+        if task is not None and test is not None:
+            configured, test = test.policy_of_retries, None
+        assessment = self._assess(configured, timeouts, test, task_type, offered, context, task, now_ms)
         if numbers is None or config.mode != "apply":
             test = None  # only decisions that a host follows are part of a test
         elif test is not None and not test.is_settled and not context.exclude and context.pin is None:
             begun = self._begin(test, assessment, now_ms)
             if begun is not test:
                 test = begun
-                assessment = self._assess(configured, timeouts, test, task_type, offered, context, now_ms)
+                assessment = self._assess(configured, timeouts, test, task_type, offered, context, task, now_ms)
         if not assessment.candidates:
             logger.info("no candidate is left for %s: %s", task_type, assessment.excluded)
             return None
-        pending = self._learner.pending.count
         choice = choose(
             assessment,
             context,
             None if numbers is None else numbers.random(),
-            [pending(task_type, model_id) for model_id in assessment.ranking.model_ids],
+            self._learner.pending.counts(task_type, assessment.ranking.model_ids),
         )
         decision = Decision(
             order=choice.order,
@@ -102,19 +120,49 @@ class Chooser:
             probabilities=choice.probabilities,
             reason=choice.reason,
             explored=choice.explored,
-            excluded=assessment.excluded,
+            excluded=(*assessment.excluded, *choice.left_out),
+            plan=choice.plan,
             policy_id=assessment.policy.policy_id,
             mode=config.mode,
             created_at=now,
             assignment=None if test is None else test.assignment(assessment, choice, context.unit_id),
         )
+        if task is not None and context.retry_of is not None:
+            decision = replace(
+                decision, attempt=task.next_attempt, tried=as_tried(task.tried), retry_of=id_of(context.retry_of)
+            )
         if test is not None:
             test.draws.add(decision)
         return decision
 
+    def _task(self, earlier: Decision | str, task_type: str, timeouts: Timeouts) -> TaskTries | None:
+        """Return the tries of the task of an earlier decision; none if it is not known.
+
+        A decision for another task type was made for another task: None, and the host's mistake is reported.
+        """
+        task = self._tries.of(earlier, timeouts)
+        if task is None:
+            logger.info("context['retry_of']: no decision %r is known, so no model is left out for it", earlier)
+            return TaskTries()
+        if task.belongs_to(task_type):
+            return task
+        requirement = f"a decision for the same task, whose task type is {task_type!r}"
+        error = InvalidValueError("context['retry_of']", requirement, task.task_type, typed=True)
+        self._errors.report("a retry was chosen as a first try", error)
+        return None
+
+    def _warn_of_misspelled(self, mapping: Mapping[str, Any]) -> None:
+        """Log each key once that is ignored but was probably meant for us."""
+        for key, known in misspelled_keys(mapping).items():
+            if key not in self._misspelled and len(self._misspelled) < MAX_WARNINGS:
+                self._misspelled.add(key)
+                logger.warning("context[%r] is unknown and ignored; did you mean %r?", key, known)
+
     def _begin(self, test: RunningTest, assessment: Assessment, now_ms: int) -> RunningTest:
         try:
-            return self._ab_tests.begin(test, assessment, now_ms)
+            return within(NO_WAIT, lambda: self._ab_tests.begin(test, assessment, now_ms))
+        except StoreBusyError:
+            return test  # others are writing: the next choice tries it again
         except StoreError as error:
             self._errors.report("an A/B test could not begin", error)
             return test
@@ -127,11 +175,13 @@ class Chooser:
         task_type: str,
         offered: tuple[str, ...],
         context: Context,
+        task: TaskTries | None,
         now_ms: int,
     ) -> Assessment:
         """Assess the candidates, or return the last assessment while nothing has changed."""
         evidence = self._tallies.of(task_type)
-        beliefs = self._learner.know(task_type, evidence, offered)
+        tried = () if task is None else task.tried
+        beliefs = self._learner.know(task_type, evidence, (*offered, *tried) if tried else offered)
         demotions = self._monitor.demoted(task_type)
         if test is not None:
             policy, demotions = test.policy, test.without_sides(demotions)
@@ -141,10 +191,9 @@ class Chooser:
         if last is not None and all(map(is_, last[0], basis)):
             return last[1]
         tallies = classified(evidence, timeouts)
-        knowledge = Knowledge(tallies, beliefs, demotions, unavailable, self._learner.model_costs)
+        costs, difficulty = self._learner.model_costs, self._learner.difficulty(task_type)
+        knowledge = Knowledge(tallies, beliefs, demotions, unavailable, costs, tried, difficulty, self._plans)
         assessment = assess(policy, task_type, offered, knowledge, context)
-        if context.plain:
-            if len(self._assessments) >= MAX_ASSESSMENTS:
-                self._assessments.clear()
-            self._assessments[task_type, offered] = (basis, assessment)
+        if context.plain and evidence:  # a host may ask for any number of task types without outcomes
+            self._assessments.put((task_type, offered), (basis, assessment), len(offered))
         return assessment

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import time
@@ -16,20 +15,21 @@ from modelperf_plugin.engine.ab_tests import ABTests
 from modelperf_plugin.engine.availability import Availability
 from modelperf_plugin.engine.background import BackgroundErrors
 from modelperf_plugin.engine.choosing import Chooser
-from modelperf_plugin.engine.clock import Clock, read_clock
+from modelperf_plugin.engine.clock import Clock, HostClock
 from modelperf_plugin.engine.decision_writer import DecisionWriter
 from modelperf_plugin.engine.learner import Learner
 from modelperf_plugin.engine.monitor import Monitor
 from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
 from modelperf_plugin.engine.retention import Retention
 from modelperf_plugin.engine.telemetry import Telemetry
-from modelperf_plugin.errors import ConfigError, MissingExtraError
+from modelperf_plugin.engine.tries import Tries
+from modelperf_plugin.errors import ConfigError, ModelPerfError
 from modelperf_plugin.exchange.attached.databases import AttachedDatabases, from_configuration
+from modelperf_plugin.log import logger
 from modelperf_plugin.store import Store, forks
 from modelperf_plugin.store.attached import with_attached
+from modelperf_plugin.store.deadline import NO_WAIT, SPARE_SECONDS, within
 from modelperf_plugin.values import Decision, Outcome, check_id, to_milliseconds
-
-logger = logging.getLogger("modelperf_plugin")
 
 _CATCH_UP_OUTCOMES: Final = 8
 _CATCH_UP_SECONDS: Final = 1.0
@@ -72,9 +72,15 @@ class ModelPerf:
         self._on_config_error = on_config_error
         self._errors = BackgroundErrors(on_background_error)
         self._watch = ConfigWatch(config, on_error=self._on_broken_config, on_change=self._on_new_config)
+        if clock is not None:
+            clock = HostClock(clock, partial(self._errors.report, "the machine's time is used"))
         configured = self._watch.current.config.store
         location = configured.path if store is None else store
-        self.tracker = ModelPerformanceTracker(location, durability=configured.durability, clock=clock)
+        self.patience = configured.patience_seconds
+        """For how many seconds a record, and closing, wait for others that write."""
+        self.tracker = ModelPerformanceTracker(
+            location, durability=configured.durability, patience=self.patience, clock=clock
+        )
         self.attached = AttachedDatabases(
             self.tracker.store.attachments, lambda: from_configuration(self._watch.current.config.federation)
         )
@@ -93,6 +99,7 @@ class ModelPerf:
         self._has_recorded = False
         self._new_outcomes = 0
         self._catch_up_at = 0.0
+        self._has_fitted = False
 
         def in_force() -> Config:
             return self._watch.current.config
@@ -113,7 +120,9 @@ class ModelPerf:
             self._store.decisions,
             lambda: in_force().log,
             on_error=partial(self._errors.report, "the decision log could not be written"),
+            on_joined=lambda joined: self._ab_tests.on_joined(joined, in_force().quality.timeouts),
         )
+        self._tries = Tries(self._store.decisions, self._store.unmatched, self._errors)
         self._retention = Retention(self._store.events, in_force().store.retention_days)
         self._telemetry: Telemetry | None = None
         self._measures = in_force().telemetry.metrics
@@ -123,6 +132,7 @@ class ModelPerf:
             self._monitor,
             self._availability,
             self._ab_tests,
+            self._tries,
             now=self._now,
             errors=self._errors,
         )
@@ -176,6 +186,7 @@ class ModelPerf:
         if self._measures and (telemetry := self._open_telemetry()):
             telemetry.on_decision(decision)
         if config.mode == "apply":
+            self._tries.on_decision(decision)
             self._learner.pending.add(
                 decision.decision_id, task_type, decision.model_id, to_milliseconds(decision.created_at)
             )
@@ -192,26 +203,38 @@ class ModelPerf:
     ) -> bool:
         """Write an outcome, as :meth:`modelperf_plugin.ModelPerformanceTracker.record_outcome` does.
 
-        ``decision`` is the decision that chose the model, its id, or None.
+        ``decision`` is the decision that chose the model, its id, or None. What has failed before on its task makes
+        this a later try; without a decision it is a first try.
         """
         decision_id = None if decision is None else _decision_id(decision)
         config = self._watch.poll().config
         if config.mode == "off":
             return False
         entry = self.tracker.entry(task_type, model_id, outcome)
-        new = self.tracker.store.outcomes.record(entry)
+        joining = None
+        if decision is not None and decision_id is not None:
+            if tried := self._tries.before(decision, task_type, model_id, config.quality.timeouts):
+                entry = entry._replace(tried=tried)
+            joining = self._decision_writer.joining(decision_id, entry)
+        new = self.tracker.store.outcomes.record(entry, joining)
         if new and self._measures and (telemetry := self._open_telemetry()):
             telemetry.on_outcome(task_type, model_id, entry.outcome)
         self._learner.pending.settle(decision_id, task_type, model_id)
         if new and decision is not None and decision_id is not None:
-            self._decision_writer.on_outcome(decision_id, model_id, entry.outcome, entry.ended_ms)
+            self._tries.add(decision, entry, config.quality.timeouts)
             self._ab_tests.on_outcome(decision, entry, config.quality.timeouts)
+            if joining is not None and joining.is_stored:
+                joined = self._decision_writer.on_stored(joining)
+            else:
+                joined = self._decision_writer.on_outcome(decision_id, model_id, entry.outcome, entry.ended_ms)
+            if joined and isinstance(decision, str):
+                self._ab_tests.on_joined(joined, config.quality.timeouts)
         if self._availability.concerns(model_id, entry.outcome):
             self._errors.guard(self._availability.refresh)
         self._has_recorded = True
         self._new_outcomes += 1
         if self._new_outcomes >= _CATCH_UP_OUTCOMES or time.monotonic() >= self._catch_up_at:
-            self._catch_up()
+            self._catch_up_briefly()
         return new
 
     def record_many(self, outcomes: Iterable[tuple[str, str, Outcome | Mapping[str, Any]]]) -> int:
@@ -225,7 +248,7 @@ class ModelPerf:
         for entry in entries:
             self._learner.pending.settle(None, entry.task_type, entry.model_id)
         self._has_recorded = True
-        self._catch_up()
+        self._catch_up_briefly()
         return new
 
     def explain(
@@ -244,38 +267,58 @@ class ModelPerf:
         return self._chooser.decide(self.config, task_type, candidates, context, None)
 
     def close(self) -> None:
-        """Write the rest of the decision log and release the store; closing twice is fine."""
+        """Write the rest of the decision log and release the store; closing twice is fine.
+
+        Others that write are waited for as long as by one record.
+        """
+        within(self.patience, self._close)
+
+    def _close(self) -> None:
+        guard = self._errors.guard  # whatever fails, the rest is closed
         if self._has_recorded:  # read-only engines do not process outcomes
-            self._errors.guard(self._monitor.close)
-        self._decision_writer.close()
-        self._errors.guard(self._ab_tests.close)
-        self.attached.close()
-        self._store.close()
+            guard(self._monitor.close)
+        guard(self._decision_writer.close, "the rest of the decision log was not written")
+        guard(self._ab_tests.close)
+        guard(self.attached.close, "an attached database was not closed")
+        guard(self.tracker.close, "the store was not closed")
         self._closed = True
+
+    def _catch_up_briefly(self) -> None:
+        """Do what a call that records does besides; what would have to wait for others is left to the next call."""
+        within(NO_WAIT if self._store.busy else SPARE_SECONDS, self._catch_up)
 
     def _catch_up(self) -> None:
         """Process new outcomes: learn from them, detect changes, advance A/B tests, write the decision log."""
         self._new_outcomes = 0
         self._catch_up_at = time.monotonic() + _CATCH_UP_SECONDS
-        self._errors.guard(self._learner.refit_if_due)
-        self._errors.guard(self._monitor.process_new_outcomes)
+        self._errors.guard(self._learn)
         self._errors.guard(self._ab_tests.catch_up)
         self._errors.guard(lambda: self._retention.step_if_due(lambda: to_milliseconds(self._now())))
         self._errors.guard(self.tracker.take_over)
         self._decision_writer.flush_if_due()
 
+    def _learn(self) -> None:
+        """Go on with the fit or with the watches: no call does both, and the next one does what is left.
+
+        While slices of the fit are left, they take turns.
+        """
+        is_their_turn = self._has_fitted and self._learner.is_behind
+        self._has_fitted = not is_their_turn and self._learner.refit_if_due()
+        if self._has_fitted or self._monitor.process_new_outcomes() or self._learner.is_behind:
+            self._catch_up_at = 0.0
+
     def _open_telemetry(self) -> Telemetry | None:
         """Return the telemetry, opened when first used; None if its packages are not installed."""
         if self._telemetry is None:
             try:
-                self._telemetry = Telemetry()
-            except MissingExtraError as error:
+                self._telemetry = Telemetry(partial(self._errors.report, "a measurement is missing"))
+            except ModelPerfError as error:
                 self._measures = False
                 self._errors.report("nothing is measured", error)
         return self._telemetry
 
     def _now(self) -> datetime:
-        return datetime.now(UTC) if self._clock is None else read_clock(self._clock)
+        return datetime.now(UTC) if self._clock is None else self._clock()
 
     def _seconds(self) -> float:
         return time.time() if self._clock is None else self._now().timestamp()

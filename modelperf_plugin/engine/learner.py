@@ -5,70 +5,60 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from modelperf_plugin.config import Config
 from modelperf_plugin.engine.pending import Pending
+from modelperf_plugin.engine.table_fit import SMALL_TABLE_CELLS, TableFit
+from modelperf_plugin.engine.task_knowledge import TaskKnowledge
 from modelperf_plugin.engine.weighing import WeighedCounts
+from modelperf_plugin.errors import InvalidValueError, StoreBusyError
 from modelperf_plugin.policy.belief import Belief
-from modelperf_plugin.policy.cost.base import CostSource, ModelCosts
-from modelperf_plugin.policy.pooling import Cell, FitRow, ModelPrior, Pool, Priors, TaskBeliefs, fit
-from modelperf_plugin.store.roles import MergedExperience, Tallies
-from modelperf_plugin.values import DAY_MS, Tally, mean_costs
+from modelperf_plugin.policy.cost.base import ModelCosts
+from modelperf_plugin.policy.difficulty import Difficulty
+from modelperf_plugin.policy.pooling import Cell, FitRow
+from modelperf_plugin.store.exchange_roles import MergedExperience
+from modelperf_plugin.store.roles import Tallies
+from modelperf_plugin.values import DAY_MS, Tally
+from modelperf_plugin.values.locks import first, is_held_here
+from modelperf_plugin.values.recent import Recent
 
 REFIT_OUTCOMES: Final = 25
-"""The pool is fitted again after this many outcomes, sooner at the start."""
-INITIAL_STEPS: Final = 12
-"""A fit converges step by step: a process that starts on a file with outcomes takes this many at once, unless the table
-is large and another process has saved its fit."""
-SMALL_TABLE_CELLS: Final = 400
-"""Up to this many cells a fit takes a millisecond or two, and may run within a choice."""
+"""A pass begins after this many outcomes, sooner at the start."""
+CONTINUE_OUTCOMES: Final = 8
+"""A pass that has begun continues after this many."""
 EARLY_OUTCOMES: Final = 100
-"""Up to this many outcomes a fit runs within a choice as soon as it is due."""
-SMALL_TABLE_PATIENCE, LARGE_TABLE_PATIENCE = 2, 8
-"""Later a choice leaves the fit to the recording side, unless this many times the outcomes for a refit are new."""
-MAX_READY_TASK_TYPES: Final = 100
-"""Maximum number of task types whose beliefs are rebuilt after a fit."""
+"""Up to this many outcomes, a choice advances the fit as soon as it is due."""
+PATIENCE: Final = 2
+"""Later a choice leaves that to recording calls, unless this many times as many outcomes are new."""
+FIRST_CELLS, FIRST_PASSES = 1024, 12
+"""Cells and passes of the first choice: passes make the fit converge, and a small table takes them all at once."""
+SMALL_CELLS, SLICE_PASSES = 64, 2
+"""Cells and passes of any other call while the table is small, where every outcome matters."""
+SLICE_CELLS: Final = 32
+"""Cells of a slice of a large table. A count, not a time: seeded runs are repeatable."""
+DUE_SLICES: Final = 4
+"""When the fit of a large table is due, this many calls advance it by a slice; the first visits the new rows."""
+HURRY_SLICES: Final = 16
+"""After a change of a model, of the configuration or of the day, this many choices in a row advance the fit."""
+MAX_CELLS: Final = 750
+"""Minimum number of cells whose beliefs are kept, of the task types used last; at most twice as many are."""
+MAX_NEW_ROWS: Final = 64
+"""Up to this many rows with new outcomes wait to be visited before the others."""
+NEW_CELLS: Final = 64
+"""Approximate number of their cells that one call visits."""
+REVISED: Final = -1
+"""The edition of beliefs that a pass has found to be out of date."""
 SECONDS_PER_DAY: Final = DAY_MS // 1000
 
 
-class _Task:
-    """The beliefs of one task type, with the pool and the tallies that they are based on."""
-
-    def __init__(self, pool: Pool, task_type: str, tallies: Mapping[str, Tally], weighed: WeighedCounts) -> None:
-        self.pool = pool
-        self.tallies = tallies
-        self._weighed = weighed
-        row = {tally.model_id: weighed.cell(tally) for tally in weighed.completed(tallies.values(), task_type)}
-        self._beliefs = TaskBeliefs(pool, task_type, row)
-        self.known: dict[str, Belief] = {}
-        """The posteriors computed so far; a new mapping whenever one of them may have changed."""
-
-    def update(self, tallies: Mapping[str, Tally]) -> int:
-        """Update the beliefs to ``tallies``; return how many outcomes are new."""
-        new = 0
-        for model_id, tally in tallies.items():
-            before = self.tallies.get(model_id)
-            if tally is not before and tally != before:
-                new += tally.samples - (0 if before is None else before.samples)
-                self._beliefs.update(model_id, self._weighed.cell(tally))
-                self.known = {}
-        self.tallies = tallies
-        return new
-
-    def know(self, candidates: Iterable[str]) -> dict[str, Belief]:
-        """Return the posteriors of at least ``candidates``."""
-        known = self.known
-        for model_id in candidates:
-            if model_id not in known:
-                tally = self.tallies.get(model_id)
-                weight = None if tally is None else self._weighed.weight(tally)
-                known[model_id] = self._beliefs.belief(model_id, weight)
-        return known
-
-
 class Learner:
-    """Fits the pool of a store and keeps the beliefs of each task type. Any thread may call any method."""
+    """Keeps the beliefs of each task type, and the fit behind them. Any thread may call any method.
+
+    No call waits for more than a slice of the fit: a choice or record that finds it due advances it a little.
+    """
 
     def __init__(
         self,
@@ -78,123 +68,243 @@ class Learner:
         now: Callable[[], float] = time.time,
     ) -> None:
         """Learn from these roles of a store; ``now`` returns seconds since the Unix epoch."""
-        self._store = tallies
-        self._elsewhere = merged
-        self._config = config
         self._now = now
         self._lock = threading.RLock()
-        self._pool = Pool()
-        self._weighed: WeighedCounts | None = None
-        self._tasks: dict[str, _Task] = {}
-        self._merged: tuple[float, ...] = ()
-        self._outcomes = 0
-        self._cells = 0
-        self._new: float = float("inf")
-        self._resumed = False
-        self.model_costs: ModelCosts = {}
-        """The mean cost of a task with each model, over all task types."""
+        self._today = 0
+        self._doubtful = False
+        """Whether a thread changes the fit or, while it is not locked, has been interrupted."""
+        self._tasks: Recent[str, TaskKnowledge] = Recent(MAX_CELLS)
+        self._new_rows: dict[str, None] = {}
+        self._visited_rows: list[str] = []
+        self._new = self._hurry = self._slices = 0
+        self._first = True
+        self._new_fit = partial(TableFit, tallies, merged, config, lambda: self._today, self._on_row)
+        self._fit = self._new_fit()
         self.pending = Pending()
 
-    def know(self, task_type: str, tallies: Mapping[str, Tally], candidates: Iterable[str]) -> Mapping[str, Belief]:
+    @property
+    def model_costs(self) -> ModelCosts:
+        """The mean cost of a task with each model, over all task types."""
+        return self._fit.model_costs
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether slices of the fit are left that were due."""
+        return self._slices > 0
+
+    def difficulty(self, task_type: str) -> Difficulty:
+        """Return how much the tasks of ``task_type`` differ in difficulty, as far as later tries have shown."""
+        return self._fit.difficulty(task_type)
+
+    def know(
+        self, task_type: str, tallies: Mapping[str, Tally], candidates: Iterable[str], *, advance: bool = True
+    ) -> Mapping[str, Belief]:
         """Return the posteriors of at least ``candidates`` on ``task_type``, whose tallies are ``tallies``.
 
-        The mapping is the same object as long as none of them has changed.
+        The mapping is the same object as long as none of them has changed. With ``advance`` the fit advances if it
+        is due.
         """
+        if self._doubtful:
+            self._recover()
         with self._lock:
-            known = self._tasks.get(task_type)
-            if known is not None and known.tallies is not tallies:
-                self._new += known.update(tallies)
-            weighed = self._weighed
-            if weighed is None or weighed.today != self._now() // SECONDS_PER_DAY:
-                self._new = float("inf")
-            if weighed is None or self._is_due(self._patience()):
-                weighed = self._refit()
-            if known is None or known.pool is not self._pool:
-                known = self._tasks[task_type] = _Task(self._pool, task_type, tallies, weighed)
-            return known.know(candidates)
+            task = self._tasks.get(task_type)
+            if task is None or task.tallies is not tallies or not self._is_settled(task, advance=advance):
+                self._doubtful = True
+                try:
+                    task = self._current(task_type, tallies, advance=advance)
+                except Exception:
+                    self._doubtful = False
+                    raise
+                self._doubtful = False
+            return task.know(candidates)
 
-    def fit_rows(self) -> list[FitRow]:
-        """Return the fit, for a later process to resume."""
-        return list(self._pool.rows())
+    def beliefs_of(self, model_id: str) -> dict[str, Belief]:
+        """Return the posteriors of one model on the task types in use that have outcomes of it."""
+        with self._lock:
+            tasks = [(task_type, self._tasks.get(task_type)) for task_type in self._tasks]
+            return {
+                task_type: task.know([model_id])[model_id]
+                for task_type, task in tasks
+                if task is not None and model_id in task.tallies
+            }
+
+    def fit_rows(self, most: int | None = None) -> list[FitRow]:
+        """Return the fit, for a later process to resume: that of all models, or of ``most`` of them, in turn."""
+        with self._lock:
+            return self._fit.rows(most)
 
     def resume(self, rows: Iterable[FitRow]) -> None:
         """Begin with the fit of an earlier process; raise InvalidValueError if ``rows`` are not one."""
-        with self._lock:
-            self._pool = Pool.from_rows(rows)
-            self._resumed = True
+        self._change(lambda: self._fit.resume(rows))
 
     def reset(self) -> None:
         """Discard all that depends on weights: a model or a setting has changed."""
+        self._change(self._reset)
+
+    def refit_if_due(self) -> bool:
+        """Take a slice of the fit if enough outcomes are new, after an outcome was recorded; return whether it did."""
+        if not self.is_behind and not self._is_new(1):
+            return False
+        self._change(self._refit)
+        return True
+
+    def _change(self, action: Callable[[], None]) -> None:
+        """Run ``action``, which changes the fit in several steps; :meth:`know` does the same, a little faster."""
+        if self._doubtful:
+            self._recover()
         with self._lock:
-            self._tasks.clear()
-            self._weighed = None
-            self._new = float("inf")
+            self._doubtful = True
+            try:
+                action()
+            except Exception:
+                self._doubtful = False
+                raise
+            self._doubtful = False
 
-    def refit_if_due(self) -> None:
-        """Fit the pool again if enough outcomes are new; called after an outcome was recorded."""
-        if self._tasks and self._is_due(1):
-            with self._lock:
-                weighed = self._refit()
-                if len(self._tasks) > MAX_READY_TASK_TYPES:
-                    return
-                for task_type, known in self._tasks.items():
-                    ready = _Task(self._pool, task_type, known.tallies, weighed)
-                    ready.know(known.known)
-                    self._tasks[task_type] = ready
+    def _recover(self) -> None:
+        """Wait for the thread that changes the fit; if it was interrupted, start over from the sums that it left.
 
-    def _patience(self) -> int:
-        if self._outcomes < EARLY_OUTCOMES:
-            return 1
-        return SMALL_TABLE_PATIENCE if self._cells <= SMALL_TABLE_CELLS else LARGE_TABLE_PATIENCE
+        Raises:
+            StoreBusyError: it is this thread: a signal handler has interrupted it, and asks.
+        """
+        if is_held_here(self._lock):
+            raise StoreBusyError("what was learned is being updated by the code that was interrupted for this")
+        with self._lock:
+            if self._doubtful:
+                fit = self._new_fit()
+                with suppress(InvalidValueError):
+                    fit.resume(self._fit.rows())
+                self._tasks.clear()
+                self._fit, self._new_rows, self._doubtful = fit, {}, False
 
-    def _is_due(self, factor: int) -> bool:
-        return self._new >= factor * max(1, min(REFIT_OUTCOMES, self._outcomes // 4))
+    def _reset(self) -> None:
+        self._tasks.clear()
+        self._fit.reconfigure()
+        self._hurry = HURRY_SLICES
 
-    def _refit(self) -> WeighedCounts:
-        """Fit the pool again to all counts as weighed today."""
-        config = self._config()
-        tallies = self._store.all()
-        today = int(self._now() // SECONDS_PER_DAY)
-        weighed = self._weighed
-        merged = self._elsewhere.version()
-        if weighed is None or weighed.is_cheap or weighed.today != today or merged != self._merged:
-            elsewhere = self._elsewhere.priors() if any(merged) else []
-            weighed = WeighedCounts(config, self._store, tallies, today, elsewhere)
-            self._merged = merged
-        cells: dict[str, dict[str, Cell]] = {}
-        for tally in weighed.completed(tallies):
-            cells.setdefault(tally.task_type, {})[tally.model_id] = weighed.cell(tally)
-        priors = {
-            model_id: ModelPrior.of(model.prior_success, model.prior_strength)
-            for model_id, model in config.models.items()
-            if model.prior_success is not None
-        }
-        self._cells = len(tallies)
-        self._outcomes = sum([tally.samples for tally in tallies])
-        self._new = 0
-        self._weighed = weighed
-        self.model_costs = _model_costs(config, tallies)
-        self._fit(cells, priors)
-        return weighed
+    def _refit(self) -> None:
+        self._advance()
+        self._prepare(self._visited_rows)
 
-    def _fit(self, cells: Mapping[str, Mapping[str, Cell]], priors: Priors) -> None:
-        """Fit the pool to the cells, starting from the last fit, from that of another process, or from nothing."""
-        resumed, self._resumed = self._resumed, False
-        if resumed and self._cells > SMALL_TABLE_CELLS:
-            self._pool = fit(cells, self._pool, priors, sweeps=1)
+    def _is_settled(self, task: TaskKnowledge, *, advance: bool) -> bool:
+        """Return whether the beliefs of a task type whose tallies have not changed can be used as they are."""
+        if task.edition != self._fit.pool.edition or self._today != self._day():
+            return False
+        return not (advance and self._wants_to_advance())
+
+    def _current(self, task_type: str, tallies: Mapping[str, Tally], *, advance: bool) -> TaskKnowledge:
+        """Return the beliefs of a task type as of ``tallies`` and of the fit, advanced if it is due."""
+        if self._today != self._day():
+            self._today = self._day()  # all outcomes are a day older: weigh them again
+            self._reset()
+        task = self._tasks.get(task_type)
+        if task is not None and task.tallies is not tallies:
+            self._update(task_type, task, tallies)
+        # beliefs from many sets of failed models: a call either advances the fit or derives them from it
+        turns = task is not None and task.takes_turns
+        is_current = task is not None and task.edition == self._fit.pool.edition
+        if advance and self._wants_to_advance() and (is_current or not turns):
+            if self._first:
+                self._first = False
+                self._go_on(FIRST_CELLS, FIRST_PASSES)
+            else:
+                self._advance()
+            task = self._tasks.get(task_type)
+            is_current = turns or (task is not None and task.edition == self._fit.pool.edition)
+        if task is None or not is_current:
+            task = self._renew(task_type, tallies, task)
+        return task
+
+    def _day(self) -> int:
+        return int(self._now() // SECONDS_PER_DAY)
+
+    def _wants_to_advance(self) -> bool:
+        patience = 1 if self._fit.outcomes < EARLY_OUTCOMES else PATIENCE
+        return not self._fit.complete or self._hurry > 0 or self._is_new(patience)
+
+    def _is_new(self, factor: int) -> bool:
+        most = CONTINUE_OUTCOMES if self._fit.is_under_way else REFIT_OUTCOMES
+        return self._new >= factor * max(1, min(most, self._fit.outcomes // 4))
+
+    def _update(self, task_type: str, task: TaskKnowledge, tallies: Mapping[str, Tally]) -> None:
+        new = task.update(tallies)
+        if new:
+            self._new += new
+            if len(self._new_rows) < MAX_NEW_ROWS:
+                self._new_rows[task_type] = None
+
+    def _advance(self) -> None:
+        """Go on with the fit: at once with what is due in a small table, by a slice of it in a large one."""
+        if self._fit.is_small:
+            self._go_on(SMALL_CELLS, SLICE_PASSES)
+        else:
+            self._take_slice()
+
+    def _go_on(self, cells: int, passes: int) -> None:
+        """Visit the rows with new outcomes, and continue the pass."""
+        self._begin()
+        self._new = self._slices = 0
+        self._visit_new_rows(SMALL_TABLE_CELLS)
+        self._fit.advance(cells, passes)
+
+    def _take_slice(self) -> None:
+        """Visit rows with new outcomes or, if there are none or the last slice has, continue the pass."""
+        self._begin()
+        is_first = not self._slices
+        if is_first:
+            self._new, self._slices = 0, DUE_SLICES
+        self._slices -= 1
+        if is_first and self._visit_new_rows(NEW_CELLS):
             return
-        starting = (resumed or not self._pool.models) and self._outcomes > REFIT_OUTCOMES
-        for _ in range(INITIAL_STEPS if starting else 1):
-            self._pool = fit(cells, self._pool, priors)
+        if self._fit.advance(SLICE_CELLS, SLICE_PASSES) == SLICE_PASSES:
+            self._slices = 0  # a small table: the rest would only repeat it
 
+    def _begin(self) -> None:
+        if self._fit.notices_merge():
+            self._reset()
+        self._hurry = max(0, self._hurry - 1)
 
-def _model_costs(config: Config, tallies: Iterable[Tally]) -> ModelCosts:
-    """Return the cost of a task with each model: the mean of all outcomes with a cost, else as configured."""
-    costs: dict[str, tuple[float, CostSource]] = {
-        model_id: (model.cost_usd, "configured")
-        for model_id, model in config.models.items()
-        if model.cost_usd is not None
-    }
-    for model_id, mean in mean_costs(tallies).items():
-        costs[model_id] = (mean, "model")
-    return costs
+    def _visit_new_rows(self, cells: int) -> bool:
+        """Visit rows with new outcomes, about ``cells`` of them; return False if there are none."""
+        self._visited_rows = []
+        while self._new_rows and cells > 0:
+            task_type = first(self._new_rows, "")
+            self._new_rows.pop(task_type, None)
+            task = self._tasks.get(task_type)
+            if task is not None:
+                self._fit.keep(task_type, task.beliefs)
+                self._fit.visit(task_type, task.tallies, task.row)
+                self._visited_rows.append(task_type)
+                cells -= len(task.row)
+        return bool(self._visited_rows)
+
+    def _renew(self, task_type: str, tallies: Mapping[str, Tally], before: TaskKnowledge | None) -> TaskKnowledge:
+        """Derive the beliefs of a task type from the newest fit; keep them if there is anything to keep."""
+        if before is None:
+            weighed = self._fit.weigh_row(task_type, tallies)
+        else:
+            weighed = before.weighed
+            if before.edition != REVISED:
+                self._fit.keep(task_type, before.beliefs)
+        task = TaskKnowledge(self._fit, task_type, tallies, weighed)
+        if task.row:
+            self._tasks.put(task_type, task, 1 + len(task.row))
+        return task
+
+    def _prepare(self, task_types: Iterable[str]) -> None:
+        """Renew the beliefs of these task types now, so that the next choice need not, unless that takes long."""
+        cells = 0
+        for task_type in task_types:
+            task = self._tasks.get(task_type)
+            if task is not None and task.edition != self._fit.pool.edition and not task.takes_turns:
+                cells += len(task.row)
+                if cells > SLICE_CELLS:
+                    return
+                self._renew(task_type, task.tallies, task).know(task.known)
+
+    def _on_row(self, task_type: str, weighed: WeighedCounts, row: Mapping[str, Cell]) -> None:
+        """Take over the weights that a pass has read: outcomes may be recorded late, under an earlier day."""
+        task = self._tasks.get(task_type)
+        if task is not None and row != task.row and not task.beliefs.resembles(row):
+            task.weighed = weighed
+            task.edition = REVISED

@@ -1,39 +1,49 @@
 """Watches models over time: silent changes, demotion by evidence, reinstatement.
 
 Every outcome in the store is processed once, in the order of recording, whichever process recorded it: by a watch over
-each model (has it changed?) and one over each pair (has it fallen below the threshold?). Their findings are written to
-the store, so that all processes act on them, and their states are saved from time to time, so that a restart resumes
+each model (has it changed?) and one over each pair (has it fallen below the threshold?). An outcome on a task that
+others have failed is compared with what was to be expected after those failures. Findings are written to the store, so
+that all processes act on them, and the states of the watches are saved from time to time, so that a restart resumes
 where the last process stopped.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import suppress
 from math import floor
 from typing import Final
 
 from modelperf_plugin.config import Config
 from modelperf_plugin.engine.learner import Learner
+from modelperf_plugin.engine.watches import Watches
 from modelperf_plugin.errors import InvalidValueError
+from modelperf_plugin.log import logger
 from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.intervals import beta_interval
 from modelperf_plugin.policy.quality import is_informative
-from modelperf_plugin.policy.sequential import ChangeWatch, FallWatch, Probation, shifted
-from modelperf_plugin.store import Demotion, Event, WatchState
+from modelperf_plugin.policy.sequential import ChangeWatch, FallWatch, LaterTry, Probation, later_try, shifted
+from modelperf_plugin.store import Demotion, Event
 from modelperf_plugin.store.roles import Changes, Demotions, Events, Tallies, WatchStates
-from modelperf_plugin.values import Tally
-
-logger = logging.getLogger("modelperf_plugin")
+from modelperf_plugin.values import Tally, Tried
+from modelperf_plugin.values.locks import attempt
 
 RELOAD_SECONDS: Final = 1.0
 """How often demotions and changes from other processes are reloaded."""
 SAVE_OUTCOMES: Final = 500
-"""The states are saved after this many outcomes, and when the process ends."""
-BATCH_OUTCOMES: Final = 2000
+SAVE_STATES: Final = 32
+"""The states are saved after this many outcomes or changed states, and when the process ends."""
+SAVE_MODELS: Final = 16
+"""So many models' rows of the fit are saved each time, in turn."""
+CALL_COST: Final = 32
+CLOSE_COST: Final = 10_000
+"""How much one call processes, and the last: more than comes in, but not all of an import."""
+OUTCOME_COST: Final = 3
+"""An outcome costs this, and one for each model of its task type when that is read."""
+CLOSE_SECONDS: Final = 5.0
+"""How long the end of a process waits for a thread that processes outcomes."""
 MAX_BACKLOG_OUTCOMES: Final = 5_000
 """Of a larger backlog (an import) only the newest are processed: present beliefs do not predict the older ones."""
 Z_LOWER: Final = 1.2815515655446004
@@ -63,20 +73,19 @@ class Monitor:
         self._events = events
         self._stored_changes = changes
         self._stored_demotions = demotions
-        self._watch_states = watch_states
         self._lock = threading.Lock()
-        self._notes_lock = threading.Lock()  # taken after _lock, if both are
-        self._changes: dict[str, ChangeWatch] = {}
-        self._falls: dict[_Pair, FallWatch] = {}
-        self._probations: dict[_Pair, Probation] = {}
+        self._notes_lock = threading.RLock()  # taken after _lock, if both are
+        self._watches = Watches(watch_states)
         self._in_force: dict[str, dict[str, str]] = {}
         self._demotions: dict[_Pair, Demotion] = {}
         self._last_turns: dict[_Pair, int] = {}
         self._changed: dict[str, int] = {}
         self._evidence: dict[str, tuple[Mapping[str, Tally], Mapping[str, Belief]]] = {}
+        self._later_tries: dict[tuple[str, Tried], LaterTry] = {}
         self._lower_of: Mapping[str, Belief] | None = None
         self._lower: dict[str, float] = {}
         self._newest_change = 0
+        self._behind = self._save_next = False
         self._reload_at = 0.0
         self._position = self._restore()
         self._saved = self._position
@@ -86,30 +95,55 @@ class Monitor:
         self._reload_if_due()
         return self._in_force.get(task_type, _NO_DEMOTIONS)
 
-    def process_new_outcomes(self) -> None:
-        """Process the outcomes since the last call; returns at once while another thread does."""
-        if not self._lock.acquire(blocking=False):
-            return
-        try:
-            self._position = max(self._position, self._events.last_id() - MAX_BACKLOG_OUTCOMES)
-            while events := self._events.after(self._position, BATCH_OUTCOMES):
-                self._reload_if_due()
-                self._evidence.clear()
-                for event in events:
-                    self._process(event)
-                if self._position - self._saved >= SAVE_OUTCOMES:
-                    self._save()
-                if len(events) < BATCH_OUTCOMES:
-                    break
-        finally:
-            self._lock.release()
+    def process_new_outcomes(self) -> bool:
+        """Process outcomes since the last call, the oldest first, or save the states; return whether more is left.
+
+        Returns False at once while another thread processes them.
+        """
+        return attempt(self._lock, self._take_step) and self._behind
 
     def close(self) -> None:
-        """Process the remaining outcomes and save the states."""
-        self.process_new_outcomes()
-        with self._lock:
-            if self._position > self._saved:
-                self._save()
+        """Process remaining outcomes, as far as that is quick, and save the states."""
+        attempt(self._lock, lambda: self._process_up_to(CLOSE_COST))
+        attempt(self._lock, self._save_if_new, CLOSE_SECONDS)
+
+    def _take_step(self) -> None:
+        if self._save_next:
+            self._save_next = False  # first: should it fail, outcomes are processed nevertheless
+            self._save()
+        else:
+            self._process_up_to(CALL_COST)
+
+    def _process_up_to(self, cost: int) -> None:
+        newest = self._events.last_id()
+        self._position = max(self._position, newest - MAX_BACKLOG_OUTCOMES)
+        while cost > 0 and self._position < newest:
+            events = self._events.after(self._position, 1 + cost // OUTCOME_COST)
+            if not events:
+                break
+            cost = self._process_some(events, cost)
+        self._save_next = self._position - self._saved >= SAVE_OUTCOMES or self._watches.unsaved >= SAVE_STATES
+        self._behind = self._save_next or (cost <= 0 and self._position < newest)
+
+    def _save_if_new(self) -> None:
+        if self._position > self._saved:
+            self._save()
+
+    def _process_some(self, events: Iterable[Event], cost: int) -> int:
+        """Process outcomes until ``cost`` is spent; return what is left of it."""
+        self._reload_if_due()
+        self._forget_evidence()
+        for event in events:
+            if cost <= 0:
+                break
+            known, newest_change = len(self._evidence), self._newest_change
+            self._process(event)
+            cost -= OUTCOME_COST
+            if self._newest_change != newest_change:
+                cost -= CALL_COST  # all rows have to be read again: by the next call
+            if len(self._evidence) > known:
+                cost -= len(self._evidence[event.task_type][0])
+        return cost
 
     def _process(self, event: Event) -> None:
         self._position = event.event_id
@@ -118,33 +152,45 @@ class Monitor:
             return
         evidence, beliefs = self._evidence.get(event.task_type) or self._read_evidence(event.task_type)
         belief = beliefs.get(event.model_id)
-        if belief is None:
-            return
+        if belief is None or event.model_id in event.tried or not beliefs.keys() >= set(event.tried):
+            return  # a repeated failure of the same model is not a matter of difficulty
+        later = self._later_try(event, beliefs) if event.tried else None
         if config.drift.detect and event.event_id > self._changed.get(event.model_id, 0):
-            self._watch_for_change(event, belief)
+            self._watch_for_change(event, belief, later)
         pair = (event.task_type, event.model_id)
-        if event.event_id > self._last_turns.get(pair, 0):
+        if event.event_id > self._last_turns.get(pair, 0) and event.event_id > self._contained(pair):
             threshold = self._threshold(event, beliefs, evidence)
             if threshold is not None:
-                self._watch_for_fall(event, pair, threshold)
+                self._watch_for_fall(event, pair, threshold, later)
 
     def _read_evidence(self, task_type: str) -> tuple[Mapping[str, Tally], Mapping[str, Belief]]:
         """Read the evidence of a task type, and keep it for a batch of outcomes."""
         evidence = self._tallies.of(task_type)
-        self._evidence[task_type] = (evidence, self._learner.know(task_type, evidence, evidence))
+        self._evidence[task_type] = (evidence, self._learner.know(task_type, evidence, evidence, advance=False))
         return self._evidence[task_type]
 
-    def _watch_for_change(self, event: Event, belief: Belief) -> None:
-        watch = self._changes.get(event.model_id) or _watch_from(event.event_id - 1)
-        self._changes[event.model_id] = watch = watch.updated(belief.mean, event.success, event.event_id)
+    def _forget_evidence(self) -> None:
+        self._evidence.clear()
+        self._later_tries.clear()
+
+    def _later_try(self, event: Event, beliefs: Mapping[str, Belief]) -> LaterTry:
+        """Return what to expect of a model after the failures before this outcome, kept for a batch of outcomes."""
+        key = (event.task_type, event.tried)
+        if key not in self._later_tries:
+            difficulty = self._learner.difficulty(event.task_type)
+            self._later_tries[key] = later_try(difficulty, event.tried, beliefs)
+        return self._later_tries[key]
+
+    def _watch_for_change(self, event: Event, belief: Belief, later: LaterTry | None) -> None:
+        watch = self._watches.changes.get(event.model_id) or _watch_from(event.event_id - 1)
+        lowest, highest = (belief.mean, None) if later is None else later.chances(belief.mean)
+        watch = watch.updated(lowest, event.success, event.event_id, highest)
+        self._watches.set_change(event.model_id, watch)
         alarm = watch.alarm()
         if alarm is None:
             return
-        rates = {}
-        for task_type in {tally.task_type for tally in self._tallies.all() if tally.model_id == event.model_id}:
-            known = self._read_evidence(task_type)[1].get(event.model_id)
-            if known is not None:
-                rates[task_type] = shifted(known.mean, alarm.direction)
+        beliefs = self._learner.beliefs_of(event.model_id)  # on the task types in use: the others start over
+        rates = {task_type: shifted(belief.mean, alarm.direction) for task_type, belief in beliefs.items()}
         since = self._events.after(alarm.since, 1)
         moments_ms = (since[0].ended_ms if since else event.ended_ms, event.ended_ms)
         events = (alarm.since, event.event_id)
@@ -152,7 +198,7 @@ class Monitor:
         if self._stored_changes.add(event.model_id, alarm.direction, events, moments_ms, ratio, rates):
             word = "better" if alarm.direction == "up" else "worse"
             logger.warning("%s has been doing %s since outcome %d", event.model_id, word, alarm.since + 1)
-        self._changes[event.model_id] = _watch_from(event.event_id)
+        self._watches.set_change(event.model_id, _watch_from(event.event_id))
         self._reload()
 
     def _threshold(self, event: Event, beliefs: Mapping[str, Belief], tried: Container[str]) -> float | None:
@@ -171,18 +217,23 @@ class Monitor:
             return 0.0  # the threshold was removed: probe and reinstate models demoted under it
         return rounded
 
-    def _watch_for_fall(self, event: Event, pair: _Pair, threshold: float) -> None:
+    def _watch_for_fall(self, event: Event, pair: _Pair, threshold: float, later: LaterTry | None) -> None:
         if pair in self._demotions:
-            probation = self._probations.get(pair, Probation()).updated(event.success)
-            self._probations[pair] = Probation() if probation.fails(threshold) else probation
+            probation = self._watches.probations.get(pair, Probation())
+            if later is None:
+                probation = probation.updated(event.success)
+            else:
+                probation = probation.updated_later(event.success, threshold, later.highest)
+            self._watches.set_probation(pair, Probation() if probation.fails(threshold) else probation)
             if probation.reinstates(threshold):
                 self.reinstate(*pair, event.ended_ms, "evidence")
             return
-        watch = self._falls.get(pair, FallWatch()).updated(event.success, threshold)
-        self._falls[pair] = watch
+        harder = None if later is None else later.lowest
+        watch = self._watches.falls.get(pair, FallWatch()).updated(event.success, threshold, harder)
+        self._watches.set_fall(pair, watch)
         if watch.demotes(self._config().policy_for(event.task_type).demotion.alpha):
             self._reload()
-            if self._falls.get(pair) is not watch:
+            if self._watches.falls.get(pair) is not watch:
                 return  # demoted elsewhere, or demoted and reinstated: the watch starts over
             reason = f"success rate below {threshold:g} after {watch.outcomes} outcomes (e-value {watch.e_value:.3g})"
             if self._stored_demotions.add(*pair, event.ended_ms, threshold, watch.e_value, reason):
@@ -217,72 +268,60 @@ class Monitor:
         changed = {pair for pair, _ in last_turns.items() ^ self._last_turns.items()}
         for pair in changed | (demotions.keys() ^ self._demotions):
             # demoted or reinstated, here or elsewhere: the watches start over
-            self._falls.pop(pair, None)
-            self._probations.pop(pair, None)
+            self._watches.drop_pair(pair)
         self._last_turns = last_turns
         if demotions != self._demotions:
-            self._demotions = demotions
             in_force: dict[str, dict[str, str]] = {}
             for (task_type, model_id), demotion in demotions.items():
                 in_force.setdefault(task_type, {})[model_id] = f"demoted: {demotion.reason}"
-            self._in_force = in_force
+            self._demotions, self._in_force = demotions, in_force
 
     def _reload_changes(self) -> None:
         changes = self._stored_changes.all()
         newest = changes[0].change_id if changes else 0
         if newest == self._newest_change:
             return
-        self._newest_change = newest
-        self._changed = {}
+        changed: dict[str, int] = {}
         for change in changes:
-            noticed = max(change.noticed_event_id, self._changed.get(change.model_id, 0))
-            self._changed[change.model_id] = noticed
-            watch = self._changes.get(change.model_id)
+            noticed = max(change.noticed_event_id, changed.get(change.model_id, 0))
+            changed[change.model_id] = noticed
+            watch = self._watches.changes.get(change.model_id)
             if watch is not None and _start_of(watch) < noticed:
-                self._changes.pop(change.model_id, None)
+                self._watches.drop_change(change.model_id)
         self._learner.reset()
-        self._evidence.clear()
+        self._forget_evidence()
+        self._changed, self._newest_change = changed, newest  # last: should it be interrupted, it is done again
 
     def _restore(self) -> int:
         self._reload()
-        position, states = self._watch_states.load()
+        position, fit = self._watches.restore()
         newest = self._events.last_id()
         if position is None or position > newest:
+            self._watches.start_over()
             return newest
-        parts = [(state.task_type, state.model_id, state.state) for state in states if state.kind == "pool"]
-        if parts:
+        if fit:
             with suppress(InvalidValueError):  # written by another version: learn from scratch
-                self._learner.resume(parts)
-        for state in states:
-            if state.kind != "pool":
-                with suppress(InvalidValueError):  # written by another version: that watch starts over
-                    self._resume(state, position)
+                self._learner.resume(fit)
+        for model_id, watch in self._watches.changes.copy().items():
+            if _start_of(watch) < self._changed.get(model_id, 0):
+                self._watches.drop_change(model_id)
+        for pair, turn in self._last_turns.items():
+            if turn >= position:
+                self._watches.drop_pair(pair)  # demoted or reinstated since: what is saved is void
         return position
 
-    def _resume(self, saved: WatchState, position: int) -> None:
-        """Resume a saved watch, unless the model was demoted, reinstated or found to have changed since."""
-        kind, task_type, model_id, numbers = saved
-        pair = (task_type, model_id)
-        if kind == "change":
-            watch = ChangeWatch.from_list(numbers)
-            if _start_of(watch) >= self._changed.get(model_id, 0):
-                self._changes[model_id] = watch
-        elif self._last_turns.get(pair, -1) >= position or (kind == "probation") != (pair in self._demotions):
-            return
-        elif kind == "fall":
-            self._falls[pair] = FallWatch.from_list(numbers)
-        else:
-            self._probations[pair] = Probation.from_list(numbers)
+    def _contained(self, pair: _Pair) -> int:
+        """Return the last outcome that the watches over a pair have counted, if another process has saved them."""
+
+        def is_current(kind: str, position: int) -> bool:
+            """Return whether a state holds that was saved then: the pair was neither demoted nor reinstated since."""
+            return self._last_turns.get(pair, -1) < position and (kind == "probation") == (pair in self._demotions)
+
+        return self._watches.contained(pair, is_current)
 
     def _save(self) -> None:
         self._reload()  # findings of other processes void some states
-        states = [WatchState("pool", *part[:2], tuple(part[2])) for part in self._learner.fit_rows()]
-        # copies: other threads may reload meanwhile
-        states += [WatchState("change", "", key, tuple(watch.as_list())) for key, watch in self._changes.copy().items()]
-        states += [WatchState("fall", *pair, tuple(fall.as_list())) for pair, fall in self._falls.copy().items()]
-        for pair, probation in self._probations.copy().items():
-            states.append(WatchState("probation", *pair, tuple(probation.as_list())))
-        self._watch_states.save(self._position, states)
+        self._watches.save(self._position, self._learner.fit_rows(SAVE_MODELS))
         self._saved = self._position
 
 

@@ -3,34 +3,41 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Final
+
+from modelperf_plugin.values.locks import first
 
 EXPIRY_MS: Final = 3_600_000
 """How long a decision waits for its outcome, in milliseconds."""
-MAX_DECISIONS: Final = 10_000
+MAX_DECISIONS: Final = 8_000
 """Maximum number of decisions that are remembered; the oldest are dropped."""
+
+_NEVER: Final = (("", ""), 2**63)
 
 
 class Pending:
     """Counts the decisions of this process that wait for their outcome, for each (task type, model)."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._waiting: dict[str, tuple[tuple[str, str], int]] = {}
-        """The pair of each decision, and when it was made."""
-        self._ids: dict[tuple[str, str], dict[str, None]] = {}
+        self._lock = threading.RLock()
+        self._waiting: OrderedDict[str, tuple[tuple[str, str], int]] = OrderedDict()
+        """The pair of each decision, and when it was made. A plain dict would be slow to find the oldest of many."""
+        self._ids: dict[tuple[str, str], list[str]] = {}
+        """The decisions of each pair, oldest first: nearly always few, so a list takes less memory and no more time."""
 
     def add(self, decision_id: str, task_type: str, model_id: str, at_ms: int) -> None:
         """Remember a decision made at ``at_ms``, in milliseconds since the Unix epoch."""
         with self._lock:
             pair = (task_type, model_id)
             self._waiting[decision_id] = (pair, at_ms)
-            self._ids.setdefault(pair, {})[decision_id] = None
-            oldest = next(iter(self._waiting))
+            self._ids.setdefault(pair, []).append(decision_id)
+            oldest = first(self._waiting, "")
             expired_ms = at_ms - EXPIRY_MS
-            while self._waiting and (len(self._waiting) > MAX_DECISIONS or self._waiting[oldest][1] < expired_ms):
+            while len(self._waiting) > MAX_DECISIONS or self._waiting.get(oldest, _NEVER)[1] < expired_ms:
                 self._drop(oldest)
-                oldest = next(iter(self._waiting), "")
+                oldest = first(self._waiting, "")
 
     def settle(self, decision_id: str | None, task_type: str, model_id: str) -> None:
         """Forget the decision of an outcome: the one with this id, else the oldest of the same pair."""
@@ -39,18 +46,25 @@ class Pending:
             return
         with self._lock:
             if decision_id is None:
-                decision_id = next(iter(self._ids.get(pair, ())), "")
+                decision_id = first(self._ids.get(pair, ()), "")
             self._drop(decision_id)
+
+    def counts(self, task_type: str, model_ids: Iterable[str]) -> list[int]:
+        """Return for each model how many decisions wait for their outcome; empty if none waits at all."""
+        ids = self._ids
+        return [len(ids.get((task_type, model_id), ())) for model_id in model_ids] if ids else []
 
     def count(self, task_type: str, model_id: str) -> int:
         """Return how many decisions of this pair wait for their outcome."""
         return len(self._ids.get((task_type, model_id), ()))
 
     def _drop(self, decision_id: str) -> None:
-        decision = self._waiting.pop(decision_id, None)
-        if decision is None:
+        pair, _ = self._waiting.get(decision_id, (None, 0))
+        if pair is None:
             return
-        pair, _ = decision
-        del self._ids[pair][decision_id]
-        if not self._ids[pair]:
-            del self._ids[pair]
+        ids = self._ids.get(pair, [])
+        if decision_id in ids:  # unless the call that added it was interrupted
+            ids.remove(decision_id)
+        if not ids:
+            self._ids.pop(pair, None)
+        self._waiting.pop(decision_id, None)  # last: should it be interrupted, it is done again

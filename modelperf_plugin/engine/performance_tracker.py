@@ -7,8 +7,9 @@ from typing import Literal
 
 from modelperf_plugin.engine.clock import Clock
 from modelperf_plugin.engine.tracker import Tracker
-from modelperf_plugin.exchange.importing.legacy_import import import_legacy_json
+from modelperf_plugin.exchange.importing.legacy_import import LegacyImporter
 from modelperf_plugin.store import open_with_fallback
+from modelperf_plugin.store.deadline import PATIENCE_SECONDS
 
 
 class ModelPerformanceTracker(Tracker):
@@ -23,14 +24,17 @@ class ModelPerformanceTracker(Tracker):
         path_or_url: str | os.PathLike[str] = ".sf/model-performance.db",
         *,
         durability: Literal["normal", "full"] = "normal",
+        patience: float = PATIENCE_SECONDS,
         clock: Clock | None = None,
     ) -> None:
         """Open the store at ``path_or_url``: a path, ``":memory:"`` or a URL; a new file is created.
 
-        ``clock`` returns an aware datetime and stamps outcomes that come without a time.
+        An outcome that would wait for others longer than ``patience`` seconds is put into a file beside the store, and
+        moved in later. ``clock`` returns an aware datetime and stamps outcomes that come without a time.
 
         Raises:
             InvalidValueError: this version has no store for such a URL.
             StoreError: the store cannot be used.
         """
-        super().__init__(open_with_fallback(path_or_url, durability=durability), import_legacy_json, clock)
+        store = open_with_fallback(path_or_url, durability=durability, patience=patience)
+        super().__init__(store, LegacyImporter, clock)

@@ -5,11 +5,11 @@ Without an SDK in the host nothing is measured; where measurements go is the hos
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Callable
 from importlib.metadata import version
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from modelperf_plugin.errors import MissingExtraError
+from modelperf_plugin.errors import HostCodeError, MissingExtraError, ModelPerfError
 from modelperf_plugin.values import Decision, Outcome
 
 # written out: the conventions for these names are not stable yet, and their package changes with every release
@@ -23,19 +23,34 @@ MODE: Final = "modelperf.mode"
 
 _RESULTS: Final = {None: "success", "model": "failure", "provider": "outage", "caller": "caller_error"}
 
+if TYPE_CHECKING:
+    from opentelemetry.metrics import Meter
+
 _Attributes = dict[str, str | bool]
 
 
 class Telemetry:
     """Measures through the meter provider that the host has set. Any thread may call any method; none ever raises."""
 
-    def __init__(self) -> None:
-        """Make the instruments; raise MissingExtraError if the extra ``otel`` is not installed."""
+    def __init__(self, on_error: Callable[[ModelPerfError], None]) -> None:
+        """Make the instruments; ``on_error`` is called when a measurement fails for the first time.
+
+        Raises:
+            MissingExtraError: the extra ``otel`` is not installed.
+            HostCodeError: the meter provider failed.
+        """
+        self._on_error = on_error
+        self._has_failed = False
         try:
             from opentelemetry import metrics  # noqa: PLC0415 - an extra: imported only when used
         except ImportError as error:
             raise MissingExtraError("telemetry.metrics", "otel") from error
-        meter = metrics.get_meter("modelperf_plugin", version("modelperf-plugin"))
+        try:
+            self._make_instruments(metrics.get_meter("modelperf_plugin", version("modelperf-plugin")))
+        except Exception as error:
+            raise HostCodeError("the meter provider", error, "nothing is measured") from error
+
+    def _make_instruments(self, meter: Meter) -> None:
         self._duration = meter.create_histogram("gen_ai.client.operation.duration", "s", "Wall time of a task.")
         self._tokens = meter.create_histogram("gen_ai.client.token.usage", "{token}", "Tokens of a task.")
         self._outcomes = meter.create_counter("modelperf.outcomes", "{outcome}", "Outcomes, by how they ended.")
@@ -45,8 +60,10 @@ class Telemetry:
     def on_decision(self, decision: Decision) -> None:
         """Count a decision."""
         attributes = _of(decision.task_type, decision.model_id)
-        with suppress(Exception):  # the host's own exporters are no reason to fail
+        try:
             self._decisions.add(1, {**attributes, EXPLORED: decision.explored, MODE: decision.mode})
+        except Exception as error:  # noqa: BLE001 - it is the host's code
+            self._report(error)
 
     def on_outcome(self, task_type: str, model_id: str, outcome: Outcome) -> None:
         """Measure an outcome: what it took, what it cost, how it ended."""
@@ -54,7 +71,7 @@ class Telemetry:
         failed: _Attributes = {}
         if not outcome.success:
             failed[ERROR] = outcome.error_kind or ("timeout" if outcome.timeout else "failure")
-        with suppress(Exception):
+        try:
             self._outcomes.add(1, {**attributes, RESULT: _RESULTS[outcome.blame]})
             if outcome.duration_seconds is not None:
                 self._duration.record(outcome.duration_seconds, {**attributes, **failed})
@@ -62,6 +79,13 @@ class Telemetry:
                 self._tokens.record(outcome.tokens_used, {**attributes, TOKEN_TYPE: "total"})
             if outcome.cost_usd:
                 self._cost.add(outcome.cost_usd, attributes)
+        except Exception as error:  # noqa: BLE001 - it is the host's code
+            self._report(error)
+
+    def _report(self, error: Exception) -> None:
+        if not self._has_failed:
+            self._has_failed = True
+            self._on_error(HostCodeError("an instrument of the meter provider", error, "a measurement is missing"))
 
 
 def _of(task_type: str, model_id: str) -> _Attributes:

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Protocol, Self
 
 from modelperf_plugin.engine.clock import Clock, read_clock
-from modelperf_plugin.errors import InvalidValueError
+from modelperf_plugin.errors import InvalidValueError, within
 from modelperf_plugin.policy.demotion import DemoteBySuccessRate
 from modelperf_plugin.policy.exploration.ab_test import fewest_samples
 from modelperf_plugin.store import Entry, Store
 from modelperf_plugin.values import Outcome, Tally, check_id, to_milliseconds
 
-Importer = Callable[[Store, Callable[[], int]], None]
-"""Brings what an earlier tool recorded into a store; the function returns the time in ms since the Unix epoch."""
+
+class Importer(Protocol):
+    """Brings what an earlier tool recorded into a store."""
+
+    def run(self) -> None:
+        """Import what is due, or have a thread do it."""
+
+    def close(self) -> None:
+        """End the thread."""
+
+
 IMPORT_SECONDS: Final = 3600
 
 MAX_CHECKED_PAIRS: Final = 10_000
@@ -36,14 +45,19 @@ class Tracker:
     and reads the same store. Any thread may call any method.
     """
 
-    def __init__(self, store: Store, importer: Importer, clock: Clock | None = None) -> None:
-        """Run ``importer`` on ``store``, which :meth:`close` closes; ``clock`` returns an aware datetime."""
+    def __init__(
+        self, store: Store, open_importer: Callable[[Store, Callable[[], int]], Importer], clock: Clock | None = None
+    ) -> None:
+        """Import what is due into ``store``, which :meth:`close` closes; ``clock`` returns an aware datetime.
+
+        ``open_importer`` gets the store, and a function that returns the time in ms since the Unix epoch.
+        """
         self.store = store
-        self._importer = importer
         self._clock = clock
         self._pairs: dict[tuple[str, str], tuple[str, str]] = {}
         """The pairs whose ids have been checked."""
         self._import_at = 0.0
+        self._importer = open_importer(store, self._now_ms)
         self.take_over()
 
     def __enter__(self) -> Self:
@@ -101,9 +115,7 @@ class Tracker:
                 ended_ms = now_ms if timestamp is None else to_milliseconds(timestamp)
                 entries.append(Entry(*pairs[task_type, model_id], outcome, ended_ms))
         except InvalidValueError as error:
-            raise InvalidValueError(
-                f"outcomes[{len(entries)}]: {error.field}", error.requirement, error.value
-            ) from None
+            raise within(f"outcomes[{len(entries)}]", error) from None
         except (TypeError, ValueError):
             requirement = "a task type, a model id and an outcome"
             raise InvalidValueError(f"outcomes[{len(entries)}]", requirement, item) from None
@@ -162,10 +174,11 @@ class Tracker:
         if time.time() < self._import_at and self._clock is None:
             return
         self._import_at = time.time() + IMPORT_SECONDS
-        self._importer(self.store, self._now_ms)
+        self._importer.run()
 
     def close(self) -> None:
-        """Close the store."""
+        """Close the store; an import that is not complete is resumed when it is opened again."""
+        self._importer.close()
         self.store.close()
 
     def _now_ms(self) -> int:

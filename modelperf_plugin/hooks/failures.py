@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from typing import Final
 
-from modelperf_plugin.errors import InvalidValueError, ModelPerfError, brief
+from modelperf_plugin.errors import InvalidValueError, ModelPerfError
+from modelperf_plugin.log import logger
 from modelperf_plugin.store import CountedProblem, forks
 from modelperf_plugin.store.roles import Problems
+from modelperf_plugin.text import describe_error
 from modelperf_plugin.values.backoff import Backoff
-
-logger = logging.getLogger("modelperf_plugin")
 
 SAVE_SECONDS: Final = 1.0
 MAX_KINDS: Final = 100
@@ -22,11 +21,15 @@ _Kind = tuple[str, str]
 """Where it happened, and the error."""
 
 
+class UnexpectedError(Exception):
+    """Logged in place of an error that is not one of this package's: its own message may hold text of the host."""
+
+
 class Failures:
     """Logs each kind of failure once with its cause, and counts all of them for ``modelperf doctor``."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._messages: dict[_Kind, str] = {}
         self.unsaved: dict[_Kind, CountedProblem] = {}
         """The counts that are not in the store yet."""
@@ -37,12 +40,12 @@ class Failures:
 
     def _renew(self) -> None:
         """Start over in a forked process: the parent saves what was counted so far."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.unsaved = {}
 
     def note(self, where: str, error: BaseException, *, log: bool = True) -> None:
         """Count ``error``, and log it if it is the first of its kind, unless the caller has done so (``log=False``)."""
-        message = _text(error)
+        message = describe_error(error)
         # the kind of a bad value is its field and rule: the value itself differs every time
         text = f"{error.field}: {error.requirement}" if isinstance(error, InvalidValueError) else message
         kind = (where, f"{type(error).__name__}: {text}"[:300])
@@ -55,7 +58,8 @@ class Failures:
             self._add(kind, CountedProblem(where, self._messages.setdefault(kind, message), 1, now_ms, now_ms))
         if first and log:
             unexpected = not isinstance(error, ModelPerfError)
-            logger.error("%s failed: %s", where, message, exc_info=error if unexpected else None)
+            logged = (type(error), UnexpectedError(message), error.__traceback__) if unexpected else None
+            logger.error("%s failed: %s", where, message, exc_info=logged)
 
     def save(self, problems: Problems, *, at_once: bool = False) -> None:
         """Add the counts to ``problems``, no more than once a second unless ``at_once``; backs off while that fails."""
@@ -89,12 +93,3 @@ class Failures:
                 last_ms=max(known.last_ms, problem.last_ms),
             )
         self.unsaved[kind] = problem
-
-
-def _text(error: BaseException) -> str:
-    """Return the message of any error, as text that every store can hold."""
-    try:
-        text = str(error) or brief(error)
-    except Exception:  # noqa: BLE001 - the host's own error may fail to give its message
-        text = brief(error)
-    return text[:1000].encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")

@@ -5,14 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.errors import StoreError
 from modelperf_plugin.hooks.failures import Failures
 from modelperf_plugin.store import forks
+from modelperf_plugin.store.background import at_process_end
+from modelperf_plugin.store.deadline import BUSY_SECONDS, NO_WAIT, within
 from modelperf_plugin.values import Decision, Outcome
 from modelperf_plugin.values.backoff import Backoff
+from modelperf_plugin.values.locks import attempt
+
+CLOSE_SECONDS: Final = 5.0
+"""How long closing waits for a thread that is opening the engine."""
 
 _T = TypeVar("_T")
 
@@ -29,6 +35,13 @@ class GuardedEngine:
         self._backoff = Backoff()
         self._error: Exception = StoreError("the store is being opened")
         forks.renew(self, GuardedEngine._renew)
+        at_process_end(self, GuardedEngine._finish)
+
+    def _finish(self) -> None:
+        """Save the counts of failures when the process ends without ``close``."""
+        engine = self._engine
+        if engine is not None:
+            self.failures.save(engine.store.problems, at_once=True)
 
     def _renew(self) -> None:
         """Start over in a forked process: a thread that does not exist there may have held the lock."""
@@ -37,28 +50,23 @@ class GuardedEngine:
     def start(self) -> None:
         """Open the engine; a failing store is counted, a bad configuration is raised."""
         try:
-            self.get()
+            self.get(BUSY_SECONDS)
         except StoreError as error:
             self.failures.note("opening the store", error)
 
-    def get(self) -> ModelPerf:
+    def get(self, seconds: float = NO_WAIT) -> ModelPerf:
         """Return the engine, opening it if an attempt is due; otherwise raise the last error.
 
-        One thread opens it. The others do not wait: opening may take as long as another process holds a lock.
+        One thread opens it, and the others do not wait. Opening waits ``seconds`` at most for others that write.
         """
         engine = self._engine
         if engine is not None:
             return engine
-        if not self._lock.acquire(blocking=False):
+        attempt(self._lock, lambda: within(seconds, self._open_if_closed))
+        engine = self._engine
+        if engine is None:
             raise self._last_error()
-        try:
-            if self._closed:
-                raise StoreError("the plugin is closed")
-            if self._engine is None:
-                self._engine = self._open()
-            return self._engine
-        finally:
-            self._lock.release()
+        return engine
 
     def record(
         self, task_type: str, model_id: str, outcome: Outcome | Mapping[str, Any], decision: Decision | str | None
@@ -82,21 +90,34 @@ class GuardedEngine:
 
     def close(self) -> None:
         """Save the counts of failures and close the engine."""
-        with self._lock:
-            engine, self._engine, self._closed = self._engine, None, True
-        if engine is not None:
-            self.failures.save(engine.store.problems, at_once=True)
-            engine.close()
+        self._closed = True
+        attempt(self._lock, self._close_if_open, CLOSE_SECONDS)
 
-    def _open(self) -> ModelPerf:
+    def _open_if_closed(self) -> None:
+        if self._closed:
+            raise StoreError("the plugin is closed")
+        if self._engine is not None:
+            return
         if not self._backoff.due:
             raise self._last_error()
         try:
-            return self._open_engine(self.failures)
+            self._engine = self._open_engine(self.failures)
         except Exception as error:
             self._error = error
             self._backoff.failed()
             raise
+        if self._closed:  # meanwhile, and without waiting for this
+            self._close_if_open()
+
+    def _close_if_open(self) -> None:
+        engine = self._engine
+        if engine is not None:
+            within(engine.patience, lambda: self._close(engine))
+            self._engine = None  # last: should it be interrupted, closing again ends it
+
+    def _close(self, engine: ModelPerf) -> None:
+        self.failures.save(engine.store.problems, at_once=True)
+        engine.close()
 
     def _last_error(self) -> Exception:
         # raised repeatedly: its traceback would grow each time, and keep the host's frames alive
@@ -111,4 +132,4 @@ class GuardedEngine:
     def _save(self) -> None:
         engine = self._engine
         if engine is not None:
-            self.failures.save(engine.store.problems)
+            within(NO_WAIT, lambda: self.failures.save(engine.store.problems))

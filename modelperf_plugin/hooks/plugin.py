@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import os
+import weakref
 from collections.abc import Callable, Mapping, Sequence
-from types import FunctionType, ModuleType
+from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any, Final, NamedTuple
 
 import pluggy
@@ -13,14 +13,12 @@ import pluggy
 from modelperf_plugin.config import ConfigSource
 from modelperf_plugin.engine.clock import Clock
 from modelperf_plugin.engine.core import ModelPerf
-from modelperf_plugin.errors import RegistrationError
+from modelperf_plugin.errors import HostCodeError, InvalidValueError, MissingExtraError, RegistrationError
 from modelperf_plugin.hooks import hookspecs
 from modelperf_plugin.hooks.failures import Failures
 from modelperf_plugin.hooks.guard import GuardedEngine
+from modelperf_plugin.log import logger
 from modelperf_plugin.values import Decision, Outcome
-
-logger = logging.getLogger("modelperf_plugin")
-logger.addHandler(logging.NullHandler())  # without it, errors are printed in a host that does not configure logging
 
 PLUGIN_NAME: Final = "modelperf"
 
@@ -56,11 +54,20 @@ class Plugin:
     on_task_complete: Callable[..., None]
     select_model: Callable[..., Decision | None]
 
-    def __init__(self, guarded: GuardedEngine, limitations: tuple[str, ...]) -> None:
+    def __init__(self, pm: pluggy.PluginManager, guarded: GuardedEngine, limitations: tuple[str, ...]) -> None:
         self.__name__ = "modelperf_plugin"  # hosts that list their plugins read this
+        self._pm = weakref.ref(pm)
         self._guarded = guarded
-        self.limitations = limitations
+        self._limitations = limitations
+
+    @property
+    def limitations(self) -> tuple[str, ...]:
         """What is not possible with this host's hooks, one sentence each; empty if everything is."""
+        pm = self._pm()
+        if pm is None or not (missing := [name for name in _HOOKS if not _is_called(pm, name, self)]):
+            return self._limitations
+        gone = f"the host {pm.project_name!r} does not call the plugin's {' and '.join(missing)}: it was unregistered"
+        return (*self._limitations, f"{gone} or blocked")
 
     def engine(self) -> ModelPerf:
         """Return the engine behind the hooks, for direct calls such as ``explain``.
@@ -104,8 +111,8 @@ def register(
         The registered plugin; ``close()`` it when the host ends.
 
     Raises:
-        RegistrationError: the plugin is registered already, a hook of the host lacks a required argument, or
-            another plugin implements one of our hooks with undeclared arguments.
+        RegistrationError: the plugin is registered already, a hook of the host lacks a required argument, another
+            plugin implements one of our hooks with undeclared arguments, or the manager does not take our hooks.
         ConfigError: the configuration is not usable; every problem is in the message.
         InvalidValueError: ``store`` is neither a path nor a URL that this version knows.
 
@@ -127,17 +134,18 @@ def register(
             clock=clock,
             seed=seed,
             on_config_error=lambda error: failures.note("reading the configuration", error, log=False),
-            on_background_error=lambda error: failures.note("writing the decision log", error),
+            on_background_error=lambda error: failures.note(_where(error), error),
         )
         logger.info("active: mode %s, store %s", engine.config.mode, engine.store.location)
         return engine
 
     guarded = GuardedEngine(open_engine)
-    plugin = Plugin(guarded, limitations)
+    plugin = Plugin(pm, guarded, limitations)
     if pm.is_blocked(PLUGIN_NAME):
         _declare_missing(pm)
         logger.warning("the host %r blocks the plugin %r: it is not active", pm.project_name, PLUGIN_NAME)
         return plugin
+    _require(pm, _names_taken(pm))
     guarded.start()
     try:
         _attach(pm, plugin, guarded)
@@ -151,13 +159,42 @@ def register(
     return plugin
 
 
+def _where(error: Exception) -> str:
+    """Return where work failed that no hook waited for."""
+    is_the_hosts = isinstance(error, (HostCodeError, InvalidValueError, MissingExtraError))
+    return "calling the host" if is_the_hosts else "writing the decision log"
+
+
 def _attach(pm: pluggy.PluginManager, plugin: Plugin, guarded: GuardedEngine) -> None:
-    """Give ``plugin`` hook implementations that fit the host, and register it."""
+    """Give ``plugin`` hook implementations that fit the host, register it, and check that its hooks have arrived."""
     _declare_missing(pm)
     mark = pluggy.HookimplMarker(pm.project_name)
     plugin.on_task_complete = mark(optionalhook=True)(_task_completer(pm, guarded))
     plugin.select_model = mark(optionalhook=True)(_model_selector(pm, guarded))
     pm.register(plugin, name=PLUGIN_NAME)
+    _require(pm, [name for name in _HOOKS if _is_called(pm, name, plugin)])
+
+
+def _names_taken(pm: pluggy.PluginManager) -> list[str]:
+    """Return the hooks that ``pm`` takes: some managers, such as pytest's, drop names that are not theirs."""
+    mark = pluggy.HookimplMarker(pm.project_name)
+    probe = SimpleNamespace(**{name: mark(lambda: None) for name in _HOOKS})
+    return [name for name in _HOOKS if pm.parse_hookimpl_opts(probe, name) is not None]
+
+
+def _require(pm: pluggy.PluginManager, accepted: Sequence[str]) -> None:
+    missing = [name for name in _HOOKS if name not in accepted]
+    if missing:
+        raise RegistrationError(
+            f"the plugin manager of the host {pm.project_name!r} ({type(pm).__name__}) does not take our "
+            f"{' and '.join(missing)}, so they would never be called: register the plugin with a manager of its own, "
+            'pm = pluggy.PluginManager("agents"), and call the hooks of that, or use modelperf_plugin.ModelPerf'
+        )
+
+
+def _is_called(pm: pluggy.PluginManager, name: str, plugin: Plugin) -> bool:
+    caller = getattr(pm.hook, name, None)
+    return caller is not None and any(implementation.plugin is plugin for implementation in caller.get_hookimpls())
 
 
 def _argument_names(pm: pluggy.PluginManager, name: str) -> tuple[str, ...] | None:
@@ -206,6 +243,8 @@ def _declare_missing(pm: pluggy.PluginManager) -> None:
         setattr(namespace, name, mark(firstresult=_HOOKS[name].first_result)(spec))
     try:
         pm.add_hookspecs(namespace)
+    except ValueError:  # this manager finds no specification there
+        _require(pm, [])
     except pluggy.PluginValidationError as error:
         raise RegistrationError(
             f"another plugin of the host {pm.project_name!r} implements one of our hooks with arguments of its own; "

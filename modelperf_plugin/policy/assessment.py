@@ -8,15 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import log, sqrt
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from modelperf_plugin.errors import InvalidValueError
-from modelperf_plugin.policy.belief import Belief
-from modelperf_plugin.policy.cost import CostObjective, Estimate, ExpectedCost, SortKey, Success, expected_cost
+from modelperf_plugin.policy.belief import Belief, own_belief
+from modelperf_plugin.policy.cost import CostObjective, Estimate, ExpectedCost, Success, expected_cost
 from modelperf_plugin.policy.cost.base import ModelCosts
 from modelperf_plugin.policy.demotion import DemotionStrategy
+from modelperf_plugin.policy.difficulty import PRIOR_SPREAD, Difficulty
+from modelperf_plugin.policy.drawing import Memory
 from modelperf_plugin.policy.exploration import ExplorationStrategy
+from modelperf_plugin.policy.planning import Arm, Planner
 from modelperf_plugin.policy.ranking import RankingStrategy, Score
+from modelperf_plugin.policy.retries import Setting
 from modelperf_plugin.values import Context, Exclusion, RankedModel, Ranking, Status, Tally
 
 _SUCCESS: Final = Success()
@@ -34,6 +40,8 @@ class Policy:
     demotion: DemotionStrategy
     exploration: ExplorationStrategy
     cost: CostObjective = _SUCCESS
+    attempts: int = 1
+    """Number of tries that the host makes at a task until one succeeds."""
     policy_id: str
     """Fingerprint of all the configuration that can change a decision."""
 
@@ -50,6 +58,18 @@ class Knowledge(NamedTuple):
     unavailable: Mapping[str, str] = NOTHING
     """Reasons of the back-offs after outages, by model."""
     model_costs: ModelCosts = NO_COSTS
+    tried: tuple[str, ...] = ()
+    """Ids of the models that have failed on this task; one that failed twice is there twice."""
+    difficulty: Difficulty | None = None
+    """How much tasks of this type differ in difficulty; None: as much as usual."""
+    plans: Memory | None = None
+    """Plans that were drawn for earlier choices; None: they are drawn for each choice."""
+
+
+Rank = tuple[int, int, float, float, float, int, str]
+"""Group, tier and the negated sort key; ties are broken by more outcomes and then by name."""
+_MERIT: Final = 5
+"""Candidates are equally good if this many parts of their ranks are equal."""
 
 
 class Candidate(NamedTuple):
@@ -62,8 +82,13 @@ class Candidate(NamedTuple):
     belief: Belief | None
     cost: ExpectedCost | None
     """Set if the policy or the host limits or weighs costs."""
-    sort_key: SortKey
-    """Ranks it within its group and tier."""
+    rank: Rank
+    """Sorts the best first."""
+    estimate: Estimate | None = None
+    """The candidate as a cost objective sees it; set if the policy weighs costs."""
+
+
+_RANK: Final = attrgetter("rank")
 
 
 class Assessment(NamedTuple):
@@ -80,6 +105,8 @@ class Assessment(NamedTuple):
     """How many of the first rows are equally good."""
     excluded: tuple[Exclusion, ...]
     pin: str | None
+    planner: Planner | None = None
+    """Set if several tries are made or costs matter."""
 
 
 def assess(
@@ -100,29 +127,63 @@ def assess(
     excluded: tuple[Exclusion, ...] = ()
     if policy.cost.weighs_costs or context.max_cost_usd is not None:
         costs = {tally.model_id: expected_cost(tally, knowledge.model_costs) for tally in tallies}
-    if context.exclude or context.max_cost_usd is not None:
-        tallies, excluded = _permit(tallies, costs, context)
+    if context.exclude or knowledge.tried or context.max_cost_usd is not None:
+        tallies, excluded = _permit(tallies, costs, knowledge.tried, context)
     placed = _place(policy, tallies, knowledge, costs)
     available = _count_first_group(placed)
+    planner: Planner | None = None
+    attempts = policy.attempts if context.attempts is None else context.attempts
+    if placed and (attempts > 1 or policy.cost.weighs_costs):
+        setting = _setting(max(1, attempts - len(knowledge.tried)), task_type, knowledge, context)
+        key = (policy.policy_id, task_type, knowledge.tried, setting.attempts, setting.max_usd)
+        planner = Planner(policy.cost, setting, [_arm(each) for each in placed], available, knowledge.plans, key)
+        if setting.attempts > 1 and policy.cost.weighs_costs:
+            order = planner.order()
+            placed = tuple([placed[each] for each in order])
+            planner = planner.begun_with(order)
     model_ids = tuple([each.tally.model_id for each in placed])
     ranking = Ranking.deferred(model_ids, policy.ranking.strategy, lambda: [_row(policy, each, pin) for each in placed])
     tied = _count_tied(placed, available)
-    return Assessment(policy, task_type, placed, ranking, available, tied, excluded, pin)
+    return Assessment(policy, task_type, placed, ranking, available, tied, excluded, pin, planner)
+
+
+def _setting(attempts: int, task_type: str, knowledge: Knowledge, context: Context) -> Setting:
+    difficulty = knowledge.difficulty or Difficulty.of(PRIOR_SPREAD)
+    beliefs, evidence = knowledge.beliefs or {}, knowledge.evidence
+    tried = [
+        beliefs.get(model_id) or own_belief(evidence.get(model_id) or Tally(task_type, model_id))
+        for model_id in knowledge.tried
+    ]
+    failed = [log(belief.alpha / belief.beta) for belief in tried]
+    return Setting.of(difficulty, attempts, failed, context.max_cost_usd if attempts > 1 else None)
+
+
+def _arm(each: Candidate) -> Arm:
+    alpha, beta, _ = each.belief or own_belief(each.tally)
+    deviation = sqrt(1.0 / alpha + 1.0 / beta)
+    estimate = each.estimate or _estimate(each.score, each.belief, each.cost)
+    return Arm(each.tally[1], log(alpha / beta), deviation, estimate, alpha + beta)
 
 
 def _permit(
-    tallies: list[Tally], costs: Mapping[str, ExpectedCost | None], context: Context
+    tallies: list[Tally], costs: Mapping[str, ExpectedCost | None], tried: Sequence[str], context: Context
 ) -> tuple[list[Tally], tuple[Exclusion, ...]]:
-    reasons = {tally.model_id: _objection(tally.model_id, costs.get(tally.model_id), context) for tally in tallies}
+    reasons = {
+        tally.model_id: _objection(tally.model_id, costs.get(tally.model_id), tried, context) for tally in tallies
+    }
     excluded = tuple([Exclusion(model_id, reason) for model_id, reason in reasons.items() if reason is not None])
     return [tally for tally in tallies if reasons[tally.model_id] is None], excluded
 
 
-def _objection(model_id: str, cost: ExpectedCost | None, context: Context) -> str | None:
+def _objection(model_id: str, cost: ExpectedCost | None, tried: Sequence[str], context: Context) -> str | None:
     if model_id in context.exclude:
         return "excluded by the host"
+    if model_id == context.pin:
+        return None
+    if model_id in tried:
+        return "an earlier try of this task failed"
     most = context.max_cost_usd
-    if most is None or cost is None or cost.usd <= most or model_id == context.pin:
+    if most is None or cost is None or cost.usd <= most:
         return None
     return f"costs ${cost.usd:.6g} a task on average{_COST_NOTES[cost.source]}, more than max_cost_usd = {most:g}"
 
@@ -144,29 +205,39 @@ def _place(
     scores = policy.ranking(tallies, beliefs)
     reasons = policy.demotion(tallies, knowledge.demotions)
     each_belief: Sequence[Belief | None] = beliefs or [None] * len(tallies)
+    weigh = policy.cost.weighs_costs
     candidates: list[Candidate] = []
+    peers: dict[tuple[int, int], list[_Unweighed]] = {}
     for tally, score, why, belief in zip(tallies, scores, reasons, each_belief, strict=True):
         group, reason = AVAILABLE if why is None else DEMOTED, why
         if unavailable and why is None:
             reason = unavailable.get(tally.model_id)
             group = AVAILABLE if reason is None else UNAVAILABLE
-        cost = costs.get(tally.model_id) if costs else None
-        candidates.append(Candidate(tally, score, group, reason, belief, cost, (score.value, 0.0, 0.0)))
-    if policy.cost.weighs_costs:
-        candidates = _weigh(policy.cost, candidates)
-    candidates.sort(key=_sort_key)
+        cost = costs.get(tally[1]) if costs else None
+        if weigh:
+            estimate = _estimate(score, belief, cost)
+            peers.setdefault((group, score[0]), []).append((tally, score, reason, belief, cost, estimate))
+            continue
+        rank = (group, score[0], -score[1], 0.0, 0.0, -tally[2] - tally[3], tally[1])  # faster than by name
+        candidates.append(Candidate(tally, score, group, reason, belief, cost, rank))
+    for (group, tier), members in peers.items():
+        candidates += _weigh(policy.cost, group, tier, members)
+    candidates.sort(key=_RANK)
     return tuple(candidates)
 
 
-def _weigh(objective: CostObjective, candidates: list[Candidate]) -> list[Candidate]:
-    """Return the candidates with the objective's sort keys, which compare them within their group and tier."""
-    weighed = list(candidates)
-    for group, tier in {(each.group, each.score.tier) for each in candidates}:
-        positions = [n for n, each in enumerate(candidates) if (each.group, each.score.tier) == (group, tier)]
-        estimates = [estimate_of(candidates[position]) for position in positions]
-        sort_keys = objective(estimates, [estimate.mean for estimate in estimates])
-        for position, sort_key in zip(positions, sort_keys, strict=True):
-            weighed[position] = candidates[position]._replace(sort_key=sort_key)
+_Unweighed = tuple[Tally, Score, str | None, Belief | None, ExpectedCost | None, Estimate]
+
+
+def _weigh(objective: CostObjective, group: int, tier: int, members: Sequence[_Unweighed]) -> list[Candidate]:
+    """Return the candidates of one group and tier, ranked by the objective's sort keys."""
+    estimates = [each[5] for each in members]
+    sort_keys = objective(estimates, [estimate[0] for estimate in estimates])
+    weighed: list[Candidate] = []
+    for each, (first, second, third) in zip(members, sort_keys, strict=True):
+        tally, score, why, belief, cost, estimate = each
+        rank = (group, tier, -first, -second, -third, -tally[2] - tally[3], tally[1])
+        weighed.append(Candidate(tally, score, group, why, belief, cost, rank, estimate))
     return weighed
 
 
@@ -175,20 +246,14 @@ def beliefs_of(candidates: Sequence[Candidate]) -> tuple[Belief, ...]:
     return tuple([each.belief for each in candidates if each.belief is not None])
 
 
-def estimate_of(candidate: Candidate) -> Estimate:
+def _estimate(score: Score, belief: Belief | None, cost: ExpectedCost | None) -> Estimate:
     """Return a candidate as a cost objective sees it."""
-    cost = None if candidate.cost is None else candidate.cost.usd
-    if candidate.belief is None:
-        return Estimate(candidate.score.value, 0.0, cost)
-    alpha, beta, _ = candidate.belief
+    usd = None if cost is None else cost[0]
+    if belief is None:
+        return Estimate(score[1], 0.0, usd)
+    alpha, beta, _ = belief
     mean = alpha / (alpha + beta)
-    return Estimate(mean, mean * (1.0 - mean) / (alpha + beta + 1.0), cost)
-
-
-def _sort_key(each: Candidate) -> tuple[int, int, float, float, float, int, str]:
-    """Sort the best first: by group, tier and sort key, ties by more outcomes and then by name."""
-    tally, score, group, _, _, _, (first, second, third) = each
-    return group, score[0], -first, -second, -third, -tally[2] - tally[3], tally[1]
+    return Estimate(mean, mean * (1.0 - mean) / (alpha + beta + 1.0), usd)
 
 
 def _count_first_group(candidates: Sequence[Candidate]) -> int:
@@ -198,10 +263,8 @@ def _count_first_group(candidates: Sequence[Candidate]) -> int:
 
 
 def _count_tied(candidates: Sequence[Candidate], available: int) -> int:
-    tied = 0
-    for each in candidates[:available]:
-        if each.sort_key != candidates[0].sort_key or each.score[0] != candidates[0].score[0]:
-            break
+    tied = min(1, available)
+    while tied < available and candidates[tied].rank[:_MERIT] == candidates[0].rank[:_MERIT]:
         tied += 1
     return tied
 
@@ -209,7 +272,7 @@ def _count_tied(candidates: Sequence[Candidate], available: int) -> int:
 def _row(policy: Policy, each: Candidate, pin: str | None) -> RankedModel:
     tally = each.tally
     explanation = policy.ranking.explain(tally, each.belief)
-    status: Status = "ranked" if each.score.proven else "unproven"
+    status: Status = "ranked" if explanation.proven else "unproven"
     reason = explanation.reason
     if each.group == DEMOTED:
         status, reason = "demoted", each.why or reason

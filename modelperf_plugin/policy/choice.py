@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from modelperf_plugin.policy.assessment import DEMOTED, UNAVAILABLE, Assessment, Candidate, beliefs_of, estimate_of
+from modelperf_plugin.policy.assessment import DEMOTED, UNAVAILABLE, Assessment, Candidate, beliefs_of
 from modelperf_plugin.policy.exploration import ChoiceSet, Shares
 from modelperf_plugin.policy.exploration.base import best_only
-from modelperf_plugin.values import Context, Ranking
+from modelperf_plugin.policy.following import follow
+from modelperf_plugin.policy.planning import Followed, Planner
+from modelperf_plugin.policy.retries import Order
+from modelperf_plugin.values import Context, Exclusion, PlannedTry, Ranking
 
 
 class Choice(NamedTuple):
@@ -23,6 +26,10 @@ class Choice(NamedTuple):
     """Whether something other than the best-ranked candidate was chosen without a pin."""
     probed: bool = False
     """Whether a demoted candidate was chosen to probe it."""
+    plan: tuple[PlannedTry, ...] = ()
+    """The tries that are worth making, if they are planned."""
+    left_out: tuple[Exclusion, ...] = ()
+    """Candidates that would not be worth a further try."""
 
 
 def choose(assessment: Assessment, context: Context, number: float | None, pending: Sequence[int] = ()) -> Choice:
@@ -42,17 +49,24 @@ def choose(assessment: Assessment, context: Context, number: float | None, pendi
     point = number if shares.point is None else shares.point
     position = probabilities.index(max(probabilities)) if point is None else pick(probabilities, point)
     probed = position >= available
+    followed = None
+    if assessment.planner is not None:
+        plan = _drawn_plan(assessment.planner, shares, probabilities, position, point)
+        followed = follow(assessment.planner, plan)
     if probed:
         reason = f"demoted, but probed (probability {probabilities[position]:.3g}); {_evidence(assessment, position)}"
     else:
         share = shares.reasons[position] if shares.reasons else None
-        reason = f"{share}; {_evidence(assessment, position)}" if share else _reason(assessment, position)
+        reason = f"{share}; {_evidence(assessment, position)}" if share else _reason(assessment, position, followed)
     if last_resort:
         reason = f"every candidate is demoted, so the best of them is used; {reason}"
     elif candidates[0].group == UNAVAILABLE and not probed:
         reason = f"every candidate is unavailable, so the best of them is used; {reason}"
-    order = _order(assessment.ranking.model_ids, position)
-    return Choice(order, tuple(probabilities), reason, position >= assessment.tied, probed)
+    explored = position >= assessment.tied
+    if followed is None:
+        return Choice(_order(assessment.ranking.model_ids, position), tuple(probabilities), reason, explored, probed)
+    order, left_out, tries, _ = followed
+    return Choice(order, tuple(probabilities), reason, explored, probed, tries, left_out)
 
 
 def ranking_of(assessment: Assessment, choice: Choice) -> Ranking:
@@ -83,11 +97,11 @@ def pick(probabilities: Sequence[float], number: float) -> int:
 def _shares(assessment: Assessment, context: Context, pending: Sequence[int], *, last_resort: bool) -> Shares:
     available, policy = assessment.available, assessment.policy
     candidates = assessment.candidates[:available]
+    planner = assessment.planner if policy.cost.weighs_costs else None
     choice_set = ChoiceSet(
         assessment.task_type, assessment.ranking.first(available), assessment.tied, context.unit_id,
-        beliefs_of(candidates), pending[:available], sum([tally[2] + tally[3] for tally, *_ in candidates]),
-        policy.cost if policy.cost.weighs_costs else None,
-        tuple(map(estimate_of, candidates)) if policy.cost.weighs_costs else (),
+        beliefs_of(candidates) if planner is None else (), pending[:available],
+        sum([each.tally[2] + each.tally[3] for each in candidates]), planner,
     )  # fmt: skip
     return Shares(best_only(choice_set)) if last_resort else policy.exploration(choice_set)
 
@@ -106,7 +120,27 @@ def _pinned(assessment: Assessment, pin: str) -> Choice:
     position = model_ids.index(pin)
     probabilities = tuple([float(each == pin) for each in model_ids])
     reason = assessment.ranking.rows[position].reason
-    return Choice(_order(model_ids, position), probabilities, reason, explored=False)
+    if assessment.planner is None:
+        return Choice(_order(model_ids, position), probabilities, reason, explored=False)
+    order, left_out, tries, _ = follow(assessment.planner, assessment.planner.best((position,)))
+    return Choice(order, probabilities, reason, explored=False, plan=tries, left_out=left_out)
+
+
+def _drawn_plan(
+    planner: Planner, shares: Shares, probabilities: Sequence[float], position: int, point: float | None
+) -> Order:
+    """Return the plan that the drawn point falls on, of those that begin with ``position``.
+
+    If the objective ends lists, only the first try is explored: an unlucky draw must not end the list.
+    """
+    if not planner.objective.ends_list and point is not None and shares.plans and position < len(shares.probabilities):
+        within = (point - sum(probabilities[:position])) / probabilities[position] * shares.probabilities[position]
+        for part, order in shares.plans:
+            if order[0] == position:
+                if within < part:
+                    return order
+                within -= part
+    return planner.best((position,))
 
 
 def _order(model_ids: tuple[str, ...], position: int) -> tuple[str, ...]:
@@ -118,13 +152,15 @@ def _evidence(assessment: Assessment, position: int) -> str:
     return each.why or assessment.policy.ranking.reason(each.tally, each.belief)
 
 
-def _reason(assessment: Assessment, position: int) -> str:
+def _reason(assessment: Assessment, position: int, followed: Followed | None) -> str:
     evidence = _evidence(assessment, position)
     if position >= assessment.tied:
         strategy = assessment.policy.exploration.strategy
         return f"explored by {strategy}, rank {position + 1} of {assessment.available}; {evidence}"
     if assessment.available == 1:
         return f"the only candidate left; {evidence}"
+    if followed is not None and assessment.planner is not None and assessment.planner.setting.attempts > 1:
+        return f"{followed.explanation}; {evidence}"
     if assessment.policy.cost.weighs_costs:
         return f"{assessment.policy.cost.explain(assessment.candidates[position].cost)}; {evidence}"
     if assessment.tied == 1:

@@ -21,6 +21,11 @@ def is_outage(blame: Blame | None, timed_out: bool, timeouts: Timeouts) -> bool:
     return blame == "provider" or (blame == "model" and timed_out and timeouts == "outage")
 
 
+def later_counts(tally: Tally) -> tuple[int, int, int]:
+    """Return the successes, quality failures and timeout failures that were later tries."""
+    return tally.later_successes, tally.later_failures, tally.later_timeout_failures
+
+
 def quality_failures(failures: float, timeout_failures: float, timeouts: Timeouts) -> float:
     """Return the failures that count against the model, of those that it is to blame for."""
     return failures if timeouts == "failure" else failures - timeout_failures

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from modelperf_plugin.store.ab_tests import ContestVerdict, StoredContest, StoredTest
+from modelperf_plugin.store.decision_summary import DecisionSummary, ModeSummary
 from modelperf_plugin.store.decisions import (
     DecisionOutcome,
     DecisionRecord,
-    DecisionSummary,
     JoinedOutcome,
+    Joining,
     LoggedCandidate,
     LoggedDecision,
-    ModeSummary,
 )
 from modelperf_plugin.store.entries import CountedProblem, DroppedStep, Entry, Finding
 from modelperf_plugin.store.exchange import Attached, EventRow, ImportRecord, Merged, Prior, Step, Sums
@@ -40,6 +40,7 @@ __all__ = [
     "Finding",
     "ImportRecord",
     "JoinedOutcome",
+    "Joining",
     "LoggedCandidate",
     "LoggedDecision",
     "Merged",

@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Final, NamedTuple, Self
 
+from modelperf_plugin.json_text import parse_json
 from modelperf_plugin.values import (
     NANO_USD,
     Assignment,
     Decision,
     Exclusion,
     Outcome,
+    PlannedTry,
+    Tried,
+    check_id,
     from_milliseconds,
     to_milliseconds,
 )
 
 OVERDUE_MS: Final = 3_600_000
 """A decision that has no outcome after this time is overdue."""
+MAX_UNMATCHED_OUTCOMES: Final = 10_000
+"""Maximum number of outcomes that wait for their decision."""
+MAX_LOGGED_TRIES: Final = 100
+"""Maximum number of outcomes of one decision that the log keeps."""
+UNMATCHED_MS: Final = 60_000
+"""An outcome whose decision is not in the log after this time is reported: every process logs within a second."""
 DECISIONS_PER_STEP: Final = 1_000
 """How many decisions one call deletes: no other writer waits for long."""
+
+
+_NUMBER: Final = attrgetter("number")
+_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class DecisionRecord(NamedTuple):
@@ -41,7 +57,9 @@ class DecisionRecord(NamedTuple):
     """``apply``, or ``observe`` when the host was answered None."""
     policy_id: str
     record: str
-    """Everything else, as JSON: candidates with status, score, propensity and reason, and excluded models."""
+    """Everything else, as JSON: candidates with status, score, propensity and reason, excluded models, the plan."""
+    retry_of: str | None = None
+    """Id of the earlier decision for the same task, if the host named one."""
 
     @classmethod
     def of(cls, decision: Decision) -> Self:
@@ -67,6 +85,12 @@ class DecisionRecord(NamedTuple):
         }
         if decision.assignment is not None:
             record["assignment"] = decision.assignment._asdict()
+        if decision.plan:
+            record["plan"] = decision.plan
+        if decision.tried:
+            record["tried"] = decision.tried
+        if decision.attempt > 1:
+            record["attempt"] = decision.attempt
         return cls(
             decision.decision_id,
             to_milliseconds(decision.created_at),
@@ -77,7 +101,8 @@ class DecisionRecord(NamedTuple):
             _exploring(decision),
             decision.mode,
             decision.policy_id,
-            json.dumps(record, ensure_ascii=False, separators=(",", ":")),
+            _encode(record),
+            decision.retry_of,
         )
 
 
@@ -90,6 +115,21 @@ class DecisionOutcome(NamedTuple):
     outcome: Outcome
     ended_ms: int
     """When, in milliseconds since the Unix epoch."""
+
+
+class Joining:
+    """What the log is to get in the transaction that records an outcome, and whether that was done."""
+
+    __slots__ = ("decision", "is_stored", "joined", "outcome")
+
+    def __init__(self, decision: DecisionRecord | None, outcome: DecisionOutcome) -> None:
+        self.decision = decision
+        """None if it has been stored, or another process stores it."""
+        self.outcome = outcome
+        self.joined: list[DecisionOutcome] = []
+        """As returned by :meth:`~modelperf_plugin.store.roles.DecisionLog.write`."""
+        self.is_stored = False
+        """Whether the transaction was committed with it; a store that cannot do so leaves this False."""
 
 
 class LoggedCandidate(NamedTuple):
@@ -128,6 +168,10 @@ class JoinedOutcome(NamedTuple):
     tokens_used: int
     cost_nano_usd: int
     error_kind: str | None
+    duration_ms: int | None = None
+    """Wall time of the try as reported; None if unknown."""
+    number: int = 1
+    """Which outcome of the decision it is, in the order of arrival."""
 
     @property
     def cost_usd(self) -> float:
@@ -144,6 +188,7 @@ class JoinedOutcome(NamedTuple):
             "tokens_used": self.tokens_used,
             "cost_usd": self.cost_usd,
             "error_kind": self.error_kind,
+            "duration_seconds": None if self.duration_ms is None else self.duration_ms / 1000,
         }
 
 
@@ -169,6 +214,16 @@ class LoggedDecision:
     """None while no outcome has been reported."""
     assignment: Assignment | None = None
     """The A/B test that made it, if one did."""
+    tries: tuple[JoinedOutcome, ...] = ()
+    """All outcomes that name this decision, in the order of arrival."""
+    retry_of: str | None = None
+    """Id of the earlier decision for the same task, if the host named one."""
+    tried: Tried = ()
+    """The models that had failed on this task before."""
+    attempt: int = 1
+    """Which try of the task the choice is."""
+    plan: tuple[PlannedTry, ...] = ()
+    """The tries that were planned; empty without a plan."""
 
     @property
     def created_at(self) -> datetime:
@@ -180,9 +235,11 @@ class LoggedDecision:
         return self.outcome is None and self.mode == "apply" and self.made_ms <= now_ms - OVERDUE_MS
 
     @classmethod
-    def restore(cls, record: DecisionRecord, outcome: JoinedOutcome | None) -> Self:
-        """Return the decision in a row of the log."""
-        rest = json.loads(record.record)
+    def restore(
+        cls, record: DecisionRecord, outcome: JoinedOutcome | None, others: Sequence[JoinedOutcome] = ()
+    ) -> Self:
+        """Return the decision in a row of the log; ``others`` are its further outcomes."""
+        rest = parse_json(record.record, well_formed=True)
         return cls(
             decision_id=record.decision_id,
             made_ms=record.made_ms,
@@ -202,6 +259,11 @@ class LoggedDecision:
             excluded=tuple(Exclusion(**row) for row in rest["excluded"]),
             outcome=outcome,
             assignment=Assignment(**rest["assignment"]) if "assignment" in rest else None,
+            tries=_in_order(outcome, others),
+            retry_of=record.retry_of,
+            tried=tuple(check_id("tried", each) for each in rest.get("tried", ())),
+            attempt=int(rest.get("attempt", 1)),
+            plan=tuple(PlannedTry(*step) for step in rest.get("plan", ())),
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -223,54 +285,19 @@ class LoggedDecision:
             "created_at": self.created_at.isoformat(),
             "assignment": None if self.assignment is None else self.assignment._asdict(),
             "outcome": None if self.outcome is None else self.outcome.as_dict(),
+            "plan": [step.as_dict() for step in self.plan],
+            "attempt": self.attempt,
+            "tried": list(self.tried),
+            "retry_of": self.retry_of,
+            "tries": [each.as_dict() for each in self.tries],
         }
 
 
-class ModeSummary(NamedTuple):
-    """Counts over the logged decisions of one mode."""
-
-    decisions: int = 0
-    with_outcome: int = 0
-    waiting: int = 0
-    """How many are less than an hour old and have none; always 0 in the mode ``observe``."""
-    overdue: int = 0
-    """How many are older and have none; always 0 in the mode ``observe``."""
-    explored: int = 0
-    """How many chose a model other than the best, to learn about it."""
-    exploring: float = 0.0
-    """The expected number of those: the sum of their probabilities of exploring."""
-
-    @property
-    def explored_share(self) -> float | None:
-        """The share that explored; None without a decision."""
-        return self.explored / self.decisions if self.decisions else None
-
-    @property
-    def exploration_share(self) -> float | None:
-        """The expected share that explored: the mean of 1 − P(best)."""
-        return self.exploring / self.decisions if self.decisions else None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the counts as plain JSON values."""
-        counts = {name: value for name, value in self._asdict().items() if name != "exploring"}
-        return {**counts, "explored_share": self.explored_share, "exploration_share": self.exploration_share}
-
-
-@dataclass(frozen=True, slots=True)
-class DecisionSummary:
-    """Counts over all logged decisions."""
-
-    modes: dict[str, ModeSummary]
-
-    @property
-    def total(self) -> ModeSummary:
-        """The counts of all modes together."""
-        return ModeSummary(*(sum(column) for column in zip(*self.modes.values(), strict=True)))
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the counts as plain JSON values."""
-        modes = {mode: summary.as_dict() for mode, summary in self.modes.items()}
-        return {**self.total.as_dict(), "modes": modes}
+def _in_order(outcome: JoinedOutcome | None, others: Sequence[JoinedOutcome]) -> tuple[JoinedOutcome, ...]:
+    if outcome is None:
+        return ()
+    # without one that was moved to the others after the decision was read
+    return tuple(sorted([outcome, *(each for each in others if each.number != outcome.number)], key=_NUMBER))
 
 
 def _exploring(decision: Decision) -> float:
@@ -279,10 +306,10 @@ def _exploring(decision: Decision) -> float:
     The best are the first of the ranking and all that tie with it. A pin does not explore.
     """
     rows = decision.ranking.rows
-    if any(row.status == "pinned" for row in rows):
-        return 0.0
-    first = (rows[0].score, rows[0].status)
-    best = sum(
-        share for row, share in zip(rows, decision.probabilities, strict=True) if (row.score, row.status) == first
-    )
+    first, best = rows[0], 0.0
+    for row, share in zip(rows, decision.probabilities, strict=True):
+        if row.status == "pinned":
+            return 0.0
+        if row.score == first.score and row.status == first.status:
+            best += share
     return min(1.0, max(0.0, 1.0 - best))

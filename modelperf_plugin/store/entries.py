@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from modelperf_plugin.values import Outcome
+from modelperf_plugin.values import Outcome, Tried
 
 
 class Entry(NamedTuple):
@@ -15,6 +16,21 @@ class Entry(NamedTuple):
     outcome: Outcome
     ended_ms: int
     """In milliseconds since the Unix epoch."""
+    tried: Tried = ()
+    """The models that had failed on the same task before; empty for a first try."""
+
+
+def without_known(entries: Iterable[Entry], known: set[str]) -> list[Entry]:
+    """Return the outcomes whose id is not in ``known``, each id once; the new ids are added to ``known``."""
+    new = []
+    for entry in entries:
+        outcome_id = entry.outcome.outcome_id
+        if outcome_id is not None:
+            if outcome_id in known:
+                continue
+            known.add(outcome_id)
+        new.append(entry)
+    return new
 
 
 class CountedProblem(NamedTuple):
@@ -48,8 +64,10 @@ class DroppedStep(NamedTuple):
     """The result of one step of retention."""
 
     looked_at: int
-    """How many events were examined; fewer than a thousand at the end of the log."""
+    """How many events were examined."""
     dropped: int
-    """How many of them were deleted."""
+    """How many of them were deleted: at most a thousand."""
     last_id: int
     """The event after which the next step begins."""
+    at_end: bool
+    """Whether the log ends there."""

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from modelperf_plugin.values import Tally, from_milliseconds
+from modelperf_plugin.values import Tally, Tried, from_milliseconds
 
-EventRow = tuple[int, int, int, int, int, int, str | None, int | None]
+EventRow = tuple[int, int, int, int, int, int, str | None, int | None, Tried]
 """A validated outcome of a batch: pair id, end (ms since the Unix epoch), success, timeout, tokens, nano-dollars,
-error kind, duration (ms)."""
+error kind, duration (ms), the models that had failed before."""
 
 
 class ImportRecord(NamedTuple):
@@ -24,7 +24,7 @@ class ImportRecord(NamedTuple):
     digest: str
     """SHA-256 of everything up to the position, in hexadecimal digits."""
     position: int
-    """In bytes (text files) or rows."""
+    """In bytes (text files) or rows. Of sums that are imported in steps, negative until the last one: -1 after none."""
     outcomes: int
     rejected: int
     """Lines that were not valid."""
@@ -33,6 +33,11 @@ class ImportRecord(NamedTuple):
     """Begin of the import and last read, in milliseconds since the Unix epoch."""
     archived: str | None
     """The path of the archive, if the file was archived."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether no step of it is missing."""
+        return self.position >= 0
 
     @property
     def latest(self) -> datetime:

@@ -5,16 +5,19 @@ Windows has no such locks: there every lock is free.
 
 from __future__ import annotations
 
+import io
 import os
 import random
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from modelperf_plugin.errors import StoreBusyError
+from modelperf_plugin.files import PRIVATE, create_private
+from modelperf_plugin.values.locks import Guard, Undo
 
 if sys.platform != "win32":
     import fcntl
@@ -35,110 +38,89 @@ class ProcessLock:
     A process that held the lock for long while others waited pauses before it asks again: the moment between two of
     its transactions is too short for them to notice.
 
-    The threads of a process must use the object one at a time.
+    The threads of a process must use the object one at a time. The lock is taken within ``with lock.released:``, which
+    releases it whatever happens.
     """
 
     def __init__(self, path: Path | None) -> None:
         """Open the file at ``path``, which is created and stays; None for a lock without a file."""
         self._path = path
         self._descriptor = -1
+        """The open file, or -1 if nothing is locked."""
+        self._file: io.FileIO | None = None
         self._wary = 0
         """For how many transactions to watch out for other processes."""
         self._since = 0.0
+        self._unlock = Undo(bool)
+        self.released = self._unlock.guard()
+        """Guards a block in which the lock is taken: afterwards it is free."""
+        self.closed = self.released
+        """The same for the only block there is: afterwards the file is closed, too."""
         if sys.platform != "win32" and path is not None:
             with suppress(OSError):
-                self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+                # an object, because the system closes its file even if an interrupt loses it
+                self._file = io.FileIO(path, "r+", opener=_open_private)
+                self.closed = Guard(bool, self._file.__exit__)
+                self._descriptor = self._file.fileno()
+                self._unlock.call(partial(fcntl.flock, self._descriptor, fcntl.LOCK_UN))
 
-    def acquire(self, deadline_seconds: float) -> None:
+    def acquire(self, deadline: float) -> None:
         """Take the lock.
 
         Raises:
-            StoreBusyError: other processes held it for longer than ``deadline_seconds``.
+            StoreBusyError: other processes held it until ``deadline``, on the monotonic clock.
         """
         if self._descriptor < 0:
             return
+        if self._wary:
+            self._give_way()
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            self._wait(deadline_seconds)
-        if self._wary:
-            self._since = time.monotonic()
-
-    def release(self) -> None:
-        """Release the lock, if it is held."""
-        if self._descriptor >= 0:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-            if self._wary:
-                self._give_way()
+            self._wait(deadline)
+        except OSError:
+            self._do_without()
 
     def close(self) -> None:
         """Release the lock and close the file."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
+        self._do_without()
+        if self._file is not None:
+            self._file.close()
+
+    def _do_without(self) -> None:
+        """Lock nothing any more: the file system has no such locks, or the file is closed."""
+        self._descriptor = -1
+        self._unlock.call(bool)
 
     def _give_way(self) -> None:
         self._wary -= 1
         if time.monotonic() - self._since > _LONGEST_PAUSE_SECONDS:
             time.sleep(_LONGEST_PAUSE_SECONDS)
+        self._since = time.monotonic()
 
-    def _wait(self, deadline_seconds: float) -> None:
+    def _wait(self, deadline: float) -> None:
         self._wary = _WARY_TRANSACTIONS
         started = time.monotonic()
         waited = 0.0
-        while True:
+        while started + waited < deadline:
             # The longer it waits the more often it asks, so that no process is unlucky for long.
             pause = max(_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS * (1.0 - waited / _IMPATIENT_SECONDS))
             time.sleep(random.uniform(0.5, 1.0) * pause)  # not in step with others, or the same would always be first
-            try:
+            with suppress(BlockingIOError):
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                waited = time.monotonic() - started
-                if waited > deadline_seconds:
-                    raise StoreBusyError(
-                        f"other processes have held {self._path} for more than {deadline_seconds:g} s"
-                    ) from None
-            else:
+                self._since = time.monotonic()
                 return
+            waited = time.monotonic() - started
+        raise StoreBusyError(
+            f"other processes have held {self._path} for more than {max(0.0, deadline - started):.2g} s"
+        )
 
 
-@contextmanager
-def file_lock(path: Path | None, deadline_seconds: float) -> Iterator[None]:
-    """Hold the lock of the file at ``path``, which is created if need be.
-
-    Raises:
-        StoreBusyError: other processes held it for longer than ``deadline_seconds``.
-    """
-    lock = ProcessLock(path)
-    try:
-        lock.acquire(deadline_seconds)
-        yield
-    finally:
-        lock.close()
-
-
-@contextmanager
-def claimed(path: Path) -> Iterator[bool]:
-    """Yield whether the lock of an existing file could be taken; hold it meanwhile."""
-    try:
-        descriptor = os.open(path, os.O_RDWR)
-    except OSError:
-        yield False
-        return
-    try:
-        yield try_lock(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def try_lock(descriptor: int) -> bool:
-    """Take the lock of an open file until it is closed; return False if another process holds it."""
-    if sys.platform != "win32":
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-    return True
+def _open_private(name: str, _: int) -> int:
+    path = Path(name)
+    with suppress(FileExistsError):
+        return create_private(path)
+    return os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE)  # created again, should it just have been deleted
 
 
 def is_byte_locked(path: Path, position: int) -> bool:
@@ -150,8 +132,10 @@ def is_byte_locked(path: Path, position: int) -> bool:
     try:
         if sys.platform != "win32":
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, position)
-    except OSError:
+    except BlockingIOError:
         return True
+    except OSError:  # the file system has no such locks: nobody holds one
+        return False
     finally:
         os.close(descriptor)
     return False

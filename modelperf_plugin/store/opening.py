@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Final
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from modelperf_plugin.errors import InvalidValueError
+from modelperf_plugin.paths import expanded
+from modelperf_plugin.store.deadline import PATIENCE_SECONDS
 from modelperf_plugin.store.fallback.store import open_fallback
 from modelperf_plugin.store.sqlite.file import MEMORY, Durability
 from modelperf_plugin.store.sqlite.store import SqliteStore, open_sqlite, open_sqlite_read_only
 from modelperf_plugin.store.store import Store
 
+_SCHEME: Final = "sqlite:///"
 _TO_READ: Final = "?mode=ro"
 
 
@@ -26,20 +28,24 @@ def open_store(location: str | os.PathLike[str], *, durability: Durability = "no
     return open_sqlite(_sqlite_path(os.fspath(location)), durability=durability)
 
 
-def open_with_fallback(location: str | os.PathLike[str], *, durability: Durability = "normal") -> Store:
+def open_with_fallback(
+    location: str | os.PathLike[str], *, durability: Durability = "normal", patience: float = PATIENCE_SECONDS
+) -> Store:
     """Open the store at ``location`` for a host: with a fallback for the time that SQLite fails.
+
+    No call waits longer than ``patience`` seconds for others that write; an outcome that would is spooled.
 
     A URL that ends in ``?mode=ro`` is opened for reading only, as by :func:`open_to_read`.
 
     Raises:
         InvalidValueError: the URL has an unsupported scheme.
-        StoreError: it is locked, from a newer version or another program's; the message says so.
+        StoreError: it is from a newer version or another program's; the message says so.
     """
     location = os.fspath(location)
     if "://" in location and location.endswith(_TO_READ):
         return open_to_read(location.removesuffix(_TO_READ))
     path = _sqlite_path(location)
-    return (open_sqlite if path == MEMORY else open_fallback)(path, durability=durability)
+    return open_sqlite(path) if path == MEMORY else open_fallback(path, durability=durability, patience=patience)
 
 
 def open_to_read(location: str | os.PathLike[str]) -> Store:
@@ -67,24 +73,30 @@ def file_of(location: str | os.PathLike[str]) -> str:
     """Return the path of the SQLite file at ``location``; raise InvalidValueError if it is not a file."""
     path = _sqlite_path(os.fspath(location))
     if path == MEMORY:
-        raise InvalidValueError("store", "a file", path)
+        raise InvalidValueError("store", "a file", path, typed=True)
     return path
 
 
 def to_read(location: str | os.PathLike[str]) -> str:
     """Return the URL that opens ``location`` for reading only."""
     path = _sqlite_path(os.fspath(location))
-    return path if path == MEMORY else f"sqlite:///{quote(path)}{_TO_READ}"
+    return path if path == MEMORY else f"{_SCHEME}{quote(os.fsencode(path))}{_TO_READ}"
 
 
 def _sqlite_path(location: str) -> str:
     if not location or "\x00" in location:
-        raise InvalidValueError("store", "a path, a URL or ':memory:'", location)
+        raise InvalidValueError("store", "a path, a URL or ':memory:'", location, typed=True)
     if location == MEMORY:
         return location
     if "://" not in location:
-        return str(Path(location).expanduser())
+        return str(expanded(location))
     parts = urlsplit(location)
     if parts.scheme != "sqlite" or parts.netloc or len(parts.path) < 2:
-        raise InvalidValueError("store", "a path, ':memory:' or sqlite:///path (this version knows no other)", location)
-    return unquote(parts.path[1:])
+        requirement = "a path, ':memory:' or sqlite:///path (this version knows no other)"
+        raise InvalidValueError("store", requirement, location, typed=True)
+    return path_in(location)
+
+
+def path_in(url: str) -> str:
+    """Return the path in a URL ``sqlite:///path``; its bytes need not be UTF-8."""
+    return os.fsdecode(unquote_to_bytes(os.fsencode(urlsplit(url).path[1:])))

@@ -13,18 +13,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from modelperf_plugin.store.ab_tests import StoredContest, StoredTest
+from modelperf_plugin.store.decision_summary import DecisionSummary
 from modelperf_plugin.store.decisions import (
+    DECISIONS_PER_STEP,
     DecisionOutcome,
     DecisionRecord,
-    DecisionSummary,
     JoinedOutcome,
+    Joining,
     LoggedDecision,
 )
 from modelperf_plugin.store.entries import CountedProblem, DroppedStep, Entry, Finding
-from modelperf_plugin.store.exchange import Attached, EventRow, ImportRecord, Merged, Prior, Step, Sums
 from modelperf_plugin.store.trends import Days, DecisionSums, TrendStep
-from modelperf_plugin.store.watches import Baseline, Change, Demotion, Direction, Event, Faded, WatchState
-from modelperf_plugin.values import Tally
+from modelperf_plugin.store.watches import Baseline, Change, Demotion, Direction, Event, Faded, WatchKey, WatchState
+from modelperf_plugin.values import LaterTries, Tally, Tried
+
+Span = tuple[str, str]
+"""The first and the last of the task types that are meant, in the order of their characters."""
 
 
 class Connection(Protocol):
@@ -37,6 +41,10 @@ class Connection(Protocol):
     @property
     def degraded(self) -> str | None:
         """Why the database cannot be used and a fallback is in use; None if the database works."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether others have kept the database busy for so long that outcomes wait to be moved into it."""
 
     @property
     def read_only(self) -> bool:
@@ -57,8 +65,11 @@ class Outcomes(Protocol):
     outcome survives the death of the process; with ``durability = "full"`` also a loss of power.
     """
 
-    def record(self, entry: Entry) -> bool:
-        """Write one outcome; return False if its ``outcome_id`` is known and nothing was written."""
+    def record(self, entry: Entry, joining: Joining | None = None) -> bool:
+        """Write one outcome; return False if its ``outcome_id`` is known and nothing was written.
+
+        With ``joining`` its decision is stored in the same transaction, if the store can; otherwise the outcome alone.
+        """
 
     def record_many(self, entries: Iterable[Entry]) -> int:
         """Write many outcomes in one transaction; return how many were new."""
@@ -74,17 +85,31 @@ class Tallies(Protocol):
         nothing changes, the same object is returned.
         """
 
-    def all(self) -> list[Tally]:
-        """Return the tallies of all task types, sorted by task type and model."""
+    def later(self, task_type: str) -> Mapping[str, Mapping[Tried, LaterTries]]:
+        """Return the later tries of ``task_type`` by model id and by what had failed before.
 
-    def faded(self, today: int, half_life_days: float) -> dict[tuple[str, str], Faded]:
-        """Return what the dated outcomes of each pair weigh on day ``today``: 2^(−age / half-life) each.
+        Models without later tries are missing. Sums may be below the tally's ``later_*`` counts: of some later tries it
+        is not known what had failed, and of many sets of a pair only those with the most tries may be read. Kept like
+        the answers of :meth:`of`, and at least as new as those before it. Do not modify it.
+        """
+
+    def all(self) -> list[Tally]:
+        """Return the tallies of all task types, sorted by task type and model; takes long on a large store."""
+
+    def page(self, after: str, pairs: int) -> Mapping[str, Mapping[str, Tally]]:
+        """Return the tallies of the next task types after ``after``, by task type and model, in order.
+
+        These are whole task types with up to ``pairs`` pairs together, at least one task type; none at the end.
+        """
+
+    def faded(self, within: Span, today: int, half_life_days: float) -> dict[tuple[str, str], Faded]:
+        """Return what the dated outcomes of each pair ``within`` weigh on day ``today``: 2^(−age / half-life) each.
 
         Days are counted from the Unix epoch in UTC. For a model that has changed, only the days since then count.
         """
 
-    def baselines(self) -> dict[tuple[str, str], Baseline]:
-        """Return the counts from before the last change of each model, by task type and model."""
+    def baselines(self, within: Span | None = None) -> dict[tuple[str, str], Baseline]:
+        """Return the counts from before the last change of each model, by task type and model; None: on all of them."""
 
 
 class Events(Protocol):
@@ -97,7 +122,10 @@ class Events(Protocol):
         """Return the number of the newest outcome; 0 if there is none."""
 
     def drop(self, before_ms: int, after_id: int = 0) -> DroppedStep:
-        """Delete outcomes older than ``before_ms`` among the next thousand after ``after_id``; tallies keep them."""
+        """Delete up to a thousand outcomes older than ``before_ms`` from the next ones after ``after_id``.
+
+        Tallies keep them. A step takes a few milliseconds; it skips several thousand outcomes if none of them is old.
+        """
 
 
 class Changes(Protocol):
@@ -141,23 +169,38 @@ class Demotions(Protocol):
 
 
 class WatchStates(Protocol):
-    """The saved states of the watches over models, so that a restart can resume them."""
+    """The saved states of the watches, so that a restart can resume them.
+
+    A position goes with them: the last outcome that is part of them, whichever process has saved them.
+    """
 
     def load(self) -> tuple[int | None, list[WatchState]]:
-        """Return the last outcome that the watches have processed (None if none ever was), and their states then."""
+        """Return the position (None if nothing was saved) and all states; takes long on a large store."""
 
-    def save(self, event_id: int, states: Iterable[WatchState]) -> None:
-        """Replace the saved states by those after ``event_id``, unless another process has saved later ones."""
+    def load_models(self) -> tuple[int | None, list[WatchState]]:
+        """Return the position and the states of models on all task types, the fit included."""
+
+    def load_pair(self, task_type: str, model_id: str) -> tuple[int | None, list[WatchState]]:
+        """Return the position and the states of one pair."""
+
+    def save(self, event_id: int, states: Iterable[WatchState], ended: Iterable[WatchKey] = ()) -> None:
+        """Delete the states of ``ended`` watches and replace those in ``states``; all others stay as they are.
+
+        ``event_id`` becomes the position. Nothing is changed if another process has saved a later one.
+        """
 
 
 class DecisionLog(Protocol):
     """Decisions joined with their outcomes. Never changes a tally."""
 
-    def write(self, decisions: Iterable[DecisionRecord], outcomes: Iterable[DecisionOutcome]) -> None:
-        """Store decisions, then join outcomes to these and to older ones.
+    def write(self, decisions: Iterable[DecisionRecord], outcomes: Iterable[DecisionOutcome]) -> list[DecisionOutcome]:
+        """Store decisions, then join outcomes to these and to older ones; return the outcomes that were joined.
 
-        A decision that is stored already stays as it is; an outcome without a stored decision is ignored. The first
-        outcome of a decision stays, except that the chosen model's replaces a fallback's.
+        A decision that is stored already stays as it is. The outcomes of a decision are kept in the order of arrival,
+        up to :data:`~modelperf_plugin.store.decisions.MAX_LOGGED_TRIES`. One is the outcome of the decision, and
+        returned as joined: the first, until the chosen model's first one replaces a fallback's. An outcome without a
+        stored decision waits in the store, and is added when the decision is stored; of more than
+        :data:`~modelperf_plugin.store.decisions.MAX_UNMATCHED_OUTCOMES` the oldest are dropped.
         """
 
     def get(self, decision_id: str) -> LoggedDecision | None:
@@ -165,6 +208,9 @@ class DecisionLog(Protocol):
 
     def starting_with(self, prefix: str, limit: int = 10) -> list[LoggedDecision]:
         """Return decisions whose id starts with ``prefix``, by id."""
+
+    def follow_ups(self, decision_id: str) -> list[LoggedDecision]:
+        """Return the decisions made for the same task after the failure of ``decision_id``, oldest first."""
 
     def newest(
         self, task_type: str | None = None, since_ms: int | None = None, limit: int = 100
@@ -180,8 +226,18 @@ class DecisionLog(Protocol):
     def summary(self, now_ms: int) -> DecisionSummary:
         """Return how many decisions there are, have their outcome, wait for it, or are overdue at ``now_ms``."""
 
-    def forget(self, before_ms: int) -> int:
-        """Delete up to a thousand of the oldest decisions made before ``before_ms``; return how many."""
+    def forget(self, before_ms: int, limit: int = DECISIONS_PER_STEP) -> int:
+        """Delete up to ``limit`` of the oldest decisions made before ``before_ms``; return how many.
+
+        The same goes for outcomes that wait for their decision.
+        """
+
+
+class UnmatchedOutcomes(Protocol):
+    """Outcomes that name a decision which is not in the log, or not yet."""
+
+    def of(self, decision_id: str) -> list[DecisionOutcome]:
+        """Return the outcomes that wait for ``decision_id``, in the order of arrival."""
 
 
 class ABTests(Protocol):
@@ -234,79 +290,6 @@ class Trends(Protocol):
         self, days: Days, task_type: str | None = None, model_id: str | None = None, limit: int = 20
     ) -> list[LoggedDecision]:
         """Return decisions of ``days``, newest first, from the same sample as :meth:`decision_sums`."""
-
-
-class Imports(Protocol):
-    """Histories and sums imported from other places, and how far each import has come."""
-
-    def all(self, kind: str | None = None) -> list[ImportRecord]:
-        """Return the imports of one kind, or all, newest first."""
-
-    def pair_id(self, task_type: str, model_id: str) -> int:
-        """Return the number that stands for a pair in :data:`~modelperf_plugin.store.exchange.EventRow`."""
-
-    def add_events(
-        self, step: Step, rows: Sequence[EventRow], outcome_ids: Sequence[str | None] = ()
-    ) -> tuple[int, int] | None:
-        """Write a batch of outcomes together with the position that it brings the import to.
-
-        Args:
-            step: the position after the batch.
-            rows: the outcomes.
-            outcome_ids: empty, or the id or None of each row; rows with a known id are skipped.
-
-        Returns:
-            The id of the import, and how many outcomes were new; None if another process has continued this import
-            meanwhile (look its position up again).
-        """
-
-    def add_sums(self, step: Step, sums: Sequence[Sums], *, once: bool = False) -> bool:
-        """Write sums, replacing earlier ones from the same source.
-
-        Returns:
-            False if the same content was imported before, or with ``once`` anything from that source.
-        """
-
-    def archive(self, import_id: int, compress: Callable[[], str]) -> bool:
-        """Call ``compress`` and store the path that it returns; return False if there is one already.
-
-        Only one process at a time runs ``compress``. If it raises, nothing is stored.
-        """
-
-
-class Attachments(Protocol):
-    """Tables of other programs' databases that count as evidence."""
-
-    def all(self) -> list[Attached]:
-        """Return the attached tables."""
-
-    def add(self, attached: Attached) -> None:
-        """Attach a table."""
-
-    def remove(self, path: str) -> bool:
-        """Detach the database at ``path``; return False if it was not attached."""
-
-
-class MergedExperience(Protocol):
-    """Tallies of other projects, kept apart from one's own."""
-
-    def origin(self) -> str:
-        """Return the id that tells this store from others."""
-
-    def all(self) -> list[Merged]:
-        """Return the merged sources, by name."""
-
-    def version(self) -> tuple[float, ...]:
-        """Return numbers that differ whenever the merged tallies do; all 0 if there are none."""
-
-    def priors(self) -> list[Prior]:
-        """Return the tallies of other projects, by task type, model and source."""
-
-    def add(self, source: Merged, tallies: Iterable[Tally], *, replaces: str | None = None) -> None:
-        """Store another project's tallies, in place of those named ``replaces``."""
-
-    def remove(self, name: str) -> bool:
-        """Delete a source; return False if there is none with that name."""
 
 
 class Problems(Protocol):

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from modelperf_plugin.store.exchange_roles import Attachments, Imports, MergedExperience
 from modelperf_plugin.store.roles import (
     ABTests,
-    Attachments,
     Changes,
     Connection,
     DecisionLog,
     Demotions,
     Events,
-    Imports,
     Maintenance,
-    MergedExperience,
     Outcomes,
     Problems,
     Tallies,
     Trends,
+    UnmatchedOutcomes,
     WatchStates,
 )
 
@@ -35,6 +34,7 @@ class Store:
     demotions: Demotions
     watch_states: WatchStates
     decisions: DecisionLog
+    unmatched: UnmatchedOutcomes
     ab_tests: ABTests
     trends: Trends
     imports: Imports
@@ -52,6 +52,11 @@ class Store:
     def degraded(self) -> str | None:
         """Why the database cannot be used and a fallback is in use; None if the database works."""
         return self.connection.degraded
+
+    @property
+    def busy(self) -> bool:
+        """Whether others have kept the database busy for so long that outcomes wait to be moved into it."""
+        return self.connection.busy
 
     @property
     def read_only(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
-from modelperf_plugin.values import Blame, from_milliseconds
+from modelperf_plugin.values import Blame, Tried, from_milliseconds
 
 Direction = Literal["up", "down", "announced"]
 
@@ -22,6 +22,8 @@ class Event(NamedTuple):
     """In milliseconds since the Unix epoch."""
     timed_out: bool = False
     """Whether it failed and ran out of time."""
+    tried: Tried = ()
+    """The models that had failed on the same task before."""
 
 
 class Change(NamedTuple):
@@ -60,11 +62,19 @@ class Baseline(NamedTuple):
     failures: int
     """Informative failures."""
     rate: float | None
-    """The success rate expected after the change; None if unknown."""
+    """The success rate expected after the change; None if it was not noted."""
     timeout_failures: int = 0
     """The failures that timed out."""
     since_ms: int = 0
     """When the first outcome after the change ended, about; in milliseconds since the Unix epoch."""
+    direction: Direction = "announced"
+    """Better or worse since then, or announced."""
+    later_successes: int = 0
+    """The successes that were later tries."""
+    later_failures: int = 0
+    """The failures that were later tries."""
+    later_timeout_failures: int = 0
+    """The later failures that timed out."""
 
 
 class Faded(NamedTuple):
@@ -79,6 +89,10 @@ class Faded(NamedTuple):
     """Undiscounted."""
     days: int
     """On how many days there are outcomes."""
+    later_weights: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """The part of the weights that were later tries."""
+    later_counts: tuple[int, int, int] = (0, 0, 0)
+    """The part of the counts that were later tries."""
 
 
 class Demotion(NamedTuple):
@@ -115,6 +129,10 @@ class Demotion(NamedTuple):
         }
 
 
+WatchKey = tuple[str, str, str]
+"""Kind, task type and model of a watch."""
+
+
 class WatchState(NamedTuple):
     """The state of one watch, to resume after a restart."""
 
@@ -123,5 +141,5 @@ class WatchState(NamedTuple):
     task_type: str
     """Empty for a watch over all task types of a model, and for rows of the fit."""
     model_id: str
-    """Empty for rows of the fit."""
+    """Empty for what a fit has in common for all models."""
     state: tuple[float, ...]

@@ -4,10 +4,17 @@ All are frozen. Constructing one from an invalid value raises an :class:`~modelp
 that names field and value.
 """
 
-from modelperf_plugin.values.context import NO_CONTEXT, Context
-from modelperf_plugin.values.decision import Assignment, Decision, Exclusion, Mode
+from modelperf_plugin.values.context import MAX_ATTEMPTS, NO_CONTEXT, Context
+from modelperf_plugin.values.decision import Assignment, Decision, Exclusion, Mode, PlannedTry
 from modelperf_plugin.values.ids import MAX_ID_LENGTH, check_amount, check_id, check_ids
-from modelperf_plugin.values.moments import DAY_MS, from_milliseconds, to_milliseconds
+from modelperf_plugin.values.moments import (
+    DAY_MS,
+    EPOCH_UNITS,
+    from_epoch,
+    from_milliseconds,
+    parse_time,
+    to_milliseconds,
+)
 from modelperf_plugin.values.outcome import (
     BLAMES,
     ERROR_KINDS,
@@ -21,10 +28,22 @@ from modelperf_plugin.values.outcome import (
 )
 from modelperf_plugin.values.ranking import RankedModel, Ranking, Status
 from modelperf_plugin.values.tally import Tally, combine, mean_costs
+from modelperf_plugin.values.tries import (
+    MAX_ROW_SETS,
+    MAX_SETS,
+    MAX_TRIED,
+    UNKNOWN_TRIED,
+    LaterTries,
+    Tried,
+    as_tried,
+    check_tried,
+    most_sets,
+)
 
 __all__ = [
-    "BLAMES", "DAY_MS", "ERROR_KINDS", "MAX_COST_USD", "MAX_ID_LENGTH", "MAX_TOKENS", "NANO_USD", "NO_CONTEXT",
-    "Assignment", "Blame", "Context", "Decision", "ErrorKind", "Exclusion", "Mode", "Outcome", "RankedModel", "Ranking",
-    "Status", "Tally", "blame_of", "check_amount", "check_id", "check_ids", "combine", "from_milliseconds",
-    "mean_costs", "to_milliseconds",
+    "BLAMES", "DAY_MS", "EPOCH_UNITS", "ERROR_KINDS", "MAX_ATTEMPTS", "MAX_COST_USD", "MAX_ID_LENGTH", "MAX_ROW_SETS",
+    "MAX_SETS", "MAX_TOKENS", "MAX_TRIED", "NANO_USD", "NO_CONTEXT", "UNKNOWN_TRIED", "Assignment", "Blame", "Context",
+    "Decision", "ErrorKind", "Exclusion", "LaterTries", "Mode", "Outcome", "PlannedTry", "RankedModel", "Ranking",
+    "Status", "Tally", "Tried", "as_tried", "blame_of", "check_amount", "check_id", "check_ids", "check_tried",
+    "combine", "from_epoch", "from_milliseconds", "mean_costs", "most_sets", "parse_time", "to_milliseconds",
 ]  # fmt: skip

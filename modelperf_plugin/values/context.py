@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from modelperf_plugin.errors import InvalidValueError
-from modelperf_plugin.values.ids import check_amount, check_id, check_ids
+from modelperf_plugin.values.decision import Decision
+from modelperf_plugin.values.ids import camel_case, check_amount, check_id, check_ids
+
+MAX_ATTEMPTS: Final = 10
+"""The most tries of one task that a plan covers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,18 +24,28 @@ class Context:
     unit_id: str | None = None
     """Whom or what the task is for (a user, a repository): in an A/B test one unit always gets the same side."""
     exclude: frozenset[str] = frozenset()
-    """Models not to use, for example because this task has already tried them."""
+    """Models not to use, whatever the reason. Failed models belong to ``retry_of``."""
     max_cost_usd: float | None = None
     """Maximum cost of this task in US dollars, compared with each model's mean cost on this task type."""
+    retry_of: Decision | str | None = None
+    """An earlier decision for the same task, or its id: models that failed under it are left out and count as tried."""
+    attempts: int | None = None
+    """How many tries the host makes of this task in all; None: as configured."""
 
     @property
     def plain(self) -> bool:
         """Whether it affects neither the permitted candidates nor their ranking."""
-        return self.pin is None and not self.exclude and self.max_cost_usd is None
+        return (
+            self.pin is None
+            and not self.exclude
+            and self.max_cost_usd is None
+            and self.retry_of is None
+            and self.attempts is None
+        )
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any] | None) -> Context:
-        """Read the four keys from ``mapping``.
+        """Read the known keys from ``mapping``, in snake_case or camelCase (``maxCostUsd``).
 
         Raises:
             InvalidValueError: one of them is not usable.
@@ -41,14 +56,55 @@ class Context:
             raise InvalidValueError("context", "a mapping or None", mapping)
         if not mapping:
             return NO_CONTEXT
-        pin, unit_id = mapping.get("pin"), mapping.get("unit_id")
-        exclude, max_cost_usd = mapping.get("exclude"), mapping.get("max_cost_usd")
-        return cls(
-            pin=None if pin is None else check_id("context['pin']", pin),
-            unit_id=None if unit_id is None else check_id("context['unit_id']", unit_id),
-            exclude=frozenset() if exclude is None else frozenset(check_ids("context['exclude']", exclude)),
-            max_cost_usd=None if max_cost_usd is None else check_amount("context['max_cost_usd']", max_cost_usd),
-        )
+        arguments: dict[str, Any] = {}
+        for key, value in mapping.items():
+            name = _KEYS.get(key) if isinstance(key, str) else None
+            if name is None or value is None:
+                continue
+            if name in arguments:
+                raise InvalidValueError("context", f"a mapping that gives {name} once", dict(mapping))
+            arguments[name] = _CHECKS[name](f"context[{key!r}]", value)
+        return cls(**arguments) if arguments else NO_CONTEXT
 
+
+def _check_exclude(name: str, value: Any) -> frozenset[str]:
+    return frozenset(check_ids(name, value))
+
+
+def _check_retry_of(name: str, value: Any) -> Decision | str:
+    if not isinstance(value, (Decision, str)):
+        raise InvalidValueError(name, "the earlier decision for this task, or its decision_id", value)
+    return value if isinstance(value, Decision) else check_id(name, value)
+
+
+def _check_attempts(name: str, value: Any) -> int:
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if isinstance(value, bool) or not whole or not 1 <= value <= MAX_ATTEMPTS:
+        raise InvalidValueError(name, f"a whole number from 1 to {MAX_ATTEMPTS}, all tries of the task together", value)
+    return int(value)
+
+
+_CHECKS: Final[Mapping[str, Callable[[str, Any], Any]]] = {
+    "pin": check_id,
+    "unit_id": check_id,
+    "exclude": _check_exclude,
+    "max_cost_usd": check_amount,
+    "retry_of": _check_retry_of,
+    "attempts": _check_attempts,
+}
+_KEYS: Final = {name: name for name in _CHECKS} | {camel_case(name): name for name in _CHECKS}
+_MAX_KEY_LENGTH: Final = 20
+_LETTERS: Final = {name.replace("_", ""): name for name in _CHECKS}
 
 NO_CONTEXT: Final = Context()
+
+
+def misspelled_keys(mapping: Mapping[str, Any]) -> dict[str, str]:
+    """Return the keys that are ignored though their letters are those of a known key, each with that key."""
+    ignored = [key for key in mapping if isinstance(key, str) and key not in _KEYS and len(key) <= _MAX_KEY_LENGTH]
+    return {key: _LETTERS[letters] for key in ignored if (letters := _letters_of(key)) in _LETTERS}
+
+
+@lru_cache(maxsize=1000)
+def _letters_of(key: str) -> str:
+    return "".join(filter(str.isalpha, key.lower()))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, overload
 
 from modelperf_plugin.values.ranking import Ranking
+from modelperf_plugin.values.tries import Tried
 
 Mode = Literal["apply", "observe", "off"]
 
@@ -26,6 +27,21 @@ class Exclusion(NamedTuple):
     model_id: str
     reason: str
     """One sentence for people."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return self._asdict()
+
+
+class PlannedTry(NamedTuple):
+    """One step of a plan for a whole task: a model, to be tried if all before it have failed."""
+
+    model_id: str
+    chance_reached: float
+    """Estimated probability that the models before it fail; 1 for the first."""
+    chance_solved: float
+    """Estimated probability that it solves the task, given that those before it have failed."""
+    expected_usd: float | None
+    """Expected cost of the try in US dollars once it is reached; None if unknown."""
 
     def as_dict(self) -> dict[str, Any]:
         return self._asdict()
@@ -52,7 +68,7 @@ class Decision(Sequence[str]):
     explored: bool
     """Whether a model other than the best-ranked one was chosen, to learn about it."""
     excluded: tuple[Exclusion, ...] = ()
-    """Candidates that were not permitted: excluded by the host, or over budget."""
+    """Candidates that it does not list: excluded by the host, over budget, failed on the task, or not worth a try."""
     policy_id: str
     """Fingerprint of the effective policy of this task type."""
     mode: Mode = "apply"
@@ -61,6 +77,19 @@ class Decision(Sequence[str]):
     """In UTC."""
     assignment: Assignment | None = None
     """The A/B test it belongs to, if any."""
+    plan: tuple[PlannedTry, ...] = ()
+    """The tries of the task that are worth making, in their order; empty without a plan."""
+    attempt: int = 1
+    """Which try of the task the choice is: 1 plus the failures recorded before it."""
+    tried: Tried = ()
+    """The models that had failed on this task before, by ``context["retry_of"]``: sorted, with repeats."""
+    retry_of: str | None = None
+    """Id of the earlier decision for the same task, if the host named one."""
+
+    def __setstate__(self, state: Sequence[Any]) -> None:
+        # pickled by an earlier version, in a queue of the host for example, it has fewer fields
+        for position, each in enumerate(fields(self)):
+            object.__setattr__(self, each.name, state[position] if position < len(state) else each.default)
 
     @property
     def model_id(self) -> str:
@@ -108,4 +137,6 @@ class Decision(Sequence[str]):
             "ranking": [row.as_dict() for row in self.ranking], "excluded": [row.as_dict() for row in self.excluded],
             "policy_id": self.policy_id, "mode": self.mode, "created_at": self.created_at.isoformat(),
             "assignment": None if self.assignment is None else self.assignment._asdict(),
+            "plan": [step.as_dict() for step in self.plan], "attempt": self.attempt, "tried": list(self.tried),
+            "retry_of": self.retry_of,
         }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 from typing import Any, Final
 
 from modelperf_plugin.errors import InvalidValueError
@@ -44,6 +45,14 @@ def check_ids(field_name: str, values: Any) -> tuple[str, ...]:
         ids = tuple(values)
     except TypeError:
         raise InvalidValueError(field_name, "a list of model ids", values) from None
+    try:
+        return _check_tuple(field_name, ids)
+    except TypeError:  # an item that cannot be hashed
+        return _check_tuple.__wrapped__(field_name, ids)
+
+
+@lru_cache(maxsize=1000)  # hosts offer the same candidates again and again
+def _check_tuple(field_name: str, ids: tuple[Any, ...]) -> tuple[str, ...]:
     checked = [
         check_id(f"{field_name}[{position}]", value)
         if type(value) is not str or not 0 < len(value) <= MAX_ID_LENGTH or _UNPRINTABLE.search(value)
@@ -51,6 +60,11 @@ def check_ids(field_name: str, values: Any) -> tuple[str, ...]:
         for position, value in enumerate(ids)
     ]
     return tuple(dict.fromkeys(checked))
+
+
+def camel_case(name: str) -> str:
+    """Return a name in snake_case as other languages write it: ``maxCostUsd`` for ``max_cost_usd``."""
+    return re.sub(r"_(\w)", lambda match: match.group(1).upper(), name)
 
 
 def check_amount(name: str, value: Any, maximum: float = math.inf) -> float:

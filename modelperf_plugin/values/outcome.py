@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -10,7 +9,7 @@ from difflib import get_close_matches
 from typing import Any, Final, Literal, Self, get_args
 
 from modelperf_plugin.errors import InvalidValueError, brief
-from modelperf_plugin.values.ids import check_amount, check_id
+from modelperf_plugin.values.ids import camel_case, check_amount, check_id
 
 ErrorKind = Literal["rate_limit", "server_error", "network", "cancelled", "caller_error", "context_overflow", "other"]
 
@@ -134,9 +133,7 @@ class Outcome:
 
 
 _OUTCOME_FIELDS = tuple(each.name for each in fields(Outcome))
-_OUTCOME_KEYS = {name: name for name in _OUTCOME_FIELDS} | {
-    re.sub(r"_(\w)", lambda match: match.group(1).upper(), name): name for name in _OUTCOME_FIELDS
-}
+_OUTCOME_KEYS = {name: name for name in _OUTCOME_FIELDS} | {camel_case(name): name for name in _OUTCOME_FIELDS}
 
 
 def _near(key: Any) -> str:
@@ -172,6 +169,8 @@ def _check_timestamp(value: Any) -> None:
 
 def _parse_timestamp(text: str) -> datetime:
     try:
+        if text.isdigit():  # seconds or milliseconds, some of which would pass for the date 1795-12-29
+            raise ValueError  # noqa: TRY301
         return datetime.fromisoformat(text)
     except ValueError:
         raise InvalidValueError("timestamp", "an ISO 8601 time such as 2026-01-31T12:00:00+00:00", text) from None

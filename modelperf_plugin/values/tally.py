@@ -32,6 +32,12 @@ class Tally(NamedTuple):
     """When the newest outcome ended, in milliseconds since the Unix epoch; None without any."""
     timeout_failures: int = 0
     """Failures that timed out and are neither outages nor the caller's errors."""
+    later_successes: int = 0
+    """The successes that were later tries: other tries had failed on the same task before."""
+    later_failures: int = 0
+    """The quality failures that were later tries."""
+    later_timeout_failures: int = 0
+    """The timeout failures that were later tries."""
 
     @property
     def samples(self) -> int:
@@ -48,6 +54,16 @@ class Tally(NamedTuple):
     def quality_failures(self) -> int:
         """Failures of the model: neither outages nor the caller's errors."""
         return self.failures - self.outages - self.caller_errors
+
+    @property
+    def first_successes(self) -> int:
+        """The successes of first tries."""
+        return self.successes - self.later_successes
+
+    @property
+    def first_failures(self) -> int:
+        """The quality failures of first tries."""
+        return self.quality_failures - self.later_failures
 
     @property
     def availability(self) -> float | None:
@@ -79,19 +95,22 @@ class Tally(NamedTuple):
         """When the newest outcome ended, in UTC."""
         return None if self.last_used_ms is None else from_milliseconds(self.last_used_ms)
 
-    def plus(self, outcome: Outcome, at_ms: int) -> Tally:
-        """Return this tally plus an outcome that ended at ``at_ms``."""
+    def plus(self, outcome: Outcome, at_ms: int, *, later: bool = False) -> Tally:
+        """Return this tally plus an outcome that ended at ``at_ms``; ``later``: not the first try of a task."""
         failed = not outcome.success
         blame = BLAMES[outcome.error_kind] if failed else None
         cost = outcome.cost_nano_usd
         newest = self.last_used_ms
+        timeout_failure = blame == "model" and outcome.timeout
         return Tally(
             self.task_type, self.model_id, self.successes + outcome.success, self.failures + failed,
             self.timeouts + outcome.timeout, self.outages + (blame == "provider"),
             self.caller_errors + (blame == "caller"), self.total_tokens + outcome.tokens_used,
             self.total_cost_nano_usd + cost, self.priced + (cost > 0),
             at_ms if newest is None or at_ms > newest else newest,
-            self.timeout_failures + (blame == "model" and outcome.timeout),
+            self.timeout_failures + timeout_failure, self.later_successes + (later and outcome.success),
+            self.later_failures + (later and blame == "model"),
+            self.later_timeout_failures + (later and timeout_failure),
         )  # fmt: skip
 
     def as_dict(self) -> dict[str, Any]:
@@ -104,6 +123,7 @@ class Tally(NamedTuple):
 _SHOWN: Final = (
     "task_type", "model_id", "successes", "failures", "timeouts", "timeout_failures", "outages", "caller_errors",
     "total_tokens", "total_cost_usd", "priced", "success_rate", "availability", "cost_per_success_usd",
+    "later_successes", "later_failures", "later_timeout_failures",
 )  # fmt: skip
 _SUMMED: Final = tuple(name for name in Tally._fields if name not in {"task_type", "model_id", "last_used_ms"})
 

@@ -71,7 +71,7 @@ def test_the_log_is_read_as_it_was_made(engine: mp.ModelPerf) -> None:
 
 
 def test_decisions_that_cannot_be_used_are_counted_by_reason() -> None:
-    """Pins, missing outcomes, fallbacks and the caller's own errors are left out, and said to be."""
+    """Pins, missing outcomes, fallbacks, later tries and the caller's own errors are left out, and said to be."""
     with mp.ModelPerf({}, store="log.db", seed=0) as perf:
         perf.select("plan", MODELS)
         pinned = perf.select("plan", MODELS, {"pin": "b"})
@@ -82,6 +82,12 @@ def test_decisions_that_cannot_be_used_are_counted_by_reason() -> None:
         perf.record("plan", "b", mp.Outcome(success=True), pinned)
         perf.record("plan", fallback[1], mp.Outcome(success=True), fallback)
         perf.record("plan", cancelled[0], mp.Outcome(success=False, error_kind="cancelled"), cancelled)
+        retry, reversed_ = perf.select("plan", MODELS, {"retry_of": cancelled}), perf.select("plan", MODELS)
+        assert retry is not None
+        assert reversed_ is not None
+        perf.record("plan", retry[0], mp.Outcome(success=True), retry)
+        for model_id in reversed_[1::-1]:
+            perf.record("plan", model_id, mp.Outcome(success=False), reversed_)
     with mp.ModelPerf({"mode": "observe"}, store="log.db") as perf:
         perf.select("plan", MODELS)
     with mp.ModelPerf({}, store="log.db") as perf:
@@ -91,6 +97,8 @@ def test_decisions_that_cannot_be_used_are_counted_by_reason() -> None:
         "no outcome has come": 1,
         "the host had pinned the model": 1,
         "only a fallback's outcome has come": 1,
+        "a fallback was tried first": 1,
+        "it retries a task that had failed": 1,
         "it ended by the caller's own doing": 1,
         "the host was answered None": 1,
     }

@@ -12,6 +12,8 @@ import modelperf_plugin as mp
 from modelperf_plugin.analysis.views.details import model_view, task_view
 from modelperf_plugin.analysis.views.overview import overview
 from modelperf_plugin.analysis.views.trends import Period
+from modelperf_plugin.store import Entry
+from modelperf_plugin.values import to_milliseconds
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 PERIOD = Period.last(30, now=NOW)
@@ -54,6 +56,19 @@ def test_regret_is_against_a_model_that_has_outcomes_everywhere(engine: mp.Model
     assert comparison.difference == comparison.achieved - comparison.expected
     engine.record("third", "new", mp.Outcome(success=True, timestamp=NOW))
     assert overview(engine, PERIOD, now=NOW).comparison is None
+
+
+def test_a_comparison_is_about_first_tries(engine: mp.ModelPerf) -> None:
+    """Later tries, most of which fail, take nothing from what was achieved."""
+    before = overview(engine, PERIOD, now=NOW).comparison
+    for _ in range(20):
+        entry = Entry("plan", "bad", mp.Outcome(success=False), to_milliseconds(NOW), tried=("good",))
+        engine.store.outcomes.record(entry)
+    after = overview(engine, PERIOD, now=NOW)
+    assert before is not None
+    assert after.comparison is not None
+    assert after.comparison.achieved == before.achieved
+    assert after.trend.total.samples == 100
 
 
 def test_an_empty_store_has_an_overview() -> None:
@@ -123,4 +138,4 @@ def test_decisions_of_the_period_are_seen(tmp_path: Path) -> None:
         assert seen.exploration.decisions == 30 == details.exploration.decisions
         assert seen.exploration.cost_usd == pytest.approx(15)
         assert len(details.decisions) == 12
-        assert details.decisions[0].made_ms >= details.decisions[-1].made_ms
+        assert details.decisions[0].decision.made_ms >= details.decisions[-1].decision.made_ms

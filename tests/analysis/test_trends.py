@@ -6,7 +6,15 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from modelperf_plugin.analysis.views.trends import MAX_DAYS, MAX_STEPS, Period, add_up, trend_of, trends_of
+from modelperf_plugin.analysis.views.trends import (
+    MAX_DAYS,
+    MAX_STEPS,
+    Period,
+    add_up,
+    solved_tasks,
+    trend_of,
+    trends_of,
+)
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.store import TrendStep
 from modelperf_plugin.values import Tally
@@ -92,3 +100,11 @@ def test_adding_up_keeps_the_newest_moment() -> None:
         "t", "", 1, 2, last_used_ms=5
     )
     assert add_up([]) == Tally("", "")
+
+
+def test_solved_tasks_are_counted_by_their_first_tries() -> None:
+    """Every task has one first try and at most one success; without later tries there is nothing to tell apart."""
+    both = Tally("t", "", successes=80, failures=65, outages=4, caller_errors=1, later_successes=20, later_failures=20)
+    assert solved_tasks(both) == (0.8, 0.6)
+    assert solved_tasks(Tally("t", "", successes=80, failures=20)) is None
+    assert solved_tasks(Tally("t", "", later_failures=1, failures=1)) is None

@@ -15,7 +15,8 @@ from pathlib import Path
 def names() -> list[str]:
     """Return the names of all benchmarks."""
     folder = str(Path(__file__).parent)
-    return sorted(m.name for m in pkgutil.iter_modules([folder]) if not m.name.startswith("_") and m.name != "timing")
+    found = (module.name for module in pkgutil.iter_modules([folder]))
+    return sorted(name for name in found if not name.startswith(("_", "test_")) and name != "timing")
 
 
 def main(wanted: list[str]) -> int:

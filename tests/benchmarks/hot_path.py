@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pluggy
@@ -11,8 +12,9 @@ import pluggy
 import modelperf_plugin as mp
 from tests.benchmarks.timing import interleaved, verdict
 
-RECORD_GOAL = 1.05
-CHOICE_GOAL_MICROSECONDS = 60.0
+RECORD_GOAL = 0.95
+CHOICE_GOAL_MICROSECONDS = 40.0
+FRESH_CHOICE_GOAL_MICROSECONDS = 60.0
 COUNT = 4000
 MODELS = [f"model-{number}" for number in range(10)]
 
@@ -46,17 +48,17 @@ UPSERT = (
 
 
 class Raw:
-    """The plain transaction with the document's schema: WAL, synchronous = NORMAL."""
+    """The plain transaction with the document's schema, as one would write it: WAL, and the time of each outcome."""
 
-    def __init__(self, path: Path) -> None:
-        self.connection = sqlite3.connect(path, isolation_level=None)
+    def __init__(self, path: Path, synchronous: str = "NORMAL") -> None:
+        self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self.connection.execute("PRAGMA journal_mode = WAL")
-        self.connection.execute("PRAGMA synchronous = NORMAL")
+        self.connection.execute(f"PRAGMA synchronous = {synchronous}")
         self.connection.executescript(DOCUMENT_SCHEMA)
 
     def record(self, number: int) -> None:
         """Record one outcome."""
-        model_id, success, now = MODELS[number % 10], int(number % 3 > 0), "2026-01-31T12:00:00.000Z"
+        model_id, success, now = MODELS[number % 10], int(number % 3 > 0), datetime.now(UTC).isoformat()
         execute = self.connection.execute
         execute("BEGIN IMMEDIATE")
         execute(INSERT, ("execute-task", model_id, success, 0, 1200, 0.012, now))
@@ -99,9 +101,8 @@ def main() -> None:
         f"record through the hook  {found['record']:7.1f} µs = {ratio:.2f} × raw "
         f"(goal ≤ {RECORD_GOAL} ×: {verdict(ratio, RECORD_GOAL)})"
     )
-    for name, figure in (
-        ("choice of 10, nothing new", found["choose"]),
-        ("choice of 10 after a record", fresh),
+    for name, figure, goal in (
+        ("choice of 10, nothing new", found["choose"], CHOICE_GOAL_MICROSECONDS),
+        ("choice of 10 after a record", fresh, FRESH_CHOICE_GOAL_MICROSECONDS),
     ):
-        goal = f"(goal ≤ {CHOICE_GOAL_MICROSECONDS:g} µs: {verdict(figure, CHOICE_GOAL_MICROSECONDS)})"
-        print(f"{name:<28} {figure:5.1f} µs {goal}")
+        print(f"{name:<28} {figure:5.1f} µs (goal ≤ {goal:g} µs: {verdict(figure, goal)})")

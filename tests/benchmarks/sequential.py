@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import random
 import statistics
+from collections.abc import Mapping
 from heapq import heappop, heappush
 from math import exp, inf, log
 
 import modelperf_plugin as mp
-from modelperf_plugin.policy.sequential import FallWatch, Side, TwoSampleTest
+from modelperf_plugin.policy.belief import Belief
+from modelperf_plugin.policy.difficulty import Difficulty, Harder
+from modelperf_plugin.policy.sequential import FallWatch, Side, TwoSampleTest, later_try
 from modelperf_plugin.policy.sequential.two_sample_test import LEVEL
 from tests.benchmarks.timing import p50_microseconds, verdict
+from tests.policy.retrying import SimulatedTry, tries_of
 
 RUNS = 1000
 LONGEST = 2000
@@ -31,6 +35,8 @@ ENGINE_RUNS = 200
 STICKY_RUNS = 300
 LATE_RUNS = 300
 STICKY_UNITS = 20
+LATER_RUNS, LATER_TASKS, LATER_FALL = 100, 1500, 300
+FALSE_LATER_GOAL = 0.05
 
 
 def main() -> None:
@@ -65,6 +71,7 @@ def main() -> None:
     for name, first_only in (("all outcomes", False), ("the first outcome of each", True)):
         false = sum(sticky_units_differ(rng, first_only=first_only) for _ in range(STICKY_RUNS)) / STICKY_RUNS
         print(f"A/B by unit, {STICKY_UNITS} unequal units, {name:<25} {false:6.1%} false verdicts")
+    later_tries(rng)
     cost = update_cost(rng)
     goal = f"(goal ≤ {UPDATE_GOAL_MICROSECONDS:g} µs: {verdict(cost, UPDATE_GOAL_MICROSECONDS)})"
     print(f"update of a fall watch, p50                                {cost:6.1f} µs {goal}")
@@ -177,6 +184,47 @@ def sticky_units_differ(rng: random.Random, *, first_only: bool) -> bool:
         if state.peak >= level:
             return True
     return False
+
+
+def later_tries(rng: random.Random) -> None:
+    """Print false demotions among first and later tries, and how soon a fall is found, for a host that tries again."""
+    rates = {"a": 0.75, "b": 0.65, "c": 0.55}
+    beliefs = {model_id: Belief(1e4 * rate, 1e4 * (1.0 - rate)) for model_id, rate in rates.items()}
+    for spread, learned in ((1.5, 1.5), (1.5, 1.0), (3.0, 3.0), (3.0, 2.0)):
+        before: dict[tuple[str, ...], Harder] = {
+            tried: later_try(Difficulty(learned), tried, beliefs).lowest for tried in (("a",), ("b",), ("a", "b"))
+        }
+        steady = [tries_of("c", rates, spread, LATER_TASKS, rng) for _ in range(LATER_RUNS)]
+        share = sum(task_when_demoted(run, before, rates["c"]) < inf for run in steady) / LATER_RUNS
+        falls = [falling(rates, spread, rng) for _ in range(LATER_RUNS)]
+        firsts = [[each for each in run if not each.tried] for run in falls]
+        among_all, among_firsts = (
+            statistics.median(task_when_demoted(run, before, 0.5) for run in runs) - LATER_FALL
+            for runs in (falls, firsts)
+        )
+        print(
+            f"three tries, spread {spread}, learned {learned}: demoted at the threshold {share:6.1%} "
+            f"(goal ≤ {FALSE_LATER_GOAL:.0%}: {verdict(share, FALSE_LATER_GOAL)}); "
+            f"a fall from .55 to .25 takes {among_all:.0f} tasks, by first tries alone {among_firsts:.0f}",
+            flush=True,
+        )
+
+
+def falling(rates: Mapping[str, float], spread: float, rng: random.Random) -> list[SimulatedTry]:
+    """Return the tries of a model that falls to .25 after some tasks."""
+    before = tries_of("c", rates, spread, LATER_FALL, rng)
+    after = tries_of("c", {**rates, "c": 0.25}, spread, LATER_TASKS, rng)
+    return before + [each._replace(task=each.task + LATER_FALL) for each in after]
+
+
+def task_when_demoted(tries: list[SimulatedTry], before: Mapping[tuple[str, ...], Harder], threshold: float) -> float:
+    """Return the number of the task after which a model is demoted."""
+    watch = FallWatch()
+    for success, tried, task in tries:
+        watch = watch.updated(success, threshold, before.get(tried))
+        if watch.demotes():
+            return task
+    return inf
 
 
 def update_cost(rng: random.Random) -> float:

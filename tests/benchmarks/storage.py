@@ -25,7 +25,7 @@ import pluggy
 import modelperf_plugin as mp
 from modelperf_plugin.store import Entry, open_store
 from modelperf_plugin.values import DAY_MS, Outcome
-from tests.benchmarks.hot_path import DOCUMENT_SCHEMA, INSERT, MODELS, UPSERT
+from tests.benchmarks.hot_path import MODELS, RECORD_GOAL, Raw
 from tests.benchmarks.timing import p50_microseconds, verdict
 
 SCALE: Final = float(os.environ.get("BENCH_SCALE", "1"))
@@ -53,25 +53,6 @@ def show(what: str, figure: str, value: float, goal: float, *, least: bool = Fal
     """Print one figure; ``least`` says that more is better."""
     sign, reached = ("≥", verdict(goal, value)) if least else ("≤", verdict(value, goal))
     print(f"{what:<58} {figure:>24}  (goal {sign} {goal:g}: {reached})")
-
-
-class Raw:
-    """The plain transaction with the document's schema, as one would write it."""
-
-    def __init__(self, path: Path, synchronous: str) -> None:
-        self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self.connection.execute("PRAGMA journal_mode = WAL")
-        self.connection.execute(f"PRAGMA synchronous = {synchronous}")
-        self.connection.executescript(DOCUMENT_SCHEMA)
-
-    def record(self, number: int) -> None:
-        """Record one outcome."""
-        model_id, now = MODELS[number % 10], "2026-01-31T12:00:00.000Z"
-        execute = self.connection.execute
-        execute("BEGIN IMMEDIATE")
-        execute(INSERT, ("execute-task", model_id, 1, 0, 1200, 0.012, now))
-        execute(UPSERT, ("execute-task", model_id, 1, 0, 0, 1200, 0.012, now))
-        execute("COMMIT")
 
 
 def hooks(path: Path, durability: str) -> tuple[mp.Plugin, Callable[[int], None]]:
@@ -104,7 +85,7 @@ def ratios(ours: Callable[[], float], theirs: Callable[[], float], rounds: int =
 
 def one_thread(place: Path) -> None:
     """Print what a record costs through the hook, and what it costs to read evidence when nothing is new."""
-    for durability, goal, count in (("normal", 1.05, COUNT), ("full", 1.10, max(50, COUNT // 10))):
+    for durability, goal, count in (("normal", RECORD_GOAL, COUNT), ("full", 1.10, max(50, COUNT // 10))):
         raw = Raw(place / f"raw-{durability}.db", durability)
         plugin, record = hooks(place / f"ours-{durability}.db", durability)
         for number in range(1000):  # the log is written from its start again: to append to it takes longer

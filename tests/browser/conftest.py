@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.dashboard.conftest import engine, filled, odd
+from tests.dashboard.conftest import engine, filled, odd, retried, retrying
 
-__all__ = ["engine", "filled", "odd"]
+__all__ = ["engine", "filled", "odd", "retried", "retrying"]

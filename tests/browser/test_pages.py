@@ -14,6 +14,7 @@ import modelperf_plugin as mp
 from modelperf_plugin.dashboard import make_report
 from tests.browser.chromium import Colours, open_page, require, running, serving
 from tests.dashboard.conftest import HOSTILE, HOSTILE_TASK
+from tests.retrying import TASK_TYPE, Retried
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -210,6 +211,33 @@ def test_odd_stores_look_right(watched: Watched, odd: mp.ModelPerf) -> None:
                     page.goto(f"{address}{target}")
                     assert violations(page) == []
                     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_tries_of_a_task_are_sound_and_accessible(
+    watched: Watched, retrying: mp.ModelPerf, retried: tuple[str, Retried]
+) -> None:
+    """A decision with tries and a plan, lists of tasks, first and later tries: in both colours and widths."""
+    with serving(retrying) as address:
+        for width, colours in LOOKS:
+            with watched(address, width=width, colours=colours, bypass_csp=True) as page:
+                for target in (f"decision?id={retried[1].second}", "decisions", f"task?name={TASK_TYPE}"):
+                    page.goto(f"{address}{target}")
+                    assert violations(page) == []
+                    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_one_clicks_from_a_retry_to_what_it_follows(
+    watched: Watched, retrying: mp.ModelPerf, retried: tuple[str, Retried]
+) -> None:
+    """From the second decision of a task to the first, and back: both tell the whole task."""
+    ids = retried[1]
+    with serving(retrying) as address, watched(address) as page:
+        page.goto(f"{address}decision?id={ids.second}")
+        page.get_by_role("link", name=ids.first).first.click()
+        assert ids.first in page.url
+        assert page.get_by_text("solved by the 3rd try").is_visible()
+        page.locator("section[aria-labelledby=tries]").get_by_role("link", name=ids.second).click()
+        assert ids.second in page.url
 
 
 def test_the_report_is_sound_and_accessible(watched: Watched, engine: mp.ModelPerf, tmp_path: Path) -> None:

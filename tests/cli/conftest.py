@@ -23,6 +23,7 @@ from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
 from modelperf_plugin.store import DecisionOutcome, DecisionRecord, Entry, open_store
 from modelperf_plugin.values import Decision, Outcome
+from tests.retrying import Retried, retry_tasks
 
 Run = Callable[..., Result]
 RunJson = Callable[..., dict[str, Any]]
@@ -203,6 +204,13 @@ def weeks(tmp_path: Path) -> str:
                     tracker.record_outcome("plan", model_id, outcome)
         tracker.record_outcome("build", "gpt-4o", Outcome(success=True, timestamp=now))
     return path
+
+
+@pytest.fixture
+def retried(tmp_path: Path) -> tuple[str, Retried]:
+    """Return a store whose host tries again, and the ids of some decisions."""
+    path = str(tmp_path / "retried.db")
+    return path, retry_tasks(path)
 
 
 def csv_records(text: str) -> list[dict[str, str]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run, RunJson
+from tests.retrying import Retried
 
 
 def test_a_comparison_has_figures_and_a_verdict(run: Run, tested: str) -> None:
@@ -101,3 +102,17 @@ def test_a_comparison_as_csv(run: Run, tested: str) -> None:
     listed = run("compare", "t", "--store", tested, "--csv").stdout.splitlines()
     assert listed[0].startswith("test_id,incumbent,challenger,share,")
     assert [line.split(",")[2] for line in listed[1:]] == ["[red]new", "newer"]
+
+
+def test_first_tries_are_compared_where_there_are_later_ones(
+    run: Run, run_json: RunJson, tested: str, retried: tuple[str, Retried]
+) -> None:
+    """A second table has the first tries with their interval, which are comparable; the first one counts everything."""
+    text = run("compare", "fix-bug", "small", "large", "--store", retried[0]).stdout
+    assert "later tries met tasks that other models had failed, so compare the first;" in text
+    for side in run_json("compare", "fix-bug", "small", "large", "--store", retried[0])["models"]:
+        first = side["first_tries"]
+        later = side["later_successes"] + side["later_failures"]
+        assert first["samples"] == side["successes"] + side["failures"] - later
+        assert f"{first['successes']} of {first['samples']}" in text or not first["samples"]
+    assert "later tries" not in run("compare", "t", "old", "newer", "--store", tested).stdout

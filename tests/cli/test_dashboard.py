@@ -69,3 +69,10 @@ def test_pages_are_served_until_ctrl_c(served: tuple[str, subprocess.Popen[str]]
     _, stderr = process.communicate(timeout=20)
     assert process.returncode == 130
     assert "Traceback" not in stderr
+
+
+@pytest.mark.parametrize("name", ["tools.example.com:80", "http://tools", "", "a b", "*"])
+def test_an_allowed_host_is_a_name(run: Run, store: str, name: str) -> None:
+    """A port, a URL or a pattern is refused, not silently without effect."""
+    result = run("dashboard", "--store", store, "--allow-host", name)
+    assert (result.exit_code, "--allow-host must be a host name" in result.stderr) == (2, True)

@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from modelperf_plugin.engine.core import ModelPerf
-from tests.cli.conftest import CANDIDATES, Choose, Run, RunJson, log_copy
+from tests.cli.conftest import CANDIDATES, Choose, Run, RunJson, csv_records, log_copy
+from tests.retrying import Retried
 
 
 def test_outcomes_are_shown_in_words(run: Run, store: str, choose: Choose) -> None:
@@ -23,7 +24,7 @@ def test_outcomes_are_shown_in_words(run: Run, store: str, choose: Choose) -> No
     def line(start: str) -> str:
         return next(each for each in lines if start in each)
 
-    assert "succeeded with fallback-model, a fallback, after 0.0 s" in line("fallback ")
+    assert "succeeded with fallback-model, a fallback" in line("fallback ")
     assert "no outcome yet" in line(decision.decision_id)
     assert "no outcome for more than an hour" in line(late.decision_id)
     assert "observed only: the host was answered None" in line("plan-slice")
@@ -40,6 +41,29 @@ def test_decisions_shows_the_latest_first(run: Run, run_json: RunJson, store: st
     assert [decision["decision_id"] for decision in answer["decisions"]] == made[:1:-1]
     assert answer["decisions"][0]["outcome"] is None
     assert json.dumps(answer["decisions"][0]["ranking"])
+
+
+def test_each_task_reads_as_it_ended(run: Run, run_json: RunJson, retried: tuple[str, Retried]) -> None:
+    """Solved by the second or third try, given up, or open; a retry names the decision that it follows."""
+    store, ids = retried
+    lines = run("decisions", "--store", store, "--limit", "5").stdout.splitlines()
+    said = {line.split()[0]: line for line in lines[3:]}
+    assert "solved by the 2nd try with " in said[ids.solved]
+    assert "failed after 3 tries, 37.5 s, 3.6k tokens, $" in said[ids.failed]
+    assert "solved by the 3rd try with " in said[ids.first]
+    assert f"retry of {ids.first}" in said[ids.second]
+    assert "open after 1 try" in said[ids.waiting]
+    states = {
+        each["decision_id"]: each["task"]["state"]
+        for each in run_json("decisions", "--store", store, "--limit", "5")["decisions"]
+    }
+    assert states == {
+        ids.solved: "solved", ids.failed: "failed", ids.first: "solved", ids.second: "solved", ids.waiting: "open",
+    }  # fmt: skip
+    records = csv_records(run("decisions", "--store", store, "--limit", "5", "--csv").stdout)
+    (solved,) = [each for each in records if each["decision_id"] == ids.solved]
+    assert (solved["task_state"], solved["task_tries"], solved["task_solved_by"]) == ("solved", "2", "2")
+    assert solved["task_duration_seconds"] == "25.0"
 
 
 @pytest.mark.parametrize("arguments", [[], ["--task", "nobody"]])

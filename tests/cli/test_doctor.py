@@ -11,9 +11,10 @@ from pathlib import Path
 import pluggy
 import pytest
 
+import modelperf_plugin as mp
 from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.hooks.plugin import register
-from modelperf_plugin.store import open_with_fallback
+from modelperf_plugin.store import open_store, open_with_fallback
 from modelperf_plugin.values import Outcome
 from tests.cli.conftest import CANDIDATES, Choose, Run, RunJson, entry, samples
 
@@ -75,7 +76,7 @@ def test_problems_in_hosts_are_counted(run: Run, run_json: RunJson, store: str) 
     assert result.exit_code == 1
     row = next(line for line in result.stdout.splitlines() if line.startswith("on_task_complete "))
     assert row.split()[1] == "2"
-    assert "[red]maybe" in row
+    assert row.endswith("but got text of 10 characters")
     (problem,) = run_json("doctor", "--store", store, exit_code=1)["problems"]
     assert (problem["kind"], problem["times"]) == ("on_task_complete", 2)
     assert problem["first"] <= problem["last"]
@@ -131,6 +132,16 @@ def test_the_doctor_reports_an_empty_decision_log(run: Run, store: str, share: s
     assert "overdue" not in result.stdout
 
 
+def test_the_doctor_counts_outcomes_without_a_decision(run: Run, store: str) -> None:
+    """After a minute an outcome whose decision never came is shown: what a crash has cost the log."""
+    moment = datetime.now(UTC) - timedelta(minutes=2)
+    with ModelPerf({}, store=store, clock=lambda: moment) as engine:
+        engine.record("execute-task", "gpt-4o", Outcome(success=True), "0123456789abcdef0123")
+    result = run("doctor", "--store", store)
+    assert result.exit_code == 0
+    assert "1 outcome named a decision that is not in the log" in " ".join(result.stdout.split())
+
+
 def test_observed_decisions_are_not_overdue(run: Run, store: str) -> None:
     """In mode observe no outcome can arrive, so none is overdue."""
     moment = datetime.now(UTC) - timedelta(hours=2)
@@ -170,15 +181,30 @@ def test_a_repair_of_a_damaged_file(run: Run, store: str) -> None:
     samples(store)
 
 
+def test_a_file_that_is_not_ours_is_not_repaired(run: Run, tmp_path: Path) -> None:
+    """A text file is left as it is, whatever command is given it, and no message recommends to repair it."""
+    path = tmp_path / "notes.txt"
+    path.write_text("Dear diary,\n" * 100)
+    for command in (["doctor", "--repair"], ["doctor"], ["stats"], ["rank", "t"], ["compact"], ["doctor", "--clear"]):
+        result = run(*command, "--store", str(path))
+        assert result.exit_code in {1, 2}
+        assert "not an SQLite database but a text file" in " ".join((result.stdout + result.stderr).split())
+        assert "--repair" not in result.stdout + result.stderr
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_text() == "Dear diary,\n" * 100
+
+
 def test_spooled_outcomes_are_found_and_moved(run: Run, run_json: RunJson, tmp_path: Path) -> None:
     """Outcomes in JSON files are reported with place and cause; a repair moves them into the database."""
     path = tmp_path / "x.db"
-    path.write_bytes(b"not a database, " * 300)
+    open_store(path).close()
+    with path.open("r+b") as file:
+        file.write(b"not a database, ")
     host = open_with_fallback(path)
     host.outcomes.record(entry())
     answer = run_json("doctor", "--store", str(path), exit_code=1)
     (finding,) = [each for each in answer["findings"] if each["name"] == "degraded"]
-    assert "1 outcomes wait in" in finding["message"]
+    assert "1 outcome waits in" in finding["message"]
     assert "a host runs without the database" in finding["message"]
     host.close()
     assert "the next host moves them into the database" in run("doctor", "--store", str(path)).stdout
@@ -186,3 +212,13 @@ def test_spooled_outcomes_are_found_and_moved(run: Run, run_json: RunJson, tmp_p
     assert "moved 1 outcome from JSON files into the database" in result.stdout
     assert samples(path) == 1
     assert not list(tmp_path.glob("*.jsonl"))
+
+
+def test_ids_as_task_types_are_a_hint(run: Run, store: str) -> None:
+    """A host that never repeats a task type is told so, with an example and what to do."""
+    with mp.ModelPerf({}, store=store) as engine:
+        for number in range(40):
+            engine.record(f"fix-{4000 + number}", "gpt-4o", mp.Outcome(success=True))
+    output = run("doctor", "--store", store).output
+    assert "40 of 42 task types have one or two outcomes and look like ids, for example fix-4000" in output
+    assert "unit_id" in output

@@ -32,6 +32,7 @@ def test_policies_stand_beside_what_happened(run: Run, log: str, tmp_path: Path)
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert lines[0].startswith("300 decisions from ")
+    assert "success, gain and cost are those of first tries, whatever was tried after them" in lines
     for name in (str(greedy), "what made the log", "the migration guide's rule", "random", "a"):
         assert any(line.startswith(name) for line in lines), name
 

@@ -26,6 +26,9 @@ def test_a_merged_source_is_listed_and_removed(run: Run, run_json: RunJson, stor
     assert "3 pairs with 36 outcomes merged as them" in run("merge", "them.json", *mine).stdout
     (source,) = run_json("merged", "list", *mine)["sources"]
     assert (source["name"], source["pairs"], source["outcomes"], source["strength"]) == ("them", 3, 36, 10.0)
+    ranked = run("rank", "execute-task", *mine)
+    assert ranked.exit_code == 1
+    assert "only merged experience of 3 pairs" in " ".join(ranked.output.split())
     known = ("explain", "execute-task", "--candidates", "llama-70b,claude-opus", *mine)
     assert run(*known).stdout.startswith("execute-task → claude-opus")
     assert run("merged", "remove", "them", *mine).exit_code == 0

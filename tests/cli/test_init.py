@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 import tomli
@@ -34,3 +36,16 @@ def test_init_explains_why_it_cannot_write(run: Run) -> None:
     result = run("init", "no/such/folder.toml")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith("error: cannot write no/such/folder.toml: ")
+
+
+def test_the_file_of_init_has_the_mode_of_the_umask(run: Run) -> None:
+    """It holds no names, and hosts of other users may have to read it; a file that is replaced keeps its mode."""
+    before = os.umask(0o027)
+    try:
+        run("init")
+        assert stat.S_IMODE(Path("modelperf.toml").stat().st_mode) == 0o640
+        Path("modelperf.toml").chmod(0o604)
+        run("init", "--force")
+        assert stat.S_IMODE(Path("modelperf.toml").stat().st_mode) == 0o604
+    finally:
+        os.umask(before)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from modelperf_plugin.engine.core import ModelPerf
 from tests.cli.conftest import Run, RunJson
+from tests.retrying import Retried
 
 
 def test_rank_shows_the_models_best_first(run: Run, store: str) -> None:
@@ -15,7 +17,7 @@ def test_rank_shows_the_models_best_first(run: Run, store: str) -> None:
     lines = run("rank", "execute-task", "--store", store).stdout.splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith("model "))
     assert [line.split()[0] for line in lines[start + 1 :]] == ["claude-opus", "gpt-4o", "llama-70b"]
-    for text in ("79.8 %", "91.7 %", "$0.0109", "ranked", "posterior mean 0.798 (11 of 12 succeeded)"):
+    for text in ("85.2 %", "91.7 %", "$0.0109", "ranked", "posterior mean 0.852 (11 of 12 succeeded)"):
         assert text in lines[start + 1]
 
 
@@ -48,3 +50,12 @@ def test_an_unknown_task_type_lists_the_known_ones(run: Run, run_json: RunJson, 
     answer = run_json(*command, "exec", "--store", store, exit_code=1)
     assert answer["known_task_types"] == ["execute-task", "plan-slice"]
     assert "known are: execute-task, plan-slice" in answer["note"]
+
+
+def test_first_and_later_tries_are_apart(run: Run, store: str, retried: tuple[str, Retried]) -> None:
+    """Once there are later tries, with a note; otherwise there are no such columns."""
+    text = run("rank", "fix-bug", "--store", retried[0]).stdout
+    assert "first tries  later tries" in text
+    assert re.search(r"\d+ of \d+", text)
+    assert "later tries met tasks that other models had failed" in text
+    assert "first tries" not in run("rank", "execute-task", "--store", store).stdout

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from modelperf_plugin.store.queries import load_migrations
-from modelperf_plugin.store.sqlite.file import APPLICATION_ID
+from modelperf_plugin.store.sqlite.schema import APPLICATION_ID
 from tests.cli.conftest import Run
 from tests.store.faults import as_nobody, open_to_all
 

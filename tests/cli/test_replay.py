@@ -57,7 +57,9 @@ def test_json_is_the_whole_report(run_json: RunJson, file: str) -> None:
 
 def test_the_policy_is_the_configured_one(run_json: RunJson, file: str) -> None:
     """--config selects the policy."""
-    Path("rule.toml").write_text('[ranking]\nstrategy = "success_rate"\n[exploration]\nstrategy = "never"\n')
+    strategies = {"ranking": "success_rate", "exploration": "never", "demotion": "never"}
+    sections = (f'[{section}]\nstrategy = "{strategy}"\n' for section, strategy in strategies.items())
+    Path("rule.toml").write_text("".join(sections))
     rule = run_json("replay", file, "--config", "rule.toml", "--order", "recorded")
     assert rule["policy"] == rule["document_rule"]
     assert run_json("replay", file, "--order", "recorded")["policy"] != rule["policy"]
@@ -107,3 +109,17 @@ def test_skipped_outcomes_are_counted(run: Run) -> None:
     assert "left out         1 model and 1 instance, so that the outcome of every model is known" in text
     assert "without a cost   4 of 4 outcomes" in text
     assert "cheapest model" not in text
+
+
+def test_whole_tasks_are_compared_with_fixed_orders(run: Run, run_json: RunJson, file: str) -> None:
+    """--attempts tries the models of a decision in turn; fixed orders stand beside it, and JSON has all figures."""
+    text = run("replay", file, "--repeats", "1", "--attempts", "2").stdout
+    assert "at most 2 tries a task, objective success" in text
+    for way in ("the best first *", "the cheapest first", "best fixed order *"):
+        assert f"\n{way}" in text
+    assert "tries a task" not in run("replay", file, "--repeats", "1").stdout
+    answer = run_json("replay", file, "--repeats", "1", "--attempts", "2")
+    assert answer["attempts"] == 2
+    assert answer["tries"]["cheapest_first"]["order"] == ["[red]cheap", "expensive"]
+    Path("tries.toml").write_text("[retries]\nattempts = 2\n")
+    assert run_json("replay", file, "--repeats", "1", "--config", "tries.toml")["tries"] == answer["tries"]

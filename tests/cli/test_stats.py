@@ -5,6 +5,7 @@ from __future__ import annotations
 from modelperf_plugin import ModelPerformanceTracker, Outcome
 from tests.cli.conftest import Run, RunJson
 from tests.cli.processes import Terminal
+from tests.retrying import Retried
 
 
 def test_each_pair_has_its_counts(run_json: RunJson, store: str) -> None:
@@ -75,3 +76,20 @@ def test_what_is_not_known_is_a_dash(run: Run, store: str) -> None:
     """An unknown cost is not zero dollars."""
     line = run("stats", "--store", store).stdout.splitlines()[-1]
     assert line.split()[:8] == ["plan-slice", "gpt-4o", "2", "0.0", "%", "2", "-", "-"]
+
+
+def test_first_and_later_tries_are_apart(run: Run, run_json: RunJson, store: str, retried: tuple[str, Retried]) -> None:
+    """Once there are later tries: of each model, without outages, with a note; otherwise there are no such columns."""
+    text = run("stats", "--store", retried[0]).stdout
+    assert "first tries" in text.splitlines()[2]
+    assert "later tries met tasks that other models had failed" in text
+    for tally in run_json("stats", "--store", retried[0])["tallies"]:
+        later = tally["later_successes"] + tally["later_failures"]
+        first = tally["successes"] + tally["failures"] - later
+        (line,) = [each for each in text.splitlines() if each.startswith("fix-bug") and tally["model_id"] in each]
+        for successes, tries in (
+            (tally["successes"] - tally["later_successes"], first),
+            (tally["later_successes"], later),
+        ):
+            assert (f"{successes} of {tries}" if tries else " - ") in line
+    assert "first tries" not in run("stats", "--store", store).stdout

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Run, RunJson, csv_records
+from tests.retrying import Retried
 
 
 def test_a_trend_has_one_line_for_each_task_type(run: Run, weeks: str) -> None:
@@ -60,3 +61,11 @@ def test_nothing_to_show_is_a_negative_finding(run: Run, run_json: RunJson, week
 def test_days_must_make_sense(run: Run, weeks: str, days: str) -> None:
     """From 1 to 3,660."""
     assert run("trend", "--store", weeks, "--days", days).exit_code == 2
+
+
+def test_a_trend_says_that_all_tries_count(run: Run, weeks: str, retried: tuple[str, Retried]) -> None:
+    """Once there are later tries; without them there is nothing to say."""
+    note = "all tries count alike, also on tasks that other models had failed"
+    for arguments in ([], ["fix-bug"]):
+        assert note in run("trend", *arguments, "--store", retried[0]).stdout
+    assert note not in run("trend", "--store", weeks).stdout

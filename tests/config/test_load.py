@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,15 @@ def test_a_task_type_differs_where_it_says_so() -> None:
     assert config.policy_for("other").demotion == DemoteBySuccessRate(threshold=0.4, min_samples=30)
 
 
+def test_a_task_type_has_its_own_number_of_tries() -> None:
+    """One try unless configured; an empty override inherits the common number."""
+    assert Config().policy_for("t").attempts == 1
+    config = load({"retries": {"attempts": 3}, "task_types": {"a": {"retries": {"attempts": 2}}, "b": {"retries": {}}}})
+    attempts = {name: config.config.policy_for(name).attempts for name in ("a", "b", "other")}
+    assert attempts == {"a": 2, "b": 3, "other": 3}
+    assert config.origins["task_types.a.retries.attempts"] == "the given configuration"
+
+
 def test_policies_without_settings_of_their_own_are_one_object() -> None:
     """However many task types there are, those without overrides share one policy."""
     config = load({"task_types": {"a": {"exploration": {"floor": 0.2}}}}).config
@@ -186,6 +196,7 @@ def test_the_fingerprint_says_what_can_change_a_decision() -> None:
     assert plain == load({"exploration": {"floor": 0.005}}).config.policy_for("t").policy_id
     assert plain != load({"exploration": {"floor": 0.0051}}).config.policy_for("t").policy_id
     assert plain != load({"demotion": {"strategy": "success_rate"}}).config.policy_for("t").policy_id
+    assert plain != load({"retries": {"attempts": 2}}).config.policy_for("t").policy_id
     assert len(plain) == 12
 
 
@@ -216,7 +227,7 @@ def test_every_problem_is_reported_at_once() -> None:
         ('task_types."plan slice".exploration.floor', "must be a number from 0 to 1, but got 'much'"),
         (
             'task_types."plan slice".store',
-            "unknown section of a task type; known: cost, demotion, exploration, ranking",
+            "unknown section of a task type; known: cost, demotion, exploration, ranking, retries",
         ),
     ]
 
@@ -230,6 +241,13 @@ def test_every_problem_is_reported_at_once() -> None:
         ({"log": {"share": 1.5}}, "log.share", "must be a number from 0 to 1, but got 1.5"),
         ({"log": {"keep_days": -1}}, "log.keep_days", "must be a whole number from 0 to 36500, but got -1"),
         ({"log": {"keep": 7}}, "log.keep", "did you mean keep_days?"),
+        ({"retries": {"attempts": 0}}, "retries.attempts", "must be a whole number from 1 to 10, but got 0"),
+        ({"retries": {"attempts": 2.0}}, "retries.attempts", "must be a whole number from 1 to 10, but got 2.0"),
+        (
+            {"task_types": {"a": {"retries": {"attempts": 11}}}},
+            "task_types.a.retries.attempts",
+            "must be a whole number from 1 to 10, but got 11",
+        ),
         (
             {"store": {"acknowledge": "queued"}},
             "store.acknowledge",
@@ -381,3 +399,13 @@ def test_a_broken_file_makes_no_key_elsewhere_wrong(tmp_path: Path) -> None:
         load(cwd=tmp_path, environ={"MODELPERF_EXPLORATION__EPSILON": "0.2"})
     (problem,) = caught.value.problems
     assert problem.path.startswith("line 2, column ")
+
+
+@pytest.mark.parametrize("source", ["fifo", "/dev/zero", "large"])
+def test_a_source_without_end_is_a_problem_at_once(project: Path, home: Path, source: str) -> None:
+    """A pipe that nobody writes to, a device and a file beyond a megabyte are refused instead of read."""
+    os.mkfifo(project / "fifo")
+    with (project / "large").open("wb") as file:
+        file.truncate(5_000_000_000)
+    with pytest.raises(ConfigError, match=r"cannot be read: it is (a pipe or a device|larger than 1,000,000 bytes)"):
+        load_in(project, home, project / source)

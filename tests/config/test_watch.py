@@ -67,6 +67,17 @@ def test_a_file_that_appears_changes_and_goes_is_noticed(watched: Watched) -> No
     assert (watched.changes, watched.errors) == (3, [])
 
 
+def test_a_change_that_keeps_size_and_time_is_noticed(watched: Watched) -> None:
+    """A version of the same size, written in place under the time of the last one, takes effect at the next look."""
+    watched.file.write_text('mode = "apply"  ')
+    stamp = watched.file.stat()
+    assert watched.mode_after(2) == "apply"
+    watched.file.write_text('mode = "observe"')
+    os.utime(watched.file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert watched.file.stat().st_mtime_ns == stamp.st_mtime_ns
+    assert watched.mode_after(2) == "observe"
+
+
 def test_files_are_looked_at_once_a_second_at_most(watched: Watched) -> None:
     """A change within the second waits for its end."""
     assert watched.mode_after(1.5) == "apply"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import modelperf_plugin as mp
+from tests.retrying import POLICY, Retried, retry_tasks
 
 HOSTILE = "<script>alert('x')</script>\"&/../{{7*7}}"
 TESTED = "answer-mail"
@@ -62,6 +63,20 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
 def engine(filled: tuple[str, str]) -> Iterator[mp.ModelPerf]:
     """Return an engine on the filled store, as the command opens one."""
     with mp.ModelPerf({}, store=filled[0]) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def retried(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Retried]:
+    """Return the path of a store whose host tries again, and the ids of some decisions."""
+    path = tmp_path_factory.mktemp("dashboard") / "retried.db"
+    return str(path), retry_tasks(path)
+
+
+@pytest.fixture
+def retrying(retried: tuple[str, Retried]) -> Iterator[mp.ModelPerf]:
+    """Return an engine on that store, with the policy of its host."""
+    with mp.ModelPerf(POLICY, store=retried[0]) as opened:
         yield opened
 
 

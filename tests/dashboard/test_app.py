@@ -17,6 +17,7 @@ from modelperf_plugin.dashboard import create_app
 from modelperf_plugin.errors import MissingExtraError
 from tests.asgi import Answer, ask
 from tests.dashboard.conftest import HOSTILE, HOSTILE_TASK, TESTED
+from tests.retrying import TASK_TYPE, Retried
 
 TOKEN = "correct horse"  # noqa: S105 - nobody else's
 TASK = f"/task?name={quote(HOSTILE_TASK, safe='')}"
@@ -89,6 +90,43 @@ def test_a_decision_says_why(engine: mp.ModelPerf, filled: tuple[str, str]) -> N
         assert decision.policy_id in text
         assert text.count("<tr") == len(decision.candidates) + 1
     assert get(engine, "/decision?id=nothing").status == 404
+
+
+def test_a_decision_shows_every_try_of_its_task(retrying: mp.ModelPerf, retried: tuple[str, Retried]) -> None:
+    """How the task ended, every try with what it took, the decisions that belong to it, and the plan."""
+    ids = retried[1]
+    text = get(retrying, f"/decision?id={ids.solved}").text
+    assert "solved by the 2nd try" in text
+    assert ">failed, timed out</span>" in text or ">failed</span>" in text
+    assert text.count("12.5 s") == 2
+    assert "25.0 s, 2.4k tokens, $" in text
+    assert "In all: the task is solved with a probability of" in text
+    for own, other in ((ids.first, ids.second), (ids.second, ids.first)):
+        text = get(retrying, f"/decision?id={own}").text
+        assert "solved by the 3rd try" in text
+        assert f"decision?id={other}" in text
+        assert "this one" in text
+    assert "failed after 3 tries" in get(retrying, f"/decision?id={ids.failed}").text
+    assert "open after 1 try" in get(retrying, f"/decision?id={ids.waiting}").text
+
+
+def test_lists_of_decisions_say_how_the_task_ended(retrying: mp.ModelPerf) -> None:
+    """A task that a later try solved never reads failed, on any page."""
+    for target in ("/decisions", f"/task?name={TASK_TYPE}", f"/model?name=small&task={TASK_TYPE}"):
+        text = get(retrying, target).text
+        assert "solved by the 2nd try" in text
+        assert "failed after 3 tries" in text or "solved by the 3rd try" in text
+
+
+def test_first_and_later_tries_are_shown_apart(retrying: mp.ModelPerf, engine: mp.ModelPerf) -> None:
+    """Where there are later tries: of each model, with what that means; elsewhere nothing of it."""
+    targets = (f"/task?name={TASK_TYPE}", "/model?name=large")
+    for target in targets:
+        text = get(retrying, target).text
+        assert ">first tries</th>" in text
+        assert re.search(r"\d+ of \d+", text)
+        assert "Later tries met tasks that other models had failed" in text
+    assert ">first tries</th>" not in get(engine, f"/task?name={TESTED}").text
 
 
 def test_an_ab_test_shows_its_evidence(engine: mp.ModelPerf) -> None:

@@ -149,6 +149,7 @@ ARGUMENTS: dict[str, list[list[str]]] = {
     "modelperf simulate": [["near-tie", "--runs", "1"]],
     "modelperf doctor": [[]],
     "modelperf backup": [["copy.db"]],
+    "modelperf restore": [[".sf/demo.db"]],
     "modelperf compact": [[]],
 }
 

@@ -18,7 +18,7 @@ from modelperf_plugin.config import POLICY_SECTIONS, Setting, describe, naming_k
 from modelperf_plugin.hooks import hookspecs
 from modelperf_plugin.store import open_store
 from modelperf_plugin.store.queries import load_migrations
-from modelperf_plugin.store.sqlite.file import APPLICATION_ID
+from modelperf_plugin.store.sqlite.schema import APPLICATION_ID
 from modelperf_plugin.values import ERROR_KINDS, Context
 from tests.docs.pages import DOCS, ROOT, coded, first_column, headings, section, table_rows, text_of
 
@@ -53,9 +53,8 @@ def test_the_versions_of_pluggy_match_ci() -> None:
     script = ROOT / ".ci" / "run"
     if not script.exists():
         pytest.skip("this checkout has no .ci/run")
-    loop = re.search(r"^for version in (.*); do\n.*hooks_with_pluggy", script.read_text(encoding="utf-8"), re.MULTILINE)
-    assert loop is not None
-    *others, last = [version.removesuffix(".0") for version in loop.group(1).split()]
+    tested = re.findall(r'"hooks_with_pluggy ([\d.]+)"', script.read_text(encoding="utf-8"))
+    *others, last = [version.removesuffix(".0") for version in tested]
     assert f"with pluggy {', '.join(others)} and {last}." in section(HOOKS, "Versions of pluggy")
 
 

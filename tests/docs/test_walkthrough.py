@@ -138,7 +138,7 @@ class Reader:
 
 def _plain(text: str) -> str:
     """Return ``text`` without what varies between runs: times, policy fingerprints, column widths."""
-    text = re.sub(r"\b[0-9a-f]{12}\b", "…", re.sub(r"\b\d+ s ago\b", "now", text))
+    text = re.sub(r"\b[0-9a-f]{12}\b", "…", re.sub(r"\b\d+ (s|min) ago\b", "now", text))
     lines = text.strip().splitlines()
     return "\n".join(" ".join(line.split()) for line in lines)
 

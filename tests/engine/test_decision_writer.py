@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,14 +23,14 @@ from modelperf_plugin.engine import decision_writer
 from modelperf_plugin.engine.decision_writer import (
     BATCH_ENTRIES,
     CLEANING_SECONDS,
-    IDLE_SECONDS,
     MAX_AGE_SECONDS,
+    MAX_BACKLOG,
     MAX_WAITING_ENTRIES,
     DecisionWriter,
     is_in_share,
 )
 from modelperf_plugin.errors import StoreError
-from modelperf_plugin.store import LoggedDecision, Store, open_store
+from modelperf_plugin.store import DecisionOutcome, DecisionRecord, LoggedDecision, Store, open_store
 from modelperf_plugin.values import Outcome
 from tests.store.contract.test_decisions import NOON, NOON_MS, decided
 
@@ -81,59 +83,121 @@ def bench() -> Iterator[Bench]:
     store.close()
 
 
+def until(condition: Callable[[], object]) -> bool:
+    """Wait until ``condition()`` holds; return False if that takes far too long."""
+    deadline = time.monotonic() + 20.0
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.01)
+    return False
+
+
 def test_a_choice_only_appends(bench: Bench) -> None:
-    """Decisions wait in memory until there are enough, or one is old enough; then all are written together."""
-    for _ in range(BATCH_ENTRIES - 1):
+    """Decisions wait in memory, whatever their number; a recording call leaves them to the thread."""
+    for _ in range(3 * BATCH_ENTRIES):
         bench.writer.on_decision(decided())
-    bench.writer.flush_if_due()
+        bench.writer.flush_if_due()
     assert bench.kept() == []
-    bench.writer.on_decision(decided())
-    assert bench.kept() == []
-    bench.writer.flush_if_due()
-    assert len(bench.kept()) == BATCH_ENTRIES
 
 
-def test_the_oldest_waits_a_second(bench: Bench) -> None:
-    """A single decision is written with the first outcome after a second, its own outcome with it."""
+def test_a_host_that_only_chooses_is_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Choices that are faster than the thread write some decisions themselves, so none is lost and few wait."""
+
+    def fail(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    ids = [f"d{number:04}" for number in range(3 * MAX_BACKLOG)]
+    for decision_id in ids:
+        bench.writer.on_decision(decided(decision_id))
+        assert len(bench.writer._decisions) <= MAX_BACKLOG
+    bench.writer.close()
+    assert sorted(bench.kept()) == ids
+
+
+def test_an_outcome_is_written_at_once_with_its_decision(bench: Bench) -> None:
+    """When the outcome is acknowledged both are in the store; other decisions go on waiting for theirs."""
     bench.writer.on_decision(decided("d1"))
-    bench.clock.seconds += MAX_AGE_SECONDS / 2
-    bench.writer.on_outcome("d1", "best", GOOD, NOON_MS)
-    bench.writer.flush_if_due()
-    assert bench.kept() == []
-    bench.clock.seconds += MAX_AGE_SECONDS / 2
-    bench.writer.flush_if_due()
-    kept = bench.store.decisions.get("d1")
+    bench.writer.on_decision(decided("d2"))
+    (joined,) = bench.writer.on_outcome("d2", "best", GOOD, NOON_MS)
+    assert joined.decision_id == "d2"
+    assert bench.kept() == ["d2"]
+    kept = bench.store.decisions.get("d2")
     assert kept is not None
     assert kept.outcome is not None
 
 
-def test_closing_writes_the_rest(bench: Bench) -> None:
-    """A host that closes loses nothing; closing twice is fine."""
+def test_a_thread_writes_what_waits(bench: Bench) -> None:
+    """Without any further call, decisions are written within about a second, some in each transaction."""
+    write, sizes, threads = bench.store.decisions.write, [], set()
+
+    def noted(decisions: Sequence[DecisionRecord], outcomes: Sequence[DecisionOutcome]) -> list[DecisionOutcome]:
+        sizes.append(len(decisions) + len(outcomes))
+        threads.add(threading.current_thread().name)
+        return write(decisions, outcomes)
+
+    vars(bench.store.decisions)["write"] = noted
+    ids = [f"d{number:02}" for number in range(3 * BATCH_ENTRIES)]
+    for decision_id in ids:
+        bench.writer.on_decision(decided(decision_id))
+    assert until(lambda: len(bench.kept()) == len(ids))
+    assert bench.kept() == ids
+    assert max(sizes) == BATCH_ENTRIES
+    assert threads == {"modelperf-decisions"}
+    bench.writer.close()
+
+
+def test_without_threads_recording_calls_write(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system has no more threads, decisions are written after outcomes."""
+
+    def fail(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
     bench.writer.on_decision(decided("d1"))
-    bench.writer.close()
-    bench.writer.close()
+    bench.writer.flush_if_due()
+    assert bench.kept() == []
+    bench.clock.seconds += 2 * MAX_AGE_SECONDS
+    bench.writer.flush_if_due()
     assert bench.kept() == ["d1"]
 
 
-def test_without_outcomes_a_thread_writes(bench: Bench) -> None:
-    """The decisions of a host that only chooses are written, too, and its choices do not wait for the store."""
-    release = threading.Event()
-    write, seen = bench.store.decisions.write, []
-
-    def slowly(*said: Any) -> None:
-        release.wait(10)
-        seen.append(threading.current_thread() is threading.main_thread())
-        write(*said)
-
-    vars(bench.store.decisions)["write"] = slowly
-    bench.writer.on_decision(decided("d1"))
-    bench.clock.seconds += IDLE_SECONDS
-    bench.writer.on_decision(decided("d2"))
-    bench.writer.on_decision(decided("d3"))
-    release.set()
+def test_closing_writes_the_rest(bench: Bench) -> None:
+    """A host that closes loses nothing; closing twice is fine."""
+    for number in range(3 * BATCH_ENTRIES):
+        bench.writer.on_decision(decided(f"d{number}"))
     bench.writer.close()
-    assert bench.kept() == ["d1", "d2", "d3"]
-    assert seen[0] is False
+    bench.writer.close()
+    assert len(bench.kept()) == 3 * BATCH_ENTRIES
+
+
+def test_an_outcome_that_came_first_is_reported_when_it_is_joined(bench: Bench) -> None:
+    """Another process may report the outcome before this one has written the decision."""
+    late: list[DecisionOutcome] = []
+    writer = DecisionWriter(bench.store.decisions, on_joined=late.extend)
+    decision_id = "0123456789abcdef0123"
+    writer.on_decision(decided(decision_id))
+    assert list(bench.writer.on_outcome(decision_id, "best", GOOD, NOON_MS)) == []
+    writer.close()
+    assert late == [DecisionOutcome(decision_id, "best", GOOD, NOON_MS)]
+
+
+def test_an_id_of_the_hosts_own_is_counted_but_not_kept(bench: Bench) -> None:
+    """A text that cannot be the id of a decision may be anything: a prompt, even."""
+    bench.writer.on_outcome("the answer is 42", "best", GOOD, NOON_MS)
+    assert bench.store.decisions.summary(NOON_MS + 60_000).unmatched == 1
+    assert bench.store.decisions.write([DecisionRecord.of(decided("the answer is 42"))], []) == []
+
+
+def test_a_writer_that_was_not_closed_writes_and_is_collected(bench: Bench) -> None:
+    """An engine may be forgotten rather than closed: what it had to log is logged, and then it is gone."""
+    writer = DecisionWriter(bench.store.decisions)
+    writer.on_decision(decided("d1"))
+    gone = weakref.ref(writer)
+    del writer
+    assert until(lambda: bench.kept() == ["d1"])
+    assert until(lambda: gc.collect() >= 0 and gone() is None)
 
 
 def test_only_the_share_is_kept(bench: Bench) -> None:
@@ -161,12 +225,12 @@ def test_entries_wait_while_the_store_fails(bench: Bench) -> None:
     bench.writer.on_decision(decided("d1"))
     for pause, failures in ((MAX_AGE_SECONDS, 1), (0.9, 1), (0.1, 2), (1.9, 2), (0.1, 3)):
         bench.clock.seconds += pause
-        bench.writer.flush_if_due()
+        bench.writer._step()
         assert [str(error) for error in bench.errors] == ["no room"] * failures
     bench.fail(None)
     bench.writer.on_decision(decided("d2"))
     bench.clock.seconds += 60
-    bench.writer.flush_if_due()
+    bench.writer._step()
     assert bench.kept() == ["d1", "d2"]
     assert bench.writer.dropped == 0
 
@@ -188,14 +252,19 @@ def test_waiting_entries_are_bounded(bench: Bench, monkeypatch: pytest.MonkeyPat
 
 
 def test_entries_that_can_never_be_written_are_dropped(bench: Bench) -> None:
-    """After an error that is not the store's the batch is dropped and reported, and later entries are written."""
+    """An entry that no store takes is dropped and reported; those beside it and after it are written."""
     bench.writer.on_outcome("d0", "best", GOOD, 2**70)
     bench.writer.close()
     assert len(bench.errors) == 1
     assert bench.writer.dropped == 1
+    for decision in (decided("good"), decided("bad", "\ud800"), decided("better")):
+        bench.writer.on_decision(decision)
+    bench.writer.close()
+    assert bench.kept() == ["good", "better"]
+    assert bench.writer.dropped == 2
     bench.writer.on_decision(decided("d1"))
     bench.writer.close()
-    assert bench.kept() == ["d1"]
+    assert bench.kept() == ["good", "better", "d1"]
 
 
 def test_the_error_handler_may_raise(bench: Bench) -> None:
@@ -340,7 +409,7 @@ def test_a_host_does_not_notice_a_failing_log(path: Path, caplog: pytest.LogCapt
     pm = pluggy.PluginManager("anyhost")
     plugin = mp.register(pm, {}, store=path)
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("DROP TABLE decision")
+        connection.execute("CREATE TRIGGER refuse BEFORE INSERT ON decision BEGIN SELECT RAISE(ABORT, 'refused'); END")
         connection.commit()
     with caplog.at_level(logging.ERROR, "modelperf_plugin"):
         for _ in range(3):
@@ -350,7 +419,7 @@ def test_a_host_does_not_notice_a_failing_log(path: Path, caplog: pytest.LogCapt
             pm.hook.on_task_complete(task_type="plan", model_id=decision.model_id, outcome=GOOD, decision=decision)
         plugin._guarded.get()._decision_writer._backoff.succeeded()
         plugin._guarded.get()._catch_up_at = 0.0
-        pm.hook.on_task_complete(task_type="plan", model_id=decision.model_id, outcome=GOOD, decision=None)
+        pm.hook.on_task_complete(task_type="plan", model_id=decision.model_id, outcome=GOOD, decision=decision)
         assert plugin.failure_count() == 2
         plugin._guarded.failures.save(plugin.engine().store.problems, at_once=True)
         plugin.close()

@@ -37,7 +37,7 @@ def in_child(work: Callable[[], object]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-@pytest.mark.parametrize("forks", [20, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("forks", [20, pytest.param(100, marks=pytest.mark.slow)])
 def test_no_child_hangs(tmp_path: Path, forks: int) -> None:
     """Children of a process whose threads choose and record choose, record, fail and close, and so does the parent."""
     pm = pluggy.PluginManager("host")

@@ -38,7 +38,7 @@ def test_an_outcome_without_a_decision_settles_the_oldest_of_its_pair() -> None:
 
 
 def test_what_never_comes_is_not_waited_for() -> None:
-    """After an hour a choice is forgotten, and there are never more than 10,000."""
+    """After an hour a choice is forgotten, and there are never more than 8,000."""
     pending = Pending()
     pending.add("old", "t", "m", 0)
     pending.add("new", "t", "m", EXPIRY_MS + 1)

@@ -93,11 +93,11 @@ def test_a_missing_package_is_logged_once(monkeypatch: pytest.MonkeyPatch, caplo
             assert perf.record("plan", "a", mp.Outcome(success=True))
     assert len([text for text in caplog.messages if 'pip install "modelperf-plugin[otel]"' in text]) == 1
     with pytest.raises(MissingExtraError, match="otel"):
-        telemetry.Telemetry()
+        telemetry.Telemetry(lambda _: None)
 
 
 def test_a_failing_exporter_does_not_disturb_the_host() -> None:
-    """Measuring never raises into the host."""
+    """Measuring never raises into the host, and the first failure is reported."""
     pytest.importorskip("opentelemetry", reason="needs the extra otel")
 
     class Broken:
@@ -106,7 +106,8 @@ def test_a_failing_exporter_does_not_disturb_the_host() -> None:
 
         record = add
 
-    measuring = telemetry.Telemetry()
+    reported: list[Exception] = []
+    measuring = telemetry.Telemetry(reported.append)
     for name in ("_duration", "_tokens", "_outcomes", "_cost", "_decisions"):
         setattr(measuring, name, Broken())
     with mp.ModelPerf({}, store=":memory:") as perf:
@@ -114,3 +115,6 @@ def test_a_failing_exporter_does_not_disturb_the_host() -> None:
     assert decision is not None
     measuring.on_decision(decision)
     measuring.on_outcome("plan", "a", mp.Outcome(success=False, duration_seconds=1, tokens_used=2, cost_usd=3))
+    assert [str(error) for error in reported] == [
+        "an instrument of the meter provider raised RuntimeError: a measurement is missing"
+    ]

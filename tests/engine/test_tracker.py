@@ -148,7 +148,7 @@ def test_many_are_recorded_together(tmp_path: Path) -> None:
         (("t", "m", {"success": 2}), r"outcomes\[1\]: success must be True or False"),
         (("", "m", {"success": True}), r"outcomes\[1\]: task_type must be 1 to 512 characters long"),
         ((["t"], "m", {"success": True}), r"outcomes\[1\] must be a task type, a model id and an outcome"),
-        (("t", "m"), r"outcomes\[1\] must be a task type, a model id and an outcome, but got \('t', 'm'\)"),
+        (("t", "m"), r"outcomes\[1\] must be a task type, a model id and an outcome, but got a tuple of 2 items"),
         (None, r"outcomes\[1\] must be a task type, a model id and an outcome, but got None"),
     ],
 )

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 import modelperf_plugin as mp
 from modelperf_plugin.config import load
-from modelperf_plugin.engine.weighing import WeighedCounts
+from modelperf_plugin.engine.weighing import VoidRows, WeighedCounts
 from modelperf_plugin.store import Store
-from modelperf_plugin.values import DAY_MS
+from modelperf_plugin.values import DAY_MS, MAX_SETS, LaterTries, Tally, Tried
 from tests.clocks import FakeClock
 
 SUCCESS, FAILURE = mp.Outcome(success=True), mp.Outcome(success=False)
@@ -154,3 +154,40 @@ def test_fading_is_the_sum_over_all_outcomes(outcomes: list[tuple[int, bool]], h
             for wanted in (True, False)
         ]
         assert weighed.cell(tally) == pytest.approx(tuple(expected), abs=1e-9)
+
+
+def test_void_counts_of_rows_are_kept_as_they_were_read(perf: mp.ModelPerf, clock: FakeClock) -> None:
+    """Weights from kept void counts are those from the file, before and after a change of a model."""
+    for model_id in ("m", "other", "new"):
+        for number in range(6):
+            perf.record("t", model_id, SUCCESS if number % 3 else FAILURE)
+        clock.advance(days=0 if model_id == "other" else 4)
+        if model_id == "other":
+            perf.store.changes.add("m", "down", (0, 12), (0, int(clock().timestamp() * 1000)), 1.0, {"t": 0.25})
+    config = load({"drift": {"half_life_days": 10}}).config
+    today = int(clock().timestamp() // 86_400)
+    tallies = perf.store.tallies.of("t")
+    read = WeighedCounts(config, perf.store.tallies, tallies.values(), today)
+    rows = VoidRows()
+    rows.put("t", read.voids(tallies.values()))
+    known = rows.get("t")
+    assert known is not None
+    kept = WeighedCounts(config, perf.store.tallies, (), today, known=known)
+    assert kept.row("t", tallies) == read.row("t", tallies)
+    assert [kept.weight(tally) for tally in tallies.values()] == [read.weight(tally) for tally in tallies.values()]
+    assert rows.get("u") is None
+    rows.expire()
+    assert rows.get("t") is None
+
+
+def test_of_many_sets_those_with_the_most_tries_count(perf: mp.ModelPerf, clock: FakeClock) -> None:
+    """A row takes a bounded time however many sets of failed models there are; how tries ended decides nothing."""
+    sets: dict[Tried, LaterTries] = {
+        (f"a{number:03}",): LaterTries(number % 2, 1 + number // 2 - number % 2) for number in range(4 * MAX_SETS)
+    }
+    weighed = WeighedCounts(load({}).config, perf.store.tallies, (), int(clock().timestamp() // 86_400))
+    later = weighed.later(Tally("t", "m"), sets)
+    assert len(later) == MAX_SETS
+    assert min(map(sum, later.values())) >= max(sum(tries[:2]) for tried, tries in sets.items() if tried not in later)
+    few = dict(list(sets.items())[:MAX_SETS])
+    assert weighed.later(Tally("t", "m"), few) == {tried: tries[:2] for tried, tries in few.items()}

@@ -1,14 +1,16 @@
-"""Attached databases: their outcomes count from the next choice on, and their faults never break a choice."""
+"""Attached databases: read beside the choices, which never wait for them and are never broken by their faults."""
 
 from __future__ import annotations
 
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,7 @@ from modelperf_plugin.exchange.attached.table import AttachedTable
 from modelperf_plugin.exchange.attached.view import create_view
 from modelperf_plugin.store import Attached, Entry, open_store
 from modelperf_plugin.store.attached import with_attached
-from modelperf_plugin.values import Outcome
+from modelperf_plugin.values import LaterTries, Outcome
 
 GUIDE = """
 CREATE TABLE llm_task_outcomes (
@@ -94,12 +96,17 @@ def make_other(tmp_path: Path) -> Iterator[Callable[..., Other]]:
 
 
 @pytest.fixture
-def tables() -> Iterator[Callable[[Attached], AttachedTable]]:
-    """Return a function that attaches a table; all are closed after the test."""
+def tables(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Attached], AttachedTable]]:
+    """Return a function that attaches a table and waits until it is read; all are closed after the test.
+
+    Small tables count as quick, however busy the machine.
+    """
+    monkeypatch.setattr(attached_module, "CHOICE_SECONDS", 60.0)
     made: list[AttachedTable] = []
 
     def attach(attached: Attached) -> AttachedTable:
         made.append(AttachedTable(attached))
+        made[-1].wait(60)
         return made[-1]
 
     yield attach
@@ -114,7 +121,7 @@ def samples(table: AttachedTable) -> int:
 
 def samples_after_retry(table: AttachedTable) -> int:
     """Return the number of outcomes after another attempt to read."""
-    table._retry_at = 0.0
+    table.wait(60)
     return samples(table)
 
 
@@ -236,7 +243,7 @@ def test_a_changed_schema_is_recognised(
     assert table.problem is None
     other.connection.execute(f"ALTER TABLE {TABLE} ADD COLUMN more TEXT")
     other.record("x", 1)
-    assert samples(table) == 3
+    assert samples_after_retry(table) == 3
 
 
 @pytest.mark.parametrize("journal", ["WAL", "DELETE"])
@@ -248,7 +255,7 @@ def test_a_locked_database_does_not_delay_a_choice(
     table = tables(other.attached())
     other.record("x", 1)
     assert samples(table) == 1
-    table._disconnect()
+    table._use(None)
     other.connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     other.connection.execute("BEGIN EXCLUSIVE")
     other.record("x", 1)
@@ -267,6 +274,7 @@ def test_an_attached_database_is_not_modified(make_other: Callable[..., Other], 
     before = other.path.read_bytes()
     config = {"federation": [{"path": str(other.path)}]}
     with mp.ModelPerf(config, store=tmp_path / "own.db") as engine:
+        engine.attached.wait()
         engine.select("plan", ["x", "y"])
         engine.record("plan", "x", Outcome(success=True))
         assert engine.store.tallies.of("plan")["x"].samples == 2
@@ -302,6 +310,7 @@ def test_attached_tallies_are_added_to_the_own(make_other: Callable[..., Other],
     assert store.tallies.of("plan")["x"].samples == 1
     own.attachments.add(other.attached())
     databases._reload_at = 0.0
+    databases.wait()
     found = store.tallies.of("plan")
     assert {model_id: (tally.successes, tally.failures) for model_id, tally in found.items()} == {
         "x": (1, 1),
@@ -311,6 +320,7 @@ def test_attached_tallies_are_added_to_the_own(make_other: Callable[..., Other],
     assert [(tally.model_id, tally.samples) for tally in store.tallies.all()] == [("x", 2), ("z", 1)]
     assert own.tallies.of("plan")["x"].samples == 1
     other.record("x", 1)
+    databases.wait()
     assert store.tallies.of("plan")["x"].samples == 3
     assert own.attachments.remove(str(other.path))
     databases._reload_at = 0.0
@@ -319,31 +329,119 @@ def test_attached_tallies_are_added_to_the_own(make_other: Callable[..., Other],
     store.close()
 
 
-def test_a_large_table_is_read_by_a_thread(
-    make_other: Callable[..., Other], tables: Callable[[Attached], AttachedTable], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A thread reads large tables; new rows count immediately, changed rows after its next reading."""
-    monkeypatch.setattr(attached_module, "FIRST_READ_SECONDS", -1.0)
-    monkeypatch.setattr(attached_module, "REST_FACTOR", 0)
+def test_later_tries_are_the_stores_own(make_other: Callable[..., Other], tmp_path: Path) -> None:
+    """What is attached adds to the tallies; which tries were later ones only the store itself knows."""
+    other = make_other()
+    other.record("x", 1)
+    with closing(open_store(tmp_path / "own.db")) as own, closing(AttachedDatabases(own.attachments)) as databases:
+        own.attachments.add(other.attached())
+        store = with_attached(own, databases)
+        databases.wait()
+        store.outcomes.record(Entry("plan", "x", Outcome(success=False), NEW_YEAR_MS, ("z",)))
+        assert store.tallies.later("plan") == {"x": {("z",): LaterTries(0, 1, 0)}}
+        assert store.tallies.later("plan") is own.tallies.later("plan")
+        tally = store.tallies.of("plan")["x"]
+        assert (tally.samples, tally.later_successes, tally.later_failures) == (2, 0, 1)
+
+
+def test_a_large_table_is_read_by_a_thread(make_other: Callable[..., Other], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A choice gets the last counts at once; new rows are read first, changed and deleted ones at a later reading."""
+    monkeypatch.setattr(attached_module, "CHOICE_SECONDS", -1.0)
     other = make_other()
     other.connection.execute("BEGIN")
     for number in range(20_000):
         other.record(f"m{number % 3}", number % 2)
     other.connection.execute("COMMIT")
-    table = tables(other.attached())
-    assert samples(table) == 0  # did not wait
-    table.wait(60)
-    assert samples(table) == 20_000
-    monkeypatch.setattr(attached_module, "CHOICE_SECONDS", 0.01)
-    table._seconds = 1.0
-    other.record("m0", 1)
-    assert samples(table) == 20_001
-    other.connection.execute(f"DELETE FROM {TABLE} WHERE rowid <= 10000")
+    with closing(AttachedTable(other.attached())) as table:
+        assert samples(table) == 0  # did not wait
+        table.wait(60)
+        assert samples(table) == 20_000
+        monkeypatch.setattr(table, "_next_at", 0.0)
+        table._whole_at = float("inf")
+        other.record("m0", 1)
+        other.connection.execute(f"DELETE FROM {TABLE} WHERE rowid <= 10000")
+        assert samples(table) == 20_000
+        assert comes_true(lambda: samples(table) == 20_001)
+        table._whole_at = 0.0
+        other.record("m0", 1)
+        assert comes_true(lambda: samples(table) == 10_002)
+
+
+def comes_true(condition: Callable[[], bool]) -> bool:
+    """Return whether ``condition`` holds within a minute."""
     deadline = time.monotonic() + 60
-    while samples(table) != 10_001 and time.monotonic() < deadline:
-        table._seconds = 1.0
+    while not condition() and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert samples(table) == 10_001
+    return condition()
+
+
+HOSTILE = {
+    "endless": "SELECT 'plan' AS task_type, 'x' AS model_id, n AS success FROM "
+    "(WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT 1 FROM n) SELECT n FROM n)",
+    "huge": "SELECT hex(zeroblob(400000000)) AS task_type, 'x' AS model_id, 1 AS success",
+    "many": "SELECT 'plan' AS task_type, 'm' || n AS model_id, 1 AS success FROM "
+    "(WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n LIMIT 200000) SELECT n FROM n)",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_view_costs_a_choice_nothing(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A view may compute without end, gigabytes, or pairs without number: choices go on, and the reason is told."""
+    monkeypatch.setattr(attached_module, "MAX_READ_SECONDS", 0.5)
+    with closing(sqlite3.connect(tmp_path / "o.db", isolation_level=None)) as connection:
+        connection.execute(f"CREATE VIEW {TABLE} AS {HOSTILE[name]}")
+    with mp.ModelPerf({"federation": [{"path": str(tmp_path / "o.db")}]}, store=tmp_path / "own.db") as engine:
+        started = time.monotonic()
+        for _ in range(100):
+            assert engine.select("plan", ["x", "y"]) is not None
+        assert time.monotonic() - started < 5
+        (table,) = engine.attached.tables
+        table.wait(60)
+        assert table.problem is not None
+        assert engine.store.tallies.of("plan") == {}
+
+
+@pytest.mark.parametrize("kind", ["fifo", "socket", "device", "folder", "bytes", "schema"])
+def test_what_is_no_database_is_not_opened(kind: str, tmp_path: Path) -> None:
+    """A pipe, a socket, a device, a folder, other bytes, and a schema that is not UTF-8 are problems, never a wait."""
+    path = tmp_path / "o.db"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(path))
+    elif kind == "device":
+        path = Path("/dev/zero")
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute(SHAPES["guide"])
+            connection.execute("CREATE VIEW of_bytes AS SELECT 1")
+        content = path.read_bytes()
+        path.write_bytes(b"\xff" * 4096 if kind == "bytes" else content.replace(b"of_bytes", b"\xff\xfe\xff\xfe;;;;"))
+    with closing(AttachedTable(Attached(str(path), TABLE, {}, 0))) as table:
+        table.wait(60)
+        assert table.problem is not None
+        assert table.tallies() == {}
+
+
+def test_bytes_that_are_not_text_cost_their_rows(
+    make_other: Callable[..., Other], tables: Callable[[Attached], AttachedTable]
+) -> None:
+    """Rows whose names are Latin-1, blobs, numbers or too long are skipped; the others count."""
+    other = make_other("guide")
+    other.record("x", 1)
+    for bad in ("CAST(x'ff' AS TEXT)", "x'6d6f64', ", "CAST(zeroblob(600) AS TEXT)", "'a' || char(0) || 'b'", "1"):
+        for names in (f"{bad.rstrip(', ')}, 'x'", f"'plan', {bad.rstrip(', ')}"):
+            other.connection.execute(f"INSERT INTO {TABLE} (task_type, model_id, success) VALUES ({names}, 1)")
+    other.connection.execute(
+        f"INSERT INTO {TABLE} VALUES ('plan', 'x', CAST(x'ff' AS TEXT), CAST(x'ff' AS TEXT), CAST(x'ff' AS TEXT))"
+    )
+    table = tables(other.attached())
+    assert (table.problem, set(table.tallies()), set(table.tallies()["plan"])) == (None, {"plan", "1"}, {"x", "1"})
+    tally = table.tallies()["plan"]["x"]
+    assert (tally.successes, tally.failures) == (1, 1)
 
 
 def test_threads_do_not_wait_for_each_other(
@@ -377,6 +475,7 @@ def test_a_host_may_fork(make_other: Callable[..., Other], tmp_path: Path) -> No
 import os, sys
 import modelperf_plugin as mp
 engine = mp.ModelPerf({{"federation": [{{"path": {str(other.path)!r}}}]}}, store={str(tmp_path / "own.db")!r})
+engine.attached.wait()
 assert engine.store.tallies.of("plan")["x"].samples == 1
 child = os.fork()
 assert engine.store.tallies.of("plan")["x"].samples == 1
@@ -403,11 +502,15 @@ for number in range(int(sys.argv[2])):
 """
 
 
-def test_two_programs_at_once(make_other: Callable[..., Other], tmp_path: Path) -> None:
-    """While another program writes to its database, each of its outcomes counts at the next choice."""
+def test_two_programs_at_once(
+    make_other: Callable[..., Other], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While another program writes to a small table, each of its outcomes counts at the next choice."""
+    monkeypatch.setattr(attached_module, "CHOICE_SECONDS", 60.0)
     other = make_other("without id")
     number = 300
     with mp.ModelPerf({"federation": [{"path": str(other.path)}]}, store=tmp_path / "own.db", seed=1) as engine:
+        engine.attached.wait()
         command = [sys.executable, "-c", WRITER, str(other.path), str(number)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
             assert writer.stdout is not None

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import modelperf_plugin as mp
 from modelperf_plugin.errors import InvalidValueError, MissingExtraError, OutcomesFileError
 from modelperf_plugin.exchange import parquet
-from modelperf_plugin.exchange.sharing.exports import FORMATS, Format, read_export, write_parquet, write_text
+from modelperf_plugin.exchange.sharing.exports import FORMATS, Format, parquet_export, read_export, text_export
 from modelperf_plugin.exchange.sharing.merge import merge
 from modelperf_plugin.exchange.sharing.share import HASH_PREFIX, Export, Names, hashed, recognised, select
 from modelperf_plugin.store import Entry, Store, Sums, open_store
@@ -56,9 +56,9 @@ def written(path: Path, entries: list[Tally], form: Format, origin: str = "somew
     """Write an export."""
     if form == "parquet":
         pytest.importorskip("pyarrow")
-        write_parquet(entries, path, origin)
+        path.write_bytes(parquet_export(entries, origin))
     else:
-        path.write_bytes(write_text(entries, form, origin, NOW).encode())
+        path.write_bytes(text_export(entries, form, origin, NOW).encode())
     return path
 
 
@@ -249,14 +249,15 @@ def test_imported_sums_are_exported_with_the_rest() -> None:
 
 def test_the_export_is_plain_json(tmp_path: Path) -> None:
     """An export holds names, counts and sums under plain keys."""
-    text = write_text(
+    text = text_export(
         [Tally("plan", "x", 9, 1, 2, 1, 0, 500, 1_500_000_000, 10, 1_767_225_600_000, 1)], "json", "o", NOW
     )
     entry = json.loads(text)["entries"][0]
     assert entry == {
         "task_type": "plan", "model_id": "x", "successes": 9, "failures": 1, "timeouts": 2, "timeout_failures": 1,
         "outages": 1, "caller_errors": 0, "total_tokens": 500, "total_cost_usd": 1.5, "priced": 10,
-        "last_used": "2026-01-01T00:00:00+00:00",
+        "last_used": "2026-01-01T00:00:00+00:00", "later_successes": 0, "later_failures": 0,
+        "later_timeout_failures": 0,
     }  # fmt: skip
 
 
@@ -271,3 +272,48 @@ def test_a_failed_merge_changes_nothing(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "own.db")
     assert connection.execute("SELECT count(*) FROM merged").fetchone() == (1,)
     connection.close()
+
+
+def test_sums_that_no_store_can_add_up_are_refused(tmp_path: Path) -> None:
+    """An export whose entries together are beyond 2^63 is an error that names the column, and changes nothing."""
+    entries = [
+        {"task_type": f"t{number}", "model_id": "m", "successes": 1, "failures": 0, "total_tokens": 2**53}
+        for number in range(1100)
+    ]
+    head = {"format": "modelperf export", "version": 1, "origin": "o", "made": "2026-01-01T00:00:00+00:00"}
+    (tmp_path / "e.json").write_text(json.dumps({**head, "entries": entries}))
+    with pytest.raises(OutcomesFileError, match="total_tokens of all entries together is beyond"):
+        read_export(tmp_path / "e.json")
+    (tmp_path / "e.json").write_text(json.dumps({**head, "entries": entries[:1000]}))
+    assert len(read_export(tmp_path / "e.json").entries) == 1000
+
+
+def test_sources_whose_sums_overflow_together_can_be_listed_and_removed(tmp_path: Path) -> None:
+    """A store that holds more than 2^63 outcomes of others still answers."""
+    most = [Tally(f"t{number}", "m", 2**53, 0) for number in range(1000)]
+    store = open_store(tmp_path / "p.db")
+    for name in ("a", "b"):
+        merge(store, Export([*most, *(each._replace(model_id="n") for each in most)], name, name), name, 0)
+    assert [source.outcomes for source in store.merged.all()] == [2**63 - 1] * 2
+    assert len(store.merged.priors()) == 4000
+    assert store.merged.remove("a")
+    store.close()
+
+
+def test_what_cannot_be_an_export_is_not_read(tmp_path: Path) -> None:
+    """A file of three gigabytes, and one that never ends, are errors at once."""
+    with (tmp_path / "large.json").open("wb") as file:
+        file.truncate(3 << 30)
+    for path in (tmp_path / "large.json", Path("/dev/zero")):
+        with pytest.raises(OutcomesFileError, match="cannot be read"):
+            read_export(path)
+
+
+@pytest.mark.parametrize(
+    "content", ["[" * 200_000, '"' * 3, "x" * 200_000, 'task_type,"model_id\n', "[" + '{"a": 1},' * 9]
+)
+def test_what_is_neither_json_nor_csv_is_one_message(tmp_path: Path, content: str) -> None:
+    """Whatever a text is, it is refused as a file that is no export, the first line included."""
+    (tmp_path / "file").write_text(content)
+    with pytest.raises(OutcomesFileError, match="is not"):
+        read_export(tmp_path / "file")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -199,3 +200,72 @@ def test_the_log_of_llm_counts_where_it_holds_verdicts(tmp_path: Path) -> None:
     (tally,) = store.tallies.all()
     assert (tally.successes, tally.failures, tally.total_tokens, tally.last_used_ms) == (1, 1, 20, NOW_MS + 1000)
     store.close()
+
+
+BYTES = ("CAST(x'6d6f64e86c65' AS TEXT)", "CAST(x'ff' AS TEXT)", "x'ff'", "7", "'a' || char(0)", "zeroblob(5000)")
+
+
+@pytest.mark.parametrize("bad", BYTES)
+@pytest.mark.parametrize("column", ["task_type", "model_id", "success", "timestamp", "cost_usd"])
+def test_bytes_in_another_tracker_cost_their_row(tmp_path: Path, column: str, bad: str) -> None:
+    """Latin-1, blobs and numbers where text belongs: that row is rejected or read, and the others are imported."""
+    path = tmp_path / "theirs.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(
+            "CREATE TABLE model_outcomes (id INTEGER PRIMARY KEY, task_type, model_id, success, timeout, tokens_used, "
+            "cost_usd, timestamp)"
+        )
+        for _ in range(3):
+            connection.execute("INSERT INTO model_outcomes (task_type, model_id, success) VALUES ('plan', 'x', 1)")
+        connection.execute(f"UPDATE model_outcomes SET {column} = {bad} WHERE id = 2")
+    with closing(open_store(tmp_path / "ours.db")) as ours:
+        report = import_from(ours, TrackerFile(path))
+        assert report.outcomes + report.rejected + report.unknown == 3
+        assert report.outcomes >= 2
+        assert ours.tallies.of("plan")["x"].samples >= 2
+        assert is_sound(ours)
+
+
+@pytest.mark.parametrize("bad", BYTES)
+@pytest.mark.parametrize("column", ["model", "options_json", "duration_ms", "datetime_utc", "input_tokens", "id"])
+def test_bytes_in_the_log_of_llm_cost_their_row(tmp_path: Path, column: str, bad: str) -> None:
+    """The same for the log of llm, whose columns may hold anything."""
+    path = tmp_path / "logs.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(LLM_RESPONSES)
+        for number in range(3):
+            row = (f"r{number}", json.dumps({"ok": True}))
+            connection.execute("INSERT INTO responses (id, model, options_json) VALUES (?, 'm', ?)", row)
+        connection.execute(f"UPDATE responses SET {column} = {bad} WHERE id = 'r1'")
+    with closing(open_store(tmp_path / "ours.db")) as ours:
+        report = import_from(ours, LlmLog(path, VerdictFields("plan", None, "options_json.ok")))
+        assert report.outcomes + report.rejected + report.unknown == 3
+        assert ours.tallies.of("plan")["m"].samples >= 2
+        assert is_sound(ours)
+
+
+@pytest.mark.parametrize("open_source", [TrackerFile, lambda path: LlmLog(path, VerdictFields("plan"))])
+def test_a_schema_that_is_not_text_is_an_error(tmp_path: Path, open_source: Callable[[Path], object]) -> None:
+    """One message that names the file."""
+    path = tmp_path / "theirs.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(LLM_RESPONSES)
+        connection.execute("CREATE TABLE model_outcomes (id INTEGER PRIMARY KEY)")
+        connection.execute("CREATE VIEW of_bytes AS SELECT 1")
+    path.write_bytes(path.read_bytes().replace(b"CREATE VIEW of_bytes", b"CREATE \xff\xfe\xff\xfe of_bytes"))
+    with pytest.raises(OutcomesFileError, match="cannot be read"):
+        open_source(path)
+
+
+def test_sums_that_no_store_has_written_are_not_imported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A negative sum, a name that is not text, and a time beyond all years cost their pair, and are told."""
+    filled(tmp_path / "theirs.db").close()
+    with closing(sqlite3.connect(tmp_path / "theirs.db", isolation_level=None)) as connection:
+        for number, (name, column) in enumerate([("CAST(x'ff' AS TEXT)", "1"), ("'late'", "9223372036854775807")]):
+            pair = 1000 + number
+            connection.execute(f"INSERT INTO tally (id, task_type, model_id) VALUES ({pair}, 'task', {name})")
+            connection.execute(f"INSERT INTO imported VALUES ({pair}, 'json:old', 1, 1, 0, 0, 0, {column})")
+    with closing(open_store(tmp_path / "ours.db")) as ours, closing(TrackerFile(tmp_path / "theirs.db")) as theirs:
+        assert theirs.import_sums(ours, NOW_MS) == 10
+        assert "the sums of 2 pairs are not usable" in caplog.text
+        assert is_sound(ours)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pluggy
 import pytest
+from _pytest.config import PytestPluginManager
 
 import modelperf_plugin as mp
 from modelperf_plugin.hooks import hookspecs
@@ -342,6 +343,56 @@ def test_a_blocked_name(
     assert complete(pm) == []
     assert not path.parent.exists()
     plugin.close()
+
+
+class Prefixed(pluggy.PluginManager):
+    """Takes only hooks whose names begin with its own, as pytest does."""
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
+        return super().parse_hookimpl_opts(plugin, name) if name.startswith("prefixed_") else None
+
+
+class PrefixedThroughout(Prefixed):
+    """Asks the same of specifications."""
+
+    def parse_hookspec_opts(self, module_or_class: Any, name: str) -> pluggy.HookspecOpts | None:
+        return super().parse_hookspec_opts(module_or_class, name) if name.startswith("prefixed_") else None
+
+
+class Forgetful(pluggy.PluginManager):
+    """Registers nothing."""
+
+    def register(self, plugin: object, name: str | None = None) -> str | None:
+        return name if plugin else None
+
+
+@pytest.mark.parametrize(
+    "manager", [Prefixed("prefixed"), PrefixedThroughout("prefixed"), Forgetful("x"), PytestPluginManager()]
+)
+def test_a_manager_that_takes_only_names_of_its_own(
+    manager: pluggy.PluginManager, register: Register, path: Path
+) -> None:
+    """It would accept the plugin and never call it: that is an error, which says what to do, and leaves nothing."""
+    with pytest.raises(mp.RegistrationError, match=r"does not take our .*select_model.* a manager of its own"):
+        register(manager)
+    assert not manager.has_plugin("modelperf")
+    assert open_descriptors(path) == []
+
+
+@pytest.mark.parametrize("how", ["unregister", "block"])
+def test_a_host_that_unregisters_the_plugin_later(how: str, pm: pluggy.PluginManager, register: Register) -> None:
+    """Its hooks are called no longer, which can be seen; the engine goes on until it is closed."""
+    plugin = register(pm)
+    assert plugin.limitations == ()
+    if how == "block":
+        pm.set_blocked("modelperf")
+    else:
+        pm.unregister(plugin)
+    assert choose(pm) is None
+    limits: list[str] = list(plugin.limitations)
+    assert len(limits) == 1
+    assert "does not call the plugin's on_task_complete and select_model" in limits[0]
+    assert plugin.engine().select("plan", CANDIDATES) is not None
 
 
 def test_closing_twice(

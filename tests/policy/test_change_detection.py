@@ -143,3 +143,22 @@ def test_a_drop_is_found_and_dated() -> None:
     assert sorted(position for position, _ in alarms)[20] < 360
     assert abs(sorted(alarm.since for _, alarm in alarms)[20] - 300) <= 15
     assert sum(alarm.direction == "down" for _, alarm in alarms) >= 40
+
+
+@QUICK
+@given(st.floats(0.03, 0.97), st.floats(0.03, 0.97), st.floats(0.0, 1.0))
+def test_no_direction_gains_between_the_two_ends(one: float, other: float, share: float) -> None:
+    """At any chance between the lowest and the highest e^S does not grow on average, in neither direction."""
+    lowest, highest = sorted((one, other))
+    chance = lowest + share * (highest - lowest)
+    start = ChangeWatch(up=3.0, down=3.0)
+    after = {success: start.updated(lowest, success, 1, highest) for success in (True, False)}
+    for direction in ("up", "down"):
+        mean = chance * exp(getattr(after[True], direction)) + (1 - chance) * exp(getattr(after[False], direction))
+        assert mean <= exp(3.0) * (1 + 1e-9)
+
+
+def test_one_expectation_is_the_lowest_and_the_highest() -> None:
+    """Without a highest chance the prediction is both."""
+    for success in (True, False):
+        assert ChangeWatch().updated(0.6, success, 1) == ChangeWatch().updated(0.6, success, 1, 0.6)

@@ -12,10 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelperf_plugin.errors import InvalidValueError
+from modelperf_plugin.policy.difficulty import WEIGHTS, Difficulty, Harder
+from modelperf_plugin.policy.intervals import expit
 from modelperf_plugin.policy.sequential.fall_detection import MAX_MASS, FallWatch, Probation, chance_above
 
 QUICK = settings(deadline=None, max_examples=25)
 thresholds = st.floats(0.0, 0.99)
+slopes, offsets = st.floats(0.1, 1.5), st.floats(-6.0, 1.0)
 pasts = st.lists(st.tuples(st.booleans(), thresholds), max_size=60)
 
 
@@ -199,3 +202,109 @@ def test_good_models_return_and_poor_ones_do_not() -> None:
                 break
     assert back[0.9] > 160
     assert back[0.65] < 16
+
+
+# Later tries
+
+
+def logit(rate: float) -> float:
+    """Return the logarithm of the odds."""
+    return log(rate / (1.0 - rate))
+
+
+class OneLine(Harder):
+    """Harder tasks, by one line on the logit scale."""
+
+    def __init__(self, slope: float, offset: float) -> None:
+        super().__init__(Difficulty.of(0.0), WEIGHTS)
+        self._one = (slope, offset)
+
+    def line(self, logit: float) -> tuple[float, float]:  # noqa: ARG002 - the same everywhere
+        return self._one
+
+
+def harder(slope: float, offset: float) -> Harder:
+    """Return a harder task, by one line on the logit scale."""
+    return OneLine(slope, offset)
+
+
+pasts_with_retries = st.lists(
+    st.tuples(st.booleans(), st.floats(0.01, 0.99), st.none() | st.tuples(slopes, offsets)), max_size=60
+)
+
+
+def watched_with_retries(past: list[tuple[bool, float, tuple[float, float] | None]]) -> FallWatch:
+    """Return the evidence after first and later tries."""
+    watch = FallWatch()
+    for success, threshold, line in past:
+        watch = watch.updated(success, threshold, None if line is None else harder(*line))
+    return watch
+
+
+@QUICK
+@given(pasts_with_retries, st.floats(0.01, 0.99), st.floats(0.0, 1.0), slopes, offsets)
+def test_no_later_try_is_a_winning_bet(
+    past: list[tuple[bool, float, tuple[float, float] | None]],
+    threshold: float,
+    above: float,
+    slope: float,
+    offset: float,
+) -> None:
+    """From any state, at any chance from the expected one upwards: E does not grow on average."""
+    watch, task = watched_with_retries(past), harder(slope, offset)
+    expected = task.chance(logit(threshold))
+    chance = expected + above * (1 - expected)
+    after = {success: watch.updated(success, threshold, task).e_value for success in (True, False)}
+    assert chance * after[True] + (1 - chance) * after[False] <= watch.e_value * (1 + 1e-9)
+
+
+def test_a_later_try_by_hand() -> None:
+    """A failure multiplies by (1 − g(q))/(1 − g(θ)), a success by g(q)/g(θ)."""
+    task = harder(0.5, -1.0)
+    spent = 1 - log(10) / log(11)
+    chances = [expit(0.5 * logit(rate) - 1.0) for rate in (0.2, 0.35, 0.5, 0.6, 0.68)]
+    limit = expit(0.5 * logit(0.75) - 1.0)
+    assert watched_with_retries([(True, 0.75, (0.5, -1.0))]).masses == pytest.approx(
+        [spent * each / limit for each in chances]
+    )
+    failed = FallWatch().updated(success=False, threshold=0.75, harder=task)
+    assert failed.masses == pytest.approx([spent * (1 - each) / (1 - limit) for each in chances])
+
+
+@pytest.mark.parametrize("threshold", [0.0, -1.0, 1.0, 2.0])
+def test_such_thresholds_are_safe_for_later_tries_too(threshold: float) -> None:
+    """At 0 or below later tries demote nothing, at 1 or above they do."""
+    watch = FallWatch()
+    for _ in range(50):
+        watch = watch.updated(success=False, threshold=threshold, harder=harder(0.6, -1.0))
+    assert watch.demotes() == (threshold >= 1)
+
+
+@QUICK
+@given(st.booleans(), st.floats(0.01, 0.99))
+def test_a_later_try_on_an_ordinary_task_counts_like_a_first_one(success: bool, threshold: float) -> None:
+    """With slope 1 and offset 0 nothing is harder: one outcome, for the same side."""
+    start = Probation(3, 4)
+    later = start.updated_later(success, threshold, harder(1.0, 0.0))
+    assert later == pytest.approx(start.updated(success))
+
+
+@QUICK
+@given(st.lists(st.tuples(st.booleans(), st.floats(0.01, 0.99), slopes, offsets), max_size=40))
+def test_later_tries_count_for_one_outcome_at_most(later: list[tuple[bool, float, float, float]]) -> None:
+    """The counts stay finite, and none is ever negative."""
+    probation = Probation()
+    for success, threshold, slope, offset in later:
+        before = probation
+        probation = probation.updated_later(success, threshold, harder(slope, offset))
+        assert min(probation) >= 0.0
+        assert sum(probation) <= sum(before) + 1.0 + max(1.0, slope)
+    assert Probation.from_list(probation.as_list()) == probation
+
+
+def test_successes_on_harder_tasks_reinstate_sooner() -> None:
+    """A success after failures of others says more than one on any task, a failure less."""
+    task, first = harder(0.6, -1.4), Probation(5, 5)
+    assert first.updated_later(success=True, threshold=0.6, harder=task).successes > first.successes + 0.5
+    failed = first.updated_later(success=False, threshold=0.6, harder=task)
+    assert 0 < failed.failures - first.failures < 0.5

@@ -46,8 +46,8 @@ class Scored(NamedTuple):
 def score(strategy: RankingStrategy, successes: int, failures: int, outages: int = 0, caller_errors: int = 0) -> Scored:
     """Return what ``strategy`` makes of one model."""
     tally = Tally("t", "m", successes, failures, outages=outages, caller_errors=caller_errors)
-    ((tier, value, proven),) = strategy([tally])
-    estimate, interval, reason = strategy.explain(tally)
+    ((tier, value),) = strategy([tally])
+    estimate, interval, proven, reason = strategy.explain(tally)
     return Scored(tier, value, estimate, interval, proven, reason)
 
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import random
+import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from modelperf_plugin.store import Store
 from modelperf_plugin.store.fallback.switch import Switch
+from modelperf_plugin.store.sqlite.file import PAGE_BYTES
 
 NOBODY = 65534
 
@@ -28,8 +32,36 @@ def switch_of(store: Store) -> Switch:
 def check_now(store: Store) -> None:
     """Let the next call check the file or, while SQLite fails, try it again."""
     switch = switch_of(store)
-    switch.check_at = 0.0
+    switch.check_at = time.monotonic()
     switch._backoff._retry_at = 0.0
+
+
+LOCK_FILE = (
+    "import fcntl, sys\n"
+    "file = open(sys.argv[1] + '.lock', 'rb+')\n"
+    "fcntl.flock(file, fcntl.LOCK_EX)\n"
+    "print('held', flush=True); sys.stdin.read()\n"
+)
+SQLITE_LOCK = (
+    "import sqlite3, sys\n"
+    "connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)\n"
+    "connection.execute('BEGIN EXCLUSIVE')\n"
+    "print('held', flush=True); sys.stdin.read()\n"
+)
+"""Programs that hold a lock until their input ends."""
+
+
+@contextmanager
+def held(path: Path, program: str = LOCK_FILE) -> Iterator[None]:
+    """Let another process hold a lock of the database at ``path``, until the end of the block."""
+    command = [sys.executable, "-S", "-c", program, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        try:
+            yield
+        finally:
+            process.communicate(timeout=30)
 
 
 def in_child(work: Callable[[], None]) -> int:
@@ -107,3 +139,22 @@ def copy(path: Path, target: Path) -> None:
             check=suffix == "",
             capture_output=True,
         )
+
+
+def pages_of(path: Path, table: str) -> list[int]:
+    """Return the numbers of the leaf pages of a table, the first page of the file being 1."""
+    with closing(sqlite3.connect(path)) as connection:
+        try:
+            query = "SELECT pageno FROM dbstat WHERE name = ? AND pagetype = 'leaf' ORDER BY pageno"
+            return [number for (number,) in connection.execute(query, (table,))]
+        except sqlite3.OperationalError:
+            pytest.skip("this SQLite cannot tell where tables lie")
+
+
+def damage(path: Path, pages: list[int]) -> None:
+    """Overwrite pages of a file with noise."""
+    noise = random.Random(1)
+    with path.open("r+b") as file:
+        for number in pages:
+            file.seek((number - 1) * PAGE_BYTES)
+            file.write(noise.randbytes(PAGE_BYTES))

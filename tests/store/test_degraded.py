@@ -18,7 +18,8 @@ import pytest
 from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.errors import NotATrackerError, StoreBusyError, StoreVersionError
 from modelperf_plugin.store import Entry, Store, open_store, open_with_fallback
-from modelperf_plugin.store.fallback.spool import places, read_batch
+from modelperf_plugin.store.fallback.batches import read_batch
+from modelperf_plugin.store.fallback.spool import places
 from modelperf_plugin.values import Outcome
 from tests.store.faults import check_now, switch_of
 
@@ -352,16 +353,18 @@ def test_pauses_grow(path: Path, open_host: OpenHost) -> None:
     assert pauses == [4, 8, 16, 32, 60, 60, 60, 60]
 
 
-def test_a_locked_database_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch, open_host: OpenHost) -> None:
-    """A database that somebody else has locked works: it is waited for, and then that is an error."""
+def test_a_locked_database_is_not_a_failure(path: Path, monkeypatch: pytest.MonkeyPatch, open_host: OpenHost) -> None:
+    """A database that somebody else has locked works: it is waited for, and then the outcome waits beside it."""
     store = open_host(path)
     store.outcomes.record(entry())
     monkeypatch.setattr(
-        switch_of(store).store.outcomes, "record", lambda _: (_ for _ in ()).throw(StoreBusyError("locked"))
+        switch_of(store).store.outcomes, "record", lambda *_: (_ for _ in ()).throw(StoreBusyError("locked"))
     )
-    with pytest.raises(StoreBusyError):
-        store.outcomes.record(entry())
+    assert store.outcomes.record(entry())
+    assert len(waiting(path)) == 1
     assert store.degraded is None
+    store.close()
+    assert in_database(path) == {"gpt-4o": 2}
 
 
 def test_what_is_not_ours_is_refused(path: Path) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
-from modelperf_plugin.errors import InvalidValueError, StoreBusyError, StoreError
+from modelperf_plugin.errors import InvalidValueError, StoreError
 from modelperf_plugin.store import Entry, Store, open_store, open_to_read, open_with_fallback
 from modelperf_plugin.store.fallback.spool import spooled
 from modelperf_plugin.store.opening import open_file
@@ -203,7 +203,7 @@ open_with_fallback(sys.argv[1]).close()
 """
 
 
-@pytest.mark.parametrize("rounds", [6, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [4, pytest.param(15, marks=pytest.mark.slow)])
 def test_killed_while_moving(tmp_path: Path, rounds: int) -> None:
     """Whenever a process is killed while it moves what waits, every outcome is in the database once in the end."""
     expected = 0
@@ -223,14 +223,17 @@ def test_killed_while_moving(tmp_path: Path, rounds: int) -> None:
         with subprocess.Popen([sys.executable, "-c", MOVER, str(path)], stderr=subprocess.DEVNULL) as process:
             time.sleep(random.uniform(0.5, 1.1) * usual)
             process.kill()
-    open_host(path).close()
+    for _ in range(100):
+        open_host(path).close()  # takes no longer for what waits than its patience
+        if not waiting(path):
+            break
     assert waiting(path) == 0
     assert in_file(path) == expected
 
 
 @pytest.mark.slow
 def test_a_stopped_process_holds_the_lock(tmp_path: Path) -> None:
-    """While a process that holds the lock is stopped choices go on, and a record is an error after some seconds."""
+    """While a process that holds the lock is stopped choices go on, and an outcome waits in a file until it ends."""
     path = tmp_path / "x.db"
     store = open_host(path)
     store.outcomes.record(entry())
@@ -245,14 +248,13 @@ def test_a_stopped_process_holds_the_lock(tmp_path: Path) -> None:
         holder.stdout.readline()
         holder.send_signal(signal.SIGSTOP)
         assert store.tallies.of("t")["m"].samples == 1
-        with pytest.raises(StoreBusyError):
-            store.outcomes.record(entry())
-        assert store.degraded is None
-        assert store.tallies.of("t")["m"].samples == 1
+        assert store.outcomes.record(entry())
+        found = store.connection.degraded, store.tallies.of("t")["m"].samples
         holder.kill()
+    assert found == (None, 2)
     assert store.outcomes.record(entry())
     store.close()
-    assert in_file(path) == 2
+    assert in_file(path) == 3
 
 
 def test_a_pinned_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Whatever happens to a store, in whatever order: tallies = roll-up = what was recorded, counted by hand."""
+"""Whatever happens to a store, in whatever order: tallies, roll-up and later tries are as counted by hand."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from modelperf_plugin.errors import StoreFailedError
 from modelperf_plugin.store import Entry, open_with_fallback
 from modelperf_plugin.store.opening import open_file
-from modelperf_plugin.values import ERROR_KINDS, Outcome, Tally
+from modelperf_plugin.values import ERROR_KINDS, LaterTries, Outcome, Tally, Tried
 from tests.store.faults import check_now, copy, switch_of
+from tests.store.later import tried_sets
 
 NOON_MS = 1_767_268_800_000
 DAY_MS = 86_400_000
@@ -37,6 +38,7 @@ entries = st.builds(
         outcome_id=st.none() | st.sampled_from("abcdefgh"),
     ),
     st.integers(NOON_MS - 30 * DAY_MS, NOON_MS),
+    st.just(()) | tried_sets,
 )
 
 
@@ -49,6 +51,7 @@ class Life(RuleBasedStateMachine):
         self._path = self._folder / "0.db"
         self._moves = 0
         self._tallies: dict[tuple[str, str], Tally] = {}
+        self._later: dict[str, dict[str, dict[Tried, LaterTries]]] = {}
         self._ids: set[str] = set()
         self._open()
 
@@ -62,7 +65,11 @@ class Life(RuleBasedStateMachine):
             return False
         self._ids.update(() if outcome_id is None else (outcome_id,))
         key = (entry.task_type, entry.model_id)
-        self._tallies[key] = self._tallies.get(key, Tally(*key)).plus(entry.outcome, entry.ended_ms)
+        tally = self._tallies.get(key, Tally(*key))
+        self._tallies[key] = tally.plus(entry.outcome, entry.ended_ms, later=bool(entry.tried))
+        if entry.tried and entry.outcome.blame in {None, "model"}:
+            sets = self._later.setdefault(entry.task_type, {}).setdefault(entry.model_id, {})
+            sets[entry.tried] = sets.get(entry.tried, LaterTries()).plus(entry.outcome)
         return True
 
     @precondition(lambda self: self._store.degraded is None)
@@ -91,6 +98,7 @@ class Life(RuleBasedStateMachine):
         """Read the evidence of a task type, so that it is in memory."""
         expected = {tally.model_id: tally for key, tally in self._tallies.items() if key[0] == task_type}
         assert self._store.tallies.of(task_type) == expected
+        assert self._store.tallies.later(task_type) == self._later.get(task_type, {})
 
     @rule()
     def reopen(self) -> None:
@@ -160,6 +168,8 @@ class Life(RuleBasedStateMachine):
     def everything_adds_up(self) -> None:
         """Tallies are those counted by hand, and the store finds nothing wrong with itself."""
         assert self._store.tallies.all() == [self._tallies[key] for key in sorted(self._tallies)]
+        for task_type, expected in self._later.items():
+            assert self._store.tallies.later(task_type) == expected
         unsound = {finding.name for finding in self._store.maintenance.check() if not finding.ok}
         assert unsound <= ({"degraded"} if self._store.degraded else set())
 
@@ -173,7 +183,7 @@ class LongLife(Life):
     """The same, for longer."""
 
 
-Life.TestCase.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)
-LongLife.TestCase.settings = settings(max_examples=120, stateful_step_count=50, deadline=None)
+Life.TestCase.settings = settings(max_examples=10, stateful_step_count=25, deadline=None)
+LongLife.TestCase.settings = settings(max_examples=20, stateful_step_count=50, deadline=None)
 TestLife = Life.TestCase
 TestLongLife = pytest.mark.slow(LongLife.TestCase)

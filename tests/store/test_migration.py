@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from modelperf_plugin.store import Baseline, open_store
+from modelperf_plugin.store import Baseline, Entry, open_store
 from modelperf_plugin.store.queries import load_migrations
-from modelperf_plugin.store.sqlite.file import APPLICATION_ID
+from modelperf_plugin.store.sqlite.schema import APPLICATION_ID
+from modelperf_plugin.values import LaterTries, Outcome, Tally
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -29,3 +30,27 @@ def test_an_older_file_is_migrated(tmp_path: Path, version: int) -> None:
         assert store.changes.add("m", "announced", (1, 1), (0, 0), None, {})
         assert store.demotions.add("t", "m", 1, 0.7, 20.0, "why")
         assert store.tallies.baselines() == {("t", "m"): Baseline(1, 0, None)}
+
+
+def test_outcomes_of_a_file_without_tries_are_first_tries(tmp_path: Path) -> None:
+    """A file of version 10 keeps its counts, none of them later tries; what is recorded from then on is told apart."""
+    path = tmp_path / "old.db"
+    path.touch(0o600)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for migration in load_migrations("sqlite")[:10]:
+            connection.executescript(migration.script)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute("PRAGMA user_version = 10")
+        connection.execute("INSERT INTO model_outcomes (task_type, model_id, success) VALUES ('t', 'm', 1)")
+        connection.execute("INSERT INTO model_outcomes (task_type, model_id, success) VALUES ('t', 'm', 0)")
+        connection.execute("UPDATE event SET ended_ms = 0")
+        connection.execute("UPDATE daily SET day = 0")
+        connection.execute("UPDATE tally SET last_used_ms = 0")
+    with closing(open_store(path)) as store:
+        assert store.tallies.of("t") == {"m": Tally("t", "m", 1, 1, last_used_ms=0)}
+        assert store.tallies.later("t") == {}
+        assert [event.tried for event in store.events.after(0, 9)] == [(), ()]
+        store.outcomes.record(Entry("t", "m", Outcome(success=False), 0, ("a",)))
+        assert store.tallies.later("t") == {"m": {("a",): LaterTries(0, 1, 0)}}
+        assert store.tallies.of("t") == {"m": Tally("t", "m", 1, 2, last_used_ms=0, later_failures=1)}
+        assert all(finding.ok for finding in store.maintenance.check())

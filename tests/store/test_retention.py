@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -59,7 +61,7 @@ def test_steps_drop_what_is_old_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_it_rests(tmp_path: Path) -> None:
-    """Between two steps is a pause, and after the last one an hour."""
+    """Between two steps is a pause, and after a round an hour."""
     store = filled(tmp_path / "x.db", days=20)
     now = 0.0
     retention = Retention(store.events, 10, clock=lambda: now)
@@ -75,7 +77,31 @@ def test_it_rests(tmp_path: Path) -> None:
     now += STEP_SECONDS
     assert step() == 1003
     now += REST_SECONDS
-    assert step() == 1003, "a thousand outcomes without an old one are the end of the search"
+    assert step() == 1001, "the next round begins at the first outcome and reaches the last"
+    store.close()
+
+
+@pytest.mark.parametrize("order", ["newest first", "imported later", "mixed"])
+def test_every_old_outcome_is_dropped_wherever_it_stands(tmp_path: Path, order: str) -> None:
+    """One round drops all old outcomes and no other, whatever their order; no step drops more than a thousand."""
+    store = open_file(tmp_path / "x.db")
+    days = [day for day in range(50) for _ in range(400)]
+    if order == "imported later":
+        days = [day for day in days if day < 10] * 4 + days
+    elif order == "mixed":
+        random.Random(1).shuffle(days)
+    store.outcomes.record_many(entry(day + 0.5) for day in [*days, 0])
+    before, left = store.tallies.all(), sum(day < 10 for day in days) + 1
+    now, sizes = 0.0, [events(tmp_path / "x.db")]
+    retention = Retention(store.events, 10, clock=lambda: now)
+    while now < 100 * STEP_SECONDS and sizes[-1] > left:
+        retention.step_if_due(lambda: round(NOW.timestamp() * 1000))
+        sizes.append(events(tmp_path / "x.db"))
+        now += STEP_SECONDS
+    assert sizes[-1] == left
+    assert max(old - new for old, new in pairwise(sizes)) <= 1000
+    assert store.tallies.all() == before
+    assert [finding.name for finding in store.maintenance.check() if not finding.ok] == []
     store.close()
 
 

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,11 @@ from modelperf_plugin.errors import (
     StoreError,
     StoreVersionError,
 )
-from modelperf_plugin.store import Entry, Store, open_store
+from modelperf_plugin.store import Entry, Store, open_store, open_to_read
 from modelperf_plugin.store.queries import load_migrations
-from modelperf_plugin.store.sqlite.file import APPLICATION_ID
-from modelperf_plugin.values import Outcome
+from modelperf_plugin.store.sqlite.file import PAGE_BYTES
+from modelperf_plugin.store.sqlite.schema import APPLICATION_ID
+from modelperf_plugin.values import LaterTries, Outcome
 from tests.benchmarks.hot_path import DOCUMENT_SCHEMA
 
 NOON_MS = 1_767_268_800_000  # 2026-01-01T12:00:00Z
@@ -302,6 +304,29 @@ def test_other_processes_count_at_the_next_reading(store: Store, path: Path) -> 
     assert store.tallies.of("execute-task")["gpt-4o"].samples == 3
 
 
+def test_later_tries_of_other_processes_count_at_the_next_reading(store: Store, path: Path) -> None:
+    """Sets in memory are dropped with the tallies, and both processes use one number for one set."""
+    first = Entry("t", "b", Outcome(success=True), NOON_MS, ("a", "a"))
+    store.outcomes.record(first)
+    assert store.tallies.later("t") == {"b": {("a", "a"): LaterTries(1, 0, 0)}}
+    script = (
+        "import sys; from modelperf_plugin.store import Entry, open_store\n"
+        "from modelperf_plugin.values import Outcome\n"
+        "store = open_store(sys.argv[1])\n"
+        "for tried in [('a', 'a'), ('a', 'c'), ('a', 'c')]:\n"
+        "    store.outcomes.record(Entry('t', 'b', Outcome(success=False, timeout=True), 0, tried))\n"
+        "store.outcomes.record_many([Entry('t', 'b', Outcome(success=False), 0, ('a', 'a'))])\n"
+        "store.close()"
+    )
+    subprocess.run([sys.executable, "-c", script, str(path)], check=True)
+    for number in range(2):
+        sets = {("a", "a"): LaterTries(1 + number, 2, 1), ("a", "c"): LaterTries(0, 2, 2)}
+        assert store.tallies.later("t") == {"b": sets}
+        store.outcomes.record(first)
+    with closing(open_to_read(str(path))) as reader:
+        assert reader.tallies.later("t")["b"]["a", "a"] == LaterTries(3, 2, 1)
+
+
 def test_first_open_race(path: Path) -> None:
     """Eight processes that open a new file at the same moment all succeed, and every outcome is there."""
     script = (
@@ -461,6 +486,31 @@ def test_a_file_with_the_documents_tables_is_adopted(path: Path) -> None:
     connection.close()
 
 
+@pytest.mark.parametrize("bad", ["CAST(x'6d6f64e86c65' AS TEXT)", "x'00ff'", "7", "''", "NULL", "'a' || char(10)"])
+def test_a_row_that_cannot_be_adopted_costs_that_row(path: Path, bad: str) -> None:
+    """Blobs, numbers, other bytes and control characters in the document's tables stay there; the rest is adopted."""
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(
+            "CREATE TABLE model_outcomes (id INTEGER PRIMARY KEY, task_type, model_id, success, timeout, tokens_used, "
+            "cost_usd, timestamp)"
+        )
+        connection.execute(
+            "CREATE TABLE model_stats (id INTEGER PRIMARY KEY, task_type, model_id, successes, failures, timeouts, "
+            "total_tokens, total_cost, last_used)"
+        )
+        for name in ("'m'", bad, "'m'"):
+            connection.execute(f"INSERT INTO model_outcomes (task_type, model_id, success) VALUES ('t', {name}, 1)")
+        connection.execute(f"INSERT INTO model_stats (task_type, model_id, successes) VALUES ('t', {bad}, 1)")
+        connection.execute("INSERT INTO model_stats (task_type, model_id, successes) VALUES ('t', 'm', 5)")
+    with closing(open_store(path)) as store:
+        assert {model_id: tally.successes for model_id, tally in store.tallies.of("t").items()} == {"m": 5}
+        if not bad.startswith("CAST"):
+            (adopted,) = [finding for finding in store.maintenance.check() if finding.name == "adopted file"]
+            assert adopted.message.startswith("2 rows of the migration guide's tables could not be read as outcomes")
+            assert {finding.name for finding in store.maintenance.check() if not finding.ok} == {"permissions"}
+
+
 # Health.
 
 
@@ -487,3 +537,10 @@ def test_check_finds_open_permissions(store: Store, path: Path) -> None:
     (found,) = [each for each in store.maintenance.check() if not each.ok]
     assert found.name == "permissions"
     assert "chmod 600" in found.message
+
+
+def test_new_files_have_small_pages_and_can_shrink(store: Store, path: Path) -> None:
+    """The log holds whole pages, so small ones cost a record less; what is deleted can be given back to the disk."""
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA page_size").fetchone() == (PAGE_BYTES,)
+        assert connection.execute("PRAGMA auto_vacuum").fetchone() == (2,)

@@ -12,6 +12,7 @@ import pytest
 from modelperf_plugin import errors
 from modelperf_plugin.errors import (
     ConfigError,
+    HostCodeError,
     InvalidValueError,
     MissingExtraError,
     ModelPerfError,
@@ -39,6 +40,7 @@ SAMPLES = [
     RegistrationError("this host has no such hook"),
     OutcomesFileError("outcomes.csv", 3, "the column success is missing"),
     MissingExtraError("Parquet files", "parquet"),
+    HostCodeError("the host's clock", OSError("no clock"), "the machine's time is used"),
     StoreError("the disk is full"),
     StoreBusyError("locked for 5 s"),
     StoreVersionError("version 9"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from array import array
 from collections import Counter
 from collections.abc import Mapping
@@ -14,9 +13,10 @@ import numpy.typing as npt
 
 from modelperf_plugin.analysis.off_policy.estimators import Floats, Integers, Logged
 from modelperf_plugin.analysis.simulation.play import Progress
+from modelperf_plugin.json_text import parse_json
 from modelperf_plugin.store import Store
 from modelperf_plugin.store.decisions import DecisionRecord, JoinedOutcome
-from modelperf_plugin.values import NANO_USD, blame_of
+from modelperf_plugin.values import NANO_USD, blame_of, check_id
 
 Flags = npt.NDArray[np.bool_]
 
@@ -102,10 +102,10 @@ def read_log(
     until_ms: int | None = None,
     progress: Progress | None = None,
 ) -> DecisionLog:
-    """Read the decisions that a host received and whose outcome is known.
+    """Read the first tries of tasks: decisions that a host received and whose outcome is known.
 
-    Leaves out, and counts by reason, those without an outcome of the chosen model, those with a pinned model, and those
-    that ended through the caller.
+    Leaves out, and counts by reason, those without an outcome of the chosen model, those with a pinned model, those
+    that ended through the caller, and those of tasks that had failed before: later tries say something else.
     """
     reader = _Reader(task_type, since_ms, until_ms)
     number, seen = 0, 0
@@ -118,6 +118,10 @@ def read_log(
     return reader.log(store.location)
 
 
+_Candidate = tuple[str, float, str]
+"""A model, its propensity and its status."""
+
+
 class _Reader:
     def __init__(self, task_type: str | None, since_ms: int | None, until_ms: int | None) -> None:
         self._task_type, self._since_ms, self._until_ms = task_type, since_ms, until_ms
@@ -125,7 +129,7 @@ class _Reader:
         self._models: dict[str, int] = {}
         self._left_out: Counter[str] = Counter()
         wide = {"row": "i", "column": "i", "chance": "f", "status": "b"}
-        self._wide = {name: array(kind) for name, kind in wide.items()}
+        self._wide: dict[str, array[Any]] = {name: array(kind) for name, kind in wide.items()}
         long = {"made": "q", "ended": "q", "task": "i", "chosen": "i", "success": "b", "cost": "d"}
         self._long: dict[str, array[Any]] = {name: array(kind) for name, kind in long.items()}
 
@@ -136,8 +140,11 @@ class _Reader:
         if reason is not None or outcome is None:
             self._left_out[reason or ""] += 1
             return
-        candidates = json.loads(record.record)["candidates"]
-        if any(each["status"] == "pinned" for each in candidates):
+        candidates = _candidates(record)
+        if record.model_id not in [each[0] for each in candidates]:
+            self._left_out["it cannot be read"] += 1
+            return
+        if any(status == "pinned" for _, _, status in candidates):
             self._left_out["the host had pinned the model"] += 1
             return
         self._append(record, outcome, candidates)
@@ -149,14 +156,14 @@ class _Reader:
             and (self._until_ms is None or record.made_ms < self._until_ms)
         )
 
-    def _append(self, record: DecisionRecord, outcome: JoinedOutcome, candidates: list[dict[str, Any]]) -> None:
+    def _append(self, record: DecisionRecord, outcome: JoinedOutcome, candidates: list[_Candidate]) -> None:
         long, wide, models = self._long, self._wide, self._models
         position = len(long["task"])
-        for each in candidates:
+        for model_id, propensity, status in candidates:
             wide["row"].append(position)
-            wide["column"].append(models.setdefault(each["model_id"], len(models)))
-            wide["chance"].append(each["propensity"])
-            wide["status"].append(_STATUS.get(each["status"], AVAILABLE))
+            wide["column"].append(models.setdefault(model_id, len(models)))
+            wide["chance"].append(propensity)
+            wide["status"].append(_STATUS.get(status, AVAILABLE))
         long["made"].append(record.made_ms)
         long["ended"].append(outcome.ended_ms)
         long["task"].append(self._tasks.setdefault(record.task_type, len(self._tasks)))
@@ -184,13 +191,30 @@ class _Reader:
         )  # fmt: skip
 
 
+def _candidates(record: DecisionRecord) -> list[_Candidate]:
+    """Return the candidates of a decision; none if the text of the record is not one of ours."""
+    try:
+        listed = parse_json(record.record)["candidates"]
+        return [
+            (check_id("model_id", each["model_id"]), float(each["propensity"]), str(each["status"])) for each in listed
+        ]
+    except (ValueError, TypeError, LookupError):
+        return []
+
+
 def _reason_to_leave_out(record: DecisionRecord, outcome: JoinedOutcome | None) -> str | None:
     if record.mode != "apply":
         return "the host was answered None"
-    if outcome is None:
-        return "no outcome has come"
+    if record.retry_of is not None:
+        return "it retries a task that had failed"
+    return "no outcome has come" if outcome is None else _objection(record, outcome)
+
+
+def _objection(record: DecisionRecord, outcome: JoinedOutcome) -> str | None:
     if outcome.model_id != record.model_id:
         return "only a fallback's outcome has come"
+    if outcome.number > 1:
+        return "a fallback was tried first"
     if blame_of(outcome.success, outcome.error_kind) == "caller":
         return "it ended by the caller's own doing"
     return None

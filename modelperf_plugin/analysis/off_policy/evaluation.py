@@ -1,4 +1,4 @@
-"""Evaluate policies on the decision log, beside the actual success rate and the usual baselines."""
+"""Evaluate the first tries of policies on the decision log, beside the actual success and the usual baselines."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """Estimates for policies from one decision log."""
+    """Estimates for the first tries of policies from one decision log."""
 
     source: str
     """The location of the store."""
@@ -45,7 +45,7 @@ class Evaluation:
     models: tuple[str, ...]
     happened: float
     happened_cost_usd: float | None
-    """Actual mean US dollars a task, unknown costs taken as 0; None without any known cost."""
+    """Actual mean US dollars of a first try, unknown costs taken as 0; None without any known cost."""
     unpriced: int
     """Number of decisions without a known cost."""
     made_the_log: Judgement

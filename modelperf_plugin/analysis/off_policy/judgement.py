@@ -61,7 +61,7 @@ class Judgement:
     gain: Estimate | None
     """The success rate less that of the policy that made the log."""
     cost_usd: Estimate | None
-    """Mean US dollars a task; None without known costs. No task is assumed to cost more than the costliest logged."""
+    """Mean US dollars of a first try; None without known costs. None is assumed to cost more than the costliest."""
     ips: float
     snips: float | None
     dr: float

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Final, NamedTuple
 
 from modelperf_plugin.store import Baseline, Event, Faded, Store
-from modelperf_plugin.store.roles import Events, MergedExperience
-from modelperf_plugin.values import DAY_MS, Blame, ErrorKind, Outcome, Tally
+from modelperf_plugin.store.exchange_roles import MergedExperience
+from modelperf_plugin.store.roles import Events, Span
+from modelperf_plugin.values import DAY_MS, UNKNOWN_TRIED, Blame, ErrorKind, LaterTries, Outcome, Tally, Tried
 
 PAGE_SIZE: Final = 5_000
 _Pair = tuple[str, str]
 _NO_TALLIES: Final[Mapping[str, Tally]] = {}
+_NO_LATER: Final[Mapping[str, Mapping[Tried, LaterTries]]] = {}
 
 
 class Cost(NamedTuple):
@@ -50,7 +53,9 @@ class StoreAsOf:
         self._events = deque(events)
         self._costs = deque(sorted(costs))
         self._tallies: dict[str, dict[str, Tally]] = {}
-        self._days: dict[_Pair, dict[int, list[int]]] = {}
+        self._later: dict[str, Mapping[str, Mapping[Tried, LaterTries]]] = {}
+        self._names: list[str] = []
+        self._days: dict[str, dict[str, dict[int, list[int]]]] = {}
         self._changes = sorted(store.changes.all(), key=lambda each: each.noticed_ms)
         self._before: dict[int, dict[_Pair, Tally]] = {each.change_id: {} for each in self._changes}
         self._rates = store.tallies.baselines()
@@ -77,39 +82,82 @@ class StoreAsOf:
         """Return the tallies of ``task_type`` by model id; the same object while nothing changes."""
         return self._tallies.get(task_type, _NO_TALLIES)
 
+    def later(self, task_type: str) -> Mapping[str, Mapping[Tried, LaterTries]]:
+        """Return the later tries of ``task_type`` by model id and by what had failed before."""
+        return self._later.get(task_type, _NO_LATER)
+
     def all(self) -> list[Tally]:
         """Return the tallies of all task types."""
         return list(chain.from_iterable(each.values() for each in self._tallies.values()))
 
-    def baselines(self) -> dict[_Pair, Baseline]:
+    def page(self, after: str, pairs: int) -> Mapping[str, Mapping[str, Tally]]:
+        """Return the tallies of the next task types after ``after``."""
+        if len(self._names) != len(self._tallies):
+            self._names = sorted(self._tallies)
+        page: dict[str, Mapping[str, Tally]] = {}
+        for task_type in self._names[bisect_right(self._names, after) :]:
+            pairs -= len(self._tallies[task_type])
+            if page and pairs < 0:
+                break
+            page[task_type] = self._tallies[task_type]
+        return page
+
+    def baselines(self, within: Span | None = None) -> dict[_Pair, Baseline]:
         """Return the counts from before the last noticed change of each model."""
         baselines: dict[_Pair, Baseline] = {}
         for change in self._changes[: self.changes_noticed]:
             for pair, tally in self._before[change.change_id].items():
+                if within is not None and not within[0] <= pair[0] <= within[1]:
+                    continue
                 last = self._rates.get(pair)
                 rate = last.rate if last is not None and last.since_ms == change.since_ms else None
                 failures, timeouts = tally.quality_failures, tally.timeout_failures
-                baselines[pair] = Baseline(tally.successes, failures, rate, timeouts, change.since_ms)
+                later = (tally.later_successes, tally.later_failures, tally.later_timeout_failures)
+                baselines[pair] = Baseline(
+                    tally.successes, failures, rate, timeouts, change.since_ms, change.direction, *later
+                )
         return baselines
 
-    def faded(self, today: int, half_life_days: float) -> dict[_Pair, Faded]:
+    def faded(self, within: Span, today: int, half_life_days: float) -> dict[_Pair, Faded]:
         """Return the weight on ``today`` of each pair's outcomes since the day after the last change of its model."""
-        since = {pair: each.since_ms // DAY_MS for pair, each in self.baselines().items()}
-        return {pair: _faded(days, since.get(pair), today, half_life_days) for pair, days in self._days.items()}
+        since = {pair: each.since_ms // DAY_MS for pair, each in self.baselines(within).items()}
+        return {
+            (task_type, model_id): _faded(days, since.get((task_type, model_id)), today, half_life_days)
+            for task_type, models in self._days_within(within)
+            for model_id, days in models.items()
+        }
+
+    def _days_within(self, within: Span) -> Iterator[tuple[str, dict[str, dict[int, list[int]]]]]:
+        if within[0] == within[1]:
+            yield within[0], self._days.get(within[0], {})
+            return
+        for task_type, models in self._days.items():
+            if within[0] <= task_type <= within[1]:
+                yield task_type, models
 
     def _add(self, event: Event) -> None:
         outcome = _OUTCOMES[event.blame, event.timed_out]
         pair = (event.task_type, event.model_id)
-        self._put(self._tally(pair).plus(outcome, event.ended_ms))
+        is_later = bool(event.tried)
+        self._put(self._tally(pair).plus(outcome, event.ended_ms, later=is_later))
         if event.blame in {None, "model"}:
-            day = self._days.setdefault(pair, {}).setdefault(event.ended_ms // DAY_MS, [0, 0, 0])
-            day[0] += event.success
-            day[1] += not event.success
-            day[2] += event.timed_out
+            models = self._days.setdefault(event.task_type, {})
+            day = models.setdefault(event.model_id, {}).setdefault(event.ended_ms // DAY_MS, [0] * 6)
+            counts = (event.success, not event.success, event.timed_out)
+            for number, count in enumerate(counts * 2 if is_later else counts):
+                day[number] += count
+            if is_later and event.tried != UNKNOWN_TRIED:
+                self._add_later(event, outcome)
         for change in self._changes:
             if change.model_id == event.model_id and event.event_id <= change.since_event_id:
                 before = self._before[change.change_id]
-                before[pair] = before.get(pair, Tally(*pair)).plus(outcome, event.ended_ms)
+                before[pair] = before.get(pair, Tally(*pair)).plus(outcome, event.ended_ms, later=is_later)
+
+    def _add_later(self, event: Event, outcome: Outcome) -> None:
+        models = self._later.get(event.task_type, _NO_LATER)
+        sets = models.get(event.model_id, {})
+        tries = sets.get(event.tried, LaterTries()).plus(outcome)
+        self._later[event.task_type] = {**models, event.model_id: {**sets, event.tried: tries}}
 
     def _add_cost(self, cost: Cost) -> None:
         tally = self._tally((cost.task_type, cost.model_id))
@@ -133,9 +181,12 @@ def _events(log: Events) -> Iterator[Event]:
 def _faded(days: Mapping[int, Sequence[int]], since: int | None, today: int, half_life_days: float) -> Faded:
     dated = [(day, counts) for day, counts in days.items() if since is None or day > since]
     shares = [0.5 ** (max(0, today - day) / half_life_days) for day, _ in dated]
-    weights = [sum(share * counts[n] for share, (_, counts) in zip(shares, dated, strict=True)) for n in range(3)]
-    counts = [sum(each[n] for _, each in dated) for n in range(3)]
-    return Faded((weights[0], weights[1], weights[2]), (counts[0], counts[1], counts[2]), len(dated))
+    weights = [sum(share * counts[n] for share, (_, counts) in zip(shares, dated, strict=True)) for n in range(6)]
+    counts = [sum(each[n] for _, each in dated) for n in range(6)]
+    return Faded(
+        (weights[0], weights[1], weights[2]), (counts[0], counts[1], counts[2]), len(dated),
+        (weights[3], weights[4], weights[5]), (counts[3], counts[4], counts[5]),
+    )  # fmt: skip
 
 
 _ERROR_KINDS: Final[Mapping[Blame | None, ErrorKind | None]] = {

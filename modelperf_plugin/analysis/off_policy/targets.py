@@ -112,6 +112,7 @@ class _Decider:
             {self._models[column]: "demoted at the time" for column in columns if status[column] == DEMOTED},
             {self._models[column]: "unavailable at the time" for column in columns if status[column] == UNAVAILABLE},
             self._learner.model_costs,
+            difficulty=self._learner.difficulty(task_type),
         )
         assessment = assess(self._config.policy_for(task_type), task_type, names, knowledge, NO_CONTEXT)
         chances = choose(assessment, NO_CONTEXT, None).probabilities

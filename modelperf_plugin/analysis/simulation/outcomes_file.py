@@ -10,23 +10,23 @@ The log of a router is not such a file: it has one outcome per task, so another 
 from __future__ import annotations
 
 import csv
-import gzip
-import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
-from io import StringIO
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
 from modelperf_plugin.errors import InvalidValueError, OutcomesFileError, brief
-from modelperf_plugin.exchange.parsing import parse_flag, parse_moment, parse_number, read_bytes
+from modelperf_plugin.exchange.lines import read_lines
+from modelperf_plugin.exchange.parsing import parse_flag, parse_moment, parse_number
 from modelperf_plugin.values import Outcome, check_id, check_ids
 
 REQUIRED: Final = ("instance_id", "task_type", "model_id", "success")
-_GZIP_MAGIC: Final = b"\x1f\x8b"
+MAX_CHARACTERS: Final = 1 << 28
+"""Of a file, decompressed: all its outcomes are held in memory."""
 
 
 class Instance(NamedTuple):
@@ -93,7 +93,7 @@ class OutcomeData:
         )
         if len(chosen) < 2 or not core:
             requirement = "outcomes of at least two models for the same instance"
-            raise InvalidValueError(self.source, requirement, list(chosen))
+            raise InvalidValueError(self.source, requirement, list(chosen), typed=True)
         return replace(self, instances=core)
 
     def _densest_models(self) -> tuple[str, ...]:
@@ -116,7 +116,7 @@ class OutcomeData:
         for model_id in chosen:
             if model_id not in known:
                 requirement = f"among those of {self.source} ({', '.join(known)})"
-                raise InvalidValueError("models", requirement, model_id)
+                raise InvalidValueError("models", requirement, model_id, typed=True)
         return chosen
 
 
@@ -130,21 +130,22 @@ def read_outcomes(path: str | PathLike[str]) -> OutcomeData:
     instances: dict[str, Instance] = {}
     outcomes: dict[str, dict[str, Outcome]] = {}
     duplicates = unknown = 0
-    for line, row in _rows(name, _text(name)):
-        try:
-            instance_id, task_type, model_id = (check_id(column, row[column]) for column in REQUIRED[:3])
-            outcome = _outcome(row)
-        except InvalidValueError as error:
-            raise OutcomesFileError(name, line, str(error)) from None
-        known = outcomes.setdefault(instance_id, {})
-        instance = instances.setdefault(instance_id, Instance(instance_id, task_type, known))
-        if instance.task_type != task_type:
-            both = f"{brief(instance.task_type)} above and {brief(task_type)} here"
-            raise OutcomesFileError(name, line, f"instance {brief(instance_id)} has two task types: {both}")
-        if outcome is None:
-            unknown += 1
-        elif known.setdefault(model_id, outcome) is not outcome:
-            duplicates += 1
+    with closing(_rows(name)) as rows:
+        for line, row in rows:
+            try:
+                instance_id, task_type, model_id = (check_id(column, row[column]) for column in REQUIRED[:3])
+                outcome = _outcome(row)
+            except InvalidValueError as error:
+                raise OutcomesFileError(name, line, str(error)) from None
+            known = outcomes.setdefault(instance_id, {})
+            instance = instances.setdefault(instance_id, Instance(instance_id, task_type, known))
+            if instance.task_type != task_type:
+                both = f"{brief(instance.task_type)} above and {brief(task_type)} here"
+                raise OutcomesFileError(name, line, f"instance {brief(instance_id)} has two task types: {both}")
+            if outcome is None:
+                unknown += 1
+            elif known.setdefault(model_id, outcome) is not outcome:
+                duplicates += 1
     tried = tuple(instance for instance in instances.values() if instance.outcomes)
     if not tried:
         raise OutcomesFileError(name, None, "holds no outcome with a known success")
@@ -156,40 +157,28 @@ def _unbroken(positions: Sequence[int]) -> int:
     return next((count for count, position in enumerate(positions) if count != position), len(positions))
 
 
-def _text(name: str) -> str:
-    content = read_bytes(Path(name))
-    if content.startswith(_GZIP_MAGIC):
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error) as error:
-            raise OutcomesFileError(name, None, f"is a damaged gzip file ({error})") from error
-    elif content and name.endswith(".gz"):
-        raise OutcomesFileError(name, None, "is named .gz, but is not a gzip file")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise OutcomesFileError(name, line, "is not UTF-8 text, so not a CSV file of outcomes") from error
-    if not text.strip():
-        raise OutcomesFileError(name, None, "is empty; a file of outcomes starts with a line of column names")
-    return text
-
-
-def _rows(name: str, text: str) -> Iterator[tuple[int, dict[str, str]]]:
+def _rows(name: str) -> Generator[tuple[int, dict[str, str]]]:
     """Yield each row under its line number, as a dict of its columns."""
-    reader = csv.reader(StringIO(text, newline=""), strict=True)
-    try:
-        header = [column.strip() for column in next(reader)]
-        _check_header(name, header)
-        for values in reader:
-            if not values:
-                continue
-            if len(values) != len(header):
-                count = f"has {len(values)} values, but the first line names {len(header)} columns"
-                raise OutcomesFileError(name, reader.line_num, count)
-            yield reader.line_num, dict(zip(header, values, strict=True))
-    except csv.Error as error:
-        raise OutcomesFileError(name, reader.line_num, f"is not CSV ({error})") from error
+    with closing(read_lines(Path(name), limit=MAX_CHARACTERS, pipes=True)) as lines:
+        reader = csv.reader(lines, strict=True)
+        try:
+            header = [column.strip() for column in next(filter(_is_filled, reader), [])]
+            if not header:
+                raise OutcomesFileError(name, None, "is empty; a file of outcomes starts with a line of column names")
+            _check_header(name, header)
+            for values in reader:
+                if not values:
+                    continue
+                if len(values) != len(header):
+                    count = f"has {len(values)} values, but the first line names {len(header)} columns"
+                    raise OutcomesFileError(name, reader.line_num, count)
+                yield reader.line_num, dict(zip(header, values, strict=True))
+        except csv.Error as error:
+            raise OutcomesFileError(name, reader.line_num, f"is not CSV ({error})") from error
+
+
+def _is_filled(values: Sequence[str]) -> bool:
+    return any(value.strip() for value in values)
 
 
 def _check_header(name: str, header: list[str]) -> None:

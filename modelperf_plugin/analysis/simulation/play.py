@@ -66,13 +66,36 @@ class Offer(Protocol):
 OfferT = TypeVar("OfferT", bound=Offer)
 
 
+class Try(NamedTuple):
+    """What one model did on a task."""
+
+    model_id: str
+    outcome: Outcome
+
+
 class Step(NamedTuple, Generic[OfferT]):
-    """One decision and its outcome."""
+    """One decision and the tries that it led to."""
 
     task: OfferT
     model_id: str
+    """The model chosen, which made the first try."""
     explored: bool
     outcome: Outcome
+    """That of the first try."""
+    later: tuple[Try, ...] = ()
+    """The tries after the first one failed, in order."""
+    order: tuple[str, ...] = ()
+    """The models that would be tried until one succeeds."""
+
+    @property
+    def tries(self) -> tuple[Try, ...]:
+        """Every try of the task, in order."""
+        return (Try(self.model_id, self.outcome), *self.later)
+
+    @property
+    def solved(self) -> bool:
+        """Whether any try succeeded: the last one did."""
+        return self.tries[-1].outcome.success
 
 
 def play(
@@ -81,29 +104,42 @@ def play(
     outcome_of: Callable[[OfferT, str], Outcome],
     *,
     seed: int,
+    attempts: int = 1,
     feedback_delay: int = 0,
     on_step: Callable[[], None] = lambda: None,
 ) -> list[Step[OfferT]]:
     """Let ``config`` decide ``tasks`` a minute apart, learning only the outcomes of its own choices.
 
-    An outcome is recorded after ``feedback_delay`` further choices.
+    The models of a decision are tried in its order until one succeeds, ``attempts`` of them at most. Outcomes are
+    recorded after ``feedback_delay`` further choices.
     """
     steps: list[Step[OfferT]] = []
     waiting: deque[tuple[Step[OfferT], Decision]] = deque()
     with fresh_engine(config, seed) as (engine, clock):
         for task in tasks:
-            decision = engine.select(task.task_type, task.candidates)
+            decision = engine.select(task.task_type, task.candidates, {"attempts": attempts})
             if decision is None:  # the mode is apply, so nothing was offered
                 raise InvalidValueError("candidates", "one model or more", task.candidates)
-            step = Step(task, decision.model_id, decision.explored, outcome_of(task, decision.model_id))
+            order = decision.order[:attempts]
+            first, *later = _tries(task, order, outcome_of)
+            step = Step(task, first.model_id, decision.explored, first.outcome, tuple(later), order)
             steps.append(step)
             waiting.append((step, decision))
             if len(waiting) > feedback_delay:
                 known, choice = waiting.popleft()
-                engine.record(known.task.task_type, known.model_id, known.outcome, choice)
+                for model_id, outcome in known.tries:
+                    engine.record(known.task.task_type, model_id, outcome, choice)
             clock.advance()
             on_step()
     return steps
+
+
+def _tries(task: OfferT, models: Sequence[str], outcome_of: Callable[[OfferT, str], Outcome]) -> Iterator[Try]:
+    for model_id in models:
+        outcome = outcome_of(task, model_id)
+        yield Try(model_id, outcome)
+        if outcome.success:
+            return
 
 
 def standard_error(values: Sequence[float]) -> float | None:

@@ -23,10 +23,11 @@ from modelperf_plugin.analysis.simulation.play import (
     shares_of,
     standard_error,
 )
+from modelperf_plugin.analysis.simulation.tries import TriesReport, tries_report
 from modelperf_plugin.analysis.views.trends import add_up
 from modelperf_plugin.config import ConfigSource, load
 from modelperf_plugin.errors import InvalidValueError
-from modelperf_plugin.values import Outcome, Tally
+from modelperf_plugin.values import MAX_ATTEMPTS, Outcome, Tally
 
 Order = Literal["shuffled", "recorded"]
 Run = Sequence[Step[Instance]]
@@ -115,10 +116,14 @@ class ReplayReport:
     """The policy's success rate in each tenth of a run; fewer parts if there are fewer instances."""
     task_types: tuple[TaskTypeResult, ...]
     """The most frequent task type first."""
+    attempts: int
+    """Maximum number of tries at a task; all other figures of this report are of first tries."""
+    tries: TriesReport | None
+    """What whole tasks came to; None with one try a task."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain JSON values."""
-        values = asdict(self)
+        values = asdict(self) | {"tries": None if self.tries is None else self.tries.as_dict()}
         for name in ("models", "left_out_models", "learning_curve", "task_types"):
             values[name] = list(values[name])
         return values
@@ -131,6 +136,7 @@ def replay(
     models: Sequence[str] | None = None,
     repeats: int = 5,
     order: Order = "shuffled",
+    attempts: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> ReplayReport:
@@ -146,6 +152,8 @@ def replay(
         repeats: number of replays, 1 or more.
         order: ``shuffled`` in each repeat, or ``recorded``: by the time of each instance's first outcome if all have
             one, otherwise as in the file.
+        attempts: maximum number of tries at a task, 1 or more: the models of a decision are tried in its order until
+            one succeeds. By default the policy's ``[retries] attempts``.
         seed: makes orders and choices repeatable.
         progress: called after each decision with the number of decisions so far and in all.
 
@@ -156,11 +164,14 @@ def replay(
     if repeats < 1:
         raise InvalidValueError("repeats", "a whole number of 1 or more", repeats)
     if order not in {"shuffled", "recorded"}:
-        raise InvalidValueError("order", "shuffled or recorded", order)
+        raise InvalidValueError("order", "shuffled or recorded", order, typed=True)
+    if attempts is not None and not 1 <= attempts <= MAX_ATTEMPTS:
+        raise InvalidValueError("attempts", f"a whole number from 1 to {MAX_ATTEMPTS}", attempts)
     core = data.dense_core(models)
     recorded = [_without_times(each) for each in _by_time(core.instances)]
-    policies = [load(config).config, load(MIGRATION_GUIDE_RULE).config]
-    total, done = len(policies) * repeats * len(recorded), count(1)
+    policy, rule = load(config).config, load(MIGRATION_GUIDE_RULE).config
+    attempts = policy.retries.attempts if attempts is None else attempts
+    total, done = 2 * repeats * len(recorded), count(1)
 
     def on_step() -> None:
         if progress is not None:
@@ -171,9 +182,17 @@ def replay(
         rng = Random(f"{seed}/{repeat}")
         instances = recorded if order == "recorded" else rng.sample(recorded, len(recorded))
         run_seed = rng.getrandbits(32)
-        rounds.append([play(each, instances, _outcome_of, seed=run_seed, on_step=on_step) for each in policies])
+        rounds.append(
+            [
+                play(each, instances, _outcome_of, seed=run_seed, attempts=attempts, on_step=on_step)
+                for each in (policy, rule)
+            ]
+        )
     runs, rule_runs = zip(*rounds, strict=True)
-    return _report(data, core, runs, rule_runs, order=order, seed=seed)
+    tries = None
+    if attempts > 1:
+        tries = tries_report(core.instances, runs, rule_runs, attempts=attempts, objective=policy.cost)
+    return _report(data, core, runs, rule_runs, order=order, seed=seed, attempts=attempts, tries=tries)
 
 
 def _outcome_of(instance: Instance, model_id: str) -> Outcome:
@@ -192,8 +211,9 @@ def _without_times(instance: Instance) -> Instance:
 
 
 def _report(
-    data: OutcomeData, core: OutcomeData, runs: Sequence[Run], rule_runs: Sequence[Run], *, order: Order, seed: int
-) -> ReplayReport:
+    data: OutcomeData, core: OutcomeData, runs: Sequence[Run], rule_runs: Sequence[Run], *, order: Order, seed: int,
+    attempts: int, tries: TriesReport | None,
+) -> ReplayReport:  # fmt: skip
     steps = [step for run in runs for step in run]
     known = _Hindsight(core)
     policy = _mean(runs)
@@ -208,7 +228,7 @@ def _report(
         cheapest=None if known.cheapest is None else _as_model(known.cheapest),
         regret=_rate(known.best_single) - policy.success_rate, explored_share=fmean(step.explored for step in steps),
         shares=shares_of(steps, core.models), learning_curve=learning_curve(runs, lambda step: step.outcome.success),
-        task_types=_by_task_type(known, steps, len(runs)),
+        task_types=_by_task_type(known, steps, len(runs)), attempts=attempts, tries=tries,
     )  # fmt: skip
 
 

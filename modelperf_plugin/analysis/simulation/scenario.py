@@ -12,11 +12,15 @@ from typing import Any, Final, Literal
 import tomli
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from modelperf_plugin.analysis.simulation.difficulty import chance
 from modelperf_plugin.analysis.simulation.world import Task, World
 from modelperf_plugin.errors import InvalidValueError, OutcomesFileError
+from modelperf_plugin.files import read_regular
 from modelperf_plugin.values import ErrorKind, Outcome
 
 _SHIPPED: Final = files(__package__) / "scenarios"
+_MAX_BYTES: Final = 1_000_000
+"""Of a scenario's file."""
 _OUTAGES: Final[tuple[ErrorKind, ...]] = ("rate_limit", "server_error")
 _TOKEN_SPREAD: Final = 0.5
 """Standard deviation of the logarithm of a token count."""
@@ -42,6 +46,9 @@ class Rates(_Part):
     model_sd: float = Field(default=0.7, ge=0)
     task_sd: float = Field(default=1.0, ge=0)
     pair_sd: float = Field(default=0.4, ge=0)
+    spread: float = Field(default=0.0, ge=0, le=20)
+    """Standard deviation of the difficulty of tasks in logits, the same for every model: so far do tasks of one type
+    differ. Rates are means over all tasks."""
 
 
 class Model(_Part):
@@ -168,6 +175,10 @@ class Scenario(_Part):
             duration_seconds=round(0.5 + written / model.tokens_per_second, 3),
         )
 
+    def chance(self, task: Task, model_id: str) -> float:
+        """Return the chance of success of a model on one task, of which its rate is the mean."""
+        return chance(task.rates[model_id], self.rates.spread, task.difficulty)
+
     def run_task(self, rng: Random, task_type: str, model_id: str) -> Outcome:
         """Draw what happens when a model tries a task, where the rates are fixed."""
         return self.outcome(rng, task_type, model_id, self.expected_success(task_type, model_id))
@@ -233,12 +244,14 @@ def read_scenario(source: str) -> Scenario:
     if source in shipped():
         text = (_SHIPPED / f"{source}.toml").read_text(encoding="utf-8")
     elif not Path(source).exists():
-        raise InvalidValueError("scenario", f"a file, or one of {', '.join(shipped())}", source)
+        raise InvalidValueError("scenario", f"a file, or one of {', '.join(shipped())}", source, typed=True)
     else:
         try:
-            text = Path(source).read_text(encoding="utf-8")
+            text = read_regular(Path(source), _MAX_BYTES).decode()
         except (OSError, UnicodeDecodeError) as error:
-            raise OutcomesFileError(source, None, f"cannot be read ({error})") from error
+            raise OutcomesFileError(
+                source, None, f"cannot be read ({getattr(error, 'strerror', None) or error})"
+            ) from error
     return parse_scenario(text, source)
 
 

@@ -18,6 +18,8 @@ class Task(NamedTuple):
 
     task_type: str
     rates: Mapping[str, float]
+    difficulty: float = 0.0
+    """The same for every model; the higher, the easier. See :mod:`modelperf_plugin.analysis.simulation.difficulty`."""
 
     @property
     def candidates(self) -> Sequence[str]:
@@ -74,7 +76,8 @@ class World:
         if scenario.offered_share < 1.0:
             offered = [name for name in offered if rng.random() < scenario.offered_share] or offered
         logits = self._logits[task_type]
-        return Task(task_type, {name: _expit(logits[name]) for name in offered})
+        difficulty = rng.gauss(0.0, 1.0) if scenario.rates.spread else 0.0
+        return Task(task_type, {name: _expit(logits[name]) for name in offered}, difficulty)
 
     def _who(self, event: Event) -> str:
         return {"best": self._best, "worst": self._worst}.get(event.model, event.model)

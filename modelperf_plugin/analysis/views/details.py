@@ -8,9 +8,10 @@ from typing import Final
 
 from modelperf_plugin.analysis.views.ab_tests import Trial, trials
 from modelperf_plugin.analysis.views.overview import MAX_TASK_TYPES, Exploration, changes_in, exploration_of
+from modelperf_plugin.analysis.views.tasks import DecisionRow, with_tasks
 from modelperf_plugin.analysis.views.trends import Period, Trend, trend_of, trends_of
 from modelperf_plugin.engine.core import ModelPerf
-from modelperf_plugin.store import Change, Demotion, LoggedDecision
+from modelperf_plugin.store import Change, Demotion
 from modelperf_plugin.values import Decision, RankedModel, mean_costs, to_milliseconds
 
 MAX_MODELS: Final = 50
@@ -52,8 +53,8 @@ class TaskView:
     """Demotions of all time, newest first."""
     changes: tuple[Change, ...]
     """Changes of its models noticed in the period, newest first."""
-    decisions: tuple[LoggedDecision, ...]
-    """The newest decisions in the log."""
+    decisions: tuple[DecisionRow, ...]
+    """The newest decisions in the log, each with its task."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +72,8 @@ class ModelView:
     """Number of further task types with outcomes."""
     demotions: tuple[Demotion, ...]
     changes: tuple[Change, ...]
-    decisions: tuple[LoggedDecision, ...]
-    """The newest decisions in the log that chose it."""
+    decisions: tuple[DecisionRow, ...]
+    """The newest decisions in the log that chose it, each with its task."""
 
 
 def task_view(
@@ -113,7 +114,7 @@ def task_view(
         trials=trials(engine, task_type),
         demotions=tuple(each for each in store.demotions.all() if each.task_type == task_type),
         changes=tuple(each for each in changes_in(engine, period) if each.model_id in known),
-        decisions=tuple(store.trends.decisions(period.days, task_type, limit=decisions)) if decisions else (),
+        decisions=_decisions(engine, period, task_type, limit=decisions) if decisions else (),
     )
 
 
@@ -149,5 +150,13 @@ def model_view(engine: ModelPerf, model_id: str, period: Period, *, task_type: s
             each for each in store.demotions.all() if each.model_id == model_id and task_type in {None, each.task_type}
         ),
         changes=changes_in(engine, period, model_id),
-        decisions=tuple(store.trends.decisions(period.days, task_type, model_id, limit=MAX_LISTED_DECISIONS)),
+        decisions=_decisions(engine, period, task_type, model_id),
     )
+
+
+def _decisions(
+    engine: ModelPerf, period: Period, task_type: str | None, model_id: str | None = None,
+    limit: int = MAX_LISTED_DECISIONS,
+) -> tuple[DecisionRow, ...]:  # fmt: skip
+    store = engine.store
+    return tuple(with_tasks(store.decisions, store.trends.decisions(period.days, task_type, model_id, limit=limit)))

@@ -51,9 +51,9 @@ class Exploration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """The success of the period against the best single model's, as estimated now.
+    """The success of first tries in the period against the best single model's, as estimated now.
 
-    Outages and the caller's own errors are left out on both sides.
+    Outages, the caller's own errors and later tries are left out on both sides.
     """
 
     model_id: str
@@ -176,7 +176,7 @@ def _rows(
 
 
 def _compare(rows: Sequence[TaskRow]) -> Comparison | None:
-    weights = [row.trend.total.samples - row.trend.total.outages - row.trend.total.caller_errors for row in rows]
+    weights = [row.trend.total.first_successes + row.trend.total.first_failures for row in rows]
     scores = [{model.model_id: model.score for model in row.ranking} for row in rows]
     judged = sum(weights)
     expected: dict[str, float] = {}
@@ -187,7 +187,7 @@ def _compare(rows: Sequence[TaskRow]) -> Comparison | None:
     if not expected:
         return None
     best = min(expected, key=lambda model_id: (-expected[model_id], model_id))
-    achieved = sum(row.trend.total.successes for row in rows) / judged
+    achieved = sum(row.trend.total.first_successes for row in rows) / judged
     return Comparison(model_id=best, expected=expected[best], achieved=achieved)
 
 

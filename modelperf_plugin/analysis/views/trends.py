@@ -16,7 +16,7 @@ from modelperf_plugin.values import Tally
 MAX_DAYS: Final = 3660
 """The longest period, about ten years."""
 MAX_STEPS: Final = 60
-"""Maximum number of steps in a period; a period of no more days has one step for each."""
+"""Maximum number of steps in a period; a shorter period has one step for each day."""
 _LONG_STEPS: Final = 40
 """Approximate number of steps in a longer period."""
 _STEADY_OUTCOMES: Final = 20
@@ -41,7 +41,7 @@ class Period:
             raise InvalidValueError("days", f"a whole number from 1 to {MAX_DAYS:,}", length)
         last = until or (now or datetime.now(UTC)).astimezone(UTC).date()
         if (last - date.min).days < 2 * length:
-            raise InvalidValueError("until", "a later date", last.isoformat())
+            raise InvalidValueError("until", "a later date", last.isoformat(), typed=True)
         end = (last - _EPOCH).days + 1
         step = 1 if length <= MAX_STEPS else -(-length // _LONG_STEPS)
         return cls(Days(end - length, end, step))
@@ -178,6 +178,24 @@ def add_up(tallies: Iterable[Tally], task_type: str = "", model_id: str = "") ->
     columns = list(zip(*listed, strict=True))
     sums = {name: sum(columns[place]) for place, name in _SUMMED}
     return Tally(task_type, model_id, **sums, last_used_ms=newest)
+
+
+class SolvedTasks(NamedTuple):
+    """How many tasks were solved, by all tries together and by the first."""
+
+    share: float
+    by_first_try: float
+
+
+def solved_tasks(tally: Tally) -> SolvedTasks | None:
+    """Return the share of tasks that were solved; None if no task was tried again.
+
+    Every task has one first try and at most one success. Outages and the caller's own errors are left out.
+    """
+    tasks = tally.first_successes + tally.first_failures
+    if not tasks or not tally.later_successes + tally.later_failures:
+        return None
+    return SolvedTasks(min(1.0, tally.successes / tasks), tally.first_successes / tasks)
 
 
 def counts_of(tally: Tally) -> dict[str, Any]:

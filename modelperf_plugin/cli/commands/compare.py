@@ -11,7 +11,18 @@ from modelperf_plugin.cli.answer import Answer, Column, number
 from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option
 from modelperf_plugin.cli.tally_columns import MODEL, OUTAGES, OUTCOMES, SUCCESS, TIMEOUTS
 from modelperf_plugin.cli.task_types import unknown_task_type
-from modelperf_plugin.text import UNKNOWN, ago, count, dollars, percent, short, span
+from modelperf_plugin.text import (
+    UNKNOWN,
+    ago,
+    count,
+    dollars,
+    first_tries,
+    has_later_tries,
+    later_tries,
+    percent,
+    short,
+    span,
+)
 from modelperf_plugin.values import Tally, from_milliseconds
 
 if TYPE_CHECKING:
@@ -27,13 +38,20 @@ _SIDES: Final[tuple[Column[Tally], ...]] = (
     OUTCOMES,
     number("succeeded", lambda tally: f"{tally.successes:,}"),
     SUCCESS,
-    number("interval", lambda tally: span(_interval(tally))),
+    number("interval", lambda tally: span(_interval(tally.successes, tally.samples))),
     number("$/success", lambda tally: dollars(tally.cost_per_success_usd)),
     number(
         "tokens/task", lambda tally: short(round(tally.total_tokens / tally.samples)) if tally.total_tokens else UNKNOWN
     ),
     TIMEOUTS._replace(movable=False),
     OUTAGES,
+)
+_TRIES: Final[tuple[Column[Tally], ...]] = (
+    MODEL,
+    number("first tries", first_tries),
+    number("success", lambda tally: percent(_first(tally)["success_rate"])),
+    number("interval", lambda tally: span(_first(tally)["interval"])),
+    number("later tries", later_tries),
 )
 _TESTS: Final[tuple[Column[Trial], ...]] = (
     Column("test", lambda trial: f"{trial.contest.challenger} against {trial.test.incumbent}", "bold"),
@@ -47,6 +65,7 @@ _TESTS: Final[tuple[Column[Trial], ...]] = (
 _SIDES_CSV: Final = (
     "model_id", "successes", "failures", "success_rate", "low", "high", "cost_per_success_usd", "total_tokens",
     "timeouts", "outages", "caller_errors", "priced", "last_used",
+    "first_successes", "first_samples", "later_successes", "later_failures",
 )  # fmt: skip
 _TESTS_CSV: Final = (
     "test_id", "incumbent", "challenger", "share", "started", "last_outcome", "e_value", "needed", "more", "verdict",
@@ -55,6 +74,11 @@ _TESTS_CSV: Final = (
 _OBSERVATIONAL: Final = (
     "no A/B test of these two: the numbers are observational, so the tasks of one model may have been easier, and "
     'a difference that appears while you watch is not a verdict (see [exploration] strategy = "ab_test")'
+)
+
+_LATER_TRIES: Final = (
+    "later tries met tasks that other models had failed, so compare the first; both leave out outages and the caller's "
+    "own errors"
 )
 
 
@@ -108,6 +132,10 @@ def _show(answer: Answer, task_type: str, tallies: Sequence[Tally], rows: Sequen
     answer.print_line((task_type, "bold"), f": {' and '.join(tally.model_id for tally in tallies)}")
     answer.print_line()
     answer.print_table(_SIDES, tallies)
+    if has_later_tries(tallies):
+        answer.print_line()
+        answer.print_table(_TRIES, tallies)
+        answer.print_line((_LATER_TRIES, "dim"))
     answer.print_line()
     for row in rows:
         answer.print_line((row.verdict, "bold"))
@@ -121,23 +149,34 @@ def _history(trial: Trial) -> tuple[str, str]:
     test, contest = trial.test, trial.contest
     decided = "" if contest.decided_ms is None else f", decided {_ago(contest.decided_ms)}"
     began = f"share {percent(trial.share)}, began {_ago(test.started_ms)}"
+    counted = f"{count(trial.outcomes, 'first try', 'first tries')} in the test (the table counts all outcomes)"
     return (
         f"A/B test of {contest.challenger} against {test.incumbent}: {trial.state}",
-        f"{began}{decided}, {count(trial.outcomes, 'outcome')} in the test (the table counts all)",
+        f"{began}{decided}, {counted}",
     )
 
 
-def _interval(tally: Tally) -> tuple[float, float] | None:
+def _interval(successes: int, samples: int) -> tuple[float, float] | None:
     from modelperf_plugin.policy.intervals import wilson_interval
 
-    return wilson_interval(tally.successes, tally.samples) if tally.samples else None
+    return wilson_interval(successes, samples) if samples else None
+
+
+def _first(tally: Tally) -> dict[str, Any]:
+    """Return the counts of the first tries, without outages and the caller's errors."""
+    successes = tally.first_successes
+    samples = successes + tally.first_failures
+    rate = successes / samples if samples else None
+    return {"successes": successes, "samples": samples, "success_rate": rate, "interval": _interval(successes, samples)}
 
 
 def _side(tally: Tally) -> dict[str, Any]:
-    interval = _interval(tally)
-    return {**tally.as_dict(), "interval": None if interval is None else list(interval)}
+    sides = {"interval": _interval(tally.successes, tally.samples), "first_tries": _first(tally)}
+    return {**tally.as_dict(), **sides}
 
 
 def _record(tally: Tally) -> dict[str, Any]:
-    low, high = _interval(tally) or (None, None)
-    return {**tally.as_dict(), "low": low, "high": high}
+    low, high = _interval(tally.successes, tally.samples) or (None, None)
+    first = _first(tally)
+    flat = {"first_successes": first["successes"], "first_samples": first["samples"]}
+    return {**tally.as_dict(), "low": low, "high": high, **flat}

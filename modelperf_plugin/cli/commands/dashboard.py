@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from ipaddress import ip_address
 from typing import Final
@@ -14,6 +15,7 @@ from modelperf_plugin.cli.options import Common, Refusal, common_options
 
 _PORT: Final = 8765
 _MIN_TOKEN_LENGTH: Final = 8
+_HOST_NAME: Final = re.compile(r"[A-Za-z0-9.-]+|\[?[0-9A-Fa-f:.]+\]?")
 
 
 @click.command()
@@ -25,12 +27,20 @@ _MIN_TOKEN_LENGTH: Final = 8
 @click.option(
     "--token", metavar="TEXT", help="Secret that visitors need; required unless only this machine can connect."
 )
+@click.option(
+    "--allow-host", "allowed", metavar="NAME", multiple=True,
+    help="Also answer to this host name, of a proxy that passes it on; may be repeated.",
+)  # fmt: skip
+@click.option("--root-path", metavar="PATH", default="", help="Path below which a proxy serves the pages.")
 @common_options
-def dashboard(common: Common, answer: Answer, host: str, port: int, token: str | None) -> None:
+def dashboard(
+    common: Common, answer: Answer, /, host: str, port: int, token: str | None, *, allowed: tuple[str, ...],
+    root_path: str,
+) -> None:  # fmt: skip
     """Serve live pages to a browser, until Ctrl-C.
 
     The pages are read-only, and served to this machine only unless you name another address and a token. Prometheus
-    metrics are at /metrics. Needs the extra `dashboard`.
+    metrics are at /metrics. Behind a proxy, see --allow-host and --root-path. Needs the extra `dashboard`.
     """
     from modelperf_plugin.dashboard import create_app
     from modelperf_plugin.dashboard.app import warm
@@ -51,7 +61,9 @@ def dashboard(common: Common, answer: Answer, host: str, port: int, token: str |
             f"others can reach {host}: give a --token that they need, or omit --host to serve this machine only"
         )
     location = common.existing_store(answer)
+    names = (*LOCAL_NAMES, host, *map(_host_name, allowed)) if local or allowed else None
     with _listen(host, port) as listener, ModelPerf(common.config, store=to_read(location)) as engine:
+        app = create_app(engine, token=token, names=names, root_path=root_path)
         warm(engine)
         address = f"[{host}]" if ":" in host else host
         query = "" if token is None else f"?{urlencode({'token': token})}"
@@ -59,9 +71,16 @@ def dashboard(common: Common, answer: Answer, host: str, port: int, token: str |
             "serving ", (engine.store.location, "bold"), " at ",
             (f"http://{address}:{listener.getsockname()[1]}/{query}", "cyan"), "; Ctrl-C ends",
         )  # fmt: skip
-        app = create_app(engine, token=token, names=(*LOCAL_NAMES, host) if local else None)
-        server = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, lifespan="off")
+        server = uvicorn.Config(
+            app, log_level="warning", access_log=False, server_header=False, proxy_headers=False, lifespan="off"
+        )
         uvicorn.Server(server).run(sockets=[listener])
+
+
+def _host_name(name: str) -> str:
+    if not _HOST_NAME.fullmatch(name):
+        raise Refusal(f"--allow-host must be a host name without a port, such as tools.example.com, but got {name!r}")
+    return name.lower().strip("[]")
 
 
 def _is_local(host: str) -> bool:

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
-from modelperf_plugin.cli.decision_view import log_retention, outcome_cell
+from modelperf_plugin.cli.decision_view import log_retention, task_cell
 from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option, task_option
 from modelperf_plugin.text import ago, count, percent
 
 if TYPE_CHECKING:
-    from modelperf_plugin.store import LoggedDecision
+    from modelperf_plugin.analysis.views.tasks import DecisionRow
 
-_COLUMNS: Final[tuple[Column[LoggedDecision], ...]] = (
-    Column("decision", lambda row: row.decision_id, "dim"),
-    number("made", lambda row: ago(row.created_at)),
-    Column("task type", lambda row: row.task_type),
-    Column("model", lambda row: row.model_id, "bold"),
-    number("chosen", lambda row: percent(row.propensity)),
-    Column("outcome", outcome_cell),
-    Column("reason", lambda row: row.reason, movable=True),
+_COLUMNS: Final[tuple[Column[DecisionRow], ...]] = (
+    Column("decision", lambda row: row.decision.decision_id, "dim"),
+    number("made", lambda row: ago(row.decision.created_at)),
+    Column("task type", lambda row: row.decision.task_type),
+    Column("model", lambda row: row.decision.model_id, "bold"),
+    number("chosen", lambda row: percent(row.decision.propensity)),
+    Column("outcome", lambda row: task_cell(row.task, row.decision)),
+    Column("reason", lambda row: row.decision.reason, movable=True),
 )
 _CSV: Final = (
     "decision_id", "created_at", "task_type", "model_id", "propensity", "explored", "mode", "policy_id", "reason",
-    "outcome_model_id", "ended_at", "success", "timeout", "tokens_used", "cost_usd", "error_kind",
+    "outcome_model_id", "ended_at", "success", "timeout", "tokens_used", "cost_usd", "error_kind", "duration_seconds",
+    "retry_of", "attempt", "task_state", "task_tries", "task_solved_by", "task_tokens_used", "task_cost_usd",
+    "task_duration_seconds",
 )  # fmt: skip
 
 
@@ -39,7 +42,9 @@ _CSV: Final = (
 @csv_option
 @common_options
 def decisions(common: Common, answer: Answer, task_type: str | None, limit: int) -> None:
-    """Show the latest decisions and their outcomes."""
+    """Show the latest decisions, and how their tasks ended."""
+    from modelperf_plugin.analysis.views.tasks import with_tasks
+
     empty: dict[str, Any] = {"decisions": []}
     with common.reading(answer, **empty) as engine:
         location = engine.store.location
@@ -48,16 +53,23 @@ def decisions(common: Common, answer: Answer, task_type: str | None, limit: int)
             of = "" if task_type is None else f" of task type {task_type!r}"
             note = f"no decisions{of} in the log; {log_retention(engine.config.log)}"
             answer.exit_with_note(note, store=location, **empty)
+        rows = with_tasks(engine.store.decisions, latest)
     if answer.as_json:
-        answer.print_json(store=location, decisions=[decision.as_dict() for decision in latest], note=None)
+        answer.print_json(store=location, decisions=[_as_dict(row) for row in rows], note=None)
     elif answer.as_csv:
-        answer.print_csv(_CSV, map(_record, latest))
+        answer.print_csv(_CSV, map(_record, rows))
     else:
         answer.print_line((count(len(latest), "decision"), "bold"), f" in {location}, newest first")
         answer.print_line()
-        answer.print_table(_COLUMNS, latest)
+        answer.print_table(_COLUMNS, rows)
 
 
-def _record(decision: LoggedDecision) -> dict[str, Any]:
-    outcome = {} if decision.outcome is None else decision.outcome.as_dict()
-    return {**outcome, "outcome_model_id": outcome.get("model_id"), **decision.as_dict()}
+def _as_dict(row: DecisionRow) -> dict[str, Any]:
+    return {**row.decision.as_dict(), "task": row.task.as_dict(time.time_ns() // 1_000_000)}
+
+
+def _record(row: DecisionRow) -> dict[str, Any]:
+    record = _as_dict(row)
+    outcome, task = record["outcome"] or {}, record["task"]
+    flat = {f"task_{key}": value for key, value in {**task, "tries": len(task["tries"])}.items()}
+    return {**outcome, "outcome_model_id": outcome.get("model_id"), **record, **flat}

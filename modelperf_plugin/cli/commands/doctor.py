@@ -63,7 +63,7 @@ def doctor(common: Common, answer: Answer, clear: bool, repair: bool) -> None:
 
     loaded = common.load()
     location = str(loaded.config.store.path)
-    exists = not is_missing(location)
+    exists = not _is_absent(location)
     repaired = _repair(location) if repair and exists else []
     if clear and exists:
         with suppress(StoreError), closing(open_store(location)) as store:  # _examine reports why it does not open
@@ -92,35 +92,38 @@ def _repair(location: str) -> list[str]:
         StoreError: the database cannot be repaired, and is unchanged.
     """
     from modelperf_plugin.errors import StoreDamagedError
+    from modelperf_plugin.store.fallback.spool import count_waiting
     from modelperf_plugin.store.opening import file_of, open_file, open_with_fallback
+    from modelperf_plugin.store.sqlite.replacing import sweep
     from modelperf_plugin.store.sqlite.salvage import is_sound, salvage
 
     path = file_of(location)
-    done = []
+    done = [f"deleted {folder}, left by a repair that was interrupted" for folder in sweep(path)]
     if not is_sound(path):
         done += salvage(path).sentences()
     try:
         with closing(open_file(path)) as store:
+            aside = store.maintenance.set_aside_unreadable()
             pairs = store.maintenance.rebuild()
     except StoreDamagedError:  # damage that the first check did not find
         return [*done, *salvage(path).sentences()]
+    if aside:
+        done.append(
+            f"moved rows with unreadable text to {aside}; "
+            "once the names in it are corrected, `modelperf import jsonl` imports its outcomes"
+        )
     if pairs:
         done.append(f"rebuilt the counts of {count(pairs, 'pair')}, which did not add up, from the outcomes")
-    waiting = _count_waiting(path)
+    waiting = count_waiting(path)
     open_with_fallback(path).close()  # replays what hosts have spooled
     if waiting:
-        replayed = waiting - _count_waiting(path)
+        replayed = waiting - count_waiting(path)
         done.append(f"moved {count(replayed, 'outcome')} from JSON files into the database")
     return done or ["nothing to repair"]
 
 
-def _count_waiting(path: str) -> int:
-    from modelperf_plugin.store.fallback.spool import spooled
-
-    return sum(len(batch.entries) for _, batch in spooled(path))
-
-
 def _examine(loaded: LoadedConfig, location: str) -> _Examination:
+    from modelperf_plugin.analysis.views.task_type_names import ids_as_task_types
     from modelperf_plugin.errors import StoreError
     from modelperf_plugin.exchange.attached.databases import check_attached
     from modelperf_plugin.exchange.importing.legacy_import import check_legacy_file
@@ -133,8 +136,9 @@ def _examine(loaded: LoadedConfig, location: str) -> _Examination:
         _finding("mode", _MODES[mode], ok=mode != "off"),
         _finding("configuration", f"read from {files}" if files else "no file: the defaults"),
         *waiting_for(location),
+        *_unfinished(location),
     ]
-    if is_missing(location):
+    if _is_absent(location):
         absent = _finding("outcomes", f"not active yet; {missing_note(location)}", ok=False)
         return _Examination([*findings, absent])
     try:
@@ -144,12 +148,34 @@ def _examine(loaded: LoadedConfig, location: str) -> _Examination:
             policies = {name: loaded.config.policy_for(name).policy_id for name in names}
             decisions = store.decisions.summary(time.time_ns() // 1_000_000)
             findings += [_policies(policies), _outcomes(tallies), *_decisions(loaded, decisions)]
+            ids = ids_as_task_types(tallies)
+            findings += [] if ids is None else [_finding("task types", ids.sentence())]
             old_file = check_legacy_file(store, time.time_ns() // 1_000_000)
             findings += [*check_attached(store, loaded.config.federation), *([] if old_file is None else [old_file])]
             findings += store.maintenance.check()
             return _Examination(findings, store.problems.all(), policies, decisions)
     except StoreError as error:
         return _Examination([*findings, _finding("store", str(error), ok=False)])
+
+
+def _unfinished(location: str) -> Iterator[Finding]:
+    """Yield a finding for each folder of a repair."""
+    from modelperf_plugin.store.opening import file_of
+    from modelperf_plugin.store.sqlite.replacing import abandoned
+
+    for folder in [] if location == ":memory:" else abandoned(file_of(location)):
+        message = f"{folder} belongs to a repair: if none is running, `modelperf doctor --repair` deletes it"
+        yield _finding("repair", message, ok=False)
+
+
+def _is_absent(location: str) -> bool:
+    """Return whether the store does not exist yet. A path at which none can exist is reported when it is opened."""
+    from modelperf_plugin.errors import StoreError
+
+    try:
+        return is_missing(location)
+    except StoreError:
+        return False
 
 
 def _finding(name: str, message: str, *, ok: bool = True) -> Finding:
@@ -185,6 +211,13 @@ def _outcomes(tallies: Sequence[Tally]) -> Finding:
 def _decisions(loaded: LoadedConfig, summary: DecisionSummary) -> Iterator[Finding]:
     """Yield what the decision log shows; none of it is a fault of the plugin."""
     total = summary.total
+    if summary.unmatched:
+        outcomes = count(summary.unmatched, "outcome")
+        message = (
+            f"{outcomes} named a decision that is not in the log: a process was killed within a second of choosing, "
+            "or a host passes ids of its own"
+        )
+        yield _finding("unmatched", message)
     if not total.decisions:
         reason = ": log.share is 0" if loaded.config.log.share == 0 else " yet"
         yield _finding("decisions", f"none in the log{reason}")

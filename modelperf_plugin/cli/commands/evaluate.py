@@ -37,7 +37,7 @@ _POLICIES: Final[tuple[Column[Judgement], ...]] = (
     number("95 % interval", lambda row: _interval(row.success)),
     number("gain", lambda row: points(row.gain.value) if row.gain else UNKNOWN),
     number("95 % interval", lambda row: f"{points(row.gain.low)} – {points(row.gain.high)}" if row.gain else UNKNOWN),
-    number("$/task", lambda row: dollars(row.cost_usd.value if row.cost_usd else None)),
+    number("$/first try", lambda row: dollars(row.cost_usd.value if row.cost_usd else None)),
     number("agrees", lambda row: percent(row.agreement)),
     number("effective", lambda row: f"{row.effective_sample_size:,.0f}"),
     Column("why there is no answer", lambda row: row.refusal or "", movable=True),
@@ -91,7 +91,8 @@ def evaluate(
     """Estimate what another policy would have achieved.
 
     Reads the decision log, which has the probabilities of every choice, and asks what the policy would have chosen at
-    each decision, given what was known then. If the log is not sufficient for an answer, explains why.
+    each decision, given what was known then. If the log is not sufficient for an answer, explains why. Only first tries
+    are judged: the log has no probabilities for later ones.
     """
     from modelperf_plugin.analysis import need_numpy
 
@@ -131,6 +132,7 @@ def _show(answer: Answer, evaluation: Evaluation) -> None:
     if evaluation.best_single is not None:
         rows.append(evaluation.best_single)
     answer.print_table(_POLICIES, rows)
+    answer.print_line(("success, gain and cost are those of first tries, whatever was tried after them", "dim"))
     answer.print_line(
         ("gain: over the policy that made the log; effective: own decisions that the log is worth", "dim")
     )
@@ -148,8 +150,8 @@ def _show(answer: Answer, evaluation: Evaluation) -> None:
 
 
 def _facts(evaluation: Evaluation) -> Iterator[tuple[str, Cell]]:
-    cost = "" if evaluation.happened_cost_usd is None else f", {dollars(evaluation.happened_cost_usd)} per task"
-    yield "what happened", f"{percent(evaluation.happened)} succeeded{cost}"
+    cost = "" if evaluation.happened_cost_usd is None else f", {dollars(evaluation.happened_cost_usd)} each"
+    yield "what happened", f"{percent(evaluation.happened)} of the first tries succeeded{cost}"
     if evaluation.happened_cost_usd is not None and evaluation.unpriced:
         yield "without a cost", f"{evaluation.unpriced:,}, counted as $0"
     if evaluation.best_single is None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 
 from modelperf_plugin.cli.answer import Answer
-from modelperf_plugin.cli.decision_view import print_candidates, print_excluded
+from modelperf_plugin.cli.decision_view import print_candidates, print_excluded, print_plan
 from modelperf_plugin.cli.options import Common, common_options, json_option, split_names
 from modelperf_plugin.cli.task_types import task_type_note, unknown_task_type
 from modelperf_plugin.values import Decision
@@ -30,6 +30,8 @@ _MODE_WARNINGS: Final = {
 )
 @click.option("--unit-id", metavar="ID", help="Unit of the task, which decides its side in an A/B test.")
 @click.option("--max-cost-usd", metavar="USD", type=float, help="Budget of the task.")
+@click.option("--attempts", metavar="N", type=int, help="How many tries the host makes for the task.")
+@click.option("--retry-of", metavar="ID", help="An earlier decision for the same task.")
 @json_option
 @common_options
 def explain(
@@ -58,6 +60,8 @@ def explain(
 
 
 def _show(answer: Answer, decision: Decision, note: str | None, location: str) -> None:
+    from modelperf_plugin.analysis.views.tasks import Step
+
     answer.print_line((decision.task_type, "bold"), " → ", (decision.model_id, "bold green"))
     answer.print_line(decision.reason)
     for warning in (note, _MODE_WARNINGS.get(decision.mode)):
@@ -67,4 +71,6 @@ def _show(answer: Answer, decision: Decision, note: str | None, location: str) -
     answer.print_line()
     propensities = decision.propensities
     print_candidates(answer, decision.ranking, lambda row: propensities[row.model_id], lambda row: row.tally.samples)
+    if len(decision.plan) > 1:
+        print_plan(answer, [Step(planned, None) for planned in decision.plan], is_logged=False)
     print_excluded(answer, decision.excluded)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from modelperf_plugin.cli import tally_columns as column
-from modelperf_plugin.cli.answer import Answer
-from modelperf_plugin.cli.options import Common, Refusal, common_options, dry_run_option
+from modelperf_plugin.cli.answer import Answer, write_data
+from modelperf_plugin.cli.options import Common, common_options, dry_run_option
+from modelperf_plugin.cli.output_file import save
 from modelperf_plugin.text import count
 
 if TYPE_CHECKING:
@@ -81,18 +82,15 @@ def export(
 
 
 def _write(selection: Selection, output: Path | None, form: str, origin: str) -> None:
-    from modelperf_plugin.exchange.sharing.exports import write_parquet, write_text
+    from modelperf_plugin.exchange.sharing.exports import parquet_export, text_export
 
-    if form == "parquet" and output is None:
-        raise click.UsageError("a Parquet file needs a name: give --output FILE")
-    try:
-        if form == "parquet" and output is not None:
-            write_parquet(selection.entries, output, origin)
-            return
-        text = write_text(selection.entries, "csv" if form == "csv" else "json", origin, datetime.now(UTC))
+    if form == "parquet":
         if output is None:
-            click.echo(text, nl=False)
-        else:
-            output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise Refusal(f"cannot write {output}: {error.strerror or error}") from error
+            raise click.UsageError("a Parquet file needs a name: give --output FILE")
+        save(output, parquet_export(selection.entries, origin))
+        return
+    text = text_export(selection.entries, "csv" if form == "csv" else "json", origin, datetime.now(UTC))
+    if output is None:
+        write_data(text)
+    else:
+        save(output, text.encode())

@@ -13,6 +13,7 @@ import click
 from modelperf_plugin.cli.answer import Answer, Column, number
 from modelperf_plugin.cli.importing import parse_columns
 from modelperf_plugin.cli.options import Common, Refusal, common_options, json_option
+from modelperf_plugin.paths import path_text
 from modelperf_plugin.text import UNKNOWN, ago, count
 from modelperf_plugin.values import Tally
 
@@ -74,6 +75,8 @@ def _attach(common: Common, answer: Answer, database: Path, table: str, columns:
     from modelperf_plugin.exchange.attached.table import AttachedTable
     from modelperf_plugin.store import Attached
 
+    if path_text(database.absolute()) != str(database.absolute()):
+        raise Refusal(f"{database} has a name that is not UTF-8 and cannot be stored: attach a link with another name")
     attached = Attached(str(database.absolute()), table, _mapping(columns), time.time_ns() // 1_000_000)
     with closing(AttachedTable(attached, level=logging.DEBUG)) as reader:
         reader.wait(_TIMEOUT_SECONDS)

@@ -9,14 +9,24 @@ import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
 from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option
-from modelperf_plugin.cli.tally_columns import print_estimate_note
+from modelperf_plugin.cli.tally_columns import print_estimate_note, print_tries_note
 from modelperf_plugin.cli.task_types import unknown_task_type
-from modelperf_plugin.text import ago, count, percent, span, spent_per_success
+from modelperf_plugin.text import (
+    ago,
+    count,
+    first_tries,
+    has_later_tries,
+    later_tries,
+    percent,
+    span,
+    spent_per_success,
+)
 from modelperf_plugin.values import RankedModel, mean_costs
 
 _CSV: Final = (
     "model_id", "score", "low", "high", "status", "successes", "failures", "timeouts", "outages", "caller_errors",
     "total_tokens", "total_cost_usd", "priced", "success_rate", "cost_per_success_usd", "last_used", "reason",
+    "later_successes", "later_failures",
 )  # fmt: skip
 
 
@@ -53,17 +63,24 @@ def rank(common: Common, answer: Answer, task_type: str, min_samples: int | None
         answer.print_line((task_type, "bold"), f": {count(len(ranking), 'model')}, best first")
         answer.print_line((f"ranking {ranking.strategy}, policy {decision.policy_id}, {location}", "dim"))
         answer.print_line()
-        answer.print_table(_columns(means), ranking)
-        print_estimate_note(answer, [row.tally for row in ranking], means)
+        tallies = [row.tally for row in ranking]
+        answer.print_table(_columns(means, has_later_tries(tallies)), ranking)
+        print_estimate_note(answer, tallies, means)
+        print_tries_note(answer, tallies)
 
 
-def _columns(means: Mapping[str, float]) -> tuple[Column[RankedModel], ...]:
+def _columns(means: Mapping[str, float], with_tries: bool) -> tuple[Column[RankedModel], ...]:
+    tries: tuple[Column[RankedModel], ...] = (
+        number("first tries", lambda row: first_tries(row.tally)),
+        number("later tries", lambda row: later_tries(row.tally)),
+    )
     return (
         Column("model", lambda row: row.model_id, "bold"),
         number("score", lambda row: percent(row.score)),
         number("interval", lambda row: span(row.interval)),
         number("outcomes", lambda row: f"{row.tally.samples:,}"),
         number("success", lambda row: percent(row.tally.success_rate)),
+        *(tries if with_tries else ()),
         number("$/success", lambda row: spent_per_success(row.tally, means.get(row.model_id))),
         Column("status", lambda row: row.status),
         number("last used", lambda row: ago(row.tally.last_used), movable=True),

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from modelperf_plugin.cli.answer import Answer, Cell, Column, number
-from modelperf_plugin.cli.options import Common, common_options, json_option, seed_option, split_names
-from modelperf_plugin.cli.progress import progress_bars
+from modelperf_plugin.cli.options import Common, attempts_option, common_options, json_option, seed_option, split_names
+from modelperf_plugin.cli.progress import progress_stages
 from modelperf_plugin.cli.terminal_text import sparkline
 from modelperf_plugin.text import count, dollars, percent, points
 
 if TYPE_CHECKING:
     from modelperf_plugin.analysis.simulation.replay import ReplayReport, Result, TaskTypeResult
+    from modelperf_plugin.analysis.simulation.tries import TriesReport, TriesResult
 
 _TASK_TYPES: Final[tuple[Column[TaskTypeResult], ...]] = (
     Column("task type", lambda row: row.task_type),
@@ -24,6 +25,17 @@ _TASK_TYPES: Final[tuple[Column[TaskTypeResult], ...]] = (
     number("best", lambda row: percent(row.best_success_rate)),
     Column("best model", lambda row: row.best_model),
     Column("chosen most", lambda row: f"{row.most_chosen_model} ({percent(row.most_chosen_share)})", movable=True),
+)
+
+_TRIES: Final[tuple[Column[tuple[str, TriesResult]], ...]] = (
+    Column("way of trying", lambda way: way[0]),
+    number("solved", lambda way: percent(way[1].solved_rate)),
+    number("± s.e.", lambda way: percent(way[1].standard_error)),
+    number("first try", lambda way: percent(way[1].first_try_success_rate)),
+    number("tries", lambda way: f"{way[1].tries:.2f}"),
+    number("$/task", lambda way: dollars(way[1].cost_usd)),
+    number("$/solved", lambda way: dollars(way[1].cost_per_solved_usd)),
+    Column("order", lambda way: ", ".join(way[1].order), movable=True),
 )
 
 
@@ -38,6 +50,7 @@ _TASK_TYPES: Final[tuple[Column[TaskTypeResult], ...]] = (
     "--order", type=click.Choice(["shuffled", "recorded"]), default="shuffled", show_default=True,
     help="shuffled: newly for each repeat; recorded: by time.",
 )  # fmt: skip
+@attempts_option
 @seed_option
 @click.option("--by-task-type", is_flag=True, help="Show every task type, too.")
 @json_option
@@ -56,7 +69,7 @@ def replay(
 
     config = common.load().config
     data = read_outcomes(file)
-    with progress_bars() as bars:
+    with progress_stages() as bars:
         report = replay_policy(data, config, models=split_names(models) or None, progress=bars("replaying"), **options)
     if answer.as_json:
         answer.print_json(**report.as_dict(), note=None)
@@ -71,6 +84,11 @@ def _show(answer: Answer, report: ReplayReport, *, by_task_type: bool) -> None:
         f"{count(report.repeats, 'repeat')}",
     )
     answer.print_line()
+    if report.tries is not None:
+        answer.print_line((f"at most {report.attempts} tries a task", "bold"), f", objective {report.tries.objective}")
+        answer.print_table(_TRIES, list(_ways_of_trying(report.tries)))
+        answer.print_line()
+        answer.print_line(("first tries", "bold"))
     answer.print_table(_ways_columns(report), _ways(report))
     answer.print_line(("* in hindsight: picked by the outcomes that judge it", "dim"))
     answer.print_line()
@@ -101,6 +119,15 @@ def _ways(report: ReplayReport) -> Iterator[tuple[str, str, Result]]:
     yield "best per task type *", "", report.best_per_task_type
     if report.cheapest is not None:
         yield "cheapest model", report.cheapest.model_id, report.cheapest
+
+
+def _ways_of_trying(tries: TriesReport) -> Iterator[tuple[str, TriesResult]]:
+    yield "this policy", tries.policy
+    yield "the migration guide's rule", tries.document_rule
+    yield "the best first *", tries.best_first
+    if tries.cheapest_first is not None:
+        yield "the cheapest first", tries.cheapest_first
+    yield "best fixed order *", tries.hindsight
 
 
 def _facts(report: ReplayReport) -> Iterator[tuple[str, Cell]]:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
-from modelperf_plugin.cli.options import Common, Refusal, common_options, json_option, policy_option, seed_option
+from modelperf_plugin.cli.options import (
+    Common,
+    Refusal,
+    attempts_option,
+    common_options,
+    json_option,
+    policy_option,
+    seed_option,
+)
 from modelperf_plugin.cli.progress import progress_stages
 from modelperf_plugin.cli.terminal_text import sparkline
 from modelperf_plugin.text import UNKNOWN, count, dollars, percent
@@ -16,11 +24,20 @@ from modelperf_plugin.text import UNKNOWN, count, dollars, percent
 if TYPE_CHECKING:
     from modelperf_plugin.analysis.simulation.simulate import PolicyResult, Simulation
 
-_POLICIES: Final[tuple[Column[PolicyResult], ...]] = (
-    Column("policy", lambda row: row.name, "bold"),
+_NAME: Final[Column[PolicyResult]] = Column("policy", lambda row: row.name, "bold")
+_FIRST_TRIES: Final[tuple[Column[PolicyResult], ...]] = (
     number("success", lambda row: percent(row.success_rate)),
     number("lost", lambda row: f"{row.regret:,.1f}"),
     number("± s.e.", lambda row: UNKNOWN if row.standard_error is None else f"{row.standard_error:.1f}"),
+)
+_TASKS: Final[tuple[Column[PolicyResult], ...]] = (
+    number("solved", lambda row: percent(row.solved_rate)),
+    number("lost", lambda row: f"{row.solved_regret:,.1f}"),
+    number("± s.e.", lambda row: UNKNOWN if row.solved_standard_error is None else f"{row.solved_standard_error:.1f}"),
+    number("first try", lambda row: percent(row.success_rate)),
+    number("tries", lambda row: f"{row.tries:.2f}" if row.tries else UNKNOWN),
+)
+_MORE: Final[tuple[Column[PolicyResult], ...]] = (
     number("$/task", lambda row: dollars(row.cost_usd or None)),
     Column("over time", lambda row: sparkline(row.curve) if row.curve else ""),
     Column(
@@ -42,6 +59,7 @@ _SCENARIOS: Final[tuple[Column[tuple[str, str]], ...]] = (
     "--runs", type=click.IntRange(min=1), metavar="N", default=5, show_default=True,
     help="Number of runs, each with success rates of its own.",
 )  # fmt: skip
+@attempts_option
 @seed_option
 @json_option
 @common_options
@@ -71,17 +89,25 @@ def simulate(common: Common, answer: Answer, /, scenario: str | None, files: tup
     size = f"{count(simulation.decisions, 'decision')}, {count(simulation.runs, 'run')}"
     answer.print_line((simulation.scenario, "bold"), f": {size}. {simulation.description}")
     answer.print_line()
-    answer.print_table(_POLICIES, [*simulation.policies, *_bounds(simulation)])
-    answer.print_line(("lost: successes in a run, against the best model offered each time", "dim"))
+    several = simulation.attempts > 1
+    columns = (_NAME, *(_TASKS if several else _FIRST_TRIES), *_MORE)
+    answer.print_table(columns, [*simulation.policies, *_bounds(simulation)])
+    if several:
+        lost = f"lost: solved tasks in a run, against trying the {simulation.attempts} best models offered each time"
+    else:
+        lost = "lost: successes in a run, against the best model offered each time"
+    answer.print_line((lost, "dim"))
 
 
 def _bounds(simulation: Simulation) -> Iterator[PolicyResult]:
     from modelperf_plugin.analysis.simulation.simulate import PolicyResult
 
-    for name, success_rate, regret in (
-        ("random", simulation.random_success_rate, simulation.random_regret),
-        ("best each time", simulation.best_success_rate, 0.0),
+    lost = simulation.decisions * (simulation.best_solved_rate - simulation.random_solved_rate)
+    for name, success_rate, regret, solved_rate, solved_regret in (
+        ("random", simulation.random_success_rate, simulation.random_regret, simulation.random_solved_rate, lost),
+        ("best each time", simulation.best_success_rate, 0.0, simulation.best_solved_rate, 0.0),
     ):
         yield PolicyResult(
-            name=name, success_rate=success_rate, regret=regret, standard_error=None, cost_usd=0.0, curve=(), shares={}
-        )
+            name=name, success_rate=success_rate, regret=regret, standard_error=None, cost_usd=0.0, curve=(), shares={},
+            solved_rate=solved_rate, solved_regret=solved_regret, solved_standard_error=None, tries=0.0,
+        )  # fmt: skip

@@ -51,19 +51,22 @@ def stats(common: Common, answer: Answer, task_type: str | None) -> None:
     else:
         answer.print_line((count(totals.samples, "outcome"), "bold"), f" in {location}")
         answer.print_line()
+        columns = _columns(shown, means, recent)
         if answer.is_terminal:
-            answer.print_table([Column("task type / model", _name), *_columns(means, recent)], _with_sums(shown))
+            answer.print_table([Column("task type / model", _name), *columns], _with_sums(shown))
         else:
-            answer.print_table([column.TASK_TYPE, column.MODEL, *_columns(means, recent)], shown)
+            answer.print_table([column.TASK_TYPE, column.MODEL, *columns], shown)
         column.print_estimate_note(answer, shown, means)
+        column.print_tries_note(answer, shown)
 
 
-def _columns(means: Mapping[str, float], recent: _Rates) -> tuple[Column[Tally], ...]:
+def _columns(shown: Sequence[Tally], means: Mapping[str, float], recent: _Rates) -> tuple[Column[Tally], ...]:
     no_days = [None] * _RECENT_DAYS
     return (
         column.OUTCOMES,
         column.SUCCESS,
         number("failed", lambda tally: f"{tally.failures:,}"),
+        *column.tries_columns(shown),
         column.COST,
         number("$/success", lambda tally: spent_per_success(tally, means.get(tally.model_id))),
         column.TIMEOUTS,

@@ -9,7 +9,7 @@ import click
 from modelperf_plugin.cli.answer import Answer, Cell
 from modelperf_plugin.cli.options import Common, common_options, csv_option, days_option, json_option
 from modelperf_plugin.cli.task_types import unknown_task_type
-from modelperf_plugin.cli.trend_view import print_changes, print_trends
+from modelperf_plugin.cli.trend_view import print_changes, print_trends, print_tries_note
 from modelperf_plugin.text import count
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def trend(common: Common, answer: Answer, task_type: str | None, model_id: str |
         answer.print_line(*_heading(task_type, model_id, period, trends))
         answer.print_line()
         print_trends(answer, "model" if task_type else "task type", trends)
+        print_tries_note(answer, trends.values())
         print_changes(answer, changes)
 
 

@@ -19,7 +19,9 @@ from modelperf_plugin.cli.options import (
     refuse_to_replace,
     task_option,
 )
+from modelperf_plugin.cli.output_file import save
 from modelperf_plugin.cli.progress import progress_stages
+from modelperf_plugin.files import PRIVATE
 from modelperf_plugin.text import count
 
 if TYPE_CHECKING:
@@ -68,7 +70,8 @@ def tune(common: Common, answer: Answer, /, out: str, force: bool, **selection: 
         answer.exit_with_note(note, **{**_EMPTY, "proposal": proposal.as_dict()})
     before = live[-1].read_text(encoding="utf-8") if live and live[-1].suffix == ".toml" else ""
     after = proposed(before, proposal.change)
-    Path(out).write_text(after, encoding="utf-8")
+    # a proposal replaces the file in force later: whoever reads that one must be able to read this one
+    save(Path(out), after.encode(), mode=live[-1].stat().st_mode & 0o777 if before else PRIVATE)
     name = str(live[-1]) if before else "the defaults"
     difference = "".join(unified_diff(before.splitlines(True), after.splitlines(True), name, out))
     if answer.as_json:

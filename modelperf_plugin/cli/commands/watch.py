@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from modelperf_plugin.cli.answer import Answer, BufferedAnswer, Cell, Column
+from modelperf_plugin.cli.decision_view import STATE_STYLES
 from modelperf_plugin.cli.options import Common, Refusal, common_options, days_option
 from modelperf_plugin.cli.trend_view import print_changes, print_trends
 from modelperf_plugin.text import ago, change, count, moment_text, percent, spent_per_success
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from modelperf_plugin.analysis.views.overview import Overview
+    from modelperf_plugin.analysis.views.tasks import DecisionRow, LoggedTask
     from modelperf_plugin.engine.core import ModelPerf
-    from modelperf_plugin.store import LoggedDecision
 
 _MAX_DECISIONS: Final = 8
 
@@ -54,6 +55,7 @@ def watch(common: Common, answer: Answer, every: float, days: int) -> None:
 
 def _render(engine: ModelPerf, days: int) -> list[RenderableType]:
     from modelperf_plugin.analysis.views.overview import overview
+    from modelperf_plugin.analysis.views.tasks import with_tasks
     from modelperf_plugin.analysis.views.trends import Period
 
     now = datetime.now(UTC)
@@ -70,14 +72,19 @@ def _render(engine: ModelPerf, days: int) -> list[RenderableType]:
     latest = engine.store.trends.decisions(view.period.days, limit=_MAX_DECISIONS)
     if latest:
         screen.print_line()
-        screen.print_table(_DECISIONS, latest)
+        screen.print_table(_DECISIONS, with_tasks(engine.store.decisions, latest))
     print_changes(screen, view.changes)
     return screen.renderables
 
 
 def _facts(view: Overview) -> Iterator[tuple[str, Cell]]:
+    from modelperf_plugin.analysis.views.trends import solved_tasks
+
     total = view.trend.total
     yield "success", f"{percent(total.success_rate)}  {change(view.trend.difference)}"
+    solved = solved_tasks(total)
+    if solved is not None:
+        yield "solved tasks", f"{percent(solved.share)}  {percent(solved.by_first_try)} by the first try"
     yield "cost per success", spent_per_success(total)
     yield "spent on learning", percent(view.exploration.share)
     yield "newest outcome", ago(view.quality.newest)
@@ -85,15 +92,16 @@ def _facts(view: Overview) -> Iterator[tuple[str, Cell]]:
         yield "demoted", ", ".join(f"{each.model_id} on {each.task_type}" for each in view.demotions[:3])
 
 
-def _outcome(decision: LoggedDecision) -> Cell:
-    if decision.outcome is None:
+def _outcome(task: LoggedTask) -> Cell:
+    now_ms = time.time_ns() // 1_000_000
+    if not task.tries:
         return "waiting", "dim"
-    return ("succeeded", "green") if decision.outcome.success else ("failed", "red")
+    return task.ending(now_ms), STATE_STYLES[task.state(now_ms)]
 
 
-_DECISIONS: Final[tuple[Column[LoggedDecision], ...]] = (
-    Column("made", lambda decision: ago(decision.created_at), "dim"),
-    Column("task type", lambda decision: decision.task_type),
-    Column("model", lambda decision: decision.model_id, "bold"),
-    Column("outcome", _outcome),
+_DECISIONS: Final[tuple[Column[DecisionRow], ...]] = (
+    Column("made", lambda row: ago(row.decision.created_at), "dim"),
+    Column("task type", lambda row: row.decision.task_type),
+    Column("model", lambda row: row.decision.model_id, "bold"),
+    Column("outcome", lambda row: _outcome(row.task)),
 )

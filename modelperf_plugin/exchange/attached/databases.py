@@ -5,24 +5,23 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from modelperf_plugin.config.schema import FederationConfig
 from modelperf_plugin.errors import StoreError
 from modelperf_plugin.exchange.attached.table import AttachedTable
+from modelperf_plugin.log import logger
+from modelperf_plugin.paths import absolute
 from modelperf_plugin.store import Attached, Finding, Store
 from modelperf_plugin.store.attached import TalliesByTaskType
-from modelperf_plugin.store.roles import Attachments
-
-logger = logging.getLogger("modelperf_plugin")
+from modelperf_plugin.store.exchange_roles import Attachments
 
 RELOAD_SECONDS: Final = 1.0
 
 
 def from_configuration(tables: Iterable[FederationConfig]) -> list[Attached]:
     """Return the tables that the configuration attaches."""
-    return [Attached(str(Path(table.path).absolute()), table.table, table.columns, 0) for table in tables]
+    return [Attached(str(absolute(table.path)), table.table, table.columns, 0) for table in tables]
 
 
 def check_attached(store: Store, tables: Iterable[FederationConfig]) -> list[Finding]:

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from modelperf_plugin.errors import StoreError, brief
 from modelperf_plugin.store.queries import load_queries
+from modelperf_plugin.store.sqlite.schema import APPLICATION_ID
 
 TABLE: Final = "llm_task_outcomes"
 COLUMNS: Final = ("task_type", "model_id", "success", "timeout", "tokens_used", "cost_usd", "timestamp")
@@ -25,6 +26,7 @@ _SHAPES: Final[tuple[dict[str, str], ...]] = (
     },
 )
 """The migration guide's table, and a variant of it, with or without a column ``id``."""
+_OUTCOMES_OF_OURS: Final = "model_outcomes"
 
 
 class Shape(NamedTuple):
@@ -35,12 +37,18 @@ class Shape(NamedTuple):
     """From our column names to those of the table."""
     has_row_ids: bool
     """Whether new rows have higher row ids."""
+    is_plain: bool
+    """Whether it is a table of stored values: a view or a column may compute anything."""
+    tells_tries: bool = False
+    """Whether it is the view of another store of ours, in which later tries are told from first tries."""
 
     def statement(self, name: str, rows: str = "1") -> str:
         """Return a statement of ``attached.sql`` for this table, over a range of rows."""
         names = {column: _quoted(self.columns[column]) if column in self.columns else "NULL" for column in COLUMNS}
-        sql = load_queries("sqlite", "attached.sql")[name]
-        return sql.format(table=_quoted(self.table), range=rows, **names)
+        sql = load_queries("sqlite", "attached.sql")
+        if self.tells_tries:
+            return sql[name].format(table=sql["our_outcomes"], range=rows, tried="tried_id", **names)
+        return sql[name].format(table=_quoted(self.table), range=rows, tried="NULL", **names)
 
 
 def recognise(connection: sqlite3.Connection, table: str, columns: Mapping[str, str]) -> Shape:
@@ -49,15 +57,24 @@ def recognise(connection: sqlite3.Connection, table: str, columns: Mapping[str, 
     Raises StoreError if there is no such table, or its shape is unknown; the message is a predicate for the path.
     """
     sql = load_queries("sqlite", "attached.sql")
-    available = [name for (name,) in connection.execute(sql["columns"], (table,))]
+    kinds = dict(connection.execute(sql["columns"], (table,)).fetchall())
+    available = list(kinds)
     if not available:
         raise StoreError(f"has no table {table}")
     for known in _SHAPES:
         shape = {ours: theirs for ours, theirs in {**known, **columns}.items() if theirs in available}
         if set(columns) <= set(shape) and set(REQUIRED) <= set(shape):
             (is_table,) = connection.execute(sql["is_table"], (table,)).fetchone()
-            return Shape(table, shape, bool(is_table))
+            is_plain = bool(is_table) and not any(kinds[theirs] for theirs in shape.values())
+            return Shape(table, shape, bool(is_table), is_plain, _tells_tries(connection, table))
     raise StoreError(f"has a table {table} of an unknown shape: {_missing(available, columns)}")
+
+
+def _tells_tries(connection: sqlite3.Connection, table: str) -> bool:
+    if table != _OUTCOMES_OF_OURS or connection.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
+        return False
+    sql = load_queries("sqlite", "attached.sql")
+    return ("tried_id", 0) in connection.execute(sql["columns"], ("event",)).fetchall()
 
 
 def _missing(available: Sequence[str], columns: Mapping[str, str]) -> str:

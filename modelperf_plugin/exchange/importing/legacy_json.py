@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple, Self
 
 from modelperf_plugin.errors import InvalidValueError, OutcomesFileError, brief
-from modelperf_plugin.exchange.parsing import parse_count, parse_moment, read_bytes
+from modelperf_plugin.exchange.json_stream import JsonStream
+from modelperf_plugin.exchange.parsing import parse_count, parse_moment, unreadable
+from modelperf_plugin.files import open_regular
 from modelperf_plugin.store import Sums
 from modelperf_plugin.values import NANO_USD, check_amount, check_id, to_milliseconds
 
@@ -43,23 +44,79 @@ def read_legacy_json(path: Path) -> LegacyFile:
     Raises:
         OutcomesFileError: the file as a whole is not usable; the message names line and column.
     """
-    content = read_bytes(path)
     listed: list[Sums] = []
     notes: list[str] = []
-    for task_type, models in _parse(str(path), content).items():
-        try:
-            check_id("task type", task_type)
-        except InvalidValueError as error:
-            notes.append(f"{error}; skipped")
-            continue
-        if not isinstance(models, dict):
-            notes.append(f"{task_type} must hold an object of models, but holds {brief(models)}; skipped")
-            continue
-        for model_id, stats in models.items():
-            sums, problems = _read_pair(task_type, model_id, stats)
+    with LegacyReader(path) as reader:
+        for sums, problems in reader.entries():
             listed += sums
-            notes += [f"{task_type}, {model_id}: {problem}" for problem in problems]
-    return LegacyFile(tuple(listed), tuple(notes), sha256(content).hexdigest(), len(content))
+            notes += problems
+        return LegacyFile(tuple(listed), tuple(notes), reader.digest, reader.size)
+
+
+class LegacyReader:
+    """Reads a legacy file entry by entry, in memory that does not depend on its size."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file at ``path``; raise OutcomesFileError if it cannot be read."""
+        self._name = str(path)
+        try:
+            self._file = open_regular(path)
+        except OSError as error:
+            raise unreadable(path, error) from error
+        self._sha256 = sha256()
+        self.size = 0
+        """Number of bytes read."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the bytes read, in hexadecimal digits."""
+        return self._sha256.hexdigest()
+
+    def entries(self) -> Iterator[tuple[list[Sums], list[str]]]:
+        """Yield the counts of each entry, none if they are not usable, and its problems.
+
+        Raises:
+            OutcomesFileError: the rest of the file is not usable; the message names line and column.
+        """
+        stream = JsonStream(self._name, self._read)
+        if stream.next_character() != "{":
+            data = stream.value()
+            stream.end()
+            raise OutcomesFileError(self._name, 1, f"must be an object of task types, but is {brief(data)}")
+        for task_type in stream.members():
+            yield from _read_task_type(task_type, stream)
+        stream.end()
+
+    def _read(self, size: int) -> bytes:
+        try:
+            part = self._file.read(size)
+        except OSError as error:
+            raise unreadable(self._name, error) from error
+        self._sha256.update(part)
+        self.size += len(part)
+        return part
+
+
+def _read_task_type(task_type: str, stream: JsonStream) -> Iterator[tuple[list[Sums], list[str]]]:
+    try:
+        check_id("task type", task_type)
+    except InvalidValueError as error:
+        yield [], [f"{error}; skipped"]
+        for _ in stream.members() if stream.next_character() == "{" else ("",):
+            stream.value()
+        return
+    if stream.next_character() != "{":
+        yield [], [f"{task_type} must hold an object of models, but holds {brief(stream.value())}; skipped"]
+        return
+    for model_id in stream.members():
+        sums, problems = _read_pair(task_type, model_id, stream.value())
+        yield sums, [f"{task_type}, {model_id}: {problem}" for problem in problems]
 
 
 def _read_pair(task_type: str, model_id: str, stats: Any) -> tuple[list[Sums], list[str]]:
@@ -80,7 +137,7 @@ def _sums(task_type: str, model_id: str, stats: Mapping[str, Any]) -> Sums:
     for key in ("successes", "failures"):
         if stats.get(key) in (None, ""):
             raise InvalidValueError(key, "given", None)
-    last_used = parse_moment("lastUsed", stats.get("lastUsed"))
+    last_used = parse_moment("lastUsed", stats.get("lastUsed") or None)
     return Sums(
         task_type,
         model_id,
@@ -107,34 +164,3 @@ def _contradictions(sums: Sums, stats: Mapping[str, Any]) -> list[str]:
     if unknown:
         notes.append(f"unknown keys {', '.join(map(brief, unknown))}; ignored")
     return notes
-
-
-def _parse(name: str, content: bytes) -> dict[str, Any]:
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        column = error.start - content.rfind(b"\n", 0, error.start)
-        raise OutcomesFileError(name, line, f"is not UTF-8 text at column {column}") from error
-    try:
-        data = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
-    except json.JSONDecodeError as error:
-        message = f"is not JSON at column {error.colno} ({error.msg}); was the file written completely?"
-        raise OutcomesFileError(name, error.lineno, message) from error
-    except (ValueError, RecursionError) as error:
-        raise OutcomesFileError(name, None, f"is not usable JSON ({error})") from error
-    if not isinstance(data, dict):
-        raise OutcomesFileError(name, 1, f"must be an object of task types, but is {brief(data)}")
-    return data
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    unique = dict(pairs)
-    if len(unique) != len(pairs):
-        twice = next(key for position, (key, _) in enumerate(pairs) if key in dict(pairs[:position]))
-        raise ValueError(f"the key {brief(twice)} occurs twice in one object")
-    return unique
-
-
-def _refuse_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is not a number")

@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from modelperf_plugin.errors import InvalidValueError
-from modelperf_plugin.exchange.parsing import parse_flag, parse_moment, parse_number
+from modelperf_plugin.exchange.parsing import parse_flag, parse_moment, parse_number, parse_tried
 from modelperf_plugin.store import EventRow
 from modelperf_plugin.values import DAY_MS, MAX_COST_USD, MAX_TOKENS, NANO_USD, Outcome, check_id, to_milliseconds
 
 COLUMNS: Final = (
     "task_type", "model_id", "success", "timeout", "tokens_used", "cost_usd", "timestamp", "duration_seconds",
-    "error_kind", "outcome_id",
+    "error_kind", "outcome_id", "tried",
 )  # fmt: skip
 """The order of the values of a record."""
 REQUIRED: Final = COLUMNS[:3]
@@ -67,8 +67,8 @@ class RowConverter:
         unknown = 0
         for line, record in records:
             try:
-                task_type, model_id, success, timeout, tokens, cost, moment, duration, error_kind, outcome_id = record
-                if duration or error_kind or outcome_id:
+                task_type, model_id, success, timeout, tokens, cost, moment, *rest = record
+                if any(rest) or (moment and moment[4] != "-"):
                     raise ValueError  # noqa: TRY301 - the slow path
                 since = parse(moment) - _EPOCH if moment else self._now
                 tokens = int(tokens or 0)
@@ -84,6 +84,7 @@ class RowConverter:
                     nanos,
                     None,
                     None,
+                    (),
                 )
             except Exception:  # noqa: BLE001 - the slow path explains it
                 if isinstance(record, str):
@@ -120,6 +121,7 @@ class RowConverter:
             outcome_id=_text(values["outcome_id"]),
         )
         moment = parse_moment("timestamp", values["timestamp"])
+        tried = parse_tried("tried", values["tried"])
         if success is None:
             return None
         if pair not in self.pairs:
@@ -134,6 +136,7 @@ class RowConverter:
             outcome.cost_nano_usd,
             outcome.error_kind,
             None if duration is None else round(duration * 1000),
+            tried,
         ), outcome.outcome_id
 
 

@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from hashlib import sha256
 from itertools import islice
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
-from modelperf_plugin.errors import OutcomesFileError
+from modelperf_plugin.errors import InvalidValueError, OutcomesFileError
 from modelperf_plugin.exchange.attached.reading import open_read_only
 from modelperf_plugin.exchange.importing.rows import COLUMNS, REQUIRED, TASK_TYPE, Record
 from modelperf_plugin.exchange.importing.sources import Numbered, SourceBatch
-from modelperf_plugin.exchange.parquet import open_parquet
+from modelperf_plugin.exchange.parquet import check_plain, open_parquet, parquet_rows
+from modelperf_plugin.exchange.parsing import unreadable
+from modelperf_plugin.files import refuse_special
+from modelperf_plugin.log import logger
+from modelperf_plugin.paths import path_text
 from modelperf_plugin.store import ImportRecord, Step, Store, Sums
 from modelperf_plugin.store.queries import load_queries
+from modelperf_plugin.store.sqlite.requirements import old_sqlite
+from modelperf_plugin.store.sqlite.rows import moments
+from modelperf_plugin.store.sqlite.tried import tried_of
+from modelperf_plugin.text import count
+from modelperf_plugin.values import check_amount, check_id
 
 BATCH_ROWS: Final = 10_000
+MAX_SUM: Final = 2**63 - 1
+_BUSY_SECONDS: Final = 5.0
+_MAX_TEXT_BYTES: Final = 1 << 28
+"""Of one value; a log of calls may hold long answers."""
 
 
 class RowSource:
@@ -31,7 +44,7 @@ class RowSource:
 
         ``read_as`` is part of the digest: the same rows, read in another way, are a different history.
         """
-        self.name = name
+        self.name = path_text(name)
         self.size = size
         self.done = 0
         self._start = sha256(read_as.encode())
@@ -90,16 +103,21 @@ class ParquetTable(RowSource):
                 message = f"must have the column {names[column]}, but the columns are {', '.join(available)}"
                 self._file.close()
                 raise OutcomesFileError(str(path), None, message)
+        try:
+            check_plain(str(path), self._file, filter(None, self._names), self._names[-1])
+        except BaseException:
+            self._file.close()
+            raise
         super().__init__(str(path), self._file.metadata.num_rows)
 
     def rows(self) -> Iterator[Any]:
-        wanted = [name for name in self._names if name is not None]
-        for batch in self._file.iter_batches(batch_size=BATCH_ROWS, columns=list(dict.fromkeys(wanted))):
-            values = batch.to_pydict()
-            nothing = [None] * batch.num_rows
-            yield from zip(*(nothing if name is None else values[name] for name in self._names), strict=True)
+        wanted = list(dict.fromkeys(name for name in self._names if name is not None))
+        places = [None if name is None else wanted.index(name) for name in self._names]
+        for row in parquet_rows(self.name, self._file, wanted, BATCH_ROWS):
+            yield _without_tried(tuple(None if place is None else row[place] for place in places))
 
     def record(self, row: Any) -> Record | str:
+        row = _with_tried(row)
         return row if self._task_type is None else (*row[:TASK_TYPE], self._task_type, *row[TASK_TYPE + 1 :])
 
     def close(self) -> None:
@@ -117,15 +135,23 @@ class TrackerFile(RowSource):
         self._path = path
         self._connection, relations = open_database(path)
         self._is_ours = {"event", "tally", "imported", "outcome_key"} <= relations
-        if not self._is_ours and "model_outcomes" not in relations:
-            self._connection.close()
-            raise OutcomesFileError(str(path), None, "is neither a store nor a file of the migration guide's tracker")
-        count = self._sql["count_events" if self._is_ours else "count_outcomes"]
-        super().__init__(str(path), self._connection.execute(count).fetchone()[0])
+        self._outcomes = "outcomes"
+        if self._is_ours:
+            self._outcomes = "events" if "tried" in relations else "older_events"
+        try:
+            super().__init__(str(path), self._count(relations))
+        except BaseException:
+            self.close()
+            raise
 
     def rows(self) -> Iterator[Any]:
         """Yield all outcomes from the start, in the order of recording."""
-        return self._connection.execute(self._sql["events" if self._is_ours else "outcomes"])
+        rows = query(self._path, self._connection, self._sql[self._outcomes])
+        return map(_without_tried, rows) if self._outcomes == "events" else rows
+
+    def record(self, row: Any) -> Record | str:
+        *values, models = _with_tried(row)
+        return (*values, models and tried_of(models))
 
     def is_file_of(self, store: Store) -> bool:
         """Return whether this is the file of ``store`` itself."""
@@ -137,12 +163,17 @@ class TrackerFile(RowSource):
         if not self._is_ours:
             return 0
         sums: dict[str, list[Sums]] = {}
-        for source, *row in self._connection.execute(self._sql["sums"]):
-            sums.setdefault(source, []).append(Sums(*row))
-        new = 0
+        unusable = new = 0
+        for source, *row in query(self._path, self._connection, self._sql["sums"]):
+            try:
+                sums.setdefault(check_id("source", source), []).append(_sums(*row))
+            except (InvalidValueError, TypeError, OverflowError):
+                unusable += 1
+        if unusable:
+            logger.warning("%s: the sums of %s are not usable and not imported", self._path, count(unusable, "pair"))
         for source, listed in sums.items():
             digest = sha256(repr(listed).encode()).hexdigest()
-            step = Step("sums", f"{self._path.resolve()}:{source}", digest, len(listed), 0, 0, now_ms)
+            step = Step("sums", f"{path_text(self._path.resolve())}:{source}", digest, len(listed), 0, 0, now_ms)
             if store.imports.add_sums(step, listed):
                 new += sum(entry.successes + entry.failures for entry in listed)
         return new
@@ -150,17 +181,61 @@ class TrackerFile(RowSource):
     def close(self) -> None:
         self._connection.close()
 
+    def _count(self, relations: Container[str]) -> int:
+        if not self._is_ours and "model_outcomes" not in relations:
+            message = "is neither a store nor a file of the migration guide's tracker"
+            raise OutcomesFileError(str(self._path), None, message)
+        size = self._sql["count_events" if self._is_ours else "count_outcomes"]
+        outcomes: int = next(query(self._path, self._connection, size))[0]
+        return outcomes
+
+
+def _without_tried(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a row as it is recognised by: that of a first try is the same as before there was the column ``tried``."""
+    return row if row[-1] else row[:-1]
+
+
+def _with_tried(row: tuple[Any, ...]) -> Record:
+    """Return the record of such a row."""
+    return row if len(row) == len(COLUMNS) else (*row, None)
+
 
 def open_database(path: Path) -> tuple[sqlite3.Connection, set[str]]:
     """Return a read-only connection and the names of the relations; raise OutcomesFileError if it cannot be read."""
-    if not path.is_file():
+    if not path.exists():
         raise OutcomesFileError(str(path), None, "cannot be read (No such file)")
+    try:
+        refuse_special(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
     connection = None
     try:
-        connection = open_read_only(str(path), busy_seconds=5.0)
+        connection = open_read_only(str(path), _BUSY_SECONDS, _MAX_TEXT_BYTES)
         relations = connection.execute(load_queries("sqlite", "histories.sql")["relations"])
         return connection, {name for (name,) in relations}
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeError) as error:
         if connection is not None:
             connection.close()
-        raise OutcomesFileError(str(path), None, f"cannot be read as an SQLite database ({error})") from error
+        reason = old_sqlite() or f"cannot be read as an SQLite database ({error})"
+        raise OutcomesFileError(str(path), None, reason) from error
+
+
+def query(path: Path, connection: sqlite3.Connection, statement: str, *, named: bool = False) -> Iterator[Any]:
+    """Yield the rows of a statement, or mappings; raise OutcomesFileError, which names ``path``, if it fails."""
+    try:
+        cursor = connection.execute(statement)
+        names = [column[0] for column in cursor.description]
+        yield from (dict(zip(names, row, strict=True)) for row in cursor) if named else cursor
+    except (sqlite3.Error, UnicodeError, MemoryError) as error:
+        raise OutcomesFileError(str(path), None, f"cannot be read to its end ({error})") from error
+
+
+def _sums(task_type: Any, model_id: Any, *counts: Any) -> Sums:
+    """Return the sums of a pair; raise InvalidValueError, TypeError or OverflowError if no store has written them."""
+    check_id("task_type", task_type)
+    check_id("model_id", model_id)
+    *sums, last_used_ms = counts
+    for value in sums:
+        check_amount("sums", value, MAX_SUM)
+    moments(last_used_ms)
+    return Sums(task_type, model_id, *counts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import json
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +16,11 @@ from typing import IO, Any, Final
 from modelperf_plugin.errors import OutcomesFileError, brief
 from modelperf_plugin.exchange.importing.rows import COLUMNS, REQUIRED, TASK_TYPE
 from modelperf_plugin.exchange.importing.sources import Numbered, SourceBatch
+from modelperf_plugin.exchange.lines import GZIP_MAGIC
 from modelperf_plugin.exchange.parsing import unreadable
+from modelperf_plugin.files import open_regular
+from modelperf_plugin.json_text import parse_json
+from modelperf_plugin.paths import path_text
 from modelperf_plugin.store import ImportRecord
 
 PART_BYTES: Final = 1 << 20
@@ -25,7 +28,6 @@ MAX_LINE_BYTES: Final = 1 << 24
 """A longer line means that the file does not hold outcomes."""
 MAX_RECORD_LINES: Final = 1000
 """A record over more lines starts with a stray quote."""
-_GZIP_MAGIC: Final = b"\x1f\x8b"
 
 
 class LineFile:
@@ -39,13 +41,13 @@ class LineFile:
         ``columns`` maps our column names to those of the file, where they differ. ``task_type`` is the task type of
         all outcomes, if the file does not name it.
         """
-        self.name = str(path)
+        self.name = path_text(path)
         self.columns = {column: column for column in COLUMNS} | dict(columns or {})
         self.task_type = task_type
         try:
-            self._raw = path.open("rb")
+            self._raw = open_regular(path)
             self.size = path.stat().st_size
-            is_gzip = self._raw.read(2) == _GZIP_MAGIC
+            is_gzip = self._raw.read(2) == GZIP_MAGIC
             self._raw.seek(0)
         except OSError as error:
             raise unreadable(path, error) from error
@@ -153,9 +155,10 @@ class CsvFile(LineFile):
         records: list[Numbered] = []
         at = 1 if self._line == 1 and lines else 0  # the names of the columns
         width, pick, extension, first = self._width, self._pick, self._extension, self._line
+        ended = [f"{line}\n" for line in lines]  # a quoted value keeps the ends of its lines
         while at < len(lines):
             began = at
-            reader = csv.reader(islice(lines, began, None), strict=True)
+            reader = csv.reader(islice(ended, began, None), strict=True)
             try:
                 for row in reader:
                     if len(row) == width:
@@ -187,8 +190,8 @@ class JsonLinesFile(LineFile):
 
     def _record(self, text: str) -> list[Any] | str:
         try:
-            data = json.loads(text)
-        except (ValueError, RecursionError) as error:
+            data = parse_json(text)
+        except ValueError as error:
             return f"is not JSON ({error})"
         if not isinstance(data, dict):
             return f"is not a JSON object but {brief(data)}"

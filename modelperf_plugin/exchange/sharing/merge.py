@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from modelperf_plugin.errors import InvalidValueError
-from modelperf_plugin.exchange.sharing.share import Export
+from modelperf_plugin.exchange.sharing.share import Export, first_tries
 from modelperf_plugin.store import Merged, Store
 from modelperf_plugin.values import check_amount, check_id
 
@@ -27,25 +27,26 @@ class MergeResult(NamedTuple):
 def merge(
     store: Store, export: Export, name: str, now_ms: int, *, strength: float = STRENGTH, dry_run: bool = False
 ) -> MergeResult:
-    """Store an export as a prior under ``name``; it replaces an older export of the same project.
+    """Store the first tries of an export as a prior under ``name``; it replaces an older export of the same project.
 
     Raises InvalidValueError if the export is from this store, the name is taken, or a value is not usable.
     """
     check_id("name", name)
     check_amount("strength", strength, MAX_STRENGTH)
     if export.origin is not None and export.origin == store.merged.origin():
-        raise InvalidValueError("an export", "of another store", name)
+        raise InvalidValueError("an export", "of another store", name, typed=True)
     known = store.merged.all()
     older = next((source for source in known if export.origin is not None and source.origin == export.origin), None)
     taken = next((source for source in known if source.name == name), None)
     if older is None and taken is not None and (taken.origin is None) and (export.origin is None):
         older = taken
     if taken is not None and taken is not older:
-        raise InvalidValueError("name", "one that no other merged project has (give another with --name)", name)
+        requirement = "one that no other merged project has (give another with --name)"
+        raise InvalidValueError("name", requirement, name, typed=True)
     if older is not None and (older.digest, older.strength, older.name) == (export.digest, strength, name):
         return MergeResult(name, None, is_known=True)
     replaces = None if older is None else older.name
     if not dry_run:
         source = Merged(0, name, export.origin, export.digest, float(strength), now_ms, 0, 0)
-        store.merged.add(source, export.entries, replaces=replaces)
+        store.merged.add(source, map(first_tries, export.entries), replaces=replaces)
     return MergeResult(name, replaces, is_known=False)

@@ -21,10 +21,14 @@ MIN_SALT_LENGTH: Final = 8
 HASH_PREFIX: Final = "h:"
 COLUMNS: Final = (
     "task_type", "model_id", "successes", "failures", "timeouts", "timeout_failures", "outages", "caller_errors",
-    "total_tokens", "total_cost_usd", "priced", "last_used",
+    "total_tokens", "total_cost_usd", "priced", "last_used", "later_successes", "later_failures",
+    "later_timeout_failures",
 )  # fmt: skip
 MAX_TOTAL_USD: Final = MAX_COST_USD * 1000
-_COUNTS: Final = ("successes", "failures", "timeouts", "timeout_failures", "outages", "caller_errors", "priced")
+_COUNTS: Final = (
+    "successes", "failures", "timeouts", "timeout_failures", "outages", "caller_errors", "priced", "later_successes",
+    "later_failures", "later_timeout_failures",
+)  # fmt: skip
 
 
 class Names(NamedTuple):
@@ -112,7 +116,10 @@ def as_entry(tally: Tally) -> dict[str, Any]:
 
 
 def as_tally(entry: Mapping[str, Any]) -> Tally:
-    """Return the tally of an entry; raise InvalidValueError if a value is missing or out of range."""
+    """Return the tally of an entry; raise InvalidValueError if a value is missing or out of range.
+
+    An entry without the counts of later tries, of an earlier version, holds first tries.
+    """
     counts = {name: parse_count(name, entry.get(name)) for name in _COUNTS}
     last_used = parse_moment("last_used", entry.get("last_used"))
     tally = Tally(
@@ -125,9 +132,33 @@ def as_tally(entry: Mapping[str, Any]) -> Tally:
     )
     if tally.outages + tally.caller_errors + tally.timeout_failures > tally.failures:
         raise InvalidValueError("failures", "at least outages, caller_errors and timeout_failures together", tally[3])
+    if not _is_possible(tally):
+        requirement = "at most successes, failures of quality and timeout_failures"
+        later = (tally.later_successes, tally.later_failures, tally.later_timeout_failures)
+        raise InvalidValueError("later_successes, later_failures and later_timeout_failures", requirement, later)
     if tally.priced > tally.samples:
         raise InvalidValueError("priced", "at most successes and failures together", tally.priced)
     return tally
+
+
+def first_tries(tally: Tally) -> Tally:
+    """Return a tally without the successes and failures of later tries: they depend on what else was tried there."""
+    return tally._replace(
+        successes=tally.successes - tally.later_successes,
+        failures=tally.failures - tally.later_failures,
+        timeout_failures=tally.timeout_failures - tally.later_timeout_failures,
+        later_successes=0, later_failures=0, later_timeout_failures=0,
+    )  # fmt: skip
+
+
+def _is_possible(tally: Tally) -> bool:
+    """Return whether the later tries are a part of the whole."""
+    first = first_tries(tally)
+    return (
+        first.successes >= 0
+        and 0 <= first.timeout_failures <= first.quality_failures
+        and tally.later_timeout_failures <= tally.later_failures
+    )
 
 
 def _nano_usd(value: Any) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from modelperf_plugin.values import Tally
@@ -52,6 +52,30 @@ class CostObjective(Protocol):
 
         These are the means of the estimates or, in exploration, optimistic ones.
         """
+
+    @property
+    def caution(self) -> float:
+        """Standard deviations by which a model other than the best must be within the margin."""
+
+    @property
+    def avoids_unknown_costs(self) -> bool:
+        """Whether a model of unknown cost never takes the place of another; otherwise it counts as the cheapest."""
+
+    @property
+    def ends_list(self) -> bool:
+        """Whether a plan ends before a try that costs more than it gains.
+
+        Then the utility does not depend on the best plan.
+        """
+
+    def utility(self, best: float) -> Callable[[float, float], float]:
+        """Return the utility of a chance at an expected cost, if the best plan has the chance ``best``."""
+
+    def tolerance(self, best_usd: float, cheaper_usd: float) -> float:
+        """Return how much lower the success of a model with the lower cost may be."""
+
+    def explain_plan(self, models: int) -> str:
+        """Return in a few words why a plan with this number of tries is the best."""
 
     def explain(self, cost: ExpectedCost | None) -> str:
         """Return in a few words why a candidate with this cost is chosen."""

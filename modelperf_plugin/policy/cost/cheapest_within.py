@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from math import sqrt
 from statistics import NormalDist
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
 from modelperf_plugin.policy.cost.base import Estimate, ExpectedCost, SortKey, describe_cost
 from modelperf_plugin.policy.strategy import Strategy
+
+_ROUNDING: Final = 1e-9
+_TIE: Final = 1e-9
+"""Dollars that a solved task is worth between plans that cost the same."""
+_SHORT: Final = 1e9
+"""Dollars that a solved task is worth where a plan is not within the margin."""
 
 
 class CheapestWithin(Strategy):
@@ -26,6 +32,7 @@ class CheapestWithin(Strategy):
     """
 
     objective: Literal["cheapest_within"] = "cheapest_within"
+    ends_list: ClassVar[bool] = False
     weighs_costs: ClassVar[bool] = True
     margin: float = Field(
         default=0.03, ge=0, lt=1, description="How much lower the success rate of a cheaper model may be."
@@ -46,7 +53,7 @@ class CheapestWithin(Strategy):
             return [(0.0, chance, 0.0) for chance in chances]  # trying the best model reveals its cost
         best = max(estimates, key=lambda estimate: estimate.mean)
         exploits = any(leader.mean == best.mean for leader in leaders)
-        least = highest - (2.0 if exploits else 1.0) * self.margin
+        least = highest - (2.0 if exploits else 1.0) * self.margin - _ROUNDING
         sort_keys: list[SortKey] = []
         for estimate, chance in zip(estimates, chances, strict=True):
             near = chance >= least and (not exploits or self._is_near_best(estimate, best))
@@ -56,11 +63,31 @@ class CheapestWithin(Strategy):
                 sort_keys.append((0.0, chance, 0.0))
         return sort_keys
 
+    avoids_unknown_costs: ClassVar[bool] = True
+
+    @property
+    def caution(self) -> float:
+        return self._quantile
+
+    def utility(self, best: float) -> Callable[[float, float], float]:
+        least = best - self.margin - _ROUNDING
+
+        def worth(solved: float, cost: float) -> float:
+            return _TIE * solved - cost if solved >= least else _SHORT * (solved - least) - cost
+
+        return worth
+
+    def tolerance(self, best_usd: float, cheaper_usd: float) -> float:  # noqa: ARG002 - the signature of the protocol
+        return self.margin
+
+    def explain_plan(self, models: int) -> str:
+        return f"the cheapest order of {models} tries within {self.margin:g} of the best"
+
     def explain(self, cost: ExpectedCost | None) -> str:
         if cost is None:
             return "the best; its cost is unknown"
         return f"the cheapest within {self.margin:g} of the best ({describe_cost(cost)})"
 
     def _is_near_best(self, estimate: Estimate, best: Estimate) -> bool:
-        ahead = estimate.mean - best.mean + self.margin
+        ahead = estimate.mean - best.mean + self.margin + _ROUNDING
         return ahead >= self._quantile * sqrt(estimate.variance + best.variance)

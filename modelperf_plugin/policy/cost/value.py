@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -15,6 +15,7 @@ class Value(Strategy):
     """The model with the highest net value: chance of success × ``usd_per_success`` − expected cost of a task."""
 
     objective: Literal["value"] = "value"
+    ends_list: ClassVar[bool] = True
     weighs_costs: ClassVar[bool] = True
     usd_per_success: float = Field(gt=0, le=1_000_000, description="Value of one success in US dollars.")
 
@@ -26,6 +27,19 @@ class Value(Strategy):
             cost = cheapest if estimate.cost is None else estimate.cost
             sort_keys.append((chance * self.usd_per_success - cost, chance, 0.0))
         return sort_keys
+
+    caution: ClassVar[float] = 0.0
+    avoids_unknown_costs: ClassVar[bool] = False
+
+    def utility(self, best: float) -> Callable[[float, float], float]:  # noqa: ARG002 - the signature of the protocol
+        worth = self.usd_per_success
+        return lambda solved, cost: worth * solved - cost
+
+    def tolerance(self, best_usd: float, cheaper_usd: float) -> float:
+        return max(0.0, best_usd - cheaper_usd) / self.usd_per_success
+
+    def explain_plan(self, models: int) -> str:
+        return f"the best value of {models} tries at ${self.usd_per_success:g} a solved task"
 
     def explain(self, cost: ExpectedCost | None) -> str:
         if cost is None:

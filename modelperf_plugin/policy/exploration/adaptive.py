@@ -5,16 +5,15 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from math import inf, log, sqrt
+from math import log, sqrt
 from statistics import NormalDist
 from typing import Final, Literal
 
 from pydantic import Field
 
 from modelperf_plugin.policy.belief import own_belief
-from modelperf_plugin.policy.cost import CostObjective, Estimate
 from modelperf_plugin.policy.exploration.base import ChoiceSet, Shares
-from modelperf_plugin.policy.intervals import expit
+from modelperf_plugin.policy.planning import Planner
 from modelperf_plugin.policy.strategy import Strategy
 
 POINTS: Final = 24
@@ -22,9 +21,10 @@ MIN_SHARE: Final = 0.25
 _PARTS: Final = tuple(MIN_SHARE + (1.0 - MIN_SHARE) * (index + 0.5) / POINTS for index in range(POINTS))
 """The middles of 24 equal parts of what lies between a quarter and 1."""
 _INVERSE: Final = NormalDist().inv_cdf
-_POINTS_WITH_COSTS: Final = tuple(1.2 * _INVERSE(0.5 + 0.5 * (index + 0.5) / POINTS) for index in range(POINTS))
-"""The middles of 24 equally likely parts of 1.2·|N(0, 1)|: expensive models are not tried for long."""
 _IndexLine = tuple[float, float, int]
+"""Slope, height at Z = 0, and row."""
+_Segment = tuple[float, float, float, list[int]]
+"""Slope and height of a line, from which Z on it is the highest, and all rows with this line."""
 
 
 class Adaptive(Strategy):
@@ -37,7 +37,9 @@ class Adaptive(Strategy):
     poor model that has become good is found. The propensity of each candidate is exact: the share of the points
     at which its index is the highest, on top of a uniform ``floor`` and ``evaluation_share`` of all decisions. Where
     costs matter, Z is one of 24 points of 1.2·``optimism``·|N(0, 1)| instead, and the share is that at which the cost
-    objective prefers it, if the chances of all were as good as their indices say.
+    objective prefers it, if the chances of all were as good as their indices say. With several tries beliefs are drawn
+    for each model on its own, once a cost is known, and the share is that of the plans which begin with it; see
+    :mod:`modelperf_plugin.policy.drawing`.
 
     Sources: S. Vaswani et al., "Old Dog Learns New Tricks: Randomized UCB for Bandit Problems", 2020 (one draw per
     decision); E. Kaufmann et al., "On Bayesian Upper Confidence Bounds for Bandit Problems", 2012 (the quantile).
@@ -69,36 +71,26 @@ class Adaptive(Strategy):
         count = len(choice_set.rows)
         uniform = self.uniform
         shares = [uniform / count] * count
-        lines = _indices(choice_set)
-        if choice_set.objective is None:
-            wins = self._highest(lines, credit(choice_set.outcomes))
-        else:
-            wins = self._preferred(lines, choice_set.objective, choice_set.estimates)
+        if choice_set.planner is not None:
+            return self._planned(choice_set, choice_set.planner, shares)
+        wins = _highest(_indices(choice_set), self.points, credit(choice_set.outcomes))
         for points, rows in wins:
             share = (1.0 - uniform) * points / (POINTS * len(rows))
             for row in rows:
                 shares[row] = min(1.0, shares[row] + share)  # the sum may be 1 + 2⁻⁵²
         return Shares(shares)
 
-    def _highest(self, lines: list[_IndexLine], unit: float) -> Iterator[tuple[int, list[int]]]:
-        """Yield numbers of points of Z and the rows with the highest index there."""
-        lines.sort()
-        starts, winners = _upper_envelope(lines)
-        before = 0
-        for start, rows in zip([*starts[1:], inf], winners, strict=True):
-            upto = bisect_left(self.points, start / unit, before)
-            yield upto - before, rows
-            before = upto
-
-    def _preferred(
-        self, lines: list[_IndexLine], objective: CostObjective, estimates: Sequence[Estimate]
-    ) -> Iterator[tuple[int, list[int]]]:
-        """Yield for each point of Z the rows that the objective prefers, with the indices as chances."""
-        for point in _POINTS_WITH_COSTS:
-            chances = [expit(mean + self.optimism * point * deviation) for deviation, mean, _ in lines]
-            sort_keys = objective(estimates, chances)
-            most = max(sort_keys)
-            yield 1, [row for row, sort_key in enumerate(sort_keys) if sort_key == most]
+    def _planned(self, choice_set: ChoiceSet, planner: Planner, shares: list[float]) -> Shares:
+        """Return the shares of the plans that begin with each row."""
+        outcomes = choice_set.outcomes
+        rest = 1.0 - self.uniform
+        plans = [
+            (rest * part, order)
+            for part, order in planner.components(self.optimism, credit(outcomes), outcomes, choice_set.pending)
+        ]
+        for part, order in plans:
+            shares[order[0]] = min(1.0, shares[order[0]] + part)
+        return Shares(shares, plans=plans)
 
 
 def credit(outcomes: int) -> float:
@@ -110,8 +102,19 @@ def credit(outcomes: int) -> float:
     return -_INVERSE(1.0 / (outcomes + 3))
 
 
+def _highest(lines: list[_IndexLine], points: Sequence[float], unit: float) -> Iterator[tuple[int, list[int]]]:
+    """Yield numbers of points of Z, which are in ``unit``, and the rows with the highest index there."""
+    lines.sort()
+    upto = POINTS
+    for _, _, start, rows in reversed(_upper_envelope(lines)):
+        first = bisect_left(points, start / unit)
+        if first < upto:
+            yield upto - first, rows
+            upto = first
+
+
 def _indices(choice_set: ChoiceSet) -> list[_IndexLine]:
-    """Return slope, height at Z = 0 and row of the index of each candidate."""
+    """Return the line of the index of each candidate."""
     beliefs = choice_set.beliefs or [own_belief(row.tally) for row in choice_set.rows]
     pending = choice_set.pending
     if not pending or not any(pending):
@@ -124,31 +127,24 @@ def _indices(choice_set: ChoiceSet) -> list[_IndexLine]:
     ]
 
 
-def _upper_envelope(lines: list[_IndexLine]) -> tuple[list[float], list[list[int]]]:
-    """Return from which Z ≥ 0 on which rows have the highest index; rows with the same line are grouped.
+def _upper_envelope(lines: list[_IndexLine]) -> list[_Segment]:
+    """Return the lines that are the highest from some Z ≥ 0 on, in the order of Z.
 
     The lines are sorted by slope and then height, so each new one is at least as steep as all before: it cuts off a
-    tail of the hull and stays highest from there on.
+    tail of the envelope and stays highest from there on.
     """
-    hull: list[tuple[float, float]] = []
-    starts: list[float] = []
-    winners: list[list[int]] = []
+    envelope: list[_Segment] = []
     for deviation, mean, row in lines:
-        if hull and hull[-1] == (deviation, mean):
-            winners[-1].append(row)
-            continue
-        start = 0.0
-        while hull:
-            top_deviation, top_mean = hull[-1]
+        start, rows = 0.0, [row]
+        while envelope:
+            top_deviation, top_mean, top_start, top_rows = envelope[-1]
             if mean < top_mean:
                 start = (top_mean - mean) / (deviation - top_deviation)
-                if start > starts[-1]:
+                if start > top_start:
                     break
-            start = 0.0
-            hull.pop()
-            starts.pop()
-            winners.pop()
-        hull.append((deviation, mean))
-        starts.append(start)
-        winners.append([row])
-    return starts, winners
+                start = 0.0
+            elif mean == top_mean and deviation == top_deviation:
+                start, rows = top_start, [*top_rows, row]
+            envelope.pop()
+        envelope.append((deviation, mean, start, rows))
+    return envelope

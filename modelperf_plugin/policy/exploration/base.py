@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from modelperf_plugin.policy.belief import Belief
-from modelperf_plugin.policy.cost import CostObjective, Estimate
+from modelperf_plugin.policy.drawing import Component
+from modelperf_plugin.policy.planning import Planner
 from modelperf_plugin.values import RankedModel
 
 
@@ -20,14 +21,13 @@ class ChoiceSet(NamedTuple):
     """How many of the first rows are equally good: at least 1."""
     unit_id: str | None
     beliefs: Sequence[Belief] = ()
-    """The posterior of each row; empty if there are only tallies."""
+    """The posterior of each row; empty if there are only tallies, or a planner, which knows them."""
     pending: Sequence[int] = ()
     """Number of decisions of each row that still wait for their outcome; empty if none does."""
     outcomes: int = 0
     """Total number of outcomes of the rows on this task type."""
-    objective: CostObjective | None = None
-    estimates: Sequence[Estimate] = ()
-    """Estimates of the rows for the objective; empty if costs do not matter."""
+    planner: Planner | None = None
+    """Plans over the rows, if costs matter."""
 
 
 class Shares(NamedTuple):
@@ -39,6 +39,8 @@ class Shares(NamedTuple):
     """The point in [0, 1) that decides instead of a random number, for a sticky assignment."""
     reasons: Sequence[str | None] = ()
     """Why each row would be chosen, if for more than its rank; may be empty. Its evidence is appended."""
+    plans: Sequence[Component] = ()
+    """Plans with their parts of all decisions; the remaining decisions follow the best plan that begins with a row."""
 
 
 class ExplorationStrategy(Protocol):

@@ -8,15 +8,11 @@ from typing import NamedTuple, Protocol
 from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.values import Tally
 
+Score = tuple[int, float]
+"""Position of one candidate in the ranking: its tier and its value.
 
-class Score(NamedTuple):
-    """Position of one candidate in the ranking."""
-
-    tier: int
-    """Lower tiers rank first, whatever their values."""
-    value: float
-    """Orders candidates within a tier, higher first; ties are broken at random."""
-    proven: bool
+Lower tiers rank first, whatever their values. Within a tier the higher value ranks first; ties are broken at random.
+"""
 
 
 class Explanation(NamedTuple):
@@ -25,6 +21,8 @@ class Explanation(NamedTuple):
     estimate: float | None
     interval: tuple[float, float] | None
     """95 % credible or confidence interval of it."""
+    proven: bool
+    """Whether there are enough outcomes for it."""
     reason: str
 
 

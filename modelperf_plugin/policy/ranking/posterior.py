@@ -11,6 +11,7 @@ from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.intervals import beta_interval
 from modelperf_plugin.policy.ranking.base import Explanation, Score
 from modelperf_plugin.policy.strategy import Strategy
+from modelperf_plugin.text import has_later_tries, tries_text
 from modelperf_plugin.values import Tally
 
 
@@ -18,8 +19,9 @@ class Posterior(Strategy):
     """The mean of Beta(k·p₀ + successes, k·(1 − p₀) + failures): the success rate, shrunk to a prior.
 
     Failures do not include outages and the caller's own errors, which say nothing about the model. The prior is learned
-    from all task types and models together (see :mod:`modelperf_plugin.policy.pooling`). If ``pooled`` is false, it is
-    ``prior_success`` with the weight of ``prior_strength`` outcomes, for each task type alone.
+    from all task types and models together (see :mod:`modelperf_plugin.policy.pooling`), and tries on tasks that others
+    had failed count as the first tries that say the same. If ``pooled`` is false, the prior is ``prior_success`` with
+    the weight of ``prior_strength`` outcomes, for each task type alone, and only first tries count.
     """
 
     strategy: Literal["posterior"] = "posterior"
@@ -37,30 +39,28 @@ class Posterior(Strategy):
     def __call__(self, tallies: Sequence[Tally], beliefs: Sequence[Belief] | None = None) -> list[Score]:
         if beliefs is None or not self.pooled:
             beliefs = [self._own(tally) for tally in tallies]
-        least = self.min_samples
-        return [
-            # usually the successes suffice, without adding up the rest
-            Score(0, alpha / (alpha + beta), tally[2] >= least or tally.successes + tally.quality_failures >= least)
-            for tally, (alpha, beta, _) in zip(tallies, beliefs, strict=True)
-        ]
+        return [(0, alpha / (alpha + beta)) for alpha, beta, _ in beliefs]
 
     def believed(self, tallies: Sequence[Tally], beliefs: Sequence[Belief]) -> Sequence[Belief]:
         return beliefs if self.pooled else [self._own(tally) for tally in tallies]
 
     def explain(self, tally: Tally, belief: Belief | None = None) -> Explanation:
         alpha, beta, _ = self._own(tally) if belief is None or not self.pooled else belief
-        return Explanation(alpha / (alpha + beta), beta_interval(alpha, beta), self.reason(tally, belief))
+        proven = tally.successes + tally.quality_failures >= self.min_samples
+        return Explanation(alpha / (alpha + beta), beta_interval(alpha, beta), proven, self.reason(tally, belief))
 
     def reason(self, tally: Tally, belief: Belief | None = None) -> str:
         alpha, beta, outcomes = self._own(tally) if belief is None or not self.pooled else belief
         samples = tally.successes + tally.quality_failures
         counted = f"{tally.successes} of {samples} succeeded"
+        if has_later_tries([tally]):
+            counted = tries_text(tally)
         if outcomes is not None and outcomes < 0.8 * samples:
             counted += f", discounted to {outcomes:.3g} today"
         return f"posterior mean {alpha / (alpha + beta):.3f} ({counted})"
 
     def _own(self, tally: Tally) -> Belief:
         return Belief(
-            self.prior_strength * self.prior_success + tally.successes,
-            self.prior_strength * (1.0 - self.prior_success) + tally.quality_failures,
+            self.prior_strength * self.prior_success + tally.successes - tally.later_successes,
+            self.prior_strength * (1.0 - self.prior_success) + tally.quality_failures - tally.later_failures,
         )

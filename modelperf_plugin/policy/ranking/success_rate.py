@@ -17,8 +17,8 @@ from modelperf_plugin.values import Tally
 class SuccessRate(Strategy):
     """Successes over all outcomes, for candidates with at least ``min_samples`` of them; the others rank last.
 
-    Easy to check by hand, but it only learns about untried models through exploration, and a few lucky outcomes look
-    like certainty. The interval is Wilson's.
+    Every outcome counts, also on tasks that others had failed. Easy to check by hand, but it only learns about untried
+    models through exploration, and a few lucky outcomes look like certainty. The interval is Wilson's.
     """
 
     strategy: Literal["success_rate"] = "success_rate"
@@ -26,20 +26,16 @@ class SuccessRate(Strategy):
 
     def __call__(self, tallies: Sequence[Tally], beliefs: Sequence[Belief] | None = None) -> list[Score]:  # noqa: ARG002
         least = self.min_samples
-        return [
-            Score(1, 0.0, proven=False)
-            if tally.samples < least
-            else Score(0, tally.successes / tally.samples, proven=True)
-            for tally in tallies
-        ]
+        return [(1, 0.0) if tally.samples < least else (0, tally.successes / tally.samples) for tally in tallies]
 
     def believed(self, tallies: Sequence[Tally], beliefs: Sequence[Belief]) -> Sequence[Belief]:  # noqa: ARG002
         return beliefs
 
     def explain(self, tally: Tally, belief: Belief | None = None) -> Explanation:  # noqa: ARG002
         samples = tally.samples
-        interval = None if samples < self.min_samples else wilson_interval(tally.successes, samples)
-        return Explanation(tally.success_rate, interval, self.reason(tally))
+        proven = samples >= self.min_samples
+        interval = wilson_interval(tally.successes, samples) if proven else None
+        return Explanation(tally.success_rate, interval, proven, self.reason(tally))
 
     def reason(self, tally: Tally, belief: Belief | None = None) -> str:  # noqa: ARG002
         samples = tally.samples

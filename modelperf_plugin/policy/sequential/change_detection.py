@@ -65,16 +65,18 @@ class ChangeWatch(NamedTuple):
     """S for a lower rate."""
     down_since: int = 0
 
-    def updated(self, predicted: float, success: bool, position: int) -> ChangeWatch:
+    def updated(self, predicted: float, success: bool, position: int, highest: float | None = None) -> ChangeWatch:
         """Return the state after another outcome, O(1).
 
         ``predicted`` is the success rate believed before it; ``position`` is an increasing number from 1, such as its
-        row in the log.
+        row in the log. If the chance of success is uncertain, ``predicted`` is the lowest plausible one, and
+        ``highest`` the highest.
         """
-        rate = min(max(predicted, MIN_RATE), MAX_RATE)
+        lowest = min(max(predicted, MIN_RATE), MAX_RATE)
+        highest = lowest if highest is None else min(max(highest, MIN_RATE), MAX_RATE)
         gain = SHIFT if success else 0.0
-        up = self.up + gain - log1p(rate * _UP)
-        down = self.down - gain - log1p(rate * _DOWN)
+        up = self.up + gain - log1p(highest * _UP)
+        down = self.down - gain - log1p(lowest * _DOWN)
         up, up_since = (min(up, MAX_STATISTIC), self.up_since) if up > 0.0 else (0.0, position)
         down, down_since = (min(down, MAX_STATISTIC), self.down_since) if down > 0.0 else (0.0, position)
         return ChangeWatch(up, up_since, down, down_since)

@@ -10,6 +10,16 @@ outcome i, with prior weight w_i, and that its rate has been q since:
 
 Given the past, L_q is 1 on average if the rate is θ, and less if it is higher; so is E against what it was before.
 
+On a task that others have failed, the chance of success is lower than the rate: g(p) for a model of rate p, increasing
+in p. There θ and q give way to g(θ) and g(q):
+
+    L_q = (g(q)/g(θ))^x ((1 − g(q))/(1 − g(θ)))^(1 − x)
+
+A rate of at least θ means a chance of at least g(θ), and L_q falls with x because g(q) < g(θ). So the average of L_q is
+still at most 1, and E remains an e-process, whichever outcomes are later tries and whichever models failed before: both
+are known before the outcome. If g is too low by some error, the average is only smaller. So g is the lowest plausible
+one (see :mod:`modelperf_plugin.policy.sequential.later_tries`).
+
 The weights are w_i = W(i) − W(i + 1) with W(i) = ln 10 / ln(i + 10), the weight not yet spent after i outcomes: the
 integral of a density ∝ 1/((x + 10) ln²(x + 10)) from i to i + 1. They fade slowly enough that a model which breaks
 after a thousand outcomes is caught almost as soon as one which breaks after two hundred.
@@ -23,10 +33,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from math import exp, lgamma, log, log1p
+from math import ceil, exp, floor, lgamma, log, log1p
 from typing import Final, NamedTuple, Self
 
 from modelperf_plugin.errors import InvalidValueError
+from modelperf_plugin.policy.difficulty import Harder
+from modelperf_plugin.policy.intervals import expit
 
 ALTERNATIVES: Final = (0.2, 0.35, 0.5, 0.6, 0.68)
 """Possible rates after a fall, for a threshold of .75; other thresholds scale them."""
@@ -36,6 +48,8 @@ MAX_THRESHOLD: Final = 0.999
 """Maximum threshold: a higher one counts as this, in favour of the model."""
 MAX_MASS: Final = 1e100
 """Maximum of an M: finite in storage, and a smaller E is never wrong."""
+MIN_RATE: Final = 0.001
+"""Minimum rate of a later try, so that its logit is finite."""
 OFFSET: Final = 10
 START: Final = log(OFFSET)
 
@@ -56,15 +70,19 @@ class FallWatch(NamedTuple):
     masses: tuple[float, ...] = (0.0,) * len(ALTERNATIVES)
     """M for each alternative: the current wealth of the weight spent on it."""
 
-    def updated(self, success: bool, threshold: float) -> FallWatch:
+    def updated(self, success: bool, threshold: float, harder: Harder | None = None) -> FallWatch:
         """Return the state after another outcome, O(1).
 
         The threshold may differ between outcomes, but must be known before each. The null hypothesis then is that the
-        rate was at least the threshold each time.
+        rate was at least the threshold each time. For a later try ``harder`` gives the lowest plausible chance.
         """
         count = self.outcomes
         spent = START / log(count + OFFSET) - START / log(count + OFFSET + 1)
-        factors = RATIOS if success else _on_failure(min(max(threshold, 0.0), MAX_THRESHOLD))
+        limit = min(max(threshold, 0.0), MAX_THRESHOLD)
+        if harder is not None:
+            factors = _on_later_try(limit, harder)[success]
+        else:
+            factors = RATIOS if success else _on_failure(limit)
         masses = tuple([(mass + spent) * factor for mass, factor in zip(self.masses, factors, strict=True)])
         if max(masses) > MAX_MASS:
             masses = tuple([min(MAX_MASS, mass) for mass in masses])
@@ -95,22 +113,38 @@ class FallWatch(NamedTuple):
 class Probation(NamedTuple):
     """Outcomes of a demoted model since its demotion; earlier ones do not count.
 
+    A later try counts as the first tries that say the same about a rate near the threshold θ. With g, the chance of a
+    model of rate θ after those failures, and b, the change of logit g with the logit of the rate, the outcome x has
+    the score b (x − g) and the information b² g (1 − g); first tries with s successes among n have s − n θ and
+    n θ (1 − θ). So n = b² g (1 − g)/(θ (1 − θ)) and s = n θ + b (x − g). Both are scaled down if n is above 1.
+
     >>> Probation(successes=10).reinstates(threshold=0.75), Probation(successes=9).reinstates(threshold=0.75)
     (True, False)
     """
 
-    successes: int = 0
-    failures: int = 0
+    successes: float = 0
+    failures: float = 0
 
     def updated(self, success: bool) -> Probation:
-        """Return the counts after another outcome."""
+        """Return the counts after another first try."""
         return Probation(self.successes + success, self.failures + (not success))
+
+    def updated_later(self, success: bool, threshold: float, harder: Harder) -> Probation:
+        """Return the counts after a later try, where ``harder`` gives the highest plausible chance."""
+        limit = min(max(threshold, MIN_RATE), MAX_THRESHOLD)
+        slope, offset = harder.line(_logit(limit))
+        expected = expit(slope * _logit(limit) + offset)
+        outcomes = slope**2 * expected * (1.0 - expected) / (limit * (1.0 - limit))
+        weight = 1.0 / max(1.0, outcomes)
+        outcomes, score = weight * outcomes, weight * slope * (success - expected)
+        successes = outcomes * limit + score
+        return Probation(max(0.0, self.successes + successes), max(0.0, self.failures + outcomes - successes))
 
     def reinstates(self, threshold: float, level: float = 0.95, minimum: int = 8) -> bool:
         """Return whether P(p > ``threshold``) > ``level``, after ``minimum`` outcomes, from a uniform prior."""
         if self.successes + self.failures < minimum:
             return False
-        return chance_above(threshold, self.successes, self.failures) > level
+        return chance_above(threshold, floor(self.successes), ceil(self.failures)) > level
 
     def fails(self, threshold: float, level: float = 0.95, minimum: int = 8) -> bool:
         """Return whether P(p < ``threshold``) > ``level``: then start over, so that a later recovery is not held back.
@@ -120,10 +154,10 @@ class Probation(NamedTuple):
         """
         if self.successes + self.failures < minimum:
             return False
-        return chance_above(threshold, self.successes, self.failures) < 1.0 - level
+        return chance_above(threshold, ceil(self.successes), floor(self.failures)) < 1.0 - level
 
-    def as_list(self) -> list[int]:
-        """Return the state as numbers, for storage."""
+    def as_list(self) -> list[float]:
+        """Return the state as finite numbers, for storage."""
         return [self.successes, self.failures]
 
     @classmethod
@@ -132,13 +166,26 @@ class Probation(NamedTuple):
         if len(stored) != 2:
             raise InvalidValueError("stored", "the 2 numbers of a probation", stored)
         successes, failures = stored
-        return cls(int(successes), int(failures))
+        return cls(successes, failures)
 
 
 @lru_cache(maxsize=1024)
 def _on_failure(threshold: float) -> tuple[float, ...]:
     """Return (1 − q)/(1 − θ) for each alternative, the factor of a failure."""
     return tuple([(1.0 - ratio * threshold) / (1.0 - threshold) for ratio in RATIOS])
+
+
+@lru_cache(maxsize=1024)
+def _on_later_try(threshold: float, harder: Harder) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return for each alternative the factor of a failure and that of a success."""
+    limit, *chances = [harder.chance(_logit(ratio * threshold)) for ratio in (1.0, *RATIOS)]
+    failure = tuple([(1.0 - chance) / (1.0 - limit) for chance in chances])
+    return failure, tuple([chance / limit for chance in chances])
+
+
+def _logit(rate: float) -> float:
+    rate = max(rate, MIN_RATE)
+    return log(rate / (1.0 - rate))
 
 
 def chance_above(threshold: float, successes: int, failures: int) -> float:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import sqlite3
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn, Self
@@ -13,10 +14,11 @@ from modelperf_plugin.errors import StoreError, StoreFailedError
 from modelperf_plugin.store.ab_tests import StoredContest, StoredTest
 from modelperf_plugin.store.entries import DroppedStep
 from modelperf_plugin.store.exchange import Attached, EventRow, ImportRecord, Merged, Prior, Step, Sums
+from modelperf_plugin.store.roles import Span
 from modelperf_plugin.store.sqlite.store import open_sqlite_read_only
 from modelperf_plugin.store.store import Store
-from modelperf_plugin.store.watches import Baseline, Change, Demotion, Direction, Event, WatchState
-from modelperf_plugin.values import Tally
+from modelperf_plugin.store.watches import Baseline, Change, Demotion, Direction, Event, WatchKey, WatchState
+from modelperf_plugin.values import LaterTries, Tally, Tried
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +26,8 @@ class Snapshot:
     """What was known when SQLite failed."""
 
     tallies: list[Tally]
+    later: Mapping[str, Mapping[str, Mapping[Tried, LaterTries]]] = field(default_factory=dict)
+    """Later tries by task type, model, and what had failed before."""
     last_event_id: int = 0
     changes: list[Change] = field(default_factory=list)
     baselines: dict[tuple[str, str], Baseline] = field(default_factory=dict)
@@ -37,8 +41,11 @@ class Snapshot:
     @classmethod
     def of(cls, store: Store) -> Self:
         """Return what ``store`` holds."""
+        tallies = store.tallies.all()
+        names = {tally.task_type for tally in tallies if tally.later_successes or tally.later_failures}
         return cls(
-            tallies=store.tallies.all(),
+            tallies=tallies,
+            later={name: store.tallies.later(name) for name in names},
             last_event_id=store.events.last_id(),
             changes=store.changes.all(),
             baselines=store.tallies.baselines(),
@@ -51,8 +58,8 @@ class Snapshot:
         )
 
     @classmethod
-    def read(cls, path: str, evidence: Mapping[str, Mapping[str, Tally]]) -> Self:
-        """Return what the file at ``path`` holds or, if it cannot be read, the ``evidence`` by task type."""
+    def read(cls, path: str, known: Self | None = None) -> Self:
+        """Return what the file at ``path`` holds or, if it cannot be read, what is ``known``."""
         try:
             reader = open_sqlite_read_only(path)
             try:
@@ -60,7 +67,7 @@ class Snapshot:
             finally:
                 reader.close()
         except (StoreError, OSError, sqlite3.Error):
-            return cls(tallies=[tally for models in evidence.values() for tally in models.values()])
+            return known or cls(tallies=[])
 
 
 class SuspendedEvents:
@@ -76,7 +83,7 @@ class SuspendedEvents:
         return self._last_id
 
     def drop(self, before_ms: int, after_id: int = 0) -> DroppedStep:
-        return DroppedStep(0, 0, after_id)
+        return DroppedStep(0, 0, after_id, at_end=True)
 
 
 class FrozenChanges:
@@ -125,7 +132,15 @@ class FrozenWatchStates:
     def load(self) -> tuple[int | None, list[WatchState]]:
         return self._saved
 
-    def save(self, event_id: int, states: Iterable[WatchState]) -> None:
+    def load_models(self) -> tuple[int | None, list[WatchState]]:
+        position, states = self._saved
+        return position, [each for each in states if not each.task_type]
+
+    def load_pair(self, task_type: str, model_id: str) -> tuple[int | None, list[WatchState]]:
+        position, states = self._saved
+        return position, [each for each in states if each[1:3] == (task_type, model_id)]
+
+    def save(self, event_id: int, states: Iterable[WatchState], ended: Iterable[WatchKey] = ()) -> None:
         pass
 
 
@@ -178,6 +193,12 @@ class SuspendedImports(_Refusing):
     def add_sums(self, step: Step, sums: Sequence[Sums], *, once: bool = False) -> bool:
         self._refuse()
 
+    def add_some_sums(self, step: Step, sums: Sequence[Sums]) -> int | None:
+        self._refuse()
+
+    def remove_some_sums(self, step: Step, limit: int) -> int | None:
+        self._refuse()
+
     def archive(self, import_id: int, compress: Callable[[], str]) -> bool:
         self._refuse()
 
@@ -206,6 +227,10 @@ class FrozenMerged(_Refusing):
         super().__init__(reason)
         self._merged = snapshot.merged
         self._priors = snapshot.priors
+        self._by_task_type: dict[str, list[Prior]] = {}
+        for prior in snapshot.priors:
+            self._by_task_type.setdefault(prior.tally.task_type, []).append(prior)
+        self._task_types = sorted(self._by_task_type)
 
     def origin(self) -> str:
         self._refuse()
@@ -216,8 +241,16 @@ class FrozenMerged(_Refusing):
     def version(self) -> tuple[float, ...]:
         return (-1.0,) if self._priors else (0.0,)
 
-    def priors(self) -> list[Prior]:
-        return self._priors
+    def priors(self, within: Span | None = None) -> list[Prior]:
+        if within is None:
+            return self._priors
+        names = self._task_types[bisect_left(self._task_types, within[0]) : bisect_right(self._task_types, within[1])]
+        return [prior for task_type in names for prior in self._by_task_type[task_type]]
+
+    def task_types(self, after: tuple[int, str], limit: int) -> list[tuple[int, str]]:
+        names = self._task_types
+        start = bisect_right(names, after[1])
+        return [(1, name) for name in names[start : start + limit]]
 
     def add(self, source: Merged, tallies: Iterable[Tally], *, replaces: str | None = None) -> None:
         self._refuse()

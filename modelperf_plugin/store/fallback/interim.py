@@ -11,8 +11,8 @@ from typing import Final
 
 from modelperf_plugin.errors import StoreError
 from modelperf_plugin.store import forks
-from modelperf_plugin.store.decisions import DecisionOutcome, DecisionRecord
-from modelperf_plugin.store.entries import Entry
+from modelperf_plugin.store.decisions import DecisionOutcome, DecisionRecord, Joining
+from modelperf_plugin.store.entries import CountedProblem, Entry
 from modelperf_plugin.store.fallback.frozen import (
     FrozenABTests,
     FrozenAttachments,
@@ -24,7 +24,9 @@ from modelperf_plugin.store.fallback.frozen import (
     SuspendedEvents,
     SuspendedImports,
 )
-from modelperf_plugin.store.fallback.spool import Spool, spooled
+from modelperf_plugin.store.fallback.own_spool import Spool
+from modelperf_plugin.store.fallback.spool import spooled
+from modelperf_plugin.store.roles import Span
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
 from modelperf_plugin.store.sqlite.decisions import SqliteDecisionLog
 from modelperf_plugin.store.sqlite.file import MEMORY
@@ -36,7 +38,9 @@ from modelperf_plugin.values import Tally
 
 SUMMARY_SECONDS: Final = 1.0
 """The summary is written at most this often."""
-_MAX_DECISION_WRITES: Final = 1_000
+_MAX_DECISION_WRITES: Final = 10_000
+
+_Write = tuple[list[DecisionRecord], list[DecisionOutcome]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,34 +51,43 @@ class InterimStore(Store):
     outcomes: SpooledOutcomes
     decisions: InterimDecisionLog
 
-    def replay(self, store: SqliteStore) -> int:
-        """Move everything that waits into ``store``, each batch once, and close; return how many outcomes were new.
-
-        Raises:
-            StoreError: ``store`` does not work yet; what was not moved still waits.
-        """
+    def finish(self) -> Notes:
+        """Close, and return what is to be moved into the database besides the spool."""
         with self.connection.write_lock:
-            self.connection.ensure_open()
-            new = self.outcomes.spool.ingest_into(store)
-            self.decisions.replay(store)
-            for problem in self.problems.all():
-                store.problems.add(problem)
+            problems = [] if self.connection.closed else self.problems.all()  # closed: it was interrupted before
+            notes = Notes(self.decisions.writes, deque(problems))
             self.connection.close()
-            return new
+            return notes
 
     def close(self) -> None:
-        """Leave the spool to the next process that can use the database."""
+        """Leave the outcomes in the spool."""
         with self.connection.write_lock:
             if not self.connection.closed:
-                self.outcomes.release()
+                self.outcomes.summarise()
                 self.connection.close()
 
 
-def open_interim(path: str, snapshot: Snapshot, reason: str, *, sync: bool) -> InterimStore:
-    """Open a stand-in for the database at ``path``; with ``sync`` outcomes are on the disk once acknowledged."""
+@dataclass(frozen=True)
+class Notes:
+    """What a stand-in kept besides outcomes."""
+
+    writes: deque[_Write]
+    problems: deque[CountedProblem]
+
+    def replay(self, store: Store) -> None:
+        """Write everything into ``store``; what was not written when an error is raised stays here."""
+        while self.writes:
+            store.decisions.write(*self.writes[0])
+            self.writes.popleft()
+        while self.problems:
+            store.problems.add(self.problems[0])
+            self.problems.popleft()
+
+
+def open_interim(path: str, snapshot: Snapshot, reason: str, spool: Spool) -> InterimStore:
+    """Open a stand-in for the database at ``path``, which counts what is spooled and continues ``spool``."""
     memory = open_sqlite(MEMORY)
-    memory.tallies.seed(snapshot.tallies)
-    spool = Spool(path, reason, sync=sync)
+    memory.tallies.seed(snapshot.tallies, snapshot.later)
     return InterimStore(
         connection=memory.connection,
         outcomes=SpooledOutcomes(memory, spool, path),
@@ -84,6 +97,7 @@ def open_interim(path: str, snapshot: Snapshot, reason: str, *, sync: bool) -> I
         demotions=FrozenDemotions(snapshot),
         watch_states=FrozenWatchStates(snapshot),
         decisions=InterimDecisionLog(memory.connection),
+        unmatched=memory.unmatched,
         ab_tests=FrozenABTests(snapshot, reason),
         trends=memory.trends,
         imports=SuspendedImports(reason),
@@ -103,21 +117,22 @@ class SpooledOutcomes:
         self._ids: set[str] = set()
         self._waiting: dict[tuple[str, str], Tally] = {}
         self._summarise_at = 0.0
-        for entry in (entry for _, batch in spooled(path) for entry in batch.entries):
+        for entry in [*(entry for _, batch in spooled(path) for entry in batch.entries), *spool.in_memory()]:
             with suppress(StoreError):
-                self._count([entry])
-        forks.renew(self, SpooledOutcomes._begin_in_child)
+                self._remember(self._count([entry]))
 
-    def record(self, entry: Entry) -> bool:
+    def record(self, entry: Entry, joining: Joining | None = None) -> bool:  # noqa: ARG002 - decisions wait in memory
         return self.record_many([entry]) == 1
 
     def record_many(self, entries: Iterable[Entry]) -> int:
         with self._memory.connection.write_lock:
+            self._memory.connection.ensure_open()
             new = self._count(entries)
-            for entry in new:
-                self.spool.append(entry)
+            if new:
+                self.spool.append(new)
+                self._remember(new)
             if time.monotonic() >= self._summarise_at:
-                self._summarise()
+                self.summarise()
             return len(new)
 
     def spool_counted(self, entries: Iterable[Entry]) -> None:
@@ -125,12 +140,12 @@ class SpooledOutcomes:
         with self._memory.connection.write_lock:
             for entry in entries:
                 self._add_waiting(entry)
-                self.spool.append(entry)
+                self.spool.append([entry])
 
-    def release(self) -> None:
-        """Leave the spool to another process."""
-        self._summarise()
-        self.spool.release()
+    def summarise(self) -> None:
+        """Write the counts that wait, for people and other tools."""
+        self._summarise_at = time.monotonic() + SUMMARY_SECONDS
+        self.spool.summarise(self._waiting[pair] for pair in sorted(self._waiting))
 
     def _count(self, entries: Iterable[Entry]) -> list[Entry]:
         """Add outcomes to the tallies, all or none; return the new ones."""
@@ -143,23 +158,20 @@ class SpooledOutcomes:
                     continue
                 ids.add(outcome_id)
             new.append(entry)
-        self._memory.outcomes.record_many(new)
-        self._ids |= ids
+        with suppress(StoreError):  # an old SQLite cannot count them, and then only choices suffer
+            self._memory.outcomes.record_many(new)
         for entry in new:
             self._add_waiting(entry)
         return new
 
+    def _remember(self, entries: Iterable[Entry]) -> None:
+        """Remember the ids of outcomes once they are spooled: until then the host may have to record them again."""
+        self._ids.update(entry.outcome.outcome_id for entry in entries if entry.outcome.outcome_id is not None)
+
     def _add_waiting(self, entry: Entry) -> None:
         pair = (entry.task_type, entry.model_id)
-        self._waiting[pair] = self._waiting.get(pair, Tally(*pair)).plus(entry.outcome, entry.ended_ms)
-
-    def _summarise(self) -> None:
-        self._summarise_at = time.monotonic() + SUMMARY_SECONDS
-        self.spool.summarise(self._waiting[pair] for pair in sorted(self._waiting))
-
-    def _begin_in_child(self) -> None:
-        self.spool.close_files()
-        self.spool.begin()
+        tally = self._waiting.get(pair, Tally(*pair))
+        self._waiting[pair] = tally.plus(entry.outcome, entry.ended_ms, later=bool(entry.tried))
 
 
 class InterimTallies(SqliteTallies):
@@ -169,12 +181,14 @@ class InterimTallies(SqliteTallies):
         super().__init__(connection)
         self._baselines = snapshot.baselines
 
-    def faded(self, today: int, half_life_days: float) -> dict[tuple[str, str], Faded]:
-        weights = super().faded(today, half_life_days)
+    def faded(self, within: Span, today: int, half_life_days: float) -> dict[tuple[str, str], Faded]:
+        weights = super().faded(within, today, half_life_days)
         return {pair: weight for pair, weight in weights.items() if pair not in self._baselines}
 
-    def baselines(self) -> dict[tuple[str, str], Baseline]:
-        return self._baselines
+    def baselines(self, within: Span | None = None) -> dict[tuple[str, str], Baseline]:
+        if within is None:
+            return self._baselines
+        return {pair: baseline for pair, baseline in self._baselines.items() if within[0] <= pair[0] <= within[1]}
 
 
 class InterimDecisionLog(SqliteDecisionLog):
@@ -182,19 +196,16 @@ class InterimDecisionLog(SqliteDecisionLog):
 
     def __init__(self, connection: SqliteConnection) -> None:
         super().__init__(connection)
-        self._writes: deque[tuple[list[DecisionRecord], list[DecisionOutcome]]] = deque(maxlen=_MAX_DECISION_WRITES)
+        self.writes: deque[_Write] = deque(maxlen=_MAX_DECISION_WRITES)
+        """What was written."""
         forks.renew(self, InterimDecisionLog._begin_in_child)
 
-    def write(self, decisions: Iterable[DecisionRecord], outcomes: Iterable[DecisionOutcome]) -> None:
+    def write(self, decisions: Iterable[DecisionRecord], outcomes: Iterable[DecisionOutcome]) -> list[DecisionOutcome]:
         decisions, outcomes = list(decisions), list(outcomes)
-        super().write(decisions, outcomes)
-        self._writes.append((decisions, outcomes))
-
-    def replay(self, store: Store) -> None:
-        """Write the decisions into ``store``."""
-        for decisions, outcomes in self._writes:
-            store.decisions.write(decisions, outcomes)
+        joined = super().write(decisions, outcomes)
+        self.writes.append((decisions, outcomes))
+        return joined
 
     def _begin_in_child(self) -> None:
         """Leave the decisions from before a fork to the parent."""
-        self._writes.clear()
+        self.writes.clear()

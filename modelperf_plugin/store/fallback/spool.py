@@ -1,4 +1,4 @@
-"""The spool: outcomes in files of JSON lines while the database cannot be used.
+"""The spool: outcomes in files of JSON lines while the database cannot be written.
 
 Each process appends to files of its own, one line per outcome, and never rewrites one. A file is a batch: it is
 ingested by the database as a whole, once, and then deleted.
@@ -6,31 +6,39 @@ ingested by the database as a whole, once, and then deleted.
 
 from __future__ import annotations
 
-import json
-import logging
+import io
 import os
 import tempfile
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from glob import escape
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from modelperf_plugin.errors import StoreError
-from modelperf_plugin.store.entries import Entry, Finding
-from modelperf_plugin.store.fallback.summary import remove_summary, write_summary
-from modelperf_plugin.store.lock import claimed, try_lock
+from modelperf_plugin.errors import StoreBusyError, StoreError
+from modelperf_plugin.log import logger
+from modelperf_plugin.paths import absolute, expanded, home, unreachable
+from modelperf_plugin.store.beside import target_of
+from modelperf_plugin.store.entries import Finding
+from modelperf_plugin.store.fallback.batches import (
+    UNREADABLE,
+    WAITING,
+    Batch,
+    file_name,
+    read_batch,
+    set_aside,
+    unreadable_lines,
+)
+from modelperf_plugin.store.fallback.owner import is_left
+from modelperf_plugin.store.fallback.summary import remove_summary
 from modelperf_plugin.store.sqlite.store import SqliteStore
-from modelperf_plugin.values import Outcome, Tally, check_id, from_milliseconds
+from modelperf_plugin.text import count
+from modelperf_plugin.values import from_milliseconds
 
-logger = logging.getLogger("modelperf_plugin")
-
-FORMAT: Final = 1
+_MAX_STEM_BYTES: Final = 150
+"""Of a name to which more is added; the system allows 255 in all."""
 _TEMPORARY: Final = "modelperf-"
-_ID_BYTES: Final = 8
-_FIELDS: Final = ("success", "timeout", "tokens_used", "cost_usd", "duration_seconds", "error_kind", "outcome_id")
 
 
 class Place(NamedTuple):
@@ -47,13 +55,14 @@ class Place(NamedTuple):
 
     def batch(self, batch_id: str) -> Path:
         """Return the path of a batch."""
-        return self.folder / f"{self.stem}.waiting-{batch_id}.jsonl"
+        return self.folder / file_name(self.stem, batch_id)
 
-    def batches(self) -> list[Path]:
-        """Return the paths of all batches."""
+    def batches(self, kind: str = WAITING) -> list[Path]:
+        """Return the paths of all batches, or with ``UNREADABLE`` those of their unreadable lines."""
         with suppress(OSError):
             if _is_trusted(self.folder):
-                return sorted(self.folder.glob(f"{escape(self.stem)}.waiting-*.jsonl"))
+                found = self.folder.glob(file_name(escape(self.stem), "*", kind))
+                return sorted(path for path in found if path.is_file())
         return []
 
     def make_private(self) -> None:
@@ -63,29 +72,31 @@ class Place(NamedTuple):
             raise PermissionError(f"{self.folder} belongs to another user")
 
 
-class Batch(NamedTuple):
-    """The contents of a spool file."""
-
-    batch_id: str
-    """Unique; the database remembers it."""
-    since_ms: int
-    """When it was begun, in milliseconds since the Unix epoch."""
-    reason: str
-    """Why the database could not be used."""
-    entries: list[Entry]
-
-
 def places(database: str) -> list[Place]:
-    """Return where outcomes may be spooled: beside the database, in the user's state folder, in the temporary one."""
-    file = Path(database).absolute()
-    elsewhere = f"{file.stem}-{sha256(os.fsencode(file)).hexdigest()[:12]}"
-    state = os.environ.get("XDG_STATE_HOME") or Path("~/.local/state")
-    user = getattr(os, "getuid", lambda: "user")()
-    return [
-        Place(file.parent, file.stem),
-        Place(Path(state).expanduser() / "modelperf", elsewhere),
-        Place(Path(tempfile.gettempdir()) / f"{_TEMPORARY}{user}", elsewhere),
-    ]
+    """Return where outcomes may be spooled: beside the database, in the user's state folder, in the temporary one.
+
+    If ``database`` leads over a link, those of the link follow: earlier versions spooled there.
+    """
+    found = []
+    for file in dict.fromkeys((target_of(database), absolute(database))):
+        stem = file.stem if len(os.fsencode(file.stem)) <= _MAX_STEM_BYTES else "database"
+        elsewhere = f"{stem}-{sha256(os.fsencode(file)).hexdigest()[:12]}"
+        found += [
+            *([] if unreachable(file) else [Place(file.parent, file.stem)]),
+            *(Place(folder, elsewhere) for folder in _folders_elsewhere()),
+        ]
+    return found
+
+
+def _folders_elsewhere() -> list[Path]:
+    """Return the folders of this user for what programs leave behind; none without a home and a temporary folder."""
+    given, at_home = Path(os.environ.get("XDG_STATE_HOME", "")), home()
+    state = given if given.is_absolute() else None if at_home is None else at_home / ".local" / "state"
+    folders = [] if state is None else [state / "modelperf"]
+    with suppress(OSError):  # no folder can be written to
+        user = getattr(os, "getuid", lambda: "user")()
+        folders.append(Path(tempfile.gettempdir()) / f"{_TEMPORARY}{user}")
+    return folders
 
 
 def spooled(database: str) -> Iterator[tuple[Path, Batch]]:
@@ -96,29 +107,23 @@ def spooled(database: str) -> Iterator[tuple[Path, Batch]]:
             yield path, batch
 
 
-def read_batch(path: Path) -> Batch | None:
-    """Return the contents of a spool file; None if it is gone, or not a spool file.
+def count_waiting(database: str) -> int:
+    """Return how many outcomes are spooled for ``database``."""
+    return sum(len(batch.entries) for _, batch in spooled(database))
 
-    A last line without its end is what a crash left of an outcome that was never acknowledged.
+
+def ingest_left(store: SqliteStore, place: Place, path: Path) -> None:
+    """Move a batch into ``store`` if its process has ended, or does without the file by now.
+
+    Raises:
+        StoreBusyError: others are writing; nothing was moved.
     """
-    try:
-        lines = path.read_bytes().split(b"\n")[:-1]
-        header = json.loads(lines[0])
-        batch_id, since_ms, reason = header["batch"], int(header["since_ms"]), str(header["reason"])
-        if header["modelperf"] != FORMAT:
-            return None
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
-    return Batch(batch_id, since_ms, reason, [entry for entry in map(_parse, lines[1:]) if entry is not None])
-
-
-def ingest_spooled(store: SqliteStore, database: str) -> None:
-    """Move into ``store`` what processes that have ended, or do without their file by now, have spooled."""
-    for place in places(database):
-        for path in place.batches():
-            with claimed(path) as is_ours:
-                if is_ours:
-                    _ingest(store, place, path)
+    file = _opened(path)
+    if file is None:
+        return
+    with file:  # which keeps it locked
+        if is_left(file):
+            _ingest(store, place, path)
 
 
 def _ingest(store: SqliteStore, place: Place, path: Path) -> None:
@@ -127,11 +132,16 @@ def _ingest(store: SqliteStore, place: Place, path: Path) -> None:
         if batch is None:
             return
         new = store.outcomes.ingest_batch(batch.batch_id, batch.entries)
+        aside = set_aside(path, batch)
         if place.batches() == [path]:
             remove_summary(place.summary)
         path.unlink()
+        if aside:
+            logger.warning("%d lines of %s could not be read: they are kept in %s", len(batch.unreadable), path, aside)
         if new:
-            logger.warning("%d spooled outcomes were moved from %s into %s", new, path, store.location)
+            logger.warning("moved %s from %s into %s", count(new, "spooled outcome"), path, store.location)
+    except StoreBusyError:
+        raise
     except (OSError, StoreError) as error:
         logger.warning("%s could not be moved into %s: %s", path, store.location, error)
 
@@ -140,187 +150,28 @@ def waiting_for(database: str) -> list[Finding]:
     """Return a finding for each batch that waits for ``database``; none if it is not a file."""
     if database == ":memory:" or "://" in database:
         return []
-    return [_waiting(path, batch) for path, batch in spooled(str(Path(database).expanduser()))]
+    file = str(expanded(database))
+    unreadable = [path for place in places(file) for path in place.batches(UNREADABLE)]
+    return [*(_waiting(path, batch) for path, batch in spooled(file)), *map(unreadable_lines, unreadable)]
 
 
 def _waiting(path: Path, batch: Batch) -> Finding:
-    with claimed(path) as is_left:
-        what_next = "the next host moves them into the database" if is_left else "a host runs without the database"
+    what_next = "a host runs without the database, and moves them once it can"
+    file = _opened(path)
+    if file is not None:
+        with file:
+            if is_left(file):
+                what_next = "the next host moves them into the database"
     since = f"{from_milliseconds(batch.since_ms):%Y-%m-%d %H:%M:%S} UTC"
-    message = f"{len(batch.entries):,} outcomes wait in {path} since {since}: {what_next}. {batch.reason}"
+    wait = "waits" if len(batch.entries) == 1 else "wait"
+    message = f"{count(len(batch.entries), 'outcome')} {wait} in {path} since {since}: {what_next}. {batch.reason}"
     return Finding("degraded", ok=False, message=message)
 
 
-class Spool:
-    """What this process has spooled. One thread at a time may use it."""
-
-    def __init__(self, database: str, reason: str, *, sync: bool) -> None:
-        """Begin the first batch; with ``sync`` every outcome is on the disk before ``append`` returns.
-
-        Nothing here fails for the lack of a disk: where nothing can be written, outcomes wait in memory.
-        """
-        self._header = {"database": os.path.abspath(database), "reason": reason}  # noqa: PTH100 - the path may be gone
-        self._all_places = places(database)
-        self._sync = sync
-        self.begin()
-
-    @property
-    def where(self) -> str:
-        """Where outcomes are spooled, for messages."""
-        return self._batches[-1].where
-
-    def begin(self) -> None:
-        """Begin without batches, as in a forked child: those of the parent stay the parent's."""
-        self._places = list(self._all_places)
-        self._batches: list[_OwnBatch] = []
-        self._begin_batch()
-
-    def append(self, entry: Entry) -> None:
-        """Spool one outcome."""
-        if self._sealed:
-            self._begin_batch()
-        while True:
-            try:
-                self._batches[-1].append(entry)
-            except OSError:
-                self._places.pop(0)
-                self._begin_batch()
-                logger.error("outcomes now wait in %s", self.where)  # noqa: TRY400 - the cause is the full disk
-            else:
-                return
-
-    def ingest_into(self, store: SqliteStore) -> int:
-        """Move all batches into ``store``, each once; return how many outcomes were new there.
-
-        Raises:
-            StoreError: ``store`` does not work yet. The failed commit may have happened after all, so the batches stay
-                as they are, and later outcomes go into another one.
-        """
-        self._sealed = True
-        new = 0
-        while self._batches:
-            batch = self._batches[0]
-            new += store.outcomes.ingest_batch(batch.batch_id, batch.entries())
-            batch.discard()
-            del self._batches[0]
-        for place in self._all_places:
-            if not place.batches():
-                remove_summary(place.summary)
-        return new
-
-    def summarise(self, tallies: Iterable[Tally]) -> None:
-        """Write the counts that wait, for people and other tools."""
-        if self._places:
-            write_summary(self._places[0].summary, tallies)
-
-    def release(self) -> None:
-        """Close all files, and leave them to the next process that can use the database."""
-        for batch in self._batches:
-            batch.release()
-        self._batches.clear()
-
-    def close_files(self) -> None:
-        """Close all files without a look at them."""
-        for batch in self._batches:
-            batch.close()
-
-    def _begin_batch(self) -> None:
-        header = {**self._header, "pid": os.getpid(), "since_ms": time.time_ns() // 1_000_000}
-        self._sealed = False
-        while self._places:
-            try:
-                self._batches.append(_OwnBatch(self._places[0], header, sync=self._sync))
-            except OSError:
-                self._places.pop(0)
-            else:
-                return
-        self._batches.append(_OwnBatch(None, header, sync=False))
-
-
-class _OwnBatch:
-    """A batch that this process appends to: a file that it keeps locked, or a list where nothing can be written."""
-
-    def __init__(self, place: Place | None, header: dict[str, Any], *, sync: bool) -> None:
-        self.batch_id = os.urandom(_ID_BYTES).hex()
-        self._path = None if place is None else place.batch(self.batch_id)
-        self._in_memory: list[Entry] = []
-        self._sync = sync
-        self._size = 0
-        self._descriptor = -1
-        if place is None or self._path is None:
-            return
-        place.make_private()
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-        try:
-            try_lock(self._descriptor)
-            self._write({"modelperf": FORMAT, "batch": self.batch_id, **header})
-        except BaseException:
-            self.discard()
-            raise
-
-    @property
-    def where(self) -> str:
-        return "memory only" if self._path is None else str(self._path)
-
-    def append(self, entry: Entry) -> None:
-        """Add one outcome; raise OSError if there is no room: then nothing of it stays."""
-        if self._path is None:
-            self._in_memory.append(entry)
-            return
-        outcome = entry.outcome
-        values = {name: getattr(outcome, name) for name in _FIELDS if getattr(outcome, name) is not None}
-        self._write([entry.task_type, entry.model_id, entry.ended_ms, values])
-
-    def entries(self) -> list[Entry]:
-        if self._path is None:
-            return self._in_memory
-        batch = read_batch(self._path)
-        return [] if batch is None else batch.entries
-
-    def release(self) -> None:
-        """Close the file; delete it if it holds no outcomes."""
-        entries = self.entries()
-        if self._path is None and entries:
-            logger.error("%d outcomes are lost: they could not be written anywhere", len(entries))
-        if entries:
-            self.close()
-        else:
-            self.discard()
-
-    def discard(self) -> None:
-        """Delete the file; one that cannot be deleted is deleted later, as its batch is known to the database."""
-        if self._path is not None:
-            with suppress(OSError):
-                self._path.unlink()
-        self.close()
-
-    def close(self) -> None:
-        """Close the file once: its number may belong to another file afterwards."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
-
-    def _write(self, value: Any) -> None:
-        line = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-        try:
-            if os.write(self._descriptor, line) < len(line):
-                raise OSError("there was room for a part only")  # noqa: TRY301 - cleaned up as every other
-            if self._sync:
-                os.fsync(self._descriptor)
-        except OSError:
-            with suppress(OSError):
-                os.ftruncate(self._descriptor, self._size)
-            raise
-        self._size += len(line)
-
-
-def _parse(line: bytes) -> Entry | None:
-    """Return the outcome in a line, or None."""
+def _opened(path: Path) -> io.FileIO | None:
     try:
-        task_type, model_id, ended_ms, values = json.loads(line)
-        from_milliseconds(ended_ms)  # refuses what is not a moment
-        return Entry(check_id("task_type", task_type), check_id("model_id", model_id), Outcome(**values), ended_ms)
-    except (ValueError, TypeError, LookupError, OverflowError):
+        return io.FileIO(path, "r+")
+    except OSError:
         return None
 
 

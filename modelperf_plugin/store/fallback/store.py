@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from modelperf_plugin.errors import StoreError
 from modelperf_plugin.store.ab_tests import StoredContest, StoredTest
+from modelperf_plugin.store.deadline import PATIENCE_SECONDS
+from modelperf_plugin.store.decision_summary import DecisionSummary
 from modelperf_plugin.store.decisions import (
+    DECISIONS_PER_STEP,
     DecisionOutcome,
     DecisionRecord,
-    DecisionSummary,
     JoinedOutcome,
     LoggedDecision,
 )
-from modelperf_plugin.store.entries import CountedProblem, DroppedStep, Entry, Finding
+from modelperf_plugin.store.entries import CountedProblem, DroppedStep, Finding
 from modelperf_plugin.store.exchange import Attached, EventRow, ImportRecord, Merged, Prior, Step, Sums
+from modelperf_plugin.store.fallback.outcomes import FallbackOutcomes, FallbackTallies
 from modelperf_plugin.store.fallback.switch import Switch
+from modelperf_plugin.store.roles import Span
 from modelperf_plugin.store.sqlite.file import Durability
 from modelperf_plugin.store.store import Store
 from modelperf_plugin.store.trends import Days, DecisionSums, TrendStep
-from modelperf_plugin.store.watches import Baseline, Change, Demotion, Direction, Event, Faded, WatchState
+from modelperf_plugin.store.watches import Change, Demotion, Direction, Event, WatchKey, WatchState
 from modelperf_plugin.values import Tally
 
 
-def open_fallback(path: str, *, durability: Durability = "normal") -> Store:
+def open_fallback(path: str, *, durability: Durability = "normal", patience: float = PATIENCE_SECONDS) -> Store:
     """Open the SQLite file at ``path``, with a fallback.
 
     While SQLite fails, choices use what was known and what comes in, and watches over models are suspended. SQLite is
-    tried again after 1 to 60 seconds, and then every spooled outcome is replayed once.
+    tried again after 1 to 60 seconds, and then every spooled outcome is replayed once. An outcome that would wait for
+    others longer than ``patience`` seconds is spooled, too.
 
     Raises:
-        StoreError: the database is locked, from a newer version or another program's: these are errors at any time.
+        StoreError: the database is from a newer version or another program's: these are errors at any time.
     """
-    switch = Switch(path, durability)
+    switch = Switch(path, durability, patience)
     return Store(
         connection=switch,
         outcomes=FallbackOutcomes(switch),
@@ -43,6 +46,7 @@ def open_fallback(path: str, *, durability: Durability = "normal") -> Store:
         demotions=FallbackDemotions(switch),
         watch_states=FallbackWatchStates(switch),
         decisions=FallbackDecisionLog(switch),
+        unmatched=FallbackUnmatchedOutcomes(switch),
         ab_tests=FallbackABTests(switch),
         trends=FallbackTrends(switch),
         imports=FallbackImports(switch),
@@ -56,62 +60,6 @@ def open_fallback(path: str, *, durability: Durability = "normal") -> Store:
 class _Role:
     def __init__(self, switch: Switch) -> None:
         self._switch = switch
-
-
-class FallbackOutcomes(_Role):
-    """Records into the store in use."""
-
-    def record(self, entry: Entry) -> bool:
-        switch = self._switch
-        while True:  # as `ask`, which would cost every outcome two more calls
-            store = switch.store
-            try:
-                if time.monotonic() >= switch.check_at:
-                    switch.check()
-                    store = switch.store
-                new = store.outcomes.record(entry)
-            except StoreError as error:
-                switch.handle(error, store)
-            else:
-                if switch.interim is None:
-                    switch.recent.append(entry)
-                return new
-
-    def record_many(self, entries: Iterable[Entry]) -> int:
-        entries = list(entries)
-        new = self._switch.ask(lambda store: store.outcomes.record_many(entries))
-        if self._switch.interim is None:
-            self._switch.recent.extend(entries)
-        return new
-
-
-class FallbackTallies(_Role):
-    """Remembers the tallies that SQLite returned, in case the file cannot be read when it fails."""
-
-    def of(self, task_type: str) -> Mapping[str, Tally]:
-        switch = self._switch
-        while True:  # as `ask`, which would cost every choice two more calls
-            store = switch.store
-            try:
-                if time.monotonic() >= switch.check_at:
-                    switch.check()
-                    store = switch.store
-                tallies = store.tallies.of(task_type)
-            except StoreError as error:
-                switch.handle(error, store)
-            else:
-                if switch.interim is None:
-                    switch.evidence[task_type] = tallies
-                return tallies
-
-    def all(self) -> list[Tally]:
-        return self._switch.ask(lambda store: store.tallies.all())
-
-    def faded(self, today: int, half_life_days: float) -> dict[tuple[str, str], Faded]:
-        return self._switch.ask(lambda store: store.tallies.faded(today, half_life_days))
-
-    def baselines(self) -> dict[tuple[str, str], Baseline]:
-        return self._switch.ask(lambda store: store.tallies.baselines())
 
 
 class FallbackEvents(_Role):
@@ -166,23 +114,37 @@ class FallbackWatchStates(_Role):
     def load(self) -> tuple[int | None, list[WatchState]]:
         return self._switch.ask(lambda store: store.watch_states.load())
 
-    def save(self, event_id: int, states: Iterable[WatchState]) -> None:
-        states = list(states)
-        self._switch.ask(lambda store: store.watch_states.save(event_id, states))
+    def load_models(self) -> tuple[int | None, list[WatchState]]:
+        return self._switch.ask(lambda store: store.watch_states.load_models())
+
+    def load_pair(self, task_type: str, model_id: str) -> tuple[int | None, list[WatchState]]:
+        return self._switch.ask(lambda store: store.watch_states.load_pair(task_type, model_id))
+
+    def save(self, event_id: int, states: Iterable[WatchState], ended: Iterable[WatchKey] = ()) -> None:
+        states, ended = list(states), list(ended)
+        self._switch.ask(lambda store: store.watch_states.save(event_id, states, ended))
 
 
 class FallbackDecisionLog(_Role):
     """The decision log of the store in use."""
 
-    def write(self, decisions: Iterable[DecisionRecord], outcomes: Iterable[DecisionOutcome]) -> None:
+    def write(self, decisions: Iterable[DecisionRecord], outcomes: Iterable[DecisionOutcome]) -> list[DecisionOutcome]:
         decisions, outcomes = list(decisions), list(outcomes)
-        self._switch.ask(lambda store: store.decisions.write(decisions, outcomes))
+        # a host that records nothing more writes its decisions
+        is_moved = not self._switch.backlog.waits or self._switch.ask(lambda _: self._switch.move_waiting())
+        joined = self._switch.ask(lambda store: store.decisions.write(decisions, outcomes))
+        if not is_moved:  # others were writing then, and are not now
+            self._switch.ask(lambda _: self._switch.move_waiting())
+        return joined
 
     def get(self, decision_id: str) -> LoggedDecision | None:
         return self._switch.ask(lambda store: store.decisions.get(decision_id))
 
     def starting_with(self, prefix: str, limit: int = 10) -> list[LoggedDecision]:
         return self._switch.ask(lambda store: store.decisions.starting_with(prefix, limit))
+
+    def follow_ups(self, decision_id: str) -> list[LoggedDecision]:
+        return self._switch.ask(lambda store: store.decisions.follow_ups(decision_id))
 
     def newest(
         self, task_type: str | None = None, since_ms: int | None = None, limit: int = 100
@@ -195,8 +157,15 @@ class FallbackDecisionLog(_Role):
     def summary(self, now_ms: int) -> DecisionSummary:
         return self._switch.ask(lambda store: store.decisions.summary(now_ms))
 
-    def forget(self, before_ms: int) -> int:
-        return self._switch.ask(lambda store: store.decisions.forget(before_ms))
+    def forget(self, before_ms: int, limit: int = DECISIONS_PER_STEP) -> int:
+        return self._switch.ask(lambda store: store.decisions.forget(before_ms, limit))
+
+
+class FallbackUnmatchedOutcomes(_Role):
+    """Outcomes that wait for their decision, in the store in use."""
+
+    def of(self, decision_id: str) -> list[DecisionOutcome]:
+        return self._switch.ask(lambda store: store.unmatched.of(decision_id))
 
 
 class FallbackABTests(_Role):
@@ -258,6 +227,12 @@ class FallbackImports(_Role):
     def add_sums(self, step: Step, sums: Sequence[Sums], *, once: bool = False) -> bool:
         return self._switch.ask(lambda store: store.imports.add_sums(step, sums, once=once))
 
+    def add_some_sums(self, step: Step, sums: Sequence[Sums]) -> int | None:
+        return self._switch.ask(lambda store: store.imports.add_some_sums(step, sums))
+
+    def remove_some_sums(self, step: Step, limit: int) -> int | None:
+        return self._switch.ask(lambda store: store.imports.remove_some_sums(step, limit))
+
     def archive(self, import_id: int, compress: Callable[[], str]) -> bool:
         return self._switch.ask(lambda store: store.imports.archive(import_id, compress))
 
@@ -287,8 +262,11 @@ class FallbackMerged(_Role):
     def version(self) -> tuple[float, ...]:
         return self._switch.ask(lambda store: store.merged.version())
 
-    def priors(self) -> list[Prior]:
-        return self._switch.ask(lambda store: store.merged.priors())
+    def priors(self, within: Span | None = None) -> list[Prior]:
+        return self._switch.ask(lambda store: store.merged.priors(within))
+
+    def task_types(self, after: tuple[int, str], limit: int) -> list[tuple[int, str]]:
+        return self._switch.ask(lambda store: store.merged.task_types(after, limit))
 
     def add(self, source: Merged, tallies: Iterable[Tally], *, replaces: str | None = None) -> None:
         tallies = list(tallies)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from modelperf_plugin.files import open_regular, read_regular, write_whole
+from modelperf_plugin.json_text import parse_json
 from modelperf_plugin.values import NANO_USD, Tally, from_milliseconds
 
+MAX_BYTES: Final = 1 << 28
+"""A larger file is another program's."""
+_HEAD_BYTES: Final = 1 << 14
 _MARK: Final = "waitsForDatabase"
+_EMPTY: Final = b"{}"
 
 
 def write_summary(path: Path, tallies: Iterable[Tally]) -> None:
@@ -21,17 +26,8 @@ def write_summary(path: Path, tallies: Iterable[Tally]) -> None:
     content: dict[str, dict[str, Any]] = {}
     for tally in tallies:
         content.setdefault(tally.task_type, {})[tally.model_id] = _row(tally)
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=2, ensure_ascii=False)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError:
-        with suppress(OSError):
-            draft.unlink()
+    with suppress(OSError):
+        write_whole(path, json.dumps(content, indent=2, ensure_ascii=False).encode())
 
 
 def remove_summary(path: Path) -> None:
@@ -44,8 +40,12 @@ def remove_summary(path: Path) -> None:
 def is_summary(path: Path) -> bool:
     """Return whether the file at ``path`` is a summary, and not another program's."""
     try:
-        content = json.loads(path.read_bytes())
-        return all(row[_MARK] is True for models in content.values() for row in models.values())
+        with open_regular(path) as file:
+            head = file.read(_HEAD_BYTES)
+        if _MARK.encode() not in head:  # it would be in the first row: the rest, however large, need not be read
+            return head.strip() == _EMPTY
+        content = read_regular(path, MAX_BYTES)
+        return all(row[_MARK] is True for models in parse_json(content).values() for row in models.values())
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return False
 

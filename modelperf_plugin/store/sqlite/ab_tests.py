@@ -9,9 +9,11 @@ from dataclasses import asdict, replace
 from itertools import groupby
 from typing import Any
 
+from modelperf_plugin.errors import StoreError
 from modelperf_plugin.store.ab_tests import StoredContest, StoredTest
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
+from modelperf_plugin.store.sqlite.rows import fetch, moments, numbers, usable
 
 _TEST = (
     "test_id", "task_type", "fingerprint", "incumbent", "share", "salt", "alpha", "min_samples", "max_samples",
@@ -30,7 +32,7 @@ class SqliteABTests:
         return _tests(self._connection.fetch(self._sql["ab_tests"], task_type, task_type, int(ended)))
 
     def begin(self, test: StoredTest) -> StoredTest:
-        with self._connection.writing() as connection:
+        def write(connection: sqlite3.Connection) -> StoredTest:
             begun = connection.execute(self._sql["begin_ab_test"], asdict(test))
             if begun.rowcount > 0:
                 for position, contest in enumerate(test.contests):
@@ -39,12 +41,18 @@ class SqliteABTests:
             terms = {**asdict(test), "test_id": test_id}
             connection.execute(self._sql["reopen_ab_test"], terms)
             connection.execute(self._sql["set_ab_terms"], terms)
-            return _find(connection, self._sql["ab_test"], test_id)[0]
+            found = _find(connection, self._sql["ab_test"], test_id)
+            if not found:
+                where = self._connection.location
+                raise StoreError(f"the A/B test of {test.task_type} in {where} is not readable: run `modelperf doctor`")
+            return found[0]
+
+        return self._connection.write(write)
 
     def advance(
         self, test_id: int, unit: int | None, step: Callable[[StoredTest], Sequence[StoredContest]]
     ) -> StoredTest | None:
-        with self._connection.writing() as connection:
+        def write(connection: sqlite3.Connection) -> StoredTest | None:
             found = _find(connection, self._sql["ab_test"], test_id)
             if not found:
                 return None
@@ -58,20 +66,30 @@ class SqliteABTests:
                     connection.execute(self._sql["set_ab_challenger"], row)
             return replace(test, contests=contests)
 
+        return self._connection.write(write)
+
     def end(self, task_type: str, ended_ms: int) -> int:
-        with self._connection.writing() as connection:
-            return int(connection.execute(self._sql["end_ab_tests"], (ended_ms, task_type)).rowcount)
+        row = (ended_ms, task_type)
+        return self._connection.write(lambda connection: connection.execute(self._sql["end_ab_tests"], row).rowcount)
 
 
 def _find(connection: sqlite3.Connection, sql: str, test_id: int) -> list[StoredTest]:
-    return _tests(connection.execute(sql, (test_id,)).fetchall())
+    return _tests(fetch(connection, sql, (test_id,)))
 
 
 def _tests(rows: Sequence[Any]) -> list[StoredTest]:
-    found = []
-    for head, group in groupby(rows, key=lambda row: row[: len(_TEST)]):
-        contests = tuple(
-            StoredContest(row[0], tuple(json.loads(row[1])), *row[2:]) for row in (each[len(_TEST) :] for each in group)
-        )
-        found.append(StoredTest(**{**dict(zip(_TEST, head, strict=True)), "promote": bool(head[9])}, contests=contests))
-    return found
+    tests = groupby(rows, key=lambda row: row[: len(_TEST)])
+    return usable(_test, ((head, [row[len(_TEST) :] for row in group]) for head, group in tests))
+
+
+def _test(found: tuple[Sequence[Any], Sequence[Any]]) -> StoredTest:
+    """Return the test with these columns and challengers; raise ValueError if one of them is missing."""
+    head, challengers = found
+    if len(challengers) != challengers[0][-1]:
+        raise ValueError("a challenger is not readable")
+    contests = tuple(StoredContest(row[0], numbers(row[1]), *row[2:-1]) for row in challengers)
+    test = StoredTest(**{**dict(zip(_TEST, head, strict=True)), "promote": bool(head[9])}, contests=contests)
+    if not (0 < test.alpha < 1 and 0 <= test.share <= 1 and test.min_samples >= 0 and (test.max_samples or 0) >= 0):
+        raise ValueError("the terms are not those of a test")
+    moments(test.started_ms, test.ended_ms, *(moment for contest in contests for moment in contest[3:]))
+    return test

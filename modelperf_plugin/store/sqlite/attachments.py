@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
+from modelperf_plugin.json_text import parse_json
 from modelperf_plugin.store.exchange import Attached
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
+from modelperf_plugin.store.sqlite.rows import moments, usable
 
 
 class SqliteAttachments:
-    """Lists attached tables; see :class:`~modelperf_plugin.store.roles.Attachments`."""
+    """Lists attached tables; see :class:`~modelperf_plugin.store.exchange_roles.Attachments`."""
 
     def __init__(self, connection: SqliteConnection) -> None:
         self._connection = connection
         self._sql = load_queries("sqlite", "exchange.sql")
 
     def all(self) -> list[Attached]:
-        return [
-            Attached(path, name, json.loads(columns), attached_ms)
-            for path, name, columns, attached_ms in self._connection.fetch(self._sql["attached"])
-        ]
+        return usable(_attached, self._connection.fetch(self._sql["attached"]))
 
     def add(self, attached: Attached) -> None:
-        with self._connection.writing() as connection:
-            columns = json.dumps(dict(attached.columns))
-            row = (attached.path, attached.name, columns, attached.attached_ms)
-            connection.execute(self._sql["attach"], row)
+        columns = json.dumps(dict(attached.columns))
+        row = (attached.path, attached.name, columns, attached.attached_ms)
+        self._connection.write(lambda connection: connection.execute(self._sql["attach"], row))
 
     def remove(self, path: str) -> bool:
-        with self._connection.writing() as connection:
-            return connection.execute(self._sql["detach"], (path,)).rowcount > 0
+        return self._connection.write(lambda connection: connection.execute(self._sql["detach"], (path,)).rowcount > 0)
+
+
+def _attached(row: Any) -> Attached:
+    path, name, text, attached_ms = row
+    columns = parse_json(text)
+    if not all(isinstance(theirs, str) for theirs in columns.values()):
+        raise TypeError("columns are names")
+    moments(attached_ms)
+    return Attached(path, name, columns, attached_ms)

@@ -7,12 +7,14 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from modelperf_plugin.store.entries import Entry
-from modelperf_plugin.values import BLAMES, DAY_MS, NANO_USD, Outcome
+from modelperf_plugin.store.entries import Entry, without_known
+from modelperf_plugin.store.sqlite.rows import MAX_INTEGER
+from modelperf_plugin.values import BLAMES, DAY_MS, NANO_USD, LaterTries, Outcome, Tried
 
 _LONG_AGO_MS: Final = -(2**63)
 
-_Row = tuple[int, ...] | tuple[int | str | None, ...]
+_Row = tuple[int, int, int, int, int, int, int]
+_DetailedRow = tuple[int | str | None, ...]
 
 
 class _Sums:
@@ -23,6 +25,9 @@ class _Sums:
         "cost_nano_usd",
         "failures",
         "last_ms",
+        "later_failures",
+        "later_successes",
+        "later_timeout_failures",
         "outages",
         "priced",
         "successes",
@@ -34,6 +39,7 @@ class _Sums:
     def __init__(self) -> None:
         self.successes = self.failures = self.timeouts = self.outages = self.caller_errors = 0
         self.tokens = self.cost_nano_usd = self.priced = self.timeout_failures = 0
+        self.later_successes = self.later_failures = self.later_timeout_failures = 0
         self.last_ms = _LONG_AGO_MS
 
     def add_failure(self, outcome: Outcome) -> None:
@@ -47,6 +53,12 @@ class _Sums:
         elif outcome.timeout:
             self.timeout_failures += 1
 
+    def add_later(self, outcome: Outcome) -> None:
+        """Note of an outcome that was added that it is a later try, and says something about its model."""
+        self.later_successes += outcome.success
+        self.later_failures += not outcome.success
+        self.later_timeout_failures += outcome.timeout and not outcome.success
+
     def counts(self) -> tuple[int, ...]:
         """Return the counts in the order of the columns."""
         return (
@@ -55,10 +67,13 @@ class _Sums:
             self.timeouts,
             self.outages,
             self.caller_errors,
-            self.tokens,
-            self.cost_nano_usd,
+            min(self.tokens, MAX_INTEGER),
+            min(self.cost_nano_usd, MAX_INTEGER),
             self.priced,
             self.timeout_failures,
+            self.later_successes,
+            self.later_failures,
+            self.later_timeout_failures,
         )
 
 
@@ -67,15 +82,22 @@ def write(
     sql: Mapping[str, str],
     entries: Sequence[Entry],
     intern: Callable[[str, str], int],
+    intern_tried: Callable[[Tried], int],
 ) -> int:
     """Write outcomes within a transaction; return how many were new."""
     new = _new(connection, sql, entries)
     first_id = connection.execute(sql["next_event_id"]).fetchone()[0]
     rows, sums = _add_up(new, intern, first_id)
-    if all(entry.outcome.error_kind is None and entry.outcome.duration_seconds is None for entry in new):
+    tried_ids = {tried: intern_tried(tried) for tried in {entry.tried for entry in new if entry.tried}}
+    later = _add_up_later(new, rows, sums, tried_ids) if tried_ids else {}
+    if not tried_ids and all(
+        entry.outcome.error_kind is None and entry.outcome.duration_seconds is None for entry in new
+    ):
         connection.executemany(sql["add_events"], rows)
     else:  # one statement for all: events are written in the order of their numbers
-        detailed = [_detailed(row, entry.outcome) for row, entry in zip(rows, new, strict=True)]
+        detailed = [
+            _detailed(row, entry.outcome, tried_ids.get(entry.tried)) for row, entry in zip(rows, new, strict=True)
+        ]
         connection.executemany(sql["add_detailed_events"], detailed)
     connection.executemany(
         sql["add_outcome_keys"],
@@ -89,6 +111,7 @@ def write(
     connection.executemany(
         sql["add_to_tally"], [(*each.counts(), each.last_ms, tally_id) for (tally_id, _), each in sums.items()]
     )
+    connection.executemany(sql["add_later"], [(*key, *each) for key, each in later.items()])
     return len(new)
 
 
@@ -98,15 +121,7 @@ def _new(connection: sqlite3.Connection, sql: Mapping[str, str], entries: Sequen
     if not ids:
         return entries
     known = {outcome_id for (outcome_id,) in connection.execute(sql["known_outcome_keys"], (json.dumps(ids),))}
-    new = []
-    for entry in entries:
-        outcome_id = entry.outcome.outcome_id
-        if outcome_id is not None:
-            if outcome_id in known:
-                continue
-            known.add(outcome_id)
-        new.append(entry)
-    return new
+    return without_known(entries, known)
 
 
 def _add_up(
@@ -116,7 +131,7 @@ def _add_up(
     pair_ids: dict[tuple[str, str], int] = {}
     sums: dict[tuple[int, int], _Sums] = {}
     rows: list[_Row] = []
-    for number, (task_type, model_id, outcome, ended_ms) in enumerate(entries, first_id):
+    for number, (task_type, model_id, outcome, ended_ms, _) in enumerate(entries, first_id):
         pair = (task_type, model_id)
         tally_id = pair_ids.get(pair)
         if tally_id is None:
@@ -144,6 +159,23 @@ def _add_up(
     return rows, sums
 
 
-def _detailed(row: _Row, outcome: Outcome) -> _Row:
+def _add_up_later(
+    entries: Sequence[Entry],
+    rows: Sequence[_Row],
+    sums: Mapping[tuple[int, int], _Sums],
+    tried_ids: Mapping[Tried, int],
+) -> dict[tuple[int, int], LaterTries]:
+    """Count the later tries among outcomes that are part of ``sums``; return them by pair and set."""
+    later: dict[tuple[int, int], LaterTries] = {}
+    for (_, tally_id, ended_ms, *_), entry in zip(rows, entries, strict=True):
+        if not entry.tried or not (entry.outcome.success or entry.outcome.blame == "model"):
+            continue
+        sums[tally_id, ended_ms // DAY_MS].add_later(entry.outcome)
+        key = (tally_id, tried_ids[entry.tried])
+        later[key] = later.get(key, LaterTries()).plus(entry.outcome)
+    return later
+
+
+def _detailed(row: _Row, outcome: Outcome, tried_id: int | None) -> _DetailedRow:
     duration = outcome.duration_seconds
-    return (*row, outcome.error_kind, None if duration is None else round(duration * 1000))
+    return (*row, outcome.error_kind, None if duration is None else round(duration * 1000), tried_id)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping
+from typing import Any
 
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
+from modelperf_plugin.store.sqlite.rows import moments, usable
 from modelperf_plugin.store.watches import Change, Direction
 
 
@@ -17,7 +20,7 @@ class SqliteChanges:
         self._sql = load_queries("sqlite", "monitoring.sql")
 
     def all(self) -> list[Change]:
-        return [Change._make(row) for row in self._connection.fetch(self._sql["changes"])]
+        return usable(_change, self._connection.fetch(self._sql["changes"]))
 
     def add(
         self,
@@ -28,20 +31,29 @@ class SqliteChanges:
         evidence: float | None,
         rates: Mapping[str, float],
     ) -> bool:
-        with self._connection.writing() as connection:
-            change = {
-                "model_id": model_id,
-                "direction": direction,
-                "since_event_id": events[0],
-                "noticed_event_id": events[1],
-                "since_ms": moments_ms[0],
-                "noticed_ms": moments_ms[1],
-                "evidence": evidence,
-            }
+        change = {
+            "model_id": model_id,
+            "direction": direction,
+            "since_event_id": events[0],
+            "noticed_event_id": events[1],
+            "since_ms": moments_ms[0],
+            "noticed_ms": moments_ms[1],
+            "evidence": evidence,
+        }
+
+        def write(connection: sqlite3.Connection) -> bool:
             added = connection.execute(self._sql["add_change"], change)
             if added.rowcount < 1:
                 return False
             connection.execute(self._sql["add_baselines"], {**change, "change_id": added.lastrowid})
             for task_type, rate in rates.items():
                 connection.execute(self._sql["set_baseline_rate"], (rate, task_type, model_id))
-        return True
+            return True
+
+        return self._connection.write(write)
+
+
+def _change(row: Any) -> Change:
+    change = Change._make(row)
+    moments(change.since_ms, change.noticed_ms)
+    return change

@@ -1,4 +1,8 @@
-"""Group commit: the thread that gets the lock writes for every waiting thread."""
+"""Group commit: the thread that gets the lock writes for every waiting thread.
+
+A thread that waits looks for itself from time to time, so that an interrupt which loses a wake-up, or the thread that
+was to give it, costs a moment and no more.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,12 @@ import threading
 from contextlib import suppress
 from typing import Final
 
+from modelperf_plugin.store.decisions import Joining
 from modelperf_plugin.store.entries import Entry
 
 MAX_GATHERING_SECONDS: Final = 0.002
+LOOK_SECONDS: Final = 0.05
+"""How long a thread waits to be woken before it looks whether it can write itself."""
 
 
 class CommitBatch:
@@ -19,17 +26,20 @@ class CommitBatch:
     def __init__(self, tickets: list[Ticket]) -> None:
         self.tickets = tickets
         self.complete = False
-        """Whether all are written and only the commit is missing."""
+        """Whether all are written; the transaction was committed then, unless it is still running."""
         self.committed = False
 
 
 class Ticket:
     """One outcome waiting to be written, and the result."""
 
-    __slots__ = ("_turn", "answer", "batch", "entry", "error")
+    __slots__ = ("_turn", "answer", "batch", "entry", "error", "has_joined", "joining")
 
-    def __init__(self, entry: Entry) -> None:
+    def __init__(self, entry: Entry, joining: Joining | None = None) -> None:
         self.entry = entry
+        self.joining = joining
+        self.has_joined = False
+        """Whether its decision was written, too; valid once the batch is committed."""
         self.batch: CommitBatch | None = None
         self.answer = False
         """Whether the outcome was new; valid once the batch is committed."""
@@ -42,9 +52,9 @@ class Ticket:
         """Whether it was written or failed."""
         return self.error is not None or (self.batch is not None and self.batch.committed)
 
-    def wait(self, seconds: float) -> bool:
-        """Wait to be woken; return False after ``seconds``."""
-        return self._turn.acquire(timeout=max(0.0, seconds))
+    def wait(self, seconds: float) -> None:
+        """Wait to be woken, for up to ``seconds``."""
+        self._turn.acquire(timeout=max(0.0, min(seconds, LOOK_SECONDS)))
 
     def wake(self) -> None:
         """Wake the thread: its outcome was written, or it is the next to write."""
@@ -53,17 +63,21 @@ class Ticket:
 
 
 class CommitQueue:
-    """The tickets of waiting threads, in order of arrival. Any thread may call any method."""
+    """The tickets of waiting threads, in order of arrival. Any thread may call any method.
+
+    A ticket stays in the queue until it is served or withdrawn.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._waiting: list[Ticket] = []
-        self._taken: list[Ticket] = []
+        self._lock = threading.RLock()
+        self._waiting: dict[Ticket, None] = {}
+        self._batch: CommitBatch | None = None
+        """The batch that is being written, or was when its thread was interrupted."""
         self._crowd = 1
         self.crowded = False
         """Whether a thread waits, or the last batch had more than one: overtaking them would be unfair."""
         self._wanted = 0
-        self._gathered = threading.Event()
+        self._gathered = threading.Lock()
 
     @property
     def waiting(self) -> bool:
@@ -73,10 +87,11 @@ class CommitQueue:
     def join(self, ticket: Ticket) -> None:
         """Append a ticket."""
         with self._lock:
-            self._waiting.append(ticket)
+            self._waiting[ticket] = None
             self.crowded = True
             if len(self._waiting) == self._wanted:
-                self._gathered.set()
+                with suppress(RuntimeError):  # nobody gathers any more
+                    self._gathered.release()
 
     def gather(self, seconds: float) -> None:
         """Wait briefly until as many tickets are queued as the last batch had.
@@ -85,52 +100,61 @@ class CommitQueue:
         own, and all others would wait for that.
         """
         with self._lock:
+            self._gathered.acquire(blocking=False)
             if len(self._waiting) >= self._crowd:
                 return
             self._wanted = self._crowd
-            self._gathered.clear()
-        self._gathered.wait(min(seconds, MAX_GATHERING_SECONDS))
+        self._gathered.acquire(timeout=max(0.0, min(seconds, MAX_GATHERING_SECONDS)))
         self._wanted = 0
 
     def leave(self, ticket: Ticket) -> bool:
         """Withdraw a ticket; return False if it is being written."""
         with self._lock:
-            if ticket not in self._waiting:
+            if ticket.batch is not None and ticket.batch is self._batch:
                 return False
-            self._waiting.remove(ticket)
+            self._waiting.pop(ticket, None)
             self._update_crowded()
             return True
 
     def take(self) -> CommitBatch:
-        """Return all waiting tickets for writing; the caller calls ``done`` afterwards."""
+        """Return all waiting tickets; the caller holds the write lock, writes them, and calls :meth:`done`."""
         with self._lock:
-            self._taken, self._waiting = self._waiting, []
-            self._crowd = len(self._taken)
-            batch = CommitBatch(self._taken)
-            for ticket in self._taken:
+            batch = CommitBatch(list(self._waiting))
+            for ticket in batch.tickets:
                 ticket.batch = batch
+            self._batch = batch
+            self._crowd = len(batch.tickets)
             return batch
 
     def done(self) -> None:
-        """Wake the threads whose outcomes were written; return the other tickets to the head of the queue."""
+        """Wake the threads whose outcomes were written; the caller holds the write lock, and no transaction is open.
+
+        Called before each batch as well: the thread of the last one may have been interrupted before it came here.
+        """
         with self._lock:
-            served = [ticket for ticket in self._taken if ticket.served]
-            self._waiting[:0] = [ticket for ticket in self._taken if not ticket.served]
-            self._taken = []
+            batch = self._batch
+            if batch is None:
+                return
+            batch.committed = batch.complete
+            for ticket in batch.tickets:
+                if ticket.served:
+                    self._waiting.pop(ticket, None)
+                    ticket.wake()
+            self._batch = None
             self._update_crowded()
-        for ticket in served:
-            ticket.wake()
 
     def wake_first(self) -> None:
         """Wake the thread that has waited longest, to write next."""
-        with self._lock:
-            if self._waiting:
-                self._waiting[0].wake()
+        if self._waiting:
+            with self._lock:
+                for ticket in self._waiting:
+                    ticket.wake()
+                    return
 
     def reset(self) -> None:
         """Discard all tickets: in a forked process their threads do not exist."""
-        self._lock = threading.Lock()
-        self._waiting, self._taken, self._crowd = [], [], 1
+        self._lock, self._gathered = threading.RLock(), threading.Lock()
+        self._waiting, self._batch, self._crowd = {}, None, 1
         self._update_crowded()
 
     def _update_crowded(self) -> None:

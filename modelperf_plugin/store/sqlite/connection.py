@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Generator
+from functools import partial
 from threading import get_ident
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from modelperf_plugin.errors import StoreBusyError, StoreError
+from modelperf_plugin.log import logger
 from modelperf_plugin.store import forks
+from modelperf_plugin.store.deadline import BUSY_SECONDS, remaining, within
 from modelperf_plugin.store.lock import ProcessLock
+from modelperf_plugin.store.sqlite import rows
 from modelperf_plugin.store.sqlite.commit_queue import CommitQueue
 from modelperf_plugin.store.sqlite.file import (
-    BUSY_SECONDS,
     MEMORY,
     Durability,
+    begin,
     connect,
     lock_path,
     prepare,
-    transaction,
     translate,
     translated,
 )
+from modelperf_plugin.store.sqlite.ownership import count_open, opened_files
 from modelperf_plugin.store.sqlite.tally_cache import TallyCache
+from modelperf_plugin.values import Tried
+from modelperf_plugin.values.locks import entering, insist, is_held_here
 
-logger = logging.getLogger("modelperf_plugin")
+_T = TypeVar("_T")
 
 
 class SqliteConnection:
@@ -42,75 +47,134 @@ class SqliteConnection:
     """Whether the file was opened for reading only."""
     degraded: str | None = None
     """None: failures of SQLite are raised here."""
+    busy: bool = False
+    """False: outcomes do not wait here, but fail."""
     note: str | None = None
     """What the answers do not include, if anything."""
 
-    def __init__(self, path: str, *, durability: Durability = "normal") -> None:
+    def __init__(self, path: str, *, durability: Durability = "normal", patience: float = BUSY_SECONDS) -> None:
         """Open the file at ``path`` (``":memory:"`` for none), creating it if need be.
+
+        Args:
+            path: where the file is.
+            durability: what a committed transaction survives.
+            patience: for how many seconds a call may wait for others that write, all its waits together.
 
         Raises:
             StoreError: it cannot be used; the message says why.
         """
         self.location = path
         """The path of the file."""
+        self.patience = patience
+        """For how many seconds a call may wait for others that write; a deadline of its thread may be earlier."""
         self.closed = False
         """Whether it was closed, by its owner or because it could not be opened again after a fork."""
         self.queue = CommitQueue()
         self.cache = TallyCache()
         self.holder = 0
         """The thread that writes at the moment; 0 for none."""
+        self.has_unreadable_rows = False
+        """Whether a query has left out rows whose text is not UTF-8."""
         self.processes = ProcessLock(None)
         self.pair_ids: dict[tuple[str, str], int] = {}
+        self.tried_ids: dict[Tried, int] = {}
         # Lock order: write_lock before read_lock. In memory both are one lock, because there is one connection.
         self.write_lock = threading.RLock()
         self.read_lock = self.write_lock if path == MEMORY else threading.RLock()
         self._durability: Durability = durability
         self._pid = os.getpid()
+        self._counted = 0
+        self.forking = False
+        """Whether the file is closed for a fork or, while nothing is locked, an interrupt has kept it closed."""
         self._connect()
         forks.watch(self)
 
     def fetch(self, statement: str, *parameters: Any) -> list[Any]:
-        """Return all rows of a query; a single mapping among ``parameters`` binds them by name."""
+        """Return the readable rows of a query; a single mapping among ``parameters`` binds them by name."""
         named = parameters[0] if parameters and isinstance(parameters[0], dict) else parameters
+        if self.forking:
+            self.resume()
         with self.read_lock:
             try:
                 return self.reader.execute(statement, named).fetchall()
-            except sqlite3.Error as error:
+            except sqlite3.OperationalError as error:
+                return self._fetch_again(statement, named, error)
+            except (sqlite3.Error, UnicodeDecodeError) as error:
                 self.fail(error)
 
-    @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """Hold the locks for one transaction. Code that changes tallies clears the cache as well."""
-        with self.locked():
-            try:
-                with transaction(self.writer):
-                    yield self.writer
-            except BaseException:
-                self.cache.clear()  # it is unknown whether the transaction was committed
-                raise
+    def fetch_page(self, statement: str, last_number: str, after: int, limit: int) -> list[Any]:
+        """Return up to ``limit`` rows with a number beyond ``after``; none only if there are no more.
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the locks for statements that are transactions of their own."""
-        if not self.write_lock.acquire(timeout=BUSY_SECONDS):
-            raise StoreBusyError(self.busy_message)
+        Args:
+            statement: returns a page, each row with its number first.
+            last_number: returns the last number of that page, readable or not.
+            after: the number before the page.
+            limit: the size of the page.
+        """
+        while not (page := self.fetch(statement, after, limit)) and self.has_unreadable_rows:
+            (last,) = self.fetch(last_number, after, limit)[0]
+            if last is None:
+                break
+            after = last
+        return page
+
+    def _fetch_again(self, statement: str, parameters: rows.Parameters, error: sqlite3.OperationalError) -> list[Any]:
         try:
-            self.holder = get_ident()
-            self.ensure_open()
-            self.processes.acquire(BUSY_SECONDS)
-            yield
+            found = rows.fetch_again(self.reader, statement, parameters, error)
+        except (sqlite3.Error, UnicodeDecodeError) as failure:
+            self.fail(failure)
+        if rows.is_undecodable(error) and not self.has_unreadable_rows:
+            self.has_unreadable_rows = True
+            logger.warning(
+                "%s holds text that is not UTF-8; rows with it are left out: run `modelperf doctor`", self.location
+            )
+        return found
+
+    def write(self, action: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Return what ``action`` returns, called in a transaction: committed afterwards, or rolled back if it raises.
+
+        An action that changes tallies clears the cache as well.
+        """
+
+        def transact(deadline: float) -> _T:
+            with self.writer:  # commits or rolls back, in C
+                begin(self.writer, deadline)
+                return action(self.writer)
+
+        return self.in_turn(transact)
+
+    def in_turn(self, action: Callable[[float], _T]) -> _T:
+        """Return what ``action`` returns, called with the deadline while no other thread or process writes.
+
+        Its statements are transactions of their own.
+        """
+        self.refuse_interrupted()
+        if self.forking:
+            self.resume()
+        seconds = remaining(self.patience)
+        deadline = time.monotonic() + seconds
+        try:
+            with entering(self.write_lock, seconds, self.refuse), self.processes.released:
+                self.holder = get_ident()
+                try:
+                    self.ensure_open()
+                    self.processes.acquire(deadline)
+                    return action(deadline)
+                finally:
+                    self.holder = 0
         except BaseException as error:  # noqa: BLE001 - raised again, translated
             self.fail(error)
         finally:
-            self.processes.release()
-            self.holder = 0
-            self.write_lock.release()
             self.queue.wake_first()
 
-    @property
-    def busy_message(self) -> str:
-        """Why a thread could not get its turn."""
-        return f"other threads have kept {self.location} busy for more than {BUSY_SECONDS:g} s"
+    def refuse_interrupted(self) -> None:
+        """Raise StoreBusyError if a signal handler calls from within a write of this thread."""
+        if self.holder == get_ident() and is_held_here(self.write_lock):
+            raise StoreBusyError(f"{self.location} is being written to by the code that was interrupted for this")
+
+    def refuse(self, seconds: float) -> NoReturn:
+        """Raise StoreBusyError: other threads held the lock for ``seconds``."""
+        raise StoreBusyError(f"other threads have kept {self.location} busy for more than {seconds:g} s")
 
     def ensure_open(self) -> None:
         """Raise StoreError if the store is closed."""
@@ -120,8 +184,8 @@ class SqliteConnection:
     def fail(self, error: BaseException) -> NoReturn:
         """Raise ``error``, one of SQLite's as a StoreError; of a closed store, say that it is closed."""
         self.ensure_open()
-        if isinstance(error, sqlite3.Error):
-            raise translate(error, self.location) from error
+        if isinstance(error, (sqlite3.Error, UnicodeDecodeError)):
+            raise translate(error, self.location, self.patience) from error
         raise error
 
     def close(self) -> None:
@@ -131,46 +195,55 @@ class SqliteConnection:
             self.cache.clear()
             self._disconnect()
 
-    def before_fork(self) -> None:
-        """Take the locks and close the file.
+    def at_rest(self) -> Generator[None]:
+        """Hold the locks and close the file, yield, and open it again, in the parent and in the child of a fork.
 
         A child would inherit SQLite's record of the locks that the process holds, but not the locks themselves, and
         even connections that it opens later would trust that record. So none may be open while a process forks.
         """
-        self.write_lock.acquire()
-        self.read_lock.acquire()
-        if not self.closed and self.location != MEMORY:
-            self._disconnect()
+        with self.write_lock, self.read_lock:
+            self.forking, self.holder = True, get_ident()
+            if not self.closed and self.location != MEMORY:
+                self._disconnect()
+            try:
+                yield
+            finally:
+                insist(self._continue)
+        self.queue.wake_first()
 
-    def after_fork(self) -> None:
-        """Open the file again, in the parent and in the child."""
+    def _continue(self) -> None:
         if os.getpid() != self._pid:
             self._pid = os.getpid()
             self.queue.reset()
         try:
             if not self.closed and self.location != MEMORY:
-                self._connect()
+                within(self.patience, self._connect)
         except StoreError:
             self.closed = True
             logger.exception("%s could not be opened again after a fork", self.location)
-        finally:
-            self.read_lock.release()
-            self.write_lock.release()
-            self.queue.wake_first()
+        self.forking, self.holder = False, 0
+
+    def resume(self) -> None:
+        """Continue after a fork whose end was interrupted; the caller holds no lock."""
+        self.refuse_interrupted()
+        with self.write_lock, self.read_lock:
+            if self.forking:
+                self._continue()
 
     def _connect(self) -> None:
-        self.writer = prepare(self.location, self._durability)
         try:
+            self.writer = prepare(self.location, self._durability, partial(self._count_open, 1))
             with translated(self.location):
                 in_memory = self.location == MEMORY
                 self.reader = self.writer if in_memory else connect(self.location, self._durability, read_only=True)
-        except BaseException:
-            self.writer.close()
+        except Exception:
+            self._count_open(0)  # after an interrupt it stays: a traceback may keep the file open
             raise
+        self._files = opened_files(self.location)
         self.execute = self.writer.cursor().execute
-        self.look_up_version = self.reader.cursor().execute
         self.processes = ProcessLock(lock_path(self.location))
         self.pair_ids.clear()
+        self.tried_ids.clear()
         self.cache.clear()
         self.cache.others_version = data_version(self.writer)
         self.cache.read_version = data_version(self.reader)
@@ -179,6 +252,16 @@ class SqliteConnection:
         self.reader.close()
         self.writer.close()
         self.processes.close()
+        self._count_open(0)
+
+    def is_at_its_path(self) -> bool:
+        """Return whether the open file and its log are still those at the path: what is written to others is lost."""
+        return self.location == MEMORY or opened_files(self.location) == self._files
+
+    def _count_open(self, connections: int) -> None:
+        if self.location != MEMORY:
+            count_open(self.location, connections - self._counted)  # first: it is better counted too often
+        self._counted = connections
 
 
 def data_version(connection: sqlite3.Connection) -> int:

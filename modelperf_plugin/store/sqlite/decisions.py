@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from modelperf_plugin.store.decision_summary import DecisionSummary, ModeSummary
 from modelperf_plugin.store.decisions import (
     DECISIONS_PER_STEP,
+    MAX_LOGGED_TRIES,
+    MAX_UNMATCHED_OUTCOMES,
     OVERDUE_MS,
+    UNMATCHED_MS,
     DecisionOutcome,
     DecisionRecord,
-    DecisionSummary,
     JoinedOutcome,
     LoggedDecision,
-    ModeSummary,
 )
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
+from modelperf_plugin.store.sqlite.rows import fetch, moments, usable
+from modelperf_plugin.values import ERROR_KINDS, NANO_USD, Outcome
 
 _BEFORE_ALL_MS: Final = -(2**63)
 _RECORD_COLUMNS: Final = len(DecisionRecord._fields)
+_NO_OUTCOME: Final = (None,) * (len(JoinedOutcome._fields) - 1)  # the number is known by default
 
 
 class SqliteDecisionLog:
@@ -29,51 +36,132 @@ class SqliteDecisionLog:
         self._connection = connection
         self._sql = load_queries("sqlite")
 
-    def write(self, decisions: Iterable[DecisionRecord], outcomes: Iterable[DecisionOutcome]) -> None:
-        with self._connection.writing() as connection:
-            connection.executemany(self._sql["add_decision"], decisions)
-            connection.executemany(self._sql["join_outcome"], map(_outcome_row, outcomes))
+    def write(self, decisions: Iterable[DecisionRecord], outcomes: Iterable[DecisionOutcome]) -> list[DecisionOutcome]:
+        decisions, outcomes = list(decisions), list(outcomes)  # a slow iterable must not keep the transaction open
+        return self._connection.write(lambda connection: add_decisions(connection, decisions, outcomes))
 
     def get(self, decision_id: str) -> LoggedDecision | None:
-        return next(map(restore, self._connection.fetch(self._sql["decision"], decision_id)), None)
+        return next(iter(restored(self._connection, self._connection.fetch(self._sql["decision"], decision_id))), None)
 
     def starting_with(self, prefix: str, limit: int = 10) -> list[LoggedDecision]:
-        return [restore(row) for row in self._connection.fetch(self._sql["decisions_by_prefix"], prefix, prefix, limit)]
+        rows = self._connection.fetch(self._sql["decisions_by_prefix"], prefix, prefix, limit)
+        return restored(self._connection, rows)
+
+    def follow_ups(self, decision_id: str) -> list[LoggedDecision]:
+        return restored(self._connection, self._connection.fetch(self._sql["follow_ups"], decision_id))
 
     def newest(
         self, task_type: str | None = None, since_ms: int | None = None, limit: int = 100
     ) -> list[LoggedDecision]:
         since_ms = _BEFORE_ALL_MS if since_ms is None else since_ms
         rows = self._connection.fetch(self._sql["decisions"], since_ms, task_type, task_type, limit)
-        return [restore(row) for row in rows]
+        return restored(self._connection, rows)
 
     def after(self, number: int, limit: int) -> list[tuple[int, DecisionRecord, JoinedOutcome | None]]:
-        rows = self._connection.fetch(self._sql["logged_after"], number, limit)
+        rows = self._connection.fetch_page(self._sql["logged_after"], self._sql["last_logged_of_page"], number, limit)
         return [(row[0], *_split(row[1:])) for row in rows]
 
     def summary(self, now_ms: int) -> DecisionSummary:
         since_ms = overdue_since(now_ms)
         rows = self._connection.fetch(self._sql["decision_summary"], since_ms, since_ms)
         summary = {mode: ModeSummary(*counts) for mode, *counts in rows}
+        ((unmatched,),) = self._connection.fetch(self._sql["count_unmatched"], now_ms - UNMATCHED_MS)
         return DecisionSummary(
             # a host that was answered None has no decision to report on
-            {mode: each if mode == "apply" else each._replace(waiting=0, overdue=0) for mode, each in summary.items()}
+            {mode: each if mode == "apply" else each._replace(waiting=0, overdue=0) for mode, each in summary.items()},
+            unmatched,
         )
 
-    def forget(self, before_ms: int) -> int:
-        with self._connection.writing() as connection:
-            return connection.execute(self._sql["forget_decisions"], (before_ms, DECISIONS_PER_STEP)).rowcount
+    def forget(self, before_ms: int, limit: int = DECISIONS_PER_STEP) -> int:
+        def forget(connection: sqlite3.Connection) -> int:
+            connection.execute(self._sql["forget_unmatched"], (before_ms, limit))
+            return connection.execute(self._sql["forget_decisions"], (before_ms, limit)).rowcount
+
+        return self._connection.write(forget)
 
 
-def restore(row: Sequence[Any]) -> LoggedDecision:
-    """Return the decision in ``row``."""
-    return LoggedDecision.restore(*_split(row))
+class SqliteUnmatchedOutcomes:
+    """Outcomes that wait for their decision; see :class:`~modelperf_plugin.store.roles.UnmatchedOutcomes`."""
+
+    def __init__(self, connection: SqliteConnection) -> None:
+        self._connection = connection
+        self._sql = load_queries("sqlite")
+
+    def of(self, decision_id: str) -> list[DecisionOutcome]:
+        return usable(_unmatched, self._connection.fetch(self._sql["unmatched_outcomes"], decision_id))
+
+
+def add_decisions(
+    connection: sqlite3.Connection, decisions: Iterable[DecisionRecord], outcomes: Sequence[DecisionOutcome]
+) -> list[DecisionOutcome]:
+    """Store decisions and join outcomes within a transaction; see ``write`` of the decision log."""
+    sql = load_queries("sqlite")
+    has_unmatched: bool = connection.execute(sql["has_unmatched"]).fetchone()[0]
+    # one statement for a decision and its first outcome, unless an earlier one may wait in the store
+    firsts = {} if has_unmatched else {outcome.decision_id: outcome for outcome in reversed(outcomes)}
+    joined: list[DecisionOutcome] = []
+    others = list(outcomes)
+    for decision in decisions:
+        first = firsts.pop(decision.decision_id, None)
+        row = (*decision, *(_NO_OUTCOME if first is None else _outcome_row(first)))
+        if connection.execute(sql["add_decision"], row).rowcount > 0 and first is not None:
+            others.remove(first)
+            joined.append(first)
+        if has_unmatched:
+            joined += _join_unmatched(connection, decision.decision_id)
+    return joined + [outcome for outcome in others if _join(connection, outcome)]
+
+
+def _join(connection: sqlite3.Connection, outcome: DecisionOutcome) -> bool:
+    """Add an outcome to its decision, or let it wait for that; return whether it is the one in the decision."""
+    sql = load_queries("sqlite")
+    row, decision_id = _outcome_row(outcome), outcome.decision_id
+    if connection.execute(sql["join_outcome"], (*row, decision_id)).rowcount > 0:
+        return True
+    found = connection.execute(sql["outcomes_so_far"], (decision_id,)).fetchone()
+    if found is None:
+        if connection.execute(sql["add_unmatched"], (*row, decision_id, decision_id)).rowcount > 0:
+            connection.execute(sql["limit_unmatched"], (MAX_UNMATCHED_OUTCOMES,))
+        return False
+    chosen, joined, count = found
+    if outcome.model_id == chosen != joined:
+        connection.execute(sql["move_outcome"], (decision_id,))
+        connection.execute(sql["replace_outcome"], (*row, count + 1, decision_id))
+        return True
+    if count < MAX_LOGGED_TRIES:
+        connection.execute(sql["add_attempt"], (*row, count + 1, decision_id))
+    return False
+
+
+def _join_unmatched(connection: sqlite3.Connection, decision_id: str) -> list[DecisionOutcome]:
+    """Join the outcomes that have waited for a decision, and return them."""
+    sql = load_queries("sqlite")
+    rows = fetch(connection, sql["unmatched_outcomes"], (decision_id,))
+    if rows:
+        connection.execute(sql["delete_unmatched"], (decision_id,))
+    return [outcome for outcome in usable(_unmatched, rows) if _join(connection, outcome)]
+
+
+def restored(connection: SqliteConnection, rows: Sequence[Sequence[Any]]) -> list[LoggedDecision]:
+    """Return the decisions in ``rows``, with all their outcomes; rows that hold none are left out."""
+    ids = json.dumps([row[0] for row in rows if isinstance(row[0], str)])
+    attempts: dict[str, list[JoinedOutcome]] = {}
+    for decision_id, *joined in connection.fetch(load_queries("sqlite")["attempts"], ids) if rows else ():
+        attempts.setdefault(decision_id, []).extend(usable(_attempt, [joined]))
+    return usable(lambda row: _restore(row, attempts.get(row[0], ())), rows)
+
+
+def _restore(row: Sequence[Any], others: Sequence[JoinedOutcome]) -> LoggedDecision:
+    """Return the decision in ``row``; raise ValueError, TypeError or LookupError if it holds none."""
+    decision = LoggedDecision.restore(*_split(row), others)
+    moments(decision.made_ms, None if decision.outcome is None else decision.outcome.ended_ms)
+    return decision
 
 
 def _split(row: Sequence[Any]) -> tuple[DecisionRecord, JoinedOutcome | None]:
     """Return the stored decision in ``row``, and its outcome if there is one."""
     record, joined = row[:_RECORD_COLUMNS], row[_RECORD_COLUMNS:]
-    return DecisionRecord._make(record), None if joined[0] is None else _joined(*joined)
+    return DecisionRecord._make(record), None if joined[0] is None else _joined(joined)
 
 
 def overdue_since(now_ms: int) -> int:
@@ -81,21 +169,35 @@ def overdue_since(now_ms: int) -> int:
     return now_ms - OVERDUE_MS
 
 
-def _outcome_row(joined: DecisionOutcome) -> dict[str, Any]:
-    outcome = joined.outcome
-    return {
-        "decision_id": joined.decision_id,
-        "model_id": joined.model_id,
-        "ended_ms": joined.ended_ms,
-        "success": outcome.success,
-        "timeout": outcome.timeout,
-        "tokens": outcome.tokens_used,
-        "cost_nano_usd": outcome.cost_nano_usd,
-        "error_kind": outcome.error_kind,
-    }
+def _outcome_row(joined: DecisionOutcome) -> tuple[Any, ...]:
+    outcome, duration = joined.outcome, joined.outcome.duration_seconds
+    return (
+        joined.model_id, joined.ended_ms, outcome.success, outcome.timeout, outcome.tokens_used,
+        outcome.cost_nano_usd, outcome.error_kind, None if duration is None else round(duration * 1000),
+    )  # fmt: skip
 
 
-def _joined(
-    model_id: str, ended_ms: int, success: int, timeout: int, tokens: int, cost_nano_usd: int, error_kind: str | None
-) -> JoinedOutcome:
-    return JoinedOutcome(model_id, ended_ms, bool(success), bool(timeout), tokens, cost_nano_usd, error_kind)
+def _unmatched(row: Sequence[Any]) -> DecisionOutcome:
+    decision_id, model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms = row
+    outcome = Outcome(
+        success=bool(success),
+        timeout=bool(timeout),
+        tokens_used=tokens,
+        cost_usd=cost_nano_usd / NANO_USD,
+        duration_seconds=None if duration_ms is None else duration_ms / 1000,
+        error_kind=error_kind if error_kind in {None, *ERROR_KINDS} else "other",
+    )
+    return DecisionOutcome(decision_id, model_id, outcome, ended_ms)
+
+
+def _attempt(row: Sequence[Any]) -> JoinedOutcome:
+    attempt = _joined(row)
+    moments(attempt.ended_ms)
+    return attempt
+
+
+def _joined(row: Sequence[Any]) -> JoinedOutcome:
+    model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, number = row
+    return JoinedOutcome(
+        model_id, ended_ms, bool(success), bool(timeout), tokens, cost_nano_usd, error_kind, duration_ms, number or 1
+    )

@@ -6,6 +6,7 @@ from modelperf_plugin.store.entries import DroppedStep
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
 from modelperf_plugin.store.sqlite.retention import drop_step
+from modelperf_plugin.store.sqlite.tried import tried_of
 from modelperf_plugin.store.watches import Event
 from modelperf_plugin.values import BLAMES
 
@@ -18,10 +19,19 @@ class SqliteEvents:
         self._sql = {**load_queries("sqlite"), **load_queries("sqlite", "monitoring.sql")}
 
     def after(self, event_id: int, limit: int) -> list[Event]:
-        rows = self._connection.fetch(self._sql["events_after"], event_id, limit)
+        rows = self._connection.fetch_page(self._sql["events_after"], self._sql["last_event_of_page"], event_id, limit)
         return [
-            Event(number, task_type, model_id, bool(won), None if won else BLAMES.get(kind, "model"), ended, bool(late))
-            for number, task_type, model_id, won, kind, ended, late in rows
+            Event(
+                number,
+                task_type,
+                model_id,
+                bool(won),
+                None if won else BLAMES.get(kind, "model"),
+                ended,
+                bool(late),
+                () if tried is None else tried_of(tried),
+            )
+            for number, task_type, model_id, won, kind, ended, late, tried in rows
         ]
 
     def last_id(self) -> int:
@@ -29,5 +39,4 @@ class SqliteEvents:
         return number
 
     def drop(self, before_ms: int, after_id: int = 0) -> DroppedStep:
-        with self._connection.writing() as connection:
-            return drop_step(connection, self._sql, before_ms, after_id)
+        return drop_step(self._connection, self._sql, before_ms, after_id)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+import random
+import re
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from modelperf_plugin.errors import (
     NotATrackerError,
@@ -18,20 +21,34 @@ from modelperf_plugin.errors import (
     StoreFailedError,
     StoreVersionError,
 )
-from modelperf_plugin.store.lock import file_lock
-from modelperf_plugin.store.queries import Migration, load_migrations, load_text
+from modelperf_plugin.files import create_private
+from modelperf_plugin.log import logger
+from modelperf_plugin.store.beside import LOG, beside, has_content, target_of, uri_of
+from modelperf_plugin.store.deadline import BUSY_SECONDS, remaining
+from modelperf_plugin.store.lock import ProcessLock
+from modelperf_plugin.store.queries import Migration, load_migrations, load_queries, load_text
+from modelperf_plugin.store.sqlite.identity import describe, is_ours
+from modelperf_plugin.store.sqlite.ownership import note_opened, settle_empty_file, settle_log, was_in_use
+from modelperf_plugin.store.sqlite.requirements import check_requirements, migrate_in_memory, old_sqlite
+from modelperf_plugin.store.sqlite.rows import fetch, is_undecodable
+from modelperf_plugin.store.sqlite.schema import APPLICATION_ID, GUIDE_TABLES, REPAIR_HINT
 
 Durability = Literal["normal", "full"]
+_T = TypeVar("_T")
 
 MEMORY: Final = ":memory:"
-APPLICATION_ID: Final = 0x4D504631
-"""Identifies our files by their header ("MPF1")."""
+LOG_BYTES: Final = 1 << 22
+"""The log shrinks to this size once its content is in the database and nobody reads it any more."""
 PAGE_BYTES: Final = 2048
 """For new files. Recording changes three pages, and the log holds whole pages."""
-BUSY_SECONDS: Final = 5.0
-"""How long a writer waits for other processes before it fails."""
+_PAUSE_SECONDS: Final = (0.0005, 0.002)
+"""How long to wait, at random, before a locked database is tried again."""
 
 _DAMAGED: Final = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
+_MISSING: Final = re.compile(
+    r"no such (table|column): |table \w+ has no column named |cannot modify \w+ because it is a view"
+)
+"""How SQLite says that a statement of ours does not fit the schema."""
 _FAILED: Final = {
     sqlite3.SQLITE_FULL: "there is no room left for {path}: free some space on its disk",
     sqlite3.SQLITE_READONLY: "{path} cannot be written to: check the permissions of the file and its folder",
@@ -41,40 +58,68 @@ _FAILED: Final = {
     ),
 }
 """Failures that last until an operator intervenes."""
-_REPAIR: Final = "Choose another path, or save what can be read with `modelperf doctor --repair`."
-
-_GUIDE_TABLES = {
-    "model_outcomes": {"task_type", "model_id", "success", "timeout", "tokens_used", "cost_usd", "timestamp"},
-    "model_stats": {
-        "task_type", "model_id", "successes", "failures", "timeouts", "total_tokens", "total_cost", "last_used",
-    },
-}  # fmt: skip
 
 
-def prepare(path: str, durability: Durability) -> sqlite3.Connection:
+def prepare(path: str, durability: Durability, about_to_open: Callable[[], object] = bool) -> sqlite3.Connection:
     """Return a connection for writing to the file at ``path``, created and migrated if necessary.
+
+    ``about_to_open`` is called right before this process opens the file.
 
     Raises:
         StoreError: it cannot be used; the file is unchanged.
     """
     if path == MEMORY:
         connection = connect(path, durability)
-        _migrate(connection, path)
+        if old_sqlite() is None:
+            _migrate(connection, path)
+        else:
+            migrate_in_memory(connection)
         return connection
-    file = Path(path)
+    check_requirements(path)
+    file = target_of(path)  # a link to a file that is not there yet must not be created by SQLite, for all to read
     try:
+        _refuse_others(path)
         file.parent.mkdir(parents=True, exist_ok=True)
         # several processes may open a new file at the same moment, and switching to WAL can itself be busy
-        with file_lock(lock_path(path), BUSY_SECONDS * 2):
+        was_used = was_in_use(path)
+        lock = ProcessLock(lock_path(path))
+        with lock.closed:
+            lock.acquire(time.monotonic() + remaining(2 * BUSY_SECONDS))
+            problems = [*settle_empty_file(path, was_in_use=was_used), *settle_log(path, lock_path(path))]
             _create_private(file)
-            return _open(path, durability)
+            about_to_open()
+            connection = _open(path, durability)
+            note_opened(path, lock_path(path))
+            _report(connection, problems)
+            connection.execute("PRAGMA busy_timeout = 0")  # from now on this package waits, not SQLite
+            return connection
     except OSError as error:
         raise StoreFailedError(f"cannot open {path}: {error.strerror or error}") from error
 
 
+def _refuse_others(path: str) -> None:
+    """Raise StoreError if a file is certainly not ours, before anything is created beside it."""
+    if not has_content(target_of(path)) or beside(path, LOG).exists():
+        return
+    uri = uri_of(target_of(path), "mode=ro&immutable=1")
+    with opening(path), closing(sqlite3.connect(uri, uri=True)) as connection:
+        try:
+            refuse_strangers(connection, path)
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_NOTADB:
+                raise  # anything else may be due to a program that is writing
+
+
+def _report(connection: sqlite3.Connection, problems: list[str]) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    for message in problems:
+        logger.warning("%s", message)
+        connection.execute(load_queries("sqlite")["add_problem"], ("the store", message, 1, now_ms, now_ms))
+
+
 def lock_path(path: str) -> Path | None:
     """Return the lock file that is held to open the database at ``path`` and to write to it; None in memory."""
-    return None if path == MEMORY else Path(f"{path}.lock")
+    return None if path == MEMORY else beside(path, ".lock")
 
 
 def _create_private(file: Path) -> None:
@@ -84,19 +129,21 @@ def _create_private(file: Path) -> None:
     this process.
     """
     with suppress(FileExistsError):
-        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        os.close(create_private(file))
 
 
 def connect(path: str, durability: Durability, *, read_only: bool = False) -> sqlite3.Connection:
     """Return a connection in autocommit mode that all threads may use, one at a time."""
     connection = sqlite3.connect(
-        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=128
+        path, timeout=remaining(), isolation_level=None, check_same_thread=False, cached_statements=128
     )
     try:
         connection.execute(f"PRAGMA synchronous = {durability.upper()}")
+        connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
         ensure_exp(connection)
         if read_only:
             connection.execute("PRAGMA query_only = ON")
+            connection.execute(f"PRAGMA busy_timeout = {round(BUSY_SECONDS * 1000)}")  # for recovery after a crash
     except BaseException:
         connection.close()
         raise
@@ -116,44 +163,74 @@ def translated(path: str) -> Iterator[None]:
     """Raise SQLite's errors as :class:`StoreError`, with the path and what to do."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise translate(error, path) from error
 
 
-def translate(error: sqlite3.Error, path: str) -> StoreError:
-    """Return the StoreError for an error of SQLite."""
+def translate(error: sqlite3.Error | UnicodeDecodeError, path: str, patience: float = BUSY_SECONDS) -> StoreError:
+    """Return the StoreError for an error of SQLite, after ``patience`` seconds if others had locked the file.
+
+    An error whose message is not UTF-8 is one of a damaged schema.
+    """
+    if isinstance(error, UnicodeDecodeError):
+        return StoreDamagedError(f"{path} is damaged (its schema is not UTF-8); it was not changed. {REPAIR_HINT}")
+    if is_undecodable(error):  # its message holds the text
+        return StoreError(f"{path} holds text that is not UTF-8: run `modelperf doctor --repair`")
+    if is_busy(error):
+        return StoreBusyError(f"{path} was locked by another process for more than {patience:g} s")
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-        return StoreBusyError(f"{path} was locked by another process for more than {BUSY_SECONDS:g} s")
-    if code in _DAMAGED:
+    if code in _DAMAGED or (code == sqlite3.SQLITE_ERROR and _MISSING.match(str(error))):
         what = "is not an SQLite database" if code == sqlite3.SQLITE_NOTADB else f"is damaged ({error})"
-        return StoreDamagedError(f"{path} {what}; it was not changed. {_REPAIR}")
+        return StoreDamagedError(f"{path} {what}; it was not changed. {REPAIR_HINT}")
     if code in _FAILED:
         return StoreFailedError(_FAILED[code].format(path=path, error=error))
     return StoreError(f"{path}: {error}")
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Run the block in a transaction: commit at its end, roll back if it raises."""
-    connection.execute("BEGIN IMMEDIATE")
+def opening(path: str) -> Iterator[None]:
+    """Raise the errors of opening a file as :class:`StoreError`: what is damaged is looked at, to say what it is."""
     try:
         yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        failure = translate(error, path)
+        if isinstance(failure, StoreDamagedError) and not is_ours(target_of(path)):
+            failure = StoreDamagedError(f"{path} {describe(target_of(path))}; it was not changed. Choose another path.")
+        raise failure from error
+
+
+def begin(connection: sqlite3.Connection, deadline: float) -> None:
+    """Begin a transaction that writes, within ``with connection:``, which commits it or rolls it back."""
+    retried(lambda: connection.execute("BEGIN IMMEDIATE"), deadline)
+
+
+def retried(statement: Callable[[], _T], deadline: float) -> _T:
+    """Run a statement again and again until the database is not locked, or ``deadline`` has come.
+
+    A connection that writes does not wait within SQLite: there nothing could interrupt it, and its time is fixed.
+    """
+    while True:
+        try:
+            return statement()
+        except sqlite3.OperationalError as error:
+            if not is_busy(error) or time.monotonic() >= deadline:
+                raise
+        time.sleep(random.uniform(*_PAUSE_SECONDS))
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Return whether another connection has locked the database."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
 def _open(path: str, durability: Durability) -> sqlite3.Connection:
-    with translated(path):
+    with opening(path):
         connection = connect(path, durability)
         try:
             refuse_strangers(connection, path)
-            if connection.execute("PRAGMA page_count").fetchone() == (0,):
-                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # takes effect in new files only
-            connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+            if connection.execute("PRAGMA page_count").fetchone() == (0,):  # both take effect in new files only
+                connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # makes the page size final
             connection.execute("PRAGMA journal_mode = WAL")
             _migrate(connection, path)
         except BaseException:
@@ -165,7 +242,7 @@ def _open(path: str, durability: Durability) -> sqlite3.Connection:
 def refuse_strangers(connection: sqlite3.Connection, path: str) -> None:
     """Raise NotATrackerError if the file holds the tables of another program."""
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    tables = {name for (name,) in fetch(connection, "SELECT name FROM sqlite_master WHERE type = 'table'")}
     if application_id == APPLICATION_ID or not tables:
         return
     if application_id == 0 and _has_guide_tables(connection):
@@ -175,8 +252,8 @@ def refuse_strangers(connection: sqlite3.Connection, path: str) -> None:
 
 def _has_guide_tables(connection: sqlite3.Connection) -> bool:
     return all(
-        columns <= {name for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
-        for table, columns in _GUIDE_TABLES.items()
+        columns <= {name for (name,) in fetch(connection, "SELECT name FROM pragma_table_info(?)", (table,))}
+        for table, columns in GUIDE_TABLES.items()
     )
 
 
@@ -198,15 +275,11 @@ def _migrate(connection: sqlite3.Connection, path: str) -> None:
         adopting = migration.version == 1 and bool(_guide_tables(connection))
         script = [f"PRAGMA application_id = {APPLICATION_ID}", migration.script.strip().rstrip(";")]
         if adopting:
-            script[:0] = [f"ALTER TABLE {table} RENAME TO document_{table}" for table in _GUIDE_TABLES]
+            script[:0] = [f"ALTER TABLE {table} RENAME TO document_{table}" for table in GUIDE_TABLES]
             script.append(load_text("sqlite", "adopt.sql").strip().rstrip(";"))
         script.append(f"PRAGMA user_version = {migration.version}")
-        try:
+        with connection:  # rolls back if it fails
             connection.executescript(";\n".join(["BEGIN IMMEDIATE", *script, "COMMIT"]))
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
 
 
 def _guide_tables(connection: sqlite3.Connection) -> list[str]:

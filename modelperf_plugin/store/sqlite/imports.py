@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from modelperf_plugin.store.exchange import EventRow, ImportRecord, Step, Sums
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
+from modelperf_plugin.store.sqlite.rows import fetch, moments, usable
+from modelperf_plugin.store.sqlite.tried import number_of
 
 _ANY: Final = 2**62
 """Above every import id: an import with these sums begins, whichever others there are."""
 
 
 class SqliteImports:
-    """Stores histories and sums; see :class:`~modelperf_plugin.store.roles.Imports`."""
+    """Stores histories and sums; see :class:`~modelperf_plugin.store.exchange_roles.Imports`."""
 
     def __init__(self, connection: SqliteConnection) -> None:
         self._connection = connection
         self._sql = {**load_queries("sqlite"), **load_queries("sqlite", "exchange.sql")}
 
     def all(self, kind: str | None = None) -> list[ImportRecord]:
-        return [ImportRecord._make(row) for row in self._connection.fetch(self._sql["imports"], kind)]
+        return usable(_import_record, self._connection.fetch(self._sql["imports"], kind))
 
     def pair_id(self, task_type: str, model_id: str) -> int:
         pair = (task_type, model_id)
@@ -30,34 +32,37 @@ class SqliteImports:
         if found:
             known: int = found[0][0]
             return known
-        with self._connection.writing() as connection:
-            return self._pair_id(connection, pair)
+        return self._connection.write(lambda connection: self._pair_id(connection, pair))
 
     def add_events(
         self, step: Step, rows: Sequence[EventRow], outcome_ids: Sequence[str | None] = ()
     ) -> tuple[int, int] | None:
-        with self._connection.writing() as connection:
+        def write(connection: sqlite3.Connection) -> tuple[int, int] | None:
             import_id = self._advance(connection, step)
             if import_id is None:
                 return None
             self._connection.cache.clear()
             (before,) = connection.execute(self._sql["newest_event"]).fetchone()
+            numbers = {tried: number_of(connection, tried) for tried in {row[-1] for row in rows if row[-1]}}
+            numbered = [(*row[:-1], numbers.get(row[-1])) for row in rows]
             if outcome_ids:
-                rows = [
-                    row for row, key in zip(rows, outcome_ids, strict=True) if self._add_keyed(connection, row, key)
-                ]
+                keyed = zip(numbered, outcome_ids, strict=True)
+                added = sum(self._add_keyed(connection, row, key) for row, key in keyed)
             else:
-                connection.executemany(self._sql["add_event"], rows)
+                connection.executemany(self._sql["add_event"], numbered)
+                added = len(numbered)
             self._count(connection, before)
-            connection.execute(self._sql["count_imported"], {"outcomes": len(rows), "import_id": import_id})
-            return import_id, len(rows)
+            connection.execute(self._sql["count_imported"], {"outcomes": added, "import_id": import_id})
+            return import_id, added
+
+        return self._connection.write(write)
 
     def add_sums(self, step: Step, sums: Sequence[Sums], *, once: bool = False) -> bool:
-        label = f"{step.kind}:{step.source}"
-        with self._connection.writing() as connection:
+        label = _label(step)
+
+        def write(connection: sqlite3.Connection) -> bool:
             newest: dict[str, ImportRecord] = {}
-            for row in connection.execute(self._sql["imports"], (step.kind,)):
-                known = ImportRecord._make(row)
+            for known in usable(_import_record, fetch(connection, self._sql["imports"], (step.kind,))):
                 newest.setdefault(known.source, known)
             if (once and step.source in newest) or any(known.digest == step.digest for known in newest.values()):
                 return False
@@ -73,12 +78,53 @@ class SqliteImports:
             connection.execute(self._sql["count_imported"], {"outcomes": outcomes, "import_id": import_id})
             return True
 
+        return self._connection.write(write)
+
+    def add_some_sums(self, step: Step, sums: Sequence[Sums]) -> int | None:
+        label = _label(step)
+
+        def write(connection: sqlite3.Connection) -> int | None:
+            import_id = None if self._is_superseded(connection, step) else self._advance(connection, step)
+            if import_id is None:
+                return None
+            self._connection.cache.clear()
+            for each in sums:
+                pair_id = self._pair_id(connection, (each.task_type, each.model_id))
+                connection.execute(self._sql["add_sums"], (pair_id, label, *each[2:]))
+                connection.execute(self._sql["count_sums_of_pair"], (label, pair_id))
+            outcomes = sum(each.successes + each.failures for each in sums)
+            connection.execute(self._sql["count_imported"], {"outcomes": outcomes, "import_id": import_id})
+            return import_id
+
+        return self._connection.write(write)
+
+    def remove_some_sums(self, step: Step, limit: int) -> int | None:
+        some = {"source": _label(step), "limit": limit}
+
+        def write(connection: sqlite3.Connection) -> int | None:
+            if self._is_superseded(connection, step) or self._advance(connection, step) is None:
+                return None
+            self._connection.cache.clear()
+            connection.execute(self._sql["forget_some_sums"], some)
+            return connection.execute(self._sql["delete_some_sums"], some).rowcount
+
+        return self._connection.write(write)
+
     def archive(self, import_id: int, compress: Callable[[], str]) -> bool:
-        with self._connection.writing() as connection:
+        def write(connection: sqlite3.Connection) -> bool:
             if connection.execute(self._sql["not_archived"], (import_id,)).fetchone() is None:
                 return False
             connection.execute(self._sql["set_archived"], (compress(), import_id))
             return True
+
+        return self._connection.write(write)
+
+    def _is_superseded(self, connection: sqlite3.Connection, step: Step) -> bool:
+        """Return whether a newer version of the source is being imported."""
+        later = (
+            None if step.import_id is None else connection.execute(self._sql["superseded"], step._asdict()).fetchone()
+        )
+        return later is not None
 
     def _advance(self, connection: sqlite3.Connection, step: Step) -> int | None:
         """Store the position of an import; return its id, or None if another process has moved it."""
@@ -88,7 +134,7 @@ class SqliteImports:
         begun = connection.execute(self._sql["begin_import"], step._asdict())
         return begun.lastrowid if begun.rowcount > 0 else None
 
-    def _add_keyed(self, connection: sqlite3.Connection, row: EventRow, outcome_id: str | None) -> bool:
+    def _add_keyed(self, connection: sqlite3.Connection, row: tuple[Any, ...], outcome_id: str | None) -> bool:
         if outcome_id is not None:
             added = connection.execute(self._sql["add_outcome_key"], (outcome_id,))
             if added.rowcount == 0:
@@ -97,12 +143,24 @@ class SqliteImports:
         return True
 
     def _count(self, connection: sqlite3.Connection, before: int) -> None:
-        """Add the events after ``before`` to tallies and daily roll-ups."""
-        sums = connection.execute(self._sql["sums_of_batch"], (before,)).fetchall()
-        connection.executemany(self._sql["add_daily"], (row[:11] for row in sums))
+        """Add the events after ``before`` to tallies, daily roll-ups and later tries."""
+        sums = fetch(connection, self._sql["sums_of_batch"], (before,))
+        connection.executemany(self._sql["add_daily"], (row[:14] for row in sums))
         connection.executemany(self._sql["add_to_tally"], ((*row[2:], row[0]) for row in sums))
+        connection.execute(self._sql["add_later_of_batch"], (before,))
 
     def _pair_id(self, connection: sqlite3.Connection, pair: tuple[str, str]) -> int:
         connection.execute(self._sql["add_pair"], pair)
         pair_id: int = connection.execute(self._sql["find_pair"], pair).fetchone()[0]
         return pair_id
+
+
+def _import_record(row: Any) -> ImportRecord:
+    record = ImportRecord._make(row)
+    moments(record.begun_ms, record.latest_ms)
+    return record
+
+
+def _label(step: Step) -> str:
+    """Return the name of the source of imported sums."""
+    return f"{step.kind}:{step.source}"

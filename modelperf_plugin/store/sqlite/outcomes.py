@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from threading import get_ident
+from typing import Final, TypeVar
 
-from modelperf_plugin.errors import StoreBusyError, StoreError
+from modelperf_plugin.store.deadline import remaining
+from modelperf_plugin.store.decisions import Joining
 from modelperf_plugin.store.entries import Entry
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.sqlite import bulk
-from modelperf_plugin.store.sqlite.commit_queue import CommitBatch, Ticket
+from modelperf_plugin.store.sqlite.commit_queue import Ticket
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
-from modelperf_plugin.store.sqlite.file import BUSY_SECONDS
-from modelperf_plugin.values import NANO_USD
+from modelperf_plugin.store.sqlite.decisions import add_decisions
+from modelperf_plugin.store.sqlite.file import begin, is_busy, retried
+from modelperf_plugin.store.sqlite.tried import text_of
+from modelperf_plugin.values import NANO_USD, Tried
+from modelperf_plugin.values.locks import attempt, entering
+
+MAX_KNOWN_NUMBERS: Final = 100_000
+"""Of how many pairs and of how many sets the numbers are kept in memory."""
+
+_Key = TypeVar("_Key")
 
 
 class SqliteOutcomes:
@@ -29,23 +41,32 @@ class SqliteOutcomes:
         self._sql = load_queries("sqlite")
         self._commit_seconds = 0.0
 
-    def record(self, entry: Entry) -> bool:
+    def record(self, entry: Entry, joining: Joining | None = None) -> bool:
         connection = self._connection
         if connection.holder or connection.queue.crowded:
-            return self._record_in_group(entry)
+            return self._record_in_group(entry, joining)
+        seconds = remaining(connection.patience)
+        deadline = time.monotonic() + seconds
+        cache = connection.cache
+        lock: AbstractContextManager[object] = connection.write_lock
+        if seconds < connection.patience:  # otherwise it lasts no longer than a thread that was quicker by an instant
+            lock = entering(connection.write_lock, seconds, connection.refuse)
         try:
-            with connection.write_lock:
+            with lock, connection.processes.released:
                 connection.holder = get_ident()
                 try:
-                    connection.processes.acquire(BUSY_SECONDS)
-                    new = self._write(entry)
+                    connection.processes.acquire(deadline)
+                    cache.doubtful = True
+                    try:
+                        new = self._write(entry) if joining is None else self._write_both(entry, joining, deadline)
+                    except sqlite3.OperationalError as error:
+                        if not is_busy(error):
+                            raise
+                        new = retried(lambda: self._write(entry), deadline)
                     if new:
-                        connection.cache.add(entry)
-                except BaseException:
-                    connection.cache.clear()  # it is unknown whether the outcome was committed
-                    raise
+                        cache.add(entry)
+                    cache.doubtful = False
                 finally:
-                    connection.processes.release()
                     connection.holder = 0
         except BaseException as error:  # noqa: BLE001 - raised again, translated
             connection.fail(error)
@@ -56,13 +77,22 @@ class SqliteOutcomes:
 
     def record_many(self, entries: Iterable[Entry]) -> int:
         entries = list(entries)  # a slow iterable must not keep the transaction open
-        with self._connection.writing() as connection:
+
+        def write(connection: sqlite3.Connection) -> int:
             self._connection.cache.clear()
-            return bulk.write(connection, self._sql, entries, self._intern)
+            return bulk.write(connection, self._sql, entries, self._intern, self._intern_tried)
+
+        return self._connection.write(write)
+
+    def known_ids(self, outcome_ids: Iterable[str]) -> set[str]:
+        """Return which outcome ids are known; waits for no writer."""
+        rows = self._connection.fetch(self._sql["known_outcome_keys"], json.dumps(list(outcome_ids)))
+        return {outcome_id for (outcome_id,) in rows}
 
     def ingest_batch(self, batch_id: str, entries: Iterable[Entry]) -> int:
         """Write spooled outcomes in one transaction, unless the batch was ingested before; return how many were new."""
-        with self._connection.writing() as connection:
+
+        def write(connection: sqlite3.Connection) -> int:
             if connection.execute(self._sql["add_moved"], (batch_id,)).rowcount < 1:
                 return 0
             self._connection.cache.clear()
@@ -70,89 +100,118 @@ class SqliteOutcomes:
             connection.execute(self._sql["count_moved"], (new, batch_id))
             return new
 
-    def _record_in_group(self, entry: Entry) -> bool:
+        return self._connection.write(write)
+
+    def _record_in_group(self, entry: Entry, joining: Joining | None) -> bool:
         """Write one outcome together with those of other threads."""
         connection, queue = self._connection, self._connection.queue
-        if connection.holder == get_ident():
-            raise StoreBusyError(f"{connection.location} is being written to by the code that was interrupted for this")
-        ticket = Ticket(entry)
-        deadline = time.monotonic() + BUSY_SECONDS
-        queue.join(ticket)
+        connection.refuse_interrupted()
+        if connection.forking:
+            connection.resume()
+        seconds = remaining(connection.patience)
+        deadline = time.monotonic() + seconds
+        ticket = Ticket(entry, joining)
         try:
-            while not ticket.served:
-                if not connection.holder:
-                    self._serve(deadline - time.monotonic())
-                elif not ticket.wait(deadline - time.monotonic()):
-                    self._give_up(ticket)
-                    deadline += BUSY_SECONDS  # it is being written, which ends by itself
+            queue.join(ticket)
+            while not attempt(connection.write_lock, lambda: self._serve(deadline)) and not ticket.served:
+                ticket.wait(deadline - time.monotonic())
+                # if it is being written, that ends by itself
+                if time.monotonic() >= deadline and not ticket.served and queue.leave(ticket):
+                    connection.refuse(seconds)
         except BaseException as error:  # noqa: BLE001 - raised again, translated
             queue.leave(ticket)
-            queue.wake_first()
             connection.fail(error)
+        finally:
+            queue.wake_first()
         if ticket.error is not None:
             connection.fail(ticket.error)
         return ticket.answer
 
-    def _give_up(self, ticket: Ticket) -> None:
-        if self._connection.queue.leave(ticket):
-            raise StoreBusyError(self._connection.busy_message)
-
-    def _serve(self, seconds: float) -> None:
-        """Write the outcomes of all waiting threads, if other processes let this one within ``seconds``."""
+    def _serve(self, deadline: float) -> None:
+        """Write the outcomes of all waiting threads, under the write lock."""
         connection, queue = self._connection, self._connection.queue
-        try:
-            with connection.write_lock:
-                connection.holder = get_ident()
-                try:
-                    if queue.waiting:  # unless another thread was quicker
-                        queue.gather(self._commit_seconds / 2)
-                        connection.processes.acquire(seconds)
-                        started = time.monotonic()
-                        self._write_batch(queue.take())
-                        self._commit_seconds = time.monotonic() - started
-                finally:
-                    connection.processes.release()
-                    queue.done()
-                    connection.holder = 0
-        finally:
-            queue.wake_first()
+        with connection.processes.released:
+            connection.holder = get_ident()
+            try:
+                queue.done()
+                if queue.waiting:
+                    queue.gather(self._commit_seconds / 2)
+                    connection.processes.acquire(deadline)
+                    started = time.monotonic()
+                    self._write_batch(deadline)
+                    self._commit_seconds = time.monotonic() - started
+            finally:
+                connection.holder = 0
+                queue.done()
 
-    def _write_batch(self, batch: CommitBatch) -> None:
+    def _write_batch(self, deadline: float) -> None:
+        """Write a batch in one transaction.
+
+        Its tickets are taken when only the disk can still make them wait: until then each may give up.
+        """
         connection = self._connection
+        batch = None
+        connection.cache.doubtful = True
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            for ticket in batch.tickets:
-                self._write_ticket(ticket)
-            batch.complete = True
-            connection.execute("COMMIT")
-            batch.committed = True
-            for ticket in batch.tickets:
-                if ticket.answer:
-                    connection.cache.add(ticket.entry)
-        except BaseException as error:
-            connection.cache.clear()
-            if connection.writer.in_transaction:
-                connection.writer.execute("ROLLBACK")
-            elif batch.complete and not isinstance(error, sqlite3.Error):
-                batch.committed = True  # interrupted, but after the commit
-            if not isinstance(error, Exception):
-                raise  # meant for this thread: the next one writes for the others
-            if not batch.committed:
+            with connection.writer:  # commits or rolls back, in C
+                begin(connection.writer, deadline)
+                batch = connection.queue.take()
                 for ticket in batch.tickets:
-                    ticket.error = ticket.error or error
+                    self._write_ticket(ticket)
+                batch.complete = True
+        except Exception as error:
+            if batch is None:
+                raise
+            batch.complete = False
+            for ticket in batch.tickets:
+                ticket.error = ticket.error or error
+            return
+        for ticket in batch.tickets:
+            if ticket.answer:
+                connection.cache.add(ticket.entry)
+            if ticket.joining is not None:
+                ticket.joining.is_stored = ticket.has_joined
+        connection.cache.doubtful = False
 
     def _write_ticket(self, ticket: Ticket) -> None:
         """Write one outcome of a batch; its failure does not concern the others."""
         try:
             ticket.answer = self._write(ticket.entry)
+            ticket.has_joined = ticket.answer and ticket.joining is not None and self._join(ticket.joining)
         except Exception as error:
             if not self._connection.writer.in_transaction:
                 raise  # SQLite has rolled back the whole batch
             ticket.error = error
 
+    def _write_both(self, entry: Entry, joining: Joining, deadline: float) -> bool:
+        """Write one outcome, to the log as well, in one transaction; return whether it was new."""
+        connection = self._connection
+        if (entry.task_type, entry.model_id) not in connection.pair_ids:
+            self._intern(entry.task_type, entry.model_id)
+        if entry.tried and entry.tried not in connection.tried_ids:
+            self._intern_tried(entry.tried)
+        with connection.writer:  # commits or rolls back, in C
+            begin(connection.writer, deadline)
+            new = self._write(entry)
+            has_joined = new and self._join(joining)
+        joining.is_stored = has_joined
+        return new
+
+    def _join(self, joining: Joining) -> bool:
+        """Write an outcome and its decision to the log, within its transaction; return False if only that fails."""
+        writer = self._connection.writer
+        decisions = [] if joining.decision is None else [joining.decision]
+        try:
+            joining.joined = add_decisions(writer, decisions, [joining.outcome])
+        except Exception:
+            if not writer.in_transaction:
+                raise  # SQLite has rolled back the outcome as well
+            return False
+        return True
+
     def _write(self, entry: Entry) -> bool:
         """Write one outcome, in one statement, unless its id is known; return whether it was new."""
-        task_type, model_id, outcome, ended_ms = entry
+        task_type, model_id, outcome, ended_ms, tried = entry
         connection = self._connection
         row = (
             connection.pair_ids.get((task_type, model_id)) or self._intern(task_type, model_id),
@@ -163,29 +222,42 @@ class SqliteOutcomes:
             round(outcome.cost_usd * NANO_USD),
         )
         error_kind, duration, outcome_id = outcome.error_kind, outcome.duration_seconds, outcome.outcome_id
-        if error_kind is None and duration is None and outcome_id is None:
+        if error_kind is None and duration is None and outcome_id is None and not tried:
             connection.execute(self._sql["record"], row)
             return True
         detailed = (*row, error_kind, None if duration is None else round(duration * 1000))
-        if outcome_id is None:
+        if outcome_id is None and not tried:
             connection.execute(self._sql["record_detailed"], detailed)
             return True
+        tried_id = (connection.tried_ids.get(tried) or self._intern_tried(tried)) if tried else 0
         before = connection.writer.total_changes
-        connection.execute(self._sql["record_once"], (*detailed, outcome_id))
+        if tried:
+            connection.execute(self._sql["record_later"], (*detailed, outcome_id, tried_id))
+        else:
+            connection.execute(self._sql["record_once"], (*detailed, outcome_id))
         return connection.writer.total_changes > before
 
     def _intern(self, task_type: str, model_id: str) -> int:
         """Return the number that stands for a pair, adding the pair if need be."""
         pair = (task_type, model_id)
-        writer = self._connection.writer
-        found = writer.execute(self._sql["find_pair"], pair).fetchone()
+        return self._find_or_add("pair", pair, self._connection.pair_ids, pair)
+
+    def _intern_tried(self, tried: Tried) -> int:
+        """Return the number that stands for a set of models that had failed, adding the set if need be."""
+        return self._find_or_add("tried", (text_of(tried),), self._connection.tried_ids, tried)
+
+    def _find_or_add(self, table: str, names: tuple[str, ...], known: dict[_Key, int], key: _Key) -> int:
+        find, writer = self._sql[f"find_{table}"], self._connection.writer
+        found = writer.execute(find, names).fetchone()
         if found is None:
-            writer.execute(self._sql["add_pair"], pair)
-            found = writer.execute(self._sql["find_pair"], pair).fetchone()
-        pair_id: int = found[0]
+            writer.execute(self._sql[f"add_{table}"], names)
+            found = writer.execute(find, names).fetchone()
+        number: int = found[0]
         if not writer.in_transaction:  # a rollback could remove the row again
-            self._connection.pair_ids[pair] = pair_id
-        return pair_id
+            if len(known) >= MAX_KNOWN_NUMBERS:
+                known.clear()
+            known[key] = number
+        return number
 
 
 class ReadOnlyOutcomes:
@@ -194,11 +266,10 @@ class ReadOnlyOutcomes:
     def __init__(self, connection: SqliteConnection) -> None:
         self._connection = connection
 
-    def record(self, entry: Entry) -> bool:
+    def record(self, entry: Entry, joining: Joining | None = None) -> bool:  # noqa: ARG002 - the protocol's signature
         """Raise StoreError."""
         return self.record_many([entry]) > 0
 
     def record_many(self, entries: Iterable[Entry]) -> int:  # noqa: ARG002 - the protocol's signature
         """Raise StoreError."""
-        with self._connection.locked():
-            raise StoreError(f"{self._connection.location} was opened for reading only")
+        return self._connection.write(lambda _: 0)

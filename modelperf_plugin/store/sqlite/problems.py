@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
+from typing import Any
+
 from modelperf_plugin.store.entries import CountedProblem
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
+from modelperf_plugin.store.sqlite.rows import moments, usable
 
 
 class SqliteProblems:
@@ -15,13 +19,20 @@ class SqliteProblems:
         self._sql = load_queries("sqlite")
 
     def add(self, problem: CountedProblem) -> None:
-        with self._connection.writing() as connection:
+        def write(connection: sqlite3.Connection) -> None:
             connection.execute(self._sql["add_problem"], problem)
             connection.execute(self._sql["trim_problems"])
 
+        self._connection.write(write)
+
     def all(self) -> list[CountedProblem]:
-        return [CountedProblem._make(row) for row in self._connection.fetch(self._sql["problems"])]
+        return usable(_problem, self._connection.fetch(self._sql["problems"]))
 
     def clear(self) -> None:
-        with self._connection.writing() as connection:
-            connection.execute(self._sql["clear_problems"])
+        self._connection.write(lambda connection: connection.execute(self._sql["clear_problems"]))
+
+
+def _problem(row: Any) -> CountedProblem:
+    problem = CountedProblem._make(row)
+    moments(problem.first_ms, problem.last_ms)
+    return problem

@@ -3,26 +3,47 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 from modelperf_plugin.store.entries import DroppedStep
+from modelperf_plugin.store.sqlite.connection import SqliteConnection
+from modelperf_plugin.store.sqlite.rows import execute
 
 EVENTS_PER_STEP: Final = 1_000
 """Small enough that no other writer waits for long."""
+LOOK_SECONDS: Final = 0.001
+"""How long a step looks for old events."""
 PAGES_PER_STEP: Final = 256
 """Of 4 kB, as a rule."""
 _INCREMENTAL: Final = 2
 
 
-def drop_step(connection: sqlite3.Connection, sql: Mapping[str, str], before_ms: int, after_id: int) -> DroppedStep:
-    """Delete what is too old among the next thousand events, within a transaction; keep their sums."""
-    bounds = {"before_ms": before_ms, "after_id": after_id}
-    last_id, looked_at, old = connection.execute(sql["events_to_drop"], {**bounds, "most": EVENTS_PER_STEP}).fetchone()
-    if old:
-        connection.execute(sql["add_dropped"], {**bounds, "last_id": last_id})
-        connection.execute(sql["drop_events"], {**bounds, "last_id": last_id})
-    return DroppedStep(looked_at, old, last_id or after_id)
+def drop_step(connection: SqliteConnection, sql: Mapping[str, str], before_ms: int, after_id: int) -> DroppedStep:
+    """Delete what is too old among the next thousand events that have any; keep their sums.
+
+    Only a deletion is a transaction: events that stay are skipped without a lock, for :data:`LOOK_SECONDS`.
+    """
+    until = time.monotonic() + LOOK_SECONDS
+    looked_at = 0
+    while True:
+        bounds = {"before_ms": before_ms, "after_id": after_id, "most": EVENTS_PER_STEP}
+        last_id, count, old = connection.fetch(sql["events_to_drop"], bounds)[0]
+        looked_at += count
+        at_end = count < EVENTS_PER_STEP
+        if old:
+            dropped = connection.write(partial(_drop, sql, {**bounds, "last_id": last_id}))
+            return DroppedStep(looked_at, dropped, last_id, at_end)
+        after_id = last_id or after_id
+        if at_end or time.monotonic() >= until:
+            return DroppedStep(looked_at, 0, after_id, at_end)
+
+
+def _drop(sql: Mapping[str, str], bounds: Mapping[str, int], connection: sqlite3.Connection) -> int:
+    execute(connection, sql["add_dropped"], bounds)
+    return connection.execute(sql["drop_events"], bounds).rowcount
 
 
 def shrink_step(connection: sqlite3.Connection, pages: int) -> int:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from modelperf_plugin.store.deadline import BUSY_SECONDS
 from modelperf_plugin.store.sqlite.ab_tests import SqliteABTests
 from modelperf_plugin.store.sqlite.attachments import SqliteAttachments
 from modelperf_plugin.store.sqlite.changes import SqliteChanges
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
-from modelperf_plugin.store.sqlite.decisions import SqliteDecisionLog
+from modelperf_plugin.store.sqlite.decisions import SqliteDecisionLog, SqliteUnmatchedOutcomes
 from modelperf_plugin.store.sqlite.demotions import SqliteDemotions
 from modelperf_plugin.store.sqlite.events import SqliteEvents
 from modelperf_plugin.store.sqlite.file import Durability
@@ -41,13 +42,15 @@ class ReadOnlySqliteStore(Store):
     connection: SqliteReader
 
 
-def open_sqlite(path: str, *, durability: Durability = "normal") -> SqliteStore:
+def open_sqlite(path: str, *, durability: Durability = "normal", patience: float = BUSY_SECONDS) -> SqliteStore:
     """Open the file at ``path`` (``":memory:"`` for none), creating it if need be.
+
+    A call waits up to ``patience`` seconds for others that write.
 
     Raises:
         StoreError: it cannot be used; the message says why.
     """
-    connection = SqliteConnection(path, durability=durability)
+    connection = SqliteConnection(path, durability=durability, patience=patience)
     return SqliteStore(
         connection=connection,
         outcomes=SqliteOutcomes(connection),
@@ -57,6 +60,7 @@ def open_sqlite(path: str, *, durability: Durability = "normal") -> SqliteStore:
         demotions=SqliteDemotions(connection),
         watch_states=SqliteWatchStates(connection),
         decisions=SqliteDecisionLog(connection),
+        unmatched=SqliteUnmatchedOutcomes(connection),
         ab_tests=SqliteABTests(connection),
         trends=SqliteTrends(connection),
         imports=SqliteImports(connection),
@@ -83,6 +87,7 @@ def open_sqlite_read_only(path: str) -> ReadOnlySqliteStore:
         demotions=SqliteDemotions(connection),
         watch_states=SqliteWatchStates(connection),
         decisions=SqliteDecisionLog(connection),
+        unmatched=SqliteUnmatchedOutcomes(connection),
         ab_tests=SqliteABTests(connection),
         trends=SqliteTrends(connection),
         imports=SqliteImports(connection),

@@ -9,7 +9,7 @@ from typing import Any
 from modelperf_plugin.store.decisions import LoggedDecision
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
-from modelperf_plugin.store.sqlite.decisions import overdue_since, restore
+from modelperf_plugin.store.sqlite.decisions import overdue_since, restored
 from modelperf_plugin.store.trends import MAX_SAMPLED_DECISIONS, Days, DecisionSums, TrendStep
 from modelperf_plugin.values import Tally
 
@@ -57,7 +57,7 @@ class SqliteTrends:
         self, days: Days, task_type: str | None = None, model_id: str | None = None, limit: int = 20
     ) -> list[LoggedDecision]:
         among = (days.first_ms, days.end_ms, MAX_SAMPLED_DECISIONS)
-        return [restore(row) for row in self._read("recent_decisions", *among, task_type, model_id, limit)]
+        return restored(self._connection, self._read("recent_decisions", *among, task_type, model_id, limit))
 
     def _read(self, name: str, *parameters: Any) -> list[Any]:
         return self._connection.fetch(self._sql[name], *parameters)

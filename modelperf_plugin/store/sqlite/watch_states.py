@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
-from modelperf_plugin.store.watches import WatchState
+from modelperf_plugin.store.sqlite.rows import numbers, usable
+from modelperf_plugin.store.watches import WatchKey, WatchState
 
 
 class SqliteWatchStates:
@@ -18,19 +21,32 @@ class SqliteWatchStates:
         self._sql = load_queries("sqlite", "monitoring.sql")
 
     def load(self) -> tuple[int | None, list[WatchState]]:
-        rows = self._connection.fetch(self._sql["watches"])
-        states = [
-            WatchState(kind, task_type, model_id, tuple(json.loads(state)))
-            for _, kind, task_type, model_id, state in rows
-            if kind is not None
-        ]
-        return (rows[0][0] if rows else None), states
+        return _states(self._connection.fetch(self._sql["watches"]))
 
-    def save(self, event_id: int, states: Iterable[WatchState]) -> None:
-        with self._connection.writing() as connection:
+    def load_models(self) -> tuple[int | None, list[WatchState]]:
+        return _states(self._connection.fetch(self._sql["model_watches"]))
+
+    def load_pair(self, task_type: str, model_id: str) -> tuple[int | None, list[WatchState]]:
+        return _states(self._connection.fetch(self._sql["pair_watches"], task_type, model_id))
+
+    def save(self, event_id: int, states: Iterable[WatchState], ended: Iterable[WatchKey] = ()) -> None:
+        rows = [(each.kind, each.task_type, each.model_id, json.dumps(each.state)) for each in states]
+        gone = list(ended)
+
+        def write(connection: sqlite3.Connection) -> None:
             if connection.execute(self._sql["save_watch_position"], (event_id,)).rowcount < 1:
                 return
-            connection.execute(self._sql["forget_watches"])
-            for each in states:
-                row = (each.kind, each.task_type, each.model_id, json.dumps(each.state))
-                connection.execute(self._sql["add_watch"], row)
+            connection.executemany(self._sql["end_watch"], gone)
+            connection.executemany(self._sql["set_watch"], rows)
+
+        self._connection.write(write)
+
+
+def _states(rows: Sequence[Any]) -> tuple[int | None, list[WatchState]]:
+    states = usable(_state, (row[1:] for row in rows if row[1] is not None))
+    return (rows[0][0] if rows else None), states
+
+
+def _state(row: Any) -> WatchState:
+    kind, task_type, model_id, state = row
+    return WatchState(kind, task_type, model_id, numbers(state))

@@ -48,6 +48,7 @@ entries = st.builds(
     st.sampled_from(["x", "y", "z"]),
     outcomes,
     st.integers(-NEW_YEAR_MS, 2 * NEW_YEAR_MS),
+    st.sampled_from([(), (), ("x",), ("x", "y")]),
 )
 
 
@@ -62,7 +63,8 @@ def by_hand(recorded: list[Entry]) -> dict[tuple[str, str], Tally]:
         if outcome_id is not None:
             known.add(outcome_id)
         key = (each.task_type, each.model_id)
-        tallies[key] = tallies.get(key, Tally(*key)).plus(each.outcome, each.ended_ms)
+        tally = tallies.get(key, Tally(*key))
+        tallies[key] = tally.plus(each.outcome, each.ended_ms, later=bool(each.tried))
     return tallies
 
 

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelperf_plugin.errors import StoreError
-from modelperf_plugin.store import Baseline, Store, open_store
-from modelperf_plugin.values import ErrorKind
-from tests.store.contract.examples import record
+from modelperf_plugin.store import Baseline, Entry, Store, open_store
+from modelperf_plugin.values import ErrorKind, Tally
+from tests.store.contract.examples import entries, record
 
 
 def test_a_change_is_noted_once(store: Store) -> None:
@@ -55,9 +55,25 @@ def test_a_baseline_is_what_was_counted_before(
         not success and kind not in {"rate_limit", "cancelled"} for model_id, success, kind in before if model_id == "a"
     )
     seen = any(model_id == "a" for model_id, _, _ in before + after)
-    expected = {("t", "a"): Baseline(successes, failures, 0.5)} if seen else {}
+    expected = {("t", "a"): Baseline(successes, failures, 0.5, direction="down")} if seen else {}
     assert with_store.tallies.baselines() == expected
     with_store.close()
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(before=st.lists(entries, max_size=12), after=st.lists(entries, max_size=12))
+def test_the_later_tries_of_a_baseline_are_those_before(before: list[Entry], after: list[Entry]) -> None:
+    """A baseline holds the same part of the later tries as of all outcomes: those up to the change."""
+    with closing(open_store(":memory:")) as with_store:
+        with_store.outcomes.record_many(before)
+        position = with_store.events.last_id()
+        tallies = {(tally.task_type, tally.model_id): tally for tally in with_store.tallies.all()}
+        with_store.outcomes.record_many(after)
+        with_store.changes.add("x", "announced", (position, position + 99), (0, 0), None, {})
+        for pair, baseline in with_store.tallies.baselines().items():
+            tally = tallies.get(pair, Tally(*pair))
+            assert baseline[:2] == (tally.successes, tally.quality_failures)
+            assert baseline[-3:] == (tally.later_successes, tally.later_failures, tally.later_timeout_failures)
 
 
 def test_a_change_that_cannot_be_noted_leaves_nothing(store: Store) -> None:

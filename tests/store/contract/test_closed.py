@@ -15,7 +15,9 @@ from tests.store.contract.test_decisions import NOON_MS, decided, keep
 CALLS: list[Callable[[Store], object]] = [
     lambda store: store.outcomes.record(entry()),
     lambda store: store.outcomes.record_many([entry()]),
+    lambda store: store.outcomes.record(entry()._replace(tried=("a",))),
     lambda store: store.tallies.of("execute-task"),
+    lambda store: store.tallies.later("execute-task"),
     lambda store: store.tallies.all(),
     lambda store: store.events.last_id(),
     lambda store: store.changes.all(),

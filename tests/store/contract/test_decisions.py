@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
 import pytest
 
-from modelperf_plugin.store import DecisionOutcome, DecisionRecord, DecisionSummary, ModeSummary, Store
+from modelperf_plugin.store import (
+    DecisionOutcome,
+    DecisionRecord,
+    DecisionSummary,
+    Entry,
+    Joining,
+    ModeSummary,
+    Store,
+)
+from modelperf_plugin.store.decisions import UNMATCHED_MS
+from modelperf_plugin.store.sqlite import decisions
 from modelperf_plugin.values import (
     Decision,
     Exclusion,
     Mode,
     Outcome,
+    PlannedTry,
     RankedModel,
     Ranking,
     Status,
@@ -92,6 +104,7 @@ def test_a_decision_is_read_as_it_was_made(store: Store) -> None:
         tally = original.pop("tally")
         assert row == {**original, "samples": tally["successes"] + tally["failures"], "propensity": share}
     assert said.pop("outcome") is None
+    assert said.pop("tries") == []
     assert said.pop("exploring") == pytest.approx(0.7)
     meant.pop("order")
     assert said == meant
@@ -130,13 +143,45 @@ def test_an_outcome_is_joined(store: Store) -> None:
             "tokens_used": 7,
             "cost_usd": 0.25,
             "error_kind": "network",
+            "duration_seconds": None,
         }
 
 
-def test_an_outcome_of_an_unknown_decision_is_ignored(store: Store) -> None:
-    """Hosts may name decisions that were not kept, or ids of their own."""
+def test_an_outcome_of_an_unknown_decision_is_counted(store: Store) -> None:
+    """Hosts may name decisions that were not kept, or ids of their own; after a minute that is visible."""
+    end(store, "nobody-knows", "best")
     end(store, "nobody-knows", "best")
     assert store.decisions.newest() == []
+    ended_ms = NOON_MS + 5000
+    assert store.decisions.summary(ended_ms + UNMATCHED_MS - 1).unmatched == 0
+    assert store.decisions.summary(ended_ms + UNMATCHED_MS).unmatched == 1
+    store.decisions.forget(ended_ms + 1)
+    assert store.decisions.summary(ended_ms + UNMATCHED_MS).unmatched == 0
+
+
+def test_an_outcome_waits_for_its_decision(store: Store) -> None:
+    """An outcome that is stored before its decision is joined when that comes, by the same rules, and counts once."""
+    late = DecisionOutcome("d1", "best", Outcome(success=False, tokens_used=7, error_kind="network"), NOON_MS + 1)
+    first = DecisionOutcome("d1", "fallback", Outcome(success=True), NOON_MS)
+    assert store.decisions.write([], [first, late]) == []
+    assert store.decisions.write([], [late]) == []
+    assert store.decisions.write([DecisionRecord.of(decided("d1"))], []) == [first, late]
+    assert store.decisions.write([DecisionRecord.of(decided("d1"))], [late]) == []
+    kept = store.decisions.get("d1")
+    assert kept is not None
+    assert kept.outcome is not None
+    assert (kept.outcome.model_id, kept.outcome.tokens_used, kept.outcome.error_kind) == ("best", 7, "network")
+    assert store.decisions.summary(NOON_MS + HOUR_MS).unmatched == 0
+
+
+def test_outcomes_that_wait_are_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that names ids of its own does not fill the store."""
+    monkeypatch.setattr(decisions, "MAX_UNMATCHED_OUTCOMES", 5)
+    for number in range(8):
+        end(store, f"d{number}", "best")
+    assert store.decisions.summary(NOON_MS + HOUR_MS).unmatched == 5
+    joined = store.decisions.write([DecisionRecord.of(decided(f"d{number}")) for number in range(8)], [])
+    assert [each.decision_id for each in joined] == [f"d{number}" for number in range(3, 8)]
 
 
 @pytest.mark.parametrize(
@@ -268,3 +313,180 @@ def test_old_decisions_are_forgotten_in_steps(store: Store) -> None:
     assert store.decisions.forget(NOON_MS + HOUR_MS) == 100
     assert store.decisions.forget(NOON_MS + HOUR_MS) == 0
     assert [decision.decision_id for decision in store.decisions.newest()] == ["new"]
+
+
+def joining(decision: Decision, model_id: str = "best") -> tuple[Entry, Joining]:
+    """Return an outcome with the decision that is to be stored with it."""
+    entry = Entry("plan", model_id, Outcome(success=True), NOON_MS + 5000)
+    outcome = DecisionOutcome(decision.decision_id, model_id, entry.outcome, entry.ended_ms)
+    return entry, Joining(DecisionRecord.of(decision), outcome)
+
+
+def test_an_outcome_is_recorded_together_with_its_decision(store: Store, kind: str) -> None:
+    """One transaction stores both, already joined; a stand-in for the database records the outcome and says so."""
+    entry, joined = joining(decided("d1"))
+    assert store.outcomes.record(entry, joined)
+    assert store.tallies.of("plan")["best"].successes == 1
+    assert joined.is_stored == (kind != "degraded")
+    kept = store.decisions.get("d1")
+    assert (kept is not None) == joined.is_stored
+    if kept is not None:
+        assert kept.outcome is not None
+        assert (kept.outcome.model_id, kept.outcome.ended_ms) == ("best", NOON_MS + 5000)
+        assert joined.joined == [joined.outcome]
+
+
+def test_an_outcome_that_is_known_stores_no_decision(store: Store) -> None:
+    """An outcome that is recorded again changes nothing, so its decision is left to be stored without it."""
+    entry, joined = joining(decided("d1"))
+    entry = entry._replace(outcome=Outcome(success=True, outcome_id="once"))
+    assert store.outcomes.record(entry)
+    assert not store.outcomes.record(entry, joined)
+    assert not joined.is_stored
+    assert store.decisions.get("d1") is None
+
+
+def test_a_stored_decision_gets_the_outcome_alone(store: Store, kind: str) -> None:
+    """A decision that was stored before its outcome came stays as it is, and is joined."""
+    keep(store, decided("d1"))
+    entry, joined = joining(decided("d1", "other"))
+    assert store.outcomes.record(entry, joined)
+    kept = store.decisions.get("d1")
+    assert kept is not None
+    assert kept.model_id == "best"
+    assert (kept.outcome is not None) == (kind != "degraded")
+
+
+def test_a_decision_that_cannot_be_stored_does_not_cost_the_outcome(store: Store) -> None:
+    """A log that refuses the decision is left without it; the outcome is recorded all the same."""
+    entry, joined = joining(decided("d1"))
+    assert joined.decision is not None
+    joined.decision = joined.decision._replace(policy_id="\ud800")
+    assert store.outcomes.record(entry, joined)
+    assert not joined.is_stored
+    assert store.tallies.of("plan")["best"].successes == 1
+    assert store.decisions.get("d1") is None
+
+
+def test_an_outcome_is_joined_in_its_own_transaction(store: Store) -> None:
+    """A decision that is in the log already gets its outcome with the record, or waits for a decision to come."""
+    entry, joined = joining(decided("d1"))
+    assert joined.decision is not None
+    store.decisions.write([joined.decision], [])
+    for decision_id in ("d1", "another"):
+        later = Joining(None, joined.outcome._replace(decision_id=decision_id))
+        assert store.outcomes.record(entry, later)
+        if later.is_stored:
+            assert [each.decision_id for each in later.joined] == (["d1"] if decision_id == "d1" else [])
+            assert store.decisions.summary(NOON_MS + HOUR_MS).unmatched == int(decision_id != "d1")
+
+
+# The tries of a decision.
+
+
+def tries_of(store: Store, decision_id: str) -> list[tuple[str, bool]]:
+    """Return model and success of all outcomes of a decision."""
+    kept = store.decisions.get(decision_id)
+    assert kept is not None
+    assert [each.number for each in kept.tries] == [*range(1, len(kept.tries) + 1)]
+    return [(each.model_id, each.success) for each in kept.tries]
+
+
+@pytest.mark.parametrize(
+    "came",
+    [
+        [],
+        [("best", True)],
+        [("best", False), ("fallback", False), ("other", True)],
+        [("best", False), ("best", False), ("best", True)],
+        [("fallback", False), ("best", False), ("fallback", True)],
+        [("fallback", False), ("other", False), ("best", True), ("best", True)],
+    ],
+)
+@pytest.mark.parametrize("order", ["decision first", "outcomes first", "together"])
+def test_every_try_of_a_decision_is_kept(store: Store, came: list[tuple[str, bool]], order: str) -> None:
+    """In the order of arrival, whichever of them is the outcome of the decision, and whenever that is stored."""
+    outcomes = [
+        DecisionOutcome("d1", model_id, Outcome(success=success), NOON_MS + number)
+        for number, (model_id, success) in enumerate(came)
+    ]
+    if order == "together":
+        store.decisions.write([DecisionRecord.of(decided("d1"))], outcomes)
+    elif order == "outcomes first":
+        for outcome in outcomes:
+            store.decisions.write([], [outcome])
+        assert store.unmatched.of("d1") == outcomes
+        keep(store, decided("d1"))
+    else:
+        keep(store, decided("d1"))
+        for outcome in outcomes:
+            store.decisions.write([], [outcome])
+    assert store.unmatched.of("d1") == []
+    assert tries_of(store, "d1") == came
+    keep(store, decided("d1"))
+    assert tries_of(store, "d1") == came
+    kept = store.decisions.get("d1")
+    assert kept is not None
+    chosen = [each for each in kept.tries if each.model_id == "best"]
+    assert kept.outcome == next(iter([*chosen, *kept.tries]), None)
+    assert (kept.as_dict()["tries"] == []) == (not came)
+    (logged,) = store.decisions.after(0, 10)
+    assert logged[2] == kept.outcome
+
+
+def test_a_try_is_kept_with_all_that_was_reported(store: Store) -> None:
+    """Tokens, dollars, error kind and duration of each try; a duration that was not reported is None."""
+    keep(store, decided("d1"))
+    end(store, "d1", "best", success=False, tokens_used=7, cost_usd=0.25, error_kind="other", duration_seconds=1.5)
+    end(store, "d1", "other", success=False, timeout=True, cost_usd=0.5, duration_seconds=2.25)
+    end(store, "d1", "third")
+    kept = store.decisions.get("d1")
+    assert kept is not None
+    assert [each.duration_ms for each in kept.tries] == [1500, 2250, None]
+    assert [each.cost_usd for each in kept.tries] == [0.25, 0.5, 0.0]
+    first, second, _ = kept.as_dict()["tries"]
+    assert (first["duration_seconds"], first["error_kind"], first["tokens_used"]) == (1.5, "other", 7)
+    assert (second["duration_seconds"], second["timeout"]) == (2.25, True)
+
+
+def test_tries_of_a_decision_are_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that uses one decision for everything does not fill the log."""
+    monkeypatch.setattr(decisions, "MAX_LOGGED_TRIES", 3)
+    keep(store, decided("d1"))
+    for number in range(5):
+        end(store, "d1", "other", success=number > 2)
+    assert tries_of(store, "d1") == [("other", False)] * 3
+    end(store, "d1", "best")
+    assert tries_of(store, "d1") == [("other", False)] * 3 + [("best", True)]
+
+
+def test_tries_are_forgotten_with_their_decision(store: Store) -> None:
+    """Nothing of a decision that is deleted is left to one that might be stored under its id."""
+    keep(store, decided("d1"))
+    for model_id in ("best", "other"):
+        end(store, "d1", model_id, success=False)
+    assert store.decisions.forget(NOON_MS + 1) == 1
+    keep(store, decided("d1"))
+    assert tries_of(store, "d1") == []
+
+
+def test_a_task_is_followed_from_decision_to_decision(store: Store) -> None:
+    """A decision knows the one that it follows, what had failed and the plan; the first one finds its follow-ups."""
+    plan = (PlannedTry("other", 1.0, 0.5, None), PlannedTry("third", 0.5, 0.25, 0.125))
+    second = replace(
+        decided("d2", "other", at=NOON + timedelta(hours=1)), retry_of="d1", attempt=2, tried=("best",), plan=plan
+    )
+    third = replace(decided("d3", "other", at=NOON + timedelta(minutes=1)), retry_of="d1", attempt=3, tried=("a", "a"))
+    keep(store, decided("d1"), second, third)
+    kept = store.decisions.get("d2")
+    assert kept is not None
+    assert (kept.retry_of, kept.attempt, kept.tried, kept.plan) == ("d1", 2, ("best",), plan)
+    said, meant = kept.as_dict(), json.loads(json.dumps(second.as_dict()))
+    assert {key: said[key] for key in ("plan", "tried", "attempt", "retry_of")} == {
+        key: meant[key] for key in ("plan", "tried", "attempt", "retry_of")
+    }
+    assert [each.decision_id for each in store.decisions.follow_ups("d1")] == ["d3", "d2"]
+    assert store.decisions.follow_ups("d2") == store.decisions.follow_ups("nobody") == []
+    first = store.decisions.get("d1")
+    assert first is not None
+    assert (first.retry_of, first.attempt, first.tried, first.plan, first.tries) == (None, 1, (), (), ())

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from modelperf_plugin.store import Store
-from tests.store.contract.examples import record
+from collections import Counter
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from modelperf_plugin.store import Entry, Store
+from tests.store.contract.examples import OpenStore, by_hand, entries, record
 
 
 def test_events_come_in_the_order_of_recording(store: Store) -> None:
@@ -21,3 +26,26 @@ def test_events_come_in_the_order_of_recording(store: Store) -> None:
     ]
     assert store.events.after(events[1].event_id, 1) == events[2:3]
     assert store.events.last_id() == events[-1].event_id
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(recorded=st.lists(entries, max_size=25), in_bulk=st.booleans())
+def test_events_say_what_had_failed(opener: OpenStore, recorded: list[Entry], in_bulk: bool) -> None:
+    """The informative events with a set of failed models add up to the counts of later tries."""
+    store = opener()
+    try:
+        if in_bulk:
+            store.outcomes.record_many(recorded)
+        for each in [] if in_bulk else recorded:
+            store.outcomes.record(each)
+        events = store.events.after(0, 100)
+        found: Counter[tuple[str, str, bool]] = Counter()
+        for event in events:
+            if event.tried and event.blame in {None, "model"}:
+                found[event.task_type, event.model_id, event.success] += 1
+        for pair, tally in by_hand(recorded).items():
+            assert (found[*pair, True], found[*pair, False]) == (tally.later_successes, tally.later_failures)
+        if not any(each.outcome.outcome_id for each in recorded):
+            assert [event.tried for event in events] == [each.tried for each in recorded]
+    finally:
+        store.close()

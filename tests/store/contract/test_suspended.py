@@ -84,6 +84,8 @@ def test_watches_pause(store: Store) -> None:
         lambda store: store.imports.pair_id("t", "m"),
         lambda store: store.imports.add_events(FIRST, []),
         lambda store: store.imports.add_sums(FIRST, []),
+        lambda store: store.imports.add_some_sums(FIRST, []),
+        lambda store: store.imports.remove_some_sums(FIRST, 1),
         lambda store: store.imports.archive(1, lambda: "x.gz"),
         lambda store: store.attachments.add(Attached("/x.db", "runs", {}, 1000)),
         lambda store: store.attachments.remove("/data/other.db"),

@@ -49,3 +49,11 @@ def test_a_recorded_outcome_is_evidence_at_once(store: Store) -> None:
     for successes in range(1, 5):
         store.outcomes.record(entry())
         assert store.tallies.of("execute-task")["gpt-4o"].successes == successes
+
+
+def test_task_types_that_are_only_asked_about_leave_nothing(store: Store) -> None:
+    """A task type without outcomes has no tallies, as often as it is asked for, and none of it is kept."""
+    empty = store.tallies.of("never seen")
+    assert not empty
+    assert store.tallies.of("never seen") is empty
+    assert store.tallies.of("nor this") is empty

@@ -35,6 +35,21 @@ def test_steps_are_counted_back_from_the_end() -> None:
     assert [days.of(position) for position in range(4)] == [Days(0, 1), Days(1, 4), Days(4, 7), Days(7, 10)]
 
 
+def test_later_tries_are_part_of_every_count(store: Store) -> None:
+    """Totals and series, of pairs and of task types, know how many of their outcomes were later tries."""
+    outcomes = [(True, ()), (False, ()), (True, ("b",)), (False, ("b",)), (False, ("b", "c"))]
+    for success, tried in outcomes:
+        outcome = Outcome(success=success, timeout=not success)
+        store.outcomes.record(Entry("t", "a", outcome, NOW_MS, tried=tried))
+    store.outcomes.record(Entry("t", "a", Outcome(success=False, error_kind="network"), NOW_MS, tried=("b",)))
+    days = Days(TODAY, TODAY + 1)
+    (total,), (of_task_type,) = store.trends.totals(days), store.trends.totals_of_task_types(days)
+    (step,), (of_step,) = store.trends.series(days), store.trends.series_of_task_types(days)
+    for tally in (total, of_task_type, step.tally, of_step.tally):
+        assert (tally.successes, tally.quality_failures) == (2, 3)
+        assert (tally.later_successes, tally.later_failures, tally.later_timeout_failures) == (1, 2, 2)
+
+
 recorded = st.lists(
     st.tuples(
         st.sampled_from(["plan", "build"]),

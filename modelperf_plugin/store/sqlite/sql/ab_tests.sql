@@ -2,7 +2,8 @@
 -- Tests with their challengers, newest first: of one task type or all, with or without ended ones.
 SELECT
     ab_test.id, task_type, fingerprint, incumbent, share, salt, alpha, min_samples, max_samples, promote, started_ms,
-    ended_ms, model_id, state, verdict, decided_ms, last_ms
+    ended_ms, model_id, state, verdict, decided_ms, last_ms,
+    (SELECT count(*) FROM ab_challenger AS each WHERE each.test_id = ab_test.id)
 FROM ab_test JOIN ab_challenger ON test_id = ab_test.id
 WHERE (? IS NULL OR task_type = ?) AND (? OR ended_ms IS NULL)
 ORDER BY ab_test.id DESC, position;
@@ -11,7 +12,8 @@ ORDER BY ab_test.id DESC, position;
 -- One test with its challengers, unless it has ended.
 SELECT
     ab_test.id, task_type, fingerprint, incumbent, share, salt, alpha, min_samples, max_samples, promote, started_ms,
-    ended_ms, model_id, state, verdict, decided_ms, last_ms
+    ended_ms, model_id, state, verdict, decided_ms, last_ms,
+    (SELECT count(*) FROM ab_challenger AS each WHERE each.test_id = ab_test.id)
 FROM ab_test JOIN ab_challenger ON test_id = ab_test.id
 WHERE ab_test.id = ? AND ended_ms IS NULL ORDER BY position;
 

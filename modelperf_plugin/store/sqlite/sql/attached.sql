@@ -2,12 +2,12 @@
 -- missing columns.
 
 -- columns --
--- The columns of a table or view; none if it does not exist.
-SELECT name FROM pragma_table_xinfo(?);
+-- The columns of a table or view, and whether each is computed; none if it does not exist.
+SELECT name, hidden FROM pragma_table_xinfo(?);
 
--- newest --
--- The last row; fails for a view or a table without row ids.
-SELECT coalesce(max(rowid), 0) FROM {table} WHERE rowid IS NOT NULL;
+-- last_of_part --
+-- The last of the next rows in order of insertion; NULL if there are none.
+SELECT max(number) FROM (SELECT rowid AS number FROM {table} WHERE rowid > ? ORDER BY rowid LIMIT ?);
 
 -- is_table --
 -- Whether rows have ids in order of insertion: a table, not a view, with row ids.
@@ -25,15 +25,34 @@ SELECT
     total(max(0, CAST(coalesce({cost_usd}, 0) AS REAL))),
     sum(CAST(coalesce({cost_usd}, 0) AS REAL) > 0),
     max(CASE
-        WHEN typeof({timestamp}) = 'text' THEN round((julianday({timestamp}) - 2440587.5) * 86400000)
-        -- seconds or milliseconds since the Unix epoch: the former would be in the year 5138
-        WHEN {timestamp} < 100000000000 THEN {timestamp} * 1000
-        ELSE {timestamp}
+        WHEN typeof({timestamp}) = 'text' AND {timestamp} GLOB '*[^0-9.]*'
+            THEN round((julianday({timestamp}) - 2440587.5) * 86400000)
+        -- seconds, milliseconds, microseconds or nanoseconds since the Unix epoch, of the years from 2000 to 2099
+        WHEN CAST({timestamp} AS REAL) BETWEEN 946684800 AND 4102444799 THEN CAST({timestamp} AS REAL) * 1000
+        WHEN CAST({timestamp} AS REAL) BETWEEN 946684800e3 AND 4102444799e3 THEN CAST({timestamp} AS INTEGER)
+        WHEN CAST({timestamp} AS REAL) BETWEEN 946684800e6 AND 4102444799e6 THEN CAST({timestamp} AS INTEGER) / 1000
+        WHEN CAST({timestamp} AS REAL) BETWEEN 946684800e9 AND 4102444799e9 THEN CAST({timestamp} AS INTEGER) / 1000000
     END),
-    sum(coalesce(lower({timeout}) IN ('1', '1.0', 'true') AND lower({success}) NOT IN ('1', '1.0', 'true'), 0))
+    sum(coalesce(lower({timeout}) IN ('1', '1.0', 'true') AND lower({success}) NOT IN ('1', '1.0', 'true'), 0)),
+    sum({tried} IS NOT NULL AND lower({success}) IN ('1', '1.0', 'true')),
+    sum({tried} IS NOT NULL AND lower({success}) NOT IN ('1', '1.0', 'true')),
+    sum(
+        {tried} IS NOT NULL
+        AND coalesce(lower({timeout}) IN ('1', '1.0', 'true') AND lower({success}) NOT IN ('1', '1.0', 'true'), 0)
+    )
 FROM {table}
 WHERE {success} IS NOT NULL AND {range}
 GROUP BY 1, 2;
+
+-- our_outcomes --
+-- The view model_outcomes of another store of ours, with what had failed before a later try.
+(
+    SELECT
+        event.id, tally.task_type, tally.model_id, event.success, event.timeout, event.tokens AS tokens_used,
+        event.cost_nano_usd / 1e9 AS cost_usd,
+        strftime('%Y-%m-%dT%H:%M:%fZ', event.ended_ms / 1000.0, 'unixepoch') AS timestamp, event.tried_id
+    FROM event JOIN tally ON tally.id = event.tally_id
+);
 
 -- create_view --
 -- The migration guide's view over a table of any recognised shape.

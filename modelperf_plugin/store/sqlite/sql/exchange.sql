@@ -15,6 +15,10 @@ UPDATE import SET
     digest = :digest, position = :position, rejected = rejected + :rejected, latest_ms = :at_ms
 WHERE id = :import_id AND position = :from_position;
 
+-- superseded --
+-- Whether a later import of the same source has begun.
+SELECT 1 FROM import WHERE kind = :kind AND source = :source AND id > :import_id;
+
 -- count_imported --
 -- Add the outcomes of a batch.
 UPDATE import SET outcomes = outcomes + :outcomes WHERE id = :import_id;
@@ -33,8 +37,8 @@ SELECT coalesce(max(id), 0) FROM event;
 
 -- add_event --
 -- One outcome of a batch; its counts are added with those of the whole batch.
-INSERT INTO event (tally_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO event (tally_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, tried_id)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- add_outcome_key --
 -- Store the id of the next event's outcome; changes nothing if it is known.
@@ -51,8 +55,22 @@ SELECT
     sum(NOT success AND coalesce(error_kind IN ('rate_limit', 'server_error', 'network'), 0)),
     sum(NOT success AND coalesce(error_kind IN ('cancelled', 'caller_error'), 0)),
     sum(tokens), sum(cost_nano_usd), sum(cost_nano_usd > 0),
-    sum(timeout AND NOT success AND coalesce(error_kind IN ('context_overflow', 'other'), 1)), max(ended_ms)
+    sum(timeout AND NOT success AND coalesce(error_kind IN ('context_overflow', 'other'), 1)),
+    sum(tried_id IS NOT NULL AND success),
+    sum(tried_id IS NOT NULL AND NOT success AND coalesce(error_kind IN ('context_overflow', 'other'), 1)),
+    sum(tried_id IS NOT NULL AND timeout AND NOT success AND coalesce(error_kind IN ('context_overflow', 'other'), 1)),
+    max(ended_ms)
 FROM event WHERE id > ? GROUP BY tally_id, day;
+
+-- add_later_of_batch --
+-- Add the later tries of a batch to those of their pairs.
+INSERT INTO later (tally_id, tried_id, successes, failures, timeout_failures)
+SELECT tally_id, tried_id, sum(success), sum(failure), sum(timeout_failure)
+FROM later_try WHERE id > ? GROUP BY tally_id, tried_id
+ON CONFLICT (tally_id, tried_id) DO UPDATE SET
+    successes = successes + excluded.successes,
+    failures = failures + excluded.failures,
+    timeout_failures = timeout_failures + excluded.timeout_failures;
 
 -- forget_sums --
 -- Subtract the imported sums of one source from the tallies.
@@ -69,6 +87,24 @@ FROM imported WHERE imported.tally_id = tally.id AND imported.source = ?;
 -- Delete the imported sums of one source, after they were subtracted from the tallies.
 DELETE FROM imported WHERE source = ?;
 
+-- forget_some_sums --
+-- The same for the first pairs of one source.
+UPDATE tally SET
+    successes = tally.successes - imported.successes,
+    failures = tally.failures - imported.failures,
+    timeouts = tally.timeouts - imported.timeouts,
+    tokens = tally.tokens - imported.tokens,
+    cost_nano_usd = tally.cost_nano_usd - imported.cost_nano_usd,
+    priced = tally.priced - iif(imported.cost_nano_usd > 0, imported.successes + imported.failures, 0)
+FROM (SELECT * FROM imported WHERE source = :source ORDER BY tally_id LIMIT :limit) AS imported
+WHERE imported.tally_id = tally.id;
+
+-- delete_some_sums --
+-- Delete the imported sums of those pairs.
+DELETE FROM imported WHERE source = :source AND tally_id IN (
+    SELECT tally_id FROM imported WHERE source = :source ORDER BY tally_id LIMIT :limit
+);
+
 -- add_sums --
 -- Imported sums of one pair.
 INSERT INTO imported (tally_id, source, successes, failures, timeouts, tokens, cost_nano_usd, last_used_ms)
@@ -80,13 +116,33 @@ UPDATE tally SET
     successes = tally.successes + imported.successes,
     failures = tally.failures + imported.failures,
     timeouts = tally.timeouts + imported.timeouts,
+    tokens = iif(
+        tally.tokens > 9223372036854775807 - imported.tokens, 9223372036854775807, tally.tokens + imported.tokens
+    ),
+    cost_nano_usd = iif(
+        tally.cost_nano_usd > 9223372036854775807 - imported.cost_nano_usd,
+        9223372036854775807,
+        tally.cost_nano_usd + imported.cost_nano_usd
+    ),
+    priced = tally.priced + iif(imported.cost_nano_usd > 0, imported.successes + imported.failures, 0),
+    last_used_ms = max(
+        coalesce(tally.last_used_ms, imported.last_used_ms), coalesce(imported.last_used_ms, tally.last_used_ms)
+    )
+FROM imported WHERE imported.tally_id = tally.id AND imported.source = ?;
+
+-- count_sums_of_pair --
+-- The same for one pair.
+UPDATE tally SET
+    successes = tally.successes + imported.successes,
+    failures = tally.failures + imported.failures,
+    timeouts = tally.timeouts + imported.timeouts,
     tokens = tally.tokens + imported.tokens,
     cost_nano_usd = tally.cost_nano_usd + imported.cost_nano_usd,
     priced = tally.priced + iif(imported.cost_nano_usd > 0, imported.successes + imported.failures, 0),
     last_used_ms = max(
         coalesce(tally.last_used_ms, imported.last_used_ms), coalesce(imported.last_used_ms, tally.last_used_ms)
     )
-FROM imported WHERE imported.tally_id = tally.id AND imported.source = ?;
+FROM imported WHERE imported.tally_id = tally.id AND imported.source = ? AND tally.id = ?;
 
 -- origin --
 -- The id that tells this store from others.
@@ -125,6 +181,26 @@ SELECT
     merged.name, merged.strength
 FROM prior JOIN merged ON merged.id = prior.merged_id
 ORDER BY prior.task_type, prior.model_id, merged.name;
+
+-- priors_within --
+-- The same on the task types from one to another.
+SELECT
+    prior.task_type, prior.model_id, prior.successes, prior.failures, prior.timeouts, prior.outages,
+    prior.caller_errors, prior.tokens, prior.cost_nano_usd, prior.priced, prior.last_used_ms, prior.timeout_failures,
+    merged.name, merged.strength
+FROM merged CROSS JOIN prior ON prior.merged_id = merged.id AND prior.task_type BETWEEN ? AND ?
+ORDER BY prior.task_type, prior.model_id, merged.name;
+
+-- prior_task_types --
+-- The next task types of merged sources, each with its first source.
+SELECT DISTINCT merged_id, task_type
+FROM prior
+WHERE (merged_id, task_type) > (?, ?) AND NOT EXISTS (
+    SELECT 1
+    FROM merged CROSS JOIN prior AS other ON other.merged_id = merged.id AND other.task_type = prior.task_type
+    WHERE merged.id < prior.merged_id
+)
+ORDER BY merged_id, task_type LIMIT ?;
 
 -- add_merged --
 -- A source of merged experience.

@@ -2,8 +2,13 @@
 -- Outcomes in the order of recording, for the watches.
 SELECT
     event.id, tally.task_type, tally.model_id, event.success, event.error_kind, event.ended_ms,
-    event.timeout AND NOT event.success
-FROM event JOIN tally ON tally.id = event.tally_id WHERE event.id > ? ORDER BY event.id LIMIT ?;
+    event.timeout AND NOT event.success, iif(event.tried_id IS NULL, NULL, coalesce(CAST(tried.models AS BLOB), x''))
+FROM event JOIN tally ON tally.id = event.tally_id LEFT JOIN tried ON tried.id = event.tried_id
+WHERE event.id > ? ORDER BY event.id LIMIT ?;
+
+-- last_event_of_page --
+-- The last outcome of such a page, readable or not.
+SELECT max(id) FROM (SELECT id FROM event WHERE id > ? ORDER BY id LIMIT ?);
 
 -- last_event_id --
 -- The newest outcome.
@@ -22,14 +27,20 @@ WHERE NOT EXISTS (SELECT 1 FROM change WHERE model_id = :model_id AND noticed_ev
 
 -- add_baselines --
 -- The counts of a changed model's pairs up to the change: all, less those after it.
-INSERT INTO baseline (tally_id, change_id, successes, failures, rate, timeout_failures)
+INSERT INTO baseline (
+    tally_id, change_id, successes, failures, rate, timeout_failures, later_successes, later_failures,
+    later_timeout_failures
+)
 SELECT
     tally.id,
     :change_id,
-    tally.successes - coalesce(later.successes, 0),
-    tally.failures - tally.outages - tally.caller_errors - coalesce(later.failures, 0),
+    tally.successes - coalesce(since.successes, 0),
+    tally.failures - tally.outages - tally.caller_errors - coalesce(since.failures, 0),
     NULL,
-    tally.timeout_failures - coalesce(later.timeout_failures, 0)
+    tally.timeout_failures - coalesce(since.timeout_failures, 0),
+    tally.later_successes - coalesce(tries.successes, 0),
+    tally.later_failures - coalesce(tries.failures, 0),
+    tally.later_timeout_failures - coalesce(tries.timeout_failures, 0)
 FROM tally
 LEFT JOIN (
     SELECT
@@ -40,11 +51,17 @@ LEFT JOIN (
             timeout AND NOT success AND (error_kind IS NULL OR error_kind IN ('context_overflow', 'other'))
         ) AS timeout_failures
     FROM event WHERE id > :since_event_id GROUP BY tally_id
-) AS later ON later.tally_id = tally.id
+) AS since ON since.tally_id = tally.id
+LEFT JOIN (
+    SELECT
+        tally_id, sum(success) AS successes, sum(failure) AS failures, sum(timeout_failure) AS timeout_failures
+    FROM later_try WHERE id > :since_event_id GROUP BY tally_id
+) AS tries ON tries.tally_id = tally.id
 WHERE tally.model_id = :model_id
 ON CONFLICT (tally_id) DO UPDATE SET
     change_id = excluded.change_id, successes = excluded.successes, failures = excluded.failures, rate = NULL,
-    timeout_failures = excluded.timeout_failures;
+    timeout_failures = excluded.timeout_failures, later_successes = excluded.later_successes,
+    later_failures = excluded.later_failures, later_timeout_failures = excluded.later_timeout_failures;
 
 -- set_baseline_rate --
 -- The success rate expected of one pair after the change.
@@ -54,42 +71,80 @@ UPDATE baseline SET rate = ? WHERE tally_id = (SELECT id FROM tally WHERE task_t
 -- The counts from before the last change of each model.
 SELECT
     tally.task_type, tally.model_id, baseline.successes, baseline.failures, baseline.rate, baseline.timeout_failures,
-    change.since_ms
+    change.since_ms, change.direction, baseline.later_successes, baseline.later_failures,
+    baseline.later_timeout_failures
 FROM baseline JOIN tally ON tally.id = baseline.tally_id JOIN change ON change.id = baseline.change_id;
 
--- faded --
--- Discounted and undiscounted counts of each pair, from the days after the last change of its model. The parameter decay
--- is ln 2 over the half-life in days. Pairs without a change, nearly all, are summed without looking for one.
-SELECT tally.task_type, tally.model_id, sums.*
+-- baselines_within --
+-- The same on the task types from one to another, if there are any at all.
+SELECT
+    tally.task_type, tally.model_id, baseline.successes, baseline.failures, baseline.rate, baseline.timeout_failures,
+    change.since_ms, change.direction, baseline.later_successes, baseline.later_failures,
+    baseline.later_timeout_failures
+FROM tally CROSS JOIN baseline ON baseline.tally_id = tally.id JOIN change ON change.id = baseline.change_id
+WHERE tally.task_type BETWEEN ? AND ? AND EXISTS (SELECT 1 FROM baseline);
+
+-- faded_within --
+-- Discounted and undiscounted counts of each pair, from the days after the last change of its model, on the task types
+-- from one to another. The parameter decay is ln 2 over the half-life in days. CROSS JOIN keeps the order of the tables:
+-- only these pairs are read, however large the roll-up is, and in the order of the groups.
+SELECT
+    task_type,
+    model_id,
+    sum(successes * weight),
+    sum(failures * weight),
+    sum(timeout_failures * weight),
+    sum(successes),
+    sum(failures),
+    sum(timeout_failures),
+    count(*)
 FROM (
     SELECT
-        tally_id,
-        sum(successes * weight),
-        sum((failures - outages - caller_errors) * weight),
-        sum(timeout_failures * weight),
-        sum(successes),
-        sum(failures - outages - caller_errors),
-        sum(timeout_failures),
-        count(*)
-    FROM (SELECT *, exp(:decay * min(0, day - :today)) AS weight FROM daily)
-    WHERE tally_id NOT IN (SELECT tally_id FROM baseline)
-    GROUP BY tally_id
-    UNION ALL
+        tally.task_type,
+        tally.model_id,
+        daily.successes,
+        daily.failures - daily.outages - daily.caller_errors AS failures,
+        daily.timeout_failures,
+        exp(:decay * min(0, daily.day - :today)) AS weight
+    FROM tally
+    LEFT JOIN baseline ON baseline.tally_id = tally.id
+    LEFT JOIN change ON change.id = baseline.change_id
+    CROSS JOIN daily ON daily.tally_id = tally.id
+    WHERE
+        tally.task_type BETWEEN :first AND :last
+        AND (change.since_ms IS NULL OR daily.day > change.since_ms / 86400000)
+)
+GROUP BY task_type, model_id;
+
+-- faded_later_within --
+-- The part of them that are later tries, of the pairs that have any.
+SELECT
+    task_type,
+    model_id,
+    sum(later_successes * weight),
+    sum(later_failures * weight),
+    sum(later_timeout_failures * weight),
+    sum(later_successes),
+    sum(later_failures),
+    sum(later_timeout_failures)
+FROM (
     SELECT
-        day.tally_id,
-        sum(day.successes * exp(:decay * min(0, day.day - :today))),
-        sum((day.failures - day.outages - day.caller_errors) * exp(:decay * min(0, day.day - :today))),
-        sum(day.timeout_failures * exp(:decay * min(0, day.day - :today))),
-        sum(day.successes),
-        sum(day.failures - day.outages - day.caller_errors),
-        sum(day.timeout_failures),
-        count(*)
-    FROM baseline
-    JOIN change ON change.id = baseline.change_id
-    JOIN daily AS day ON day.tally_id = baseline.tally_id AND day.day > change.since_ms / 86400000
-    GROUP BY day.tally_id
-) AS sums
-JOIN tally ON tally.id = sums.tally_id;
+        tally.task_type,
+        tally.model_id,
+        daily.later_successes,
+        daily.later_failures,
+        daily.later_timeout_failures,
+        exp(:decay * min(0, daily.day - :today)) AS weight
+    FROM tally
+    LEFT JOIN baseline ON baseline.tally_id = tally.id
+    LEFT JOIN change ON change.id = baseline.change_id
+    CROSS JOIN daily ON daily.tally_id = tally.id
+    WHERE
+        tally.task_type BETWEEN :first AND :last
+        AND tally.later_successes + tally.later_failures > 0
+        AND (change.since_ms IS NULL OR daily.day > change.since_ms / 86400000)
+)
+GROUP BY task_type, model_id;
 
 -- demotions --
 -- Demotions, newest first; all, or only those in force.
@@ -114,15 +169,27 @@ WHERE ended_ms IS NULL AND tally_id = (SELECT id FROM tally WHERE task_type = ? 
 -- The last outcome that the watches have processed, with each saved state; NULLs if there is none.
 SELECT watch_position.event_id, kind, task_type, model_id, state FROM watch_position LEFT JOIN watch ON TRUE;
 
+-- model_watches --
+-- The same with the states that belong to a model on all task types, or to no model.
+SELECT watch_position.event_id, kind, task_type, model_id, state
+FROM watch_position LEFT JOIN watch ON watch.kind IN ('change', 'pool') AND watch.task_type = '';
+
+-- pair_watches --
+-- The same with the states of one pair.
+SELECT watch_position.event_id, kind, task_type, model_id, state
+FROM watch_position
+LEFT JOIN watch ON watch.kind IN ('fall', 'probation') AND watch.task_type = ? AND watch.model_id = ?;
+
 -- save_watch_position --
 -- The position of the watches; a process behind another changes nothing.
 INSERT INTO watch_position (only, event_id) VALUES (1, ?)
 ON CONFLICT (only) DO UPDATE SET event_id = excluded.event_id WHERE excluded.event_id > event_id;
 
--- forget_watches --
--- Delete the old states.
-DELETE FROM watch;
+-- end_watch --
+-- Delete the state of one watch.
+DELETE FROM watch WHERE kind = ? AND task_type = ? AND model_id = ?;
 
--- add_watch --
+-- set_watch --
 -- The state of one watch.
-INSERT INTO watch (kind, task_type, model_id, state) VALUES (?, ?, ?, ?);
+INSERT INTO watch (kind, task_type, model_id, state) VALUES (?, ?, ?, ?)
+ON CONFLICT (kind, task_type, model_id) DO UPDATE SET state = excluded.state;

@@ -14,6 +14,13 @@ INSERT INTO recording_once (
 )
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
 
+-- record_later --
+-- The same for a later try, with an id or without; changes nothing if the id is known.
+INSERT INTO recording_later (
+    tally_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, outcome_id, tried_id
+)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
 -- next_event_id --
 -- The id of the next event.
 SELECT coalesce(max(id), 0) + 1 FROM event;
@@ -24,8 +31,8 @@ INSERT INTO event (id, tally_id, ended_ms, success, timeout, tokens, cost_nano_u
 
 -- add_detailed_events --
 -- The same for events with more details.
-INSERT INTO event (id, tally_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO event (id, tally_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, tried_id)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- known_outcome_keys --
 -- Which of the ids in a JSON array are known.
@@ -39,19 +46,26 @@ INSERT INTO outcome_key (outcome_id, event_id) VALUES (?, ?);
 -- Add sums to the roll-up of one pair and day.
 INSERT INTO daily (
     tally_id, day, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
-    timeout_failures
+    timeout_failures, later_successes, later_failures, later_timeout_failures
 )
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (tally_id, day) DO UPDATE SET
     successes = successes + excluded.successes,
     failures = failures + excluded.failures,
     timeouts = timeouts + excluded.timeouts,
     outages = outages + excluded.outages,
     caller_errors = caller_errors + excluded.caller_errors,
-    tokens = tokens + excluded.tokens,
-    cost_nano_usd = cost_nano_usd + excluded.cost_nano_usd,
+    tokens = iif(tokens > 9223372036854775807 - excluded.tokens, 9223372036854775807, tokens + excluded.tokens),
+    cost_nano_usd = iif(
+        cost_nano_usd > 9223372036854775807 - excluded.cost_nano_usd,
+        9223372036854775807,
+        cost_nano_usd + excluded.cost_nano_usd
+    ),
     priced = priced + excluded.priced,
-    timeout_failures = timeout_failures + excluded.timeout_failures;
+    timeout_failures = timeout_failures + excluded.timeout_failures,
+    later_successes = later_successes + excluded.later_successes,
+    later_failures = later_failures + excluded.later_failures,
+    later_timeout_failures = later_timeout_failures + excluded.later_timeout_failures;
 
 -- add_to_tally --
 -- Add sums to one existing tally.
@@ -61,12 +75,23 @@ UPDATE tally SET
     timeouts = timeouts + ?,
     outages = outages + ?,
     caller_errors = caller_errors + ?,
-    tokens = tokens + ?,
-    cost_nano_usd = cost_nano_usd + ?,
+    tokens = min(tokens + ?, 9223372036854775807),
+    cost_nano_usd = min(cost_nano_usd + ?, 9223372036854775807),
     priced = priced + ?,
     timeout_failures = timeout_failures + ?,
+    later_successes = later_successes + ?,
+    later_failures = later_failures + ?,
+    later_timeout_failures = later_timeout_failures + ?,
     last_used_ms = max(coalesce(last_used_ms, -9223372036854775808), ?)
 WHERE id = ?;
+
+-- add_later --
+-- Add counts to the later tries of one pair after one set of failed tries.
+INSERT INTO later (tally_id, tried_id, successes, failures, timeout_failures) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (tally_id, tried_id) DO UPDATE SET
+    successes = successes + excluded.successes,
+    failures = failures + excluded.failures,
+    timeout_failures = timeout_failures + excluded.timeout_failures;
 
 -- add_pair --
 -- Add the row of a (task type, model), unless it exists.
@@ -75,6 +100,14 @@ INSERT INTO tally (task_type, model_id) VALUES (?, ?) ON CONFLICT (task_type, mo
 -- find_pair --
 -- The id of a (task type, model).
 SELECT id FROM tally WHERE task_type = ? AND model_id = ?;
+
+-- add_tried --
+-- Add a set of models that had failed before, unless it exists.
+INSERT INTO tried (models) VALUES (?) ON CONFLICT (models) DO NOTHING;
+
+-- find_tried --
+-- The id of such a set.
+SELECT id FROM tried WHERE models = ?;
 
 -- add_moved --
 -- Claim a batch of spooled outcomes; changes nothing if it was ingested before.
@@ -89,47 +122,91 @@ UPDATE moved SET outcomes = ? WHERE batch_id = ?;
 -- Counts of one pair without events.
 INSERT INTO tally (
     task_type, model_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
-    last_used_ms, timeout_failures
+    last_used_ms, timeout_failures, later_successes, later_failures, later_timeout_failures
 )
 VALUES (
     :task_type, :model_id, :successes, :failures, :timeouts, :outages, :caller_errors, :total_tokens,
-    :total_cost_nano_usd, :priced, :last_used_ms, :timeout_failures
+    :total_cost_nano_usd, :priced, :last_used_ms, :timeout_failures, :later_successes, :later_failures,
+    :later_timeout_failures
 );
 
 -- known_dropped --
 -- The same as dropped events.
 INSERT INTO dropped (
-    tally_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced, timeout_failures
+    tally_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced, timeout_failures,
+    later_successes, later_failures, later_timeout_failures
 )
 SELECT
     id, :successes, :failures, :timeouts, :outages, :caller_errors, :total_tokens, :total_cost_nano_usd, :priced,
-    :timeout_failures
+    :timeout_failures, :later_successes, :later_failures, :later_timeout_failures
 FROM tally WHERE task_type = :task_type AND model_id = :model_id;
 
 -- known_daily --
 -- The same in the roll-up of the day on which the pair was last used.
 INSERT INTO daily (
     tally_id, day, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
-    timeout_failures
+    timeout_failures, later_successes, later_failures, later_timeout_failures
 )
 SELECT
     id, coalesce(:last_used_ms, 0) / 86400000, :successes, :failures, :timeouts, :outages, :caller_errors,
-    :total_tokens, :total_cost_nano_usd, :priced, :timeout_failures
+    :total_tokens, :total_cost_nano_usd, :priced, :timeout_failures, :later_successes, :later_failures,
+    :later_timeout_failures
 FROM tally WHERE task_type = :task_type AND model_id = :model_id;
+
+-- known_later --
+-- The part of them that are later tries after one set.
+INSERT INTO later (tally_id, tried_id, successes, failures, timeout_failures)
+SELECT id, ?, ?, ?, ? FROM tally WHERE task_type = ? AND model_id = ?;
 
 -- tallies_of_task_type --
 -- The tallies of one task type. A pair without outcomes is skipped.
 SELECT
     task_type, model_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
-    last_used_ms, timeout_failures
-FROM tally WHERE task_type = ? AND successes + failures > 0 ORDER BY model_id;
+    last_used_ms, timeout_failures, later_successes, later_failures, later_timeout_failures
+FROM usable_tally WHERE task_type = ? AND successes + failures > 0 ORDER BY model_id;
+
+-- later_of_task_type --
+-- The later tries of the pairs of one task type, by what had failed before: of each pair the sets with most tries.
+SELECT tally.model_id, CAST(tried.models AS BLOB), later.successes, later.failures, later.timeout_failures
+FROM tally
+CROSS JOIN later ON later.tally_id = tally.id AND later.tried_id IN (
+    SELECT own.tried_id FROM later AS own WHERE own.tally_id = tally.id
+    ORDER BY own.successes + own.failures DESC, own.tried_id LIMIT :most
+)
+CROSS JOIN tried ON tried.id = later.tried_id
+WHERE tally.task_type = :task_type;
+
+-- later_with_batches --
+-- The same and, without a set, which of the batches in a JSON array are part of them.
+SELECT tally.model_id, CAST(tried.models AS BLOB), later.successes, later.failures, later.timeout_failures
+FROM tally CROSS JOIN later ON later.tally_id = tally.id JOIN tried ON tried.id = later.tried_id
+WHERE tally.task_type = ?
+UNION ALL
+SELECT batch_id, NULL, 0, 0, 0 FROM moved WHERE batch_id IN (SELECT value FROM json_each(?));
+
+-- tallies_with_batches --
+-- The tallies of one task type and, without a task type, which of the batches in a JSON array are part of them.
+SELECT
+    task_type, model_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
+    last_used_ms, timeout_failures, later_successes, later_failures, later_timeout_failures
+FROM usable_tally WHERE task_type = ? AND successes + failures > 0
+UNION ALL
+SELECT NULL, batch_id, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0, 0, 0
+FROM moved WHERE batch_id IN (SELECT value FROM json_each(?));
+
+-- tallies_page --
+-- The tallies of the task types after one, in order.
+SELECT
+    task_type, model_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
+    last_used_ms, timeout_failures, later_successes, later_failures, later_timeout_failures
+FROM usable_tally WHERE task_type > ? AND successes + failures > 0 ORDER BY task_type, model_id LIMIT ?;
 
 -- all_tallies --
 -- The tallies of every task type.
 SELECT
     task_type, model_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
-    last_used_ms, timeout_failures
-FROM tally WHERE successes + failures > 0 ORDER BY task_type, model_id;
+    last_used_ms, timeout_failures, later_successes, later_failures, later_timeout_failures
+FROM usable_tally WHERE successes + failures > 0 ORDER BY task_type, model_id;
 
 -- add_problem --
 -- Count a failure that a host does not notice but an operator should.
@@ -180,16 +257,27 @@ LEFT JOIN (
         sum(tokens) AS tokens, sum(cost_nano_usd) AS cost
     FROM imported GROUP BY tally_id
 ) AS sums ON sums.tally_id = tally.id
+LEFT JOIN (
+    SELECT
+        tally_id, sum(success) AS successes, sum(failure) AS failures, sum(timeout_failure) AS timeout_failures
+    FROM later_try GROUP BY tally_id
+) AS tries ON tries.tally_id = tally.id
 LEFT JOIN dropped AS gone ON gone.tally_id = tally.id
 WHERE tally.successes <> coalesce(events.successes, 0) + coalesce(sums.successes, 0) + coalesce(gone.successes, 0)
     OR tally.failures <> coalesce(events.failures, 0) + coalesce(sums.failures, 0) + coalesce(gone.failures, 0)
     OR tally.timeouts <> coalesce(events.timeouts, 0) + coalesce(sums.timeouts, 0) + coalesce(gone.timeouts, 0)
-    OR tally.tokens <> coalesce(events.tokens, 0) + coalesce(sums.tokens, 0) + coalesce(gone.tokens, 0)
-    OR tally.cost_nano_usd
-        <> coalesce(events.cost, 0) + coalesce(sums.cost, 0) + coalesce(gone.cost_nano_usd, 0)
+    -- these two stop at the largest integer
+    OR tally.tokens
+        <> min(coalesce(events.tokens, 0) + coalesce(sums.tokens, 0) + coalesce(gone.tokens, 0), 9223372036854775807)
+    OR tally.cost_nano_usd <> min(
+        coalesce(events.cost, 0) + coalesce(sums.cost, 0) + coalesce(gone.cost_nano_usd, 0), 9223372036854775807
+    )
     OR tally.outages <> coalesce(events.outages, 0) + coalesce(gone.outages, 0)
     OR tally.caller_errors <> coalesce(events.caller_errors, 0) + coalesce(gone.caller_errors, 0)
-    OR tally.timeout_failures <> coalesce(events.timeout_failures, 0) + coalesce(gone.timeout_failures, 0);
+    OR tally.timeout_failures <> coalesce(events.timeout_failures, 0) + coalesce(gone.timeout_failures, 0)
+    OR tally.later_successes <> coalesce(tries.successes, 0) + coalesce(gone.later_successes, 0)
+    OR tally.later_failures <> coalesce(tries.failures, 0) + coalesce(gone.later_failures, 0)
+    OR tally.later_timeout_failures <> coalesce(tries.timeout_failures, 0) + coalesce(gone.later_timeout_failures, 0);
 
 -- daily_drift --
 -- Pairs whose daily roll-up is not their tally without imports: must be none.
@@ -199,7 +287,9 @@ LEFT JOIN (
     SELECT
         tally_id, sum(successes) AS successes, sum(failures) AS failures, sum(timeouts) AS timeouts,
         sum(tokens) AS tokens, sum(cost_nano_usd) AS cost, sum(outages) AS outages,
-        sum(caller_errors) AS caller_errors, sum(timeout_failures) AS timeout_failures
+        sum(caller_errors) AS caller_errors, sum(timeout_failures) AS timeout_failures,
+        sum(later_successes) AS later_successes, sum(later_failures) AS later_failures,
+        sum(later_timeout_failures) AS later_timeout_failures
     FROM daily GROUP BY tally_id
 ) AS days ON days.tally_id = tally.id
 LEFT JOIN (
@@ -211,11 +301,57 @@ LEFT JOIN (
 WHERE tally.successes <> coalesce(days.successes, 0) + coalesce(sums.successes, 0)
     OR tally.failures <> coalesce(days.failures, 0) + coalesce(sums.failures, 0)
     OR tally.timeouts <> coalesce(days.timeouts, 0) + coalesce(sums.timeouts, 0)
-    OR tally.tokens <> coalesce(days.tokens, 0) + coalesce(sums.tokens, 0)
-    OR tally.cost_nano_usd <> coalesce(days.cost, 0) + coalesce(sums.cost, 0)
+    OR tally.tokens <> min(coalesce(days.tokens, 0) + coalesce(sums.tokens, 0), 9223372036854775807)
+    OR tally.cost_nano_usd <> min(coalesce(days.cost, 0) + coalesce(sums.cost, 0), 9223372036854775807)
     OR tally.outages <> coalesce(days.outages, 0)
     OR tally.caller_errors <> coalesce(days.caller_errors, 0)
-    OR tally.timeout_failures <> coalesce(days.timeout_failures, 0);
+    OR tally.timeout_failures <> coalesce(days.timeout_failures, 0)
+    OR tally.later_successes <> coalesce(days.later_successes, 0)
+    OR tally.later_failures <> coalesce(days.later_failures, 0)
+    OR tally.later_timeout_failures <> coalesce(days.later_timeout_failures, 0);
+
+-- later_drift --
+-- Pairs whose later tries, by what had failed before, are not those of their tally, are fewer than their events, refer
+-- to a set of models that is missing, or are more than all tries; and those without a tally: must be none.
+SELECT tally.task_type, tally.model_id
+FROM tally
+LEFT JOIN (
+    SELECT
+        tally_id, sum(successes) AS successes, sum(failures) AS failures, sum(timeout_failures) AS timeout_failures,
+        max(
+            successes < 0 OR timeout_failures < 0 OR timeout_failures > failures
+            OR tried_id NOT IN (SELECT id FROM tried)
+        ) AS wrong
+    FROM later GROUP BY tally_id
+) AS sets ON sets.tally_id = tally.id
+LEFT JOIN (
+    SELECT
+        tries.tally_id,
+        max(
+            tries.successes > coalesce(later.successes, 0) OR tries.failures > coalesce(later.failures, 0)
+            OR tries.timeout_failures > coalesce(later.timeout_failures, 0)
+        ) AS wrong
+    FROM (
+        SELECT
+            tally_id, tried_id, sum(success) AS successes, sum(failure) AS failures,
+            sum(timeout_failure) AS timeout_failures
+        FROM later_try GROUP BY tally_id, tried_id
+    ) AS tries
+    LEFT JOIN later ON later.tally_id = tries.tally_id AND later.tried_id = tries.tried_id
+    GROUP BY tries.tally_id
+) AS events ON events.tally_id = tally.id
+WHERE tally.later_successes <> coalesce(sets.successes, 0)
+    OR tally.later_failures <> coalesce(sets.failures, 0)
+    OR tally.later_timeout_failures <> coalesce(sets.timeout_failures, 0)
+    OR sets.wrong OR events.wrong
+    OR tally.later_successes NOT BETWEEN 0 AND tally.successes
+    OR tally.later_failures NOT BETWEEN 0 AND tally.failures - tally.outages - tally.caller_errors
+    OR tally.later_timeout_failures NOT BETWEEN 0 AND min(tally.later_failures, tally.timeout_failures)
+    OR tally.timeout_failures - tally.later_timeout_failures
+        > tally.failures - tally.outages - tally.caller_errors - tally.later_failures
+    OR tally.id IN (SELECT tally_id FROM event WHERE tried_id IS NOT NULL AND tried_id NOT IN (SELECT id FROM tried))
+UNION
+SELECT 'a deleted pair', 'number ' || tally_id FROM later WHERE tally_id NOT IN (SELECT id FROM tally);
 
 -- events_to_drop --
 -- The last of the next thousand events, and how many of these are too old; the newest event always stays.
@@ -228,71 +364,166 @@ FROM (
 -- add_dropped --
 -- Add up the events that are about to be dropped.
 INSERT INTO dropped (
-    tally_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced, timeout_failures
+    tally_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced, timeout_failures,
+    later_successes, later_failures, later_timeout_failures
 )
 SELECT
-    tally_id, sum(success), sum(1 - success), sum(timeout),
-    sum(NOT success AND coalesce(error_kind IN ('rate_limit', 'server_error', 'network'), 0)),
-    sum(NOT success AND coalesce(error_kind IN ('cancelled', 'caller_error'), 0)),
+    event.tally_id, sum(event.success), sum(1 - event.success), sum(event.timeout),
+    sum(NOT event.success AND coalesce(error_kind IN ('rate_limit', 'server_error', 'network'), 0)),
+    sum(NOT event.success AND coalesce(error_kind IN ('cancelled', 'caller_error'), 0)),
     sum(tokens), sum(cost_nano_usd), sum(cost_nano_usd > 0),
-    sum(timeout AND NOT success AND coalesce(error_kind IN ('context_overflow', 'other'), 1))
-FROM event WHERE id > :after_id AND id <= :last_id AND ended_ms < :before_ms GROUP BY tally_id
+    sum(event.timeout AND NOT event.success AND coalesce(error_kind IN ('context_overflow', 'other'), 1)),
+    coalesce(sum(tries.success), 0), coalesce(sum(tries.failure), 0), coalesce(sum(tries.timeout_failure), 0)
+FROM event LEFT JOIN later_try AS tries ON tries.id = event.id
+WHERE event.id > :after_id AND event.id <= :last_id AND event.ended_ms < :before_ms GROUP BY event.tally_id
 ON CONFLICT (tally_id) DO UPDATE SET
     successes = successes + excluded.successes, failures = failures + excluded.failures,
     timeouts = timeouts + excluded.timeouts, outages = outages + excluded.outages,
-    caller_errors = caller_errors + excluded.caller_errors, tokens = tokens + excluded.tokens,
-    cost_nano_usd = cost_nano_usd + excluded.cost_nano_usd, priced = priced + excluded.priced,
-    timeout_failures = timeout_failures + excluded.timeout_failures;
+    caller_errors = caller_errors + excluded.caller_errors, priced = priced + excluded.priced,
+    tokens = iif(tokens > 9223372036854775807 - excluded.tokens, 9223372036854775807, tokens + excluded.tokens),
+    cost_nano_usd = iif(
+        cost_nano_usd > 9223372036854775807 - excluded.cost_nano_usd,
+        9223372036854775807,
+        cost_nano_usd + excluded.cost_nano_usd
+    ),
+    timeout_failures = timeout_failures + excluded.timeout_failures,
+    later_successes = later_successes + excluded.later_successes,
+    later_failures = later_failures + excluded.later_failures,
+    later_timeout_failures = later_timeout_failures + excluded.later_timeout_failures;
 
 -- drop_events --
 -- Drop these events.
 DELETE FROM event WHERE id > :after_id AND id <= :last_id AND ended_ms < :before_ms;
 
 -- add_decision --
--- Store a decision; changes nothing if it is stored already.
+-- Store a decision with its first outcome, if there is one; one that is stored already may only get that outcome.
 INSERT INTO decision (
-    id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record
+    id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of,
+    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms
 )
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (id) DO NOTHING;
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET
+    outcome_model_id = excluded.outcome_model_id, ended_ms = excluded.ended_ms, success = excluded.success,
+    timeout = excluded.timeout, tokens = excluded.tokens, cost_nano_usd = excluded.cost_nano_usd,
+    error_kind = excluded.error_kind, duration_ms = excluded.duration_ms
+WHERE excluded.outcome_model_id IS NOT NULL AND outcome_model_id IS NULL;
 
 -- join_outcome --
--- Join an outcome to its decision: the first one stays, unless it is a fallback's and this is the chosen model's.
+-- Join the first outcome to its decision.
 UPDATE decision SET
-    outcome_model_id = :model_id, ended_ms = :ended_ms, success = :success, timeout = :timeout, tokens = :tokens,
-    cost_nano_usd = :cost_nano_usd, error_kind = :error_kind
-WHERE id = :decision_id
-    AND (outcome_model_id IS NULL OR (model_id = :model_id AND outcome_model_id <> :model_id));
+    outcome_model_id = ?, ended_ms = ?, success = ?, timeout = ?, tokens = ?, cost_nano_usd = ?, error_kind = ?,
+    duration_ms = ?
+WHERE id = ? AND outcome_model_id IS NULL;
+
+-- outcomes_so_far --
+-- The model of a decision, that of the outcome in it, and how many outcomes it has.
+SELECT model_id, outcome_model_id, 1 + (SELECT count(*) FROM attempt WHERE decision_id = id)
+FROM decision WHERE id = ?;
+
+-- move_outcome --
+-- Move the outcome in a decision to the others: a fallback's, if the chosen model's comes.
+INSERT INTO attempt (
+    decision_id, number, model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms
+)
+SELECT
+    id, coalesce(outcome_number, 1), outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind,
+    duration_ms
+FROM decision WHERE id = ?;
+
+-- replace_outcome --
+-- Put the chosen model's outcome in its place.
+UPDATE decision SET
+    outcome_model_id = ?, ended_ms = ?, success = ?, timeout = ?, tokens = ?, cost_nano_usd = ?, error_kind = ?,
+    duration_ms = ?, outcome_number = ?
+WHERE id = ?;
+
+-- add_attempt --
+-- Add a further outcome of a decision.
+INSERT INTO attempt (
+    model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, number, decision_id
+)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- attempts --
+-- The further outcomes of some decisions, a JSON array of ids, in the order of arrival.
+SELECT
+    decision_id, model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, number
+FROM attempt WHERE decision_id IN (SELECT value FROM json_each(?)) ORDER BY decision_id, number;
+
+-- has_unmatched --
+-- Whether outcomes wait for their decision.
+SELECT EXISTS (SELECT 1 FROM unmatched_outcome);
+
+-- unmatched_outcomes --
+-- The outcomes that wait for a decision, in the order of arrival.
+SELECT decision_id, model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms
+FROM unmatched_outcome WHERE decision_id = ? ORDER BY number;
+
+-- add_unmatched --
+-- Keep an outcome whose decision is not in the log.
+INSERT INTO unmatched_outcome (
+    model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, decision_id
+)
+SELECT ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM decision WHERE id = ?)
+ON CONFLICT (decision_id, model_id, ended_ms) DO NOTHING;
+
+-- delete_unmatched --
+-- Delete the outcomes that waited for a decision, which has come.
+DELETE FROM unmatched_outcome WHERE decision_id = ?;
+
+-- limit_unmatched --
+-- Delete the oldest of too many outcomes that wait for their decision.
+DELETE FROM unmatched_outcome WHERE number <= (SELECT max(number) FROM unmatched_outcome) - ?;
+
+-- forget_unmatched --
+-- Delete the oldest outcomes that wait for their decision, up to a limit.
+DELETE FROM unmatched_outcome
+WHERE ended_ms < ? AND number IN (SELECT number FROM unmatched_outcome ORDER BY number LIMIT ?);
+
+-- count_unmatched --
+-- How many outcomes have waited for their decision since before a moment.
+SELECT count(*) FROM unmatched_outcome WHERE ended_ms <= ?;
 
 -- decision --
 -- One decision, by its id.
 SELECT
-    id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record,
-    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind
+    id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of,
+    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, outcome_number
 FROM decision WHERE id = ?;
 
 -- decisions_by_prefix --
 -- The decisions whose id has a prefix.
 SELECT
-    id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record,
-    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind
+    id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of,
+    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, outcome_number
 FROM decision WHERE id >= ? AND id < ? || char(1114111) ORDER BY id LIMIT ?;
 
 -- decisions --
 -- The newest decisions, of one task type or all.
 SELECT
-    id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record,
-    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind
+    id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of,
+    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, outcome_number
 FROM decision
 WHERE made_ms >= ? AND (? IS NULL OR task_type = ?)
 ORDER BY made_ms DESC, rowid DESC LIMIT ?;
 
+-- follow_ups --
+-- The decisions that follow one, for the same task.
+SELECT
+    id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of,
+    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, outcome_number
+FROM decision WHERE retry_of = ? ORDER BY made_ms, rowid;
+
 -- logged_after --
 -- Decisions in the order of storing, for reading many of them in batches.
 SELECT
-    rowid, id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record,
-    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind
+    rowid, id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of,
+    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, outcome_number
 FROM decision WHERE rowid > ? ORDER BY rowid LIMIT ?;
+
+-- last_logged_of_page --
+-- The last decision of such a page, readable or not.
+SELECT max(number) FROM (SELECT rowid AS number FROM decision WHERE rowid > ? ORDER BY rowid LIMIT ?);
 
 -- decision_summary --
 -- For each mode: how many decisions, with and without outcome (made after and before a moment), and what was explored.

@@ -3,7 +3,8 @@
 SELECT
     tally.task_type, tally.model_id, sum(daily.successes), sum(daily.failures), sum(daily.timeouts),
     sum(daily.outages), sum(daily.caller_errors), sum(daily.tokens), sum(daily.cost_nano_usd), sum(daily.priced),
-    NULL, sum(daily.timeout_failures)
+    NULL, sum(daily.timeout_failures), sum(daily.later_successes), sum(daily.later_failures),
+    sum(daily.later_timeout_failures)
 FROM tally CROSS JOIN daily ON daily.tally_id = tally.id AND daily.day >= ? AND daily.day < ?
 WHERE tally.task_type = coalesce(?, tally.task_type) AND tally.model_id = coalesce(?, tally.model_id)
 GROUP BY tally.id ORDER BY tally.task_type, tally.model_id;
@@ -13,7 +14,8 @@ GROUP BY tally.id ORDER BY tally.task_type, tally.model_id;
 SELECT
     tally.task_type, '', sum(daily.successes), sum(daily.failures), sum(daily.timeouts), sum(daily.outages),
     sum(daily.caller_errors), sum(daily.tokens), sum(daily.cost_nano_usd), sum(daily.priced),
-    NULL, sum(daily.timeout_failures)
+    NULL, sum(daily.timeout_failures), sum(daily.later_successes), sum(daily.later_failures),
+    sum(daily.later_timeout_failures)
 FROM tally CROSS JOIN daily ON daily.tally_id = tally.id AND daily.day >= ? AND daily.day < ?
 GROUP BY tally.task_type ORDER BY tally.task_type;
 
@@ -26,7 +28,8 @@ PRAGMA cache_size = -32000;
 SELECT
     (? - 1 - daily.day) / ? AS step, tally.task_type, tally.model_id, sum(daily.successes), sum(daily.failures),
     sum(daily.timeouts), sum(daily.outages), sum(daily.caller_errors), sum(daily.tokens), sum(daily.cost_nano_usd),
-    sum(daily.priced), NULL, sum(daily.timeout_failures)
+    sum(daily.priced), NULL, sum(daily.timeout_failures), sum(daily.later_successes), sum(daily.later_failures),
+    sum(daily.later_timeout_failures)
 FROM tally CROSS JOIN daily ON daily.tally_id = tally.id AND daily.day >= ? AND daily.day < ?
 WHERE tally.task_type = coalesce(?, tally.task_type)
     AND (? IS NULL OR tally.model_id IN (SELECT value FROM json_each(?)))
@@ -37,7 +40,8 @@ GROUP BY tally.id, step ORDER BY tally.task_type, tally.model_id, step DESC;
 SELECT
     (? - 1 - daily.day) / ? AS step, tally.task_type, '', sum(daily.successes), sum(daily.failures),
     sum(daily.timeouts), sum(daily.outages), sum(daily.caller_errors), sum(daily.tokens), sum(daily.cost_nano_usd),
-    sum(daily.priced), NULL, sum(daily.timeout_failures)
+    sum(daily.priced), NULL, sum(daily.timeout_failures), sum(daily.later_successes), sum(daily.later_failures),
+    sum(daily.later_timeout_failures)
 FROM tally CROSS JOIN daily ON daily.tally_id = tally.id AND daily.day >= ? AND daily.day < ?
 GROUP BY tally.task_type, step ORDER BY tally.task_type, step DESC;
 
@@ -55,8 +59,8 @@ GROUP BY task_type, mode ORDER BY task_type, mode;
 -- recent_decisions --
 -- The newest decisions of a task type or model, among the same sample.
 SELECT
-    id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record,
-    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind
+    id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of,
+    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, outcome_number
 FROM decision
 WHERE rowid IN (
     SELECT number

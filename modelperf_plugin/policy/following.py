@@ -1,0 +1,71 @@
+"""Plans in a host's decision: the order of models, the tries in words and numbers, and the models left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from modelperf_plugin.policy.planning import Followed, Planner
+from modelperf_plugin.policy.retries import Order
+from modelperf_plugin.values import Exclusion, PlannedTry
+
+
+def follow(planner: Planner, plan: Order) -> Followed:
+    """Return what following a plan means for the host.
+
+    After a plan that uses all tries the others follow by rank, because an outage does not use up a try. A plan that
+    uses fewer ends the list.
+    """
+    known = planner.followed.get(plan)
+    if known is None:
+        tries = _planned_tries(planner, plan)
+        order, left_out = _order(planner, plan)
+        known = planner.followed[plan] = Followed(order, left_out, tries, _explain(planner, plan, tries))
+    return known
+
+
+def _order(planner: Planner, plan: Order) -> tuple[tuple[str, ...], tuple[Exclusion, ...]]:
+    """Return the models in the order to try them, and those that are left out."""
+    model_ids = [arm.model_id for arm in planner.arms]
+    order = [model_ids[position] for position in plan]
+    others = [position for position in range(len(model_ids)) if position not in plan]
+    ends = planner.ends(plan)
+    if not (ends or planner.may_leave_out):
+        return (*order, *[model_ids[position] for position in others]), ()
+    left_out: list[Exclusion] = []
+    furthers = planner.furthers(plan, others)
+    for position, further, worthwhile in zip(others, furthers, planner.worthwhile(plan, furthers), strict=True):
+        if ends or not worthwhile:
+            left_out.append(
+                Exclusion(model_ids[position], _objection(plan, further.chance, planner.arms[position].cost))
+            )
+        else:
+            order.append(model_ids[position])
+    return tuple(order), tuple(left_out)
+
+
+def _objection(plan: Order, chance: float, cost: float | None) -> str:
+    price = "" if cost is None else f" for ${cost:.3g}"
+    return f"not worth a further try: solves {chance:.2f} of what the {len(plan)} before it have failed{price}"
+
+
+def _planned_tries(planner: Planner, plan: Order) -> tuple[PlannedTry, ...]:
+    arms = [planner.arms[position] for position in plan]
+    return tuple(
+        [
+            PlannedTry(arm.model_id, reached, solved, arm.cost)
+            for arm, (reached, solved) in zip(arms, planner.steps(plan), strict=True)
+        ]
+    )
+
+
+def _explain(planner: Planner, plan: Order, tries: Sequence[PlannedTry]) -> str:
+    """Return in one phrase why these tries are made, in this order."""
+    solved = sum([each.chance_reached * each.chance_solved for each in tries])
+    names = ", ".join([each.model_id for each in tries])
+    costs = [each.expected_usd for each in tries]
+    usd = sum([each.chance_reached * (each.expected_usd or 0.0) for each in tries])
+    price = "" if None in costs else f" at ${usd:.3g}"
+    head = planner.objective.explain_plan(len(plan))
+    if planner.objective.weighs_costs and plan != planner.best():
+        head = f"one of the orders that might be {head}"
+    return f"{head}: {names} ({solved:.3f} solved{price} a task)"

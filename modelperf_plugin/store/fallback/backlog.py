@@ -1,0 +1,185 @@
+"""What waits to be moved into the database: outcomes of this process, what its stand-in kept, and what others left."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, TypeVar
+
+from modelperf_plugin.errors import StoreBusyError, StoreError, StoreFailedError
+from modelperf_plugin.log import logger
+from modelperf_plugin.store.entries import Entry, without_known
+from modelperf_plugin.store.fallback.interim import Notes
+from modelperf_plugin.store.fallback.own_spool import Spool
+from modelperf_plugin.store.fallback.spool import Place, ingest_left, places
+from modelperf_plugin.store.sqlite.store import SqliteStore
+from modelperf_plugin.store.sqlite.tally_cache import NO_COUNTS
+from modelperf_plugin.values import LaterTries, Tally, Tried, combine
+from modelperf_plugin.values.backoff import Backoff
+from modelperf_plugin.values.locks import attempt
+
+_MAX_RETURNED: Final = 1000
+"""Maximum number of task types whose sums are kept."""
+
+_T = TypeVar("_T")
+
+
+class Backlog:
+    """Moves what waits, in steps of a few milliseconds. Any thread may call any method.
+
+    Outcomes of this process wait while others keep the database busy for too long, and after it failed. Later ones
+    queue up behind them, without waiting, so that they are stored in order.
+    """
+
+    def __init__(self, database: str, spool: Spool) -> None:
+        """Use ``spool``, which is empty."""
+        self.waits = False
+        """Whether there is anything to move."""
+        self.own_wait = False
+        """Whether outcomes of this process are waiting."""
+        self._database = database
+        self._spool = spool
+        self._lock = threading.RLock()  # a signal handler may record, too
+        self._moving = threading.Lock()
+        self._notes: deque[Notes] = deque()
+        self._left: deque[tuple[Place, Path]] = deque()
+        self._backoff = Backoff()
+        self._tallies: dict[str, Mapping[str, Tally]] = {}
+        self._later: dict[str, Mapping[str, Mapping[Tried, LaterTries]]] = {}
+        """What was returned last, by task type."""
+
+    def add(self, store: SqliteStore, entries: Sequence[Entry], reason: str) -> int:
+        """Spool outcomes; return how many are new, as far as is known now."""
+        with self._lock:
+            new = self._new(store, entries)
+            if not new:
+                return 0
+            if not self.own_wait:
+                where = self._spool.begin(reason)
+                logger.info("%s: outcomes wait in %s", reason, where)
+            self._spool.append(new)
+            self.own_wait = self.waits = True
+            return len(new)
+
+    def find_batches_of_others(self) -> None:
+        """Have the batches moved that processes have left which have ended, or use the database again."""
+        self._left.extend((place, path) for place in places(self._database) for path in place.batches())
+        self._update()
+
+    def take_over(self, notes: Notes) -> None:
+        """Have moved what a stand-in kept; its outcomes are in the spool."""
+        self._notes.append(notes)
+        self._update()
+
+    def hand_over(self) -> None:
+        """Leave the spool to a stand-in."""
+        with self._lock:
+            self._left.clear()
+            self.waits = self.own_wait = False
+            self._forget_returned()
+
+    def move_next(self, store: SqliteStore) -> list[Entry] | None:
+        """Take one step of moving what waits into ``store``; return the outcomes of this process that were moved.
+
+        None if nothing can be moved now: others are writing, or another thread is moving.
+
+        Raises:
+            StoreFailedError: ``store`` fails.
+        """
+        moved: list[Entry] = []
+        taken: list[bool] = []
+        if self._backoff.due:
+            attempt(self._moving, lambda: taken.append(self._try_step(store, moved)))
+        if not any(taken):
+            return None
+        self._update()
+        return moved
+
+    def add_to(self, store: SqliteStore, task_type: str) -> Mapping[str, Tally]:
+        """Return the tallies of ``store`` for a task type, with the outcomes of this process that wait.
+
+        Which batches wait is looked up first, and which of them were moved is read together with the tallies: each
+        outcome counts once, whatever is being moved meanwhile.
+        """
+        batches = self._spool.counts()
+        tallies, moved = store.tallies.with_batches(task_type, [batch_id for batch_id, _ in batches])
+        for batch_id, counts in batches:
+            for model_id, tally in counts.get(task_type, NO_COUNTS).tallies.items() if batch_id not in moved else ():
+                tallies[model_id] = combine(tallies[model_id], tally) if model_id in tallies else tally
+        return _kept(self._tallies, task_type, tallies)
+
+    def add_to_later(self, store: SqliteStore, task_type: str) -> Mapping[str, Mapping[Tried, LaterTries]]:
+        """Return the later tries of ``store`` for a task type, with those of this process that wait, likewise."""
+        batches = self._spool.counts()
+        later, moved = store.tallies.later_with_batches(task_type, [batch_id for batch_id, _ in batches])
+        for batch_id, counts in batches:
+            for model_id, sets in counts.get(task_type, NO_COUNTS).later.items() if batch_id not in moved else ():
+                known = later.setdefault(model_id, {})
+                for tried, tries in sets.items():
+                    known[tried] = tries.combined(known.get(tried, LaterTries()))
+        return _kept(self._later, task_type, later)
+
+    def renew(self) -> None:
+        """Start over in a forked process: what waits is the parent's."""
+        self._lock = threading.RLock()
+        self._moving = threading.Lock()
+        self._notes.clear()
+        self.hand_over()
+
+    def _try_step(self, store: SqliteStore, moved: list[Entry]) -> bool:
+        """Take one step, and add the outcomes of this process to ``moved``; return whether it could be taken."""
+        try:
+            moved += self._step(store)
+        except StoreBusyError:
+            return False
+        except StoreFailedError:
+            raise
+        except StoreError as error:
+            self._backoff.failed()
+            logger.warning("what waits cannot be moved into %s yet: %s", store.location, error)
+            return False
+        self._backoff.succeeded()
+        return True
+
+    def _step(self, store: SqliteStore) -> list[Entry]:
+        if not self._spool.is_empty:
+            return self._spool.ingest_next(store)
+        if self._notes:
+            self._notes[0].replay(store)
+            self._notes.popleft()
+        elif self._left:
+            ingest_left(store, *self._left[0])
+            self._left.popleft()
+        return []
+
+    def _update(self) -> None:
+        with self._lock:
+            self.own_wait = not self._spool.is_empty
+            if not self.own_wait:
+                self._forget_returned()
+            self.waits = self.own_wait or bool(self._left) or bool(self._notes)
+
+    def _forget_returned(self) -> None:
+        self._tallies.clear()
+        self._later.clear()
+
+    def _new(self, store: SqliteStore, entries: Sequence[Entry]) -> list[Entry]:
+        """Return the outcomes whose id neither waits nor is in the database, each id once."""
+        ids = {entry.outcome.outcome_id for entry in entries if entry.outcome.outcome_id is not None}
+        known = {each for each in ids if self._spool.knows(each)}
+        if ids:
+            known |= store.outcomes.known_ids(ids)
+        return without_known(entries, known)
+
+
+def _kept(returned: dict[str, _T], task_type: str, counts: _T) -> _T:
+    """Return ``counts``: the same object as the last time if nothing has changed."""
+    before = returned.get(task_type)
+    if before == counts:
+        return before
+    if len(returned) >= _MAX_RETURNED:
+        returned.clear()
+    returned[task_type] = counts
+    return counts

@@ -1,0 +1,116 @@
+"""Outcomes and tallies of a host: recorded into the store in use, or spooled, and counted either way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+
+from modelperf_plugin.errors import StoreBusyError, StoreError
+from modelperf_plugin.store.decisions import Joining
+from modelperf_plugin.store.entries import Entry
+from modelperf_plugin.store.fallback.interim import InterimStore
+from modelperf_plugin.store.fallback.switch import Switch
+from modelperf_plugin.store.roles import Span
+from modelperf_plugin.store.sqlite.store import SqliteStore
+from modelperf_plugin.store.watches import Baseline, Faded
+from modelperf_plugin.values import LaterTries, Tally, Tried
+
+
+class FallbackOutcomes:
+    """Records into the store in use, or spools what would wait for too long."""
+
+    def __init__(self, switch: Switch) -> None:
+        self._switch = switch
+
+    def record(self, entry: Entry, joining: Joining | None = None) -> bool:
+        switch = self._switch
+        while True:  # as `ask`, which would cost every outcome two more calls
+            store = switch.store
+            try:
+                if time.monotonic() >= switch.check_at:
+                    switch.check()
+                    store = switch.store
+                if switch.backlog.waits:
+                    return self._record_behind(store, [entry]) > 0
+                new = store.outcomes.record(entry, joining)
+            except StoreBusyError as error:
+                spooled = switch.postpone([entry], store, error)
+                if spooled is not None:
+                    return spooled > 0
+            except StoreError as error:
+                switch.handle(error, store)
+            else:
+                if switch.interim is None:
+                    switch.recent.append(entry)
+                return new
+
+    def record_many(self, entries: Iterable[Entry]) -> int:
+        entries = list(entries)
+        return self._switch.ask(lambda store: self._record_behind(store, entries))
+
+    def _record_behind(self, store: SqliteStore | InterimStore, entries: list[Entry]) -> int:
+        """Record outcomes behind those that wait; return how many are new."""
+        switch = self._switch
+        if switch.backlog.waits:
+            switch.move_waiting()
+        busy: StoreBusyError | None = None
+        if not switch.backlog.own_wait:
+            try:
+                new = store.outcomes.record_many(entries)
+            except StoreBusyError as error:
+                busy = error
+            else:
+                if switch.interim is None:
+                    switch.recent.extend(entries)
+                return new
+        spooled = switch.postpone(entries, store, busy)
+        return self.record_many(entries) if spooled is None else spooled
+
+
+class FallbackTallies:
+    """Remembers the tallies that SQLite returned, in case the file cannot be read when it fails."""
+
+    def __init__(self, switch: Switch) -> None:
+        self._switch = switch
+
+    def of(self, task_type: str) -> Mapping[str, Tally]:
+        switch = self._switch
+        while True:  # as `ask`, which would cost every choice two more calls
+            store = switch.store
+            try:
+                if time.monotonic() >= switch.check_at:
+                    switch.check()
+                    store = switch.store
+                if switch.backlog.own_wait and isinstance(store, SqliteStore):
+                    return switch.backlog.add_to(store, task_type)
+                tallies = store.tallies.of(task_type)
+            except StoreError as error:
+                switch.handle(error, store)
+            else:
+                if tallies and switch.interim is None:
+                    switch.evidence.put(task_type, tallies, len(tallies))
+                return tallies
+
+    def later(self, task_type: str) -> Mapping[str, Mapping[Tried, LaterTries]]:
+        return self._switch.ask(lambda store: self._later(store, task_type))
+
+    def _later(self, store: SqliteStore | InterimStore, task_type: str) -> Mapping[str, Mapping[Tried, LaterTries]]:
+        switch = self._switch
+        if switch.backlog.own_wait and isinstance(store, SqliteStore):
+            return switch.backlog.add_to_later(store, task_type)
+        later = store.tallies.later(task_type)
+        if later and switch.interim is None:
+            switch.later.put(task_type, later, len(later))
+        return later
+
+    def all(self) -> list[Tally]:
+        return self._switch.ask(lambda store: store.tallies.all())
+
+    def page(self, after: str, pairs: int) -> Mapping[str, Mapping[str, Tally]]:
+        return self._switch.ask(lambda store: store.tallies.page(after, pairs))
+
+    def faded(self, within: Span, today: int, half_life_days: float) -> dict[tuple[str, str], Faded]:
+        return self._switch.ask(lambda store: store.tallies.faded(within, today, half_life_days))
+
+    def baselines(self, within: Span | None = None) -> dict[tuple[str, str], Baseline]:
+        return self._switch.ask(lambda store: store.tallies.baselines(within))

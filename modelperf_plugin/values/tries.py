@@ -1,0 +1,71 @@
+"""Tries: several models on one task, one after another, until one succeeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from operator import add
+from typing import Any, Final, NamedTuple
+
+from modelperf_plugin.errors import InvalidValueError
+from modelperf_plugin.values.ids import check_id
+from modelperf_plugin.values.outcome import Outcome
+
+Tried = tuple[str, ...]
+"""The models that had failed on the same task before, sorted, with repeats; empty for a first try."""
+
+MAX_TRIED: Final = 8
+"""Maximum number of failed tries to keep; beyond it, the latest."""
+MAX_SETS: Final = 48
+"""Different sets of failed models that the later tries of a pair are told apart by: each takes a microsecond or two,
+and up to a tenth of a millisecond where it has not been looked at for long."""
+MAX_ROW_SETS: Final = 480
+"""The same of all pairs of a task type together, so that many models do not make a call long."""
+UNKNOWN_TRIED: Final[Tried] = ("",)
+"""Stands for unknown models: a later try of which nothing else is known."""
+
+
+def as_tried(model_ids: Iterable[str]) -> Tried:
+    """Return the key of the next try from the models that failed, in the order of their tries."""
+    return tuple(sorted(list(model_ids)[-MAX_TRIED:]))
+
+
+def most_sets(pairs: int) -> int:
+    """Return how many sets each pair may have, in a task type where so many ``pairs`` have later tries."""
+    return max(1, min(MAX_SETS, MAX_ROW_SETS // max(1, pairs)))
+
+
+def check_tried(name: str, value: Any) -> Tried:
+    """Check a host's list of tried models and return it as a key.
+
+    Raises:
+        InvalidValueError: it is not a list of at most :data:`MAX_TRIED` model ids.
+    """
+    if not isinstance(value, (list, tuple)) or len(value) > MAX_TRIED:
+        raise InvalidValueError(name, f"a list of at most {MAX_TRIED} model ids", value)
+    if tuple(value) == UNKNOWN_TRIED:
+        return UNKNOWN_TRIED
+    return as_tried(check_id(f"{name}[{position}]", each) for position, each in enumerate(value))
+
+
+class LaterTries(NamedTuple):
+    """Counts of one task type and model after the same failures.
+
+    Outages and the caller's errors are not counted: they say nothing about the model.
+    """
+
+    successes: int = 0
+    failures: int = 0
+    timeout_failures: int = 0
+    """The failures that timed out."""
+
+    def plus(self, outcome: Outcome) -> LaterTries:
+        """Return these counts plus an outcome."""
+        if outcome.success:
+            return LaterTries(self.successes + 1, self.failures, self.timeout_failures)
+        if outcome.blame != "model":
+            return self
+        return LaterTries(self.successes, self.failures + 1, self.timeout_failures + outcome.timeout)
+
+    def combined(self, other: LaterTries) -> LaterTries:
+        """Return the sums of both counts."""
+        return LaterTries(*map(add, self, other))
