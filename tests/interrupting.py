@@ -181,13 +181,23 @@ class Interrupts:
 
     def __enter__(self) -> Self:
         signal.signal(signal.SIGALRM, _Alarm.ring)
+        sys.unraisablehook = self._count_unraisable
         return self
 
     def __exit__(self, *_: object) -> None:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        sys.unraisablehook = sys.__unraisablehook__
         faulthandler.cancel_dump_traceback_later()
         self.process.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _count_unraisable(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """Count the interrupts that the interpreter keeps from their caller, as in the hooks of a fork."""
+        if isinstance(unraisable.exc_value, KeyboardInterrupt):
+            self.counts["interrupts"] += 1
+            self.counts["interrupts in hooks of the interpreter"] += 1
+        else:
+            sys.__unraisablehook__(unraisable)
 
     def found(self, kind: str, problem: str | None) -> None:
         """Count a problem."""

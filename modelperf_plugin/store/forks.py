@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
+from inspect import GEN_SUSPENDED, getgeneratorstate
 from typing import Protocol, TypeVar
 
 from modelperf_plugin.log import logger
@@ -28,6 +29,8 @@ class Forkable(Protocol):
 _stores: dict[int, weakref.ref[Forkable]] = {}
 _renewals: dict[int, Callable[[], None]] = {}
 _resting: list[tuple[Forkable, Generator[None]]] = []
+_generations: list[None] = []
+"""One entry for each fork above this process."""
 
 
 def watch(store: Forkable) -> None:
@@ -54,44 +57,53 @@ def renew(owner: _T, begin_again: Callable[[_T], None]) -> None:
     _renewals[key] = renew_living
 
 
+def generation() -> int:
+    """Return how many forks there are between this process and the one that imported this module."""
+    return len(_generations)
+
+
 def _before() -> None:
     # in the same order in two threads that fork at once
-    for _, reference in sorted(_stores.copy().items()):
-        store = reference()
-        if store is not None:
-            insist(partial(_stop, store))
+    _insist_on(iter([partial(_stop, key) for key in sorted(_stores.copy())]))
 
 
-def _stop(store: Forkable) -> None:
-    for known, rest in _resting:
-        if known is store:  # interrupted, and called again
-            rest.close()
+def _stop(key: int) -> None:
+    reference = _stores.get(key)
+    store = None if reference is None else reference()
+    if store is None or any(known is store and getgeneratorstate(rest) == GEN_SUSPENDED for known, rest in _resting):
+        return
     rest = store.at_rest()
     _resting.append((store, rest))
     next(rest)
 
 
 def _after() -> None:
-    for _, rest in reversed(_resting):
-        insist(rest.close)
+    _insist_on(iter([rest.close for _, rest in reversed(_resting)]))
     _resting.clear()
 
 
 def _after_in_child() -> None:
-    at_rest = {id(store) for store, _ in _resting}
-    for key, reference in _stores.copy().items():
-        store = reference()
-        if store is not None and key not in at_rest:  # an interrupt kept it from resting before the fork
-            insist(partial(_stop, store))
+    _before()  # should an interrupt have kept a store from resting: closes what the parent opened
     _after()
-    for renew_living in list(_renewals.values()):
+    _insist_on(iter(list(_renewals.values())))
+
+
+def _insist_on(actions: Iterator[Callable[[], object]]) -> None:
+    """Run every action, whatever interrupts another one; raise the interrupt then."""
+    for action in actions:
         try:
-            insist(renew_living)
-        except Exception:  # noqa: BLE001 - the others are renewed all the same
-            logger.exception("an object could not be renewed after a fork")
+            insist(action)
+        except Exception:  # noqa: BLE001 - the others are run all the same
+            logger.exception("a store could not be closed, or opened again, for a fork")
+        except BaseException:
+            _insist_on(actions)
+            raise
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after_in_child)
+    os.register_at_fork(after_in_child=partial(_generations.append, None))  # in C: no interrupt comes before it
+    for _ in range(2):  # should an interrupt come as soon as the first one is called
+        os.register_at_fork(before=_before)
+    os.register_at_fork(after_in_parent=_after, after_in_child=_after_in_child)
     # in C, should an interrupt keep the others from running: closes the generators, which releases what they hold
     os.register_at_fork(after_in_parent=_resting.clear, after_in_child=_resting.clear)

@@ -84,13 +84,16 @@ def attempt(lock: Lock | RLock, action: Callable[[], object], seconds: float = 0
 
 
 def insist(action: Callable[[], object]) -> None:
-    """Run ``action``, and once more if it is interrupted: for what is better done twice than half."""
+    """Run ``action`` until no interrupt ends it, and raise the interrupt then: for what is better done twice than half.
+
+    Not a loop, which would have to keep the interrupt, whose traceback keeps alive what its frames hold.
+    """
     try:
         action()
     except Exception:
         raise
     except BaseException:
-        action()
+        insist(action)
         raise
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 import time
@@ -22,13 +21,14 @@ from modelperf_plugin.store.sqlite.file import (
     MEMORY,
     Durability,
     begin,
+    close_all,
     connect,
     lock_path,
     prepare,
     translate,
     translated,
 )
-from modelperf_plugin.store.sqlite.ownership import count_open, opened_files
+from modelperf_plugin.store.sqlite.ownership import note_closed_here, note_open_here, opened_files
 from modelperf_plugin.store.sqlite.tally_cache import TallyCache
 from modelperf_plugin.values import Tried
 from modelperf_plugin.values.locks import entering, insist, is_held_here
@@ -82,17 +82,17 @@ class SqliteConnection:
         self.write_lock = threading.RLock()
         self.read_lock = self.write_lock if path == MEMORY else threading.RLock()
         self._durability: Durability = durability
-        self._pid = os.getpid()
-        self._counted = 0
-        self.forking = False
-        """Whether the file is closed for a fork or, while nothing is locked, an interrupt has kept it closed."""
+        self._opened: list[sqlite3.Connection] = []
+        """All open connections to the file, also one that an interrupt kept from being assigned."""
+        self._generation = self._connected_in = forks.generation()
+        """The generation of processes that used this last, and that opened the file: -1 if closed for a fork."""
         self._connect()
         forks.watch(self)
 
     def fetch(self, statement: str, *parameters: Any) -> list[Any]:
         """Return the readable rows of a query; a single mapping among ``parameters`` binds them by name."""
         named = parameters[0] if parameters and isinstance(parameters[0], dict) else parameters
-        if self.forking:
+        if self.is_at_rest:
             self.resume()
         with self.read_lock:
             try:
@@ -130,6 +130,14 @@ class SqliteConnection:
             )
         return found
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether the file is closed for a fork or, while nothing is locked, not open because of an interrupt.
+
+        Or it is still open as the parent process opened it, which this one must not use.
+        """
+        return self._connected_in != forks.generation()
+
     def write(self, action: Callable[[sqlite3.Connection], _T]) -> _T:
         """Return what ``action`` returns, called in a transaction: committed afterwards, or rolled back if it raises.
 
@@ -149,7 +157,7 @@ class SqliteConnection:
         Its statements are transactions of their own.
         """
         self.refuse_interrupted()
-        if self.forking:
+        if self.is_at_rest:
             self.resume()
         seconds = remaining(self.patience)
         deadline = time.monotonic() + seconds
@@ -202,7 +210,7 @@ class SqliteConnection:
         even connections that it opens later would trust that record. So none may be open while a process forks.
         """
         with self.write_lock, self.read_lock:
-            self.forking, self.holder = True, get_ident()
+            self._connected_in, self.holder = -1, get_ident()
             if not self.closed and self.location != MEMORY:
                 self._disconnect()
             try:
@@ -212,32 +220,35 @@ class SqliteConnection:
         self.queue.wake_first()
 
     def _continue(self) -> None:
-        if os.getpid() != self._pid:
-            self._pid = os.getpid()
+        generation = forks.generation()
+        if generation != self._generation:
             self.queue.reset()
+            self._generation = generation
         try:
             if not self.closed and self.location != MEMORY:
                 within(self.patience, self._connect)
         except StoreError:
             self.closed = True
             logger.exception("%s could not be opened again after a fork", self.location)
-        self.forking, self.holder = False, 0
+        self._connected_in, self.holder = generation, 0
 
     def resume(self) -> None:
         """Continue after a fork whose end was interrupted; the caller holds no lock."""
         self.refuse_interrupted()
         with self.write_lock, self.read_lock:
-            if self.forking:
+            if self.is_at_rest:
                 self._continue()
 
     def _connect(self) -> None:
+        self._disconnect()  # from what an interrupt left open
         try:
-            self.writer = prepare(self.location, self._durability, partial(self._count_open, 1))
-            with translated(self.location):
-                in_memory = self.location == MEMORY
-                self.reader = self.writer if in_memory else connect(self.location, self._durability, read_only=True)
+            about_to_open = partial(note_open_here, self.location, self)
+            self.writer = self.reader = prepare(self.location, self._durability, self._opened, about_to_open)
+            if self.location != MEMORY:
+                with translated(self.location):
+                    self.reader = connect(self.location, self._durability, self._opened, read_only=True)
         except Exception:
-            self._count_open(0)  # after an interrupt it stays: a traceback may keep the file open
+            self._disconnect()
             raise
         self._files = opened_files(self.location)
         self.execute = self.writer.cursor().execute
@@ -249,19 +260,13 @@ class SqliteConnection:
         self.cache.read_version = data_version(self.reader)
 
     def _disconnect(self) -> None:
-        self.reader.close()
-        self.writer.close()
+        close_all(self._opened)
         self.processes.close()
-        self._count_open(0)
+        note_closed_here(self)
 
     def is_at_its_path(self) -> bool:
         """Return whether the open file and its log are still those at the path: what is written to others is lost."""
         return self.location == MEMORY or opened_files(self.location) == self._files
-
-    def _count_open(self, connections: int) -> None:
-        if self.location != MEMORY:
-            count_open(self.location, connections - self._counted)  # first: it is better counted too often
-        self._counted = connections
 
 
 def data_version(connection: sqlite3.Connection) -> int:

@@ -9,9 +9,9 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from modelperf_plugin.errors import (
     NotATrackerError,
@@ -60,16 +60,46 @@ _FAILED: Final = {
 """Failures that last until an operator intervenes."""
 
 
-def prepare(path: str, durability: Durability, about_to_open: Callable[[], object] = bool) -> sqlite3.Connection:
+class ListedConnection(sqlite3.Connection):
+    """A connection that is in a list before it is open: an interrupt cannot hide it from whoever has to close it.
+
+    Otherwise one that comes before the connection is assigned to a variable would leave it open until its traceback is
+    deleted, and at a fork no connection may be open.
+    """
+
+    def __init__(self, opened: list[sqlite3.Connection], database: str, **options: Any) -> None:
+        """Add this connection to ``opened``, and open ``database`` as :func:`sqlite3.connect` does."""
+        opened.append(self)
+        super().__init__(database, **options)
+
+
+def close_all(opened: list[sqlite3.Connection]) -> None:
+    """Close the connections of a list, the last one first, and remove them; any interrupt leaves the rest in it."""
+    while opened:
+        with suppress(sqlite3.ProgrammingError):  # an interrupt came before it was opened
+            opened[-1].close()
+        opened.pop()
+
+
+def prepare(
+    path: str,
+    durability: Durability,
+    opened: list[sqlite3.Connection],
+    about_to_open: Callable[[], object] = bool,
+) -> sqlite3.Connection:
     """Return a connection for writing to the file at ``path``, created and migrated if necessary.
 
-    ``about_to_open`` is called right before this process opens the file.
+    Args:
+        path: where the file is.
+        durability: what a committed transaction survives.
+        opened: gets every connection that is opened; the caller closes those that are left.
+        about_to_open: called right before this process opens the file.
 
     Raises:
         StoreError: it cannot be used; the file is unchanged.
     """
     if path == MEMORY:
-        connection = connect(path, durability)
+        connection = connect(path, durability, opened)
         if old_sqlite() is None:
             _migrate(connection, path)
         else:
@@ -78,7 +108,7 @@ def prepare(path: str, durability: Durability, about_to_open: Callable[[], objec
     check_requirements(path)
     file = target_of(path)  # a link to a file that is not there yet must not be created by SQLite, for all to read
     try:
-        _refuse_others(path)
+        _refuse_others(path, opened)
         file.parent.mkdir(parents=True, exist_ok=True)
         # several processes may open a new file at the same moment, and switching to WAL can itself be busy
         was_used = was_in_use(path)
@@ -88,7 +118,7 @@ def prepare(path: str, durability: Durability, about_to_open: Callable[[], objec
             problems = [*settle_empty_file(path, was_in_use=was_used), *settle_log(path, lock_path(path))]
             _create_private(file)
             about_to_open()
-            connection = _open(path, durability)
+            connection = _open(path, durability, opened)
             note_opened(path, lock_path(path))
             _report(connection, problems)
             connection.execute("PRAGMA busy_timeout = 0")  # from now on this package waits, not SQLite
@@ -97,17 +127,19 @@ def prepare(path: str, durability: Durability, about_to_open: Callable[[], objec
         raise StoreFailedError(f"cannot open {path}: {error.strerror or error}") from error
 
 
-def _refuse_others(path: str) -> None:
+def _refuse_others(path: str, opened: list[sqlite3.Connection]) -> None:
     """Raise StoreError if a file is certainly not ours, before anything is created beside it."""
     if not has_content(target_of(path)) or beside(path, LOG).exists():
         return
     uri = uri_of(target_of(path), "mode=ro&immutable=1")
-    with opening(path), closing(sqlite3.connect(uri, uri=True)) as connection:
+    with opening(path):
         try:
-            refuse_strangers(connection, path)
+            refuse_strangers(ListedConnection(opened, uri, uri=True, check_same_thread=False), path)
         except sqlite3.DatabaseError as error:
             if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_NOTADB:
                 raise  # anything else may be due to a program that is writing
+        finally:
+            close_all(opened)
 
 
 def _report(connection: sqlite3.Connection, problems: list[str]) -> None:
@@ -132,10 +164,12 @@ def _create_private(file: Path) -> None:
         os.close(create_private(file))
 
 
-def connect(path: str, durability: Durability, *, read_only: bool = False) -> sqlite3.Connection:
-    """Return a connection in autocommit mode that all threads may use, one at a time."""
-    connection = sqlite3.connect(
-        path, timeout=remaining(), isolation_level=None, check_same_thread=False, cached_statements=128
+def connect(
+    path: str, durability: Durability, opened: list[sqlite3.Connection], *, read_only: bool = False
+) -> sqlite3.Connection:
+    """Return a connection in autocommit mode that all threads may use, one at a time; it is added to ``opened``."""
+    connection = ListedConnection(
+        opened, path, timeout=remaining(), isolation_level=None, check_same_thread=False, cached_statements=128
     )
     try:
         connection.execute(f"PRAGMA synchronous = {durability.upper()}")
@@ -223,9 +257,9 @@ def is_busy(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
-def _open(path: str, durability: Durability) -> sqlite3.Connection:
+def _open(path: str, durability: Durability, opened: list[sqlite3.Connection]) -> sqlite3.Connection:
     with opening(path):
-        connection = connect(path, durability)
+        connection = connect(path, durability, opened)
         try:
             refuse_strangers(connection, path)
             if connection.execute("PRAGMA page_count").fetchone() == (0,):  # both take effect in new files only

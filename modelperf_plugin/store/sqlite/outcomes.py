@@ -106,7 +106,7 @@ class SqliteOutcomes:
         """Write one outcome together with those of other threads."""
         connection, queue = self._connection, self._connection.queue
         connection.refuse_interrupted()
-        if connection.forking:
+        if connection.is_at_rest:
             connection.resume()
         seconds = remaining(connection.patience)
         deadline = time.monotonic() + seconds

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
-from collections import Counter
 from contextlib import suppress
 from datetime import UTC, datetime
 from glob import escape
@@ -35,8 +33,8 @@ _IN_USE_BYTE: Final = 128
 _GET_GENERATION: Final = 0x80087601
 """FS_IOC_GETVERSION: file systems that reuse the numbers of deleted files count how often."""
 
-_open_here: Counter[Path] = Counter()
-_counting = threading.RLock()
+_open_here: dict[int, Path] = {}
+"""The files that this process has open, by the id of what has opened them."""
 
 
 def is_open_elsewhere(path: str | os.PathLike[str]) -> bool:
@@ -62,10 +60,14 @@ def note_opened(path: str, lock: Path | None) -> None:
             os.close(descriptor)
 
 
-def count_open(path: str, change: int) -> None:
-    """Count the stores of this process that have a file open."""
-    with _counting:
-        _open_here[target_of(path)] += change
+def note_open_here(path: str, opener: object) -> None:
+    """Note that ``opener`` has a file open in this process, or is about to open it."""
+    _open_here[id(opener)] = target_of(path)
+
+
+def note_closed_here(opener: object) -> None:
+    """Note that ``opener`` has closed its file; noting it twice is fine."""
+    _open_here.pop(id(opener), None)
 
 
 def set_log_aside(file: Path, kind: str) -> Path:
@@ -159,9 +161,8 @@ def _has_no_log(file: Path) -> bool:
 
     Closing it would drop the locks that SQLite holds on it for connections of this process.
     """
-    with _counting:
-        if _open_here[file] > 0:
-            return False
+    if file in list(_open_here.values()):
+        return False
     try:
         with file.open("rb") as stream:
             head = stream.read(_WRITE_VERSION_AT + 1)

@@ -15,6 +15,7 @@ from modelperf_plugin.store.beside import JOURNAL, LOG, beside, has_content, tar
 from modelperf_plugin.store.deadline import BUSY_SECONDS
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
 from modelperf_plugin.store.sqlite.file import (
+    ListedConnection,
     ensure_exp,
     lock_path,
     missing_migrations,
@@ -99,8 +100,8 @@ class SqliteReader(SqliteConnection):
     def _open(self, options: str, file: Path | None = None, *, setup: str = "") -> sqlite3.Connection:
         uri = uri_of(file or target_of(self.location), options)
         with opening(self.location):
-            connection = sqlite3.connect(
-                uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            connection = ListedConnection(
+                self._opened, uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
             try:
                 connection.execute(setup).fetchall()
@@ -143,7 +144,7 @@ class SqliteReader(SqliteConnection):
         return self._locked_by_sqlite or self._state == _state(self.location)
 
     def _reconnect(self) -> None:
-        self.reader.close()
+        self._disconnect()
         self._connect()
 
     def _never_at_rest(self) -> StoreBusyError:

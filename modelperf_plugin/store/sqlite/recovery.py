@@ -56,7 +56,7 @@ def recover(source: Path, new: Path) -> Recovery:
         trees = Trees(image, shapes)
         guide = [table for table in GUIDE_TABLES if trees.is_table(table)]
         damaged = _copy_guide_tables(trees, guide, new) if guide else []
-        with closing(prepare(str(new), "full")) as target:
+        with closing(prepare(str(new), "full", [])) as target:
             target.execute("PRAGMA foreign_keys = OFF")
             with target:
                 begin(target, 0.0)

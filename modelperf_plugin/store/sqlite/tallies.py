@@ -102,7 +102,7 @@ class SqliteTallies(UncachedTallies):
             known = self._known_while_busy(task_type)
             if known is not None:
                 return known
-        if connection.forking:
+        if connection.is_at_rest:
             connection.resume()
         try:
             with connection.read_lock:
