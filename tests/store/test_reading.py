@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import stat
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -166,7 +167,7 @@ def test_a_crashed_host_in_a_read_only_folder(tmp_path: Path, log_is_readable: b
     path.chmod(0o644)
     path.with_name("x.db-wal").chmod(0o644 if log_is_readable else 0o600)
     for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+        folder.chmod(stat.S_IMODE(folder.stat().st_mode) | 0o755)
     child = os.fork()
     if child == 0:
         code = 1
