@@ -6,7 +6,6 @@ import os
 import shutil
 import sqlite3
 import stat
-import stat
 import subprocess
 import sys
 from collections.abc import Iterator
