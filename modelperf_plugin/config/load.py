@@ -21,7 +21,14 @@ from modelperf_plugin.config.layers import (
     read_environment,
     read_files,
 )
-from modelperf_plugin.config.messages import quoted_path, removed_key, requirement, unknown_key, wrong_value
+from modelperf_plugin.config.messages import (
+    quoted_path,
+    removed_key,
+    requirement,
+    unknown_key,
+    unquoted_name,
+    wrong_value,
+)
 from modelperf_plugin.config.schema import (
     PLAIN_SECTIONS,
     POLICY_SECTIONS,
@@ -203,8 +210,9 @@ class _Validator:
                     merged = {**common.get(section, {}), **table} if isinstance(table, dict) else table
                     own[section] = self.section(plain_section(section), (*path, section), merged)
                 else:
-                    message = unknown_key(str(section), TASK_TYPE_SECTIONS, "section of a task type")
-                    self.note((*path, str(section)), message)
+                    here = (*path, str(section))
+                    message = unquoted_name(here, table, Config.model_fields)
+                    self.note(here, message or unknown_key(str(section), TASK_TYPE_SECTIONS, "section of a task type"))
             checked[name] = TaskTypeConfig(**own)
         return checked
 
@@ -249,7 +257,8 @@ class _Validator:
             return None
         for key in table.keys() - model.model_fields.keys():
             here = (*path, str(key))
-            self.note(here, removed_key(here) or unknown_key(str(key), model.model_fields))
+            message = removed_key(here) or unquoted_name(here, table[key], model.model_fields)
+            self.note(here, message or unknown_key(str(key), model.model_fields))
         return self.validated(model, path, {key: value for key, value in table.items() if key in model.model_fields})
 
     def validated(self, model: type[BaseModel], path: KeyPath, values: dict[str, Any]) -> Any:

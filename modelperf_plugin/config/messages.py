@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from modelperf_plugin.errors import brief
 
 _REMOVED_KEYS = {"store.acknowledge": "was removed: outcomes are always written before record returns; delete the key"}
+_CLOSE = 0.75
+"""How similar a table must be to a known one, from 0 to 1, to be a misspelling rather than a part of a name."""
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -31,6 +33,24 @@ def unknown_key(name: str, known: Iterable[str], noun: str = "key") -> str:
 def removed_key(path: Iterable[str]) -> str | None:
     """Return what to say about a key that an earlier version had; None for any other key."""
     return _REMOVED_KEYS.get(".".join(path))
+
+
+def unquoted_name(path: Sequence[str], value: Any, known: Iterable[str]) -> str | None:
+    """Return what to say about a table inside the table of a model or task type, whose name may have lacked quotes.
+
+    TOML reads ``[models.gpt-4.1]`` as a table 1 in a table gpt-4. None for a key that resembles one of the ``known``.
+    """
+    names = list(known)
+    if len(path) != 3 or not isinstance(value, dict) or get_close_matches(path[-1], names, n=1, cutoff=_CLOSE):
+        return None
+    parts = list(path[1:])
+    while len(value) == 1:
+        ((key, value),) = value.items()
+        if key in names or not isinstance(value, dict):
+            break
+        parts.append(key)
+    what = "model" if path[0] == "models" else "task type"
+    return f"a {what} whose name contains a dot must be quoted: [{quoted_path([path[0], '.'.join(parts)])}]"
 
 
 def requirement(schema: dict[str, Any]) -> str:

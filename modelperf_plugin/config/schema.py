@@ -92,6 +92,10 @@ class StoreConfig(_Section):
         "tallies and daily trends. Unset: keep all.",
     )  # fmt: skip
 
+    def keys_that_differ(self, other: StoreConfig) -> list[str]:
+        """Return the keys whose values are not those of ``other``."""
+        return [key for key in type(self).model_fields if getattr(self, key) != getattr(other, key)]
+
     @field_validator("path")
     @classmethod
     def _known_store(cls, path: str) -> str:

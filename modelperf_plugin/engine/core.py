@@ -74,7 +74,8 @@ class ModelPerf:
         self._watch = ConfigWatch(config, on_error=self._on_broken_config, on_change=self._on_new_config)
         if clock is not None:
             clock = HostClock(clock, partial(self._errors.report, "the machine's time is used"))
-        configured = self._watch.current.config.store
+        self._opened_with = configured = self._watch.current.config.store
+        self._overridden = set() if store is None else {"path"}
         location = configured.path if store is None else store
         self.patience = configured.patience_seconds
         """For how many seconds a record, and closing, wait for others that write."""
@@ -114,7 +115,9 @@ class ModelPerf:
             demotions=self._store.demotions,
             watch_states=self._store.watch_states,
         )
-        self._availability = Availability(self._store.events, in_force, self._random.random)
+        self._availability = Availability(
+            self._store.events, in_force, now_ms=lambda: to_milliseconds(self._now()), number=self._random.random
+        )
         self._ab_tests = ABTests(self._store.ab_tests, self._store.decisions)
         self._decision_writer = DecisionWriter(
             self._store.decisions,
@@ -331,6 +334,14 @@ class ModelPerf:
     def _on_new_config(self) -> None:
         logger.info("the configuration was reloaded")
         self._learner.reset()
+        new = self._watch.current.config.store
+        changed = [key for key in new.keys_that_differ(self._opened_with) if key not in self._overridden]
+        if changed:
+            logger.warning(
+                "[store] %s changed, but this process still uses %s as it was opened: restart it to apply the change",
+                " and ".join(changed),
+                self._store.location,
+            )
 
 
 def _decision_id(decision: Decision | str) -> str:

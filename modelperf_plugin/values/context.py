@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, Final
 
@@ -95,16 +96,20 @@ _CHECKS: Final[Mapping[str, Callable[[str, Any], Any]]] = {
 _KEYS: Final = {name: name for name in _CHECKS} | {camel_case(name): name for name in _CHECKS}
 _MAX_KEY_LENGTH: Final = 20
 _LETTERS: Final = {name.replace("_", ""): name for name in _CHECKS}
+_SIMILARITY: Final = 0.8
+"""From which similarity of their letters, from 0 to 1, one key is taken for a misspelling of another."""
 
 NO_CONTEXT: Final = Context()
 
 
 def misspelled_keys(mapping: Mapping[str, Any]) -> dict[str, str]:
-    """Return the keys that are ignored though their letters are those of a known key, each with that key."""
+    """Return the keys that are ignored though they resemble a known key, each with that key."""
     ignored = [key for key in mapping if isinstance(key, str) and key not in _KEYS and len(key) <= _MAX_KEY_LENGTH]
-    return {key: _LETTERS[letters] for key in ignored if (letters := _letters_of(key)) in _LETTERS}
+    return {key: known for key in ignored if (known := _resembled_by(key)) is not None}
 
 
 @lru_cache(maxsize=1000)
-def _letters_of(key: str) -> str:
-    return "".join(filter(str.isalpha, key.lower()))
+def _resembled_by(key: str) -> str | None:
+    letters = "".join(filter(str.isalpha, key.lower()))
+    near = get_close_matches(letters, _LETTERS, n=1, cutoff=_SIMILARITY)
+    return _LETTERS[near[0]] if near else None

@@ -254,6 +254,16 @@ def test_every_problem_is_reported_at_once() -> None:
             "was removed: outcomes are always written before record returns; delete the key",
         ),
         ({"store": {"path": "mysql://x"}}, "store.path", "no other URL is supported"),
+        (
+            {"models": {"gpt-4": {"1": {"cost_usd": 0.1}}}},
+            "models.gpt-4.1",
+            'a model whose name contains a dot must be quoted: [models."gpt-4.1"]',
+        ),
+        (
+            {"task_types": {"code": {"review": {"python": {"demotion": {"strategy": "never"}}}}}},
+            "task_types.code.review",
+            'a task type whose name contains a dot must be quoted: [task_types."code.review.python"]',
+        ),
         ({"ranking": []}, "ranking", "must be a table, but got []"),
         ({"task_types": 3}, "task_types", "must be a table of tables"),
         ({"task_types": {"a": 3}}, "task_types.a", "must be a table, but got 3"),

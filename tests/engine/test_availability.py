@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -179,3 +180,28 @@ def test_failed_timeouts_are_outages_if_configured(
         engine.record("t", "first", mp.Outcome(success=False, timeout=True))
         engine._availability.refresh()
         assert select(engine).ranking.of("first").status == status
+
+
+def test_an_outage_from_the_future_counts_as_now(perf: mp.ModelPerf, clock: FakeClock) -> None:
+    """A stamp of another clock, or in another unit, makes no pause longer than the configured one."""
+    perf.record(
+        "t", "first", mp.Outcome(success=False, error_kind="rate_limit", timestamp=clock() + timedelta(days=365))
+    )
+    assert pause(perf, clock) == 10
+    perf.record("t", "first", SUCCESS)
+    assert select(perf).model_id == "first"
+
+
+def test_a_success_ends_a_pause_from_the_future(perf: mp.ModelPerf, clock: FakeClock) -> None:
+    """A model whose outage was stamped in the future is available as soon as it answers."""
+    perf.record("t", "first", mp.Outcome(success=False, error_kind="network", timestamp=clock() + timedelta(days=365)))
+    perf.record("t", "first", SUCCESS)
+    assert select(perf).ranking.of("first").status != "unavailable"
+
+
+def test_a_clock_that_is_set_back_makes_no_pause_longer(perf: mp.ModelPerf, clock: FakeClock) -> None:
+    """A pause ends after its own length at the latest, whatever the time was when it began."""
+    perf.record("t", "first", OUTAGE)
+    assert select(perf).model_id == "second"
+    clock.advance(seconds=-86_400)
+    assert pause(perf, clock) == 10

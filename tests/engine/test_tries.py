@@ -178,7 +178,18 @@ def test_an_unknown_decision_leaves_nothing_out(
 
 
 @pytest.mark.parametrize(
-    ("key", "known"), [("retryof", "retry_of"), ("retry-of", "retry_of"), ("Attempts", "attempts"), ("tries", None)]
+    ("key", "known"),
+    [
+        ("retryof", "retry_of"),
+        ("retry-of", "retry_of"),
+        ("Attempts", "attempts"),
+        ("max_cost", "max_cost_usd"),
+        ("excluded", "exclude"),
+        ("unitId_", "unit_id"),
+        ("tries", None),
+        ("request_id", None),
+        ("user", None),
+    ],
 )
 def test_a_key_that_was_probably_meant_for_the_plugin(
     perf: mp.ModelPerf, caplog: pytest.LogCaptureFixture, key: str, known: str | None
