@@ -165,7 +165,7 @@ class QualityConfig(_Section):
 
 
 class AvailabilityConfig(_Section):
-    """Back-off from models that have outages."""
+    """Back-off from models that have outages, and how much recent ones count against a model."""
 
     pause_seconds: float = Field(
         default=2.0, ge=0, le=86_400,
@@ -177,6 +177,11 @@ class AvailabilityConfig(_Section):
         default=0.5, ge=0, le=1,
         description="Each back-off is longer by a random fraction of up to this, so that hosts do not all return at "
         "once.",
+    )  # fmt: skip
+    half_life_minutes: float = Field(
+        default=240.0, ge=0, le=525_600,
+        description="Minutes after which a try counts half in the recent availability, by which the score of a model "
+        "is multiplied; 0: outages do not count in the score.",
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Which models are unavailable for a while because their provider had outages."""
+"""Which models are unavailable after outages of their provider, and how often a try of each meets one."""
 
 from __future__ import annotations
 
@@ -17,21 +17,58 @@ REFRESH_SECONDS: Final = 1.0
 """How often outcomes of other processes are read."""
 MAX_EVENTS: Final = 500
 """How many of the newest outcomes are read; earlier outages are over."""
+TRIALS: Final = 3
+"""How many tries a model gets after a back-off before one of them is answered."""
+PRIOR_TRIES: Final = 5.0
+"""Every model starts as if so many of its tries had met no outage."""
+MAX_MODELS: Final = 1_000
+"""From how many models on those without a recent outage are forgotten."""
+_NEGLIGIBLE: Final = 0.01
+"""A weight of outages, in outcomes, that no longer matters."""
+_STEPS: Final = 60
+"""Into how many steps a half-life is divided, at which weights are updated."""
+_MINUTE_MS: Final = 60_000
 
 _NONE: Final[Mapping[str, str]] = {}
+_ALL: Final[Mapping[str, float]] = {}
+_FOREVER_MS: Final = 2**62
 
 
 class _Streak(NamedTuple):
-    """The outages of one model in a row, and until when it is unavailable after them."""
+    """The outages of one model in a row, and until when it is unavailable."""
 
     outages: int
     """How many; those while the model was unavailable are not counted."""
     last_ms: int
+    """When the last one was."""
+    since_ms: int
+    """When the back-off began: then, or when the model had used up its tries after an earlier one."""
     pause_ms: int
+    trials: int = 0
+    """Number of tries since the back-off ended, none of them answered yet."""
 
     @property
     def until_ms(self) -> int:
-        return self.last_ms + self.pause_ms
+        return self.since_ms + self.pause_ms
+
+    def ignores(self, outage_ms: int) -> bool:
+        """Return whether an outage is one of a call that was running when the last one came."""
+        return self.since_ms <= self.last_ms and outage_ms < self.until_ms
+
+
+class _Record(NamedTuple):
+    """The recent tries of one model that followed one without an outage, discounted for age."""
+
+    answered: float = 0.0
+    outages: float = 0.0
+    at_ms: int = 0
+    is_down: bool = False
+    """Whether its last try met an outage."""
+
+    def at(self, now_ms: int, half_life_ms: float) -> _Record:
+        """Return the same tries discounted to a later moment."""
+        weight = 0.5 ** (max(0, now_ms - self.at_ms) / half_life_ms)
+        return self._replace(answered=self.answered * weight, outages=self.outages * weight, at_ms=now_ms)
 
 
 class Availability:
@@ -42,6 +79,13 @@ class Availability:
     more, up to ``jitter``. Outages of calls that were running when the back-off began do not extend it. Any other
     outcome that is not the caller's own error ends it. An outcome stamped later than now counts as one of now, so no
     clock, of another host or set back since, makes a back-off longer.
+
+    After a back-off a model gets a few tries. If none of them is answered by then, it is unavailable for as long again
+    (the half-open state of a circuit breaker).
+
+    The availability of a model is the share of its tries without an outage, of those that followed a try without one:
+    what matters for a model that is available is how often it fails out of nothing, and an outage that lasted counts
+    once. Older tries count less, by ``half_life_minutes``.
     """
 
     def __init__(
@@ -59,26 +103,44 @@ class Availability:
         self._number = number
         self._lock = threading.RLock()
         self._streaks: dict[str, _Streak] = {}
+        self._records: dict[str, _Record] = {}
         self._position = 0
         self._refresh_at = 0.0
-        self._unavailable: Mapping[str, str] = _NONE
+        self._current = (_NONE, _ALL)
         self._valid_ms = (0, 0)
 
-    def unavailable(self, now_ms: int) -> Mapping[str, str]:
-        """Return why models are unavailable at ``now_ms``; the same object as long as nothing changes."""
+    def now(self, now_ms: int) -> tuple[Mapping[str, str], Mapping[str, float]]:
+        """Return why models are unavailable, the first to be back first, and the availability of models where below 1.
+
+        They are the same objects as long as nothing changes.
+        """
         if time.monotonic() >= self._refresh_at:
             self.refresh()
-        if not self._streaks:
-            return _NONE
+        if not self._records:
+            return _NONE, _ALL
         first, last = self._valid_ms
         if not first <= now_ms < last:
             with self._lock:
-                self._renew_reasons(now_ms)
-        return self._unavailable
+                self._renew(now_ms)
+        return self._current
 
     def concerns(self, model_id: str, outcome: Outcome) -> bool:
         """Return whether an outcome calls for a refresh at once; timeouts that count as outages wait for the next."""
         return model_id in self._streaks or (not outcome.success and BLAMES[outcome.error_kind] == "provider")
+
+    def on_decision(self, model_id: str, now_ms: int) -> None:
+        """Count a try of a model whose back-off is over."""
+        if model_id not in self._streaks:
+            return
+        with self._lock:
+            streak = self._streaks.get(model_id)
+            if streak is None or now_ms < streak.until_ms:
+                return
+            streak = streak._replace(trials=streak.trials + 1)
+            if streak.trials >= TRIALS:
+                streak = streak._replace(trials=0, since_ms=now_ms)
+                self._valid_ms = (0, 0)
+            self._streaks[model_id] = streak
 
     def refresh(self) -> None:
         """Read the newest outcomes."""
@@ -86,40 +148,69 @@ class Availability:
             self._refresh_at = time.monotonic() + REFRESH_SECONDS
             self._position = max(self._position, self._events.last_id() - MAX_EVENTS)
             events = self._events.after(self._position, MAX_EVENTS)
-            now_ms = self._now_ms() if events else 0
+            if not events:
+                return
+            now_ms, config = self._now_ms(), self._config()
             for event in events:
-                self._process(event, min(event.ended_ms, now_ms))
-                self._position = event.event_id  # last: what was interrupted is done again, which changes nothing
+                self._process(event, min(event.ended_ms, now_ms), config)
+                self._position = event.event_id  # last: what was interrupted is done again
+            if len(self._records) > MAX_MODELS:
+                self._records = {each: record for each, record in self._records.items() if record.outages}
 
-    def _process(self, event: Event, ended_ms: int) -> None:
-        config = self._config()
+    def _process(self, event: Event, ended_ms: int, config: Config) -> None:
         kind = (event.blame, event.timed_out, config.quality.timeouts)
-        streak = self._streaks.get(event.model_id)
-        if is_outage(*kind):
-            self._back_off(event.model_id, ended_ms, streak, config)
-        elif streak is not None and ended_ms >= streak.last_ms and is_informative(*kind):
-            del self._streaks[event.model_id]
+        has_outage = is_outage(*kind)
+        if not has_outage and not is_informative(*kind):
+            return
+        model_id, streak = event.model_id, self._streaks.get(event.model_id)
+        self._count(model_id, ended_ms, config.availability.half_life_minutes, has_outage=has_outage)
+        if has_outage:
+            self._back_off(model_id, ended_ms, streak, config)
+        elif streak is not None and ended_ms >= streak.last_ms:
+            del self._streaks[model_id]
+            self._valid_ms = (0, 0)
+
+    def _count(self, model_id: str, ended_ms: int, half_life_minutes: float, *, has_outage: bool) -> None:
+        record = self._records.get(model_id, _Record())
+        if not record.is_down and half_life_minutes > 0.0:
+            record = record.at(ended_ms, half_life_minutes * _MINUTE_MS)
+            record = record._replace(answered=record.answered + (not has_outage), outages=record.outages + has_outage)
+        self._records[model_id] = record._replace(is_down=has_outage)
+        if record.outages > _NEGLIGIBLE:
             self._valid_ms = (0, 0)
 
     def _back_off(self, model_id: str, ended_ms: int, streak: _Streak | None, config: Config) -> None:
         settings = config.availability
-        if settings.pause_seconds <= 0.0 or (streak is not None and ended_ms < streak.until_ms):
+        if settings.pause_seconds <= 0.0 or (streak is not None and streak.ignores(ended_ms)):
             return
         outages = 1 if streak is None else streak.outages + 1
         longest = max(settings.pause_seconds, settings.longest_pause_seconds)
         seconds = min(settings.pause_seconds * 2.0 ** min(outages - 1, 60), longest)
         seconds *= 1.0 + settings.jitter * self._number()
-        self._streaks[model_id] = _Streak(outages, ended_ms, round(seconds * 1000))
+        self._streaks[model_id] = _Streak(outages, ended_ms, ended_ms, round(seconds * 1000))
         self._valid_ms = (0, 0)
 
-    def _renew_reasons(self, now_ms: int) -> None:
-        """Set the reasons, and for how long they are valid."""
+    def _renew(self, now_ms: int) -> None:
+        """Set what is returned, and for how long it is valid."""
         for model_id, streak in self._streaks.items():
-            if streak.last_ms > now_ms:  # the clock has been set back
-                self._streaks[model_id] = streak._replace(last_ms=now_ms)
-        current = {model_id: streak for model_id, streak in self._streaks.items() if now_ms < streak.until_ms}
-        self._unavailable = {model_id: _reason(streak) for model_id, streak in current.items()} or _NONE
-        self._valid_ms = (now_ms, min([streak.until_ms for streak in current.values()], default=2**62))
+            if streak.since_ms > now_ms:  # the clock has been set back
+                self._streaks[model_id] = streak._replace(last_ms=min(streak.last_ms, now_ms), since_ms=now_ms)
+        backing_off = {each: streak for each, streak in self._streaks.items() if now_ms < streak.until_ms}
+        ordered = sorted(backing_off.items(), key=lambda item: item[1].until_ms)
+        unavailable = {model_id: _reason(streak) for model_id, streak in ordered} or _NONE
+        step_ms = self._config().availability.half_life_minutes * _MINUTE_MS / _STEPS
+        availability = self._rates(now_ms, step_ms * _STEPS) if step_ms else _ALL
+        last_ms = min([streak.until_ms for streak in backing_off.values()], default=_FOREVER_MS)
+        self._current = (unavailable, availability)
+        self._valid_ms = (now_ms, min(last_ms, now_ms + round(step_ms)) if availability else last_ms)
+
+    def _rates(self, now_ms: int, half_life_ms: float) -> Mapping[str, float]:
+        rates: dict[str, float] = {}
+        for model_id, record in self._records.items():
+            answered, outages, *_ = record.at(now_ms, half_life_ms)
+            if outages > _NEGLIGIBLE:
+                rates[model_id] = (answered + PRIOR_TRIES) / (answered + outages + PRIOR_TRIES)
+        return rates or _ALL
 
 
 def _reason(streak: _Streak) -> str:

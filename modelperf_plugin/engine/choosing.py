@@ -185,14 +185,16 @@ class Chooser:
         demotions = self._monitor.demoted(task_type)
         if test is not None:
             policy, demotions = test.policy, test.without_sides(demotions)
-        unavailable = self._availability.unavailable(now_ms)
-        basis = (policy, evidence, beliefs, demotions, unavailable)
+        unavailable, availability = self._availability.now(now_ms)
+        basis = (policy, evidence, beliefs, demotions, unavailable, availability)
         last = self._assessments.get((task_type, offered)) if context.plain else None
         if last is not None and all(map(is_, last[0], basis)):
             return last[1]
         tallies = classified(evidence, timeouts)
         costs, difficulty = self._learner.model_costs, self._learner.difficulty(task_type)
-        knowledge = Knowledge(tallies, beliefs, demotions, unavailable, costs, tried, difficulty, self._plans)
+        knowledge = Knowledge(
+            tallies, beliefs, demotions, unavailable, costs, tried, difficulty, self._plans, availability
+        )
         assessment = assess(policy, task_type, offered, knowledge, context)
         if context.plain and evidence:  # a host may ask for any number of task types without outcomes
             self._assessments.put((task_type, offered), (basis, assessment), len(offered))

@@ -190,6 +190,7 @@ class ModelPerf:
             telemetry.on_decision(decision)
         if config.mode == "apply":
             self._tries.on_decision(decision)
+            self._availability.on_decision(decision.model_id, to_milliseconds(decision.created_at))
             self._learner.pending.add(
                 decision.decision_id, task_type, decision.model_id, to_milliseconds(decision.created_at)
             )

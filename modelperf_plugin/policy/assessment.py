@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from math import log, sqrt
 from operator import attrgetter
 from typing import Final, NamedTuple
@@ -28,6 +29,7 @@ from modelperf_plugin.values import Context, Exclusion, RankedModel, Ranking, St
 _SUCCESS: Final = Success()
 NOTHING: Final[Mapping[str, str]] = {}
 NO_COSTS: Final[ModelCosts] = {}
+NO_OUTAGES: Final[Mapping[str, float]] = {}
 AVAILABLE, UNAVAILABLE, DEMOTED = 0, 1, 2
 """Groups of candidates: one of a later group is only chosen, probes aside, if the earlier groups are empty."""
 
@@ -56,7 +58,7 @@ class Knowledge(NamedTuple):
     demotions: Mapping[str, str] = NOTHING
     """Reasons of the demotions in force, by model."""
     unavailable: Mapping[str, str] = NOTHING
-    """Reasons of the back-offs after outages, by model."""
+    """Reasons of the back-offs after outages, by model, the first to end first."""
     model_costs: ModelCosts = NO_COSTS
     tried: tuple[str, ...] = ()
     """Ids of the models that have failed on this task; one that failed twice is there twice."""
@@ -64,6 +66,8 @@ class Knowledge(NamedTuple):
     """How much tasks of this type differ in difficulty; None: as much as usual."""
     plans: Memory | None = None
     """Plans that were drawn for earlier choices; None: they are drawn for each choice."""
+    availability: Mapping[str, float] = NO_OUTAGES
+    """The chance that a try of a model meets no outage, by model; 1 for all others."""
 
 
 Rank = tuple[int, int, float, float, float, int, str]
@@ -80,12 +84,22 @@ class Candidate(NamedTuple):
     group: int
     why: str | None
     belief: Belief | None
+    """The posterior of the chance that a try succeeds, outages included."""
     cost: ExpectedCost | None
     """Set if the policy or the host limits or weighs costs."""
     rank: Rank
     """Sorts the best first."""
     estimate: Estimate | None = None
     """The candidate as a cost objective sees it; set if the policy weighs costs."""
+    quality: Belief | None = None
+    """The posterior of the chance to succeed where there is no outage, if that differs."""
+    availability: float = 1.0
+    """The chance that a try meets no outage."""
+
+    def reason(self, ranking: RankingStrategy) -> str:
+        """Return the evidence for its score."""
+        evidence = ranking.reason(self.tally, self.quality or self.belief)
+        return evidence if self.availability >= 1.0 else f"{evidence} × recent availability {self.availability:.2f}"
 
 
 _RANK: Final = attrgetter("rank")
@@ -202,28 +216,47 @@ def _place(
     beliefs: Sequence[Belief] | None = None
     if known is not None:
         beliefs = policy.ranking.believed(tallies, [known[tally.model_id] for tally in tallies])
+    qualities, availability = beliefs, knowledge.availability
+    if availability and beliefs is not None:
+        beliefs = _with_outages(tallies, beliefs, availability)
     scores = policy.ranking(tallies, beliefs)
     reasons = policy.demotion(tallies, knowledge.demotions)
-    each_belief: Sequence[Belief | None] = beliefs or [None] * len(tallies)
     weigh = policy.cost.weighs_costs
+    backing_off = list(unavailable)
     candidates: list[Candidate] = []
     peers: dict[tuple[int, int], list[_Unweighed]] = {}
-    for tally, score, why, belief in zip(tallies, scores, reasons, each_belief, strict=True):
-        group, reason = AVAILABLE if why is None else DEMOTED, why
-        if unavailable and why is None:
-            reason = unavailable.get(tally.model_id)
-            group = AVAILABLE if reason is None else UNAVAILABLE
+    for tally, score, why, belief in zip(tallies, scores, reasons, beliefs or repeat(None)):  # noqa: B905 - endless
+        group, tier, reason = AVAILABLE if why is None else DEMOTED, score[0], why
+        if why is None and unavailable and (reason := unavailable.get(tally[1])) is not None:
+            group, tier = UNAVAILABLE, backing_off.index(tally[1])
         cost = costs.get(tally[1]) if costs else None
         if weigh:
             estimate = _estimate(score, belief, cost)
-            peers.setdefault((group, score[0]), []).append((tally, score, reason, belief, cost, estimate))
+            peers.setdefault((group, tier), []).append((tally, score, reason, belief, cost, estimate))
             continue
-        rank = (group, score[0], -score[1], 0.0, 0.0, -tally[2] - tally[3], tally[1])  # faster than by name
+        rank = (group, tier, -score[1], 0.0, 0.0, -tally[2] - tally[3], tally[1])  # faster than by name
         candidates.append(Candidate(tally, score, group, reason, belief, cost, rank))
     for (group, tier), members in peers.items():
         candidates += _weigh(policy.cost, group, tier, members)
+    if availability and qualities is not None:
+        quality = dict(zip([tally[1] for tally in tallies], qualities, strict=True))
+        candidates = [
+            each._replace(quality=quality[each.tally[1]], availability=availability.get(each.tally[1], 1.0))
+            for each in candidates
+        ]
     candidates.sort(key=_RANK)
     return tuple(candidates)
+
+
+def _with_outages(
+    tallies: Sequence[Tally], beliefs: Sequence[Belief], availability: Mapping[str, float]
+) -> list[Belief]:
+    """Return the posteriors of the chance that a try meets no outage and succeeds: the mean falls, the weight stays."""
+    shares = [availability.get(tally.model_id, 1.0) for tally in tallies]
+    return [
+        Belief(alpha * share, beta + alpha * (1.0 - share), outcomes)
+        for (alpha, beta, outcomes), share in zip(beliefs, shares, strict=True)
+    ]
 
 
 _Unweighed = tuple[Tally, Score, str | None, Belief | None, ExpectedCost | None, Estimate]
@@ -273,7 +306,7 @@ def _row(policy: Policy, each: Candidate, pin: str | None) -> RankedModel:
     tally = each.tally
     explanation = policy.ranking.explain(tally, each.belief)
     status: Status = "ranked" if explanation.proven else "unproven"
-    reason = explanation.reason
+    reason = explanation.reason if each.availability >= 1.0 else each.reason(policy.ranking)
     if each.group == DEMOTED:
         status, reason = "demoted", each.why or reason
     elif each.group == UNAVAILABLE:

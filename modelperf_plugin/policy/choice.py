@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from modelperf_plugin.policy.assessment import DEMOTED, UNAVAILABLE, Assessment, Candidate, beliefs_of
+from modelperf_plugin.policy.assessment import AVAILABLE, DEMOTED, UNAVAILABLE, Assessment, Candidate, beliefs_of
 from modelperf_plugin.policy.exploration import ChoiceSet, Shares
 from modelperf_plugin.policy.exploration.base import best_only
 from modelperf_plugin.policy.following import follow
@@ -42,7 +42,7 @@ def choose(assessment: Assessment, context: Context, number: float | None, pendi
         return _pinned(assessment, assessment.pin)
     available, candidates = assessment.available, assessment.candidates
     last_resort = candidates[0].group == DEMOTED
-    shares = _shares(assessment, context, pending, last_resort=last_resort)
+    shares = _shares(assessment, context, pending)
     probabilities = [*shares.probabilities, *[0.0] * (len(candidates) - available)]
     if shares.point is None and not last_resort and candidates[-1].group == DEMOTED:
         _probe(probabilities, candidates, assessment.policy.demotion.probe_share)
@@ -61,7 +61,7 @@ def choose(assessment: Assessment, context: Context, number: float | None, pendi
     if last_resort:
         reason = f"every candidate is demoted, so the best of them is used; {reason}"
     elif candidates[0].group == UNAVAILABLE and not probed:
-        reason = f"every candidate is unavailable, so the best of them is used; {reason}"
+        reason = f"every candidate is unavailable, so the first to be back is used; {reason}"
     explored = position >= assessment.tied
     if followed is None:
         return Choice(_order(assessment.ranking.model_ids, position), tuple(probabilities), reason, explored, probed)
@@ -94,7 +94,7 @@ def pick(probabilities: Sequence[float], number: float) -> int:
     return last
 
 
-def _shares(assessment: Assessment, context: Context, pending: Sequence[int], *, last_resort: bool) -> Shares:
+def _shares(assessment: Assessment, context: Context, pending: Sequence[int]) -> Shares:
     available, policy = assessment.available, assessment.policy
     candidates = assessment.candidates[:available]
     planner = assessment.planner if policy.cost.weighs_costs else None
@@ -103,7 +103,8 @@ def _shares(assessment: Assessment, context: Context, pending: Sequence[int], *,
         beliefs_of(candidates) if planner is None else (), pending[:available],
         sum([each.tally[2] + each.tally[3] for each in candidates]), planner,
     )  # fmt: skip
-    return Shares(best_only(choice_set)) if last_resort else policy.exploration(choice_set)
+    is_last_resort = candidates[0].group != AVAILABLE
+    return Shares(best_only(choice_set)) if is_last_resort else policy.exploration(choice_set)
 
 
 def _probe(probabilities: list[float], candidates: Sequence[Candidate], share: float) -> None:
@@ -149,7 +150,7 @@ def _order(model_ids: tuple[str, ...], position: int) -> tuple[str, ...]:
 
 def _evidence(assessment: Assessment, position: int) -> str:
     each = assessment.candidates[position]
-    return each.why or assessment.policy.ranking.reason(each.tally, each.belief)
+    return each.why or each.reason(assessment.policy.ranking)
 
 
 def _reason(assessment: Assessment, position: int, followed: Followed | None) -> str:

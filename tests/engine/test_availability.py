@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -45,6 +47,13 @@ def select(perf: mp.ModelPerf, models: list[str] | None = None) -> mp.Decision:
     return decision
 
 
+def score(perf: mp.ModelPerf) -> float:
+    """Return the score of ``first``."""
+    found = select(perf).ranking.of("first").score
+    assert found is not None
+    return found
+
+
 def pause(perf: mp.ModelPerf, clock: FakeClock) -> int:
     """Return for how many seconds ``first`` is unavailable, and advance the clock by them."""
     for second in range(1000):
@@ -71,7 +80,7 @@ def test_an_outage_makes_a_model_unavailable_for_a_while(perf: mp.ModelPerf, clo
 
 def test_outages_do_not_touch_quality(perf: mp.ModelPerf, clock: FakeClock) -> None:
     """Any number of outages leaves the score as it is and lowers the availability in the tally."""
-    before = select(perf).ranking.of("first").score
+    before = score(perf)
     for _ in range(100):
         perf.record("t", "first", OUTAGE)
         clock.advance(seconds=1)
@@ -119,13 +128,15 @@ def test_the_callers_own_errors_change_nothing(perf: mp.ModelPerf, kind: Any) ->
     assert select(perf).ranking.of("first").status == "unavailable"
 
 
-def test_if_all_are_unavailable_the_best_is_used(perf: mp.ModelPerf) -> None:
-    """If all candidates are unavailable, the best of them is chosen, and the reason says so."""
-    for model_id in MODELS:
-        perf.record("t", model_id, OUTAGE)
+def test_if_all_are_unavailable_the_first_to_be_back_is_used(perf: mp.ModelPerf, clock: FakeClock) -> None:
+    """If all candidates are unavailable, the one whose back-off ends first is chosen, and the reason says so."""
+    perf.record("t", "second", OUTAGE)
+    clock.advance(seconds=1)
+    perf.record("t", "first", OUTAGE)
     decision = select(perf)
-    assert decision.model_id == "first"
-    assert decision.reason.startswith("every candidate is unavailable, so the best of them is used; ")
+    assert list(decision) == ["second", "first"]
+    assert decision.propensity == 1.0
+    assert decision.reason.startswith("every candidate is unavailable, so the first to be back is used; ")
 
 
 def test_a_pin_is_used_through_an_outage(perf: mp.ModelPerf) -> None:
@@ -205,3 +216,100 @@ def test_a_clock_that_is_set_back_makes_no_pause_longer(perf: mp.ModelPerf, cloc
     assert select(perf).model_id == "second"
     clock.advance(seconds=-86_400)
     assert pause(perf, clock) == 10
+
+
+def test_a_model_gets_a_few_tries_when_it_is_back(perf: mp.ModelPerf, clock: FakeClock) -> None:
+    """Of a hundred tasks that wait for the end of a back-off, three go to the model until one of them is answered."""
+    perf.record("t", "first", OUTAGE)
+    clock.advance(seconds=11)
+    chosen = [select(perf) for _ in range(100)]
+    assert [decision.model_id for decision in chosen].count("first") == 3
+    clock.advance(seconds=5)
+    perf.record("t", "first", SUCCESS, chosen[0])
+    assert {select(perf).model_id for _ in range(100)} == {"first"}
+
+
+def test_tries_that_meet_an_outage_prolong_the_back_off(perf: mp.ModelPerf, clock: FakeClock) -> None:
+    """All of them together count as one more outage in a row."""
+    perf.record("t", "first", OUTAGE)
+    clock.advance(seconds=10)
+    for decision in [select(perf) for _ in range(3)]:
+        perf.record("t", "first", OUTAGE, decision)
+    assert pause(perf, clock) == 20
+
+
+def test_tries_without_an_answer_are_repeated(perf: mp.ModelPerf, clock: FakeClock) -> None:
+    """If nobody reports on them, others follow after the same time."""
+    perf.record("t", "first", OUTAGE)
+    for _ in range(3):
+        clock.advance(seconds=10)
+        assert [select(perf).model_id for _ in range(5)] == ["first"] * 3 + ["second"] * 2
+
+
+def test_outages_count_in_the_score(perf: mp.ModelPerf, clock: FakeClock) -> None:
+    """The score is the chance that a try succeeds: quality × recent availability. The reason has both."""
+    quality = score(perf)
+    for number in range(30):
+        clock.advance(seconds=30)
+        perf.record("t", "first", SUCCESS if number % 3 else OUTAGE)
+    clock.advance(seconds=30)
+    row = select(perf).ranking.of("first")
+    assert row.score is not None
+    assert row.interval is not None
+    assert 0.6 * quality < row.score < 0.8 * quality
+    assert row.interval[0] < row.score < row.interval[1]
+    assert re.search(r"^posterior mean 0\.9\d+ \(40 of 40 succeeded\) × recent availability 0\.\d\d$", row.reason)
+
+
+def test_an_outage_that_lasts_counts_once(perf: mp.ModelPerf, clock: FakeClock) -> None:
+    """However long a model was down, it has its full share twenty answers later."""
+    quality = score(perf)
+    for _ in range(50):
+        clock.advance(seconds=1)
+        perf.record("t", "first", OUTAGE)
+    for _ in range(20):
+        clock.advance(seconds=1)
+        perf.record("t", "first", SUCCESS)
+    assert score(perf) > 0.95 * quality
+
+
+def test_old_outages_are_forgotten(perf: mp.ModelPerf, clock: FakeClock) -> None:
+    """After some half-lives the score is that of the quality again."""
+    for _ in range(5):
+        perf.record("t", "first", OUTAGE)
+        clock.advance(minutes=5)
+        perf.record("t", "first", SUCCESS)
+    before = score(perf)
+    clock.advance(days=3)
+    assert score(perf) > before + 0.05
+    assert "availability" not in select(perf).ranking.of("first").reason
+
+
+def test_outages_can_be_left_out_of_the_score(tmp_path: Path, clock: FakeClock) -> None:
+    """Without a half-life only the back-off remains."""
+    config = CONFIG | {"availability": {"half_life_minutes": 0}}
+    with mp.ModelPerf(config, store=tmp_path / "x.db", clock=clock) as perf:
+        perf.record("t", "first", SUCCESS)
+        before = score(perf)
+        for _ in range(5):
+            perf.record("t", "first", OUTAGE)
+            clock.advance(minutes=10)
+        assert score(perf) == before
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_of_equal_models_the_available_one_is_chosen(tmp_path: Path, clock: FakeClock, seed: int) -> None:
+    """With .90 and 30 % outages against .88 without, nearly every first try goes to the second."""
+    chance = random.Random(seed)
+    solved = 0
+    with mp.ModelPerf({}, store=tmp_path / "x.db", clock=clock, seed=seed) as perf:
+        for task in range(1_200):
+            clock.advance(seconds=10)
+            decision = perf.select("t", ["a", "b"])
+            assert decision is not None
+            is_down = decision.model_id == "a" and chance.random() < 0.3
+            success = not is_down and chance.random() < {"a": 0.90, "b": 0.88}[decision.model_id]
+            outcome = mp.Outcome(success=success, error_kind="server_error" if is_down else None)
+            perf.record("t", decision.model_id, outcome, decision)
+            solved += success and task >= 200
+    assert solved / 1000 >= 0.84
