@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -87,6 +87,15 @@ ESTIMATED: Final = "≈: outcomes without a reported cost are estimated at the m
 def count(number: int, noun: str, plural: str | None = None) -> str:
     """Return ``1 outcome`` or ``2,000 outcomes``."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def enumerated(words: Sequence[str]) -> str:
+    """Return words as a list in a sentence.
+
+    >>> enumerated(["a"]), enumerated(["a", "b", "c"])
+    ('a', 'a, b and c')
+    """
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def ordinal(number: int) -> str:

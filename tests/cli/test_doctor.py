@@ -222,3 +222,18 @@ def test_ids_as_task_types_are_a_hint(run: Run, store: str) -> None:
     output = run("doctor", "--store", store).output
     assert "40 of 42 task types have one or two outcomes and look like ids, for example fix-4000" in output
     assert "unit_id" in output
+
+
+def test_hints_of_names_and_verdicts(run: Run, tmp_path: Path) -> None:
+    """Doctor names likely twins, configured names without outcomes, and verdicts that are all the same."""
+    config = tmp_path / "modelperf.toml"
+    config.write_text('[store]\npath = "x.db"\n[models."gpt-4o-mni"]\n[task_types.t.retries]\nattempts = 2\n')
+    with mp.ModelPerf(config) as engine:
+        for model_id in ("gpt-4o-mini", "openai/gpt-4o-mini") * 60:
+            engine.record("t", model_id, mp.Outcome(success=True))
+    result = run("doctor", "--config", str(config))
+    assert result.exit_code == 1
+    output = " ".join(result.output.split())
+    assert "'gpt-4o-mini' and 'openai/gpt-4o-mini' may be one model" in output
+    assert "[models.\"gpt-4o-mni\"] matches no outcome so far; did you mean 'gpt-4o-mini'?" in output
+    assert "every verdict of t is success (120 outcomes)" in output

@@ -123,7 +123,6 @@ def _repair(location: str) -> list[str]:
 
 
 def _examine(loaded: LoadedConfig, location: str) -> _Examination:
-    from modelperf_plugin.analysis.views.task_type_names import ids_as_task_types
     from modelperf_plugin.errors import StoreError
     from modelperf_plugin.exchange.attached.databases import check_attached
     from modelperf_plugin.exchange.importing.legacy_import import check_legacy_file
@@ -148,14 +147,33 @@ def _examine(loaded: LoadedConfig, location: str) -> _Examination:
             policies = {name: loaded.config.policy_for(name).policy_id for name in names}
             decisions = store.decisions.summary(time.time_ns() // 1_000_000)
             findings += [_policies(policies), _outcomes(tallies), *_decisions(loaded, decisions)]
-            ids = ids_as_task_types(tallies)
-            findings += [] if ids is None else [_finding("task types", ids.sentence())]
+            findings += _hints(loaded, tallies)
             old_file = check_legacy_file(store, time.time_ns() // 1_000_000)
             findings += [*check_attached(store, loaded.config.federation), *([] if old_file is None else [old_file])]
             findings += store.maintenance.check()
             return _Examination(findings, store.problems.all(), policies, decisions)
     except StoreError as error:
         return _Examination([*findings, _finding("store", str(error), ok=False)])
+
+
+def _hints(loaded: LoadedConfig, tallies: Sequence[Tally]) -> Iterator[Finding]:
+    """Yield what is not wrong, but keeps hosts from learning."""
+    from modelperf_plugin.analysis.views.hints import (
+        empty_verdicts,
+        likely_twins,
+        names_without_outcomes,
+        twins_sentence,
+    )
+    from modelperf_plugin.analysis.views.task_type_names import ids_as_task_types
+
+    if (ids := ids_as_task_types(tallies)) is not None:
+        yield _finding("task types", ids.sentence())
+    if (sentence := twins_sentence(likely_twins(tally.model_id for tally in tallies))) is not None:
+        yield _finding("models", sentence)
+    for sentence in names_without_outcomes(loaded.config, tallies):
+        yield _finding("names", sentence)
+    if (sentence := empty_verdicts(tallies)) is not None:
+        yield _finding("verdicts", sentence, ok=False)
 
 
 def _unfinished(location: str) -> Iterator[Finding]:
