@@ -138,9 +138,9 @@ def assess(
         key = (policy.policy_id, task_type, knowledge.tried, setting.attempts, setting.max_usd)
         planner = Planner(policy.cost, setting, [_arm(each) for each in placed], available, knowledge.plans, key)
         if setting.attempts > 1 and policy.cost.weighs_costs:
-            order = planner.order()
-            placed = tuple([placed[each] for each in order])
-            planner = planner.begun_with(order)
+            planner.rank_by_plan()
+            by_name = {each.tally[1]: each for each in placed}
+            placed = tuple([by_name[planner.arms[position][0]] for position in planner.ranked])
     model_ids = tuple([each.tally.model_id for each in placed])
     ranking = Ranking.deferred(model_ids, policy.ranking.strategy, lambda: [_row(policy, each, pin) for each in placed])
     tied = _count_tied(placed, available)

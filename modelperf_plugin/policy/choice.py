@@ -120,27 +120,29 @@ def _pinned(assessment: Assessment, pin: str) -> Choice:
     position = model_ids.index(pin)
     probabilities = tuple([float(each == pin) for each in model_ids])
     reason = assessment.ranking.rows[position].reason
-    if assessment.planner is None:
+    planner = assessment.planner
+    if planner is None:
         return Choice(_order(model_ids, position), probabilities, reason, explored=False)
-    order, left_out, tries, _ = follow(assessment.planner, assessment.planner.best((position,)))
+    order, left_out, tries, _ = follow(planner, planner.best((planner.ranked[position],)))
     return Choice(order, probabilities, reason, explored=False, plan=tries, left_out=left_out)
 
 
 def _drawn_plan(
     planner: Planner, shares: Shares, probabilities: Sequence[float], position: int, point: float | None
 ) -> Order:
-    """Return the plan that the drawn point falls on, of those that begin with ``position``.
+    """Return the plan that the drawn point falls on, of those that begin with the row ``position``.
 
     If the objective ends lists, only the first try is explored: an unlucky draw must not end the list.
     """
+    first = planner.ranked[position]
     if not planner.objective.ends_list and point is not None and shares.plans and position < len(shares.probabilities):
         within = (point - sum(probabilities[:position])) / probabilities[position] * shares.probabilities[position]
         for part, order in shares.plans:
-            if order[0] == position:
+            if order[0] == first:
                 if within < part:
                     return order
                 within -= part
-    return planner.best((position,))
+    return planner.best((first,))
 
 
 def _order(model_ids: tuple[str, ...], position: int) -> tuple[str, ...]:
