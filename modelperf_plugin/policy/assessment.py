@@ -107,6 +107,8 @@ class Assessment(NamedTuple):
     pin: str | None
     planner: Planner | None = None
     """Set if several tries are made or costs matter."""
+    outcomes: int = 0
+    """Total number of outcomes of the available candidates on this task type."""
 
 
 def assess(
@@ -144,7 +146,8 @@ def assess(
     model_ids = tuple([each.tally.model_id for each in placed])
     ranking = Ranking.deferred(model_ids, policy.ranking.strategy, lambda: [_row(policy, each, pin) for each in placed])
     tied = _count_tied(placed, available)
-    return Assessment(policy, task_type, placed, ranking, available, tied, excluded, pin, planner)
+    outcomes = sum([each.tally[2] + each.tally[3] for each in placed[:available]])
+    return Assessment(policy, task_type, placed, ranking, available, tied, excluded, pin, planner, outcomes)
 
 
 def _setting(attempts: int, task_type: str, knowledge: Knowledge, context: Context) -> Setting:
@@ -161,7 +164,7 @@ def _setting(attempts: int, task_type: str, knowledge: Knowledge, context: Conte
 def _arm(each: Candidate) -> Arm:
     alpha, beta, _ = each.belief or own_belief(each.tally)
     deviation = sqrt(1.0 / alpha + 1.0 / beta)
-    estimate = each.estimate or _estimate(each.score, each.belief, each.cost)
+    estimate = each.estimate or Estimate(each.score[1], 0.0, None if each.cost is None else each.cost[0])
     return Arm(each.tally[1], log(alpha / beta), deviation, estimate, alpha + beta)
 
 

@@ -96,12 +96,11 @@ def pick(probabilities: Sequence[float], number: float) -> int:
 
 def _shares(assessment: Assessment, context: Context, pending: Sequence[int], *, last_resort: bool) -> Shares:
     available, policy = assessment.available, assessment.policy
-    candidates = assessment.candidates[:available]
     planner = assessment.planner if policy.cost.weighs_costs else None
     choice_set = ChoiceSet(
         assessment.task_type, assessment.ranking.first(available), assessment.tied, context.unit_id,
-        beliefs_of(candidates) if planner is None else (), pending[:available],
-        sum([each.tally[2] + each.tally[3] for each in candidates]), planner,
+        beliefs_of(assessment.candidates[:available]) if planner is None else (), pending[:available],
+        assessment.outcomes, planner,
     )  # fmt: skip
     return Shares(best_only(choice_set)) if last_resort else policy.exploration(choice_set)
 
