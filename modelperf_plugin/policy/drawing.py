@@ -5,10 +5,10 @@ how far each model's log-odds are from their mean, so that every model has the s
 normal distribution, and the combinations are spread evenly. Each point has its best plan. The share of a model is that
 of the points whose plan begins with it, which is exact.
 
-Working out 24 plans takes milliseconds. So they are remembered, and with them the plan that is the best as far as is
-known, until what they were drawn from has moved: the log-odds of any model by more than a part of its deviation, or a
-deviation, a cost or the spread by more than a little. A choice that follows remembered plans has their shares, so its
-propensities are as exact.
+Working out 24 plans takes milliseconds. So they are remembered until what they were drawn from has moved: the log-odds
+of any model by more than a part of its deviation, or a deviation, a cost or the spread by more than a little. A choice
+that follows remembered plans has their shares, so its propensities are as exact. Until then the best plan as far as is
+known leads the ranking as well, unless the objective ends lists: then it is followed, and always that of now.
 
 With one try the plan is one model: the one that the objective prefers if the chances of all were as good as one degree
 of optimism. That degree is one of 24 points, the same for all models.

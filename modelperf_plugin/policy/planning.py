@@ -116,8 +116,8 @@ class Planner:
             return first
         if not self.objective.weighs_costs:
             return by_rank(self.setting, self.logits, self.costs, self.ranked[: self.available], first)
-        if not first and self._drawn is not None:
-            return self._drawn.usual
+        if not first and not self.objective.ends_list and self._drawn is not None:
+            return self._drawn.usual  # it only leads the ranking: hosts follow the plans that are drawn
         exact = is_exact(self.setting, self.available, self.setting.attempts)
         if first and exact and self.objective.ends_list and self.best()[:1] == first:
             return self.best()  # what it is worth does not depend on how good the others are
