@@ -19,12 +19,21 @@ from modelperf_plugin.engine.monitor import Monitor
 from modelperf_plugin.engine.tries import TaskTries, Tries, id_of
 from modelperf_plugin.errors import InvalidValueError, StoreBusyError, StoreError
 from modelperf_plugin.log import logger
-from modelperf_plugin.policy import Assessment, Knowledge, Policy, assess, choose, ranking_of
+from modelperf_plugin.policy import Assessment, Choice, Knowledge, Policy, assess, choose, ranking_of
 from modelperf_plugin.policy.drawing import Memory
 from modelperf_plugin.policy.quality import Timeouts, classified
 from modelperf_plugin.store.deadline import NO_WAIT, within
 from modelperf_plugin.store.roles import Tallies
-from modelperf_plugin.values import Context, Decision, as_tried, check_id, check_ids, to_milliseconds
+from modelperf_plugin.values import (
+    Assignment,
+    Context,
+    Decision,
+    Mode,
+    as_tried,
+    check_id,
+    check_ids,
+    to_milliseconds,
+)
 from modelperf_plugin.values.context import misspelled_keys
 from modelperf_plugin.values.recent import Recent
 
@@ -112,25 +121,8 @@ class Chooser:
             None if numbers is None else numbers.random(),
             self._learner.pending.counts(task_type, assessment.ranking.model_ids),
         )
-        decision = Decision(
-            order=choice.order,
-            decision_id=os.urandom(_DECISION_ID_BYTES).hex(),
-            task_type=task_type,
-            ranking=ranking_of(assessment, choice),
-            probabilities=choice.probabilities,
-            reason=choice.reason,
-            explored=choice.explored,
-            excluded=(*assessment.excluded, *choice.left_out),
-            plan=choice.plan,
-            policy_id=assessment.policy.policy_id,
-            mode=config.mode,
-            created_at=now,
-            assignment=None if test is None else test.assignment(assessment, choice, context.unit_id),
-        )
-        if task is not None and context.retry_of is not None:
-            decision = replace(
-                decision, attempt=task.next_attempt, tried=as_tried(task.tried), retry_of=id_of(context.retry_of)
-            )
+        assignment = None if test is None else test.assignment(assessment, choice, context.unit_id)
+        decision = _decision(assessment, choice, context, task, assignment, config.mode, now)
         if test is not None:
             test.draws.add(decision)
         return decision
@@ -199,3 +191,28 @@ class Chooser:
         if context.plain and evidence:  # a host may ask for any number of task types without outcomes
             self._assessments.put((task_type, offered), (basis, assessment), len(offered))
         return assessment
+
+
+def _decision(
+    assessment: Assessment, choice: Choice, context: Context, task: TaskTries | None, assignment: Assignment | None,
+    mode: Mode, now: datetime,
+) -> Decision:  # fmt: skip
+    """Return a choice as the host gets it; ``task`` are the tries of the same task before."""
+    decision = Decision(
+        order=choice.order,
+        decision_id=os.urandom(_DECISION_ID_BYTES).hex(),
+        task_type=assessment.task_type,
+        ranking=ranking_of(assessment, choice),
+        probabilities=choice.probabilities,
+        reason=choice.reason,
+        explored=choice.explored,
+        excluded=(*assessment.excluded, *choice.left_out),
+        plan=choice.plan,
+        policy_id=assessment.policy.policy_id,
+        mode=mode,
+        created_at=now,
+        assignment=assignment,
+    )
+    if task is None or context.retry_of is None:
+        return decision
+    return replace(decision, attempt=task.next_attempt, tried=as_tried(task.tried), retry_of=id_of(context.retry_of))

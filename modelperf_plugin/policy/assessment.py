@@ -121,6 +121,8 @@ class Assessment(NamedTuple):
     pin: str | None
     planner: Planner | None = None
     """Set if several tries are made or costs matter."""
+    outcomes: int = 0
+    """Total number of outcomes of the available candidates on this task type."""
 
 
 def assess(
@@ -152,13 +154,14 @@ def assess(
         key = (policy.policy_id, task_type, knowledge.tried, setting.attempts, setting.max_usd)
         planner = Planner(policy.cost, setting, [_arm(each) for each in placed], available, knowledge.plans, key)
         if setting.attempts > 1 and policy.cost.weighs_costs:
-            order = planner.order()
-            placed = tuple([placed[each] for each in order])
-            planner = planner.begun_with(order)
+            planner.rank_by_plan()
+            by_name = {each.tally[1]: each for each in placed}
+            placed = tuple([by_name[planner.arms[position][0]] for position in planner.ranked])
     model_ids = tuple([each.tally.model_id for each in placed])
     ranking = Ranking.deferred(model_ids, policy.ranking.strategy, lambda: [_row(policy, each, pin) for each in placed])
     tied = _count_tied(placed, available)
-    return Assessment(policy, task_type, placed, ranking, available, tied, excluded, pin, planner)
+    outcomes = sum([each.tally[2] + each.tally[3] for each in placed[:available]])
+    return Assessment(policy, task_type, placed, ranking, available, tied, excluded, pin, planner, outcomes)
 
 
 def _setting(attempts: int, task_type: str, knowledge: Knowledge, context: Context) -> Setting:
@@ -175,7 +178,7 @@ def _setting(attempts: int, task_type: str, knowledge: Knowledge, context: Conte
 def _arm(each: Candidate) -> Arm:
     alpha, beta, _ = each.belief or own_belief(each.tally)
     deviation = sqrt(1.0 / alpha + 1.0 / beta)
-    estimate = each.estimate or _estimate(each.score, each.belief, each.cost)
+    estimate = each.estimate or Estimate(each.score[1], 0.0, None if each.cost is None else each.cost[0])
     return Arm(each.tally[1], log(alpha / beta), deviation, estimate, alpha + beta)
 
 

@@ -96,12 +96,11 @@ def pick(probabilities: Sequence[float], number: float) -> int:
 
 def _shares(assessment: Assessment, context: Context, pending: Sequence[int]) -> Shares:
     available, policy = assessment.available, assessment.policy
-    candidates = assessment.candidates[:available]
     planner = assessment.planner if policy.cost.weighs_costs else None
     choice_set = ChoiceSet(
         assessment.task_type, assessment.ranking.first(available), assessment.tied, context.unit_id,
-        beliefs_of(candidates) if planner is None else (), pending[:available],
-        sum([each.tally[2] + each.tally[3] for each in candidates]), planner,
+        beliefs_of(assessment.candidates[:available]) if planner is None else (), pending[:available],
+        assessment.outcomes, planner,
     )  # fmt: skip
     is_last_resort = candidates[0].group != AVAILABLE
     return Shares(best_only(choice_set)) if is_last_resort else policy.exploration(choice_set)
@@ -121,27 +120,29 @@ def _pinned(assessment: Assessment, pin: str) -> Choice:
     position = model_ids.index(pin)
     probabilities = tuple([float(each == pin) for each in model_ids])
     reason = assessment.ranking.rows[position].reason
-    if assessment.planner is None:
+    planner = assessment.planner
+    if planner is None:
         return Choice(_order(model_ids, position), probabilities, reason, explored=False)
-    order, left_out, tries, _ = follow(assessment.planner, assessment.planner.best((position,)))
+    order, left_out, tries, _ = follow(planner, planner.best((planner.ranked[position],)))
     return Choice(order, probabilities, reason, explored=False, plan=tries, left_out=left_out)
 
 
 def _drawn_plan(
     planner: Planner, shares: Shares, probabilities: Sequence[float], position: int, point: float | None
 ) -> Order:
-    """Return the plan that the drawn point falls on, of those that begin with ``position``.
+    """Return the plan that the drawn point falls on, of those that begin with the row ``position``.
 
     If the objective ends lists, only the first try is explored: an unlucky draw must not end the list.
     """
+    first = planner.ranked[position]
     if not planner.objective.ends_list and point is not None and shares.plans and position < len(shares.probabilities):
         within = (point - sum(probabilities[:position])) / probabilities[position] * shares.probabilities[position]
         for part, order in shares.plans:
-            if order[0] == position:
+            if order[0] == first:
                 if within < part:
                     return order
                 within -= part
-    return planner.best((position,))
+    return planner.best((first,))
 
 
 def _order(model_ids: tuple[str, ...], position: int) -> tuple[str, ...]:

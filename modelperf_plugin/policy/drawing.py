@@ -7,7 +7,8 @@ of the points whose plan begins with it, which is exact.
 
 Working out 24 plans takes milliseconds. So they are remembered until what they were drawn from has moved: the log-odds
 of any model by more than a part of its deviation, or a deviation, a cost or the spread by more than a little. A choice
-that follows remembered plans has their shares, so its propensities are as exact.
+that follows remembered plans has their shares, so its propensities are as exact. Until then the best plan as far as is
+known leads the ranking as well, unless the objective ends lists: then it is followed, and always that of now.
 
 With one try the plan is one model: the one that the objective prefers if the chances of all were as good as one degree
 of optimism. That degree is one of 24 points, the same for all models.
@@ -27,7 +28,7 @@ from typing import Final, NamedTuple
 
 from modelperf_plugin.policy.cost import CostObjective, Estimate
 from modelperf_plugin.policy.intervals import expit
-from modelperf_plugin.policy.retries import Order, Setting, best_plan, by_rank, strongest
+from modelperf_plugin.policy.retries import Order, Setting, best_plan, strongest
 from modelperf_plugin.values.recent import Recent
 
 POINTS: Final = 24
@@ -63,6 +64,11 @@ class Basis(NamedTuple):
     credit: float
     """Deviations that a cheaper model may be better, for the benefit of the doubt."""
 
+    @property
+    def best(self) -> int:
+        """The model that most likely solves a task."""
+        return max(range(self.available), key=self.logits.__getitem__)
+
     def solve(
         self, logits: Sequence[float], first: Order = (), usual: Order = (), earlier: Iterable[Order] = ()
     ) -> Order:
@@ -73,39 +79,31 @@ class Basis(NamedTuple):
         """
         objective, setting, costs = self.objective, self.setting, self.costs
         positions = range(self.available)
-        if not objective.weighs_costs:
-            return by_rank(setting, logits, costs, positions, first)
         if objective.avoids_unknown_costs and not all(self.known):
             top = strongest(setting, logits, positions, first)
             if not self.known[top[0]]:
                 return top  # trying it reveals its cost
         return best_plan(setting, logits, costs, positions, objective.utility, first, usual, earlier)
 
-    def reordered(self, order: Sequence[int]) -> Basis:
-        """Return the basis with its models in another order."""
-        logits, deviations, costs = (
-            tuple([values[each] for each in order]) for values in (self.logits, self.deviations, self.costs)
-        )
-        known = tuple([self.known[each] for each in order])
-        return self._replace(logits=logits, deviations=deviations, costs=costs, known=known)
-
     def is_near(self, other: Basis) -> bool:
-        """Return whether plans drawn from ``other``, of the same models and the same configuration, still serve."""
-        if (
-            self.known != other.known
-            or self.optimism != other.optimism
-            or abs(self.credit - other.credit) > _MAX_CREDIT_MOVE
-            or not self.setting.is_near(other.setting, _MAX_SPREAD_MOVE)
-        ):
+        """Return whether the best plan for ``other``, of the same models and the same configuration, still serves."""
+        if self.known != other.known or not self.setting.is_near(other.setting, _MAX_SPREAD_MOVE):
             return False
-        for logit, logit_before, deviation, deviation_before, cost, cost_before in zip(
-            self.logits, other.logits, self.deviations, other.deviations, self.costs, other.costs, strict=True
+        for logit, logit_before, deviation_before, cost, cost_before in zip(
+            self.logits, other.logits, other.deviations, self.costs, other.costs, strict=True
         ):
             if abs(logit - logit_before) > MAX_MOVE * deviation_before:
                 return False
-            if deviation != deviation_before and not _about_equal(deviation, deviation_before, _MAX_DEVIATION_RATIO):
-                return False
             if cost != cost_before and not _about_equal(cost, cost_before, _MAX_COST_RATIO):
+                return False
+        return True
+
+    def explores_like(self, deviations: Sequence[float], optimism: float, credit: float) -> bool:
+        """Return whether plans drawn from these beliefs also serve this much exploration."""
+        if self.optimism != optimism or abs(self.credit - credit) > _MAX_CREDIT_MOVE:
+            return False
+        for deviation, before in zip(deviations, self.deviations, strict=True):
+            if deviation != before and not _about_equal(deviation, before, _MAX_DEVIATION_RATIO):
                 return False
         return True
 
@@ -163,8 +161,7 @@ def doubted(basis: Basis, earlier: Iterable[Order] = ()) -> tuple[Component, ...
 
     Plans that were good for ``earlier`` or similar beliefs make that faster.
     """
-    means, costs = basis.logits, basis.costs
-    best = max(range(len(means)), key=means.__getitem__)
+    means, costs, best = basis.logits, basis.costs, basis.best
     order = basis.solve(
         [
             mean + basis.credit * deviation if cost < costs[best] else min(mean, means[best])

@@ -27,7 +27,7 @@ def _order(planner: Planner, plan: Order) -> tuple[tuple[str, ...], tuple[Exclus
     """Return the models in the order to try them, and those that are left out."""
     model_ids = [arm.model_id for arm in planner.arms]
     order = [model_ids[position] for position in plan]
-    others = [position for position in range(len(model_ids)) if position not in plan]
+    others = [position for position in planner.ranked if position not in plan]
     ends = planner.ends(plan)
     if not (ends or planner.may_leave_out):
         return (*order, *[model_ids[position] for position in others]), ()

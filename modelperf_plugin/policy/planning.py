@@ -16,8 +16,9 @@ from typing import Final, NamedTuple
 from modelperf_plugin.policy.cost import CostObjective, Estimate
 from modelperf_plugin.policy.drawing import Basis, Component, Drawn, Memory, doubted, draw, draw_single
 from modelperf_plugin.policy.intervals import expit
-from modelperf_plugin.policy.retries import Further, Order, Setting, evaluate, furthers, is_exact, walk
+from modelperf_plugin.policy.retries import Further, Order, Setting, by_rank, evaluate, furthers, is_exact, walk
 from modelperf_plugin.values import Exclusion, PlannedTry
+from modelperf_plugin.values.recent import Recent
 
 _SCALE: Final = 0.4
 """Deviations of the difference between two models that their margin must exceed for an even share of the doubt."""
@@ -57,32 +58,38 @@ class Followed(NamedTuple):
 
 
 class Planner:
-    """Plans over the candidates of one assessment, each worked out once."""
+    """Plans over the candidates of one assessment, each worked out once.
+
+    Plans are made of positions in :attr:`arms`, where the available arms are by name: so plans drawn earlier mean the
+    same models, however these rank now.
+    """
 
     def __init__(
         self, objective: CostObjective, setting: Setting, arms: Sequence[Arm], available: int,
         memory: Memory | None = None, key: Hashable = None,
     ) -> None:  # fmt: skip
-        """Plan with the first ``available`` of the ``arms``; the others are only ever begun with.
+        """Plan with the first ``available`` of the ranked ``arms``; the others are only ever begun with.
 
         Drawn plans are kept in ``memory`` under ``key``, which names all that does not change gradually.
         """
         self.objective = objective
         self.setting = setting
-        self.arms = tuple(arms)
         self.available = available
-        self.logits = tuple([arm.logit for arm in arms])
-        costs = [arm.estimate.cost for arm in arms]
+        self.arms = (*sorted(arms[:available]), *arms[available:])
+        positions = {arm[0]: position for position, arm in enumerate(self.arms)}
+        self.ranked: Order = tuple([positions[arm[0]] for arm in arms])
+        """The positions of all arms, best first."""
+        self.logits = tuple([arm[1] for arm in self.arms])
+        costs = [arm.cost for arm in self.arms]
         self.costs = _assumed(objective, costs)
         self._known = tuple([cost is not None for cost in costs])
         self.knows_costs = any(self._known[:available])
         self.followed: dict[Order, Followed] = {}
         """Plans that were followed before."""
-        self._memory = memory
-        self._key = key
-        self._mean = _cautious(objective, self.arms[:available])
+        self._memory: Memory = Recent(0) if memory is None else memory
+        self._key = (key, tuple(positions)[:available])
         self._best: dict[Order, Order] = {}
-        self._drawn: _Drawn | None = None
+        self._mixed: tuple[Drawn, list[Component]] | None = None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Planner):
@@ -92,20 +99,10 @@ class Planner:
     def __hash__(self) -> int:
         return hash((self.setting, self.arms))
 
-    def order(self) -> Order:
-        """Return the arms of the best plan, and then the others."""
+    def rank_by_plan(self) -> None:
+        """Rank the arms of the best plan before all others, in its order."""
         plan = self.best()
-        return (*plan, *[each for each in range(len(self.arms)) if each not in plan])
-
-    def begun_with(self, order: Order) -> Planner:
-        """Return the planner of the same arms in this :meth:`order`."""
-        size = len(self.best())
-        if order == tuple(range(len(order))):
-            return self
-        arms = [self.arms[each] for each in order]
-        found = Planner(self.objective, self.setting, arms, self.available, self._memory, self._key)
-        found._best[()] = tuple(range(size))
-        return found
+        self.ranked = (*plan, *[each for each in self.ranked if each not in plan])
 
     def best(self, first: Order = ()) -> Order:
         """Return the best plan as far as is known, if it begins with ``first``."""
@@ -117,36 +114,49 @@ class Planner:
     def _solve(self, first: Order) -> Order:
         if len(first) == self.setting.attempts:
             return first
+        if not self.objective.weighs_costs:
+            return by_rank(self.setting, self.logits, self.costs, self.ranked[: self.available], first)
+        if not first and not self.objective.ends_list and self._drawn is not None:
+            return self._drawn.usual  # it only leads the ranking: hosts follow the plans that are drawn
         exact = is_exact(self.setting, self.available, self.setting.attempts)
         if first and exact and self.objective.ends_list and self.best()[:1] == first:
             return self.best()  # what it is worth does not depend on how good the others are
-        earlier = self._earlier_plans(first) if self.objective.weighs_costs else ()
-        return self._greedy.solve(self._greedy.logits, first, earlier=earlier)
+        return self._greedy.solve(self._greedy.logits, first, earlier=self._earlier_plans(first))
 
-    @cached_property
-    def _greedy(self) -> Basis:
-        logits = (*self._mean, *self.logits[self.available :])
-        return Basis(self.objective, self.setting, self.available, logits, (), self.costs, self._known, 0.0, 0.0)
+    def _earlier_plans(self, first: Order) -> list[Order]:
+        """Return plans that begin with ``first`` and were good for beliefs that these arms had earlier."""
+        drawn = self._memory.get(self._key)
+        if drawn is None:
+            return []
+        if not first:
+            return [drawn.usual]
+        return [plan for _, plan in drawn.components if plan[:1] == first][:_MAX_EARLIER]
 
     def components(self, optimism: float, credit: float, outcomes: int, pending: Sequence[int]) -> list[Component]:
         """Return the plans that exploration draws, with their shares, which sum to 1.
 
-        ``pending`` counts for each available arm the decisions that still wait for their outcome: they make its belief
-        narrower, as outcomes would. It may be empty.
+        ``pending`` counts for each arm, in the order of :attr:`ranked`, the decisions that still wait for their
+        outcome: they make its belief narrower, as outcomes would. It may be empty.
         """
         deviations = self._deviations(pending)
-        doubts: Sequence[Component] = ()
         if self.setting.attempts > 1 and self.knows_costs:
-            _, _, drawn, doubts = self._remembered(deviations, optimism, credit)
-        else:
-            estimates = [arm.estimate for arm in self.arms[: self.available]]
-            singles = draw_single(self._basis(self.logits, deviations, optimism, credit), estimates)
-            drawn = [(share, self.best(order)) for share, order in singles]
-            if self.knows_costs:
-                doubts = doubted(self._basis(self._mean, deviations, optimism, credit))
-        weight = self.benefit(doubts[0][1][0], outcomes) if doubts and optimism else 0.0
+            drawn = self._draw(deviations, optimism, credit * optimism)
+            if self._mixed is None or self._mixed[0] is not drawn:
+                self._mixed = drawn, self._mix(drawn.components, drawn.doubted, outcomes, optimism)
+            return self._mixed[1]
+        basis = self._basis._replace(deviations=deviations, optimism=optimism, credit=credit * optimism)
+        estimates = [arm.estimate for arm in self.arms[: self.available]]
+        singles = draw_single(basis._replace(logits=self.logits[: self.available]), estimates)
+        plans = [(share, self.best(order)) for share, order in singles]
+        return self._mix(plans, doubted(basis), outcomes, optimism) if self.knows_costs else plans
+
+    def _mix(
+        self, drawn: Sequence[Component], doubts: Sequence[Component], outcomes: int, optimism: float
+    ) -> list[Component]:
+        """Return drawn plans and those with the benefit of the doubt, with their shares of all."""
+        weight = self.benefit(doubts[0][1][0], outcomes) if optimism else 0.0
         if not weight:
-            return drawn
+            return [*drawn]
         return [
             *[(weight * share, order) for share, order in doubts],
             *[((1.0 - weight) * share, order) for share, order in drawn],
@@ -158,7 +168,7 @@ class Planner:
         It is r/(1 + r) with r = (m/(.4·d))⁴ · n/(n + 2000): m is how much worse the cheaper model may be than the best
         one, d the deviation of the difference between them, and n the number of outcomes.
         """
-        best = max(range(self.available), key=lambda each: self.arms[each].logit)
+        best = self._basis.best
         if first == best:
             return 0.0
         deviation = hypot(*[_on_chances(self.arms[each]) for each in (first, best)])
@@ -195,75 +205,40 @@ class Planner:
         return furthers(self.setting, self.logits, self.costs, plan, positions)
 
     def _deviations(self, pending: Sequence[int]) -> tuple[float, ...]:
-        deviations = [arm.deviation for arm in self.arms[: self.available]]
-        for each, waiting in enumerate(pending):
+        deviations = [arm[2] for arm in self.arms[: self.available]]
+        for each, waiting in zip(self.ranked, pending, strict=False):
             if waiting:
                 deviations[each] /= sqrt(1.0 + waiting / self.arms[each].weight)
         return tuple(deviations)
 
-    def _basis(self, logits: tuple[float, ...], deviations: tuple[float, ...], optimism: float, credit: float) -> Basis:
+    @cached_property
+    def _basis(self) -> Basis:
+        """What plans are drawn from, without exploration."""
         count = self.available
-        return Basis(
-            self.objective, self.setting, count, logits[:count], deviations, self.costs[:count], self._known[:count],
-            optimism, credit * optimism,
-        )  # fmt: skip
+        mean = _cautious(self.objective, self.arms[:count])
+        costs, known = self.costs[:count], self._known[:count]
+        return Basis(self.objective, self.setting, count, mean, self._deviations(()), costs, known, 0.0, 0.0)
 
     @cached_property
-    def _by_name(self) -> tuple[list[int], Hashable]:
-        """The available arms by name, and the key of their plans."""
-        names = [arm.model_id for arm in self.arms[: self.available]]
-        order = sorted(range(self.available), key=names.__getitem__)
-        return order, (self._key, tuple([names[each] for each in order]))
+    def _greedy(self) -> Basis:
+        """The same with the arms that are not available, to begin with."""
+        logits = (*self._basis.logits, *self.logits[self.available :])
+        return self._basis._replace(logits=logits, costs=self.costs, known=self._known)
 
     @cached_property
-    def _named(self) -> Basis:
-        """What plans are drawn from if none is pending, by name."""
-        return self._basis(self._mean, self._deviations(()), 0.0, 0.0).reordered(self._by_name[0])
+    def _drawn(self) -> Drawn | None:
+        """The plans that were drawn last from these beliefs, or from some near to them."""
+        drawn = self._memory.get(self._key)
+        return drawn if drawn is not None and self._basis.is_near(drawn.basis) else None
 
-    def _earlier_plans(self, first: Order) -> list[Order]:
-        """Return plans that begin with ``first`` and were good for beliefs that these arms had earlier."""
-        order, key = self._by_name
-        drawn = None if self._memory is None else self._memory.get(key)
-        if drawn is None:
-            return []
-        if not first:
-            return [tuple([order[each] for each in drawn.usual])]
-        plans = [plan for _, plan in drawn.components if order[plan[0]] == first[0]]
-        return [tuple([order[each] for each in plan]) for plan in plans[:_MAX_EARLIER]]
-
-    def _remembered(self, deviations: tuple[float, ...], optimism: float, credit: float) -> _Drawn:
-        """Return the plans drawn from these beliefs or from some near to them."""
-        order, key = self._by_name
-        last, belief = self._drawn, (deviations, optimism, credit)
-        drawn = None if self._memory is None else self._memory.get(key)
-        if last is not None and last.by_name is drawn and last.belief == belief:
-            return last
-        basis = self._named._replace(
-            deviations=tuple([deviations[each] for each in order]), optimism=optimism, credit=credit * optimism
-        )
-        if drawn is None or not basis.is_near(drawn.basis):
-            drawn = draw(basis, drawn)
-            if self._memory is not None:
-                self._memory.put(key, drawn, len(order))
-        if last is not None and last.by_name is drawn:
-            last = self._drawn = last._replace(belief=belief)
-        else:
-            plans, doubts = (
-                [(share, tuple([order[each] for each in plan])) for share, plan in parts]
-                for parts in (drawn.components, drawn.doubted)
-            )
-            last = self._drawn = _Drawn(belief, drawn, plans, doubts)
-        return last
-
-
-class _Drawn(NamedTuple):
-    """Drawn plans with the positions of a planner."""
-
-    belief: tuple[tuple[float, ...], float, float]
-    """The deviations, optimism and credit that they serve."""
-    by_name: Drawn
-    plans: list[Component]
-    doubts: list[Component]
+    def _draw(self, deviations: tuple[float, ...], optimism: float, credit: float) -> Drawn:
+        """Return plans drawn from these beliefs, or those drawn from some near to them."""
+        drawn = self._drawn
+        if drawn is None or not drawn.basis.explores_like(deviations, optimism, credit):
+            basis = self._basis._replace(deviations=deviations, optimism=optimism, credit=credit)
+            drawn = self._drawn = draw(basis, self._memory.get(self._key))
+            self._memory.put(self._key, drawn, self.available)
+        return drawn
 
 
 def _cautious(objective: CostObjective, arms: Sequence[Arm]) -> tuple[float, ...]:

@@ -12,7 +12,7 @@ of one size; of more, it continues those that solve most, those that cost least,
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
 from math import comb, inf
@@ -111,7 +111,7 @@ def evaluate(setting: Setting, logits: Sequence[float], costs: Sequence[float], 
 
 
 def _follow(
-    setting: Setting, failures: Sequence[Profile], costs: Sequence[float], order: Order
+    setting: Setting, failures: Sequence[Profile] | Mapping[int, Profile], costs: Sequence[float], order: Order
 ) -> tuple[Profile, float, float]:
     """Return what an order leaves: the weights of the nodes, their sum, and its expected cost."""
     left, mass, cost = setting.weights, 1.0, 0.0
@@ -205,15 +205,18 @@ def best_plan(
     the search. So do those that were good ``earlier`` if the search is exact: otherwise what is found would depend on
     them. At least one model is tried.
     """
-    failures = setting.failures(logits)
-    top = strongest(setting, logits, positions, first)
-    _, mass, cost = _follow(setting, failures, costs, top)
-    utility = utility_of(1.0 - mass)
-    floor = utility(1.0 - mass, cost) if cost <= setting.max_usd else -inf
     found = matters(logits, costs, positions, setting.attempts)
     tries = setting.attempts - len(first)
     exact = is_exact(setting, len(found), tries)
-    for order in ({usual, *earlier} if exact else {usual}) - {()}:
+    known = ({usual, *earlier} if exact else {usual}) - {()}
+    needed = [*{*found, *first}.union(*known)]
+    failures = dict(zip(needed, setting.failures([logits[each] for each in needed]), strict=True))
+    top = (*first, *[each for each in found if each not in first])[: setting.attempts]
+    _, mass, cost = _follow(setting, failures, costs, top)
+    reach = 1.0 - mass
+    utility = utility_of(reach)
+    floor = utility(reach, cost) if cost <= setting.max_usd else -inf
+    for order in known - {top}:
         _, mass, cost = _follow(setting, failures, costs, order)
         if cost <= setting.max_usd:
             floor = max(floor, utility(1.0 - mass, cost))
@@ -223,9 +226,10 @@ def best_plan(
         (1 << position, costs[position], failures[position], position) for position in found if position not in first
     ]
     most, best = utility(1.0 - mass, cost) if first else -inf, first
-    level: dict[int, _State] = {0: (mass, cost, first, left, 1.0)}
+    level: dict[int, _State] = {0: (mass, cost, first, left, reach if exact else 1.0)}
     for tries_left in range(tries, 0, -1):
-        level = _within_reach(level, arms, utility, max(most, floor), tries_left, bounded=exact)
+        if tries_left < tries:
+            level = _within_reach(level, arms, utility, max(most, floor), tries_left, bounded=exact)
         if tries_left == 1:
             return _last_try(level, arms, setting, utility, max(most, floor)) or best or top[:1]
         level = _longer(level, arms, setting, utility, max(most, floor))

@@ -46,6 +46,12 @@ VERDICTS_GOAL: Final = 0.01
 """Demotions and changes for every (model, task type, pool)."""
 FIRST_GOAL, FIRST_LONG_GOAL, WORST_POOL_GOAL = 0.010, 0.0, -0.03
 
+CHOICE_COSTS: Final[Mapping[str, Mapping[str, Any] | None]] = {
+    "cheapest_within .02": COSTS["cheapest_within .02"].cost,
+    "value, $0.02": {"objective": "value", "usd_per_success": 0.02},
+    "success": None,
+}
+"""A success is worth a few tries."""
 CHOICES: Final = 3_000
 SAME_GOAL, FRESH_GOAL = 60.0, 100.0
 """Microseconds."""
@@ -138,9 +144,9 @@ def _print_verdicts(name: str, found: Mapping[str, list[list[Replayed]]]) -> Non
 
 
 def choice(_: Executor) -> None:
-    """Print what a choice among ten candidates takes with a plan of three tries and a cost objective."""
+    """Print what a choice among ten candidates takes with a plan of three tries, for each kind of objective."""
     print(f"A choice among 10 candidates, 20 task types, a plan of {ATTEMPTS} tries, in a file")
-    for name, cost in (("cheapest_within .02", COSTS["cheapest_within .02"].cost), ("success", None)):
+    for name, cost in CHOICE_COSTS.items():
         for when, goal, times in _choice_times(config_for(ATTEMPTS, cost)):
             print(
                 f"  {name:<22}{when:<20}p50 {median(times):6.1f} µs (goal ≤ {goal:g}: {verdict(median(times), goal)}),"

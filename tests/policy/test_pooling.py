@@ -142,6 +142,23 @@ def test_carrying_forward_ends_near_a_fresh_start(
         assert carried.belief(model_id).mean == pytest.approx(fresh.belief(model_id).mean, abs=0.2)
 
 
+@given(cells, st.lists(st.tuples(st.sampled_from("wxyz"), st.booleans()), max_size=12))
+def test_other_beliefs_are_kept_as_long_as_the_task_type_is_about_as_hard(
+    known: dict[str, dict[str, Cell]], outcomes: list[tuple[str, bool]]
+) -> None:
+    """Where an update says that the beliefs of other models still serve, their log-odds are about the same."""
+    carried = TaskBeliefs(fitted(known, passes=1), "a", known.get("a", {}))
+    kept = {model_id: carried.belief(model_id) for model_id in "wxyz"}
+    for model_id, success in outcomes:
+        successes, failures = carried.cells.get(model_id, (0, 0))
+        if not carried.update(model_id, (successes + success, failures + (not success))):
+            kept.clear()
+        kept[model_id] = carried.belief(model_id)
+        for other, (alpha, beta, _) in kept.items():
+            now = carried.belief(other)
+            assert log(alpha / beta) == pytest.approx(log(now.alpha / now.beta), abs=0.1)
+
+
 def test_a_single_task_type_shares_nothing_and_still_learns() -> None:
     """With one task type there is no task effect; models with few outcomes are shrunk to the overall mean."""
     known: dict[str, dict[str, Cell]] = {"t": {"a": (90, 10), "b": (80, 20), "c": (1, 0)}}

@@ -88,8 +88,11 @@ class Adaptive(Strategy):
             (rest * part, order)
             for part, order in planner.components(self.optimism, credit(outcomes), outcomes, choice_set.pending)
         ]
+        begun = [0.0] * len(shares)
         for part, order in plans:
-            shares[order[0]] = min(1.0, shares[order[0]] + part)
+            begun[order[0]] += part
+        # the sum may be 1 + 2⁻⁵²
+        shares = [min(1.0, share + begun[each]) for share, each in zip(shares, planner.ranked, strict=False)]
         return Shares(shares, plans=plans)
 
 

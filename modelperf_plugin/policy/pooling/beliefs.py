@@ -26,7 +26,8 @@ SWEEPS: Final = 2
 """How often beliefs are derived in turn, because what a later try says depends on the rates of the models before."""
 _UNIFORM: Final = Difficulty.of(0.0)
 NEAR_LOGITS: Final = 0.05
-"""What later tries say is worked out again once the estimate has moved by this much."""
+"""What later tries say is worked out again once the estimate has moved by this much, and the posteriors of models
+without new outcomes once the effect of the task type has."""
 
 
 class Equivalent(NamedTuple):
@@ -82,6 +83,7 @@ class TaskBeliefs:
         self._weighted = 0.0
         self._task = pool.task(task_type)
         self._settle(row)
+        self._settled_task = self._task
         if later:
             self._resume(known)
             for _ in range(0 if known else sweeps):
@@ -89,7 +91,7 @@ class TaskBeliefs:
                     pass
 
     def update(self, model_id: str, cell: Cell, later: Mapping[Tried, Cell] | None = None) -> bool:
-        """Replace the counts of one model after another outcome; return whether the other posteriors stay the same."""
+        """Replace the counts of one model after another outcome; return whether the other posteriors still serve."""
         if later and later != self._later.get(model_id):
             self._replace(model_id, later)
         if self._later:
@@ -97,7 +99,10 @@ class TaskBeliefs:
             cell = self._with_later(model_id)
         self._add(model_id, cell, self._task)
         self._estimate()
-        return self._single
+        if abs(self._task - self._settled_task) < NEAR_LOGITS:
+            return True
+        self._settled_task = self._task
+        return False
 
     def belief(self, model_id: str, outcomes: float | None = None) -> Belief:
         """Return the posterior of one model: its own outcomes on a prior that leaves them out.
