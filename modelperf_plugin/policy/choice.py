@@ -102,7 +102,7 @@ def _shares(assessment: Assessment, context: Context, pending: Sequence[int]) ->
         beliefs_of(assessment.candidates[:available]) if planner is None else (), pending[:available],
         assessment.outcomes, planner,
     )  # fmt: skip
-    is_last_resort = candidates[0].group != AVAILABLE
+    is_last_resort = assessment.candidates[0].group != AVAILABLE
     return Shares(best_only(choice_set)) if is_last_resort else policy.exploration(choice_set)
 
 
