@@ -2,8 +2,9 @@
 
 With several tries, exploration draws beliefs instead of adding a bonus: 24 fixed points of a quasi-random sequence say
 how far each model's log-odds are from their mean, so that every model has the same 24 equally likely values of the
-normal distribution, and the combinations are spread evenly. Each point has its best plan. The share of a model is that
-of the points whose plan begins with it, which is exact.
+normal distribution, and the combinations are spread evenly. A model that is better at a point is cheaper there as well,
+by as much as its cost is uncertain: one expensive task must not make a model too expensive to be tried. Each point has
+its best plan. The share of a model is that of the points whose plan begins with it, which is exact.
 
 Working out 24 plans takes milliseconds. So they are remembered until what they were drawn from has moved: the log-odds
 of any model by more than a part of its deviation, or a deviation, a cost or the spread by more than a little. A choice
@@ -22,6 +23,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from functools import lru_cache
+from math import exp
 from statistics import NormalDist
 from typing import Final, NamedTuple
 
@@ -62,6 +64,8 @@ class Basis(NamedTuple):
     optimism: float
     credit: float
     """Deviations that a cheaper model may be better, for the benefit of the doubt."""
+    cost_deviations: tuple[float, ...]
+    """Those of the logarithms of the costs; 0 where the cost is unknown or does not change."""
 
     def solve(
         self, logits: Sequence[float], first: Order = (), usual: Order = (), earlier: Iterable[Order] = ()
@@ -83,11 +87,24 @@ class Basis(NamedTuple):
 
     def reordered(self, order: Sequence[int]) -> Basis:
         """Return the basis with its models in another order."""
-        logits, deviations, costs = (
-            tuple([values[each] for each in order]) for values in (self.logits, self.deviations, self.costs)
+        logits, deviations, costs, cost_deviations = (
+            tuple([values[each] for each in order])
+            for values in (self.logits, self.deviations, self.costs, self.cost_deviations)
         )
         known = tuple([self.known[each] for each in order])
-        return self._replace(logits=logits, deviations=deviations, costs=costs, known=known)
+        return self._replace(
+            logits=logits, deviations=deviations, costs=costs, known=known, cost_deviations=cost_deviations
+        )
+
+    def drawn_costs(self, point: Sequence[float]) -> tuple[float, ...]:
+        """Return the costs at a point: a model that is better than its mean there is cheaper as well."""
+        unit = -self.optimism
+        return tuple(
+            [
+                cost * exp(unit * z * deviation) if deviation else cost
+                for cost, deviation, z in zip(self.costs, self.cost_deviations, point, strict=True)
+            ]
+        )
 
     def is_near(self, other: Basis) -> bool:
         """Return whether plans drawn from ``other``, of the same models and the same configuration, still serve."""
@@ -107,7 +124,9 @@ class Basis(NamedTuple):
                 return False
             if cost != cost_before and not _about_equal(cost, cost_before, _MAX_COST_RATIO):
                 return False
-        return True
+        if self.cost_deviations == other.cost_deviations:
+            return True
+        return all(map(_is_near_deviation, self.cost_deviations, other.cost_deviations))
 
 
 class Drawn(NamedTuple):
@@ -137,7 +156,7 @@ def draw(basis: Basis, before: Drawn | None = None) -> Drawn:
         earlier = plans if before is None else before.by_point
         for index, point in enumerate(_points(len(widths))):
             logits = [mean + width * z for mean, width, z in zip(basis.logits, widths, point, strict=True)]
-            plans[index] = basis.solve(logits, (), usual, [earlier[index]])
+            plans[index] = basis._replace(costs=basis.drawn_costs(point)).solve(logits, (), usual, [earlier[index]])
     parts = [(count / POINTS, order) for order, count in Counter(plans).items()]
     doubts = doubted(basis, [usual] if before is None else [usual, before.doubted[0][1]])
     return Drawn(basis, tuple(_split_evenly(parts, basis)), doubts, usual, tuple(plans))
@@ -175,6 +194,10 @@ def doubted(basis: Basis, earlier: Iterable[Order] = ()) -> tuple[Component, ...
     return tuple(_split_evenly([(1.0, order)], basis))
 
 
+def _is_near_deviation(deviation: float, before: float) -> bool:
+    return _about_equal(deviation, before, _MAX_DEVIATION_RATIO)
+
+
 def _about_equal(value: float, before: float, ratio: float) -> bool:
     return before <= ratio * value <= ratio * ratio * before
 
@@ -182,7 +205,8 @@ def _about_equal(value: float, before: float, ratio: float) -> bool:
 def _alike(basis: Basis) -> dict[int, list[int]]:
     """Return for each model that has others like it all of these."""
     groups: dict[Hashable, list[int]] = {}
-    for position, each in enumerate(zip(basis.logits, basis.deviations, basis.costs, basis.known, strict=True)):
+    features = (basis.logits, basis.deviations, basis.costs, basis.known, basis.cost_deviations)
+    for position, each in enumerate(zip(*features, strict=True)):
         groups.setdefault(each, []).append(position)
     return {position: group for group in groups.values() if len(group) > 1 for position in group}
 

@@ -39,6 +39,8 @@ class Arm(NamedTuple):
     """Mean chance and expected cost of a try, as an objective sees it."""
     weight: float = 0.0
     """Outcomes that the belief is worth."""
+    cost_deviation: float = 0.0
+    """Standard deviation of the logarithm of the cost; 0 if it is known."""
 
     @property
     def cost(self) -> float | None:
@@ -118,7 +120,7 @@ class Planner:
         if len(first) == self.setting.attempts:
             return first
         exact = is_exact(self.setting, self.available, self.setting.attempts)
-        if first and exact and self.objective.ends_list and self.best()[:1] == first:
+        if first and exact and self.objective.ends_list and self.best()[: len(first)] == first:
             return self.best()  # what it is worth does not depend on how good the others are
         earlier = self._earlier_plans(first) if self.objective.weighs_costs else ()
         return self._greedy.solve(self._greedy.logits, first, earlier=earlier)
@@ -126,7 +128,7 @@ class Planner:
     @cached_property
     def _greedy(self) -> Basis:
         logits = (*self._mean, *self.logits[self.available :])
-        return Basis(self.objective, self.setting, self.available, logits, (), self.costs, self._known, 0.0, 0.0)
+        return Basis(self.objective, self.setting, self.available, logits, (), self.costs, self._known, 0.0, 0.0, ())
 
     def components(self, optimism: float, credit: float, outcomes: int, pending: Sequence[int]) -> list[Component]:
         """Return the plans that exploration draws, with their shares, which sum to 1.
@@ -205,7 +207,7 @@ class Planner:
         count = self.available
         return Basis(
             self.objective, self.setting, count, logits[:count], deviations, self.costs[:count], self._known[:count],
-            optimism, credit * optimism,
+            optimism, credit * optimism, tuple([arm.cost_deviation for arm in self.arms[:count]]),
         )  # fmt: skip
 
     @cached_property
