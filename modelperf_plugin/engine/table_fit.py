@@ -7,7 +7,7 @@ from typing import Final
 
 from modelperf_plugin.config import Config
 from modelperf_plugin.engine.weighing import VoidRows, WeighedCounts
-from modelperf_plugin.policy.cost.base import CostSource
+from modelperf_plugin.policy.cost.base import ExpectedCost
 from modelperf_plugin.policy.difficulty import Difficulty
 from modelperf_plugin.policy.pooling import (
     NO_LATER,
@@ -81,7 +81,7 @@ class TableFit:
         """Whether a pass has ended since the start."""
         self.is_under_way = False
         """Whether a pass has begun and not ended."""
-        self.model_costs: dict[str, tuple[float, CostSource]] = {}
+        self.model_costs: dict[str, ExpectedCost] = {}
         """The mean cost of a task with each model, over all task types visited, else as configured."""
         self._costs = RowSums()
         self._voids = VoidRows()
@@ -332,9 +332,9 @@ class TableFit:
         for model_id in model_ids:
             cost, outcomes = self._costs.totals.get(model_id, (0.0, 0.0))
             if outcomes:
-                self.model_costs[model_id] = (cost / NANO_USD / outcomes, "model")
+                self.model_costs[model_id] = ExpectedCost(cost / NANO_USD / outcomes, "model", round(outcomes))
             elif (model := configured.get(model_id)) is not None and model.cost_usd is not None:
-                self.model_costs[model_id] = (model.cost_usd, "configured")
+                self.model_costs[model_id] = ExpectedCost(model.cost_usd, "configured")
             else:
                 self.model_costs.pop(model_id, None)
 

@@ -179,7 +179,8 @@ def _arm(each: Candidate) -> Arm:
     alpha, beta, _ = each.belief or own_belief(each.tally)
     deviation = sqrt(1.0 / alpha + 1.0 / beta)
     estimate = each.estimate or Estimate(each.score[1], 0.0, None if each.cost is None else each.cost[0])
-    return Arm(each.tally[1], log(alpha / beta), deviation, estimate, alpha + beta)
+    cost_deviation = 0.0 if each.cost is None else each.cost.deviation
+    return Arm(each.tally[1], log(alpha / beta), deviation, estimate, alpha + beta, cost_deviation)
 
 
 def _permit(

@@ -132,15 +132,16 @@ def _drawn_plan(
 ) -> Order:
     """Return the plan that the drawn point falls on, of those that begin with the row ``position``.
 
-    If the objective ends lists, only the first try is explored: an unlucky draw must not end the list.
+    If the objective ends lists, further tries follow as far as they are worthwhile: an unlucky draw must not end the
+    list.
     """
     first = planner.ranked[position]
-    if not planner.objective.ends_list and point is not None and shares.plans and position < len(shares.probabilities):
+    if point is not None and shares.plans and position < len(shares.probabilities):
         within = (point - sum(probabilities[:position])) / probabilities[position] * shares.probabilities[position]
         for part, order in shares.plans:
             if order[0] == first:
                 if within < part:
-                    return order
+                    return planner.best(order) if planner.objective.ends_list else order
                 within -= part
     return planner.best((first,))
 

@@ -2,8 +2,9 @@
 
 With several tries, exploration draws beliefs instead of adding a bonus: 24 fixed points of a quasi-random sequence say
 how far each model's log-odds are from their mean, so that every model has the same 24 equally likely values of the
-normal distribution, and the combinations are spread evenly. Each point has its best plan. The share of a model is that
-of the points whose plan begins with it, which is exact.
+normal distribution, and the combinations are spread evenly. A model that is better at a point is cheaper there as well,
+by as much as its cost is uncertain: one expensive task must not make a model too expensive to be tried. Each point has
+its best plan. The share of a model is that of the points whose plan begins with it, which is exact.
 
 Working out 24 plans takes milliseconds. So they are remembered until what they were drawn from has moved: the log-odds
 of any model by more than a part of its deviation, or a deviation, a cost or the spread by more than a little. A choice
@@ -23,6 +24,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from functools import lru_cache
+from math import exp
 from statistics import NormalDist
 from typing import Final, NamedTuple
 
@@ -63,6 +65,8 @@ class Basis(NamedTuple):
     optimism: float
     credit: float
     """Deviations that a cheaper model may be better, for the benefit of the doubt."""
+    cost_deviations: tuple[float, ...]
+    """Those of the logarithms of the costs; 0 where the cost is unknown or does not change."""
 
     @property
     def best(self) -> int:
@@ -85,6 +89,16 @@ class Basis(NamedTuple):
                 return top  # trying it reveals its cost
         return best_plan(setting, logits, costs, positions, objective.utility, first, usual, earlier)
 
+    def drawn_costs(self, point: Sequence[float]) -> tuple[float, ...]:
+        """Return the costs at a point: a model that is better than its mean there is cheaper as well."""
+        unit = -self.optimism
+        return tuple(
+            [
+                cost * exp(unit * z * deviation) if deviation else cost
+                for cost, deviation, z in zip(self.costs, self.cost_deviations, point, strict=True)
+            ]
+        )
+
     def is_near(self, other: Basis) -> bool:
         """Return whether the best plan for ``other``, of the same models and the same configuration, still serves."""
         if self.known != other.known or not self.setting.is_near(other.setting, _MAX_SPREAD_MOVE):
@@ -96,7 +110,9 @@ class Basis(NamedTuple):
                 return False
             if cost != cost_before and not _about_equal(cost, cost_before, _MAX_COST_RATIO):
                 return False
-        return True
+        if self.cost_deviations == other.cost_deviations:
+            return True
+        return all(map(_is_near_deviation, self.cost_deviations, other.cost_deviations))
 
     def explores_like(self, deviations: Sequence[float], optimism: float, credit: float) -> bool:
         """Return whether plans drawn from these beliefs also serve this much exploration."""
@@ -135,7 +151,7 @@ def draw(basis: Basis, before: Drawn | None = None) -> Drawn:
         earlier = plans if before is None else before.by_point
         for index, point in enumerate(_points(len(widths))):
             logits = [mean + width * z for mean, width, z in zip(basis.logits, widths, point, strict=True)]
-            plans[index] = basis.solve(logits, (), usual, [earlier[index]])
+            plans[index] = basis._replace(costs=basis.drawn_costs(point)).solve(logits, (), usual, [earlier[index]])
     parts = [(count / POINTS, order) for order, count in Counter(plans).items()]
     doubts = doubted(basis, [usual] if before is None else [usual, before.doubted[0][1]])
     return Drawn(basis, tuple(_split_evenly(parts, basis)), doubts, usual, tuple(plans))
@@ -172,6 +188,10 @@ def doubted(basis: Basis, earlier: Iterable[Order] = ()) -> tuple[Component, ...
     return tuple(_split_evenly([(1.0, order)], basis))
 
 
+def _is_near_deviation(deviation: float, before: float) -> bool:
+    return _about_equal(deviation, before, _MAX_DEVIATION_RATIO)
+
+
 def _about_equal(value: float, before: float, ratio: float) -> bool:
     return before <= ratio * value <= ratio * ratio * before
 
@@ -179,7 +199,8 @@ def _about_equal(value: float, before: float, ratio: float) -> bool:
 def _alike(basis: Basis) -> dict[int, list[int]]:
     """Return for each model that has others like it all of these."""
     groups: dict[Hashable, list[int]] = {}
-    for position, each in enumerate(zip(basis.logits, basis.deviations, basis.costs, basis.known, strict=True)):
+    features = (basis.logits, basis.deviations, basis.costs, basis.known, basis.cost_deviations)
+    for position, each in enumerate(zip(*features, strict=True)):
         groups.setdefault(each, []).append(position)
     return {position: group for group in groups.values() if len(group) > 1 for position in group}
 

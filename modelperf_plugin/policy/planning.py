@@ -40,6 +40,8 @@ class Arm(NamedTuple):
     """Mean chance and expected cost of a try, as an objective sees it."""
     weight: float = 0.0
     """Outcomes that the belief is worth."""
+    cost_deviation: float = 0.0
+    """Standard deviation of the logarithm of the cost; 0 if it is known."""
 
     @property
     def cost(self) -> float | None:
@@ -119,7 +121,7 @@ class Planner:
         if not first and not self.objective.ends_list and self._drawn is not None:
             return self._drawn.usual  # it only leads the ranking: hosts follow the plans that are drawn
         exact = is_exact(self.setting, self.available, self.setting.attempts)
-        if first and exact and self.objective.ends_list and self.best()[:1] == first:
+        if first and exact and self.objective.ends_list and self.best()[: len(first)] == first:
             return self.best()  # what it is worth does not depend on how good the others are
         return self._greedy.solve(self._greedy.logits, first, earlier=self._earlier_plans(first))
 
@@ -216,8 +218,10 @@ class Planner:
         """What plans are drawn from, without exploration."""
         count = self.available
         mean = _cautious(self.objective, self.arms[:count])
-        costs, known = self.costs[:count], self._known[:count]
-        return Basis(self.objective, self.setting, count, mean, self._deviations(()), costs, known, 0.0, 0.0)
+        return Basis(
+            self.objective, self.setting, count, mean, self._deviations(()), self.costs[:count], self._known[:count],
+            0.0, 0.0, tuple([arm.cost_deviation for arm in self.arms[:count]]),
+        )  # fmt: skip
 
     @cached_property
     def _greedy(self) -> Basis:

@@ -18,6 +18,7 @@ from modelperf_plugin.config import Config, load
 from modelperf_plugin.engine import learner as learning
 from modelperf_plugin.engine.learner import Learner
 from modelperf_plugin.engine.table_fit import STEP_PAIRS, TableFit
+from modelperf_plugin.policy.cost import ExpectedCost
 from modelperf_plugin.policy.pooling import Pool
 from modelperf_plugin.policy.pooling.pool import Cell
 from modelperf_plugin.store import Store
@@ -199,7 +200,7 @@ def test_mean_costs_follow_the_rows() -> None:
     with mp.ModelPerformanceTracker(":memory:") as tracker:
         learner = Learner(tracker.store.tallies, tracker.store.merged, lambda: config)
         learner.know("t0", {}, ["a"])
-        assert learner.model_costs == {"a": (9.0, "configured"), "z": (0.5, "configured")}
+        assert learner.model_costs == {"a": ExpectedCost(9.0, "configured"), "z": ExpectedCost(0.5, "configured")}
         for number in range(40):
             task_type = f"t{number % 3}"
             tracker.record_outcome(task_type, "ab"[number % 2], mp.Outcome(success=True, cost_usd=number / 10))
@@ -210,8 +211,8 @@ def test_mean_costs_follow_the_rows() -> None:
             learner.reset()
             learner.know("t0", tracker.store.tallies.of("t0"), ["a"])
         expected = by_hand(tracker.store)
-        assert {model_id: learner.model_costs[model_id][0] for model_id in "ab"} == pytest.approx(expected)
-        assert learner.model_costs["z"] == (0.5, "configured")
+        assert {model_id: learner.model_costs[model_id].usd for model_id in "ab"} == pytest.approx(expected)
+        assert learner.model_costs["z"] == ExpectedCost(0.5, "configured")
 
 
 def test_a_pass_reads_fewer_pairs_at_once_if_their_history_is_long() -> None:

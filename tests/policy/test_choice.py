@@ -34,7 +34,7 @@ from modelperf_plugin.policy import (
     ranking_of,
 )
 from modelperf_plugin.policy.cost import CostObjective
-from modelperf_plugin.policy.cost.base import CostSource
+from modelperf_plugin.policy.cost.base import ExpectedCost
 from modelperf_plugin.policy.demotion import DemotionStrategy
 from modelperf_plugin.policy.exploration import ExplorationStrategy
 from modelperf_plugin.policy.ranking import RankingStrategy
@@ -334,7 +334,7 @@ class Case(NamedTuple):
     context: Context
     number: float
     unavailable: dict[str, str]
-    model_costs: dict[str, tuple[float, CostSource]]
+    model_costs: dict[str, ExpectedCost]
 
     @property
     def knowledge(self) -> Knowledge:
@@ -347,7 +347,7 @@ class Case(NamedTuple):
         over = set()
         for name in self.candidates:
             tally = self.evidence.get(name, Tally("t", name))
-            cost, _ = self.model_costs.get(name, (0.0, None))
+            cost = self.model_costs[name].usd if name in self.model_costs else 0.0
             if tally.priced:
                 cost = tally.total_cost_nano_usd / tally.priced / NANO_USD
             if self.context.max_cost_usd is not None and cost > self.context.max_cost_usd:
@@ -415,7 +415,10 @@ def cases(draw: st.DrawFn) -> Case:
         ),
         draw(numbers),
         dict.fromkeys(draw(st.sets(st.sampled_from(NAMES), max_size=3)), "back off until noon"),
-        {name: (draw(st.floats(0, 2)), "model") for name in draw(st.sets(st.sampled_from(NAMES), max_size=3))},
+        {
+            name: ExpectedCost(draw(st.floats(0, 2)), "model")
+            for name in draw(st.sets(st.sampled_from(NAMES), max_size=3))
+        },
     )
     assume(set(candidates) - case.forbidden)
     return case

@@ -94,22 +94,23 @@ def test_confidence_asks_for_evidence(confidence: float, chosen: str) -> None:
 @pytest.mark.parametrize(
     ("own", "model_costs", "expected"),
     [
-        (tally("m", 3, 1, 0.5), {}, ExpectedCost(0.5, "own")),
-        (tally("m", 3, 1, 0.5), {"m": (0.1, "model")}, ExpectedCost(0.5, "own")),
-        (tally("m", 3, 1), {"m": (0.1, "model")}, ExpectedCost(0.1, "model")),
-        (tally("m", 0, 0), {"m": (0.1, "configured")}, ExpectedCost(0.1, "configured")),
-        (tally("m", 3, 1), {"other": (0.1, "model")}, None),
+        (tally("m", 3, 1, 0.5), {}, ExpectedCost(0.5, "own", 4)),
+        (tally("m", 3, 1, 0.5), {"m": ExpectedCost(0.5, "model", 4)}, ExpectedCost(0.5, "own", 4)),
+        (tally("m", 3, 2, 0.5), {"m": ExpectedCost(0.1, "model", 90)}, ExpectedCost(0.3, "own", 90)),
+        (tally("m", 3, 1), {"m": ExpectedCost(0.1, "model", 90)}, ExpectedCost(0.1, "model", 90)),
+        (tally("m", 0, 0), {"m": ExpectedCost(0.1, "configured")}, ExpectedCost(0.1, "configured")),
+        (tally("m", 3, 1), {"other": ExpectedCost(0.1, "model", 90)}, None),
     ],
 )
 def test_costs_are_the_models_own(own: Tally, model_costs: Any, expected: ExpectedCost | None) -> None:
-    """The mean on this task type, else the model's mean elsewhere, else what is configured, else nothing."""
+    """The mean on this task type, and 5 outcomes at the model's mean; else that mean, the configured one, nothing."""
     assert expected_cost(own, model_costs) == expected
 
 
 def test_an_estimated_cost_is_said_to_be_one() -> None:
     """The reason of a decision, and that of an exclusion by the budget, say when a cost comes from other task types."""
     evidence = {"a": tally("a", 8, 2, 0.5), "b": tally("b", 8, 2)}
-    known = Knowledge(evidence, None, {}, {}, {"b": (0.1, "model")})
+    known = Knowledge(evidence, None, {}, {}, {"b": ExpectedCost(0.1, "model", 10)})
     rules = policy(CheapestWithin(), NeverExplore())
     choice = choose(assess(rules, "t", ["a", "b"], known, NO_CONTEXT), NO_CONTEXT, 0.0)
     assert choice.order == ("b", "a")

@@ -26,7 +26,7 @@ from modelperf_plugin.policy import (
     choose,
 )
 from modelperf_plugin.policy.belief import Belief
-from modelperf_plugin.policy.cost import CostObjective
+from modelperf_plugin.policy.cost import CostObjective, ExpectedCost
 from modelperf_plugin.policy.difficulty import Difficulty
 from modelperf_plugin.policy.drawing import Basis, Memory, draw
 from modelperf_plugin.policy.exploration import ExplorationStrategy
@@ -83,7 +83,7 @@ def test_plans_drawn_earlier_do_not_change_what_is_drawn(
     count = len(arms)
     logits, costs = tuple(each[0] for each in arms), tuple(each[1] for each in arms)
     setting, deviations = Setting.of(Difficulty.of(3.0), attempts), (0.5,) * count
-    basis = Basis(objective, setting, count, logits, deviations, costs, (True,) * count, 1.0, 2.0)
+    basis = Basis(objective, setting, count, logits, deviations, costs, (True,) * count, 1.0, 2.0, (0.5,) * count)
     moved = tuple(logit + move for logit, move in zip(logits, moves, strict=False))
     assert draw(basis, draw(basis._replace(logits=moved))) == draw(basis)
 
@@ -275,6 +275,43 @@ def test_the_list_ends_where_a_further_try_is_not_worth_its_price() -> None:
         0.5,
     )
     assert set(one.order) == set(EVIDENCE)
+
+
+def test_a_draw_explores_later_tries_but_never_ends_the_list() -> None:
+    """A model too expensive to begin with is learned about by later tries; no plan is shorter than it is worth."""
+    evidence = {
+        "cheap": tally("cheap", 20, 40, 0.04),
+        "poor": tally("poor", 6, 54, 0.1),
+        "unlucky": tally("unlucky", 0, 1, 2.0),
+    }
+    beliefs = {name: Belief(each.successes + 1.0, each.failures + 2.0) for name, each in evidence.items()}
+    rules = policy(Value(usd_per_success=5.0), Adaptive(floor=0.0), 3)
+    assessment = assess(rules, "t", [*evidence], Knowledge(evidence, beliefs), NO_CONTEXT)
+    planner = assessment.planner
+    assert planner is not None
+    positions = {arm.model_id: position for position, arm in enumerate(planner.arms)}
+    later = 0
+    for number in range(500):
+        plan = tuple(positions[each.model_id] for each in choose(assessment, NO_CONTEXT, (number + 0.5) / 500).plan)
+        assert planner.best(plan) == plan
+        later += positions["unlucky"] in plan[1:]
+    assert positions["unlucky"] not in planner.best()
+    assert later >= 10
+
+
+def test_one_expensive_task_leaves_the_cost_open() -> None:
+    """At the drawn points the mean of few costs is far lower and far higher, that of many hardly; a set cost stays."""
+    basis = Basis(
+        Value(usd_per_success=5.0), Setting.of(Difficulty.of(3.0), 3), 3, (0.0,) * 3, (0.5,) * 3, (1.0,) * 3,
+        (True,) * 3, 1.0, 2.0, tuple(ExpectedCost(1.0, "own", outcomes).deviation for outcomes in (1, 100, 0)),
+    )  # fmt: skip
+    better, worse = basis.drawn_costs((2.0,) * 3), basis.drawn_costs((-2.0,) * 3)
+    assert better[0] < 0.2
+    assert worse[0] > 5.0
+    assert 0.75 < better[1] < 1.0 < worse[1] < 1.3
+    assert better[2] == worse[2] == 1.0
+    assert basis.is_near(basis)
+    assert not basis.is_near(basis._replace(cost_deviations=(0.1,) * 3))
 
 
 def test_a_plan_says_in_words_why() -> None:

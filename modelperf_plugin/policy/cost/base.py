@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, NamedTuple, Protocol
+from math import log, sqrt
+from typing import Final, Literal, NamedTuple, Protocol
 
 from modelperf_plugin.values import Tally
 
 CostSource = Literal["own", "model", "configured"]
 
-ModelCosts = Mapping[str, tuple[float, CostSource]]
-"""Cost of a task in US dollars by model, across task types: its mean (``model``) or the configured one."""
+_VARIATION: Final = 1.2
+"""Standard deviation of the cost of a task, as a multiple of the mean."""
+_MODEL_WEIGHT: Final = 5.0
+"""Outcomes of a task type that the model's mean over all task types is worth."""
 
 
 class ExpectedCost(NamedTuple):
-    """Expected cost of one task with one model."""
+    """Expected cost of a task with one model."""
 
     usd: float
     source: CostSource
-    """``own``: mean on this task type; ``model``: mean over other task types, as an estimate; ``configured``: no host
-    has reported any."""
+    """``own``: mostly the mean on this task type; ``model``: mean over other task types, as an estimate;
+    ``configured``: no host has reported any."""
+    outcomes: int = 0
+    """Outcomes with a cost that it was learned from; 0 if it counts as known."""
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of the logarithm of the mean cost."""
+        return sqrt(log(1.0 + _VARIATION**2 / self.outcomes)) if self.outcomes else 0.0
+
+
+ModelCosts = Mapping[str, ExpectedCost]
+"""Cost of a task by model, across task types: its mean (``model``) or the configured one."""
 
 
 class Estimate(NamedTuple):
@@ -89,10 +103,14 @@ def describe_cost(cost: ExpectedCost) -> str:
 def expected_cost(tally: Tally, model_costs: ModelCosts) -> ExpectedCost | None:
     """Return the expected cost of a task of the tally's type with its model; None if unknown.
 
-    That is the mean of the reported costs of this task type or, without any, the model's entry in ``model_costs``.
+    That is the mean of the reported costs of this task type, together with the model's mean over all task types, which
+    counts like 5 outcomes. Without any reported cost it is the model's entry in ``model_costs``.
     """
-    own = tally.mean_cost_usd
-    if own is not None:
-        return ExpectedCost(own, "own")
-    known = model_costs.get(tally.model_id)
-    return None if known is None else ExpectedCost(*known)
+    own, known = tally.mean_cost_usd, model_costs.get(tally.model_id)
+    if own is None:
+        return known
+    priced = tally.priced
+    if known is None or known.outcomes <= priced:  # nothing from other task types
+        return ExpectedCost(own, "own", priced)
+    usd = (priced * own + _MODEL_WEIGHT * known.usd) / (priced + _MODEL_WEIGHT)
+    return ExpectedCost(usd, "own", known.outcomes)
