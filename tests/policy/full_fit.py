@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from modelperf_plugin.policy.pooling import Cell, Priors
@@ -13,6 +13,7 @@ from modelperf_plugin.policy.pooling.pool import (
     MIN_CELL_VARIANCE,
     MODEL_VARIANCE,
     PSEUDO_OBSERVATIONS,
+    SINGLE_CELL_VARIANCE,
     TASK_VARIANCE,
     working_residual,
 )
@@ -29,7 +30,7 @@ class FullFit:
     intercept: float = 0.0
     model_variance: float = MODEL_VARIANCE
     task_variance: float = TASK_VARIANCE
-    cell_variance: float = CELL_VARIANCE
+    cell_variance: float = SINGLE_CELL_VARIANCE
     models: Mapping[str, float] = field(default_factory=dict)
     tasks: Mapping[str, float] = field(default_factory=dict)
 
@@ -48,6 +49,8 @@ def refit(cells: Mapping[str, Mapping[str, Cell]], before: FullFit, priors: Prio
     tasks = {t: before.tasks.get(t, 0.0) for t, _, _, _ in rows}
     models = {m: before.models.get(m, 0.0) for _, m, _, _ in rows}
     intercept, single = before.intercept, len(tasks) == 1
+    if not single and before.cell_variance == SINGLE_CELL_VARIANCE:
+        before = replace(before, cell_variance=CELL_VARIANCE)
     responses: list[tuple[str, str, float, float]] = []
     model_weights: dict[str, float] = {}
     task_weights: dict[str, float] = {}
@@ -81,7 +84,7 @@ def refit(cells: Mapping[str, Mapping[str, Cell]], before: FullFit, priors: Prio
         intercept,
         _variance(free, model_weights, before.model_variance, MODEL_VARIANCE),
         before.task_variance if single else _variance(tasks, task_weights, before.task_variance, TASK_VARIANCE),
-        before.cell_variance if single else max(MIN_CELL_VARIANCE, cell_variance),
+        SINGLE_CELL_VARIANCE if single else max(MIN_CELL_VARIANCE, cell_variance),
         models,
         tasks,
     )

@@ -18,8 +18,10 @@ FitRow = tuple[str, Sequence[float]]
 
 MODEL_VARIANCE: Final = 1.0
 """Initial σa², and the value that two pseudo-observations shrink it towards: pools have weak and strong models."""
-TASK_VARIANCE, CELL_VARIANCE = 0.2, 0.2
+TASK_VARIANCE, CELL_VARIANCE = 0.2, 0.5
 """The same for σb² and σe²."""
+SINGLE_CELL_VARIANCE: Final = 0.2
+"""σe² with one task type, where it cannot be told from σa² and only adds to it."""
 MIN_PRECISION: Final = 0.25
 """Minimum precision of a model prior: it keeps the log-odds finite."""
 MIN_SPREAD: Final = 0.02
@@ -80,7 +82,7 @@ class Pool:
         """σa²."""
         self.task_variance = TASK_VARIANCE
         """σb²."""
-        self.cell_variance = CELL_VARIANCE
+        self.cell_variance = SINGLE_CELL_VARIANCE
         """σe²."""
         self.log_spread = log(PRIOR_SPREAD)
         """ln s: how much tasks of one type differ in difficulty, see :mod:`modelperf_plugin.policy.difficulty`."""
@@ -175,11 +177,12 @@ class Pool:
         before = (self.model_variance, self.task_variance, self.cell_variance)
         self.model_variance = _shrunk(moments.model_squares, moments.models, MODEL_VARIANCE)
         if self.single:
-            self.task_variance = TASK_VARIANCE
+            self.task_variance, self.cell_variance = TASK_VARIANCE, SINGLE_CELL_VARIANCE
         else:
             self.task_variance = _shrunk(moments.task_squares, moments.tasks, TASK_VARIANCE)
             cell_variance = _shrunk(moments.cell_squares, moments.cells, CELL_VARIANCE)
-            self.cell_variance = max(MIN_CELL_VARIANCE, cell_variance)
+            begins = self.cell_variance == SINGLE_CELL_VARIANCE
+            self.cell_variance = CELL_VARIANCE if begins else max(MIN_CELL_VARIANCE, cell_variance)
         self._inherited.clear()  # their rows are gone
         after = (self.model_variance, self.task_variance, self.cell_variance)
         moved = max([self._moved, *(abs(log(new / old)) for new, old in zip(after, before, strict=True))])
