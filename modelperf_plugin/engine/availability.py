@@ -198,11 +198,15 @@ class Availability:
         backing_off = {each: streak for each, streak in self._streaks.items() if now_ms < streak.until_ms}
         ordered = sorted(backing_off.items(), key=lambda item: item[1].until_ms)
         unavailable = {model_id: _reason(streak) for model_id, streak in ordered} or _NONE
-        step_ms = self._config().availability.half_life_minutes * _MINUTE_MS / _STEPS
-        availability = self._rates(now_ms, step_ms * _STEPS) if step_ms else _ALL
-        last_ms = min([streak.until_ms for streak in backing_off.values()], default=_FOREVER_MS)
+        availability, last_ms = _ALL, min([streak.until_ms for streak in backing_off.values()], default=_FOREVER_MS)
+        half_life_ms = self._config().availability.half_life_minutes * _MINUTE_MS
+        if half_life_ms:
+            step_ms = max(1, round(half_life_ms / _STEPS))
+            step = now_ms // step_ms  # so that all processes have the same rates
+            availability = self._rates(step * step_ms, half_life_ms)
+            last_ms = min(last_ms, (step + 1) * step_ms) if availability else last_ms
         self._current = (unavailable, availability)
-        self._valid_ms = (now_ms, min(last_ms, now_ms + round(step_ms)) if availability else last_ms)
+        self._valid_ms = (now_ms, last_ms)
 
     def _rates(self, now_ms: int, half_life_ms: float) -> Mapping[str, float]:
         rates: dict[str, float] = {}

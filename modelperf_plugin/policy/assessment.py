@@ -99,7 +99,7 @@ class Candidate(NamedTuple):
     def reason(self, ranking: RankingStrategy) -> str:
         """Return the evidence for its score."""
         evidence = ranking.reason(self.tally, self.quality or self.belief)
-        return evidence if self.availability >= 1.0 else f"{evidence} × recent availability {self.availability:.2f}"
+        return evidence if self.availability >= 1.0 else f"{evidence}, recent availability {self.availability:.2f}"
 
 
 _RANK: Final = attrgetter("rank")
