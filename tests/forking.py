@@ -29,14 +29,18 @@ HANG_SECONDS: Final = 60
 
 
 class Tracer:
-    """Raises KeyboardInterrupt at the lines with the given numbers, in the parent and in the child."""
+    """Raises KeyboardInterrupt at the lines with the given numbers, in the parent and in the child.
+
+    Never at a call: an error there ends a generator that is being resumed without running its ``finally``, which no
+    signal does.
+    """
 
     def __init__(self, numbers: set[int]) -> None:
         self.lines = 0
         self._numbers = numbers
 
     def __call__(self, _frame: FrameType, event: str, _arg: object) -> Tracer:
-        if event in {"line", "call"}:
+        if event == "line":
             self.lines += 1
             if self.lines in self._numbers:
                 raise KeyboardInterrupt
