@@ -39,7 +39,7 @@ class Draws:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self.open: dict[str, Draw] = {}
-        """By decision id: a host may hand back no more than that."""
+        """By decision id, which may be all that a host passes to record."""
         self.counted: dict[str, None] = {}
 
     def add(self, decision: Decision) -> None:

@@ -20,7 +20,7 @@ MAX_EVENTS: Final = 500
 TRIALS: Final = 3
 """How many tries a model gets after a back-off before one of them is answered."""
 PRIOR_TRIES: Final = 5.0
-"""Every model starts as if so many of its tries had met no outage."""
+"""Number of tries without an outage that every model is credited with at the start."""
 MAX_MODELS: Final = 1_000
 """From how many models on those without a recent outage are forgotten."""
 _NEGLIGIBLE: Final = 0.01

@@ -115,9 +115,7 @@ class ModelPerf:
             demotions=self._store.demotions,
             watch_states=self._store.watch_states,
         )
-        self._availability = Availability(
-            self._store.events, in_force, now_ms=lambda: to_milliseconds(self._now()), number=self._random.random
-        )
+        self._availability = Availability(self._store.events, in_force, now_ms=self._now_ms, number=self._random.random)
         self._ab_tests = ABTests(self._store.ab_tests, self._store.decisions)
         self._decision_writer = DecisionWriter(
             self._store.decisions,
@@ -297,7 +295,7 @@ class ModelPerf:
         self._catch_up_at = time.monotonic() + _CATCH_UP_SECONDS
         self._errors.guard(self._learn)
         self._errors.guard(self._ab_tests.catch_up)
-        self._errors.guard(lambda: self._retention.step_if_due(lambda: to_milliseconds(self._now())))
+        self._errors.guard(lambda: self._retention.step_if_due(self._now_ms))
         self._errors.guard(self.tracker.take_over)
         self._decision_writer.flush_if_due()
 
@@ -324,6 +322,9 @@ class ModelPerf:
     def _now(self) -> datetime:
         return datetime.now(UTC) if self._clock is None else self._clock()
 
+    def _now_ms(self) -> int:
+        return to_milliseconds(self._now())
+
     def _seconds(self) -> float:
         return time.time() if self._clock is None else self._now().timestamp()
 
@@ -336,8 +337,7 @@ class ModelPerf:
         logger.info("the configuration was reloaded")
         self._learner.reset()
         new = self._watch.current.config.store
-        changed = [key for key in new.keys_that_differ(self._opened_with) if key not in self._overridden]
-        if changed:
+        if changed := [key for key in new.keys_that_differ(self._opened_with) if key not in self._overridden]:
             logger.warning(
                 "[store] %s changed, but this process still uses %s as it was opened: restart it to apply the change",
                 " and ".join(changed),

@@ -36,7 +36,7 @@ SAVE_OUTCOMES: Final = 500
 SAVE_STATES: Final = 32
 """The states are saved after this many outcomes or changed states, and when the process ends."""
 SAVE_MODELS: Final = 16
-"""So many models' rows of the fit are saved each time, in turn."""
+"""Number of models whose rows of the fit are saved each time, in turn."""
 CALL_COST: Final = 32
 CLOSE_COST: Final = 10_000
 """How much one call processes, and the last: more than comes in, but not all of an import."""

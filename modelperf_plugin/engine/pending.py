@@ -25,7 +25,7 @@ class Pending:
         self._waiting: OrderedDict[str, tuple[tuple[str, str], int]] = OrderedDict()
         """The pair of each decision, and when it was made. A plain dict would be slow to find the oldest of many."""
         self._ids: dict[tuple[str, str], list[str]] = {}
-        """The decisions of each pair, oldest first: nearly always few, so a list takes less memory and no more time."""
+        """The decisions of each pair, oldest first: usually there are few, so a list saves memory and costs no time."""
 
     def add(self, decision_id: str, task_type: str, model_id: str, at_ms: int) -> None:
         """Remember a decision made at ``at_ms``, in milliseconds since the Unix epoch."""

@@ -70,7 +70,7 @@ def tune(common: Common, answer: Answer, /, out: str, force: bool, **selection: 
         answer.exit_with_note(note, **{**_EMPTY, "proposal": proposal.as_dict()})
     before = live[-1].read_text(encoding="utf-8") if live and live[-1].suffix == ".toml" else ""
     after = proposed(before, proposal.change)
-    # a proposal replaces the file in force later: whoever reads that one must be able to read this one
+    # a proposal replaces the file in force later: programs that read that one must be able to read this one
     save(Path(out), after.encode(), mode=live[-1].stat().st_mode & 0o777 if before else PRIVATE)
     name = str(live[-1]) if before else "the defaults"
     difference = "".join(unified_diff(before.splitlines(True), after.splitlines(True), name, out))
