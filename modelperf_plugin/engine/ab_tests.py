@@ -204,7 +204,7 @@ class ABTests:
     def _look_up(self) -> None:
         """Count the outcomes of decisions that tests of other processes drew."""
         while joined := _pop(self._unknown):
-            decision_id, model_id, outcome, ended_ms = joined
+            decision_id, model_id, outcome, ended_ms, _ = joined
             if not self._live_task_types or decision_id in self._draws.counted:
                 continue
             try:

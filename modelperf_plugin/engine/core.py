@@ -16,7 +16,7 @@ from modelperf_plugin.engine.availability import Availability
 from modelperf_plugin.engine.background import BackgroundErrors
 from modelperf_plugin.engine.choosing import Chooser
 from modelperf_plugin.engine.clock import Clock, HostClock
-from modelperf_plugin.engine.decision_writer import DecisionWriter
+from modelperf_plugin.engine.decision_writer import DecisionWriter, is_decision_id, is_in_share
 from modelperf_plugin.engine.learner import Learner
 from modelperf_plugin.engine.monitor import Monitor
 from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
@@ -29,7 +29,7 @@ from modelperf_plugin.log import logger
 from modelperf_plugin.store import Store, forks
 from modelperf_plugin.store.attached import with_attached
 from modelperf_plugin.store.deadline import NO_WAIT, SPARE_SECONDS, within
-from modelperf_plugin.store.entries import Entry
+from modelperf_plugin.store.entries import Entry, Recorded, id_by_decision
 from modelperf_plugin.values import Decision, Outcome, check_id, to_milliseconds
 
 _CATCH_UP_OUTCOMES: Final = 8
@@ -206,6 +206,10 @@ class ModelPerf:
     ) -> bool:
         """Write an outcome, as :meth:`modelperf_plugin.ModelPerformanceTracker.record_outcome` does.
 
+        Returns:
+            Whether the store has changed: the outcome is new, or has another verdict than the one that was recorded
+            under its ``outcome_id``, which it replaces.
+
         ``decision`` is the decision that chose the model, its id, or None. What has failed before on its task makes
         this a later try; without a decision it is a first try.
         """
@@ -219,7 +223,8 @@ class ModelPerf:
             if tried := self._tries.before(decision, task_type, model_id, config.quality.timeouts):
                 entry = entry._replace(tried=tried)
             joining = self._decision_writer.joining(decision_id, entry)
-        new = self.tracker.store.outcomes.record(entry, joining)
+        recorded = self.tracker.store.outcomes.record(entry, joining)
+        new = recorded is Recorded.NEW
         if new and self._measures and (telemetry := self._open_telemetry()):
             telemetry.on_outcome(task_type, model_id, entry.outcome)
         self._learner.pending.settle(decision_id, task_type, model_id)
@@ -229,16 +234,52 @@ class ModelPerf:
             if joining is not None and joining.is_stored:
                 joined = self._decision_writer.on_stored(joining)
             else:
-                joined = self._decision_writer.on_outcome(decision_id, model_id, entry.outcome, entry.ended_ms)
+                outcome = entry.outcome if joining is None else joining.outcome.outcome
+                joined = self._decision_writer.on_outcome(decision_id, model_id, outcome, entry.ended_ms)
             if joined and isinstance(decision, str):
                 self._ab_tests.on_joined(joined, config.quality.timeouts)
-        if self._availability.concerns(model_id, entry.outcome):
+        elif recorded is Recorded.REVISED:
+            self._on_revised(decision_id, entry.outcome.outcome_id)
+        if new and self._availability.concerns(model_id, entry.outcome):
             self._errors.guard(self._availability.refresh)
         self._has_recorded = True
         self._new_outcomes += 1
         if self._new_outcomes >= _CATCH_UP_OUTCOMES or time.monotonic() >= self._catch_up_at:
             self._catch_up_briefly()
-        return new
+        return recorded is not Recorded.NOTHING
+
+    def report(self, decision: Decision | str, *, success: bool | None = None, score: float | None = None) -> bool:
+        """Give the last outcome of a decision its verdict, or another one; return whether that changed the store.
+
+        The short form of :meth:`record` for who judges a result and knows the decision only, in any process and at any
+        time. It replaces ``success`` and ``score`` of the outcome, whichever of its models it is from; the error kind
+        goes with a success. Without an outcome the verdict is recorded as that of the chosen model, and the rest is
+        added when the outcome comes. It waits for a decision that another process has yet to log. The decision must be
+        in the log (``[log] share``): otherwise use an ``outcome_id``.
+
+        Raises:
+            InvalidValueError: an argument is invalid, or there is neither ``success`` nor ``score``.
+            StoreError: the store cannot be used.
+        """
+        decision_id, config = _decision_id(decision), self._watch.poll().config
+        outcome = Outcome(success=success, score=score, outcome_id=id_by_decision(decision_id))  # type: ignore[arg-type]
+        if config.mode == "off":
+            return False
+        chosen = self._decision_writer.waiting(decision_id) or self._store.decisions.get(decision_id)
+        if chosen is None and isinstance(decision, Decision) and (self._store.busy or self._store.degraded is not None):
+            chosen = decision  # the log is not at hand: the verdict finds its outcome when it is moved into the store
+        if chosen is not None:
+            return self.record(chosen.task_type, chosen.model_id, outcome, decision)
+        if not (is_decision_id(decision_id) and is_in_share(decision_id, config.log.share)):
+            logger.warning("the verdict on %s is lost: that decision is not in the log", decision_id)
+            return False
+        outcome = outcome.passing(config.quality.pass_score)
+        return self._store.decisions.report(decision_id, outcome, self._now_ms()) is not Recorded.NOTHING
+
+    def _on_revised(self, decision_id: str | None, outcome_id: str | None) -> None:
+        """Take in that a verdict was replaced in the store."""
+        if decision_id is not None:
+            self._tries.forget(decision_id)
 
     def record_many(self, outcomes: Iterable[tuple[str, str, Outcome | Mapping[str, Any]]]) -> int:
         """Write many outcomes, as :meth:`modelperf_plugin.ModelPerformanceTracker.record_many` does."""

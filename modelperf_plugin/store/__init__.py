@@ -7,12 +7,13 @@ from modelperf_plugin.store.decision_summary import DecisionSummary, ModeSummary
 from modelperf_plugin.store.decisions import (
     DecisionOutcome,
     DecisionRecord,
+    FormerVerdict,
     JoinedOutcome,
     Joining,
     LoggedCandidate,
     LoggedDecision,
 )
-from modelperf_plugin.store.entries import CountedProblem, DroppedStep, Entry, Finding
+from modelperf_plugin.store.entries import CountedProblem, DroppedStep, Entry, Finding, Recorded
 from modelperf_plugin.store.exchange import Attached, EventRow, ImportRecord, Merged, Prior, Step, Sums
 from modelperf_plugin.store.opening import open_store, open_to_read, open_with_fallback
 from modelperf_plugin.store.store import Store
@@ -38,6 +39,7 @@ __all__ = [
     "EventRow",
     "Faded",
     "Finding",
+    "FormerVerdict",
     "ImportRecord",
     "JoinedOutcome",
     "Joining",
@@ -46,6 +48,7 @@ __all__ = [
     "Merged",
     "ModeSummary",
     "Prior",
+    "Recorded",
     "Step",
     "Store",
     "StoredContest",

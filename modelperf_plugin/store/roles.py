@@ -22,10 +22,10 @@ from modelperf_plugin.store.decisions import (
     Joining,
     LoggedDecision,
 )
-from modelperf_plugin.store.entries import CountedProblem, DroppedStep, Entry, Finding
+from modelperf_plugin.store.entries import CountedProblem, DroppedStep, Entry, Finding, Recorded
 from modelperf_plugin.store.trends import Days, DecisionSums, TrendStep
 from modelperf_plugin.store.watches import Baseline, Change, Demotion, Direction, Event, Faded, WatchKey, WatchState
-from modelperf_plugin.values import LaterTries, Tally, Tried
+from modelperf_plugin.values import LaterTries, Outcome, Tally, Tried
 
 Span = tuple[str, str]
 """The first and the last of the task types that are meant, in the order of their characters."""
@@ -65,14 +65,19 @@ class Outcomes(Protocol):
     outcome survives the death of the process; with ``durability = "full"`` also a loss of power.
     """
 
-    def record(self, entry: Entry, joining: Joining | None = None) -> bool:
-        """Write one outcome; return False if its ``outcome_id`` is known and nothing was written.
+    def record(self, entry: Entry, joining: Joining | None = None) -> Recorded:
+        """Write one outcome; say whether it is new, or has replaced the verdict of a known one.
+
+        If its ``outcome_id`` is known, only its verdict may change: success, timeout, error kind and score as a whole,
+        tokens and cost where they are given. Event, sums and decision log are corrected as if the first verdict had
+        never been, which is kept. Nothing happens if it is the same, or of another task type or model; if the outcome
+        came with a time, and the verdict in force was given later; and if the event was dropped, which is logged.
 
         With ``joining`` its decision is stored in the same transaction, if the store can; otherwise the outcome alone.
         """
 
     def record_many(self, entries: Iterable[Entry]) -> int:
-        """Write many outcomes in one transaction; return how many were new."""
+        """Write many outcomes in one transaction; return how many were new or have changed a verdict."""
 
 
 class Tallies(Protocol):
@@ -201,6 +206,12 @@ class DecisionLog(Protocol):
         returned as joined: the first, until the chosen model's first one replaces a fallback's. An outcome without a
         stored decision waits in the store, and is added when the decision is stored; of more than
         :data:`~modelperf_plugin.store.decisions.MAX_UNMATCHED_OUTCOMES` the oldest are dropped.
+        """
+
+    def report(self, decision_id: str, outcome: Outcome, given_ms: int) -> Recorded:
+        """Give the last outcome of a decision the verdict of ``outcome``, or let it wait for the decision.
+
+        Meant for a decision that is not known; the verdict is recorded as an outcome if there is none.
         """
 
     def get(self, decision_id: str) -> LoggedDecision | None:

@@ -14,7 +14,7 @@ from modelperf_plugin.store.decisions import (
     JoinedOutcome,
     LoggedDecision,
 )
-from modelperf_plugin.store.entries import CountedProblem, DroppedStep, Finding
+from modelperf_plugin.store.entries import CountedProblem, DroppedStep, Finding, Recorded
 from modelperf_plugin.store.exchange import Attached, EventRow, ImportRecord, Merged, Prior, Step, Sums
 from modelperf_plugin.store.fallback.outcomes import FallbackOutcomes, FallbackTallies
 from modelperf_plugin.store.fallback.switch import Switch
@@ -23,7 +23,7 @@ from modelperf_plugin.store.sqlite.file import Durability
 from modelperf_plugin.store.store import Store
 from modelperf_plugin.store.trends import Days, DecisionSums, TrendStep
 from modelperf_plugin.store.watches import Change, Demotion, Direction, Event, WatchKey, WatchState
-from modelperf_plugin.values import Tally
+from modelperf_plugin.values import Outcome, Tally
 
 
 def open_fallback(path: str, *, durability: Durability = "normal", patience: float = PATIENCE_SECONDS) -> Store:
@@ -136,6 +136,9 @@ class FallbackDecisionLog(_Role):
         if not is_moved:  # others were writing then, and are not now
             self._switch.ask(lambda _: self._switch.move_waiting())
         return joined
+
+    def report(self, decision_id: str, outcome: Outcome, given_ms: int) -> Recorded:
+        return self._switch.ask(lambda store: store.decisions.report(decision_id, outcome, given_ms))
 
     def get(self, decision_id: str) -> LoggedDecision | None:
         return self._switch.ask(lambda store: store.decisions.get(decision_id))
