@@ -26,7 +26,7 @@ from modelperf_plugin.engine.tries import Tries
 from modelperf_plugin.errors import ConfigError, ModelPerfError
 from modelperf_plugin.exchange.attached.databases import AttachedDatabases, from_configuration
 from modelperf_plugin.log import logger
-from modelperf_plugin.store import Store, forks
+from modelperf_plugin.store import Joining, Store, forks
 from modelperf_plugin.store.attached import with_attached
 from modelperf_plugin.store.deadline import NO_WAIT, SPARE_SECONDS, within
 from modelperf_plugin.store.entries import Entry, Recorded, id_by_decision
@@ -229,15 +229,7 @@ class ModelPerf:
             telemetry.on_outcome(task_type, model_id, entry.outcome)
         self._learner.pending.settle(decision_id, task_type, model_id)
         if new and decision is not None and decision_id is not None:
-            self._tries.add(decision, entry, config.quality.timeouts)
-            self._ab_tests.on_outcome(decision, entry, config.quality.timeouts)
-            if joining is not None and joining.is_stored:
-                joined = self._decision_writer.on_stored(joining)
-            else:
-                outcome = entry.outcome if joining is None else joining.outcome.outcome
-                joined = self._decision_writer.on_outcome(decision_id, model_id, outcome, entry.ended_ms)
-            if joined and isinstance(decision, str):
-                self._ab_tests.on_joined(joined, config.quality.timeouts)
+            self._on_tried(decision, decision_id, entry, joining, config)
         elif recorded is Recorded.REVISED:
             self._on_revised(decision_id, entry.outcome.outcome_id)
         if new and self._availability.concerns(model_id, entry.outcome):
@@ -247,6 +239,20 @@ class ModelPerf:
         if self._new_outcomes >= _CATCH_UP_OUTCOMES or time.monotonic() >= self._catch_up_at:
             self._catch_up_briefly()
         return recorded is not Recorded.NOTHING
+
+    def _on_tried(
+        self, decision: Decision | str, decision_id: str, entry: Entry, joining: Joining | None, config: Config
+    ) -> None:
+        """Take in that an outcome under a decision was recorded."""
+        self._tries.add(decision, entry, config.quality.timeouts)
+        self._ab_tests.on_outcome(decision, entry, config.quality.timeouts)
+        if joining is not None and joining.is_stored:
+            joined = self._decision_writer.on_stored(joining)
+        else:
+            outcome = entry.outcome if joining is None else joining.outcome.outcome
+            joined = self._decision_writer.on_outcome(decision_id, entry.model_id, outcome, entry.ended_ms)
+        if joined and isinstance(decision, str):
+            self._ab_tests.on_joined(joined, config.quality.timeouts)
 
     def report(self, decision: Decision | str, *, success: bool | None = None, score: float | None = None) -> bool:
         """Give the last outcome of a decision its verdict, or another one; return whether that changed the store.
@@ -277,9 +283,17 @@ class ModelPerf:
         return self._store.decisions.report(decision_id, outcome, self._now_ms()) is not Recorded.NOTHING
 
     def _on_revised(self, decision_id: str | None, outcome_id: str | None) -> None:
-        """Take in that a verdict was replaced in the store."""
+        """Take in that a verdict was replaced in the store, or will be once the store can be written to."""
         if decision_id is not None:
             self._tries.forget(decision_id)
+        self._ab_tests.on_revised(decision_id, outcome_id)
+        self._exchange_verdicts()
+
+    def _exchange_verdicts(self) -> None:
+        """Have A/B tests take in the verdicts that were replaced, unless these wait to be moved into the store."""
+        if not self._store.busy and self._store.degraded is None:
+            timeouts = self.config.quality.timeouts
+            self._errors.guard(lambda: within(SPARE_SECONDS, lambda: self._ab_tests.revise(timeouts)))
 
     def record_many(self, outcomes: Iterable[tuple[str, str, Outcome | Mapping[str, Any]]]) -> int:
         """Write many outcomes, as :meth:`modelperf_plugin.ModelPerformanceTracker.record_many` does."""
@@ -338,6 +352,7 @@ class ModelPerf:
         self._catch_up_at = time.monotonic() + _CATCH_UP_SECONDS
         self._errors.guard(self._learn)
         self._errors.guard(self._ab_tests.catch_up)
+        self._exchange_verdicts()
         self._errors.guard(lambda: self._retention.step_if_due(self._now_ms))
         self._errors.guard(self.tracker.take_over)
         self._decision_writer.flush_if_due()

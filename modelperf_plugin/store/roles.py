@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from modelperf_plugin.store.ab_tests import StoredContest, StoredTest
+from modelperf_plugin.store.ab_tests import Stake, StoredContest, StoredTest
 from modelperf_plugin.store.decision_summary import DecisionSummary
 from modelperf_plugin.store.decisions import (
     DECISIONS_PER_STEP,
@@ -264,12 +264,29 @@ class ABTests(Protocol):
         """
 
     def advance(
-        self, test_id: int, unit: int | None, step: Callable[[StoredTest], Sequence[StoredContest]]
+        self,
+        test_id: int,
+        unit: int | None,
+        step: Callable[[StoredTest], Sequence[StoredContest]],
+        stakes: Callable[[], tuple[str, int, Mapping[str, Stake]] | None] = lambda: None,
     ) -> StoredTest | None:
         """Replace the contests of a test by what ``step`` returns for it; None if the test has ended.
 
         ``step`` only calculates: no other outcome can come between its input and its result. Nothing changes if an
-        outcome of this ``unit`` has been counted before.
+        outcome of this ``unit`` has been counted before. ``stakes``, called after it, returns the decision of the
+        outcome, when it ended, and what each contest staked on it: that is kept for as long as test and decision are.
+        """
+
+    def revise(
+        self,
+        decision_id: str | None,
+        outcome_id: str | None,
+        step: Callable[[StoredTest, Mapping[str, Stake], Outcome], tuple[Sequence[StoredContest], Mapping[str, Stake]]],
+    ) -> StoredTest | None:
+        """Replace the contests of a test and its stakes after an outcome that it counted got another verdict.
+
+        The outcome is that in the decision, which is known by its own id or by that of one of its outcomes. None if no
+        test has a stake in it, or the test has ended.
         """
 
     def end(self, task_type: str, ended_ms: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from modelperf_plugin.store.ab_tests import StoredContest, StoredTest
+from modelperf_plugin.store.ab_tests import Stake, StoredContest, StoredTest
 from modelperf_plugin.store.deadline import PATIENCE_SECONDS
 from modelperf_plugin.store.decision_summary import DecisionSummary
 from modelperf_plugin.store.decisions import (
@@ -181,9 +181,21 @@ class FallbackABTests(_Role):
         return self._switch.ask(lambda store: store.ab_tests.begin(test))
 
     def advance(
-        self, test_id: int, unit: int | None, step: Callable[[StoredTest], Sequence[StoredContest]]
+        self,
+        test_id: int,
+        unit: int | None,
+        step: Callable[[StoredTest], Sequence[StoredContest]],
+        stakes: Callable[[], tuple[str, int, Mapping[str, Stake]] | None] = lambda: None,
     ) -> StoredTest | None:
-        return self._switch.ask(lambda store: store.ab_tests.advance(test_id, unit, step))
+        return self._switch.ask(lambda store: store.ab_tests.advance(test_id, unit, step, stakes))
+
+    def revise(
+        self,
+        decision_id: str | None,
+        outcome_id: str | None,
+        step: Callable[[StoredTest, Mapping[str, Stake], Outcome], tuple[Sequence[StoredContest], Mapping[str, Stake]]],
+    ) -> StoredTest | None:
+        return self._switch.ask(lambda store: store.ab_tests.revise(decision_id, outcome_id, step))
 
     def end(self, task_type: str, ended_ms: int) -> int:
         return self._switch.ask(lambda store: store.ab_tests.end(task_type, ended_ms))

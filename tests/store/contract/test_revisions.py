@@ -34,7 +34,9 @@ def verdict(number: int, generator: random.Random, *, graded: bool = True) -> En
         cost_usd=generator.choice([0.5, 1.0]),
         outcome_id=f"run-{number}",
     )
-    return Entry(DAY, f"model-{number % 3}", outcome, NEW_YEAR_MS + 3_600_000 * number, ("a",) if number % 4 == 0 else ())
+    return Entry(
+        DAY, f"model-{number % 3}", outcome, NEW_YEAR_MS + 3_600_000 * number, ("a",) if number % 4 == 0 else ()
+    )
 
 
 def test_another_verdict_replaces_the_first(store: Store) -> None:

@@ -47,6 +47,11 @@ CREATE TABLE ab_bet (
     state TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+CREATE TRIGGER decision_delete_ab_bet AFTER DELETE ON decision
+BEGIN
+    DELETE FROM ab_bet WHERE decision_id = OLD.id;
+END;
+
 -- What an event adds to the sums.
 CREATE VIEW counted_event AS
 SELECT
