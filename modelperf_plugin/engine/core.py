@@ -350,7 +350,9 @@ class ModelPerf:
 def _passing(entry: Entry, config: Config) -> Entry:
     """Return an entry; one that came with a score alone is a success from the configured score on."""
     outcome = entry.outcome
-    return entry._replace(outcome=outcome.passing(config.quality.pass_score)) if outcome.has_derived_success else entry
+    if outcome.score is None:
+        return entry
+    return entry._replace(outcome=outcome.passing(config.quality.pass_score))
 
 
 def _decision_id(decision: Decision | str) -> str:
