@@ -115,7 +115,8 @@ class TwoSampleTest(NamedTuple):
 
     def as_list(self) -> list[float]:
         """Return the state as finite numbers, for storage."""
-        return [*self[:4], *self.logs, self.peak, _SIDES[self.leader]]
+        counts = (self.outcomes_a, _whole(self.successes_a), self.outcomes_b, _whole(self.successes_b))
+        return [*counts, *self.logs, self.peak, _SIDES[self.leader]]
 
     @classmethod
     def from_list(cls, stored: Sequence[float]) -> Self:
@@ -229,8 +230,12 @@ def _rate(successes: float, outcomes: int) -> Rate:
 
 def _winning(winner: Side, a: Rate, b: Rate, e_value: float, level: float, names: tuple[str, str]) -> str:
     (better, name), (other, _) = [(b, names[1]), (a, names[0])] if winner == "B" else [(a, names[0]), (b, names[1])]
-    what = "mean score " if a.successes % 1 or b.successes % 1 else ""
-    return f"{name} is better: {what}{_format(better)} against {_format(other)} (e-value {e_value:.3g}, {level:g} needed)"
+    return f"{name} is better: {mean_score_of(a, b)}{_format(better)} against {_format(other)} (e-value {e_value:.3g}, {level:g} needed)"
+
+
+def mean_score_of(a: Rate, b: Rate) -> str:
+    """Return what to write before the rates if they are means of scores."""
+    return "mean score " if a.successes % 1 or b.successes % 1 else ""
 
 
 def _waiting(more: int | None, a: Rate, b: Rate, left: int | None, names: tuple[str, str]) -> str:
