@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Final
 
 from modelperf_plugin.errors import ModelPerfError
-from modelperf_plugin.values import Tally
+from modelperf_plugin.values import WHOLE_SCORE, Tally
 
 UNKNOWN: Final = "-"
 _PACKAGE: Final = str(Path(__file__).parent)
@@ -137,7 +137,7 @@ def has_later_tries(tallies: Iterable[Tally]) -> bool:
 def _of(successes: int, failures: int, score_shift: int | None) -> str:
     if not successes + failures:
         return UNKNOWN
-    won = f"{successes:,}" if score_shift is None else f"{successes + score_shift / 1e6:,.1f}"
+    won = f"{successes:,}" if score_shift is None else f"{successes + score_shift / WHOLE_SCORE:,.1f}"
     return f"{won} of {successes + failures:,}"
 
 

@@ -70,8 +70,9 @@ def in_words(test: StoredTest, contest: StoredContest) -> str:
     sides = [(test.incumbent, current.a), (contest.challenger, current.b)]
     (better, rate), (_, other) = sides if contest.verdict == "incumbent" else sides[::-1]
     peak = exp(min(state.peak, MAX_LOG_E_VALUE))
+    what = mean_score_of(current.a, current.b)
     return (
-        f"{better} is better: {mean_score_of(current.a, current.b)}{rate.rate or 0.0:.3f} against {other.rate or 0.0:.3f} "
+        f"{better} is better: {what}{rate.rate or 0.0:.3f} against {other.rate or 0.0:.3f} "
         f"(largest e-value {peak:.3g}, {level_of(test):g} needed)"
     )
 

@@ -84,12 +84,11 @@ class WeighedCounts:
     """Turns tallies into cells: the successes and failures of quality that count today.
 
     An outcome with a score x counts as x of a success and 1 − x of a failure. A cell is (successes − void successes,
-    failures − void failures) of the first tries, plus the expectation in their
-    place; later tries are counted apart, by what had failed before, and each pair's share of them that is void is the
-    same for all its sets. Void are the
-    counts from before the last change of the model and the faded part of the later ones: an outcome weighs
-    2^(−age / half_life_days), its age in whole days. The ages come from the daily roll-up, so the half-life can be
-    changed at any time without rewriting anything.
+    failures − void failures) of the first tries, plus the expectation in their place; later tries are counted apart, by
+    what had failed before, and each pair's share of them that is void is the same for all its sets. Void are the counts
+    from before the last change of the model and the faded part of the later ones: an outcome weighs 2^(−age /
+    half_life_days), its age in whole days. The ages come from the daily roll-up, so the half-life can be changed at any
+    time without rewriting anything.
     """
 
     def __init__(
@@ -211,7 +210,7 @@ class WeighedCounts:
             return _NO_VOID
         since_ms = None if baseline is None else baseline.since_ms
         before = _NONE if baseline is None else _counts_before(baseline)
-        counts, weights = (_NONE, _NONE) if faded is None else (faded.counts, faded.weights)
+        counts, weights = (_NONE, _NONE) if faded is None else _dated(faded)
         totals = _all_counts(tally)
         void = self._void_counts(totals, before, counts, weights, since_ms)
         later = _WHOLE
@@ -219,7 +218,7 @@ class WeighedCounts:
         if totals != _NONE:
             if baseline is not None:
                 before = _later_counts_before(baseline)
-            counts, weights = (_NONE, _NONE) if faded is None else (faded.later_counts, faded.later_weights)
+            counts, weights = (_NONE, _NONE) if faded is None else _later_dated(faded)
             won, lost = self._void_counts(totals, before, counts, weights, since_ms)
             void = (void[0] - won, void[1] - lost)
             if won > _ROUNDING or lost > _ROUNDING:
@@ -268,6 +267,17 @@ def _later_counts_before(baseline: Baseline) -> _Counts:
     return (
         baseline.later_successes, baseline.later_failures, baseline.later_timeout_failures, baseline.later_score_shift,
     )  # fmt: skip
+
+
+def _dated(faded: Faded) -> tuple[_Counts, _Counts]:
+    """Return the counts with a day, and their weights."""
+    weight, shift = faded.score_shift
+    return (*faded.counts, shift), (*faded.weights, weight)
+
+
+def _later_dated(faded: Faded) -> tuple[_Counts, _Counts]:
+    weight, shift = faded.later_score_shift
+    return (*faded.later_counts, shift), (*faded.later_weights, weight)
 
 
 def _rest(void: float, total: float) -> float:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Literal
 
-from modelperf_plugin.values import Blame, Tally
+from modelperf_plugin.values import WHOLE_SCORE, Blame, Outcome, Tally
 
 Timeouts = Literal["failure", "outage", "ignore"]
 """What a failed task that ran out of time counts as."""
-SHIFT_UNIT: Final = 1_000_000
-"""A shift of scores is in millionths: Σ (score − success) over the outcomes with a score."""
 
 
 def is_informative(blame: Blame | None, timed_out: bool, timeouts: Timeouts) -> bool:
@@ -23,6 +21,11 @@ def is_outage(blame: Blame | None, timed_out: bool, timeouts: Timeouts) -> bool:
     return blame == "provider" or (blame == "model" and timed_out and timeouts == "outage")
 
 
+def is_verdict(outcome: Outcome, timeouts: Timeouts) -> bool:
+    """Return the same of a whole outcome: with a score it counts by that, whether or not it timed out."""
+    return is_informative(outcome.blame, outcome.timeout and outcome.score is None, timeouts)
+
+
 def later_counts(tally: Tally) -> tuple[int, int, int, int]:
     """Return the successes, quality failures, timeout failures and the shift of scores that were later tries."""
     return tally.later_successes, tally.later_failures, tally.later_timeout_failures, tally.later_score_shift
@@ -31,12 +34,14 @@ def later_counts(tally: Tally) -> tuple[int, int, int, int]:
 def by_score(successes: float, failures: float, score_shift: float) -> tuple[float, float]:
     """Return counts in which an outcome with a score counts as that much of a success, and the rest of a failure.
 
+    ``score_shift`` is Σ (score − success) over these outcomes, in millionths.
+
     >>> by_score(2, 1, -500_000), by_score(2, 1, 0)
     ((1.5, 1.5), (2, 1))
     """
     if not score_shift:
         return successes, failures
-    shift = score_shift / SHIFT_UNIT
+    shift = score_shift / WHOLE_SCORE
     return successes + shift, failures - shift
 
 

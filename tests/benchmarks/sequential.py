@@ -231,7 +231,8 @@ def graded(rng: random.Random) -> None:
             found = [graded_verdict(rng, pair, share_b, 0.85) for _ in range(GRADED_RUNS)]
             false, power = sum(runs) / GRADED_RUNS, sum(each < inf for each in found) / GRADED_RUNS
             goal = f"(goal ≤ {FALSE_VERDICTS_GOAL:.0%}: {verdict(false, FALSE_VERDICTS_GOAL)})"
-            print(f"A/B {share_b:.0%} B, {' against '.join(pair)} scores: false {false:6.1%} {goal}, .85 found {power:.1%}")
+            what = f"A/B {share_b:.0%} B, {' against '.join(pair)} scores"
+            print(f"{what}: false {false:6.1%} {goal}, .85 found {power:.1%}", flush=True)
 
 
 def score(rng: random.Random, mean: float, spread: float) -> float:

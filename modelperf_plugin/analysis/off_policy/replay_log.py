@@ -34,7 +34,8 @@ class LearningEstimate:
     """The success of a policy that starts with nothing and learns by itself."""
 
     success: Estimate | None
-    """Success rate, or mean score, over its first ``kept`` tasks; None if the log is not sufficient: ``refusal`` says why."""
+    """Success rate, or mean score, over its first ``kept`` tasks; None if the log is not sufficient: ``refusal`` says
+    why."""
     refusal: str | None
     kept: int
     """Number of accepted decisions, or their expected number if that is too small to try."""

@@ -19,10 +19,11 @@ from modelperf_plugin.values import Tally
 class Posterior(Strategy):
     """The mean of Beta(k·p₀ + successes, k·(1 − p₀) + failures): the success rate, shrunk to a prior.
 
-    An outcome with a score x counts as x of a success and 1 − x of a failure. Failures do not include outages and the caller's own errors, which say nothing about the model. The prior is learned
-    from all task types and models together (see :mod:`modelperf_plugin.policy.pooling`), and tries on tasks that others
-    had failed count as the first tries that say the same. If ``pooled`` is false, the prior is ``prior_success`` with
-    the weight of ``prior_strength`` outcomes, for each task type alone, and only first tries count.
+    An outcome with a score x counts as x of a success and 1 − x of a failure. Failures do not include outages and the
+    caller's own errors, which say nothing about the model. The prior is learned from all task types and models together
+    (see :mod:`modelperf_plugin.policy.pooling`), and tries on tasks that others had failed count as the first tries
+    that say the same. If ``pooled`` is false, the prior is ``prior_success`` with the weight of ``prior_strength``
+    outcomes, for each task type alone, and only first tries count.
     """
 
     strategy: Literal["posterior"] = "posterior"

@@ -230,7 +230,8 @@ def _rate(successes: float, outcomes: int) -> Rate:
 
 def _winning(winner: Side, a: Rate, b: Rate, e_value: float, level: float, names: tuple[str, str]) -> str:
     (better, name), (other, _) = [(b, names[1]), (a, names[0])] if winner == "B" else [(a, names[0]), (b, names[1])]
-    return f"{name} is better: {mean_score_of(a, b)}{_format(better)} against {_format(other)} (e-value {e_value:.3g}, {level:g} needed)"
+    means = f"{mean_score_of(a, b)}{_format(better)} against {_format(other)}"
+    return f"{name} is better: {means} (e-value {e_value:.3g}, {level:g} needed)"
 
 
 def mean_score_of(a: Rate, b: Rate) -> str:
