@@ -146,10 +146,14 @@ def has_scores(tallies: Iterable[Tally]) -> bool:
     return any(tally.graded for tally in tallies)
 
 
+def score(mean: float | None) -> str:
+    """Return a score, or a mean of scores, with three decimals."""
+    return UNKNOWN if mean is None else f"{mean:.3f}"
+
+
 def mean_score_text(tally: Tally) -> str:
-    """Return ``mean score 0.730 over 60 outcomes, 41 of them graded``; tallies without a score count as 1 and 0."""
-    samples = tally.successes + tally.quality_failures
-    mean = "-" if tally.mean_score is None else f"{tally.mean_score:.3f}"
+    """Return ``mean score 0.730 over 60 outcomes, 41 of them graded``; the others count as 1 and 0."""
+    samples, mean = tally.successes + tally.quality_failures, score(tally.mean_score)
     if tally.graded == samples:
         return f"mean score {mean} over {count(samples, 'graded outcome')}"
     return f"mean score {mean} over {count(samples, 'outcome')}, {tally.graded:,} of them graded"
