@@ -31,8 +31,9 @@ _SCORES: Final[tuple[Column[tuple[str, Trend]], ...]] = (
 def print_trends(answer: Answer, name: str, trends: Mapping[str, Trend]) -> None:
     """Print a table of trends; ``name`` is the title of the column of their names."""
     scores = _SCORES if has_scores(trend.total for trend in trends.values()) else ()
-    columns = [Column(name, lambda row: row[0], "bold"), *_COLUMNS[:3], *scores, *_COLUMNS[3:]]
-    answer.print_table(columns, trends.items())
+    answer.print_table(
+        [Column(name, lambda row: row[0], "bold"), *_COLUMNS[:3], *scores, *_COLUMNS[3:]], trends.items()
+    )
 
 
 def print_tries_note(answer: Answer, trends: Iterable[Trend]) -> None:

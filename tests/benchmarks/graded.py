@@ -22,12 +22,11 @@ from tests.benchmarks.decisions import OUTCOMES, SCALE
 
 SOURCE: Final = "paretobandit_k4_scores"
 ORDERS: Final = 20
-LENGTHS: Final = (200, 1000, None)
-"""How many instances of an order are decided; None: all of them."""
+LENGTHS: Final = (200, 1000, 3559)
+"""After how many instances of an order the mean is taken, the last after all of them."""
 Verdict = Callable[[float, Random], Outcome]
 VERDICTS: Final[dict[str, Verdict]] = {
-    "scores, success from .5": lambda score, _: Outcome(score=score),
-    "scores, success from .9": lambda score, _: Outcome(success=score >= 0.9, score=score),
+    "scores": lambda score, _: Outcome(score=score),
     "success alone, from .9": lambda score, _: Outcome(success=score >= 0.9),
     "success alone, from .5": lambda score, _: Outcome(success=score >= 0.5),
     "success alone, a coin": lambda score, rng: Outcome(success=rng.random() < score),
@@ -42,28 +41,30 @@ def main() -> None:
         print(f"skipped, {file} is not there (BENCH_OUTCOMES says where it is)")
         return
     core = read_outcomes(file).dense_core()
-    means = {model: fmean(each.outcomes[model].grade for each in core.instances) for model in core.models}
+    known = sorted(
+        (fmean(each.outcomes[model].grade for each in core.instances) for model in core.models), reverse=True
+    )
     print(f"{len(core.instances):,} instances, {len(core.models)} models with mean scores of", end=" ")
-    print(", ".join(f"{mean:.3f}" for mean in sorted(means.values(), reverse=True)))
+    print(", ".join(f"{mean:.3f}" for mean in sorted(known, reverse=True)))
     orders = max(2, round(ORDERS * SCALE))
+    found = {
+        name: [_run(list(core.instances), verdict, seed) for seed in range(orders)]
+        for name, verdict in VERDICTS.items()
+    }
     for length in LENGTHS:
-        found = {
-            name: [_run(list(core.instances), verdict, seed, length) for seed in range(orders)]
-            for name, verdict in VERDICTS.items()
-        }
-        best = found["scores, success from .5"]
-        print(f"first {length:,} instances" if length else "all instances", f"of {orders} orders, mean score:")
-        for name, scores in found.items():
-            gains = [100 * (one - other) for one, other in zip(best, scores, strict=True)]
-            error = stdev(gains) / sqrt(len(gains))
-            more = "" if scores is best else f", {fmean(gains):.2f} ± {error:.2f} points less than the first"
-            print(f"    {name:<26} {fmean(scores):.4f}{more}", flush=True)
+        print(f"mean score of the first {length:,} choices, {orders} orders:")
+        best = [fmean(each[:length]) for each in found["scores"]]
+        for name, runs in found.items():
+            means = [fmean(each[:length]) for each in runs]
+            gains = [100 * (one - other) for one, other in zip(best, means, strict=True)]
+            less = f", {fmean(gains):.2f} ± {stdev(gains) / sqrt(orders):.2f} points less than from scores"
+            print(f"    learned from {name:<24} {fmean(means):.4f}{less if any(gains) else ''}", flush=True)
 
 
-def _run(instances: list[Instance], verdict: Verdict, seed: int, length: int | None) -> float:
-    """Return the mean score of the choices of a router that learns from ``verdict`` alone."""
+def _run(instances: list[Instance], verdict: Verdict, seed: int) -> list[float]:
+    """Return the scores of the choices of a router that learns from ``verdict`` alone."""
     rng = Random(f"graded/{seed}")
-    tasks = rng.sample(instances, length or len(instances))
+    tasks = rng.sample(instances, len(instances))
     run_seed, coins = rng.getrandbits(32), Random(f"coins/{seed}")
     steps = play(
         load({}).config,
@@ -71,8 +72,4 @@ def _run(instances: list[Instance], verdict: Verdict, seed: int, length: int | N
         lambda task, model_id: verdict(task.outcomes[model_id].grade, coins),
         seed=run_seed,
     )
-    return fmean(step.task.outcomes[step.model_id].grade for step in steps)
-
-
-if __name__ == "__main__":
-    main()
+    return [step.task.outcomes[step.model_id].grade for step in steps]
