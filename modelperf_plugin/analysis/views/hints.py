@@ -63,10 +63,14 @@ def names_without_outcomes(config: Config, tallies: Iterable[Tally]) -> list[str
 def empty_verdicts(tallies: Iterable[Tally]) -> str | None:
     """Return what it means that all outcomes of a task type have the same verdict; None if they differ.
 
-    Outages and the caller's own errors are no verdicts on a model.
+    Outages and the caller's own errors are no verdicts on a model. Scores tell models apart that always succeed.
     """
+    tallies = list(tallies)
+    scored = {tally.task_type for tally in tallies if tally.score_shift}
     sums: dict[str, tuple[int, int]] = {}
     for tally in tallies:
+        if tally.task_type in scored:
+            continue
         successes, failures = sums.get(tally.task_type, (0, 0))
         sums[tally.task_type] = successes + tally.successes, failures + tally.quality_failures
     same = [name for name, both in sums.items() if sum(both) >= MIN_OUTCOMES and not all(both)]
