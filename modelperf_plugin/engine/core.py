@@ -29,6 +29,7 @@ from modelperf_plugin.store import Store, forks
 from modelperf_plugin.store.aliases.store import with_aliases
 from modelperf_plugin.store.attached import with_attached
 from modelperf_plugin.store.deadline import NO_WAIT, SPARE_SECONDS, within
+from modelperf_plugin.store.entries import Entry
 from modelperf_plugin.values import Decision, Outcome, check_id, to_milliseconds
 from modelperf_plugin.values.names import Aliases
 
@@ -206,7 +207,7 @@ class ModelPerf:
         config = self._watch.poll().config
         if config.mode == "off":
             return False
-        entry = self.tracker.entry(task_type, model_id, outcome)
+        entry = _passing(self.tracker.entry(task_type, model_id, outcome), config)
         model_id, decision = entry.model_id, as_logged(decision, self._aliases.ids)
         joining = None
         if decision is not None and decision_id is not None:
@@ -236,9 +237,10 @@ class ModelPerf:
 
     def record_many(self, outcomes: Iterable[tuple[str, str, Outcome | Mapping[str, Any]]]) -> int:
         """Write many outcomes, as :meth:`modelperf_plugin.ModelPerformanceTracker.record_many` does."""
-        if self._watch.poll().config.mode == "off":
+        config = self._watch.poll().config
+        if config.mode == "off":
             return 0
-        entries = self.tracker.entries(outcomes)
+        entries = [_passing(entry, config) for entry in self.tracker.entries(outcomes)]
         if not entries:
             return 0
         new = self.store.outcomes.record_many(entries)
@@ -344,6 +346,12 @@ class ModelPerf:
                 " and ".join(changed),
                 self._store.location,
             )
+
+
+def _passing(entry: Entry, config: Config) -> Entry:
+    """Return an entry; one that came with a score alone is a success from the configured score on."""
+    outcome = entry.outcome
+    return entry._replace(outcome=outcome.passing(config.quality.pass_score)) if outcome.has_derived_success else entry
 
 
 def _decision_id(decision: Decision | str) -> str:
