@@ -13,7 +13,7 @@ from tests.retrying import Retried
 
 
 def test_outcomes_are_shown_in_words(run: Run, store: str, choose: Choose) -> None:
-    """Fallbacks are named, and only candidates are fallbacks; waiting, overdue and observed-only decisions are distinguished."""
+    """Fallbacks are named, and only candidates are fallbacks; waiting, overdue and observed ones differ."""
     decision = choose()
     log_copy(store, decision, "fallback", decision[1])
     log_copy(store, decision, "stranger", "stranger-model")
