@@ -34,7 +34,7 @@ class RenamedChanges(Renamed):
     ) -> bool:
         """Store a change for every name, so that earlier outcomes under any of them no longer count."""
         rest = (direction, events, moments_ms, evidence, rates)
-        added = [self._own.add(name, *rest) for name in self._aliases.spellings(model_id)[::-1]]
+        added = [self._own.add(name, *rest) for name in self._aliases.spellings(model_id)]
         return any(added)
 
 
