@@ -97,11 +97,12 @@ def compare(common: Common, answer: Answer, task_type: str, models: tuple[str, .
 
     if len(models) not in {0, 2}:
         raise click.UsageError("name two models to compare, or none to list the A/B tests of the task type")
-    if len(set(models)) == 1:
-        raise click.UsageError(f"name two different models, not {models[0]!r} twice")
     empty: dict[str, Any] = {"task_type": task_type, "models": [], "tests": []}
     with common.reading(answer, **empty) as engine:
-        location = engine.store.location
+        location, ids = engine.store.location, engine.config.canonical_ids
+        models = tuple([ids.get(name, name) for name in models])
+        if len(set(models)) == 1:
+            raise click.UsageError(f"name two different models, not {models[0]!r} twice")
         evidence = engine.store.tallies.of(task_type)
         tests = trials(engine, task_type)
         if not evidence and not tests:
