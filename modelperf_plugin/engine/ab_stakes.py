@@ -75,5 +75,4 @@ def _exchanged(state: TwoSampleTest, stake: Stake, grade: float | None) -> TwoSa
 def _after(before: TwoSampleTest, stake: Stake, grade: float | None) -> TwoSampleTest:
     if grade is None:
         return before
-    success = cast("bool", grade)  # a test of success takes 0 and 1
-    return before.updated(cast("Side", stake.side), success, stake.share_b, counts=stake.proves)
+    return before.updated(cast("Side", stake.side), grade, stake.share_b, counts=stake.proves)

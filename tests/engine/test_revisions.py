@@ -55,7 +55,7 @@ def is_sound(perf: ModelPerf) -> bool:
 @pytest.mark.parametrize("by_id", [False, True])
 @pytest.mark.parametrize("outcome_id", [None, "run-1"])
 def test_a_report_replaces_the_verdict_of_the_outcome(perf: ModelPerf, outcome_id: str | None, by_id: bool) -> None:
-    """It corrects event, sums and log whether or not the outcome has an id; the first verdict is kept; twice is once."""
+    """It corrects event, sums and log, with an outcome id or without; the first verdict is kept, and twice is once."""
     decision = select(perf)
     outcome = Outcome(success=True, tokens_used=7, outcome_id=outcome_id)
     assert perf.record("plan", decision.model_id, outcome, decision)
