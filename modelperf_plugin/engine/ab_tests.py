@@ -182,8 +182,7 @@ class ABTests:
 
     def on_revised(self, decision_id: str | None, outcome_id: str | None) -> None:
         """Note that the verdict of an outcome was replaced, for :meth:`revise`."""
-        if self._live_task_types:
-            self._revised.append((decision_id, outcome_id))
+        self._revised.append((decision_id, outcome_id))
 
     def revise(self, timeouts: Timeouts = "failure") -> None:
         """Exchange the verdicts that were replaced in the store; a StoreError leaves them waiting."""

@@ -112,6 +112,8 @@ class SqliteABTests:
             connection.execute(self._sql["set_ab_bet"], (json.dumps(stakes), bet[0]))
             return replace(test, contests=tuple(new))
 
+        if not self._connection.fetch(self._sql["ab_bet"], decision_id, outcome_id):
+            return None
         return self._connection.write(write)
 
     def end(self, task_type: str, ended_ms: int) -> int:
