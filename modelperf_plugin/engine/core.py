@@ -226,7 +226,7 @@ class ModelPerf:
         if new and decision is not None and decision_id is not None:
             self._on_tried(decision, decision_id, entry, joining, config)
         elif recorded is Recorded.REVISED:
-            self._on_revised(decision_id, entry.outcome.outcome_id)
+            self._on_revised(task_type, decision_id, entry.outcome.outcome_id)
         if new and self._availability.concerns(model_id, entry.outcome):
             self._errors.guard(self._availability.refresh)
         self._has_recorded = True
@@ -277,10 +277,11 @@ class ModelPerf:
         outcome = outcome.passing(config.quality.pass_score)
         return self._store.decisions.report(decision_id, outcome, self._now_ms()) is not Recorded.NOTHING
 
-    def _on_revised(self, decision_id: str | None, outcome_id: str | None) -> None:
+    def _on_revised(self, task_type: str, decision_id: str | None, outcome_id: str | None) -> None:
         """Take in that a verdict was replaced in the store, or will be once the store can be written to."""
         if decision_id is not None:
             self._tries.forget(decision_id)
+        self._errors.guard(lambda: self._learner.forget(task_type))
         self._ab_tests.on_revised(decision_id, outcome_id)
         self._exchange_verdicts()
 

@@ -18,7 +18,7 @@ from modelperf_plugin.store.exchange import Attached, EventRow, ImportRecord, Me
 from modelperf_plugin.store.opening import open_store, open_to_read, open_with_fallback
 from modelperf_plugin.store.store import Store
 from modelperf_plugin.store.trends import Days, DecisionSums, TrendStep
-from modelperf_plugin.store.watches import Baseline, Change, Demotion, Direction, Event, Faded, WatchState
+from modelperf_plugin.store.watches import Baseline, Change, Demotion, Direction, Event, Faded, Revision, WatchState
 
 __all__ = [
     "Attached",
@@ -49,6 +49,7 @@ __all__ = [
     "ModeSummary",
     "Prior",
     "Recorded",
+    "Revision",
     "Stake",
     "Step",
     "Store",

@@ -24,7 +24,17 @@ from modelperf_plugin.store.decisions import (
 )
 from modelperf_plugin.store.entries import CountedProblem, DroppedStep, Entry, Finding, Recorded
 from modelperf_plugin.store.trends import Days, DecisionSums, TrendStep
-from modelperf_plugin.store.watches import Baseline, Change, Demotion, Direction, Event, Faded, WatchKey, WatchState
+from modelperf_plugin.store.watches import (
+    Baseline,
+    Change,
+    Demotion,
+    Direction,
+    Event,
+    Faded,
+    Revision,
+    WatchKey,
+    WatchState,
+)
 from modelperf_plugin.values import LaterTries, Outcome, Tally, Tried
 
 Span = tuple[str, str]
@@ -125,6 +135,12 @@ class Events(Protocol):
 
     def last_id(self) -> int:
         """Return the number of the newest outcome; 0 if there is none."""
+
+    def revised_after(self, number: int, limit: int) -> list[Revision]:
+        """Return up to ``limit`` verdicts that were replaced after the one with this number, in order."""
+
+    def last_revision(self) -> int:
+        """Return the number of the verdict that was replaced last; 0 if there is none."""
 
     def drop(self, before_ms: int, after_id: int = 0) -> DroppedStep:
         """Delete up to a thousand outcomes older than ``before_ms`` from the next ones after ``after_id``.

@@ -144,3 +144,23 @@ def test_what_changed_before_a_model_did_stays_before(perf: ModelPerf) -> None:
     assert perf.report(decision, success=False)
     (baseline,) = perf.store.tallies.baselines().values()
     assert (baseline.successes, baseline.failures) == (0, 1)
+
+
+def test_a_failure_that_turns_out_well_is_taken_back_from_the_watch(path: Path) -> None:
+    """What failures had won against a model goes when their verdicts change, in every process that watches."""
+    settings = {"demotion": {"threshold": 0.8}, "exploration": {"strategy": "never"}}
+    with ModelPerf(settings, store=path) as perf, ModelPerf(settings, store=path) as other:
+        for number in range(12):
+            for model_id, success in (("a", number % 3 > 0), ("b", True)):
+                perf.record("plan", model_id, Outcome(success=success, outcome_id=f"{model_id}{number}"))
+        monitors = [each._monitor for each in (perf, other)]
+        for monitor in monitors:
+            monitor.process_new_outcomes()
+        before = [monitor._watches.falls["plan", "a"] for monitor in monitors]
+        for number in range(0, 12, 3):
+            perf.record("plan", "a", Outcome(success=True, outcome_id=f"a{number}"))
+        for _ in range(3):
+            for monitor in monitors:
+                monitor.process_new_outcomes()
+        for monitor, watch in zip(monitors, before, strict=True):
+            assert monitor._watches.falls["plan", "a"].e_value < watch.e_value

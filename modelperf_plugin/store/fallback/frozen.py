@@ -17,7 +17,7 @@ from modelperf_plugin.store.exchange import Attached, EventRow, ImportRecord, Me
 from modelperf_plugin.store.roles import Span
 from modelperf_plugin.store.sqlite.store import open_sqlite_read_only
 from modelperf_plugin.store.store import Store
-from modelperf_plugin.store.watches import Baseline, Change, Demotion, Direction, Event, WatchKey, WatchState
+from modelperf_plugin.store.watches import Baseline, Change, Demotion, Direction, Event, Revision, WatchKey, WatchState
 from modelperf_plugin.values import LaterTries, Outcome, Tally, Tried
 
 
@@ -81,6 +81,12 @@ class SuspendedEvents:
 
     def last_id(self) -> int:
         return self._last_id
+
+    def revised_after(self, number: int, limit: int) -> list[Revision]:
+        return []
+
+    def last_revision(self) -> int:
+        return 0
 
     def drop(self, before_ms: int, after_id: int = 0) -> DroppedStep:
         return DroppedStep(0, 0, after_id, at_end=True)

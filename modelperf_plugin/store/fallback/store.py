@@ -22,7 +22,7 @@ from modelperf_plugin.store.roles import Span
 from modelperf_plugin.store.sqlite.file import Durability
 from modelperf_plugin.store.store import Store
 from modelperf_plugin.store.trends import Days, DecisionSums, TrendStep
-from modelperf_plugin.store.watches import Change, Demotion, Direction, Event, WatchKey, WatchState
+from modelperf_plugin.store.watches import Change, Demotion, Direction, Event, Revision, WatchKey, WatchState
 from modelperf_plugin.values import Outcome, Tally
 
 
@@ -70,6 +70,12 @@ class FallbackEvents(_Role):
 
     def last_id(self) -> int:
         return self._switch.ask(lambda store: store.events.last_id())
+
+    def revised_after(self, number: int, limit: int) -> list[Revision]:
+        return self._switch.ask(lambda store: store.events.revised_after(number, limit))
+
+    def last_revision(self) -> int:
+        return self._switch.ask(lambda store: store.events.last_revision())
 
     def drop(self, before_ms: int, after_id: int = 0) -> DroppedStep:
         return self._switch.ask(lambda store: store.events.drop(before_ms, after_id))
