@@ -248,6 +248,8 @@ class ModelPerf:
             joined = self._decision_writer.on_outcome(decision_id, entry.model_id, outcome, entry.ended_ms)
         if joined and isinstance(decision, str):
             self._ab_tests.on_joined(joined, config.quality.timeouts)
+        if joining is not None and joining.has_verdict:
+            self._on_revised(entry.task_type, decision_id, entry.outcome.outcome_id)
 
     def report(self, decision: Decision | str, *, success: bool | None = None, score: float | None = None) -> bool:
         """Give the last outcome of a decision its verdict, or another one; return whether that changed the store.

@@ -122,7 +122,7 @@ class DecisionOutcome(NamedTuple):
 class Joining:
     """What the log is to get in the transaction that records an outcome, and whether that was done."""
 
-    __slots__ = ("decision", "is_stored", "joined", "outcome")
+    __slots__ = ("decision", "has_verdict", "is_stored", "joined", "outcome")
 
     def __init__(self, decision: DecisionRecord | None, outcome: DecisionOutcome) -> None:
         self.decision = decision
@@ -130,6 +130,8 @@ class Joining:
         self.outcome = outcome
         self.joined: list[DecisionOutcome] = []
         """As returned by :meth:`~modelperf_plugin.store.roles.DecisionLog.write`."""
+        self.has_verdict = False
+        """Whether a verdict has waited for the decision, which may have replaced that of the outcome."""
         self.is_stored = False
         """Whether the transaction was committed with it; a store that cannot do so leaves this False."""
 

@@ -227,8 +227,13 @@ class SqliteOutcomes:
         if ref is None:
             (ref,) = writer.execute(self._sql["newest_event_id"]).fetchone()
         outcome = joining.outcome._replace(ref=ref)
+
+        def on_verdict() -> None:
+            self._connection.cache.clear()
+            joining.has_verdict = True
+
         try:
-            joining.joined = add_decisions(writer, decisions, [outcome], self._connection.cache.clear)
+            joining.joined = add_decisions(writer, decisions, [outcome], on_verdict)
         except Exception:
             if not writer.in_transaction:
                 raise  # SQLite has rolled back the outcome as well
