@@ -162,3 +162,36 @@ def test_likely_matches_have_the_same_version(theirs: str, ours: str | None) -> 
 def test_matches_are_told_apart() -> None:
     """Known, unknown and missing models are listed, sorted."""
     assert matches(["b", "a", "z"], ["y", "a", "b"]) == (["a", "b"], {"z": None}, ["y"])
+
+
+def test_costs_of_a_leaderboard_count_until_others_are_known(tmp_path: Path) -> None:
+    """They are taken to the scale of the own tasks by the models whose costs are known here, and removed with it."""
+    file = board(tmp_path, "model,score,cost_usd\ndear,0.7,2.0\ncheap,0.7,0.5\nfree,0.5,\n")
+    with mp.ModelPerf({}, store=":memory:", seed=1) as engine:
+        merge(engine.store, read_leaderboard(file), "board", 1)
+
+        def costs() -> dict[str, float]:
+            engine._learner.reset()
+            for _ in range(4):
+                assert engine.explain("plan", ["dear", "cheap"]) is not None
+            return {model_id: cost.usd for model_id, cost in engine._learner.model_costs.items()}
+
+        assert costs() == pytest.approx({"dear": 2.0, "cheap": 0.5})
+        for _ in range(5):
+            engine.record("plan", "cheap", Outcome(success=True, cost_usd=0.01))
+        assert costs() == pytest.approx({"dear": 0.04, "cheap": 0.01})
+        engine.record("plan", "dear", Outcome(success=True, cost_usd=0.03))
+        assert costs() == pytest.approx({"dear": 0.03, "cheap": 0.01})
+        engine.store.merged.remove("board")
+        assert costs() == pytest.approx({"dear": 0.03, "cheap": 0.01})
+
+
+def test_costs_of_tasks_of_another_size_do_not_count(tmp_path: Path) -> None:
+    """Without a model in common nothing tells how long tasks are there."""
+    file = board(tmp_path, "model,score,cost_usd\ndear,0.7,2.0\n")
+    with mp.ModelPerf({}, store=":memory:", seed=1) as engine:
+        merge(engine.store, read_leaderboard(file), "board", 1)
+        engine.record("plan", "cheap", Outcome(success=True, cost_usd=0.01))
+        for _ in range(4):
+            assert engine.select("plan", ["dear", "cheap"], {"max_cost_usd": 1.0}) is not None
+        assert engine._learner.model_costs.keys() == {"cheap"}
