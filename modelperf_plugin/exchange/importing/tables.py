@@ -104,7 +104,7 @@ class ParquetTable(RowSource):
                 self._file.close()
                 raise OutcomesFileError(str(path), None, message)
         try:
-            check_plain(str(path), self._file, filter(None, self._names), self._names[-1])
+            check_plain(str(path), self._file, filter(None, self._names), self._names[COLUMNS.index("tried")])
         except BaseException:
             self._file.close()
             raise
@@ -114,10 +114,10 @@ class ParquetTable(RowSource):
         wanted = list(dict.fromkeys(name for name in self._names if name is not None))
         places = [None if name is None else wanted.index(name) for name in self._names]
         for row in parquet_rows(self.name, self._file, wanted, BATCH_ROWS):
-            yield _without_tried(tuple(None if place is None else row[place] for place in places))
+            yield _trimmed(tuple(None if place is None else row[place] for place in places))
 
     def record(self, row: Any) -> Record | str:
-        row = _with_tried(row)
+        row = _padded(row)
         return row if self._task_type is None else (*row[:TASK_TYPE], self._task_type, *row[TASK_TYPE + 1 :])
 
     def close(self) -> None:
@@ -137,8 +137,10 @@ class TrackerFile(RowSource):
         self._is_ours = {"event", "tally", "imported", "outcome_key"} <= relations
         self._outcomes = "outcomes"
         if self._is_ours:
-            self._outcomes = "events" if "tried" in relations else "older_events"
+            self._outcomes = "unscored_events" if "tried" in relations else "older_events"
         try:
+            if self._is_ours and next(query(path, self._connection, self._sql["is_scored"]))[0]:
+                self._outcomes = "events"
             super().__init__(str(path), self._count(relations))
         except BaseException:
             self.close()
@@ -147,11 +149,13 @@ class TrackerFile(RowSource):
     def rows(self) -> Iterator[Any]:
         """Yield all outcomes from the start, in the order of recording."""
         rows = query(self._path, self._connection, self._sql[self._outcomes])
-        return map(_without_tried, rows) if self._outcomes == "events" else rows
+        if self._outcomes == "unscored_events":
+            return (_trimmed((*row, None)) for row in rows)
+        return map(_trimmed, rows) if self._outcomes == "events" else rows
 
     def record(self, row: Any) -> Record | str:
-        *values, models = _with_tried(row)
-        return (*values, models and tried_of(models))
+        *values, models, score = _padded(row)
+        return (*values, models and tried_of(models), score)
 
     def is_file_of(self, store: Store) -> bool:
         """Return whether this is the file of ``store`` itself."""
@@ -190,14 +194,19 @@ class TrackerFile(RowSource):
         return outcomes
 
 
-def _without_tried(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return a row as it is recognised by: that of a first try is the same as before there was the column ``tried``."""
-    return row if row[-1] else row[:-1]
+def _trimmed(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a row as it is recognised by: the same as before there were the columns ``tried`` and ``score``.
+
+    They come last, and are left out where they are empty.
+    """
+    if row[-1] not in (None, ""):
+        return row
+    return row[:-1] if row[-2] else row[:-2]
 
 
-def _with_tried(row: tuple[Any, ...]) -> Record:
+def _padded(row: tuple[Any, ...]) -> Record:
     """Return the record of such a row."""
-    return row if len(row) == len(COLUMNS) else (*row, None)
+    return (*row, *[None] * (len(COLUMNS) - len(row)))
 
 
 def open_database(path: Path) -> tuple[sqlite3.Connection, set[str]]:
