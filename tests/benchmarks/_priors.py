@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 import modelperf_plugin as mp
 from modelperf_plugin.analysis.simulation.outcomes_file import Instance, OutcomeData, read_outcomes
 from modelperf_plugin.exchange.sharing.exports import read_export, text_export
-from modelperf_plugin.exchange.sharing.leaderboard import read_leaderboard
-from modelperf_plugin.exchange.sharing.merge import merge
+from modelperf_plugin.exchange.sharing.leaderboard import ORIGIN, read_leaderboard
+from modelperf_plugin.exchange.sharing.merge import GENERAL_STRENGTH, STRENGTH, merge
 from modelperf_plugin.exchange.sharing.share import Export, select
 from modelperf_plugin.values import Tally
 
@@ -24,7 +24,6 @@ TASKS: Final = 300
 """Each half has at most so many."""
 MODELS: Final = 7
 """Pools of so many models, drawn anew for each run where there are more."""
-STRENGTH: Final = 10.0
 GOALS: Final = {"metr_runs_2025_01": (1.5, 4.0)}
 """Gain of an own log in points of success, over the whole run and its first 100 choices."""
 FILES: Final = ("metr_runs_2025_01", "swebench_pro", "swebench_bash_only")
@@ -130,7 +129,8 @@ def _log(half: Half, run: int) -> list[Tally]:
 def _play(half: Half, run: int, prior: Export | None = None) -> Won:
     with _engine(run) as engine:
         if prior is not None:
-            merge(engine.store, prior, "them", 0, strength=STRENGTH)
+            strength = GENERAL_STRENGTH if prior.origin == ORIGIN else STRENGTH
+            merge(engine.store, prior, "them", 0, strength=strength)
         return _choose(engine, half)
 
 

@@ -276,7 +276,7 @@ def test_scores_of_another_store_are_imported(tmp_path: Path) -> None:
     for name in ("scored", "plain"):
         with closing(open_store(tmp_path / f"{name}.db")) as theirs:
             score = 0.25 if name == "scored" else None
-            theirs.outcomes.record(Entry("plan", "x", Outcome(success=False, score=score), 1000))
+            theirs.outcomes.record(Entry("plan", "x", Outcome(success=False, score=score), NOW_MS))
     with closing(open_store(":memory:")) as store:
         assert import_from(store, TrackerFile(tmp_path / "scored.db")).outcomes == 1
         (tally,) = store.tallies.all()

@@ -37,8 +37,9 @@ class _Reading:
 @click.command()
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "--strength", metavar="N", type=click.FloatRange(0), default=10.0, show_default=True,
-    help="Weight of each pair, as a maximum number of own outcomes.",
+    "--strength", metavar="N", type=click.FloatRange(0),
+    help="Weight of each pair, as a maximum number of own outcomes. "
+    "[default: 10, for a leaderboard on no particular task type 30]",
 )  # fmt: skip
 @click.option("--name", metavar="NAME", help="Name of the source. Default: the name of the file.")
 @click.option(
@@ -62,8 +63,8 @@ class _Reading:
 @dry_run_option
 @common_options
 def merge(
-    common: Common, answer: Answer, /, *, files: tuple[Path, ...], strength: float, name: str | None, dry_run: bool,
-    **reading: Any,
+    common: Common, answer: Answer, /, *, files: tuple[Path, ...], strength: float | None, name: str | None,
+    dry_run: bool, **reading: Any,
 ) -> None:  # fmt: skip
     """Use what another project exported, or a leaderboard, as a prior.
 
@@ -84,7 +85,8 @@ def merge(
         known = set(_known_names(store, config))
         for file, source, export in exports:
             ours = _in_our_names(export, how, known)
-            merged = merge_export(store, ours, source, now_ms, strength=strength, dry_run=dry_run)
+            weight = _default_strength(ours) if strength is None else strength
+            merged = merge_export(store, ours, source, now_ms, strength=weight, dry_run=dry_run)
             if merged.is_known:
                 answer.print_line(f"{file}: already merged, as {merged.name}")
                 continue
@@ -128,6 +130,15 @@ def _in_our_names(export: Export, reading: _Reading, known: Iterable[tuple[str, 
         return export
     digest = sha256(f"{export.digest} {entries!r}".encode()).hexdigest()
     return export._replace(entries=entries, digest=digest)
+
+
+def _default_strength(export: Export) -> float:
+    from modelperf_plugin.exchange.sharing.leaderboard import ORIGIN
+    from modelperf_plugin.exchange.sharing.merge import GENERAL_STRENGTH, STRENGTH
+    from modelperf_plugin.exchange.sharing.share import GENERAL
+
+    is_general = (export.origin or "").startswith(ORIGIN) and all(each.task_type == GENERAL for each in export.entries)
+    return GENERAL_STRENGTH if is_general else STRENGTH
 
 
 def _contents(export: Export) -> str:

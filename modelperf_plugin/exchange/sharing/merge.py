@@ -11,6 +11,8 @@ from modelperf_plugin.values import Tally, check_amount, check_id
 
 STRENGTH: Final = 10.0
 """The default of the maximum number of own outcomes that a merged pair counts as."""
+GENERAL_STRENGTH: Final = 30.0
+"""The same of a leaderboard on no particular task type: how much models differ between task types limits it anyway."""
 MAX_STRENGTH: Final = 10_000.0
 GENERAL_PREFIX: Final = "\x1f"
 """Begins the task type under which a source's counts on no particular one are stored; no task type of a host does."""
