@@ -100,7 +100,7 @@ def _reading(config: Config, aliases: Iterable[str], columns: Iterable[str], **o
     """Return how files are read, from the options."""
     from modelperf_plugin.exchange.sharing.leaderboard import COLUMNS
 
-    named = {**_configured(config), **_parse_aliases(aliases)}
+    named = {**config.canonical_ids, **_parse_aliases(aliases)}
     return _Reading(aliases=named, columns=parse_columns(columns, COLUMNS), **others)
 
 
@@ -187,11 +187,6 @@ def _parse_aliases(aliases: Iterable[str]) -> dict[str, str]:
             raise click.BadParameter(f"must be THEIRS=OURS, but got {alias!r}", param_hint="--alias")
         parsed[theirs.strip()] = ours.strip()
     return parsed
-
-
-def _configured(config: Config) -> dict[str, str]:
-    """Return our model ids by the aliases in the configuration."""
-    return {alias: model_id for model_id, model in config.models.items() for alias in getattr(model, "aliases", ())}
 
 
 def _known_names(store: Store, config: Config) -> Iterator[tuple[str, str]]:

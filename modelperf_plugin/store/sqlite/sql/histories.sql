@@ -8,28 +8,18 @@ SELECT name FROM sqlite_master WHERE type IN ('table', 'view');
 -- The number of outcomes in one of our files.
 SELECT count(*) FROM event;
 
--- is_scored --
--- Whether outcomes in one of our files may have a score.
-SELECT count(*) FROM pragma_table_info('event') WHERE name = 'score';
+-- columns_of_events --
+-- The columns of our table of outcomes.
+SELECT name FROM pragma_table_info('event');
 
 -- events --
--- Every outcome in one of our files, with all details; of a later try what had failed before, or [""] if unknown.
+-- Every outcome in one of our files, with all details; of a later try what had failed before, or [""] if unknown. The
+-- name in braces is the column of scores, or NULL in a file without.
 SELECT
     tally.task_type, tally.model_id, event.success, event.timeout, event.tokens, event.cost_nano_usd / 1e9,
     event.ended_ms, event.duration_ms / 1e3, event.error_kind, outcome_key.outcome_id,
-    iif(event.tried_id IS NULL, NULL, coalesce(tried.models, '[""]')), event.score / 1e6
-FROM event
-JOIN tally ON tally.id = event.tally_id
-LEFT JOIN outcome_key ON outcome_key.event_id = event.id
-LEFT JOIN tried ON tried.id = event.tried_id
-ORDER BY event.id;
-
--- unscored_events --
--- The same in a file of an earlier version, which has no scores.
-SELECT
-    tally.task_type, tally.model_id, event.success, event.timeout, event.tokens, event.cost_nano_usd / 1e9,
-    event.ended_ms, event.duration_ms / 1e3, event.error_kind, outcome_key.outcome_id,
-    iif(event.tried_id IS NULL, NULL, coalesce(tried.models, '[""]'))
+    iif(event.tried_id IS NULL, NULL, coalesce(tried.models, '[""]')),
+    {score} / 1e6
 FROM event
 JOIN tally ON tally.id = event.tally_id
 LEFT JOIN outcome_key ON outcome_key.event_id = event.id
