@@ -32,7 +32,7 @@ def stakes_of(test: StoredTest, contests: Sequence[StoredContest], draw: Draw, e
                 side="B" if draw.model_id == before.challenger else "A",
                 share_b=challenger / (incumbent + challenger),
                 proves=new.logs != old.logs,
-                before=tuple(old.as_list()),
+                before=before.state,
             )
     return stakes
 
@@ -57,7 +57,7 @@ def exchanged(
 
 
 def _exchanged(state: TwoSampleTest, stake: Stake, grade: float | None) -> TwoSampleTest:
-    before = TwoSampleTest.from_list(stake.before)
+    before = TwoSampleTest.from_list(stake.before) if stake.before else TwoSampleTest()
     old, new = _after(before, stake, stake.grade), _after(before, stake, grade)
     changed = state._replace(
         outcomes_a=state.outcomes_a + new.outcomes_a - old.outcomes_a,

@@ -35,7 +35,7 @@ class Stake(NamedTuple):
     proves: bool
     """Whether it is evidence, or only updated the rates."""
     before: tuple[float, ...]
-    """State of the sequential test before it."""
+    """State of the sequential test before it; empty if it was the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

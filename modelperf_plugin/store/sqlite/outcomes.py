@@ -225,7 +225,7 @@ class SqliteOutcomes:
         decisions = [] if joining.decision is None else [joining.decision]
         ref: int | str | None = joining.outcome.outcome.outcome_id
         if ref is None:
-            (ref,) = writer.execute(self._sql["newest_event_id"]).fetchone()
+            (ref,) = self._connection.execute(self._sql["newest_event_id"]).fetchone()
         outcome = joining.outcome._replace(ref=ref)
 
         def on_verdict() -> None:
