@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from datetime import date
 from functools import cached_property
 from hashlib import sha256
 from typing import Annotated, Any, Literal, Self
@@ -151,6 +152,11 @@ class ModelConfig(_Section):
     )
     cost_usd: float | None = Field(
         default=None, ge=0, le=1_000_000, description="Cost of a task in US dollars, used if no host reports any."
+    )
+    cost_since: date | None = Field(
+        default=None,
+        description="The day, in UTC, on which the price changed to cost_usd: the costs of earlier outcomes no longer "
+        "count.",
     )
 
 

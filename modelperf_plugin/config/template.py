@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+from datetime import date
 from typing import Any
 
 from modelperf_plugin.config.describe import Setting, default_strategy, describe, strategies
@@ -83,4 +84,4 @@ def _comment(text: str) -> str:
 
 
 def _toml(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return str(value) if isinstance(value, date) else json.dumps(value, ensure_ascii=False)

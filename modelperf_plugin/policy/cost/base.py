@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import log, sqrt
 from typing import Final, Literal, NamedTuple, Protocol
 
+from modelperf_plugin.policy.cost.prices import RecentCosts
 from modelperf_plugin.values import Tally
 
 CostSource = Literal["own", "model", "configured"]
@@ -34,6 +35,20 @@ class ExpectedCost(NamedTuple):
 
 ModelCosts = Mapping[str, ExpectedCost]
 """Cost of a task by model, across task types: its mean (``model``) or the configured one."""
+
+
+class PairCosts(NamedTuple):
+    """What is known of the costs of one task type when a decision is made."""
+
+    records: Mapping[str, RecentCosts]
+    """The costs of the task type that count, by model."""
+    waiting: Mapping[str, int]
+    """How many outcomes of the task type there have been since the last one of each model."""
+    models: ModelCosts
+    """Costs across task types."""
+
+
+NO_PAIR_COSTS: Final = PairCosts({}, {}, {})
 
 
 class Estimate(NamedTuple):
@@ -100,17 +115,19 @@ def describe_cost(cost: ExpectedCost) -> str:
     return f"${cost.usd:.3g} a task{', estimated from other task types' if cost.source == 'model' else ''}"
 
 
-def expected_cost(tally: Tally, model_costs: ModelCosts) -> ExpectedCost | None:
+def expected_cost(tally: Tally, model_costs: ModelCosts, recent: RecentCosts | None = None) -> ExpectedCost | None:
     """Return the expected cost of a task of the tally's type with its model; None if unknown.
 
     That is the mean of the reported costs of this task type, together with the model's mean over all task types, which
-    counts like 5 outcomes. Without any reported cost it is the model's entry in ``model_costs``.
+    counts like 5 outcomes. Without any reported cost it is the model's entry in ``model_costs``. ``recent`` are the
+    costs that still count, if that is known; after a change of the price these alone count.
     """
-    own, known = tally.mean_cost_usd, model_costs.get(tally.model_id)
+    known = model_costs.get(tally.model_id)
+    own = tally.mean_cost_usd if recent is None else recent.mean
     if own is None:
         return known
-    priced = tally.priced
-    if known is None or known.outcomes <= priced:  # nothing from other task types
-        return ExpectedCost(own, "own", priced)
+    priced = tally.priced if recent is None else max(1, round(recent.weight))
+    if known is None or known.outcomes <= tally.priced or (recent is not None and recent.has_changed):
+        return ExpectedCost(own, "own", priced)  # nothing from other task types
     usd = (priced * own + _MODEL_WEIGHT * known.usd) / (priced + _MODEL_WEIGHT)
     return ExpectedCost(usd, "own", known.outcomes)
