@@ -34,7 +34,7 @@ from modelperf_plugin.policy import (
     Success,
 )
 from modelperf_plugin.policy.quality import Timeouts
-from modelperf_plugin.values import MAX_ATTEMPTS, Mode, check_id
+from modelperf_plugin.values import DEFAULT_PASS_SCORE, MAX_ATTEMPTS, Mode, check_id
 
 POLICY_SECTIONS = ("ranking", "demotion", "cost", "exploration")
 """Sections that make up a policy: one strategy each, which a task type may override."""
@@ -166,8 +166,12 @@ class QualityConfig(_Section):
     timeouts: Timeouts = Field(
         default="failure",
         description="What a failed task that timed out counts as. failure: a failure of the model; outage: it was "
-        "unavailable; ignore: neither.",
+        "unavailable; ignore: neither. An outcome with a score counts by its score.",
     )
+    pass_score: float = Field(
+        default=DEFAULT_PASS_SCORE, ge=0, le=1,
+        description="The score from which an outcome is a success, where the host reports a score alone.",
+    )  # fmt: skip
 
 
 class AvailabilityConfig(_Section):

@@ -29,6 +29,7 @@ from modelperf_plugin.log import logger
 from modelperf_plugin.store import Store, forks
 from modelperf_plugin.store.attached import with_attached
 from modelperf_plugin.store.deadline import NO_WAIT, SPARE_SECONDS, within
+from modelperf_plugin.store.entries import Entry
 from modelperf_plugin.values import Decision, Outcome, check_id, to_milliseconds
 
 _CATCH_UP_OUTCOMES: Final = 8
@@ -212,7 +213,7 @@ class ModelPerf:
         config = self._watch.poll().config
         if config.mode == "off":
             return False
-        entry = self.tracker.entry(task_type, model_id, outcome)
+        entry = _passing(self.tracker.entry(task_type, model_id, outcome), config)
         joining = None
         if decision is not None and decision_id is not None:
             if tried := self._tries.before(decision, task_type, model_id, config.quality.timeouts):
@@ -241,9 +242,10 @@ class ModelPerf:
 
     def record_many(self, outcomes: Iterable[tuple[str, str, Outcome | Mapping[str, Any]]]) -> int:
         """Write many outcomes, as :meth:`modelperf_plugin.ModelPerformanceTracker.record_many` does."""
-        if self._watch.poll().config.mode == "off":
+        config = self._watch.poll().config
+        if config.mode == "off":
             return 0
-        entries = self.tracker.entries(outcomes)
+        entries = [_passing(entry, config) for entry in self.tracker.entries(outcomes)]
         if not entries:
             return 0
         new = self.store.outcomes.record_many(entries)
@@ -343,6 +345,12 @@ class ModelPerf:
                 " and ".join(changed),
                 self._store.location,
             )
+
+
+def _passing(entry: Entry, config: Config) -> Entry:
+    """Return an entry; one that came with a score alone is a success from the configured score on."""
+    outcome = entry.outcome
+    return entry._replace(outcome=outcome.passing(config.quality.pass_score)) if outcome.has_derived_success else entry
 
 
 def _decision_id(decision: Decision | str) -> str:

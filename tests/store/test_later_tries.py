@@ -448,7 +448,7 @@ def test_older_files_hold_first_tries(path: Path) -> None:
     with closing(open_file(path)) as store:
         store.maintenance.rebuild()
         assert unsound(store) == []
-        assert all(each[12:] == (0, 0, 0) for each in store.tallies.all())
+        assert all(each[12:] == (0, 0, 0, 0, 0, 0) for each in store.tallies.all())
         assert counts(store)[1] == {}
 
 
