@@ -29,8 +29,6 @@ class TaskCosts:
         self.records: dict[str, RecentCosts] = {}
         self.resets: dict[str, int] = {}
         """Since when the costs of a model count, if not all of them do; in milliseconds since the Unix epoch."""
-        self.void: dict[str, tuple[int, int]] = {}
-        """The costs, in nano-dollars, and their number before the price of a model was seen to change."""
         self.outcomes = outcomes
         """Outcomes of the task type, as far as they were seen one by one."""
         self.last: dict[str, int] = {}
@@ -48,17 +46,10 @@ class TaskCosts:
             self.outcomes += samples
             self.last[model_id] = self.outcomes
             if priced and usd:
-                self.add(tally, usd / NANO_USD / priced, priced)
+                record = self.records.get(model_id, RecentCosts())
+                self.records[model_id] = record.plus(usd / NANO_USD / priced, priced)
         self.tallies = tallies
         return True
-
-    def add(self, tally: Tally, usd: float, count: int) -> None:
-        """Take in ``count`` new costs of one pair, ``usd`` on average; its tally contains them."""
-        record = self.records.get(tally.model_id, RecentCosts()).plus(usd, count)
-        self.records[tally.model_id] = record
-        if record.has_changed and record.older == 0.0:
-            newest = round(sum(record.newest) * NANO_USD)
-            self.void[tally.model_id] = (tally.total_cost_nano_usd - newest, tally.priced - len(record.newest))
 
     def hands_over(self, task: TaskCosts, tally: Tally, sums: CostSums) -> bool:
         """Hand the costs of a model over to ``task`` with the older ones as of today, unless others count there."""
@@ -66,12 +57,8 @@ class TaskCosts:
         record = self.records.get(model_id)
         if record is None or self.resets.get(model_id) != sums.reset_ms:
             return False
-        if model_id in self.void:
-            task.void[model_id] = self.void[model_id]
-        else:
-            older_usd, older = _older(*_counting(tally, sums), record.newest)
-            record = record._replace(older_usd=older_usd, older=older)
-        task.records[model_id] = record
+        # after a change of the price the sums in the store contain costs that do not count
+        task.records[model_id] = record if record.has_changed else record.weighing(*_counting(tally, sums))
         return True
 
 
@@ -167,11 +154,5 @@ def _counting(tally: Tally, sums: CostSums) -> tuple[float, float]:
     return max(0.0, nano_usd) / NANO_USD, max(0.0, tally.priced - sums.priced + sums.weighed)
 
 
-def _older(usd: float, number: float, newest: tuple[float, ...] | list[float]) -> tuple[float, float]:
-    """Return what is left of a sum of costs without the ``newest``."""
-    rest = number - len(newest)
-    return (max(0.0, usd - sum(newest)), rest) if rest >= 1.0 else (0.0, 0.0)
-
-
 def _record(tally: Tally, sums: CostSums, singles: list[float]) -> RecentCosts:
-    return RecentCosts.of(*_older(*_counting(tally, sums), singles), singles)
+    return RecentCosts.of(*_counting(tally, sums), singles)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from math import log, sqrt
+from math import inf, log, sqrt
 from operator import attrgetter
 from typing import Final, NamedTuple
 
@@ -82,6 +82,8 @@ class Knowledge(NamedTuple):
 
 Rank = tuple[int, int, float, float, float, int, str]
 """Group, tier and the negated sort key; ties are broken by more outcomes and then by name."""
+_SURE: Final = 1.645
+"""Standard deviations that another model must be better, if success alone matters and changing the model costs."""
 _MERIT: Final = 5
 """Candidates are equally good if this many parts of their ranks are equal."""
 
@@ -133,6 +135,8 @@ class Assessment(NamedTuple):
     """Set if several tries are made or costs matter."""
     outcomes: int = 0
     """Total number of outcomes of the available candidates on this task type."""
+    current: str | None = None
+    """The model that the conversation has used so far, if changing it costs something."""
     probes: tuple[int, ...] = ()
     """Rows that are due to be probed for a lower price."""
 
@@ -163,13 +167,14 @@ def assess(
         too_expensive = _due_above(excluded, costs, knowledge, context)
         excluded = tuple([each for each in excluded if each.model_id not in too_expensive])
         tallies = [*tallies, *[evidence.get(each) or Tally(task_type, each) for each in too_expensive]]
-    placed = _place(policy, tallies, knowledge, costs, too_expensive)
+    current = _current(policy, tallies, knowledge, context)
+    placed = _place(policy, tallies, knowledge, costs, too_expensive, current)
     available = _count_first_group(placed)
     planner: Planner | None = None
     attempts = policy.attempts if context.attempts is None else context.attempts
     if placed and (attempts > 1 or policy.cost.weighs_costs):
         setting = _setting(max(1, attempts - len(knowledge.tried)), task_type, knowledge, context)
-        key = (policy.policy_id, task_type, knowledge.tried, setting.attempts, setting.max_usd)
+        key = (policy.policy_id, task_type, knowledge.tried, setting.attempts, setting.max_usd, current)
         planner = Planner(policy.cost, setting, [_arm(each) for each in placed], available, knowledge.plans, key)
         if setting.attempts > 1 and policy.cost.weighs_costs:
             planner.rank_by_plan()
@@ -182,12 +187,30 @@ def assess(
     probes: tuple[int, ...] = ()
     if costs and _may_probe(policy, knowledge, context):
         probes = _due_probes(policy, placed, available, outcomes, knowledge)
-    return Assessment(policy, task_type, placed, ranking, available, tied, excluded, pin, planner, outcomes, probes)
+    return Assessment(
+        policy, task_type, placed, ranking, available, tied, excluded, pin, planner, outcomes, current, probes
+    )
+
+
+def _current(policy: Policy, tallies: Sequence[Tally], knowledge: Knowledge, context: Context) -> str | None:
+    """Return the model of the conversation if it may go on with it and changing it costs something.
+
+    In an A/B test it does not matter: the test says which model a conversation gets.
+    """
+    model_id = context.current_model
+    if model_id is None or not policy.cost.switch_usd or policy.exploration.strategy == "ab_test":
+        return None
+    model_ids = [tally.model_id for tally in tallies]
+    if context.pin is not None or model_id in knowledge.unavailable or model_id not in model_ids:
+        return None
+    reasons = policy.demotion(tallies, knowledge.demotions)
+    return model_id if reasons[model_ids.index(model_id)] is None else None
 
 
 def _may_probe(policy: Policy, knowledge: Knowledge, context: Context) -> bool:
     """Return whether models may be probed for a lower price: on the first try of a task that is explored."""
-    return policy.exploration.price_probes > 0.0 and not knowledge.tried and context.pin is None
+    may = policy.exploration.price_probes > 0.0 and not knowledge.tried and context.pin is None
+    return may and (context.current_model is None or not policy.cost.switch_usd)
 
 
 def _due_above(
@@ -274,7 +297,7 @@ _COST_NOTES: Final = {
 
 def _place(
     policy: Policy, tallies: Sequence[Tally], knowledge: Knowledge, costs: Mapping[str, ExpectedCost | None],
-    too_expensive: Mapping[str, str],
+    too_expensive: Mapping[str, str], current: str | None,
 ) -> tuple[Candidate, ...]:  # fmt: skip
     known, unavailable = knowledge.beliefs, knowledge.unavailable
     beliefs: Sequence[Belief] | None = None
@@ -298,6 +321,8 @@ def _place(
         cost = costs.get(tally[1]) if costs else None
         if weigh:
             estimate = _estimate(score, belief, cost)
+            if current is not None and tally[1] != current:
+                estimate = estimate._replace(switch=policy.cost.switch_usd)
             peers.setdefault((group, tier), []).append((tally, score, reason, belief, cost, estimate))
             continue
         rank = (group, tier, -score[1], 0.0, 0.0, -tally[2] - tally[3], tally[1])  # faster than by name
@@ -311,7 +336,17 @@ def _place(
             for each in candidates
         ]
     candidates.sort(key=_RANK)
-    return tuple(candidates)
+    return tuple(candidates if current is None or weigh else _staying(candidates, current))
+
+
+def _staying(candidates: list[Candidate], current: str) -> list[Candidate]:
+    """Return the candidates with the current one first, unless the best is better with a probability of .95."""
+    best = candidates[0]
+    own = next(each for each in candidates if each.tally.model_id == current)
+    (mean, variance), (highest, other) = [_estimate(each.score, each.belief, None)[:2] for each in (own, best)]
+    if highest - mean > _SURE * sqrt(variance + other):
+        return candidates
+    return [own._replace(rank=(*best.rank[:2], -inf, *own.rank[3:])), *[each for each in candidates if each is not own]]
 
 
 def _with_outages(

@@ -72,7 +72,7 @@ def _with_probes(assessment: Assessment, shares: Shares, pending: Sequence[int])
     """Return the probability of each row, those included that are only probed."""
     candidates = assessment.candidates
     probabilities = [*shares.probabilities, *[0.0] * (len(candidates) - assessment.available)]
-    if shares.point is None and candidates[0].group != DEMOTED:
+    if shares.point is None and candidates[0].group != DEMOTED and assessment.current is None:
         if any(each.group == DEMOTED for each in candidates):
             demoted = [position for position, each in enumerate(candidates) if each.group == DEMOTED]
             _probe(probabilities, demoted, assessment.policy.demotion.probe_share)
@@ -84,6 +84,8 @@ def _with_probes(assessment: Assessment, shares: Shares, pending: Sequence[int])
 
 def _why(assessment: Assessment, shares: Shares, position: int, probability: float, followed: Followed | None) -> str:
     """Return the reason of the choice of the row ``position``."""
+    if assessment.current is not None:
+        return f"{_switching(assessment, position)}; {_evidence(assessment, position)}"
     group, probed = assessment.candidates[0].group, position >= assessment.available
     if position in assessment.probes or probed:
         what = "demoted, but probed"
@@ -98,6 +100,14 @@ def _why(assessment: Assessment, shares: Shares, position: int, probability: flo
     if group == UNAVAILABLE and not probed:
         return f"every candidate is unavailable, so the first to be back is used; {reason}"
     return reason
+
+
+def _switching(assessment: Assessment, position: int) -> str:
+    """Return why a conversation goes on with its model, or changes it."""
+    current, price = assessment.current, f"${assessment.policy.cost.switch_usd:g}"
+    if assessment.candidates[position].tally.model_id == current:
+        return f"goes on with the current model: no other is worth {price} for changing it"
+    return f"worth {price} for changing the current model {current}"
 
 
 def _within_budget(
@@ -146,8 +156,8 @@ def _shares(assessment: Assessment, context: Context, pending: Sequence[int]) ->
         beliefs_of(assessment.candidates[:available]) if planner is None else (), pending[:available],
         assessment.outcomes, planner,
     )  # fmt: skip
-    is_last_resort = assessment.candidates[0].group != AVAILABLE
-    return Shares(best_only(choice_set)) if is_last_resort else policy.exploration(choice_set)
+    is_settled = assessment.candidates[0].group != AVAILABLE or assessment.current is not None
+    return Shares(best_only(choice_set)) if is_settled else policy.exploration(choice_set)
 
 
 def _probe(probabilities: list[float], positions: Sequence[int], share: float) -> None:

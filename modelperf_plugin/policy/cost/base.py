@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from math import log, sqrt
 from typing import Final, Literal, NamedTuple, Protocol
 
+from pydantic import Field
+
 from modelperf_plugin.policy.cost.prices import RecentCosts
 from modelperf_plugin.values import Tally
 
@@ -59,6 +61,8 @@ class Estimate(NamedTuple):
     """Variance of that belief; 0 if unknown."""
     cost: float | None
     """Expected cost of a task in US dollars; None if unknown."""
+    switch: float = 0.0
+    """What it costs to change to it in the middle of a conversation, in US dollars."""
 
 
 SortKey = tuple[float, float, float]
@@ -81,6 +85,10 @@ class CostObjective(Protocol):
 
         These are the means of the estimates or, in exploration, optimistic ones.
         """
+
+    @property
+    def switch_usd(self) -> float:
+        """What it costs to change the model in the middle of a conversation, in US dollars."""
 
     @property
     def caution(self) -> float:
@@ -108,6 +116,13 @@ class CostObjective(Protocol):
 
     def explain(self, cost: ExpectedCost | None) -> str:
         """Return in a few words why a candidate with this cost is chosen."""
+
+
+SWITCH_USD: Final[float] = Field(
+    default=0.0, ge=0, le=1_000_000,
+    description="Cost in US dollars of changing the model in the middle of a conversation (context current_model), "
+    "for example of what the provider has cached.",
+)  # fmt: skip
 
 
 def describe_cost(cost: ExpectedCost) -> str:

@@ -62,35 +62,44 @@ class RecentCosts(NamedTuple):
     """Whether older costs do not count any more, because the price has changed since."""
 
     @classmethod
-    def of(cls, older_usd: float, older: float, costs: Sequence[float]) -> RecentCosts:
-        """Return a sum of costs followed by single ones, oldest first."""
-        logs = [log(usd) for usd in costs]
-        before, kept = costs[:-KEPT], tuple(costs[-KEPT:])
+    def of(cls, usd: float, number: float, costs: Sequence[float]) -> RecentCosts:
+        """Return so many costs with a sum of ``usd``, the last of which were ``costs``, oldest first.
+
+        Those that are kept one by one count in full, even if the sum is discounted.
+        """
+        logs = [log(each) for each in costs]
         squares = [(two - one) ** 2 for one, two in pairwise(logs)][-int(_MEMORY) :]
-        return cls(
-            older_usd + sum(before), older + len(before), kept, tuple(logs[-KEPT:]), sum(logs[:-KEPT]),
-            len(before), sum(squares), len(squares),
-        ).since_change()  # fmt: skip
+        before = logs[:-KEPT]
+        recent = cls(
+            0.0, 0.0, tuple(costs[-KEPT:]), tuple(logs[-KEPT:]), sum(before), len(before), sum(squares), len(squares)
+        )
+        return recent.weighing(usd, number).since_change()
 
     def plus(self, usd: float, count: int = 1) -> RecentCosts:
         """Return these costs and ``count`` newer ones of ``usd`` on average."""
         if count > 1:
-            once = RecentCosts.of(self.older_usd, self.older, (*self.newest, *[usd] * min(count, KEPT)))
-            more = count - min(count, KEPT)
-            return once._replace(older_usd=once.older_usd + more * usd, older=once.older + more)
+            costs = (*self.newest, *[usd] * min(count, KEPT))
+            more = RecentCosts.of(self.older_usd + sum(self.newest) + count * usd, self.weight + count, costs)
+            return more._replace(has_changed=self.has_changed or more.has_changed)
         value = log(usd)
         newest, logs = (*self.newest, usd), (*self.logs, value)
         squares, differences = self.squares, self.differences
         if self.logs:
             share = 1.0 - 1.0 / _MEMORY
             squares, differences = share * squares + (value - self.logs[-1]) ** 2, share * differences + 1.0
-        older_usd, older, log_sum, logged, *_ = self[0], self[1], self[4], self[5]
+        older_usd, older, log_sum, logged = self.older_usd, self.older, self.log_sum, self.logged
         if len(newest) > KEPT:
             older_usd, older, log_sum, logged = older_usd + newest[0], older + 1.0, log_sum + logs[0], logged + 1.0
             newest, logs = newest[1:], logs[1:]
         return RecentCosts(
             older_usd, older, newest, logs, log_sum, logged, squares, differences, self.has_changed
         ).since_change()
+
+    def weighing(self, usd: float, number: float) -> RecentCosts:
+        """Return the same costs with the older ones discounted anew: so many in all, with a sum of ``usd``."""
+        older = number - len(self.newest)
+        older_usd, older = (max(0.0, usd - sum(self.newest)), older) if older >= 1.0 else (0.0, 0.0)
+        return self._replace(older_usd=older_usd, older=older)
 
     def since_change(self) -> RecentCosts:
         """Return the costs since the price has changed, if the newest say so, else all of them."""

@@ -51,9 +51,9 @@ def due(
     utility = objective.utility(max([each.mean for each in estimates]))
     worth = utility(estimates[0].mean, usd)
     dear = [
-        (position, each.cost)
-        for position, each in enumerate(estimates)
-        if each.cost is not None and each.cost > usd and utility(each.mean + sqrt(each.variance), _CUT * each.cost) > worth
+        (position, cost)
+        for position, (mean, variance, cost, _) in enumerate(estimates)
+        if cost is not None and cost > usd and utility(mean + sqrt(variance), _CUT * cost) > worth
     ]
     slowness = len(dear) / money * sqrt(1.0 + outcomes / _OUTCOMES)
     found = []
