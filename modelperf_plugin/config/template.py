@@ -22,6 +22,7 @@ _TAIL = """
 # prior_success = 0.8
 # prior_strength = 10
 # cost_usd = 0.02
+# cost_since = 2026-11-01        # costs before that day do not count
 
 # Other programs' tables of outcomes (SQLite) that count as evidence without being copied.
 # The columns are only needed if the schema of the table is not recognised.
