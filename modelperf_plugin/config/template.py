@@ -16,14 +16,14 @@ _HEAD = """\
 """
 _TAIL = """
 # What is known about a model beforehand: its other names, its expected success rate on an average task
-# type, the weight of that in outcomes, and the cost of a task if no host reports any.
+# type, the weight of that in outcomes, and the cost of a task if no host reports any, or since its price changed.
 #
 # [models."model-id"]
 # aliases = ["provider/model-id", "model-id-2026-01-31"]
 # prior_success = 0.8
 # prior_strength = 10
 # cost_usd = 0.02
-# cost_since = 2026-11-01        # costs before that day do not count
+# cost_since = 2026-11-01
 
 # Other programs' tables of outcomes (SQLite) that count as evidence without being copied.
 # The columns are only needed if the schema of the table is not recognised.
