@@ -16,7 +16,7 @@ _HEAD = """\
 """
 _TAIL = """
 # What is known about a model beforehand: its other names, its expected success rate on an average task
-# type, the weight of that in outcomes, and the cost of a task if no host reports any, or since its price changed.
+# type, the weight of that in outcomes, and the cost of a task if no host reports any or since a day.
 #
 # [models."model-id"]
 # aliases = ["provider/model-id", "model-id-2026-01-31"]
