@@ -32,8 +32,10 @@ _INFERRED: Final = 8.0
 """Number of logarithms that one counts as which is inferred from a sum of costs."""
 _OUTLIER: Final = 10.0
 """A single cost counts at most as this many times the median of the newest."""
-_HINT: Final = 1.5
+_HINT: Final = 2.0
 """Standard deviations below the older costs from which the newest hint at a cut of the price."""
+_ESTABLISHED: Final = 20.0
+"""Number of costs from which a hint is believed."""
 _HINTING: Final = (1, 2, 4, 8)
 """Numbers of newest costs that are looked at for a hint."""
 _FEW: Final = 2
@@ -155,6 +157,8 @@ class RecentCosts(NamedTuple):
     @property
     def hints_at_cut(self) -> bool:
         """Whether the newest costs are so low that the price may have been cut."""
+        if self.weight < _ESTABLISHED:
+            return False
         variance = self.variance
         rest = self._older_log(variance) * self.older + sum(self.logs)
         total, count = 0.0, 0

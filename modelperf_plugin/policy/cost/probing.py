@@ -27,7 +27,7 @@ _CUT: Final = 0.2
 _SHORTEST: Final = 50
 _LONGEST: Final = 2_000
 """Outcomes of the task type between two probes of a model."""
-_SOONER: Final = 0.05
+_SOONER: Final = 0.1
 """After a hint, the next probe comes after this part of the usual number of outcomes."""
 _OUTCOMES: Final = 5_000
 """Outcomes after which probes are less frequent by a factor of √2."""
@@ -59,7 +59,7 @@ def due(
     found = []
     for position, cost in dear:
         model_id = model_ids[position]
-        interval = min(_LONGEST, max(_SHORTEST, slowness * (cost / usd - 1.0)))
+        interval = min(_LONGEST, max(_SHORTEST * len(dear), slowness * (cost / usd - 1.0)))
         record = recent.get(model_id)
         if record is not None and record.hints_at_cut:
             interval *= _SOONER
