@@ -121,6 +121,20 @@ class Events(Protocol):
     def last_id(self) -> int:
         """Return the number of the newest outcome; 0 if there is none."""
 
+    def long_outages(self, after_id: int, until_id: int, now_ms: int) -> list[Event]:
+        """Return outages after which a model may be out for long, of those after ``after_id`` and up to ``until_id``.
+
+        These are the ones of models that are gone, or whose provider said when to retry, up to a thousand of the
+        newest, in order; not those that ended before the model's last answer. One stamped later than ``now_ms``
+        counts as one of then.
+        """
+
+    def mark_back(self, model_id: str, event_id: int) -> None:
+        """Note that an operator has declared a model available, and the newest outcome then."""
+
+    def back(self) -> dict[str, int]:
+        """Return the models that an operator has declared available, and the newest outcome then."""
+
     def drop(self, before_ms: int, after_id: int = 0) -> DroppedStep:
         """Delete up to a thousand outcomes older than ``before_ms`` from the next ones after ``after_id``.
 

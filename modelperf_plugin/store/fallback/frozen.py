@@ -70,10 +70,21 @@ class Snapshot:
             return known or cls(tallies=[])
 
 
-class SuspendedEvents:
+class _Refusing:
+    """A role that cannot write while the database fails."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def _refuse(self) -> NoReturn:
+        raise StoreFailedError(self._reason)
+
+
+class SuspendedEvents(_Refusing):
     """No events: watches see outcomes once they are in the database."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, reason: str) -> None:
+        super().__init__(reason)
         self._last_id = snapshot.last_event_id
 
     def after(self, event_id: int, limit: int) -> list[Event]:
@@ -81,6 +92,15 @@ class SuspendedEvents:
 
     def last_id(self) -> int:
         return self._last_id
+
+    def long_outages(self, after_id: int, until_id: int, now_ms: int) -> list[Event]:
+        return []
+
+    def mark_back(self, model_id: str, event_id: int) -> None:
+        self._refuse()
+
+    def back(self) -> dict[str, int]:
+        return {}
 
     def drop(self, before_ms: int, after_id: int = 0) -> DroppedStep:
         return DroppedStep(0, 0, after_id, at_end=True)
@@ -142,16 +162,6 @@ class FrozenWatchStates:
 
     def save(self, event_id: int, states: Iterable[WatchState], ended: Iterable[WatchKey] = ()) -> None:
         pass
-
-
-class _Refusing:
-    """A role that cannot write while the database fails."""
-
-    def __init__(self, reason: str) -> None:
-        self._reason = reason
-
-    def _refuse(self) -> NoReturn:
-        raise StoreFailedError(self._reason)
 
 
 class FrozenABTests(_Refusing):

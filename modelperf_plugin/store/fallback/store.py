@@ -71,6 +71,15 @@ class FallbackEvents(_Role):
     def last_id(self) -> int:
         return self._switch.ask(lambda store: store.events.last_id())
 
+    def long_outages(self, after_id: int, until_id: int, now_ms: int) -> list[Event]:
+        return self._switch.ask(lambda store: store.events.long_outages(after_id, until_id, now_ms))
+
+    def mark_back(self, model_id: str, event_id: int) -> None:
+        self._switch.ask(lambda store: store.events.mark_back(model_id, event_id))
+
+    def back(self) -> dict[str, int]:
+        return self._switch.ask(lambda store: store.events.back())
+
     def drop(self, before_ms: int, after_id: int = 0) -> DroppedStep:
         return self._switch.ask(lambda store: store.events.drop(before_ms, after_id))
 
