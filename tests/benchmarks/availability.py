@@ -99,7 +99,7 @@ def show(what: str, values: Sequence[float], goal: float, *, at_least: bool = Fa
 def dead() -> None:
     """Print how often a model that is gone is tried first."""
 
-    def gone(model_id: str, task: int, host: int) -> mp.Outcome | None:  # noqa: ARG001 - an Outage
+    def gone(model_id: str, task: int, host: int) -> mp.Outcome | None:
         return GONE if model_id == "best" else None
 
     for seconds, number in ((10, 1), (60, 1), (60, 4)):
@@ -110,7 +110,7 @@ def dead() -> None:
 def quota() -> None:
     """Print how many first tries a day without quota costs, if the provider says when it ends, and if not."""
 
-    def used_up(model_id: str, task: int, host: int) -> mp.Outcome | None:  # noqa: ARG001 - an Outage
+    def used_up(model_id: str, task: int, host: int) -> mp.Outcome | None:
         if model_id != "best" or task >= DAY:
             return None
         return mp.Outcome(success=False, error_kind="rate_limit", retry_after_seconds=(DAY - task) * 60)
@@ -134,7 +134,7 @@ def flaky() -> None:
     for seed in SEEDS:
         chance = random.Random(seed)
 
-        def sometimes(model_id: str, task: int, host: int, chance: random.Random = chance) -> mp.Outcome | None:  # noqa: ARG001
+        def sometimes(model_id: str, task: int, host: int, chance: random.Random = chance) -> mp.Outcome | None:
             return OUTAGE if model_id == "best" and chance.random() < 0.3 else None
 
         done = run(seed, sometimes, 2_000, seconds=10, models={"best": 0.90, "second": 0.88})
@@ -179,7 +179,7 @@ def back() -> None:
 def keys() -> None:
     """Print what the bad key of one host among four costs the others."""
 
-    def bad_key(model_id: str, task: int, host: int) -> mp.Outcome | None:  # noqa: ARG001 - an Outage
+    def bad_key(model_id: str, task: int, host: int) -> mp.Outcome | None:
         return GONE if model_id == "best" and host == 0 else None
 
     done = [run(seed, bad_key, DAY, seconds=60, number=4) for seed in SEEDS]

@@ -24,8 +24,8 @@ SELECT EXISTS (
 
 -- long_outages --
 -- Outages of models that are gone, or whose provider said when to retry, since the last answer of each; newest first.
-WITH answered (model_id, ended_ms) AS (
-    SELECT tally.model_id, max(min(event.ended_ms, :now_ms))
+WITH answered (model_id, ended_ms, id) AS (
+    SELECT tally.model_id, max(min(event.ended_ms, :now_ms)), max(event.id)
     FROM event JOIN tally ON tally.id = event.tally_id
     WHERE event.id > :after_id AND (
         event.success
@@ -40,7 +40,7 @@ FROM event JOIN tally ON tally.id = event.tally_id LEFT JOIN answered ON answere
 WHERE
     event.id > :after_id AND event.id <= :until_id AND NOT event.success
     AND (event.error_kind = 'unavailable' OR event.retry_after_ms > 0)
-    AND min(event.ended_ms, :now_ms) > coalesce(answered.ended_ms, -1)
+    AND (min(event.ended_ms, :now_ms), event.id) > (coalesce(answered.ended_ms, -1), coalesce(answered.id, 0))
 ORDER BY event.id DESC LIMIT 1000;
 
 -- models_back --
