@@ -31,6 +31,11 @@ class Event(NamedTuple):
     error_kind: str | None = None
     """The error kind of a failure, as the host reported it."""
 
+    @property
+    def grade(self) -> float:
+        """The score or, without one, 1 for a success and 0 for a failure."""
+        return float(self.success) if self.score is None else self.score
+
 
 class Change(NamedTuple):
     """A change of a model on all its task types: detected, or announced by an operator."""
