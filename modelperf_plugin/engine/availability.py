@@ -18,7 +18,7 @@ REFRESH_SECONDS: Final = 1.0
 """How often outcomes of other processes are read."""
 MAX_EVENTS: Final = 500
 """How many of the newest outcomes are read; earlier outages are over."""
-MAX_EARLIER: Final = 20_000
+MAX_EARLIER: Final = 10_000
 """In how many outcomes before them outages are looked for that keep a model out for long."""
 PRIOR_TRIES: Final = 5.0
 """Number of tries without an outage that every model is credited with at the start."""

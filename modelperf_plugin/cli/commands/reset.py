@@ -55,6 +55,7 @@ def _outage(common: Common, answer: Answer, model_id: str) -> None:
     from modelperf_plugin.engine.availability import Availability
 
     with common.writing(answer) as engine:
+        model_id = engine.config.canonical_ids.get(model_id, model_id)
         events = engine.store.events
         newest = events.last_id()
         if not Availability.read(events, engine.config, time.time_ns() // 1_000_000).has_outage(model_id):
