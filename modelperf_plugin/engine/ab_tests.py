@@ -5,13 +5,21 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final, TypeVar
 
 from modelperf_plugin.engine.ab_draws import MAX_DRAWS, Draw, Draws
-from modelperf_plugin.engine.ab_verdicts import advanced, progress
+from modelperf_plugin.engine.ab_verdicts import (
+    advanced,
+    challengers_of,
+    progress,
+    ratio_of,
+    settled,
+    state_of,
+    undecided_winners,
+)
 from modelperf_plugin.errors import StoreBusyError, StoreError
 from modelperf_plugin.policy import ABTest, Assessment, Choice, Policy
 from modelperf_plugin.policy.exploration import NeverExplore
@@ -28,6 +36,8 @@ RELOAD_SECONDS: Final = 1.0
 FRESH_SECONDS: Final = 0.05
 """How old the tests may be when an outcome of another process's decision is counted."""
 RETRY_SECONDS: Final = 5.0
+RECHECK_GROWTH: Final = 1.05
+"""A contest with a mismatch is checked again after this much more outcomes."""
 MAX_RUNNING: Final = 1_000
 """Maximum number of task types whose test is remembered between two choices."""
 IDLE_MS: Final = DAY_MS
@@ -46,14 +56,27 @@ class RunningTest:
         self.exploration = exploration
         self.stored = stored
         """The test in the store; None until it begins."""
-        self.is_settled = False
-        """Whether it has begun on the terms that are configured."""
+        self._has_terms = False
         self.split = None if stored is None else progress(exploration, stored)
         self.policy = configured if self.split is None else replace(configured, exploration=self.split)
         """The configured policy, with the sides and the progress of the test once it has begun."""
         self.draws = draws
         self._on_trial = frozenset() if self.split is None else self.split.on_trial
         self._exempted: tuple[Mapping[str, str], Mapping[str, str]] | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it has begun on the terms that are configured, with a contest for each challenger."""
+        return self._has_terms
+
+    def settle(self, has_terms: bool) -> None:
+        """Note whether it has begun on the terms that are configured."""
+        self._has_terms = has_terms and self._has_contests()
+
+    def _has_contests(self) -> bool:
+        if self.stored is None:
+            return False
+        return {contest.challenger for contest in self.stored.contests}.issuperset(self.exploration.challengers)
 
     def without_sides(self, demotions: Mapping[str, str]) -> Mapping[str, str]:
         """Return ``demotions`` without the sides on trial; the same object as long as nothing changes."""
@@ -93,9 +116,15 @@ class ABTests:
     loses that one step; nothing is counted twice.
     """
 
-    def __init__(self, tests: StoredTests, decisions: DecisionLog) -> None:
+    def __init__(
+        self, tests: StoredTests, decisions: DecisionLog, *, write_decisions: Callable[[], None] = lambda: None
+    ) -> None:
+        """Keep the tests in ``tests``; ``write_decisions`` writes those that still wait into ``decisions``."""
         self._stored = tests
         self._decisions = decisions
+        self._write_decisions = write_decisions
+        self._check_at: dict[tuple[int, str], float] = {}
+        """By test and challenger: at how many outcomes a contest with a mismatch is checked again."""
         self._lock = threading.RLock()
         self._tests: dict[tuple[str, str], StoredTest] = {}
         self._live_task_types: frozenset[str] = frozenset()
@@ -118,7 +147,7 @@ class ABTests:
             return None
         if time.monotonic() >= self._reload_at:
             self._reload()
-        stored = self._tests.get((task_type, exploration.fingerprint))
+        stored = self._stored_test(task_type, exploration)
         known = self._running.get(task_type)
         if known is None or known.configured is not configured:
             if len(self._running) >= MAX_RUNNING:  # a host that makes task types out of ids
@@ -136,14 +165,17 @@ class ABTests:
         """
         if time.monotonic() < self._begin_at:
             return test
-        proposed = _proposed(test.exploration, assessment, now_ms) if test.stored is None else _on_terms_of(test)
+        proposed = self._proposed(test.exploration, assessment, now_ms) if test.stored is None else _on_terms_of(test)
         if proposed is None:
             return test
         stored = test.stored
-        if proposed != stored:
+        if stored is None or not _is_as_stored(proposed, stored):
             self._begin_at = time.monotonic() + RETRY_SECONDS
             try:
-                stored = self._stored.begin(replace(proposed, started_ms=now_ms))  # if it was ended just now
+                stored = self._stored.begin(
+                    replace(proposed, started_ms=now_ms),  # if it was ended just now
+                    named=bool(test.exploration.challengers),
+                )
             except StoreBusyError:
                 self._begin_at = 0.0
                 raise
@@ -151,7 +183,7 @@ class ABTests:
             with self._lock:
                 self._set([*self._tests.values(), stored])
         begun = self._updated(test, stored)
-        begun.is_settled = True
+        begun.settle(has_terms=True)
         self._running[assessment.task_type] = begun
         return begun
 
@@ -196,10 +228,49 @@ class ABTests:
         """Return ``test`` with another state; the same object unless it splits decisions differently."""
         updated = RunningTest(test.configured, test.exploration, stored, self._draws)
         if stored is None or updated.split != test.split:
-            updated.is_settled = test.is_settled and stored is not None
+            updated.settle(test.is_settled)
             return updated
         test.stored = stored
+        test.settle(test.is_settled)
         return test
+
+    def _stored_test(self, task_type: str, exploration: ABTest) -> StoredTest | None:
+        """Return the configured test from the store; None if it has not begun."""
+        for fingerprint in (exploration.fingerprint, exploration.earlier_fingerprint):
+            stored = self._tests.get((task_type, fingerprint))
+            if stored is not None and stored.incumbent not in exploration.challengers:
+                return stored
+        return None
+
+    def _proposed(self, exploration: ABTest, assessment: Assessment, now_ms: int) -> StoredTest | None:
+        """Return the test as it would begin now; None while a side that is not named cannot be found.
+
+        A contest that other tests have, with the same salt, begins with the evidence of the newest of them.
+        """
+        rows = assessment.ranking.rows[: assessment.available]
+        incumbent, challengers = find_sides(rows, exploration.incumbent, exploration.challengers)
+        if incumbent is None or not challengers:
+            return None
+        known = {
+            contest.challenger: _reopened(contest)
+            for test in sorted(self._tests.values(), key=lambda test: test.test_id)
+            if (test.task_type, test.salt, test.incumbent) == (assessment.task_type, exploration.salt, incumbent)
+            for contest in test.contests
+        }
+        share = exploration.share / len(challengers)
+        return StoredTest(
+            task_type=assessment.task_type,
+            fingerprint=exploration.fingerprint,
+            incumbent=incumbent,
+            share=exploration.share,
+            salt=exploration.salt,
+            alpha=exploration.alpha,
+            min_samples=exploration.min_samples,
+            max_samples=exploration.max_samples,
+            promote=exploration.promote,
+            started_ms=now_ms,
+            contests=tuple([_on_share(known.get(each, StoredContest(each, ())), share) for each in challengers]),
+        )
 
     def _look_up(self) -> None:
         """Count the outcomes of decisions that tests of other processes drew."""
@@ -240,6 +311,29 @@ class ABTests:
             return
         with self._lock:
             self._set([*self._tests.values(), test])
+        if undecided_winners(test):
+            self._decide(test)
+
+    def _decide(self, test: StoredTest) -> None:
+        """Give the verdicts that are due, unless outcomes are missing on one side more than on the other."""
+        due = {
+            contest.challenger: state_of(contest).outcomes
+            for contest in undecided_winners(test)
+            if state_of(contest).outcomes >= self._check_at.get((test.test_id, contest.challenger), 0.0)
+        }
+        if not due:
+            return
+        self._write_decisions()
+        drawn = self._stored.drawn(test.test_id, time.time_ns() // 1_000_000)
+        differs = {each.challenger: ratio_of(test, each, drawn).differs for each in test.contests}
+        checked = {challenger: differs[challenger] for challenger in due}
+        for challenger, outcomes in due.items():
+            if checked[challenger]:
+                self._check_at[test.test_id, challenger] = outcomes * RECHECK_GROWTH
+        decided = self._stored.advance(test.test_id, None, lambda test: settled(test, checked))
+        if decided is not None:
+            with self._lock:
+                self._set([*self._tests.values(), decided])
 
     def _reload(self) -> None:
         tests = self._stored.all()
@@ -247,7 +341,7 @@ class ABTests:
             self._reload_at = time.monotonic() + RELOAD_SECONDS
             self._set(tests[::-1])
 
-    def _set(self, tests: Sequence[StoredTest]) -> None:
+    def _set(self, tests: Iterable[StoredTest]) -> None:
         self._tests = {(test.task_type, test.fingerprint): test for test in tests}
         self._live_task_types = frozenset(test.task_type for test in tests if _is_live(test))
 
@@ -276,27 +370,30 @@ def _is_live(test: StoredTest) -> bool:
 def _on_terms_of(test: RunningTest) -> StoredTest | None:
     """Return a test that has begun, on the terms that are configured now."""
     terms, stored = test.exploration, test.stored
-    return stored and replace(
-        stored, alpha=terms.alpha, min_samples=terms.min_samples, max_samples=terms.max_samples, promote=terms.promote
-    )
-
-
-def _proposed(exploration: ABTest, assessment: Assessment, now_ms: int) -> StoredTest | None:
-    """Return the test as it would begin now; None while a side that is not named cannot be found."""
-    rows = assessment.ranking.rows[: assessment.available]
-    incumbent, challengers = find_sides(rows, exploration.incumbent, exploration.challengers)
-    if incumbent is None or not challengers:
+    if stored is None:
         return None
-    return StoredTest(
-        task_type=assessment.task_type,
-        fingerprint=exploration.fingerprint,
-        incumbent=incumbent,
-        share=exploration.share,
-        salt=exploration.salt,
-        alpha=exploration.alpha,
-        min_samples=exploration.min_samples,
-        max_samples=exploration.max_samples,
-        promote=exploration.promote,
-        started_ms=now_ms,
-        contests=tuple([StoredContest(challenger, ()) for challenger in challengers]),
-    )
+    challengers = challengers_of(terms, stored)
+    known = {contest.challenger: contest for contest in stored.contests if contest.challenger in challengers}
+    contests = [*known.values(), *[StoredContest(each, ()) for each in challengers if each not in known]]
+    share = terms.share / len(challengers)
+    if stored.share != terms.share or any(contest.share != share for contest in contests):
+        contests = [_on_share(contest, share) for contest in contests]
+    return replace(
+        stored, fingerprint=terms.fingerprint, share=terms.share, alpha=terms.alpha, min_samples=terms.min_samples,
+        max_samples=terms.max_samples, promote=terms.promote, contests=tuple(contests),
+    )  # fmt: skip
+
+
+def _is_as_stored(proposed: StoredTest, stored: StoredTest) -> bool:
+    """Return whether a test would not change; withdrawn challengers may stay."""
+    return proposed == replace(stored, contests=tuple([contest for contest in stored.contests if contest.share]))
+
+
+def _on_share(contest: StoredContest, share: float) -> StoredContest:
+    """Return a contest that continues with another share, and so calibrates its rates again."""
+    return contest._replace(share=share, calibrate_from=state_of(contest).outcomes)
+
+
+def _reopened(contest: StoredContest) -> StoredContest:
+    """Return a contest for another test, whose maximum number of outcomes may be another one."""
+    return contest._replace(verdict=None, decided_ms=None) if contest.verdict == "none" else contest

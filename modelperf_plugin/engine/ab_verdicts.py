@@ -10,14 +10,23 @@ from modelperf_plugin.engine.ab_draws import Draw
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.policy import ABTest
 from modelperf_plugin.policy.exploration.ab_test import Split
-from modelperf_plugin.policy.sequential import Side, TwoSampleTest, Verdict, verdict
+from modelperf_plugin.policy.sequential import (
+    Reported,
+    SampleRatio,
+    Side,
+    TwoSampleTest,
+    Verdict,
+    sample_ratio,
+    verdict,
+)
 from modelperf_plugin.policy.sequential.two_sample_test import MAX_LOG_E_VALUE
-from modelperf_plugin.store import ContestVerdict, Entry, StoredContest, StoredTest
+from modelperf_plugin.store import DrawnDecisions, Entry, StoredContest, StoredTest
+from modelperf_plugin.text import percent
 
 
 def advanced(test: StoredTest, draw: Draw, entry: Entry) -> list[StoredContest]:
     """Return the contests of a test after another outcome: that of the side that was drawn."""
-    promoted = test.promote and any(contest.verdict == "challenger" for contest in test.contests)
+    promoted = test.promote and any(contest.verdict == "challenger" and contest.share for contest in test.contests)
     if promoted or entry.task_type != test.task_type:  # outcomes of earlier choices do not reverse a verdict
         return list(test.contests)
     return [_advanced(test, contest, draw, entry) for contest in test.contests]
@@ -29,16 +38,53 @@ def _advanced(test: StoredTest, contest: StoredContest, draw: Draw, entry: Entry
         return contest
     side: Side = "B" if draw.model_id == contest.challenger else "A"
     state = state_of(contest)
-    proves = state.outcomes >= test.min_samples  # the first outcomes to come are not a fair sample of the slower side
+    # the first outcomes to come are not a fair sample of the slower side
+    proves = state.outcomes >= contest.calibrate_from + test.min_samples
     state = state.updated(side, entry.outcome.success, challenger / (incumbent + challenger), counts=proves)
     contest = contest._replace(state=tuple(state.as_list()), last_ms=entry.ended_ms)
-    if contest.verdict is not None:
-        return contest
     current = standing(test, contest)
-    if not current.decided:
+    if contest.verdict is None and current.decided and current.winner is None:
+        contest = contest._replace(verdict="none", decided_ms=entry.ended_ms)
+    return contest
+
+
+def undecided_winners(test: StoredTest) -> list[StoredContest]:
+    """Return the contests with enough evidence for a winner but no verdict: the sample ratio is to be checked first."""
+    return [each for each in test.contests if each.verdict is None and standing(test, each).winner is not None]
+
+
+def settled(test: StoredTest, mismatched: Mapping[str, bool]) -> list[StoredContest]:
+    """Return the contests of a test after the check of their sample ratio, by challenger.
+
+    Without a mismatch, what the evidence says is the verdict. With one, the largest e-value so far is forgotten: what
+    was reached with outcomes missing on one side is not a verdict later either.
+    """
+    return [_settled(test, contest, mismatched.get(contest.challenger)) for contest in test.contests]
+
+
+def _settled(test: StoredTest, contest: StoredContest, mismatched: bool | None) -> StoredContest:
+    winner = standing(test, contest).winner
+    if mismatched is None or winner is None or contest.verdict is not None:
         return contest
-    verdicts: Mapping[str | None, ContestVerdict] = {"A": "incumbent", "B": "challenger", None: "none"}
-    return contest._replace(verdict=verdicts[current.winner], decided_ms=entry.ended_ms)
+    if mismatched:
+        state = state_of(contest)._replace(peak=0.0, leader=None)
+        return contest._replace(state=tuple(state.as_list()))
+    return contest._replace(verdict="challenger" if winner == "B" else "incumbent", decided_ms=contest.last_ms)
+
+
+def ratio_of(test: StoredTest, contest: StoredContest, drawn: Iterable[DrawnDecisions]) -> SampleRatio:
+    """Return whether the outcomes of the two sides of a contest arrive alike; the incumbent is side A."""
+    groups = []
+    for each in drawn:
+        incumbent, challenger = each.shares.get(test.incumbent, 0.0), each.shares.get(contest.challenger, 0.0)
+        if not incumbent or not challenger:
+            continue
+        share = round(challenger / (incumbent + challenger), 9)
+        if each.model_id == test.incumbent:
+            groups.append(Reported(share, decisions_a=each.decisions, reported_a=each.reported))
+        elif each.model_id == contest.challenger:
+            groups.append(Reported(share, decisions_b=each.decisions, reported_b=each.reported))
+    return sample_ratio(groups)
 
 
 def state_of(contest: StoredContest) -> TwoSampleTest:
@@ -59,9 +105,15 @@ def standing(test: StoredTest, contest: StoredContest) -> Verdict:
     return verdict(state_of(contest), level_of(test), test.min_samples, test.max_samples, names)
 
 
-def in_words(test: StoredTest, contest: StoredContest) -> str:
+def in_words(test: StoredTest, contest: StoredContest, ratio: SampleRatio | None = None) -> str:
     """Return the verdict of a contest in one sentence, or where it stands if there is none yet."""
     if contest.verdict is None:
+        if ratio is not None and ratio.differs:
+            return (
+                f"no verdict: {percent(ratio.share_a)} of the decisions for {test.incumbent} have an outcome, but "
+                f"{percent(ratio.share_b)} of those for {contest.challenger} (p < .001), so outcomes are lost on one "
+                f"side; report them all, then start over with `modelperf reset test {test.task_type}`"
+            )
         return standing(test, contest).text
     state = state_of(contest)
     if contest.verdict == "none":
@@ -80,22 +132,28 @@ def on_trial(exploration: object, tests: Iterable[StoredTest]) -> frozenset[str]
     """Return the models on trial in the configured test, which are exempt from demotion; empty without a test."""
     if not isinstance(exploration, ABTest):
         return frozenset()
-    splits = [progress(exploration, test) for test in tests if test.fingerprint == exploration.fingerprint]
+    splits = [progress(exploration, test) for test in tests if exploration.identifies(test.fingerprint)]
     return frozenset().union(*[split.on_trial for split in splits])
 
 
+def challengers_of(exploration: ABTest, test: StoredTest) -> tuple[str, ...]:
+    """Return the challengers that a test has here: those that are named, or the one that was found."""
+    return exploration.challengers or (test.contests[0].challenger,)
+
+
 def progress(exploration: ABTest, test: StoredTest) -> Split:
-    """Return how a test spreads decisions at this point, by its verdicts and terms."""
-    winners = [contest for contest in test.contests if contest.verdict == "challenger"]
-    over = {contest.challenger for contest in test.contests if contest.verdict == "none"}
-    beaten = {contest.challenger for contest in test.contests if contest.verdict == "incumbent"}
+    """Return how a test spreads decisions at this point, by its verdicts and the terms that are configured here."""
+    challengers = challengers_of(exploration, test)
+    contests = [contest for contest in test.contests if contest.challenger in challengers]
+    winners = [contest for contest in contests if contest.verdict == "challenger"]
+    over = {contest.challenger for contest in contests if contest.verdict == "none"}
+    beaten = {contest.challenger for contest in contests if contest.verdict == "incumbent"}
     settled = frozenset(over | beaten if test.promote else over)
     final, why = None, ""
     if winners and test.promote:
         final = max(winners, key=lambda contest: standing(test, contest).b.rate or 0.0).challenger
         why = f"won the A/B test against {test.incumbent}"
-    elif len(settled) == len(test.contests):
+    elif len(settled) == len(challengers):
         final = test.incumbent
         why = "the A/B test is over without a winner" if over else "won the A/B test"
-    challengers = tuple([contest.challenger for contest in test.contests])
     return exploration.split(test.incumbent, challengers, settled=settled, final=final, why=why, test_id=test.test_id)

@@ -117,7 +117,9 @@ class ModelPerf:
             watch_states=self._store.watch_states,
         )
         self._availability = Availability(self._store.events, in_force, now_ms=self._now_ms, number=self._random.random)
-        self._ab_tests = ABTests(self._store.ab_tests, self._store.decisions)
+        self._ab_tests = ABTests(
+            self._store.ab_tests, self._store.decisions, write_decisions=lambda: self._decision_writer.flush()
+        )
         self._decision_writer = DecisionWriter(
             self._store.decisions,
             lambda: in_force().log,

@@ -580,7 +580,7 @@ def test_a_test_that_cannot_begin_is_reported_and_begins_later(path: Path, monke
     with mp.ModelPerf({"exploration": HALF}, store=path, on_background_error=reported.append) as perf:
         begin = perf.store.ab_tests.begin
 
-        def fail(_: StoredTest) -> StoredTest:
+        def fail(_: StoredTest, **__: Any) -> StoredTest:
             raise StoreFailedError("the disk is full")
 
         monkeypatch.setattr(perf.store.ab_tests, "begin", fail)

@@ -40,7 +40,8 @@ def test_whoever_begins_second_gets_the_first_ones_sides(store: Store) -> None:
     first = store.ab_tests.begin(TEST)
     store.ab_tests.advance(first.test_id, None, counted_up)
     second = store.ab_tests.begin(
-        replace(TEST, incumbent="z", contests=(StoredContest("y", ()),), started_ms=2000, alpha=0.01, promote=True)
+        replace(TEST, incumbent="z", contests=(StoredContest("y", ()),), started_ms=2000, alpha=0.01, promote=True),
+        named=False,
     )
     contests = tuple(contest._replace(state=(1.0,), last_ms=7) for contest in TEST.contests)
     assert second == replace(first, alpha=0.01, promote=True, contests=contests)
