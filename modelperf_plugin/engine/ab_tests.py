@@ -5,31 +5,29 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final, TypeVar
 
 from modelperf_plugin.engine.ab_draws import MAX_DRAWS, Draw, Draws
+from modelperf_plugin.engine.ab_running import RunningTest
+from modelperf_plugin.engine.ab_terms import is_as_stored, on_terms_of, proposed
 from modelperf_plugin.engine.ab_verdicts import (
     advanced,
-    challengers_of,
-    progress,
     ratio_of,
     settled,
     state_of,
     undecided_winners,
 )
 from modelperf_plugin.errors import StoreBusyError, StoreError
-from modelperf_plugin.policy import ABTest, Assessment, Choice, Policy
-from modelperf_plugin.policy.exploration import NeverExplore
-from modelperf_plugin.policy.exploration.ab_test import find_sides, unit_position
+from modelperf_plugin.policy import ABTest, Assessment, Policy
 from modelperf_plugin.policy.quality import Timeouts, is_informative
-from modelperf_plugin.store import DecisionOutcome, Entry, LoggedDecision, StoredContest, StoredTest
+from modelperf_plugin.store import DecisionOutcome, Entry, LoggedDecision, StoredTest
 from modelperf_plugin.store.deadline import NO_WAIT, SPARE_SECONDS, within
 from modelperf_plugin.store.roles import ABTests as StoredTests
 from modelperf_plugin.store.roles import DecisionLog
-from modelperf_plugin.values import DAY_MS, Assignment, Decision, blame_of
+from modelperf_plugin.values import DAY_MS, Decision, blame_of
 
 RELOAD_SECONDS: Final = 1.0
 """How often the tests that other processes began, decided or ended are reloaded."""
@@ -42,70 +40,7 @@ MAX_RUNNING: Final = 1_000
 """Maximum number of task types whose test is remembered between two choices."""
 IDLE_MS: Final = DAY_MS
 """Unknown ids are looked up only if a test of the task type began, or counted an outcome, within this time."""
-
-_NO_EXPLORATION: Final = NeverExplore()
-_UNIT_NUMBERS: Final = 2**53
 _T = TypeVar("_T")
-
-
-class RunningTest:
-    """The A/B test configured for one task type: all that a choice needs of it."""
-
-    def __init__(self, configured: Policy, exploration: ABTest, stored: StoredTest | None, draws: Draws) -> None:
-        self.configured = configured
-        self.exploration = exploration
-        self.stored = stored
-        """The test in the store; None until it begins."""
-        self._has_terms = False
-        self.split = None if stored is None else progress(exploration, stored)
-        self.policy = configured if self.split is None else replace(configured, exploration=self.split)
-        """The configured policy, with the sides and the progress of the test once it has begun."""
-        self.draws = draws
-        self._on_trial = frozenset() if self.split is None else self.split.on_trial
-        self._exempted: tuple[Mapping[str, str], Mapping[str, str]] | None = None
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether it has begun on the terms that are configured, with a contest for each challenger."""
-        return self._has_terms
-
-    def settle(self, has_terms: bool) -> None:
-        """Note whether it has begun on the terms that are configured."""
-        self._has_terms = has_terms and self._has_contests()
-
-    def _has_contests(self) -> bool:
-        if self.stored is None:
-            return False
-        return {contest.challenger for contest in self.stored.contests}.issuperset(self.exploration.challengers)
-
-    def without_sides(self, demotions: Mapping[str, str]) -> Mapping[str, str]:
-        """Return ``demotions`` without the sides on trial; the same object as long as nothing changes."""
-        if not demotions or not self._on_trial:
-            return demotions
-        known = self._exempted
-        if known is None or known[0] is not demotions:
-            rest = {model_id: reason for model_id, reason in demotions.items() if model_id not in self._on_trial}
-            known = self._exempted = (demotions, rest)
-        return known[1]
-
-    @property
-    def policy_of_retries(self) -> Policy:
-        """The policy for a task that has failed before, which is not part of the test: it may only be over."""
-        if self.split is not None and self.split.final is not None:
-            return self.policy
-        return replace(self.configured, exploration=_NO_EXPLORATION)
-
-    def assignment(self, assessment: Assessment, choice: Choice, unit_id: str | None) -> Assignment | None:
-        """Return the assignment of a choice that was left to the test; None for any other choice."""
-        split = self.split
-        if self.stored is None or split is None or split.final is not None or assessment.pin is not None:
-            return None
-        shares = dict(zip(assessment.ranking.model_ids, choice.probabilities, strict=True))
-        sides = [side for side in (split.incumbent, *split.challengers) if side is not None and shares.get(side)]
-        if len(sides) < 2 or split.incumbent not in sides or choice.order[0] not in sides:
-            return None
-        position = None if unit_id is None else unit_position(split.salt, assessment.task_type, unit_id)
-        return Assignment(self.stored.test_id, None if position is None else int(position * _UNIT_NUMBERS))
 
 
 class ABTests:
@@ -165,15 +100,15 @@ class ABTests:
         """
         if time.monotonic() < self._begin_at:
             return test
-        proposed = self._proposed(test.exploration, assessment, now_ms) if test.stored is None else _on_terms_of(test)
-        if proposed is None:
+        wanted = _proposed(test, assessment, self._tests.values(), now_ms)
+        if wanted is None:
             return test
         stored = test.stored
-        if stored is None or not _is_as_stored(proposed, stored):
+        if stored is None or not is_as_stored(wanted, stored):
             self._begin_at = time.monotonic() + RETRY_SECONDS
             try:
                 stored = self._stored.begin(
-                    replace(proposed, started_ms=now_ms),  # if it was ended just now
+                    replace(wanted, started_ms=now_ms),  # if it was ended just now
                     named=bool(test.exploration.challengers),
                 )
             except StoreBusyError:
@@ -241,36 +176,6 @@ class ABTests:
             if stored is not None and stored.incumbent not in exploration.challengers:
                 return stored
         return None
-
-    def _proposed(self, exploration: ABTest, assessment: Assessment, now_ms: int) -> StoredTest | None:
-        """Return the test as it would begin now; None while a side that is not named cannot be found.
-
-        A contest that other tests have, with the same salt, begins with the evidence of the newest of them.
-        """
-        rows = assessment.ranking.rows[: assessment.available]
-        incumbent, challengers = find_sides(rows, exploration.incumbent, exploration.challengers)
-        if incumbent is None or not challengers:
-            return None
-        known = {
-            contest.challenger: _reopened(contest)
-            for test in sorted(self._tests.values(), key=lambda test: test.test_id)
-            if (test.task_type, test.salt, test.incumbent) == (assessment.task_type, exploration.salt, incumbent)
-            for contest in test.contests
-        }
-        share = exploration.share / len(challengers)
-        return StoredTest(
-            task_type=assessment.task_type,
-            fingerprint=exploration.fingerprint,
-            incumbent=incumbent,
-            share=exploration.share,
-            salt=exploration.salt,
-            alpha=exploration.alpha,
-            min_samples=exploration.min_samples,
-            max_samples=exploration.max_samples,
-            promote=exploration.promote,
-            started_ms=now_ms,
-            contests=tuple([_on_share(known.get(each, StoredContest(each, ())), share) for each in challengers]),
-        )
 
     def _look_up(self) -> None:
         """Count the outcomes of decisions that tests of other processes drew."""
@@ -367,33 +272,7 @@ def _is_live(test: StoredTest) -> bool:
     return newest_ms > time.time() * 1000 - IDLE_MS
 
 
-def _on_terms_of(test: RunningTest) -> StoredTest | None:
-    """Return a test that has begun, on the terms that are configured now."""
-    terms, stored = test.exploration, test.stored
-    if stored is None:
-        return None
-    challengers = challengers_of(terms, stored)
-    known = {contest.challenger: contest for contest in stored.contests if contest.challenger in challengers}
-    contests = [*known.values(), *[StoredContest(each, ()) for each in challengers if each not in known]]
-    share = terms.share / len(challengers)
-    if stored.share != terms.share or any(contest.share != share for contest in contests):
-        contests = [_on_share(contest, share) for contest in contests]
-    return replace(
-        stored, fingerprint=terms.fingerprint, share=terms.share, alpha=terms.alpha, min_samples=terms.min_samples,
-        max_samples=terms.max_samples, promote=terms.promote, contests=tuple(contests),
-    )  # fmt: skip
-
-
-def _is_as_stored(proposed: StoredTest, stored: StoredTest) -> bool:
-    """Return whether a test would not change; withdrawn challengers may stay."""
-    return proposed == replace(stored, contests=tuple([contest for contest in stored.contests if contest.share]))
-
-
-def _on_share(contest: StoredContest, share: float) -> StoredContest:
-    """Return a contest that continues with another share, and so calibrates its rates again."""
-    return contest._replace(share=share, calibrate_from=state_of(contest).outcomes)
-
-
-def _reopened(contest: StoredContest) -> StoredContest:
-    """Return a contest for another test, whose maximum number of outcomes may be another one."""
-    return contest._replace(verdict=None, decided_ms=None) if contest.verdict == "none" else contest
+def _proposed(test: RunningTest, assessment: Assessment, known: Iterable[StoredTest], now_ms: int) -> StoredTest | None:
+    if test.stored is None:
+        return proposed(test.exploration, assessment, known, now_ms)
+    return on_terms_of(test.exploration, test.stored)

@@ -117,14 +117,14 @@ class ModelPerf:
             watch_states=self._store.watch_states,
         )
         self._availability = Availability(self._store.events, in_force, now_ms=self._now_ms, number=self._random.random)
-        self._ab_tests = ABTests(
-            self._store.ab_tests, self._store.decisions, write_decisions=lambda: self._decision_writer.flush()
-        )
         self._decision_writer = DecisionWriter(
             self._store.decisions,
             lambda: in_force().log,
             on_error=partial(self._errors.report, "the decision log could not be written"),
             on_joined=lambda joined: self._ab_tests.on_joined(joined, in_force().quality.timeouts),
+        )
+        self._ab_tests = ABTests(
+            self._store.ab_tests, self._store.decisions, write_decisions=self._decision_writer.flush
         )
         self._tries = Tries(self._store.decisions, self._store.unmatched, self._errors)
         self._retention = Retention(self._store.events, in_force().store.retention_days)

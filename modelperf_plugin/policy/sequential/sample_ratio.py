@@ -74,7 +74,8 @@ def sample_ratio(groups: Iterable[Reported]) -> SampleRatio:
     False
     """
     groups = [group for group in groups if 0.0 < group.share_b < 1.0]
-    sums = [sum(column) for column in zip(*[group[1:] for group in groups], strict=True)] or [0, 0, 0, 0]
+    decisions_a, decisions_b = sum(each.decisions_a for each in groups), sum(each.decisions_b for each in groups)
+    reported_a, reported_b = sum(each.reported_a for each in groups), sum(each.reported_b for each in groups)
     reported = [(group.share_b, group.reported_a, group.reported_b) for group in groups]
     missing = [
         (group.share_b, group.decisions_a - group.reported_a, group.decisions_b - group.reported_b) for group in groups
@@ -82,9 +83,11 @@ def sample_ratio(groups: Iterable[Reported]) -> SampleRatio:
     logs = [_log_e_value(counts, ratio) for counts in (reported, missing) for ratio in RATIOS]
     largest = max(logs)
     log_e = largest + log(sum(exp(each - largest) for each in logs) / len(logs))
-    return SampleRatio(*sums, exp(min(log_e, _MAX_LOG)))
+    return SampleRatio(decisions_a, reported_a, decisions_b, reported_b, exp(min(log_e, _MAX_LOG)))
 
 
 def _log_e_value(groups: Iterable[tuple[float, int, int]], ratio: float) -> float:
-    return sum(count_b * log(ratio) - (count_a + count_b) * log(1.0 + share_b * (ratio - 1.0))
-               for share_b, count_a, count_b in groups)  # fmt: skip
+    return sum(
+        count_b * log(ratio) - (count_a + count_b) * log(1.0 + share_b * (ratio - 1.0))
+        for share_b, count_a, count_b in groups
+    )

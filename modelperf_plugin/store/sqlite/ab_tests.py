@@ -128,4 +128,6 @@ def _test(found: tuple[Sequence[Any], Sequence[Any]]) -> StoredTest:
 
 def _drawn(row: Sequence[Any]) -> DrawnDecisions:
     model_id, shares, decisions, reported = row
-    return DrawnDecisions(model_id, {name: float(share) for name, share in parse_json(shares).items()}, decisions, reported)
+    return DrawnDecisions(
+        model_id, {name: float(share) for name, share in parse_json(shares).items()}, decisions, reported
+    )
