@@ -11,15 +11,10 @@ from dataclasses import replace
 from typing import Final, TypeVar
 
 from modelperf_plugin.engine.ab_draws import MAX_DRAWS, Draw, Draws
+from modelperf_plugin.engine.ab_ratios import check, settled, undecided_winners
 from modelperf_plugin.engine.ab_running import RunningTest
 from modelperf_plugin.engine.ab_terms import is_as_stored, on_terms_of, proposed
-from modelperf_plugin.engine.ab_verdicts import (
-    advanced,
-    ratio_of,
-    settled,
-    state_of,
-    undecided_winners,
-)
+from modelperf_plugin.engine.ab_verdicts import advanced, state_of
 from modelperf_plugin.errors import StoreBusyError, StoreError
 from modelperf_plugin.policy import ABTest, Assessment, Policy
 from modelperf_plugin.policy.quality import Timeouts, is_informative
@@ -230,8 +225,9 @@ class ABTests:
             return
         self._write_decisions()
         drawn = self._stored.drawn(test.test_id, time.time_ns() // 1_000_000)
-        differs = {each.challenger: ratio_of(test, each, drawn).differs for each in test.contests}
-        checked = {challenger: differs[challenger] for challenger in due}
+        checked = {
+            each.challenger: check(test, each, drawn).withholds for each in test.contests if each.challenger in due
+        }
         for challenger, outcomes in due.items():
             if checked[challenger]:
                 self._check_at[test.test_id, challenger] = outcomes * RECHECK_GROWTH

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from math import exp
 
@@ -10,18 +10,9 @@ from modelperf_plugin.engine.ab_draws import Draw
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.policy import ABTest
 from modelperf_plugin.policy.exploration.ab_test import Split
-from modelperf_plugin.policy.sequential import (
-    Reported,
-    SampleRatio,
-    Side,
-    TwoSampleTest,
-    Verdict,
-    sample_ratio,
-    verdict,
-)
+from modelperf_plugin.policy.sequential import Side, TwoSampleTest, Verdict, verdict
 from modelperf_plugin.policy.sequential.two_sample_test import MAX_LOG_E_VALUE
-from modelperf_plugin.store import DrawnDecisions, Entry, StoredContest, StoredTest
-from modelperf_plugin.text import percent
+from modelperf_plugin.store import Entry, StoredContest, StoredTest
 
 
 def advanced(test: StoredTest, draw: Draw, entry: Entry) -> list[StoredContest]:
@@ -48,45 +39,6 @@ def _advanced(test: StoredTest, contest: StoredContest, draw: Draw, entry: Entry
     return contest
 
 
-def undecided_winners(test: StoredTest) -> list[StoredContest]:
-    """Return the contests with enough evidence for a winner but no verdict: the sample ratio is to be checked first."""
-    return [each for each in test.contests if each.verdict is None and standing(test, each).winner is not None]
-
-
-def settled(test: StoredTest, mismatched: Mapping[str, bool]) -> list[StoredContest]:
-    """Return the contests of a test after the check of their sample ratio, by challenger.
-
-    Without a mismatch, what the evidence says is the verdict. With one, the largest e-value so far is forgotten: what
-    was reached with outcomes missing on one side is not a verdict later either.
-    """
-    return [_settled(test, contest, mismatched.get(contest.challenger)) for contest in test.contests]
-
-
-def _settled(test: StoredTest, contest: StoredContest, mismatched: bool | None) -> StoredContest:
-    winner = standing(test, contest).winner
-    if mismatched is None or winner is None or contest.verdict is not None:
-        return contest
-    if mismatched:
-        state = state_of(contest)._replace(peak=0.0, leader=None)
-        return contest._replace(state=tuple(state.as_list()))
-    return contest._replace(verdict="challenger" if winner == "B" else "incumbent", decided_ms=contest.last_ms)
-
-
-def ratio_of(test: StoredTest, contest: StoredContest, drawn: Iterable[DrawnDecisions]) -> SampleRatio:
-    """Return whether the outcomes of the two sides of a contest arrive alike; the incumbent is side A."""
-    groups = []
-    for each in drawn:
-        incumbent, challenger = each.shares.get(test.incumbent, 0.0), each.shares.get(contest.challenger, 0.0)
-        if not incumbent or not challenger:
-            continue
-        share = round(challenger / (incumbent + challenger), 9)
-        if each.model_id == test.incumbent:
-            groups.append(Reported(share, decisions_a=each.decisions, reported_a=each.reported))
-        elif each.model_id == contest.challenger:
-            groups.append(Reported(share, decisions_b=each.decisions, reported_b=each.reported))
-    return sample_ratio(groups)
-
-
 def state_of(contest: StoredContest) -> TwoSampleTest:
     """Return the state of a contest: the incumbent is side A, the challenger side B."""
     with suppress(InvalidValueError):  # empty, or written by another version: start over
@@ -105,15 +57,9 @@ def standing(test: StoredTest, contest: StoredContest) -> Verdict:
     return verdict(state_of(contest), level_of(test), test.min_samples, test.max_samples, names)
 
 
-def in_words(test: StoredTest, contest: StoredContest, ratio: SampleRatio | None = None) -> str:
+def in_words(test: StoredTest, contest: StoredContest) -> str:
     """Return the verdict of a contest in one sentence, or where it stands if there is none yet."""
     if contest.verdict is None:
-        if ratio is not None and ratio.differs:
-            return (
-                f"no verdict: {percent(ratio.share_a)} of the decisions for {test.incumbent} have an outcome, but "
-                f"{percent(ratio.share_b)} of those for {contest.challenger} (p < .001), so outcomes are lost on one "
-                f"side; report them all, then start over with `modelperf reset test {test.task_type}`"
-            )
         return standing(test, contest).text
     state = state_of(contest)
     if contest.verdict == "none":

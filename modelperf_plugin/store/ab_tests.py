@@ -32,7 +32,7 @@ class StoredContest(NamedTuple):
 
 
 class DrawnDecisions(NamedTuple):
-    """Decisions of a test with the same model and the same probabilities."""
+    """Decisions of a test of the same age, with the same model and the same probabilities."""
 
     model_id: str
     shares: Mapping[str, float]
@@ -40,6 +40,8 @@ class DrawnDecisions(NamedTuple):
     decisions: int
     reported: int
     """How many of them have an outcome."""
+    is_old: bool = True
+    """Whether they are so old that hardly any outcome is still to come."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -268,8 +268,9 @@ class ABTests(Protocol):
     def drawn(self, test_id: int, now_ms: int) -> list[DrawnDecisions]:
         """Return how many decisions of a test were made, and how many have an outcome, by model and probabilities.
 
-        Counts the newest decisions in the log that are old enough: older than twice the longest time that any decision
-        of the test waited for its outcome, but no more than half as old as the test. Of each unit, counts the first.
+        Counts the newest decisions in the log that are older than thrice the mean time that a decision of the test
+        waited for its outcome. Old are those older than twice the longest such time. Either is at most half the age of
+        the test. Of each unit, counts the first decision.
         """
 
     def end(self, task_type: str, ended_ms: int) -> int:

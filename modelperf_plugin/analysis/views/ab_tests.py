@@ -9,7 +9,8 @@ from math import log
 from typing import Any
 
 from modelperf_plugin.config import Config
-from modelperf_plugin.engine.ab_verdicts import challengers_of, in_words, level_of, ratio_of, standing
+from modelperf_plugin.engine.ab_ratios import RatioCheck, check, checked_in_words
+from modelperf_plugin.engine.ab_verdicts import challengers_of, level_of, standing
 from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.policy import ABTest
 from modelperf_plugin.policy.sequential import SampleRatio, Verdict
@@ -30,8 +31,8 @@ class Trial:
     verdict: str
     configured: bool
     """Whether the configuration in force here has this contest."""
-    ratio: SampleRatio
-    """How many decisions of each side have an outcome."""
+    checked: RatioCheck
+    """Whether outcomes are missing on one side."""
 
     @property
     def sides(self) -> tuple[tuple[str, Rate], tuple[str, Rate]]:
@@ -51,7 +52,12 @@ class Trial:
     @property
     def withheld(self) -> bool:
         """Whether there is no verdict because outcomes are missing on one side more than on the other."""
-        return self.contest.verdict is None and self.ratio.differs
+        return self.contest.verdict is None and self.checked.withholds
+
+    @property
+    def ratio(self) -> SampleRatio:
+        """How many decisions of each side have an outcome, among those old enough."""
+        return self.checked.ratio
 
     @property
     def reported(self) -> tuple[float | None, float | None]:
@@ -124,10 +130,10 @@ def trials_of(store: Store, config: Config, test: StoredTest, now_ms: int) -> It
         here = challengers_of(exploration, test)
     drawn = store.ab_tests.drawn(test.test_id, now_ms)
     for contest in test.contests:
-        ratio = ratio_of(test, contest, drawn)
+        checked = check(test, contest, drawn)
         yield Trial(
             test=test, contest=contest, standing=standing(test, contest), needed=level_of(test),
-            verdict=in_words(test, contest, ratio), configured=contest.challenger in here, ratio=ratio,
+            verdict=checked_in_words(test, contest, checked), configured=contest.challenger in here, checked=checked,
         )  # fmt: skip
 
 

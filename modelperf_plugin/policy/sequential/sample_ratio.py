@@ -11,6 +11,9 @@ outcomes show among the decisions without one, few reported ones among the decis
 probability of at most 1/1,000, in order of the decisions ever. Only decisions that are old enough to have their outcome
 should be counted. An outcome that comes late all the same moves its decision from one set to the other.
 
+That takes some dozen lost outcomes. Before it is certain, :func:`excess` tells how many more one side has lost, for a
+verdict that must not depend on what they were.
+
 Source: M. Lindon and A. Malek, "Anytime-valid inference for multinomial count data", 2022; with a grid of ratios in
 place of a Dirichlet prior, because the probability of a side changes with what is available.
 """
@@ -18,13 +21,15 @@ place of a Dirichlet prior, because the probability of a side changes with what 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import exp, log
+from math import ceil, exp, log, sqrt
 from typing import Final, NamedTuple
 
 RATIOS: Final = (1 / 16, 1 / 4, 1 / 2, 2 / 3, 4 / 5, 5 / 4, 3 / 2, 2.0, 4.0, 16.0)
 """r, how much likelier one side is to be in a set than the other."""
 MISMATCH_LEVEL: Final = 1000.0
 """The e-value from which on the sides differ beyond chance: p < .001."""
+EXCESS_DEVIATIONS: Final = 2.0
+"""From how many standard deviations on a side is taken to have lost more outcomes than the other."""
 _MAX_LOG: Final = 700.0
 
 
@@ -91,3 +96,24 @@ def _log_e_value(groups: Iterable[tuple[float, int, int]], ratio: float) -> floa
         count_b * log(ratio) - (count_a + count_b) * log(1.0 + share_b * (ratio - 1.0))
         for share_b, count_a, count_b in groups
     )
+
+
+def excess(groups: Iterable[Reported]) -> tuple[int, int]:
+    """Return how many more outcomes side A, or side B, lacks than the other one makes likely; 0 within chance.
+
+    >>> excess([Reported(0.5, 60, 60, 60, 54)]), excess([Reported(0.5, 60, 54, 60, 52)])
+    ((0, 6), (0, 0))
+    """
+    surplus = variance = excess_a = excess_b = 0.0
+    for group in groups:
+        share_b = group.share_b
+        if not 0.0 < share_b < 1.0:
+            continue
+        missing_a, missing_b = group.decisions_a - group.reported_a, group.decisions_b - group.reported_b
+        surplus += missing_b - (missing_a + missing_b) * share_b
+        variance += (missing_a + missing_b) * share_b * (1.0 - share_b)
+        excess_a += missing_a - missing_b * (1.0 - share_b) / share_b
+        excess_b += missing_b - missing_a * share_b / (1.0 - share_b)
+    if abs(surplus) < EXCESS_DEVIATIONS * sqrt(variance) or not surplus:
+        return 0, 0
+    return (0, ceil(excess_b)) if surplus > 0.0 else (ceil(excess_a), 0)

@@ -92,11 +92,13 @@ class SqliteABTests:
         return connection.execute(self._sql["add_ab_unit"], (unit, test_id, challenger)).rowcount > 0
 
     def drawn(self, test_id: int, now_ms: int) -> list[DrawnDecisions]:
-        ((first_ms, _, longest_ms),) = self._connection.fetch(self._sql["ab_delays"], test_id)
+        ((first_ms, mean_ms, longest_ms),) = self._connection.fetch(self._sql["ab_delays"], test_id)
         if longest_ms is None:
             return []  # no outcome, of either side
-        age_ms = min(2 * max(longest_ms, 0), (now_ms - first_ms) // 2)
-        terms = {"test_id": test_id, "until_ms": now_ms - age_ms, "most": MAX_DRAWN}
+        half_ms = max(now_ms - first_ms, 0) // 2
+        recent_ms, old_ms = min(round(3 * mean_ms), half_ms), min(2 * max(longest_ms, 0), half_ms)
+        moments_ms = {"until_ms": now_ms - recent_ms, "old_ms": now_ms - old_ms}
+        terms = {"test_id": test_id, "most": MAX_DRAWN, **moments_ms}
         return usable(_drawn, self._connection.fetch(self._sql["ab_drawn"], terms))
 
     def end(self, task_type: str, ended_ms: int) -> int:
@@ -127,7 +129,6 @@ def _test(found: tuple[Sequence[Any], Sequence[Any]]) -> StoredTest:
 
 
 def _drawn(row: Sequence[Any]) -> DrawnDecisions:
-    model_id, shares, decisions, reported = row
-    return DrawnDecisions(
-        model_id, {name: float(share) for name, share in parse_json(shares).items()}, decisions, reported
-    )
+    model_id, shares, decisions, reported, is_old = row
+    probabilities = {name: float(share) for name, share in parse_json(shares).items()}
+    return DrawnDecisions(model_id, probabilities, decisions, reported, bool(is_old))

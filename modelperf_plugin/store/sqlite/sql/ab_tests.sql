@@ -104,25 +104,25 @@ UPDATE ab_challenger SET state = ?, verdict = ?, decided_ms = ?, last_ms = ? WHE
 UPDATE ab_test SET ended_ms = ? WHERE task_type = ? AND ended_ms IS NULL;
 
 -- ab_delays --
--- The first and the last decision of a test, and the longest time that one of them waited for its outcome.
-SELECT min(made_ms), max(made_ms), max(ended_ms - made_ms) FROM decision
+-- The first decision of a test, and for how long its decisions waited for their outcome: mean and maximum.
+SELECT min(made_ms), avg(max(ended_ms - made_ms, 0)), max(ended_ms - made_ms) FROM decision
 WHERE CASE WHEN instr(record, '"assignment":') AND json_valid(record)
     THEN json_extract(record, '$.assignment.test_id') END = ?;
 
 -- ab_drawn --
--- The newest decisions of a test up to a moment, with the probabilities of the sides and whether there is an outcome:
--- of a unit only the first, because its later ones get the same side.
+-- The newest decisions of a test up to a moment, with the probabilities of the sides, whether there is an outcome, and
+-- whether they are old: of a unit only the first, because its later ones get the same side.
 WITH newest AS (
     SELECT rowid AS number, made_ms, model_id, record, outcome_model_id IS NOT NULL AS reported FROM decision
     WHERE CASE WHEN instr(record, '"assignment":') AND json_valid(record)
         THEN json_extract(record, '$.assignment.test_id') END = :test_id AND made_ms <= :until_ms AND mode = 'apply'
     ORDER BY made_ms DESC LIMIT :most
 ), drawn AS (
-    SELECT model_id, record, reported, min(made_ms) FROM newest
+    SELECT model_id, record, reported, min(made_ms) AS made_ms FROM newest
     GROUP BY coalesce(json_extract(record, '$.assignment.unit'), -number)
 )
 SELECT model_id, (
     SELECT json_group_object(json_extract(value, '$.model_id'), json_extract(value, '$.propensity'))
     FROM json_each(record, '$.candidates') WHERE json_extract(value, '$.propensity') > 0
-) AS shares, count(*), sum(reported)
-FROM drawn GROUP BY model_id, shares;
+) AS shares, count(*), sum(reported), made_ms <= :old_ms AS is_old
+FROM drawn GROUP BY model_id, shares, is_old;
