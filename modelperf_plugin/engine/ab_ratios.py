@@ -7,7 +7,7 @@ from math import log
 from typing import NamedTuple
 
 from modelperf_plugin.engine.ab_verdicts import in_words, level_of, standing, state_of
-from modelperf_plugin.policy.sequential import Reported, SampleRatio, excess, sample_ratio
+from modelperf_plugin.policy.sequential import Reported, SampleRatio, Side, excess, sample_ratio
 from modelperf_plugin.store import DrawnDecisions, StoredContest, StoredTest
 from modelperf_plugin.text import count, percent
 
@@ -60,16 +60,17 @@ def _reported(test: StoredTest, contest: StoredContest, drawn: DrawnDecisions) -
 
 
 def _holds(test: StoredTest, contest: StoredContest, missing: tuple[int, int], groups: Iterable[Reported]) -> bool:
-    winner = standing(test, contest).winner
-    if winner is None or not any(missing):
+    state, current, level = state_of(contest), standing(test, contest), log(level_of(test))
+    if not any(missing) or (current.winner is None and state.log_e_value < level):
         return True
-    state = state_of(contest)
+    winner = current.winner or ("B" if (current.b.rate or 0.0) > (current.a.rate or 0.0) else "A")
     decisions = [(group.share_b, group.decisions_a + group.decisions_b) for group in groups]
     share_b = sum(share * number for share, number in decisions) / sum(number for _, number in decisions)
-    for side, number in zip(("A", "B"), missing, strict=True):
+    sides: tuple[Side, Side] = ("A", "B")
+    for side, number in zip(sides, missing, strict=True):
         for _ in range(number):
-            state = state.updated(side, side != winner, share_b)  # type: ignore[arg-type]
-    return state.log_e_value >= log(level_of(test))
+            state = state.updated(side, side != winner, share_b)
+    return state.log_e_value >= level
 
 
 def settled(test: StoredTest, withheld: Mapping[str, bool]) -> list[StoredContest]:
