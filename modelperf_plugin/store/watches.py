@@ -29,6 +29,11 @@ class Event(NamedTuple):
     retry_after_ms: int | None = None
     """How long the provider asked to wait, in milliseconds."""
 
+    @property
+    def grade(self) -> float:
+        """The score or, without one, 1 for a success and 0 for a failure."""
+        return float(self.success) if self.score is None else self.score
+
 
 class Change(NamedTuple):
     """A change of a model on all its task types: detected, or announced by an operator."""

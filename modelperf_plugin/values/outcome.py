@@ -91,7 +91,7 @@ class Outcome:
     That of a failure which is not the model's is not used."""
     retry_after_seconds: float | None = None
     """How long the provider asked to wait, as its ``Retry-After`` header does; None if it did not say."""
-    has_derived_success: bool = field(default=False, init=False, repr=False, compare=False)
+    _has_derived_success: bool = field(default=False, init=False, repr=False, compare=False)
     """Whether ``success`` follows from the score."""
 
     def __post_init__(self) -> None:
@@ -120,7 +120,7 @@ class Outcome:
         object.__setattr__(self, "score", check_amount("score", score, 1.0))
         if self.success is None:
             object.__setattr__(self, "success", score >= DEFAULT_PASS_SCORE)
-            object.__setattr__(self, "has_derived_success", True)
+            object.__setattr__(self, "_has_derived_success", True)
 
     def _check_seconds(self, name: str) -> None:
         seconds = getattr(self, name)
@@ -152,7 +152,7 @@ class Outcome:
 
     def passing(self, pass_score: float) -> Self:
         """Return this outcome; one whose ``success`` follows from the score with ``pass_score`` as the bar."""
-        if not self.has_derived_success or self.score is None:
+        if not self._has_derived_success or self.score is None:
             return self
         return replace(self, success=self.score >= pass_score)
 
@@ -180,8 +180,8 @@ class Outcome:
             if name in arguments:
                 raise InvalidValueError("outcome", f"a mapping that gives {name} once", dict(mapping))
             arguments[name] = value
-        if arguments.get("success") is None and arguments.get("score") is None:
-            raise InvalidValueError("outcome", "a mapping with the key success (or score)", dict(mapping))
+        if "success" not in arguments and arguments.get("score") is None:
+            raise InvalidValueError("outcome", "a mapping with the key success or score", dict(mapping))
         if isinstance(arguments.get("timestamp"), str):
             arguments["timestamp"] = _parse_timestamp(arguments["timestamp"])
         return cls(**arguments)

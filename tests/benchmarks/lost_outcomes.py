@@ -125,7 +125,10 @@ def drawn(made: list[tuple[int, str]], arrived: dict[int, int], share: float, no
             each[0] += 1
             each[1] += number in arrived
     shares = {"A": 1.0 - share, "B": share}
-    return [DrawnDecisions(side, shares, *count, is_old) for (side, is_old), count in counts.items()]
+    return [
+        DrawnDecisions(side, shares, decisions, reported, is_old)
+        for (side, is_old), (decisions, reported) in counts.items()
+    ]
 
 
 if __name__ == "__main__":
