@@ -162,9 +162,9 @@ def _history(trial: Trial) -> tuple[str, ...]:
 def _reported(trial: Trial) -> Iterator[str]:
     ratio, names = trial.ratio, (trial.test.incumbent, trial.contest.challenger)
     if ratio.decisions_a and ratio.decisions_b:
-        shares = [f"{percent(share)} of those for {name}" for share, name in zip(trial.reported, names, strict=True)]
-        differs = "more than by chance" if ratio.differs else "no more than by chance"
-        yield f"decisions with an outcome: {' and '.join(shares)}, which differ {differs}"
+        shares = [f"{percent(share)} for {name}" for share, name in zip(trial.reported, names, strict=True)]
+        beyond = ", which differ beyond chance" if ratio.differs else ""
+        yield f"decisions with an outcome: {', '.join(shares)}{beyond}"
 
 
 def _interval(successes: int, samples: int) -> tuple[float, float] | None:
