@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from modelperf_plugin.store.ab_tests import StoredContest, StoredTest
+from modelperf_plugin.store.ab_tests import DrawnDecisions, StoredContest, StoredTest
 from modelperf_plugin.store.decision_summary import DecisionSummary
 from modelperf_plugin.store.decisions import (
     DECISIONS_PER_STEP,
@@ -260,10 +260,14 @@ class ABTests(Protocol):
     def all(self, task_type: str | None = None, *, ended: bool = False) -> list[StoredTest]:
         """Return the tests, newest first; ended ones only on request."""
 
-    def begin(self, test: StoredTest) -> StoredTest:
+    def begin(self, test: StoredTest, *, named: bool = True) -> StoredTest:
         """Begin ``test``, or continue the one with its task type and fingerprint on the terms of ``test``.
 
-        A continued test keeps its sides. Undecided contests resume if the maximum number of outcomes has changed.
+        A continued test keeps its incumbent and the evidence of its contests. If its challengers are ``named``, those
+        that are new join with the state given, those that are missing are withdrawn, and all get their shares;
+        otherwise it keeps its challengers. A test that is to be continued under another fingerprint is named by its
+        ``test_id``. A test ends if its incumbent is to be a challenger. Undecided contests resume if the maximum number
+        of outcomes has changed.
         """
 
     def advance(
@@ -271,8 +275,16 @@ class ABTests(Protocol):
     ) -> StoredTest | None:
         """Replace the contests of a test by what ``step`` returns for it; None if the test has ended.
 
-        ``step`` only calculates: no other outcome can come between its input and its result. Nothing changes if an
-        outcome of this ``unit`` has been counted before.
+        ``step`` only calculates: no other outcome can come between its input and its result. A contest stays as it is
+        if it has counted an outcome of this ``unit`` before.
+        """
+
+    def drawn(self, test_id: int, now_ms: int) -> list[DrawnDecisions]:
+        """Return how many decisions of a test were made, and how many have an outcome, by model and probabilities.
+
+        Counts the newest decisions in the log that are older than thrice the mean time that a decision of the test
+        waited for its outcome. Old are those older than twice the longest such time. Either is at most half the age of
+        the test. Of each unit, counts the first decision.
         """
 
     def end(self, task_type: str, ended_ms: int) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn, Self
 
 from modelperf_plugin.errors import StoreError, StoreFailedError
-from modelperf_plugin.store.ab_tests import StoredContest, StoredTest
+from modelperf_plugin.store.ab_tests import DrawnDecisions, StoredContest, StoredTest
 from modelperf_plugin.store.entries import DroppedStep
 from modelperf_plugin.store.exchange import Attached, EventRow, ImportRecord, Merged, Prior, Step, Sums
 from modelperf_plugin.store.roles import Span
@@ -174,13 +174,16 @@ class FrozenABTests(_Refusing):
     def all(self, task_type: str | None = None, *, ended: bool = False) -> list[StoredTest]:
         return [test for test in self._tests if task_type in {None, test.task_type}]
 
-    def begin(self, test: StoredTest) -> StoredTest:
+    def begin(self, test: StoredTest, *, named: bool = True) -> StoredTest:
         self._refuse()
 
     def advance(
         self, test_id: int, unit: int | None, step: Callable[[StoredTest], Sequence[StoredContest]]
     ) -> StoredTest | None:
         self._refuse()
+
+    def drawn(self, test_id: int, now_ms: int) -> list[DrawnDecisions]:
+        return []
 
     def end(self, task_type: str, ended_ms: int) -> int:
         self._refuse()
