@@ -24,7 +24,17 @@ from modelperf_plugin.store.decisions import (
 )
 from modelperf_plugin.store.entries import CountedProblem, DroppedStep, Entry, Finding
 from modelperf_plugin.store.trends import Days, DecisionSums, TrendStep
-from modelperf_plugin.store.watches import Baseline, Change, Demotion, Direction, Event, Faded, WatchKey, WatchState
+from modelperf_plugin.store.watches import (
+    Baseline,
+    Change,
+    Demotion,
+    Direction,
+    Event,
+    Faded,
+    PastCosts,
+    WatchKey,
+    WatchState,
+)
 from modelperf_plugin.values import LaterTries, Tally, Tried
 
 Span = tuple[str, str]
@@ -106,6 +116,12 @@ class Tallies(Protocol):
         """Return what the dated outcomes of each pair ``within`` weigh on day ``today``: 2^(−age / half-life) each.
 
         Days are counted from the Unix epoch in UTC. For a model that has changed, only the days since then count.
+        """
+
+    def costs(self, task_type: str, today: int, half_life_days: float, since_ms: Mapping[str, int]) -> PastCosts:
+        """Return what tasks of ``task_type`` have cost, as of day ``today``: 2^(−age / half-life) each; 0: all count.
+
+        Only costs since the last announced change of a model count, and since ``since_ms`` of it.
         """
 
     def baselines(self, within: Span | None = None) -> dict[tuple[str, str], Baseline]:

@@ -114,6 +114,30 @@ class Faded(NamedTuple):
     """The part of it in later tries."""
 
 
+class PastCosts(NamedTuple):
+    """What tasks of one type have cost, of the outcomes since the last announced change of each model."""
+
+    sums: dict[str, CostSums]
+    """Dated costs by model."""
+    newest: list[tuple[str, int]]
+    """The model and the cost in nano-dollars of the newest outcomes, oldest first; 0: none was reported."""
+
+
+class CostSums(NamedTuple):
+    """The reported costs of one pair on days that count, in nano-dollars."""
+
+    weighed_nano_usd: float
+    """Discounted by age."""
+    weighed: float
+    """Number of these costs, discounted by age."""
+    nano_usd: int
+    """Undiscounted."""
+    priced: int
+    """Undiscounted."""
+    reset_ms: int | None
+    """Since when costs count, in milliseconds since the Unix epoch; None: all do."""
+
+
 class Demotion(NamedTuple):
     """The demotion of a model on one task type."""
 

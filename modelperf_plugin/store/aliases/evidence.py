@@ -11,7 +11,7 @@ from modelperf_plugin.store.decisions import LoggedDecision
 from modelperf_plugin.store.exchange import Prior
 from modelperf_plugin.store.roles import Span, Tallies
 from modelperf_plugin.store.trends import Days, TrendStep
-from modelperf_plugin.store.watches import Baseline, Event, Faded
+from modelperf_plugin.store.watches import Baseline, Event, Faded, PastCosts
 from modelperf_plugin.values import LaterTries, Tally, Tried, combine
 from modelperf_plugin.values.names import Aliases, CanonicalIds
 from modelperf_plugin.values.recent import Recent
@@ -59,6 +59,16 @@ class RenamedTallies:
         """Return what the dated outcomes of each pair weigh, under all names of its model."""
         own, ids = self._own.faded(within, today, half_life_days), self._aliases.ids
         return values.merged(_by_pair(own, ids), values.faded) if ids else own
+
+    def costs(self, task_type: str, today: int, half_life_days: float, since_ms: Mapping[str, int]) -> PastCosts:
+        """Return what tasks of ``task_type`` have cost, under all names of each model."""
+        ids = self._aliases.ids
+        if not ids:
+            return self._own.costs(task_type, today, half_life_days, since_ms)
+        dated = {name: moment for each, moment in since_ms.items() for name in self._aliases.spellings(each)}
+        own = self._own.costs(task_type, today, half_life_days, dated)
+        sums = values.merged(((ids.get(name, name), each) for name, each in own.sums.items()), values.cost_sums)
+        return PastCosts(sums, [(ids.get(name, name), nano_usd) for name, nano_usd in own.newest])
 
     def baselines(self, within: Span | None = None) -> dict[tuple[str, str], Baseline]:
         """Return the counts from before the last change of each model, under all its names."""

@@ -17,7 +17,7 @@ from modelperf_plugin.store.decisions import (
     LoggedCandidate,
     LoggedDecision,
 )
-from modelperf_plugin.store.watches import Baseline, Event, Faded
+from modelperf_plugin.store.watches import Baseline, CostSums, Event, Faded
 from modelperf_plugin.values import LaterTries, PlannedTry, Tally, Tried, combine
 from modelperf_plugin.values.names import CanonicalIds
 
@@ -61,6 +61,17 @@ def later(found: Mapping[str, Mapping[Tried, LaterTries]], ids: CanonicalIds) ->
         renamed = [(tried(each, ids), tries) for each, tries in sets.items()]
         sums[ids.get(name, name)] = merged([*own.items(), *renamed], LaterTries.combined)
     return sums
+
+
+def cost_sums(one: CostSums, other: CostSums) -> CostSums:
+    """Return the costs under two names of a model; after a reset only those under names that were reset count."""
+    if (one.reset_ms is None) != (other.reset_ms is None):
+        return other if one.reset_ms is None else one
+    resets = [each.reset_ms for each in (one, other) if each.reset_ms is not None]
+    return CostSums(
+        one.weighed_nano_usd + other.weighed_nano_usd, one.weighed + other.weighed, one.nano_usd + other.nano_usd,
+        one.priced + other.priced, max(resets, default=None),
+    )  # fmt: skip
 
 
 def faded(one: Faded, other: Faded) -> Faded:

@@ -191,6 +191,45 @@ FROM (
 )
 GROUP BY task_type, model_id;
 
+-- costs --
+-- Discounted and undiscounted costs of each model on one task type, from the days after the last announced change of
+-- the model and from ``since_ms`` of it on. The parameter decay is ln 2 over the half-life in days.
+SELECT
+    reset.model_id,
+    coalesce(sum(daily.cost_nano_usd * exp(:decay * min(0, daily.day - :today))), 0.0),
+    coalesce(sum(daily.priced * exp(:decay * min(0, daily.day - :today))), 0.0),
+    coalesce(sum(daily.cost_nano_usd), 0),
+    coalesce(sum(daily.priced), 0),
+    nullif(max(reset.announced_ms, reset.dated_ms), -1)
+FROM (
+    SELECT
+        tally.id,
+        tally.model_id,
+        coalesce(
+            (SELECT max(since_ms) FROM change WHERE model_id = tally.model_id AND direction = 'announced'), -1
+        ) AS announced_ms,
+        coalesce((SELECT value FROM json_each(:since_ms) WHERE key = tally.model_id), -1) AS dated_ms
+    FROM tally WHERE tally.task_type = :task_type
+) AS reset
+LEFT JOIN daily
+    ON daily.tally_id = reset.id
+    AND (reset.announced_ms < 0 OR daily.day > reset.announced_ms / 86400000)
+    AND (reset.dated_ms < 0 OR daily.day >= reset.dated_ms / 86400000)
+GROUP BY reset.model_id;
+
+-- newest_costs --
+-- The costs among the last thousand outcomes, of one task type and since such a change.
+SELECT tally.model_id, event.cost_nano_usd
+FROM event CROSS JOIN tally ON tally.id = event.tally_id
+WHERE
+    event.id > (SELECT coalesce(max(id), 0) - 1000 FROM event)
+    AND tally.task_type = :task_type
+    AND event.id > coalesce(
+        (SELECT max(since_event_id) FROM change WHERE model_id = tally.model_id AND direction = 'announced'), 0
+    )
+    AND event.ended_ms >= coalesce((SELECT value FROM json_each(:since_ms) WHERE key = tally.model_id), event.ended_ms)
+ORDER BY event.id;
+
 -- demotions --
 -- Demotions, newest first; all, or only those in force.
 SELECT
