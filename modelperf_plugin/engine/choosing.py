@@ -11,7 +11,8 @@ from random import Random
 from typing import Any, Final
 
 from modelperf_plugin.config import Config
-from modelperf_plugin.engine.ab_tests import ABTests, RunningTest
+from modelperf_plugin.engine.ab_running import RunningTest
+from modelperf_plugin.engine.ab_tests import ABTests
 from modelperf_plugin.engine.availability import Availability
 from modelperf_plugin.engine.background import BackgroundErrors
 from modelperf_plugin.engine.learner import Learner

@@ -28,6 +28,8 @@ class Event(NamedTuple):
     """How good the result is, from 0 to 1, if the host graded it."""
     retry_after_ms: int | None = None
     """How long the provider asked to wait, in milliseconds."""
+    error_kind: str | None = None
+    """The error kind of a failure, as the host reported it."""
 
     @property
     def grade(self) -> float:

@@ -11,7 +11,7 @@ from pydantic import Field
 from modelperf_plugin.policy.cost.prices import RecentCosts
 from modelperf_plugin.values import Tally
 
-CostSource = Literal["own", "model", "configured"]
+CostSource = Literal["own", "model", "configured", "merged"]
 
 _VARIATION: Final = 1.2
 """Standard deviation of the cost of a task, as a multiple of the mean."""
@@ -25,7 +25,7 @@ class ExpectedCost(NamedTuple):
     usd: float
     source: CostSource
     """``own``: mostly the mean on this task type; ``model``: mean over other task types, as an estimate;
-    ``configured``: no host has reported any."""
+    ``configured``: no host has reported any; ``merged``: nor is one configured, but merged sources have one."""
     outcomes: int = 0
     """Outcomes with a cost that it was learned from; 0 if it counts as known."""
 
@@ -36,7 +36,7 @@ class ExpectedCost(NamedTuple):
 
 
 ModelCosts = Mapping[str, ExpectedCost]
-"""Cost of a task by model, across task types: its mean (``model``) or the configured one."""
+"""Cost of a task by model, across task types: its mean (``model``), else the configured or a merged one."""
 
 
 class PairCosts(NamedTuple):
@@ -118,6 +118,7 @@ class CostObjective(Protocol):
         """Return in a few words why a candidate with this cost is chosen."""
 
 
+_NOTES: Final = {"model": ", estimated from other task types", "merged": ", estimated from merged sources"}
 SWITCH_USD: Final[float] = Field(
     default=0.0, ge=0, le=1_000_000,
     description="Cost in US dollars of changing the model in the middle of a conversation (context current_model), "
@@ -127,7 +128,7 @@ SWITCH_USD: Final[float] = Field(
 
 def describe_cost(cost: ExpectedCost) -> str:
     """Return a cost for people, marked if it is an estimate."""
-    return f"${cost.usd:.3g} a task{', estimated from other task types' if cost.source == 'model' else ''}"
+    return f"${cost.usd:.3g} a task{_NOTES.get(cost.source, '')}"
 
 
 def expected_cost(tally: Tally, model_costs: ModelCosts, recent: RecentCosts | None = None) -> ExpectedCost | None:

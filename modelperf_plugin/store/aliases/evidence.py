@@ -85,6 +85,26 @@ class RenamedEvents(Renamed):
         ids = self._aliases.ids
         return [values.event(each, ids) for each in own] if ids else own
 
+    def long_outages(self, after_id: int, until_id: int, now_ms: int) -> list[Event]:
+        """Return outages as those of the canonical models; an answer ends those under its own name."""
+        own: list[Event] = self._own.long_outages(after_id, until_id, now_ms)
+        ids = self._aliases.ids
+        return [values.event(each, ids) for each in own] if ids else own
+
+    def mark_back(self, model_id: str, event_id: int) -> None:
+        """Note it for the canonical model."""
+        self._own.mark_back(self._aliases.canonical(model_id), event_id)
+
+    def back(self) -> dict[str, int]:
+        """Return the canonical models, with the newest mark of each."""
+        own: dict[str, int] = self._own.back()
+        ids = self._aliases.ids
+        found: dict[str, int] = {}
+        for name, event_id in own.items():
+            model_id = ids.get(name, name)
+            found[model_id] = max(event_id, found.get(model_id, 0))
+        return found
+
 
 class RenamedTrends(Renamed):
     """Implements :class:`~modelperf_plugin.store.roles.Trends`."""

@@ -9,7 +9,7 @@ from operator import add
 from typing import Any, TypeVar
 
 from modelperf_plugin.json_text import parse_json
-from modelperf_plugin.store.ab_tests import StoredContest, StoredTest
+from modelperf_plugin.store.ab_tests import DrawnDecisions, StoredContest, StoredTest
 from modelperf_plugin.store.decisions import (
     DecisionOutcome,
     DecisionRecord,
@@ -142,6 +142,23 @@ def test(each: StoredTest, ids: CanonicalIds) -> StoredTest:
         for name, contest in zip(names[1:], each.contests, strict=True)
     ]
     return replace(each, incumbent=incumbent, contests=tuple(contests))
+
+
+def stored_test(each: StoredTest, stored: StoredTest, ids: CanonicalIds) -> StoredTest:
+    """Return an A/B test between canonical models under the names of the ``stored`` one, as far as it has them."""
+    names = {ids.get(name, name): name for name in [stored.incumbent, *[own.challenger for own in stored.contests]]}
+    contests = [
+        contest._replace(challenger=names.get(contest.challenger, contest.challenger)) for contest in each.contests
+    ]
+    return replace(each, incumbent=names.get(each.incumbent, each.incumbent), contests=tuple(contests))
+
+
+def drawn(each: DrawnDecisions, ids: CanonicalIds) -> DrawnDecisions:
+    """Return decisions of a test between canonical models."""
+    shares: dict[str, float] = {}
+    for name, share in each.shares.items():
+        shares[ids.get(name, name)] = shares.get(ids.get(name, name), 0.0) + share
+    return each._replace(model_id=ids.get(each.model_id, each.model_id), shares=shares)
 
 
 def _both(one: LoggedCandidate, other: LoggedCandidate) -> LoggedCandidate:
