@@ -156,7 +156,7 @@ class AvailabilityConfig(Section):
     pause_seconds: float = Field(
         default=2.0, ge=0, le=86_400,
         description="Seconds of back-off from a model after an outage; doubles with each further one in a row. "
-        "0: no back-off.",
+        "0: no back-off, unless the model is gone or the provider says for how long.",
     )  # fmt: skip
     longest_pause_seconds: float = Field(default=300.0, ge=0, le=604_800, description="Maximum back-off in seconds.")
     jitter: float = Field(
@@ -168,6 +168,19 @@ class AvailabilityConfig(Section):
         default=240.0, ge=0, le=525_600,
         description="Minutes after which a try counts half in the recent availability, by which the score of a model "
         "is multiplied; 0: outages do not count in the score.",
+    )  # fmt: skip
+    gone_pause_minutes: float = Field(
+        default=60.0, ge=0, le=10_080,
+        description="Minutes of back-off from a model that is gone (unavailable); doubles with each further try in a "
+        "row that finds it gone. 0: as after any outage.",
+    )  # fmt: skip
+    longest_gone_pause_hours: float = Field(
+        default=24.0, ge=0, le=720, description="Maximum back-off in hours from a model that is gone.",
+    )  # fmt: skip
+    longest_retry_after_hours: float = Field(
+        default=24.0, ge=0, le=720,
+        description="Maximum back-off in hours if the provider says when to retry (retry_after_seconds); "
+        "0: what it says is not followed.",
     )  # fmt: skip
 
 

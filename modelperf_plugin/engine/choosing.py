@@ -11,7 +11,8 @@ from random import Random
 from typing import Any, Final
 
 from modelperf_plugin.config import Config
-from modelperf_plugin.engine.ab_tests import ABTests, RunningTest
+from modelperf_plugin.engine.ab_running import RunningTest
+from modelperf_plugin.engine.ab_tests import ABTests
 from modelperf_plugin.engine.availability import Availability
 from modelperf_plugin.engine.background import BackgroundErrors
 from modelperf_plugin.engine.learner import Learner
@@ -21,6 +22,7 @@ from modelperf_plugin.engine.tries import TaskTries, Tries, id_of
 from modelperf_plugin.errors import InvalidValueError, StoreBusyError, StoreError
 from modelperf_plugin.log import logger
 from modelperf_plugin.policy import Assessment, Choice, Knowledge, Policy, assess, choose, ranking_of
+from modelperf_plugin.policy.cost.base import NO_PAIR_COSTS
 from modelperf_plugin.policy.drawing import Memory
 from modelperf_plugin.policy.quality import Timeouts, classified
 from modelperf_plugin.store.deadline import NO_WAIT, within
@@ -210,10 +212,12 @@ class Chooser:
         if last is not None and all(map(is_, last[0], basis)):
             return last[1]
         tallies = classified(evidence, timeouts)
-        costs, difficulty = self._learner.model_costs, self._learner.difficulty(task_type)
+        weighs = policy.cost.weighs_costs or context.max_cost_usd is not None
+        costs = self._learner.costs(task_type, evidence) if weighs else NO_PAIR_COSTS
         knowledge = Knowledge(
-            tallies, beliefs, demotions, unavailable, costs, tried, difficulty, self._plans, availability
-        )
+            tallies, beliefs, demotions, unavailable, costs.models, tried, self._learner.difficulty(task_type),
+            self._plans, availability, costs.records, costs.waiting,
+        )  # fmt: skip
         assessment = assess(policy, task_type, offered, knowledge, context)
         if context.plain and evidence:  # a host may ask for any number of task types without outcomes
             self._assessments.put((task_type, offered), (basis, assessment), len(offered))

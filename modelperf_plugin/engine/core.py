@@ -106,12 +106,14 @@ class ModelPerf:
         self._new_outcomes = 0
         self._catch_up_at = 0.0
         self._has_fitted = False
-        self._ab_tests = ABTests(self._store.ab_tests, self._store.decisions)
         self._decision_writer = DecisionWriter(
             self._store.decisions,
             lambda: self._in_force().log,
             on_error=partial(self._errors.report, "the decision log could not be written"),
             on_joined=lambda joined: self._ab_tests.on_joined(joined, self._in_force().quality.timeouts),
+        )
+        self._ab_tests = ABTests(
+            self._store.ab_tests, self._store.decisions, write_decisions=self._decision_writer.flush
         )
         self._tries = Tries(self._store.decisions, self._store.unmatched, self._errors)
         self._retention = Retention(self._store.events, self._in_force().store.retention_days)

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from modelperf_plugin.store.roles import Span, Tallies
 from modelperf_plugin.store.store import Store
-from modelperf_plugin.store.watches import Baseline, Faded
+from modelperf_plugin.store.watches import Baseline, Faded, PastCosts
 from modelperf_plugin.values import LaterTries, Tally, Tried, combine
 from modelperf_plugin.values.recent import Recent
 
@@ -81,6 +81,10 @@ class TalliesWithAttached:
     def faded(self, within: Span, today: int, half_life_days: float) -> dict[tuple[str, str], Faded]:
         """Return what the store's own dated outcomes weigh: attached tallies have no days."""
         return self._own.faded(within, today, half_life_days)
+
+    def costs(self, task_type: str, today: int, half_life_days: float, since_ms: Mapping[str, int]) -> PastCosts:
+        """Return what tasks have cost by the store's own outcomes: attached tallies have no days."""
+        return self._own.costs(task_type, today, half_life_days, since_ms)
 
     def baselines(self, within: Span | None = None) -> dict[tuple[str, str], Baseline]:
         """Return the store's own counts from before the last change of each model."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,9 @@ def test_the_commented_lines_of_the_template_are_toml() -> None:
     config = load(tomli.loads("\n".join(line.removeprefix("# ") for line in examples))).config
     assert config.policy_for("plan-slice").demotion == DemoteByEvidence(threshold=0.5)
     aliases = ("provider/model-id", "model-id-2026-01-31")
-    known = ModelConfig(aliases=aliases, prior_success=0.8, prior_strength=10.0, cost_usd=0.02)
+    known = ModelConfig(
+        aliases=aliases, prior_success=0.8, prior_strength=10.0, cost_usd=0.02, cost_since=date(2026, 11, 1)
+    )
     assert config.models == {"model-id": known}
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from modelperf_plugin.analysis.views.ab_tests import Trial, trials
 from modelperf_plugin.analysis.views.trends import Period, Trend, trend_of, trends_of
+from modelperf_plugin.engine.availability import Availability, GoneModel
 from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.store import Change, CountedProblem, DecisionSums, Demotion
 from modelperf_plugin.values import NANO_USD, RankedModel, Tally, from_milliseconds, to_milliseconds
@@ -109,6 +110,8 @@ class Overview:
     """Demotions in force, newest first."""
     changes: tuple[Change, ...]
     """Changes noticed in the period, newest first."""
+    gone: tuple[GoneModel, ...]
+    """Models that are gone, the first one first."""
     quality: DataQuality
     pairs: int
     models: int
@@ -134,6 +137,7 @@ def overview(
         hidden=len(by_task_type) - len(rows), exploration=exploration_of(sums),
         comparison=_compare(rows) if len(rows) == len(by_task_type) else None, trials=trials(engine),
         demotions=demotions, changes=changes_in(engine, period),
+        gone=tuple(Availability.read(store.events, engine.config, to_milliseconds(now)).gone()),
         quality=_quality(trend.total, sums, store.problems.all(), tallies), pairs=len(tallies),
         models=len({tally.model_id for tally in tallies}),
     )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
-from modelperf_plugin.policy.cost.base import Estimate, ExpectedCost, SortKey, describe_cost
+from modelperf_plugin.policy.cost.base import SWITCH_USD, Estimate, ExpectedCost, SortKey, describe_cost
 from modelperf_plugin.policy.strategy import Strategy
 
 _ROUNDING: Final = 1e-9
@@ -40,6 +40,7 @@ class CheapestWithin(Strategy):
     confidence: float = Field(
         default=0.5, ge=0.5, lt=1, description="Probability with which a cheaper model must be within the margin."
     )
+    switch_usd: float = SWITCH_USD
 
     @cached_property
     def _quantile(self) -> float:
@@ -58,7 +59,7 @@ class CheapestWithin(Strategy):
         for estimate, chance in zip(estimates, chances, strict=True):
             near = chance >= least and (not exploits or self._is_near_best(estimate, best))
             if (near or chance == highest) and estimate.cost is not None:
-                sort_keys.append((1.0, -estimate.cost, chance))
+                sort_keys.append((1.0, -estimate.cost - estimate.switch, chance))
             else:
                 sort_keys.append((0.0, chance, 0.0))
         return sort_keys

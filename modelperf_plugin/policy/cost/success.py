@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal
 
-from modelperf_plugin.policy.cost.base import Estimate, ExpectedCost, SortKey
+from modelperf_plugin.policy.cost.base import SWITCH_USD, Estimate, ExpectedCost, SortKey
 from modelperf_plugin.policy.strategy import Strategy
 
 
@@ -13,6 +13,7 @@ class Success(Strategy):
     """The best model, whatever its cost."""
 
     objective: Literal["success"] = "success"
+    switch_usd: float = SWITCH_USD
     ends_list: ClassVar[bool] = False
     weighs_costs: ClassVar[bool] = False
 

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from modelperf_plugin.policy.cost.base import Estimate, ExpectedCost, SortKey, describe_cost
+from modelperf_plugin.policy.cost.base import SWITCH_USD, Estimate, ExpectedCost, SortKey, describe_cost
 from modelperf_plugin.policy.strategy import Strategy
 
 
@@ -18,13 +18,14 @@ class Value(Strategy):
     ends_list: ClassVar[bool] = True
     weighs_costs: ClassVar[bool] = True
     usd_per_success: float = Field(gt=0, le=1_000_000, description="Value of one success in US dollars.")
+    switch_usd: float = SWITCH_USD
 
     def __call__(self, estimates: Sequence[Estimate], chances: Sequence[float]) -> list[SortKey]:
         """Return the net value of each candidate; an unknown cost is assumed to be the lowest known one."""
         cheapest = min([estimate.cost for estimate in estimates if estimate.cost is not None], default=0.0)
         sort_keys: list[SortKey] = []
         for estimate, chance in zip(estimates, chances, strict=True):
-            cost = cheapest if estimate.cost is None else estimate.cost
+            cost = (cheapest if estimate.cost is None else estimate.cost) + estimate.switch
             sort_keys.append((chance * self.usd_per_success - cost, chance, 0.0))
         return sort_keys
 

@@ -11,7 +11,7 @@ from modelperf_plugin.store.decisions import LoggedDecision
 from modelperf_plugin.store.exchange import Prior
 from modelperf_plugin.store.roles import Span, Tallies
 from modelperf_plugin.store.trends import Days, TrendStep
-from modelperf_plugin.store.watches import Baseline, Event, Faded, Revision
+from modelperf_plugin.store.watches import Baseline, Event, Faded, PastCosts, Revision
 from modelperf_plugin.values import LaterTries, Tally, Tried, combine
 from modelperf_plugin.values.names import Aliases, CanonicalIds
 from modelperf_plugin.values.recent import Recent
@@ -60,6 +60,16 @@ class RenamedTallies:
         own, ids = self._own.faded(within, today, half_life_days), self._aliases.ids
         return values.merged(_by_pair(own, ids), values.faded) if ids else own
 
+    def costs(self, task_type: str, today: int, half_life_days: float, since_ms: Mapping[str, int]) -> PastCosts:
+        """Return what tasks of ``task_type`` have cost, under all names of each model."""
+        ids = self._aliases.ids
+        if not ids:
+            return self._own.costs(task_type, today, half_life_days, since_ms)
+        dated = {name: moment for each, moment in since_ms.items() for name in self._aliases.spellings(each)}
+        own = self._own.costs(task_type, today, half_life_days, dated)
+        sums = values.merged(((ids.get(name, name), each) for name, each in own.sums.items()), values.cost_sums)
+        return PastCosts(sums, [(ids.get(name, name), nano_usd) for name, nano_usd in own.newest])
+
     def baselines(self, within: Span | None = None) -> dict[tuple[str, str], Baseline]:
         """Return the counts from before the last change of each model, under all its names."""
         own, ids = self._own.baselines(within), self._aliases.ids
@@ -80,6 +90,26 @@ class RenamedEvents(Renamed):
         own: list[Revision] = self._own.revised_after(number, limit)
         ids = self._aliases.ids
         return [Revision(each[0], *[values.event(one, ids) for one in each[1:]]) for each in own] if ids else own
+
+    def long_outages(self, after_id: int, until_id: int, now_ms: int) -> list[Event]:
+        """Return outages as those of the canonical models; an answer ends those under its own name."""
+        own: list[Event] = self._own.long_outages(after_id, until_id, now_ms)
+        ids = self._aliases.ids
+        return [values.event(each, ids) for each in own] if ids else own
+
+    def mark_back(self, model_id: str, event_id: int) -> None:
+        """Note it for the canonical model."""
+        self._own.mark_back(self._aliases.canonical(model_id), event_id)
+
+    def back(self) -> dict[str, int]:
+        """Return the canonical models, with the newest mark of each."""
+        own: dict[str, int] = self._own.back()
+        ids = self._aliases.ids
+        found: dict[str, int] = {}
+        for name, event_id in own.items():
+            model_id = ids.get(name, name)
+            found[model_id] = max(event_id, found.get(model_id, 0))
+        return found
 
 
 class RenamedTrends(Renamed):

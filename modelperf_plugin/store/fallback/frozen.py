@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn, Self
 
 from modelperf_plugin.errors import StoreError, StoreFailedError
-from modelperf_plugin.store.ab_tests import Stake, StoredContest, StoredTest
+from modelperf_plugin.store.ab_tests import DrawnDecisions, Stake, StoredContest, StoredTest
 from modelperf_plugin.store.entries import DroppedStep
 from modelperf_plugin.store.exchange import Attached, EventRow, ImportRecord, Merged, Prior, Step, Sums
 from modelperf_plugin.store.roles import Span
@@ -70,10 +70,21 @@ class Snapshot:
             return known or cls(tallies=[])
 
 
-class SuspendedEvents:
+class _Refusing:
+    """A role that cannot write while the database fails."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def _refuse(self) -> NoReturn:
+        raise StoreFailedError(self._reason)
+
+
+class SuspendedEvents(_Refusing):
     """No events: watches see outcomes once they are in the database."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, reason: str) -> None:
+        super().__init__(reason)
         self._last_id = snapshot.last_event_id
 
     def after(self, event_id: int, limit: int) -> list[Event]:
@@ -87,6 +98,15 @@ class SuspendedEvents:
 
     def last_revision(self) -> int:
         return 0
+
+    def long_outages(self, after_id: int, until_id: int, now_ms: int) -> list[Event]:
+        return []
+
+    def mark_back(self, model_id: str, event_id: int) -> None:
+        self._refuse()
+
+    def back(self) -> dict[str, int]:
+        return {}
 
     def drop(self, before_ms: int, after_id: int = 0) -> DroppedStep:
         return DroppedStep(0, 0, after_id, at_end=True)
@@ -150,16 +170,6 @@ class FrozenWatchStates:
         pass
 
 
-class _Refusing:
-    """A role that cannot write while the database fails."""
-
-    def __init__(self, reason: str) -> None:
-        self._reason = reason
-
-    def _refuse(self) -> NoReturn:
-        raise StoreFailedError(self._reason)
-
-
 class FrozenABTests(_Refusing):
     """A/B tests as they were: their sides stay, and outcomes count for them once the database works."""
 
@@ -170,7 +180,7 @@ class FrozenABTests(_Refusing):
     def all(self, task_type: str | None = None, *, ended: bool = False) -> list[StoredTest]:
         return [test for test in self._tests if task_type in {None, test.task_type}]
 
-    def begin(self, test: StoredTest) -> StoredTest:
+    def begin(self, test: StoredTest, *, named: bool = True) -> StoredTest:
         self._refuse()
 
     def advance(
@@ -189,6 +199,9 @@ class FrozenABTests(_Refusing):
         step: Callable[[StoredTest, Mapping[str, Stake], Outcome], tuple[Sequence[StoredContest], Mapping[str, Stake]]],
     ) -> StoredTest | None:
         self._refuse()
+
+    def drawn(self, test_id: int, now_ms: int) -> list[DrawnDecisions]:
+        return []
 
     def end(self, task_type: str, ended_ms: int) -> int:
         self._refuse()

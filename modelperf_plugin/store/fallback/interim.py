@@ -93,7 +93,7 @@ def open_interim(path: str, snapshot: Snapshot, reason: str, spool: Spool) -> In
         connection=memory.connection,
         outcomes=SpooledOutcomes(memory, spool, path),
         tallies=InterimTallies(memory.connection, snapshot),
-        events=SuspendedEvents(snapshot),
+        events=SuspendedEvents(snapshot, reason),
         changes=FrozenChanges(snapshot),
         demotions=FrozenDemotions(snapshot),
         watch_states=FrozenWatchStates(snapshot),

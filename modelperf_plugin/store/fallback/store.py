@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from modelperf_plugin.store.ab_tests import Stake, StoredContest, StoredTest
+from modelperf_plugin.store.ab_tests import DrawnDecisions, Stake, StoredContest, StoredTest
 from modelperf_plugin.store.deadline import PATIENCE_SECONDS
 from modelperf_plugin.store.decision_summary import DecisionSummary
 from modelperf_plugin.store.decisions import (
@@ -76,6 +76,15 @@ class FallbackEvents(_Role):
 
     def last_revision(self) -> int:
         return self._switch.ask(lambda store: store.events.last_revision())
+
+    def long_outages(self, after_id: int, until_id: int, now_ms: int) -> list[Event]:
+        return self._switch.ask(lambda store: store.events.long_outages(after_id, until_id, now_ms))
+
+    def mark_back(self, model_id: str, event_id: int) -> None:
+        self._switch.ask(lambda store: store.events.mark_back(model_id, event_id))
+
+    def back(self) -> dict[str, int]:
+        return self._switch.ask(lambda store: store.events.back())
 
     def drop(self, before_ms: int, after_id: int = 0) -> DroppedStep:
         return self._switch.ask(lambda store: store.events.drop(before_ms, after_id))
@@ -183,8 +192,8 @@ class FallbackABTests(_Role):
     def all(self, task_type: str | None = None, *, ended: bool = False) -> list[StoredTest]:
         return self._switch.ask(lambda store: store.ab_tests.all(task_type, ended=ended))
 
-    def begin(self, test: StoredTest) -> StoredTest:
-        return self._switch.ask(lambda store: store.ab_tests.begin(test))
+    def begin(self, test: StoredTest, *, named: bool = True) -> StoredTest:
+        return self._switch.ask(lambda store: store.ab_tests.begin(test, named=named))
 
     def advance(
         self,
@@ -202,6 +211,9 @@ class FallbackABTests(_Role):
         step: Callable[[StoredTest, Mapping[str, Stake], Outcome], tuple[Sequence[StoredContest], Mapping[str, Stake]]],
     ) -> StoredTest | None:
         return self._switch.ask(lambda store: store.ab_tests.revise(decision_id, outcome_id, step))
+
+    def drawn(self, test_id: int, now_ms: int) -> list[DrawnDecisions]:
+        return self._switch.ask(lambda store: store.ab_tests.drawn(test_id, now_ms))
 
     def end(self, task_type: str, ended_ms: int) -> int:
         return self._switch.ask(lambda store: store.ab_tests.end(task_type, ended_ms))
