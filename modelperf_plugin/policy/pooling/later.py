@@ -28,6 +28,8 @@ MAX_STEP: Final = 1.0
 """Maximum step in logits: far from the mode, its information is only a rough guide."""
 CLOSE: Final = 0.002
 """Steps smaller than this, in logits, end the iteration."""
+MIN_SPREAD: Final = 1e-12
+"""Least p (1 − p) that is divided by: rows that another program has written may lead to a chance of 1."""
 MAX_LOGIT: Final = 7.0
 
 
@@ -55,7 +57,7 @@ def equivalent(groups: Iterable[Group], logit: float) -> tuple[float, float]:
         tries = won + lost
         score += slope * (won - tries * chance)
         information += slope * slope * tries * chance * (1.0 - chance)
-    first_tries = information / (p * (1.0 - p))
+    first_tries = information / max(p * (1.0 - p), MIN_SPREAD)
     successes = first_tries * p + score
     return successes, first_tries - successes
 
