@@ -28,8 +28,6 @@ MAX_STEP: Final = 1.0
 """Maximum step in logits: far from the mode, its information is only a rough guide."""
 CLOSE: Final = 0.002
 """Steps smaller than this, in logits, end the iteration."""
-MIN_SPREAD: Final = 1e-12
-"""Least p (1 − p) that is divided by: rows that another program has written may lead to a chance of 1."""
 MAX_LOGIT: Final = 7.0
 
 
@@ -57,7 +55,7 @@ def equivalent(groups: Iterable[Group], logit: float) -> tuple[float, float]:
         tries = won + lost
         score += slope * (won - tries * chance)
         information += slope * slope * tries * chance * (1.0 - chance)
-    first_tries = information / max(p * (1.0 - p), MIN_SPREAD)
+    first_tries = information / (p * (1.0 - p))
     successes = first_tries * p + score
     return successes, first_tries - successes
 
@@ -68,6 +66,7 @@ def settled(alpha: float, beta: float, groups: Collection[Group], logit: float) 
     ``alpha`` and ``beta`` are those of the prior and its first tries, ``logit`` is where to start. The mean is where
     the score of all evidence is zero, the weight is its information there.
     """
+    logit = max(-MAX_LOGIT, min(MAX_LOGIT, logit))
     for _ in range(MAX_STEPS):
         successes, failures = equivalent(groups, logit)
         p = expit(logit)
