@@ -156,8 +156,9 @@ class _Validator:
             elif key != "task_types":
                 values[key] = value
         plain = {section: merged[section] for section in POLICY_SECTIONS if isinstance(merged.get(section), dict)}
-        if (retries := values.get("retries")) is not None:
-            plain["retries"] = retries.model_dump(exclude_unset=True)
+        for section in TASK_TYPE_SECTIONS:
+            if section in PLAIN_SECTIONS and (checked := values.get(section)) is not None:
+                plain[section] = checked.model_dump(exclude_unset=True)
         if "task_types" in merged:
             values["task_types"] = self.task_types(merged["task_types"], plain)
         config: Config | None = self.validated(Config, (), {k: v for k, v in values.items() if v is not None})
@@ -169,11 +170,20 @@ class _Validator:
             self.note(("models",), 'must be a table of tables, [models."NAME"]')
             return None
         checked = {
-            name: self.section(ModelConfig, ("models", str(name)), table)
+            name: self.model(("models", str(name)), table)
             for name, table in value.items()
             if self.is_usable_name("a model", ("models", str(name)), name)
         }
         return {name: model for name, model in checked.items() if model is not None}
+
+    def model(self, path: KeyPath, table: Any) -> ModelConfig | None:
+        """Check the table of one model, and the table of its budget in it."""
+        budget = table.get("budget") if isinstance(table, dict) else None
+        if budget is None:
+            return self.section(ModelConfig, path, table)
+        checked = self.section(plain_section("budget"), (*path, "budget"), budget)
+        own = self.section(ModelConfig, path, {key: value for key, value in table.items() if key != "budget"})
+        return None if own is None or checked is None else own.model_copy(update={"budget": checked})
 
     def is_usable_name(self, what: str, path: KeyPath, name: Any) -> bool:
         """Return whether ``name`` can name a model or task type, after noting why not."""

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 from hashlib import sha256
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import (
     BaseModel,
@@ -32,14 +32,15 @@ from modelperf_plugin.policy import (
     Posterior,
     Success,
 )
+from modelperf_plugin.policy.budget import Budget
 from modelperf_plugin.policy.quality import Timeouts
 from modelperf_plugin.values import MAX_ATTEMPTS, Mode, check_id
 
 POLICY_SECTIONS = ("ranking", "demotion", "cost", "exploration")
 """Sections that make up a policy: one strategy each, which a task type may override."""
-PLAIN_SECTIONS = ("store", "log", "quality", "availability", "drift", "retries", "telemetry")
+PLAIN_SECTIONS = ("store", "log", "quality", "availability", "drift", "retries", "budget", "telemetry")
 """Sections that are one table of keys each."""
-TASK_TYPE_SECTIONS = (*POLICY_SECTIONS, "retries")
+TASK_TYPE_SECTIONS = (*POLICY_SECTIONS, "retries", "budget")
 """Sections that a task type may override."""
 NAMED_SECTIONS = ("models", "federation", "task_types")
 """Sections that hold several tables."""
@@ -137,6 +138,9 @@ class TaskTypeConfig(_Section):
     cost: AnyCostObjective | None = Field(default=None, description="As [cost], for this task type.")
     exploration: AnyExploration | None = Field(default=None, description="As [exploration], for this task type.")
     retries: RetriesConfig | None = Field(default=None, description="As [retries], for this task type.")
+    budget: Budget | None = Field(
+        default=None, description="A limit for this task type, besides [budget], whose other keys it inherits."
+    )
 
 
 class ModelConfig(_Section):
@@ -152,6 +156,7 @@ class ModelConfig(_Section):
     cost_usd: float | None = Field(
         default=None, ge=0, le=1_000_000, description="Cost of a task in US dollars, used if no host reports any."
     )
+    budget: Budget | None = Field(default=None, description="A limit for this model, besides [budget].")
 
 
 class QualityConfig(_Section):
@@ -229,6 +234,14 @@ class FederationConfig(_Section):
         return columns
 
 
+class BudgetScope(NamedTuple):
+    """What a budget is for."""
+
+    kind: Literal["all", "task_type", "model"]
+    name: str
+    """The task type or the model; empty for all."""
+
+
 class Config(_Section):
     """A complete configuration; every field has a default. Use :func:`modelperf_plugin.config.load` to read one."""
 
@@ -248,6 +261,7 @@ class Config(_Section):
     )
     drift: DriftConfig = Field(default=DriftConfig(), description="How changes of models are handled.")
     retries: RetriesConfig = Field(default=RetriesConfig(), description="How often the host tries a task.")
+    budget: Budget = Field(default=Budget(), description="How much may be spent in a period, by all task types.")
     telemetry: TelemetryConfig = Field(default=TelemetryConfig(), description="Metrics for other systems.")
     models: dict[str, ModelConfig] = Field(default={}, description="Prior knowledge about single models.")
     federation: list[FederationConfig] = Field(
@@ -276,7 +290,18 @@ class Config(_Section):
         copy = super().model_copy(update=update, deep=deep)
         copy.__dict__.pop("_common_policy", None)
         copy.__dict__.pop("_own_policies", None)
+        copy.__dict__.pop("budgets", None)
         return copy
+
+    @cached_property
+    def budgets(self) -> dict[BudgetScope, Budget]:
+        """The limits that are set: of all together, of task types, of models."""
+        budgets = {BudgetScope("all", ""): self.budget}
+        for name, own in self.task_types.items():
+            budgets[BudgetScope("task_type", name)] = own.budget or Budget()
+        for name, model in self.models.items():
+            budgets[BudgetScope("model", name)] = model.budget or Budget()
+        return {scope: budget for scope, budget in budgets.items() if budget.usd is not None}
 
     @cached_property
     def _common_policy(self) -> Policy:
@@ -291,6 +316,8 @@ def _policy(config: Config, own: TaskTypeConfig) -> Policy:
     sections = {section: getattr(own, section) or getattr(config, section) for section in POLICY_SECTIONS}
     retries = own.retries or config.retries
     shared = {name: getattr(config, name) for name in ("quality", "availability", "drift", "models")}
+    if config.budgets:
+        shared["budgets"] = {f"{kind}/{name}": budget for (kind, name), budget in config.budgets.items()}
     policy_id = _fingerprint({**sections, **shared, "retries": retries})
     return Policy(**sections, attempts=retries.attempts, policy_id=policy_id)
 

@@ -16,6 +16,7 @@ from modelperf_plugin.engine.availability import Availability
 from modelperf_plugin.engine.background import BackgroundErrors
 from modelperf_plugin.engine.learner import Learner
 from modelperf_plugin.engine.monitor import Monitor
+from modelperf_plugin.engine.spending import SpendingControl
 from modelperf_plugin.engine.tries import TaskTries, Tries, id_of
 from modelperf_plugin.errors import InvalidValueError, StoreBusyError, StoreError
 from modelperf_plugin.log import logger
@@ -28,6 +29,7 @@ from modelperf_plugin.values import (
     Assignment,
     Context,
     Decision,
+    Exclusion,
     Mode,
     as_tried,
     check_id,
@@ -61,6 +63,7 @@ class Chooser:
         *,
         now: Callable[[], datetime],
         errors: BackgroundErrors,
+        spending: SpendingControl,
     ) -> None:
         self._tallies = tallies
         self._learner = learner
@@ -70,6 +73,7 @@ class Chooser:
         self._tries = tries
         self._now = now
         self._errors = errors
+        self._spending = spending
         self._assessments: Recent[tuple[str, tuple[str, ...]], tuple[tuple[object, ...], Assessment]]
         self._assessments = Recent(MAX_ASSESSED)
         self._misspelled: set[str] = set()
@@ -100,6 +104,12 @@ class Chooser:
         now = self._now()
         now_ms = to_milliseconds(now)
         configured, timeouts = config.policy_for(task_type), config.quality.timeouts
+        over_budget: tuple[Exclusion, ...] = ()
+        has_budget = self._spending.is_on(config)
+        if has_budget:
+            self._tallies.of(task_type)  # notices what others have recorded
+            offered, over_budget = self._spending.permit(task_type, offered, context.pin, now_ms)
+            configured = self._spending.priced(configured, task_type, now_ms)
         test = self._ab_tests.running(task_type, configured)
         task = None if context.retry_of is None else self._task(context.retry_of, task_type, timeouts)
         if task is not None and test is not None:
@@ -113,8 +123,10 @@ class Chooser:
                 test = begun
                 assessment = self._assess(configured, timeouts, test, task_type, offered, context, task, now_ms)
         if not assessment.candidates:
-            logger.info("no candidate is left for %s: %s", task_type, assessment.excluded)
+            logger.info("no candidate is left for %s: %s", task_type, assessment.excluded + over_budget)
             return None
+        if has_budget:
+            self._spending.on_assessment(assessment)
         choice = choose(
             assessment,
             context,
@@ -122,6 +134,11 @@ class Chooser:
             self._learner.pending.counts(task_type, assessment.ranking.model_ids),
         )
         assignment = None if test is None else test.assignment(assessment, choice, context.unit_id)
+        if has_budget:
+            choice = choice._replace(
+                reason=f"{choice.reason}; {self._spending.note(task_type, now_ms)}",
+                left_out=(*choice.left_out, *over_budget),
+            )
         decision = _decision(assessment, choice, context, task, assignment, config.mode, now)
         if test is not None:
             test.draws.add(decision)

@@ -21,6 +21,7 @@ from modelperf_plugin.engine.learner import Learner
 from modelperf_plugin.engine.monitor import Monitor
 from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
 from modelperf_plugin.engine.retention import Retention
+from modelperf_plugin.engine.spending import BudgetState, SpendingControl
 from modelperf_plugin.engine.telemetry import Telemetry
 from modelperf_plugin.engine.tries import Tries
 from modelperf_plugin.errors import ConfigError, ModelPerfError
@@ -124,6 +125,13 @@ class ModelPerf:
             on_joined=lambda joined: self._ab_tests.on_joined(joined, in_force().quality.timeouts),
         )
         self._tries = Tries(self._store.decisions, self._store.unmatched, self._errors)
+        self._spending = SpendingControl(
+            self._store.spending,
+            self._store.tallies,
+            self._store.connection,
+            self._learner.pending,
+            lambda: self._learner.model_costs,
+        )
         self._retention = Retention(self._store.events, in_force().store.retention_days)
         self._telemetry: Telemetry | None = None
         self._measures = in_force().telemetry.metrics
@@ -136,6 +144,7 @@ class ModelPerf:
             self._tries,
             now=self._now,
             errors=self._errors,
+            spending=self._spending,
         )
 
     def _renew(self) -> None:
@@ -219,6 +228,8 @@ class ModelPerf:
                 entry = entry._replace(tried=tried)
             joining = self._decision_writer.joining(decision_id, entry)
         new = self.tracker.store.outcomes.record(entry, joining)
+        if new:
+            self._spending.on_outcome(entry)
         if new and self._measures and (telemetry := self._open_telemetry()):
             telemetry.on_outcome(task_type, model_id, entry.outcome)
         self._learner.pending.settle(decision_id, task_type, model_id)
@@ -252,6 +263,14 @@ class ModelPerf:
         self._has_recorded = True
         self._catch_up_briefly()
         return new
+
+    def budgets(self) -> list[BudgetState]:
+        """Return each budget as it stands: what is left of it, and what money costs.
+
+        Raises:
+            StoreError: what was spent could not be read.
+        """
+        return self._spending.states(self._now_ms()) if self._spending.is_on(self.config) else []
 
     def explain(
         self, task_type: str, candidates: Iterable[str] | None = None, context: Mapping[str, Any] | None = None

@@ -58,6 +58,10 @@ class Pending:
         """Return how many decisions of this pair wait for their outcome."""
         return len(self._ids.get((task_type, model_id), ()))
 
+    def waiting(self) -> list[tuple[tuple[str, str], int]]:
+        """Return for each pair with decisions that wait for their outcome how many do."""
+        return [(pair, len(ids)) for pair, ids in self._ids.copy().items()] if self._ids else []
+
     def _drop(self, decision_id: str) -> None:
         pair, _ = self._waiting.get(decision_id, (None, 0))
         if pair is None:

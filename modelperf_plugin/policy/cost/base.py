@@ -88,6 +88,9 @@ class CostObjective(Protocol):
     def tolerance(self, best_usd: float, cheaper_usd: float) -> float:
         """Return how much lower the success of a model with the lower cost may be."""
 
+    def at_price(self, price: float) -> CostObjective:
+        """Return the same objective where a dollar must bring ``price`` successes, because a budget is short."""
+
     def explain_plan(self, models: int) -> str:
         """Return in a few words why a plan with this number of tries is the best."""
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal
 
 from modelperf_plugin.policy.cost.base import Estimate, ExpectedCost, SortKey
+from modelperf_plugin.policy.cost.value import Value
 from modelperf_plugin.policy.strategy import Strategy
 
 
@@ -27,6 +28,9 @@ class Success(Strategy):
 
     def tolerance(self, best_usd: float, cheaper_usd: float) -> float:  # noqa: ARG002
         return 0.0
+
+    def at_price(self, price: float) -> Value:
+        return Value.model_construct(usd_per_success=1.0 / price)
 
     def explain_plan(self, models: int) -> str:
         return f"the order of {models} tries that most likely solves the task"

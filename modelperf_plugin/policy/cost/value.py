@@ -38,6 +38,9 @@ class Value(Strategy):
     def tolerance(self, best_usd: float, cheaper_usd: float) -> float:
         return max(0.0, best_usd - cheaper_usd) / self.usd_per_success
 
+    def at_price(self, price: float) -> Value:
+        return self.model_copy(update={"usd_per_success": 1.0 / (1.0 / self.usd_per_success + price)})
+
     def explain_plan(self, models: int) -> str:
         return f"the best value of {models} tries at ${self.usd_per_success:g} a solved task"
 

@@ -1,0 +1,193 @@
+"""Whether the money of a budget lasts, and what success it buys, on real outcomes.
+
+Tasks are the instances of one file in a random order, at random times of a day with a night. All of its models are
+offered for each. Ceilings lie between the cost of the cheapest model for all tasks and the cost of what is chosen
+without a budget, evenly on a logarithmic scale. The success is compared with that of the best fixed mixture of models
+that costs, on these very tasks, as much as was spent: its parts are chosen in hindsight.
+
+Runs begin with the outcomes of all models on the other half of the instances, or with nothing, and in a third part the
+price of one model changes halfway. ``BENCH_SCALE=0.1`` does a tenth of the streams. The outcomes are looked for beside
+the repository in ``../shared/outcomes``, or where ``BENCH_OUTCOMES`` says.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from math import cos, pi, sqrt
+from random import Random
+from statistics import fmean, stdev
+from typing import Final, NamedTuple
+
+import modelperf_plugin as mp
+from modelperf_plugin.analysis.simulation.outcomes_file import Instance, OutcomeData, read_outcomes
+from tests.benchmarks.decisions import OUTCOMES, SCALE
+from tests.benchmarks.timing import verdict
+
+SOURCE: Final = "swebench_bash_only"
+CEILINGS, STREAMS = 7, 100
+OVERSPENT_GOAL, LOSS_GOAL = 0.01, 0.01
+MIDNIGHT: Final = datetime(2026, 3, 2, tzinfo=UTC)
+CHANGED_PRICE: Final = ("gemini-3-pro-preview", 3.0)
+"""Which model becomes how many times as expensive halfway."""
+
+
+class Result(NamedTuple):
+    """One stream."""
+
+    spent: float
+    """As a part of the budget."""
+    success: float
+    best: float
+    """Success of the best fixed mixture that costs as much as was spent."""
+
+
+class Part(NamedTuple):
+    """One part of the benchmark."""
+
+    name: str
+    has_evidence: bool
+    changes_price: bool
+
+
+PARTS: Final = (
+    Part("with the outcomes of the other half", has_evidence=True, changes_price=False),
+    Part("the same, and the price of a model changes halfway", has_evidence=True, changes_price=True),
+    Part("from nothing", has_evidence=False, changes_price=False),
+)
+
+
+class Task(NamedTuple):
+    """One task of a stream: success and cost by model."""
+
+    task_type: str
+    at: datetime
+    outcomes: dict[str, tuple[bool, float]]
+
+
+def stream(instances: Sequence[Instance], part: Part, numbers: Random) -> list[Task]:
+    """Return tasks at the times of a day, most of them at its middle."""
+    shuffled = numbers.sample(list(instances), len(instances))
+    hours: list[float] = []
+    while len(hours) < len(shuffled):
+        hour = 24.0 * numbers.random()
+        if numbers.random() < 0.55 - 0.45 * cos(2.0 * pi * hour / 24.0):
+            hours.append(hour)
+    tasks = []
+    for position, (instance, hour) in enumerate(zip(shuffled, sorted(hours), strict=True)):
+        model, ratio = CHANGED_PRICE
+        changed = part.changes_price and 2 * position >= len(shuffled)
+        outcomes = {
+            model_id: (each.success, (each.cost_usd or 0.0) * (ratio if changed and model_id == model else 1.0))
+            for model_id, each in instance.outcomes.items()
+        }
+        tasks.append(Task(instance.task_type, MIDNIGHT + timedelta(hours=hour), outcomes))
+    return tasks
+
+
+def run(
+    tasks: Sequence[Task], evidence: Sequence[Instance], usd: float | None, seed: int
+) -> list[tuple[bool, float] | None]:
+    """Return success and cost of each task; None where there was no decision."""
+    moment = [MIDNIGHT - timedelta(days=7)]
+    config = {"log": {"share": 0.0}, **({} if usd is None else {"budget": {"usd": usd, "per": "day"}})}
+    results: list[tuple[bool, float] | None] = []
+    with mp.ModelPerf(config, store=":memory:", clock=lambda: moment[0], seed=seed) as engine:
+        engine.record_many(
+            (instance.task_type, model_id, mp.Outcome(success=each.success, cost_usd=each.cost_usd or 0.0))
+            for instance in evidence
+            for model_id, each in instance.outcomes.items()
+        )
+        for task in tasks:
+            moment[0] = task.at
+            decision = engine.select(task.task_type, list(task.outcomes))
+            if decision is None:
+                results.append(None)
+                continue
+            success, cost = task.outcomes[decision.model_id]
+            engine.record(
+                task.task_type, decision.model_id, mp.Outcome(success=success, cost_usd=cost), decision=decision
+            )
+            results.append((success, cost))
+    return results
+
+
+def best_mixture(tasks: Sequence[Task], usd_per_task: float) -> float:
+    """Return the success of the best fixed mixture of models that costs so much a task, in hindsight."""
+    models = list(tasks[0].outcomes)
+    points = [
+        (fmean(task.outcomes[each][1] for task in tasks), fmean(task.outcomes[each][0] for task in tasks))
+        for each in models
+    ]
+    best = max([success for usd, success in points if usd <= usd_per_task], default=0.0)
+    for low_usd, low in points:
+        for high_usd, high in points:
+            if low_usd <= usd_per_task < high_usd:
+                share = (usd_per_task - low_usd) / (high_usd - low_usd)
+                best = max(best, low + share * (high - low))
+    return best
+
+
+def streams(data: OutcomeData, part: Part, seed: int) -> tuple[list[Task], list[Instance]]:
+    """Return the tasks of a stream, and the instances whose outcomes are known before."""
+    numbers = Random(f"budget/{seed}")
+    instances = numbers.sample(list(data.instances), len(data.instances))
+    half = len(instances) // 2 if part.has_evidence else 0
+    return stream(instances[half:], part, numbers), instances[:half]
+
+
+def measure(data: OutcomeData, part: Part, count: int) -> None:
+    """Print what the streams of one part have spent and got, by ceiling."""
+    found: list[list[Result]] = [[] for _ in range(CEILINGS)]
+    for seed in range(count):
+        tasks, evidence = streams(data, part, seed)
+        models = list(tasks[0].outcomes)
+        least = min(sum(task.outcomes[each][1] for task in tasks) for each in models)
+        most = sum(each[1] for each in run(tasks, evidence, None, seed) if each is not None)
+        for ceiling in range(CEILINGS):
+            usd = least * (most / least) ** ((ceiling + 1) / (CEILINGS + 1))
+            results = run(tasks, evidence, usd, seed)
+            spent = sum(each[1] for each in results if each is not None)
+            success = sum(each[0] for each in results if each is not None) / len(tasks)
+            found[ceiling].append(Result(spent / usd, success, best_mixture(tasks, spent / len(tasks))))
+    print(f"\n{part.name}: {len(tasks)} tasks, {count} streams a ceiling")
+    print(f"{'ceiling':<8}{'spent':>8}{'most':>8}{'overspent':>11}{'success':>9}{'mixture':>9}{'difference':>18}")
+    for ceiling, results in enumerate(found, 1):
+        _print(str(ceiling), results)
+    _print("all", [each for results in found for each in results], goals=True)
+
+
+def _print(name: str, results: Sequence[Result], *, goals: bool = False) -> None:
+    differences = [each.success - each.best for each in results]
+    error = stdev(differences) / sqrt(len(differences)) if len(differences) > 1 else 0.0
+    over = fmean(max(0.0, each.spent - 1.0) for each in results)
+    print(
+        f"{name:<8}{fmean(each.spent for each in results):>8.3f}{max(each.spent for each in results):>8.3f}{over:>11.4f}"
+        f"{fmean(each.success for each in results):>9.3f}{fmean(each.best for each in results):>9.3f}"
+        f"{f'{fmean(differences):+.4f} ± {error:.4f}':>18}",
+        flush=True,
+    )
+    if goals:
+        worst = max(each.spent for each in results) - 1.0
+        print(
+            f"goals: overspent ≤ {OVERSPENT_GOAL:.0%} {verdict(worst, OVERSPENT_GOAL)}, "
+            f"success ≥ −{LOSS_GOAL:.0%} {verdict(-fmean(differences), LOSS_GOAL)}"
+        )
+
+
+def main() -> None:
+    """Print the results of each part."""
+    file = OUTCOMES / f"{SOURCE}.csv.gz"
+    if not file.exists():
+        print(f"skipped, {file} is not there (BENCH_OUTCOMES says where it is)")
+        return
+    data = read_outcomes(file).dense_core()
+    wanted = [int(each) for each in sys.argv[1:] if each.isdecimal()]
+    for number, part in enumerate(PARTS):
+        if not wanted or number in wanted:
+            measure(data, part, max(2, round(STREAMS * SCALE)))
+
+
+if __name__ == "__main__":
+    main()
