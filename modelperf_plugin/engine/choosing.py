@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from operator import is_
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from modelperf_plugin.config import Config
 from modelperf_plugin.engine.ab_tests import ABTests, RunningTest
@@ -26,6 +26,7 @@ from modelperf_plugin.policy.quality import Timeouts, classified
 from modelperf_plugin.store.deadline import NO_WAIT, within
 from modelperf_plugin.store.roles import Tallies
 from modelperf_plugin.values import (
+    NO_CONTEXT,
     Assignment,
     Context,
     Decision,
@@ -49,32 +50,33 @@ MAX_WARNINGS: Final = 100
 _DECISION_ID_BYTES: Final = 10
 
 
+class Parts(NamedTuple):
+    """What a choice is made from."""
+
+    tallies: Tallies
+    learner: Learner
+    monitor: Monitor
+    availability: Availability
+    ab_tests: ABTests
+    tries: Tries
+    spending: SpendingControl
+
+
 class Chooser:
     """Makes decisions. Any thread may call any method."""
 
-    def __init__(
-        self,
-        tallies: Tallies,
-        learner: Learner,
-        monitor: Monitor,
-        availability: Availability,
-        ab_tests: ABTests,
-        tries: Tries,
-        *,
-        now: Callable[[], datetime],
-        errors: BackgroundErrors,
-        spending: SpendingControl,
-    ) -> None:
-        self._tallies = tallies
-        self._learner = learner
-        self._monitor = monitor
-        self._availability = availability
-        self._ab_tests = ab_tests
-        self._tries = tries
+    def __init__(self, parts: Parts, *, now: Callable[[], datetime], errors: BackgroundErrors) -> None:
+        """Choose by what ``parts`` know."""
+        self._tallies = parts.tallies
+        self._learner = parts.learner
+        self._monitor = parts.monitor
+        self._availability = parts.availability
+        self._ab_tests = parts.ab_tests
+        self._tries = parts.tries
+        self._spending = parts.spending
         self._now = now
         self._errors = errors
-        self._spending = spending
-        self._assessments: Recent[tuple[str, tuple[str, ...]], tuple[tuple[object, ...], Assessment]]
+        self._assessments: Recent[tuple[int, str, tuple[str, ...]], tuple[tuple[object, ...], Assessment]]
         self._assessments = Recent(MAX_ASSESSED)
         self._misspelled: set[str] = set()
         """The keys of contexts that a warning was logged for."""
@@ -103,46 +105,60 @@ class Chooser:
             return None
         now = self._now()
         now_ms = to_milliseconds(now)
-        configured, timeouts = config.policy_for(task_type), config.quality.timeouts
-        over_budget: tuple[Exclusion, ...] = ()
-        has_budget = self._spending.is_on(config)
-        if has_budget:
-            self._tallies.of(task_type)  # notices what others have recorded
-            offered, over_budget = self._spending.permit(task_type, offered, context.pin, now_ms)
-            configured = self._spending.priced(configured, task_type, now_ms)
-        test = self._ab_tests.running(task_type, configured)
+        offered, over_budget = self._permit(config, task_type, offered, context, now_ms)
+        timeouts = config.quality.timeouts
         task = None if context.retry_of is None else self._task(context.retry_of, task_type, timeouts)
-        if task is not None and test is not None:
-            configured, test = test.policy_of_retries, None
-        assessment = self._assess(configured, timeouts, test, task_type, offered, context, task, now_ms)
+        policy, test = self._policy(config, task_type, task, now_ms)
+
+        def assessed(test: RunningTest | None) -> Assessment:
+            return self._assess(policy, timeouts, test, task_type, offered, context, task, now_ms)
+
+        assessment = assessed(test)
         if numbers is None or config.mode != "apply":
             test = None  # only decisions that a host follows are part of a test
-        elif test is not None and not test.is_settled and not context.exclude and context.pin is None:
+        elif test is not None and not over_budget and _may_begin(test, context):
             begun = self._begin(test, assessment, now_ms)
             if begun is not test:
-                test = begun
-                assessment = self._assess(configured, timeouts, test, task_type, offered, context, task, now_ms)
+                test, assessment = begun, assessed(begun)
         if not assessment.candidates:
             logger.info("no candidate is left for %s: %s", task_type, assessment.excluded + over_budget)
             return None
-        if has_budget:
-            self._spending.on_assessment(assessment)
-        choice = choose(
-            assessment,
-            context,
-            None if numbers is None else numbers.random(),
-            self._learner.pending.counts(task_type, assessment.ranking.model_ids),
-        )
+        choice = self._choose(assessment, context, numbers)
         assignment = None if test is None else test.assignment(assessment, choice, context.unit_id)
-        if has_budget:
-            choice = choice._replace(
-                reason=f"{choice.reason}; {self._spending.note(task_type, now_ms)}",
-                left_out=(*choice.left_out, *over_budget),
-            )
+        note = self._spending.on_assessment(config, assessment, now_ms)
+        if note or over_budget:
+            choice = choice._replace(reason=choice.reason + note, left_out=(*choice.left_out, *over_budget))
         decision = _decision(assessment, choice, context, task, assignment, config.mode, now)
         if test is not None:
             test.draws.add(decision)
         return decision
+
+    def _permit(
+        self, config: Config, task_type: str, offered: tuple[str, ...], context: Context, now_ms: int
+    ) -> tuple[tuple[str, ...], tuple[Exclusion, ...]]:
+        """Return the candidates that the budgets permit, and the others with the reason."""
+        spending = self._spending
+        if spending.lacks(config, task_type):
+            policy, timeouts = config.policy_for(task_type), config.quality.timeouts
+            assessment = self._assess(policy, timeouts, None, task_type, offered, NO_CONTEXT, None, now_ms)
+            spending.on_assessment(config, assessment, now_ms)
+        return spending.permit(config, task_type, offered, context.pin, now_ms)
+
+    def _policy(
+        self, config: Config, task_type: str, task: TaskTries | None, now_ms: int
+    ) -> tuple[Policy, RunningTest | None]:
+        """Return the policy for a task, with what money costs, or as configured for a test, and the test."""
+        configured = config.policy_for(task_type)
+        test = self._ab_tests.running(task_type, configured)
+        if test is not None:
+            if task is None:
+                return configured, test
+            configured = test.policy_of_retries
+        return self._spending.priced(config, configured, task_type, now_ms), None
+
+    def _choose(self, assessment: Assessment, context: Context, numbers: Random | None) -> Choice:
+        waiting = self._learner.pending.counts(assessment.task_type, assessment.ranking.model_ids)
+        return choose(assessment, context, None if numbers is None else numbers.random(), waiting)
 
     def _task(self, earlier: Decision | str, task_type: str, timeouts: Timeouts) -> TaskTries | None:
         """Return the tries of the task of an earlier decision; none if it is not known.
@@ -196,7 +212,8 @@ class Chooser:
             policy, demotions = test.policy, test.without_sides(demotions)
         unavailable, availability = self._availability.now(now_ms)
         basis = (policy, evidence, beliefs, demotions, unavailable, availability)
-        last = self._assessments.get((task_type, offered)) if context.plain else None
+        key = (id(policy), task_type, offered)
+        last = self._assessments.get(key) if context.plain else None
         if last is not None and all(map(is_, last[0], basis)):
             return last[1]
         tallies = classified(evidence, timeouts)
@@ -206,8 +223,12 @@ class Chooser:
         )
         assessment = assess(policy, task_type, offered, knowledge, context)
         if context.plain and evidence:  # a host may ask for any number of task types without outcomes
-            self._assessments.put((task_type, offered), (basis, assessment), len(offered))
+            self._assessments.put(key, (basis, assessment), len(offered))
         return assessment
+
+
+def _may_begin(test: RunningTest, context: Context) -> bool:
+    return not test.is_settled and not context.exclude and context.pin is None
 
 
 def _decision(

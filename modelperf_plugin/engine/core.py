@@ -14,7 +14,7 @@ from modelperf_plugin.config import Config, ConfigSource, ConfigWatch, LoadedCon
 from modelperf_plugin.engine.ab_tests import ABTests
 from modelperf_plugin.engine.availability import Availability
 from modelperf_plugin.engine.background import BackgroundErrors
-from modelperf_plugin.engine.choosing import Chooser
+from modelperf_plugin.engine.choosing import Chooser, Parts
 from modelperf_plugin.engine.clock import Clock, HostClock
 from modelperf_plugin.engine.decision_writer import DecisionWriter
 from modelperf_plugin.engine.learner import Learner
@@ -30,6 +30,7 @@ from modelperf_plugin.log import logger
 from modelperf_plugin.store import Store, forks
 from modelperf_plugin.store.attached import with_attached
 from modelperf_plugin.store.deadline import NO_WAIT, SPARE_SECONDS, within
+from modelperf_plugin.store.entries import Entry
 from modelperf_plugin.values import Decision, Outcome, check_id, to_milliseconds
 
 _CATCH_UP_OUTCOMES: Final = 8
@@ -125,27 +126,15 @@ class ModelPerf:
             on_joined=lambda joined: self._ab_tests.on_joined(joined, in_force().quality.timeouts),
         )
         self._tries = Tries(self._store.decisions, self._store.unmatched, self._errors)
-        self._spending = SpendingControl(
-            self._store.spending,
-            self._store.tallies,
-            self._store.connection,
-            self._learner.pending,
-            lambda: self._learner.model_costs,
-        )
+        store, learner = self._store, self._learner
+        self._spending = SpendingControl(store.spending, store.tallies, store.connection, learner)
         self._retention = Retention(self._store.events, in_force().store.retention_days)
         self._telemetry: Telemetry | None = None
         self._measures = in_force().telemetry.metrics
-        self._chooser = Chooser(
-            self._store.tallies,
-            self._learner,
-            self._monitor,
-            self._availability,
-            self._ab_tests,
-            self._tries,
-            now=self._now,
-            errors=self._errors,
-            spending=self._spending,
+        parts = Parts(
+            store.tallies, learner, self._monitor, self._availability, self._ab_tests, self._tries, self._spending
         )
+        self._chooser = Chooser(parts, now=self._now, errors=self._errors)
 
     def _renew(self) -> None:
         """Start over in a forked process: waiting entries are the parent's, and its threads may have held locks."""
@@ -229,9 +218,7 @@ class ModelPerf:
             joining = self._decision_writer.joining(decision_id, entry)
         new = self.tracker.store.outcomes.record(entry, joining)
         if new:
-            self._spending.on_outcome(entry)
-        if new and self._measures and (telemetry := self._open_telemetry()):
-            telemetry.on_outcome(task_type, model_id, entry.outcome)
+            self._on_new(entry)
         self._learner.pending.settle(decision_id, task_type, model_id)
         if new and decision is not None and decision_id is not None:
             self._tries.add(decision, entry, config.quality.timeouts)
@@ -249,6 +236,11 @@ class ModelPerf:
         if self._new_outcomes >= _CATCH_UP_OUTCOMES or time.monotonic() >= self._catch_up_at:
             self._catch_up_briefly()
         return new
+
+    def _on_new(self, entry: Entry) -> None:
+        self._spending.on_outcome(entry)
+        if self._measures and (telemetry := self._open_telemetry()):
+            telemetry.on_outcome(entry.task_type, entry.model_id, entry.outcome)
 
     def record_many(self, outcomes: Iterable[tuple[str, str, Outcome | Mapping[str, Any]]]) -> int:
         """Write many outcomes, as :meth:`modelperf_plugin.ModelPerformanceTracker.record_many` does."""
@@ -270,7 +262,7 @@ class ModelPerf:
         Raises:
             StoreError: what was spent could not be read.
         """
-        return self._spending.states(self._now_ms()) if self._spending.is_on(self.config) else []
+        return self._spending.states(self.config, self._now_ms())
 
     def explain(
         self, task_type: str, candidates: Iterable[str] | None = None, context: Mapping[str, Any] | None = None

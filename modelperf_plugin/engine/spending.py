@@ -5,20 +5,20 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Final, NamedTuple
 
 from modelperf_plugin.config import Config
 from modelperf_plugin.config.schema import BudgetScope
+from modelperf_plugin.engine.learner import Learner
 from modelperf_plugin.engine.ledger import Ledger
-from modelperf_plugin.engine.pending import Pending
 from modelperf_plugin.policy import Assessment, Policy
+from modelperf_plugin.policy.assessment import UNAVAILABLE
 from modelperf_plugin.policy.belief import own_belief
 from modelperf_plugin.policy.budget import Budget, Menu, Outlook, Pace, is_ahead, pace, refused
 from modelperf_plugin.policy.cost import expected_cost
-from modelperf_plugin.policy.cost.base import ModelCosts
 from modelperf_plugin.store.entries import Entry
 from modelperf_plugin.store.roles import Connection, Spending, Tallies
 from modelperf_plugin.values import Exclusion, from_milliseconds
@@ -34,6 +34,8 @@ UPDATES: Final = 128
 MOMENTS: Final = 2_000
 """A price holds for at most this part of a period."""
 MAX_POLICIES: Final = 256
+_GOLDEN_RATIO: Final = 0.6180339887498949
+"""Its multiples, modulo 1, are spread evenly, however many there are."""
 
 _Cost = tuple[str, str, int, int]
 """Task type, model, end and nano-dollars of an outcome."""
@@ -50,7 +52,12 @@ class BudgetState(NamedTuple):
     @property
     def usd_per_success(self) -> float | None:
         """What may be spent for one more success now; None: whatever it costs."""
-        return 1.0 / self.pace.price if self.pace.price else None
+        return 1.0 / self.pace.price.usual if self.pace.price.usual else None
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the money does not last for more than the cheapest candidates."""
+        return self.pace.is_short(self.outlook)
 
     def as_dict(self) -> dict[str, object]:
         """Return the state as plain JSON values."""
@@ -59,7 +66,7 @@ class BudgetState(NamedTuple):
             "rolling": self.budget.rolling, "then": self.budget.then, "spent_usd": self.outlook.spent_usd,
             "left_usd": self.outlook.left_usd, "until": from_milliseconds(self.outlook.until_ms).isoformat(),
             "expected_outcomes": self.outlook.tasks, "usd_per_success": self.usd_per_success,
-            "is_short": self.pace.is_short,
+            "is_short": self.is_short,
         }  # fmt: skip
 
     def describe(self) -> str:
@@ -71,11 +78,10 @@ class BudgetState(NamedTuple):
         if self.scope.kind == "model":
             return left
         left += f", for about {self.outlook.tasks:.0f} outcomes"
-        if self.pace.is_short:
+        if self.is_short:
             return f"{left}: not enough"
-        return (
-            f"{left}: one more success may cost ${self.usd_per_success:.3g}" if self.pace.price else f"{left}: enough"
-        )
+        worth = self.usd_per_success
+        return f"{left}: enough" if worth is None else f"{left}: one more success may cost ${worth:.3g}"
 
 
 class _Standing:
@@ -92,7 +98,7 @@ class _Standing:
     @cached_property
     def note(self) -> str:
         """The state in words."""
-        return "" if self.state is None else self.state.describe()
+        return "" if self.state is None else f"; {self.state.describe()}"
 
     def set(self, state: BudgetState, made_of: tuple[int, int], now_ms: int) -> BudgetState:
         """Replace the state."""
@@ -109,16 +115,12 @@ class SpendingControl:
     the same and a restart forgets nothing. Without a budget nothing is done.
     """
 
-    def __init__(
-        self, spending: Spending, tallies: Tallies, connection: Connection, pending: Pending,
-        model_costs: Callable[[], ModelCosts],
-    ) -> None:  # fmt: skip
-        """Read costs from these roles of a store; the cost of ``pending`` decisions is reserved."""
+    def __init__(self, spending: Spending, tallies: Tallies, connection: Connection, learner: Learner) -> None:
+        """Read costs from these roles of a store; ``learner`` knows the costs of models and the waiting decisions."""
         self._spending = spending
         self._tallies = tallies
         self._connection = connection
-        self._pending = pending
-        self._model_costs = model_costs
+        self._learner = learner
         self._lock = threading.RLock()
         self._config: Config | None = None
         self._standings: dict[BudgetScope, _Standing] = {}
@@ -129,11 +131,14 @@ class SpendingControl:
         """Outcomes recorded here since the store was last read."""
         self._menus: Recent[str, tuple[Assessment, dict[str, tuple[float, float]]]] = Recent(MAX_MENUS)
         """The assessments that menus were made of, and cost and chance by model."""
+        self._costs: Recent[str, Mapping[str, float]] = Recent(MAX_MENUS)
+        """The expected costs of candidates by task type, those of demoted ones as well."""
         self._tasks: Counter[str] = Counter()
+        self._choices = 0
         self._menu_changes = 0
         self._policies: Recent[tuple[str, float], tuple[Policy, Policy]] = Recent(MAX_POLICIES)
 
-    def is_on(self, config: Config) -> bool:
+    def _is_on(self, config: Config) -> bool:
         """Return whether there is a budget."""
         if config is not self._config:
             with self._lock:
@@ -141,9 +146,12 @@ class SpendingControl:
         return bool(self._standings)
 
     def permit(
-        self, task_type: str, offered: tuple[str, ...], pin: str | None, now_ms: int
+        self, config: Config, task_type: str, offered: tuple[str, ...], pin: str | None, now_ms: int
     ) -> tuple[tuple[str, ...], tuple[Exclusion, ...]]:
         """Return the candidates that the budgets permit, and the others with the reason."""
+        if not self._is_on(config):
+            return offered, ()
+        self._tallies.of(task_type)  # notices what others have recorded
         with self._lock:
             self._read(now_ms)
             costs = self._costs_of(task_type)
@@ -153,14 +161,17 @@ class SpendingControl:
                     continue
                 over = self._refused(standing, [each for each in kept if each != pin], costs, now_ms)
                 if over:
-                    excluded += [Exclusion(each, f"over budget: {standing.note}") for each in over]
+                    excluded += [Exclusion(each, f"over budget{standing.note}") for each in over]
                     kept = tuple([each for each in kept if each not in over])
             return kept, tuple(excluded)
 
-    def priced(self, policy: Policy, task_type: str, now_ms: int) -> Policy:
+    def priced(self, config: Config, policy: Policy, task_type: str, now_ms: int) -> Policy:
         """Return a policy with what money costs now: the same object as long as that does not change."""
+        if not self._is_on(config):
+            return policy
         with self._lock:
-            price = max([state.pace.price for state in self._states_of(task_type, now_ms)], default=0.0)
+            point = (self._choices * _GOLDEN_RATIO) % 1.0
+            price = max([state.pace.price.at(point) for state in self._states_of(task_type, now_ms)], default=0.0)
             if not price:
                 return policy
             known = self._policies.get((policy.policy_id, price))
@@ -169,32 +180,24 @@ class SpendingControl:
                 self._policies.put((policy.policy_id, price), known)
             return known[1]
 
-    def on_assessment(self, assessment: Assessment) -> None:
-        """Take in the candidates of a task type as they are assessed now."""
-        task_type = assessment.task_type
-        with self._lock:
-            self._tasks[task_type] += 1
-            known = self._menus.get(task_type)
-            if known is not None and known[0] is assessment:
-                return
-            costs = self._model_costs()
-            options: dict[str, tuple[float, float]] = {}
-            for each in assessment.candidates[: assessment.available]:
-                cost = each.cost or expected_cost(each.tally, costs)
-                if cost is not None:
-                    alpha, beta, _ = each.belief or own_belief(each.tally)
-                    options[each.tally.model_id] = (cost.usd, alpha / (alpha + beta))
-            if not options or (known is not None and known[1].keys() > options.keys()):
-                return  # some are not permitted at the moment
-            self._menu_changes += known is None
-            self._menus.put(task_type, (assessment, options))
+    def on_assessment(self, config: Config, assessment: Assessment, now_ms: int) -> str:
+        """Take in the candidates of a task as they are assessed now.
 
-    def note(self, task_type: str, now_ms: int) -> str:
-        """Return what money costs and how much is left of the budget that is most short; empty without one."""
+        Return what money costs and how much is left of the budget that is most short, for the reason of the decision.
+        """
+        if not self._is_on(config):
+            return ""
         with self._lock:
-            states = self._states_of(task_type, now_ms)
-            most = max(states, key=lambda state: (state.pace.is_short, state.pace.price), default=None)
+            self._tasks[assessment.task_type] += 1
+            self._choices += 1
+            self._take_in(assessment)
+            states = self._states_of(assessment.task_type, now_ms)
+            most = max(states, key=lambda state: (state.is_short, state.pace.price.usual), default=None)
             return "" if most is None else self._standings[most.scope].note
+
+    def lacks(self, config: Config, task_type: str) -> bool:
+        """Return whether a budget is in force, but nothing is known about the candidates of a task type."""
+        return self._is_on(config) and self._menus.get(task_type) is None
 
     def on_outcome(self, entry: Entry) -> None:
         """Count an outcome that was recorded here."""
@@ -205,10 +208,15 @@ class SpendingControl:
             self._own.append(cost)
             self._add(cost)
 
-    def states(self, now_ms: int) -> list[BudgetState]:
+    def states(self, config: Config, now_ms: int) -> list[BudgetState]:
         """Return all budgets as they stand."""
+        if not self._is_on(config):
+            return []
         with self._lock:
+            self._read_at = 0.0
             self._read(now_ms)
+            for standing in self._standings.values():
+                standing.state = None
             return [self._state(standing, now_ms) for standing in self._standings.values()]
 
     # what was spent
@@ -282,19 +290,40 @@ class SpendingControl:
         state = BudgetState(standing.scope, ledger.budget, outlook, pace(menus, outlook))
         return standing.set(state, (ledger.changes, self._menu_changes), now_ms)
 
+    def _take_in(self, assessment: Assessment) -> None:
+        """Make a menu of the candidates of a task type."""
+        task_type = assessment.task_type
+        known = self._menus.get(task_type)
+        if known is not None and known[0] is assessment:
+            return
+        costs = self._learner.model_costs
+        options: dict[str, tuple[float, float]] = {}
+        usd = {**self._costs_of(task_type)}
+        for position, each in enumerate(assessment.candidates):
+            cost = each.cost or expected_cost(each.tally, costs)
+            if cost is not None and each.group != UNAVAILABLE:
+                usd[each.tally.model_id] = cost.usd
+                if position < assessment.available:
+                    alpha, beta, _ = each.belief or own_belief(each.tally)
+                    options[each.tally.model_id] = (cost.usd, alpha / (alpha + beta))
+        self._costs.put(task_type, usd)
+        if known is not None and known[1].keys() > options.keys():
+            return  # some are not permitted at the moment
+        self._menu_changes += known is None
+        self._menus.put(task_type, (assessment, options))
+
     def _menus_of(self, scope: BudgetScope) -> dict[str, dict[str, tuple[float, float]]]:
         names = {"all": list(self._menus), "task_type": [scope.name], "model": []}[scope.kind]
         known = {task_type: self._menus.get(task_type) for task_type in names}
-        return {task_type: menu[1] for task_type, menu in known.items() if menu is not None}
+        return {task_type: menu[1] for task_type, menu in known.items() if menu is not None and menu[1]}
 
     def _costs_of(self, task_type: str) -> Mapping[str, float]:
-        known = self._menus.get(task_type)
-        return {} if known is None else {model_id: option[0] for model_id, option in known[1].items()}
+        return self._costs.get(task_type) or {}
 
     def _reserved(self, scope: BudgetScope) -> float:
         """Return the expected cost of the decisions of this process that wait for their outcome."""
         usd = 0.0
-        for (task_type, model_id), waiting in self._pending.waiting():
+        for (task_type, model_id), waiting in self._learner.pending.waiting():
             if scope.kind == "all" or scope.name == (task_type if scope.kind == "task_type" else model_id):
                 usd += waiting * self._costs_of(task_type).get(model_id, 0.0)
         return usd
@@ -313,6 +342,7 @@ class SpendingControl:
             cost = costs.get(scope.name, 0.0)
             may_stay = len(offered) == 1 and (budget.then == "cheapest" or left > cost)
             return [] if may_stay or not is_ahead(budget, state.outlook, outcomes, cost, left) else [scope.name]
-        if not state.pace.is_short and left > max(costs.values(), default=0.0):
+        rest = state.pace.rest_usd
+        if left - rest > max(costs.values(), default=0.0):
             return []
-        return refused(budget, offered, costs, left, is_short=state.pace.is_short)
+        return refused(budget, offered, costs, left, rest)

@@ -47,14 +47,16 @@ class Part(NamedTuple):
     """One part of the benchmark."""
 
     name: str
-    has_evidence: bool
-    changes_price: bool
+    evidence: float
+    """The part of the instances of which the outcomes of all models are known before."""
+    changes_price: bool = False
 
 
 PARTS: Final = (
-    Part("with the outcomes of the other half", has_evidence=True, changes_price=False),
-    Part("the same, and the price of a model changes halfway", has_evidence=True, changes_price=True),
-    Part("from nothing", has_evidence=False, changes_price=False),
+    Part("with the outcomes of all instances", 1.0),
+    Part("with the outcomes of the other half", 0.5),
+    Part("the same, and the price of a model changes halfway", 0.5, changes_price=True),
+    Part("from nothing", 0.0),
 )
 
 
@@ -94,11 +96,16 @@ def run(
     config = {"log": {"share": 0.0}, **({} if usd is None else {"budget": {"usd": usd, "per": "day"}})}
     results: list[tuple[bool, float] | None] = []
     with mp.ModelPerf(config, store=":memory:", clock=lambda: moment[0], seed=seed) as engine:
-        engine.record_many(
-            (instance.task_type, model_id, mp.Outcome(success=each.success, cost_usd=each.cost_usd or 0.0))
-            for instance in evidence
-            for model_id, each in instance.outcomes.items()
-        )
+        numbers = Random(f"yesterday/{seed}")
+        yesterday = [(task.at - timedelta(days=1), numbers.choice(list(task.outcomes))) for task in tasks]
+        known = []
+        for position, instance in enumerate(evidence):
+            at, used = yesterday[position % len(tasks)]
+            for model_id, each in instance.outcomes.items():
+                ended = at if model_id == used and position < len(tasks) else moment[0]
+                outcome = mp.Outcome(success=each.success, cost_usd=each.cost_usd or 0.0, timestamp=ended)
+                known.append((instance.task_type, model_id, outcome))
+        engine.record_many(known)
         for task in tasks:
             moment[0] = task.at
             decision = engine.select(task.task_type, list(task.outcomes))
@@ -133,8 +140,8 @@ def streams(data: OutcomeData, part: Part, seed: int) -> tuple[list[Task], list[
     """Return the tasks of a stream, and the instances whose outcomes are known before."""
     numbers = Random(f"budget/{seed}")
     instances = numbers.sample(list(data.instances), len(data.instances))
-    half = len(instances) // 2 if part.has_evidence else 0
-    return stream(instances[half:], part, numbers), instances[:half]
+    known = round(part.evidence * len(instances))
+    return stream(instances[known:] or instances, part, numbers), instances[:known]
 
 
 def measure(data: OutcomeData, part: Part, count: int) -> None:
@@ -153,17 +160,18 @@ def measure(data: OutcomeData, part: Part, count: int) -> None:
             found[ceiling].append(Result(spent / usd, success, best_mixture(tasks, spent / len(tasks))))
     print(f"\n{part.name}: {len(tasks)} tasks, {count} streams a ceiling")
     print(f"{'ceiling':<8}{'spent':>8}{'most':>8}{'overspent':>11}{'success':>9}{'mixture':>9}{'difference':>18}")
-    for ceiling, results in enumerate(found, 1):
-        _print(str(ceiling), results)
-    _print("all", [each for results in found for each in results], goals=True)
+    for ceiling, of_ceiling in enumerate(found, 1):
+        _print(str(ceiling), of_ceiling)
+    _print("all", [each for of_ceiling in found for each in of_ceiling], goals=True)
 
 
 def _print(name: str, results: Sequence[Result], *, goals: bool = False) -> None:
     differences = [each.success - each.best for each in results]
     error = stdev(differences) / sqrt(len(differences)) if len(differences) > 1 else 0.0
-    over = fmean(max(0.0, each.spent - 1.0) for each in results)
+    spent = [each.spent for each in results]
+    over = fmean(max(0.0, each - 1.0) for each in spent)
     print(
-        f"{name:<8}{fmean(each.spent for each in results):>8.3f}{max(each.spent for each in results):>8.3f}{over:>11.4f}"
+        f"{name:<8}{fmean(spent):>8.3f}{max(spent):>8.3f}{over:>11.4f}"
         f"{fmean(each.success for each in results):>9.3f}{fmean(each.best for each in results):>9.3f}"
         f"{f'{fmean(differences):+.4f} ± {error:.4f}':>18}",
         flush=True,

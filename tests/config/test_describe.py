@@ -21,6 +21,7 @@ from modelperf_plugin.config import (
     template,
 )
 from modelperf_plugin.policy import DemoteByEvidence
+from modelperf_plugin.policy.budget import Budget
 
 
 def test_the_template_is_the_defaults(tmp_path: Path) -> None:
@@ -47,7 +48,8 @@ def test_the_commented_lines_of_the_template_are_toml() -> None:
     examples = [line for line in tail.splitlines() if line.startswith("# [") or " = " in line]
     config = load(tomli.loads("\n".join(line.removeprefix("# ") for line in examples))).config
     assert config.policy_for("plan-slice").demotion == DemoteByEvidence(threshold=0.5)
-    assert config.models == {"model-id": ModelConfig(prior_success=0.8, prior_strength=10.0, cost_usd=0.02)}
+    model = ModelConfig(prior_success=0.8, prior_strength=10.0, cost_usd=0.02, budget=Budget(usd=5.0))
+    assert config.models == {"model-id": model}
 
 
 def test_the_schema_is_json_and_closed() -> None:

@@ -6,9 +6,12 @@ The price at which all tasks together cost just what is left for them is found a
 knapsack problem. Every task first gets its cheapest candidate; then upgrades are bought, those first that gain the most
 for a dollar, as long as there is money. The gain of the last one is the price.
 
-Money left for a task and costs are only estimates, so the price is set again and again by what was really spent: if
-more than planned was, less is left for each task, and the price rises. Between one upgrade and the next it rises
-smoothly.
+Mostly there is money for a part of the last upgrade. Then that part of the decisions is made at a lower price, at which
+the upgrade is chosen, and the others at a higher one, at which it is not: a fixed mixture of two models, where a single
+price would use now the one, now the other.
+
+Money left for a task and costs are only estimates, so prices are set again and again by what was really spent: if more
+than planned was, less is left for each task, and the price rises.
 
 Sources: A. Badanidiyuru et al., "Bandits with Knapsacks", 2013; S. Jasin and S. Kumar, "A Re-Solving Heuristic with
 Bounded Revenue Loss for Network Revenue Management", 2012; E. Zemel, "An O(n) algorithm for the linear multiple choice
@@ -59,45 +62,57 @@ def cheapest_usd(menus: Iterable[Menu]) -> float:
     return spent / total if total else 0.0
 
 
-def price_of_money(menus: Sequence[Menu], usd_per_task: float) -> float:
-    """Return the price in successes a dollar at which tasks cost ``usd_per_task``; 0 if there is more than enough.
+class Price(NamedTuple):
+    """What a dollar must bring, in successes; 0: there is more money than enough."""
+
+    usual: float
+    """The gain of the last upgrade."""
+    low: float
+    """At this price it is made."""
+    high: float
+    """At this price it is not."""
+    share: float
+    """The part of decisions that are made at the low price."""
+
+    def at(self, point: float) -> float:
+        """Return the price of a decision, for a ``point`` from [0, 1)."""
+        return self.low if point < self.share else self.high
+
+
+FREE: Final = Price(0.0, 0.0, 0.0, 1.0)
+
+
+def price_of_money(menus: Sequence[Menu], usd_per_task: float) -> Price:
+    """Return the price at which tasks cost ``usd_per_task``.
 
     >>> menus = [Menu(1.0, [(0.01, 0.6), (0.11, 0.7)])]
-    >>> [round(price_of_money(menus, usd), 1) for usd in (0.01, 0.06, 0.11, 0.2)]
-    [2.0, 1.0, 0.5, 0.0]
+    >>> [(round(price.usual, 1), round(price.share, 1)) for usd in (0.01, 0.06, 0.2)
+    ...     if (price := price_of_money(menus, usd))]
+    [(1.0, 0.0), (1.0, 0.5), (0.0, 1.0)]
     """
     total = sum([menu.weight for menu in menus])
-    if not total:
-        return 0.0
     upgrades = sorted(
-        [_Upgrade(gain, usd * weight / total) for weight, options in menus for gain, usd in _upgrades(options)],
+        [_Upgrade(gain, usd * menu.weight / total) for menu in menus for gain, usd in _upgrades(menu.options)],
         reverse=True,
     )
     if not upgrades:
-        return 0.0
-    room = usd_per_task - cheapest_usd(menus)
-    whole = usd_per_task - room
+        return FREE
+    whole = cheapest_usd(menus)
+    room = usd_per_task - whole
     gains = [_END_RATIO * upgrades[0].gain, *[each.gain for each in upgrades], upgrades[-1].gain / _END_RATIO]
     for position, (gain, usd) in enumerate(upgrades, 1):
-        whole += usd
         if room < usd:
-            share = max(0.0, room / usd) if usd > 0.0 else 0.0
-            return on_grid(_between(gains[position - 1], gain, gains[position + 1], share))
-        room -= usd
+            low, high = sqrt(gain * gains[position + 1]), sqrt(gain * gains[position - 1])
+            return Price(gain, _on_grid(low), _on_grid(high), max(0.0, room) / usd)
+        room, whole = room - usd, whole + usd
     spare = room / (_AMPLE * whole) if whole > 0.0 else 1.0
-    least = sqrt(gains[-2] * gains[-1])
-    return on_grid(least * (1.0 - spare)) if spare < 1.0 else 0.0
+    last = _on_grid(sqrt(gains[-2] * gains[-1]) * (1.0 - spare)) if spare < 1.0 else 0.0
+    return Price(last, last, last, 1.0)
 
 
-def on_grid(price: float) -> float:
+def _on_grid(price: float) -> float:
     """Return the nearest price on the grid."""
     return exp(round(log(price) * _GRID) / _GRID) if price > 0.0 else 0.0
-
-
-def _between(before: float, gain: float, after: float, share: float) -> float:
-    """Return the price when ``share`` of an upgrade can be made: its gain if half, smooth towards its neighbours."""
-    edge, part = (before, 1.0 - 2.0 * share) if share < 0.5 else (after, 2.0 * share - 1.0)
-    return gain * exp(0.5 * part * log(edge / gain))
 
 
 def _upgrades(options: Sequence[Option]) -> list[tuple[float, float]]:

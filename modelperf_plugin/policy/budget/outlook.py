@@ -60,6 +60,8 @@ class Outlook(NamedTuple):
     """Number of outcomes expected until the end."""
     usd_per_task: float
     """What is left for each of them."""
+    reserve: float
+    """For how many of them money must be kept back; of a rolling period, those until more of it returns."""
     until_ms: int
     """The end of the period; of a rolling one, the time after which all that was spent will count no more."""
 
@@ -73,15 +75,16 @@ def outlook(budget: Budget, spent: Spent, now_ms: int, reserved_usd: float = 0.0
     left = limit - used - reserved_usd
     if not budget.rolling:
         tasks = _expected(budget, spent, begin, now_ms, end - now_ms)
-        return Outlook(used, left, tasks, left / tasks, end)
+        return Outlook(used, left, tasks, left / tasks, tasks, end)
     length = budget.length_ms
-    per_task, tasks = float("inf"), 1.0
+    per_task, reserve = float("inf"), 0.0
     for part in _HORIZONS:
         horizon = max(step, length / part)
         tasks = _expected(budget, spent, now_ms - length // 2, now_ms, horizon)
         returns = spent.between(begin, begin + horizon)[1] / NANO_USD
+        reserve = reserve or tasks
         per_task = min(per_task, (left + min(used, returns)) / tasks)
-    return Outlook(used, left, tasks, per_task, now_ms + length)
+    return Outlook(used, left, tasks, per_task, reserve, now_ms + length)
 
 
 def _expected(budget: Budget, spent: Spent, begin_ms: int, now_ms: int, horizon_ms: float) -> float:

@@ -3,41 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from math import sqrt
+from typing import Final, NamedTuple
 
-from modelperf_plugin.policy.budget.menu import Menu, cheapest_usd, price_of_money
+from modelperf_plugin.policy.budget.menu import Menu, Price, cheapest_usd, price_of_money
 from modelperf_plugin.policy.budget.outlook import Outlook
 from modelperf_plugin.policy.budget.settings import Budget
+
+_VARIATION: Final = 1.2
+"""Standard deviation of the cost of a task, as a multiple of the mean."""
+_CAUTION: Final = 1.5
+"""Standard deviations that the cost of all remaining tasks may be above its mean."""
 
 
 class Pace(NamedTuple):
     """How a budget is to be spent from now on."""
 
-    price: float
-    """Successes that a dollar must bring; 0: there is enough money."""
-    is_short: bool
-    """Whether the money does not even last for the cheapest candidates."""
+    price: Price
+    """Successes that a dollar must bring."""
+    rest_usd: float
+    """What the remaining tasks may cost at least, with the cheapest candidates."""
+
+    def is_short(self, outlook: Outlook) -> bool:
+        """Return whether no more is left than that."""
+        return outlook.left_usd <= max(0.0, self.rest_usd)
 
 
 def pace(menus: Sequence[Menu], outlook: Outlook) -> Pace:
     """Return how the money that is left is made to last for tasks with these ``menus``."""
-    is_short = outlook.left_usd <= 0.0 or (bool(menus) and outlook.usd_per_task < cheapest_usd(menus))
-    return Pace(price_of_money(menus, outlook.usd_per_task), is_short)
+    tasks = outlook.reserve
+    rest = cheapest_usd(menus) * (tasks + _CAUTION * _VARIATION * sqrt(tasks))
+    return Pace(price_of_money(menus, outlook.usd_per_task), rest)
 
 
 def refused(
-    budget: Budget, offered: Sequence[str], costs: Mapping[str, float], left_usd: float, *, is_short: bool
+    budget: Budget, offered: Sequence[str], costs: Mapping[str, float], left_usd: float, rest_usd: float
 ) -> list[str]:
     """Return the candidates that are not permitted with ``left_usd`` left.
 
-    These are the ones that cost more than that or, if the money is too short for the rest of the period and the budget
-    goes on with the cheapest, all but the cheapest. Of unknown cost is what is not in ``costs``.
+    These are the ones after which no ``rest_usd`` would be left for the remaining tasks. The cheapest one is permitted
+    as long as there is money for it or, if the budget goes on with it, always. Of unknown cost is what is not in
+    ``costs``: it is permitted as long as there is more money than that.
     """
-    affordable = [each for each in offered if left_usd > 0.0 and costs.get(each, 0.0) <= left_usd]
-    if budget.then == "cheapest" and (is_short or not affordable):
-        cheapest = min([each for each in offered if each in costs], key=lambda each: (costs[each], each), default=None)
-        affordable = list(offered) if cheapest is None else [cheapest]
-    return [each for each in offered if each not in affordable]
+    known = [each for each in offered if each in costs]
+    cheapest = min(known, key=lambda each: (costs[each], each), default=None)
+    goes_on = budget.then == "cheapest"
+    if cheapest is None:
+        return [] if goes_on or left_usd > 0.0 else list(offered)
+    if goes_on or 0.0 < costs[cheapest] <= left_usd or 0.0 == costs[cheapest] < left_usd:
+        rest_usd = max(0.0, rest_usd)
+        return [each for each in offered if each != cheapest and costs.get(each, 0.0) >= left_usd - rest_usd]
+    return list(offered)
 
 
 def is_ahead(budget: Budget, outlook: Outlook, outcomes: float, cost_usd: float, left_usd: float) -> bool:

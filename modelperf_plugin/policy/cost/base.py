@@ -103,6 +103,11 @@ def describe_cost(cost: ExpectedCost) -> str:
     return f"${cost.usd:.3g} a task{', estimated from other task types' if cost.source == 'model' else ''}"
 
 
+def worth_at(price: float) -> float:
+    """Return what a success is worth in dollars if a dollar must bring ``price`` of them, in three digits."""
+    return float(f"{1.0 / price:.3g}")
+
+
 def expected_cost(tally: Tally, model_costs: ModelCosts) -> ExpectedCost | None:
     """Return the expected cost of a task of the tally's type with its model; None if unknown.
 

@@ -10,7 +10,7 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
-from modelperf_plugin.policy.cost.base import Estimate, ExpectedCost, SortKey, describe_cost
+from modelperf_plugin.policy.cost.base import Estimate, ExpectedCost, SortKey, describe_cost, worth_at
 from modelperf_plugin.policy.strategy import Strategy
 
 _ROUNDING: Final = 1e-9
@@ -81,7 +81,7 @@ class CheapestWithin(Strategy):
         return self.margin
 
     def at_price(self, price: float) -> CheapestWithin:
-        return _AtPrice.model_construct(margin=self.margin, confidence=self.confidence, usd_per_success=1.0 / price)
+        return _AtPrice.model_construct(margin=self.margin, confidence=self.confidence, usd_per_success=worth_at(price))
 
     def explain_plan(self, models: int) -> str:
         return f"the cheapest order of {models} tries within {self.margin:g} of the best"

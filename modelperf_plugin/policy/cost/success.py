@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal
 
-from modelperf_plugin.policy.cost.base import Estimate, ExpectedCost, SortKey
+from modelperf_plugin.policy.cost.base import Estimate, ExpectedCost, SortKey, worth_at
 from modelperf_plugin.policy.cost.value import Value
 from modelperf_plugin.policy.strategy import Strategy
 
@@ -30,7 +30,7 @@ class Success(Strategy):
         return 0.0
 
     def at_price(self, price: float) -> Value:
-        return Value.model_construct(usd_per_success=1.0 / price)
+        return Value.model_construct(usd_per_success=worth_at(price))
 
     def explain_plan(self, models: int) -> str:
         return f"the order of {models} tries that most likely solves the task"

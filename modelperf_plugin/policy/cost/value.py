@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from modelperf_plugin.policy.cost.base import Estimate, ExpectedCost, SortKey, describe_cost
+from modelperf_plugin.policy.cost.base import Estimate, ExpectedCost, SortKey, describe_cost, worth_at
 from modelperf_plugin.policy.strategy import Strategy
 
 
@@ -39,7 +39,7 @@ class Value(Strategy):
         return max(0.0, best_usd - cheaper_usd) / self.usd_per_success
 
     def at_price(self, price: float) -> Value:
-        return self.model_copy(update={"usd_per_success": 1.0 / (1.0 / self.usd_per_success + price)})
+        return self.model_copy(update={"usd_per_success": worth_at(1.0 / self.usd_per_success + price)})
 
     def explain_plan(self, models: int) -> str:
         return f"the best value of {models} tries at ${self.usd_per_success:g} a solved task"
