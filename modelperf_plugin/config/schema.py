@@ -241,6 +241,11 @@ class BudgetScope(NamedTuple):
     name: str
     """The task type or the model; empty for all."""
 
+    @property
+    def names(self) -> tuple[str | None, str | None]:
+        """The task type and the model that are meant; None: all."""
+        return self.name if self.kind == "task_type" else None, self.name if self.kind == "model" else None
+
 
 class Config(_Section):
     """A complete configuration; every field has a default. Use :func:`modelperf_plugin.config.load` to read one."""

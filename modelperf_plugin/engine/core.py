@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -36,6 +37,10 @@ from modelperf_plugin.values import Decision, Outcome, check_id, to_milliseconds
 _CATCH_UP_OUTCOMES: Final = 8
 _CATCH_UP_SECONDS: Final = 1.0
 """After this many outcomes, or this time, a recording call also processes the new outcomes."""
+
+
+_SURVEYED: Final = 16
+"""Of how many task types the candidates are assessed to say what money costs, before there was any choice."""
 
 
 class ModelPerf:
@@ -262,7 +267,14 @@ class ModelPerf:
         Raises:
             StoreError: what was spent could not be read.
         """
-        return self._spending.states(self.config, self._now_ms())
+        config = self.config
+        if self._spending.lacks(config):
+            totals: Counter[str] = Counter()
+            for tally in self.store.tallies.all():
+                totals[tally.task_type] += tally.samples
+            for task_type, _ in totals.most_common(_SURVEYED):
+                self.explain(task_type)
+        return self._spending.states(config, self._now_ms())
 
     def explain(
         self, task_type: str, candidates: Iterable[str] | None = None, context: Mapping[str, Any] | None = None

@@ -195,9 +195,11 @@ class SpendingControl:
             most = max(states, key=lambda state: (state.is_short, state.pace.price.usual), default=None)
             return "" if most is None else self._standings[most.scope].note
 
-    def lacks(self, config: Config, task_type: str) -> bool:
-        """Return whether a budget is in force, but nothing is known about the candidates of a task type."""
-        return self._is_on(config) and self._menus.get(task_type) is None
+    def lacks(self, config: Config, task_type: str | None = None) -> bool:
+        """Return whether a budget is in force, but no candidates are known: of a task type or, with None, of any."""
+        if not self._is_on(config):
+            return False
+        return not self._menus if task_type is None else self._menus.get(task_type) is None
 
     def on_outcome(self, entry: Entry) -> None:
         """Count an outcome that was recorded here."""
@@ -236,9 +238,8 @@ class SpendingControl:
             return
         self._read_at = time.monotonic() + READ_SECONDS
         if self._revision is None:
-            for (kind, name), standing in self._standings.items():
-                of_type, of_model = name if kind == "task_type" else None, name if kind == "model" else None
-                standing.ledger.begin(self._spending, now_ms, of_type, of_model)
+            for scope, standing in self._standings.items():
+                standing.ledger.begin(self._spending, now_ms, *scope.names)
             self._position = min([each.ledger.position for each in self._standings.values()])
         elif self._connection.degraded or self._connection.busy:
             return  # what waits is counted as recorded here
