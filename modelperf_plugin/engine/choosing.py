@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -14,9 +15,10 @@ from modelperf_plugin.config import Config
 from modelperf_plugin.engine.ab_tests import ABTests, RunningTest
 from modelperf_plugin.engine.availability import Availability
 from modelperf_plugin.engine.background import BackgroundErrors
+from modelperf_plugin.engine.budget_state import BudgetState
 from modelperf_plugin.engine.learner import Learner
 from modelperf_plugin.engine.monitor import Monitor
-from modelperf_plugin.engine.spending import SpendingControl
+from modelperf_plugin.engine.spending import Advice, SpendingControl
 from modelperf_plugin.engine.tries import TaskTries, Tries, id_of
 from modelperf_plugin.errors import InvalidValueError, StoreBusyError, StoreError
 from modelperf_plugin.log import logger
@@ -30,8 +32,8 @@ from modelperf_plugin.values import (
     Assignment,
     Context,
     Decision,
-    Exclusion,
     Mode,
+    Tally,
     as_tried,
     check_id,
     check_ids,
@@ -45,6 +47,8 @@ MAX_ASSESSED: Final = 300
 MAX_DRAWN: Final = 1_000
 """Approximate number of candidates whose drawn plans are kept, the same ones after other failed models separately."""
 
+SURVEYED: Final = 16
+"""Of how many task types the candidates are assessed to say what money costs, before there was any choice."""
 MAX_WARNINGS: Final = 100
 """Maximum number of misspelled keys of contexts that are logged."""
 _DECISION_ID_BYTES: Final = 10
@@ -60,6 +64,19 @@ class Parts(NamedTuple):
     ab_tests: ABTests
     tries: Tries
     spending: SpendingControl
+
+
+class _Question(NamedTuple):
+    """What a choice is asked for, and what is counted for it."""
+
+    task_type: str
+    evidence: Mapping[str, Tally]
+    offered: tuple[str, ...]
+    timeouts: Timeouts
+    context: Context
+    task: TaskTries | None
+    """The tries of the same task before."""
+    now_ms: int
 
 
 class Chooser:
@@ -105,47 +122,54 @@ class Chooser:
             return None
         now = self._now()
         now_ms = to_milliseconds(now)
-        offered, over_budget = self._permit(config, task_type, offered, context, now_ms)
         timeouts = config.quality.timeouts
+        question = _Question(task_type, self._tallies.of(task_type), offered, timeouts, context, None, now_ms)
+        advice = self._advise(config, question)
         task = None if context.retry_of is None else self._task(context.retry_of, task_type, timeouts)
-        policy, test = self._policy(config, task_type, task, now_ms)
-
-        def assessed(test: RunningTest | None) -> Assessment:
-            return self._assess(policy, timeouts, test, task_type, offered, context, task, now_ms)
-
-        assessment = assessed(test)
+        question = question._replace(offered=advice.offered, task=task)
+        policy, test = self._policy(config, task_type, task, advice.price)
+        assessment = self._assess(question, policy, test)
         if numbers is None or config.mode != "apply":
             test = None  # only decisions that a host follows are part of a test
-        elif test is not None and not over_budget and _may_begin(test, context):
+        elif test is not None and not advice.excluded and _may_begin(test, context):
             begun = self._begin(test, assessment, now_ms)
             if begun is not test:
-                test, assessment = begun, assessed(begun)
+                test, assessment = begun, self._assess(question, policy, begun)
         if not assessment.candidates:
-            logger.info("no candidate is left for %s: %s", task_type, assessment.excluded + over_budget)
+            logger.info("no candidate is left for %s: %s", task_type, assessment.excluded + advice.excluded)
             return None
+        self._spending.on_assessment(assessment, is_whole=context.plain and not advice.excluded)
         choice = self._choose(assessment, context, numbers)
         assignment = None if test is None else test.assignment(assessment, choice, context.unit_id)
-        note = self._spending.on_assessment(config, assessment, now_ms)
-        if note or over_budget:
-            choice = choice._replace(reason=choice.reason + note, left_out=(*choice.left_out, *over_budget))
-        decision = _decision(assessment, choice, context, task, assignment, config.mode, now)
+        decision = _decision(assessment, choice, context, task, assignment, config.mode, now, advice)
         if test is not None:
             test.draws.add(decision)
         return decision
 
-    def _permit(
-        self, config: Config, task_type: str, offered: tuple[str, ...], context: Context, now_ms: int
-    ) -> tuple[tuple[str, ...], tuple[Exclusion, ...]]:
-        """Return the candidates that the budgets permit, and the others with the reason."""
-        spending = self._spending
+    def budgets(self, config: Config) -> list[BudgetState]:
+        """Return each budget as it stands.
+
+        Raises:
+            StoreError: what was spent could not be read.
+        """
+        if self._spending.lacks(config):
+            totals: Counter[str] = Counter()
+            for tally in self._tallies.all():
+                totals[tally.task_type] += tally.samples
+            for task_type, _ in totals.most_common(SURVEYED):
+                self.decide(config, task_type, self._tallies.of(task_type), None, None)
+        return self._spending.states(config, to_milliseconds(self._now()))
+
+    def _advise(self, config: Config, question: _Question) -> Advice:
+        """Return what the budgets mean for a choice."""
+        spending, task_type = self._spending, question.task_type
         if spending.lacks(config, task_type):
-            policy, timeouts = config.policy_for(task_type), config.quality.timeouts
-            assessment = self._assess(policy, timeouts, None, task_type, offered, NO_CONTEXT, None, now_ms)
-            spending.on_assessment(config, assessment, now_ms)
-        return spending.permit(config, task_type, offered, context.pin, now_ms)
+            assessment = self._assess(question._replace(context=NO_CONTEXT), config.policy_for(task_type), None)
+            spending.on_assessment(assessment)
+        return spending.advise(config, task_type, question.offered, question.context.pin, question.now_ms)
 
     def _policy(
-        self, config: Config, task_type: str, task: TaskTries | None, now_ms: int
+        self, config: Config, task_type: str, task: TaskTries | None, price: float
     ) -> tuple[Policy, RunningTest | None]:
         """Return the policy for a task, with what money costs, or as configured for a test, and the test."""
         configured = config.policy_for(task_type)
@@ -154,7 +178,7 @@ class Chooser:
             if task is None:
                 return configured, test
             configured = test.policy_of_retries
-        return self._spending.priced(config, configured, task_type, now_ms), None
+        return self._spending.priced(configured, price), None
 
     def _choose(self, assessment: Assessment, context: Context, numbers: Random | None) -> Choice:
         waiting = self._learner.pending.counts(assessment.task_type, assessment.ranking.model_ids)
@@ -192,19 +216,9 @@ class Chooser:
             self._errors.report("an A/B test could not begin", error)
             return test
 
-    def _assess(
-        self,
-        policy: Policy,
-        timeouts: Timeouts,
-        test: RunningTest | None,
-        task_type: str,
-        offered: tuple[str, ...],
-        context: Context,
-        task: TaskTries | None,
-        now_ms: int,
-    ) -> Assessment:
+    def _assess(self, question: _Question, policy: Policy, test: RunningTest | None) -> Assessment:
         """Assess the candidates, or return the last assessment while nothing has changed."""
-        evidence = self._tallies.of(task_type)
+        task_type, evidence, offered, timeouts, context, task, now_ms = question
         tried = () if task is None else task.tried
         beliefs = self._learner.know(task_type, evidence, (*offered, *tried) if tried else offered)
         demotions = self._monitor.demoted(task_type)
@@ -233,7 +247,7 @@ def _may_begin(test: RunningTest, context: Context) -> bool:
 
 def _decision(
     assessment: Assessment, choice: Choice, context: Context, task: TaskTries | None, assignment: Assignment | None,
-    mode: Mode, now: datetime,
+    mode: Mode, now: datetime, advice: Advice,
 ) -> Decision:  # fmt: skip
     """Return a choice as the host gets it; ``task`` are the tries of the same task before."""
     decision = Decision(
@@ -242,9 +256,9 @@ def _decision(
         task_type=assessment.task_type,
         ranking=ranking_of(assessment, choice),
         probabilities=choice.probabilities,
-        reason=choice.reason,
+        reason=choice.reason + advice.note,
         explored=choice.explored,
-        excluded=(*assessment.excluded, *choice.left_out),
+        excluded=(*assessment.excluded, *advice.excluded, *choice.left_out),
         plan=choice.plan,
         policy_id=assessment.policy.policy_id,
         mode=mode,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -15,6 +14,7 @@ from modelperf_plugin.config import Config, ConfigSource, ConfigWatch, LoadedCon
 from modelperf_plugin.engine.ab_tests import ABTests
 from modelperf_plugin.engine.availability import Availability
 from modelperf_plugin.engine.background import BackgroundErrors
+from modelperf_plugin.engine.budget_state import BudgetState
 from modelperf_plugin.engine.choosing import Chooser, Parts
 from modelperf_plugin.engine.clock import Clock, HostClock
 from modelperf_plugin.engine.decision_writer import DecisionWriter
@@ -22,7 +22,7 @@ from modelperf_plugin.engine.learner import Learner
 from modelperf_plugin.engine.monitor import Monitor
 from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
 from modelperf_plugin.engine.retention import Retention
-from modelperf_plugin.engine.spending import BudgetState, SpendingControl
+from modelperf_plugin.engine.spending import SpendingControl
 from modelperf_plugin.engine.telemetry import Telemetry
 from modelperf_plugin.engine.tries import Tries
 from modelperf_plugin.errors import ConfigError, ModelPerfError
@@ -31,16 +31,11 @@ from modelperf_plugin.log import logger
 from modelperf_plugin.store import Store, forks
 from modelperf_plugin.store.attached import with_attached
 from modelperf_plugin.store.deadline import NO_WAIT, SPARE_SECONDS, within
-from modelperf_plugin.store.entries import Entry
 from modelperf_plugin.values import Decision, Outcome, check_id, to_milliseconds
 
 _CATCH_UP_OUTCOMES: Final = 8
 _CATCH_UP_SECONDS: Final = 1.0
 """After this many outcomes, or this time, a recording call also processes the new outcomes."""
-
-
-_SURVEYED: Final = 16
-"""Of how many task types the candidates are assessed to say what money costs, before there was any choice."""
 
 
 class ModelPerf:
@@ -223,7 +218,9 @@ class ModelPerf:
             joining = self._decision_writer.joining(decision_id, entry)
         new = self.tracker.store.outcomes.record(entry, joining)
         if new:
-            self._on_new(entry)
+            self._spending.on_outcome(entry)
+            if self._measures and (telemetry := self._open_telemetry()):
+                telemetry.on_outcome(task_type, model_id, entry.outcome)
         self._learner.pending.settle(decision_id, task_type, model_id)
         if new and decision is not None and decision_id is not None:
             self._tries.add(decision, entry, config.quality.timeouts)
@@ -241,11 +238,6 @@ class ModelPerf:
         if self._new_outcomes >= _CATCH_UP_OUTCOMES or time.monotonic() >= self._catch_up_at:
             self._catch_up_briefly()
         return new
-
-    def _on_new(self, entry: Entry) -> None:
-        self._spending.on_outcome(entry)
-        if self._measures and (telemetry := self._open_telemetry()):
-            telemetry.on_outcome(entry.task_type, entry.model_id, entry.outcome)
 
     def record_many(self, outcomes: Iterable[tuple[str, str, Outcome | Mapping[str, Any]]]) -> int:
         """Write many outcomes, as :meth:`modelperf_plugin.ModelPerformanceTracker.record_many` does."""
@@ -267,14 +259,7 @@ class ModelPerf:
         Raises:
             StoreError: what was spent could not be read.
         """
-        config = self.config
-        if self._spending.lacks(config):
-            totals: Counter[str] = Counter()
-            for tally in self.store.tallies.all():
-                totals[tally.task_type] += tally.samples
-            for task_type, _ in totals.most_common(_SURVEYED):
-                self.explain(task_type)
-        return self._spending.states(config, self._now_ms())
+        return self._chooser.budgets(self.config)
 
     def explain(
         self, task_type: str, candidates: Iterable[str] | None = None, context: Mapping[str, Any] | None = None

@@ -7,21 +7,20 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import Final, NamedTuple
 
 from modelperf_plugin.config import Config
 from modelperf_plugin.config.schema import BudgetScope
+from modelperf_plugin.engine.budget_state import BudgetState, Standing
 from modelperf_plugin.engine.learner import Learner
-from modelperf_plugin.engine.ledger import Ledger
 from modelperf_plugin.policy import Assessment, Policy
 from modelperf_plugin.policy.assessment import UNAVAILABLE
 from modelperf_plugin.policy.belief import own_belief
-from modelperf_plugin.policy.budget import Budget, Menu, Outlook, Pace, is_ahead, pace, refused
+from modelperf_plugin.policy.budget import Menu, is_ahead, is_ample, pace, refused
 from modelperf_plugin.policy.cost import expected_cost
 from modelperf_plugin.store.entries import Entry
 from modelperf_plugin.store.roles import Connection, Spending, Tallies
-from modelperf_plugin.values import Exclusion, from_milliseconds
+from modelperf_plugin.values import Exclusion
 from modelperf_plugin.values.recent import Recent
 
 READ_SECONDS: Final = 1.0
@@ -31,81 +30,27 @@ MAX_MENUS: Final = 64
 """Number of task types, those of the latest choices, whose candidates determine the price of money."""
 UPDATES: Final = 128
 """So many times in the rest of a period the price is set again."""
-MOMENTS: Final = 2_000
-"""A price holds for at most this part of a period."""
 MAX_POLICIES: Final = 256
 _GOLDEN_RATIO: Final = 0.6180339887498949
 """Its multiples, modulo 1, are spread evenly, however many there are."""
 
+_Known = tuple[Assessment, dict[str, tuple[float, float]]]
+"""The candidates of a task type, and cost and chance by model."""
 _Cost = tuple[str, str, int, int]
 """Task type, model, end and nano-dollars of an outcome."""
 
 
-class BudgetState(NamedTuple):
-    """A budget as it stands."""
+class Advice(NamedTuple):
+    """What the budgets mean for one choice."""
 
-    scope: BudgetScope
-    budget: Budget
-    outlook: Outlook
-    pace: Pace
-
-    @property
-    def usd_per_success(self) -> float | None:
-        """What may be spent for one more success now; None: whatever it costs."""
-        return 1.0 / self.pace.price.usual if self.pace.price.usual else None
-
-    @property
-    def is_short(self) -> bool:
-        """Whether the money does not last for more than the cheapest candidates."""
-        return self.pace.is_short(self.outlook)
-
-    def as_dict(self) -> dict[str, object]:
-        """Return the state as plain JSON values."""
-        return {
-            "scope": self.scope.kind, "name": self.scope.name or None, "usd": self.budget.usd, "per": self.budget.per,
-            "rolling": self.budget.rolling, "then": self.budget.then, "spent_usd": self.outlook.spent_usd,
-            "left_usd": self.outlook.left_usd, "until": from_milliseconds(self.outlook.until_ms).isoformat(),
-            "expected_outcomes": self.outlook.tasks, "usd_per_success": self.usd_per_success,
-            "is_short": self.is_short,
-        }  # fmt: skip
-
-    def describe(self) -> str:
-        """Return how much is left of which budget until when, and what money costs, in one phrase."""
-        left = f"${max(0.0, self.outlook.left_usd):.3g} left of {self.budget.in_words}"
-        left += f" for {self.scope.name}" if self.scope.name else ""
-        if not self.budget.rolling:
-            left += f" until {from_milliseconds(self.outlook.until_ms):%Y-%m-%d %H:%M} UTC"
-        if self.scope.kind == "model":
-            return left
-        left += f", for about {self.outlook.tasks:.0f} outcomes"
-        if self.is_short:
-            return f"{left}: not enough"
-        worth = self.usd_per_success
-        return f"{left}: enough" if worth is None else f"{left}: one more success may cost ${worth:.3g}"
-
-
-class _Standing:
-    """A ledger, and what was last worked out from it."""
-
-    def __init__(self, scope: BudgetScope, budget: Budget) -> None:
-        self.scope = scope
-        self.ledger = Ledger(budget)
-        self.state: BudgetState | None = None
-        self.made_of = (-1, -1)
-        """Numbers of outcomes and of menus that the state was worked out from."""
-        self.valid_ms = (0, 0)
-
-    @cached_property
-    def note(self) -> str:
-        """The state in words."""
-        return "" if self.state is None else f"; {self.state.describe()}"
-
-    def set(self, state: BudgetState, made_of: tuple[int, int], now_ms: int) -> BudgetState:
-        """Replace the state."""
-        self.__dict__.pop("note", None)
-        self.state, self.made_of = state, made_of
-        self.valid_ms = (now_ms, now_ms + max(1, state.budget.length_ms // MOMENTS))
-        return state
+    offered: tuple[str, ...]
+    """The candidates that they permit."""
+    excluded: tuple[Exclusion, ...] = ()
+    """The others."""
+    price: float = 0.0
+    """Successes that a dollar must bring."""
+    note: str = ""
+    """What money costs and how much is left of the budget that is most short, for the reason of the decision."""
 
 
 class SpendingControl:
@@ -123,81 +68,79 @@ class SpendingControl:
         self._learner = learner
         self._lock = threading.RLock()
         self._config: Config | None = None
-        self._standings: dict[BudgetScope, _Standing] = {}
+        self._standings: dict[BudgetScope, Standing] = {}
         self._position = 0
         self._revision: object = None
         self._read_at = 0.0
         self._own: list[_Cost] = []
         """Outcomes recorded here since the store was last read."""
-        self._menus: Recent[str, tuple[Assessment, dict[str, tuple[float, float]]]] = Recent(MAX_MENUS)
+        self._menus: Recent[str, _Known] = Recent(MAX_MENUS)
         """The assessments that menus were made of, and cost and chance by model."""
         self._costs: Recent[str, Mapping[str, float]] = Recent(MAX_MENUS)
         """The expected costs of candidates by task type, those of demoted ones as well."""
         self._tasks: Counter[str] = Counter()
         self._choices = 0
+        self._most_usd = 0.0
+        """The highest expected cost of a candidate so far."""
         self._menu_changes = 0
         self._policies: Recent[tuple[str, float], tuple[Policy, Policy]] = Recent(MAX_POLICIES)
 
-    def _is_on(self, config: Config) -> bool:
+    def is_on(self, config: Config) -> bool:
         """Return whether there is a budget."""
         if config is not self._config:
             with self._lock:
                 self._configure(config)
         return bool(self._standings)
 
-    def permit(
-        self, config: Config, task_type: str, offered: tuple[str, ...], pin: str | None, now_ms: int
-    ) -> tuple[tuple[str, ...], tuple[Exclusion, ...]]:
-        """Return the candidates that the budgets permit, and the others with the reason."""
-        if not self._is_on(config):
-            return offered, ()
-        self._tallies.of(task_type)  # notices what others have recorded
+    def advise(self, config: Config, task_type: str, offered: tuple[str, ...], pin: str | None, now_ms: int) -> Advice:
+        """Return what the budgets mean for a choice among ``offered``.
+
+        Call it after the tallies were asked for: that notices what others have recorded.
+        """
+        if not self.is_on(config):
+            return Advice(offered)
         with self._lock:
             self._read(now_ms)
-            costs = self._costs_of(task_type)
-            kept, excluded = offered, []
-            for standing in self._standings.values():
-                if standing.scope.kind == "task_type" and standing.scope.name != task_type:
-                    continue
-                over = self._refused(standing, [each for each in kept if each != pin], costs, now_ms)
-                if over:
-                    excluded += [Exclusion(each, f"over budget{standing.note}") for each in over]
-                    kept = tuple([each for each in kept if each not in over])
-            return kept, tuple(excluded)
-
-    def priced(self, config: Config, policy: Policy, task_type: str, now_ms: int) -> Policy:
-        """Return a policy with what money costs now: the same object as long as that does not change."""
-        if not self._is_on(config):
-            return policy
-        with self._lock:
             point = (self._choices * _GOLDEN_RATIO) % 1.0
-            price = max([state.pace.price.at(point) for state in self._states_of(task_type, now_ms)], default=0.0)
-            if not price:
-                return policy
-            known = self._policies.get((policy.policy_id, price))
-            if known is None or known[0] is not policy:
-                known = policy, replace(policy, cost=policy.cost.at_price(price))
-                self._policies.put((policy.policy_id, price), known)
-            return known[1]
+            self._choices += 1
+            price, most = 0.0, None
+            excluded: tuple[Exclusion, ...] = ()
+            for standing in self._standings.values():
+                kind, name = standing.scope
+                if kind == "task_type" and name != task_type:
+                    continue
+                state = self._state(standing, now_ms)
+                if kind == "model" or not self._is_ample(standing, state, now_ms):
+                    offered, excluded = self._permit(standing, state, task_type, offered, excluded, pin, now_ms)
+                if kind != "model":
+                    price = max(price, state.pace.price.at(point))
+                    if most is None or state.urgency > most.urgency:
+                        most = standing
+            return Advice(offered, excluded, price, "" if most is None else most.note)
 
-    def on_assessment(self, config: Config, assessment: Assessment, now_ms: int) -> str:
-        """Take in the candidates of a task as they are assessed now.
+    def priced(self, policy: Policy, price: float) -> Policy:
+        """Return a policy where a dollar must bring ``price`` successes: the same object as long as it is used."""
+        if not price:
+            return policy
+        known = self._policies.get((policy.policy_id, price))
+        if known is None or known[0] is not policy:
+            known = policy, replace(policy, cost=policy.cost.at_price(price))
+            self._policies.put((policy.policy_id, price), known)
+        return known[1]
 
-        Return what money costs and how much is left of the budget that is most short, for the reason of the decision.
-        """
-        if not self._is_on(config):
-            return ""
+    def on_assessment(self, assessment: Assessment, *, is_whole: bool = True) -> None:
+        """Take in the candidates of a task as they are assessed; ``is_whole``: they are all that hosts offer."""
+        if not self._standings:
+            return
         with self._lock:
             self._tasks[assessment.task_type] += 1
-            self._choices += 1
-            self._take_in(assessment)
-            states = self._states_of(assessment.task_type, now_ms)
-            most = max(states, key=lambda state: (state.is_short, state.pace.price.usual), default=None)
-            return "" if most is None else self._standings[most.scope].note
+            known = self._menus.get(assessment.task_type)
+            if known is None or known[0] is not assessment:
+                self._take_in(assessment, None if is_whole else known)
 
     def lacks(self, config: Config, task_type: str | None = None) -> bool:
         """Return whether a budget is in force, but no candidates are known: of a task type or, with None, of any."""
-        if not self._is_on(config):
+        if not self.is_on(config):
             return False
         return not self._menus if task_type is None else self._menus.get(task_type) is None
 
@@ -212,7 +155,7 @@ class SpendingControl:
 
     def states(self, config: Config, now_ms: int) -> list[BudgetState]:
         """Return all budgets as they stand."""
-        if not self._is_on(config):
+        if not self.is_on(config):
             return []
         with self._lock:
             self._read_at = 0.0
@@ -227,7 +170,7 @@ class SpendingControl:
         """Begin a ledger for each budget; what was spent before is read when it is first needed."""
         budgets = config.budgets
         if {scope: each.ledger.budget for scope, each in self._standings.items()} != budgets:
-            self._standings = {scope: _Standing(scope, budget) for scope, budget in budgets.items()}
+            self._standings = {scope: Standing(scope, budget) for scope, budget in budgets.items()}
             self._revision = None
         self._config = config
 
@@ -268,14 +211,7 @@ class SpendingControl:
 
     # what it means
 
-    def _states_of(self, task_type: str, now_ms: int) -> list[BudgetState]:
-        return [
-            self._state(standing, now_ms)
-            for scope, standing in self._standings.items()
-            if scope.kind == "all" or (scope.kind == "task_type" and scope.name == task_type)
-        ]
-
-    def _state(self, standing: _Standing, now_ms: int) -> BudgetState:
+    def _state(self, standing: Standing, now_ms: int) -> BudgetState:
         """Return the state of a budget, worked out again if enough has happened."""
         known, ledger = standing.state, standing.ledger
         if known is not None and standing.made_of[1] == self._menu_changes:
@@ -291,26 +227,20 @@ class SpendingControl:
         state = BudgetState(standing.scope, ledger.budget, outlook, pace(menus, outlook))
         return standing.set(state, (ledger.changes, self._menu_changes), now_ms)
 
-    def _take_in(self, assessment: Assessment) -> None:
-        """Make a menu of the candidates of a task type."""
-        task_type = assessment.task_type
-        known = self._menus.get(task_type)
-        if known is not None and known[0] is assessment:
-            return
-        costs = self._learner.model_costs
-        options: dict[str, tuple[float, float]] = {}
-        usd = {**self._costs_of(task_type)}
+    def _take_in(self, assessment: Assessment, before: _Known | None) -> None:
+        """Make a menu of the candidates of a task type; of others, what was known ``before``."""
+        task_type, model_costs = assessment.task_type, self._learner.model_costs
+        options, usd = ({}, {}) if before is None else (dict(before[1]), dict(self._costs_of(task_type)))
         for position, each in enumerate(assessment.candidates):
-            cost = each.cost or expected_cost(each.tally, costs)
+            cost = each.cost or expected_cost(each.tally, model_costs)
             if cost is not None and each.group != UNAVAILABLE:
                 usd[each.tally.model_id] = cost.usd
                 if position < assessment.available:
                     alpha, beta, _ = each.belief or own_belief(each.tally)
                     options[each.tally.model_id] = (cost.usd, alpha / (alpha + beta))
         self._costs.put(task_type, usd)
-        if known is not None and known[1].keys() > options.keys():
-            return  # some are not permitted at the moment
-        self._menu_changes += known is None
+        self._most_usd = max(self._most_usd, *usd.values(), 0.0)
+        self._menu_changes += self._menus.get(task_type) is None
         self._menus.put(task_type, (assessment, options))
 
     def _menus_of(self, scope: BudgetScope) -> dict[str, dict[str, tuple[float, float]]]:
@@ -329,21 +259,33 @@ class SpendingControl:
                 usd += waiting * self._costs_of(task_type).get(model_id, 0.0)
         return usd
 
+    def _is_ample(self, standing: Standing, state: BudgetState, now_ms: int) -> bool:
+        """Return whether there is enough for any candidate, whatever is under way."""
+        left = (state.budget.usd or 0.0) - standing.ledger.used(now_ms)[1]
+        return is_ample(left, state.pace.rest_usd, self._most_usd, self._learner.pending.total)
+
+    def _permit(
+        self, standing: Standing, state: BudgetState, task_type: str, offered: tuple[str, ...],
+        excluded: tuple[Exclusion, ...], pin: str | None, now_ms: int,
+    ) -> tuple[tuple[str, ...], tuple[Exclusion, ...]]:  # fmt: skip
+        """Return the candidates that a budget permits as well, and those that budgets do not permit."""
+        candidates = [each for each in offered if each != pin]
+        over = self._refused(standing, state, candidates, self._costs_of(task_type), now_ms)
+        if not over:
+            return offered, excluded
+        refusals = [Exclusion(each, f"over budget{standing.note}") for each in over]
+        return tuple([each for each in offered if each not in over]), (*excluded, *refusals)
+
     def _refused(
-        self, standing: _Standing, offered: Sequence[str], costs: Mapping[str, float], now_ms: int
+        self, standing: Standing, state: BudgetState, offered: Sequence[str], costs: Mapping[str, float], now_ms: int
     ) -> list[str]:
-        """Return the models of ``offered`` that a budget does not permit."""
         scope, budget = standing.scope, standing.ledger.budget
         if scope.kind == "model" and scope.name not in offered:
             return []
-        state = self._state(standing, now_ms)
         outcomes, used = standing.ledger.used(now_ms)
         left = (budget.usd or 0.0) - used - self._reserved(scope)
-        if scope.kind == "model":
-            cost = costs.get(scope.name, 0.0)
-            may_stay = len(offered) == 1 and (budget.then == "cheapest" or left > cost)
-            return [] if may_stay or not is_ahead(budget, state.outlook, outcomes, cost, left) else [scope.name]
-        rest = state.pace.rest_usd
-        if left - rest > max(costs.values(), default=0.0):
-            return []
-        return refused(budget, offered, costs, left, rest)
+        if scope.kind != "model":
+            return refused(budget, offered, costs, left, state.pace.rest_usd)
+        cost = costs.get(scope.name, 0.0)
+        may_stay = len(offered) == 1 and (budget.then == "cheapest" or left > cost)
+        return [] if may_stay or not is_ahead(budget, state.outlook, outcomes, cost, left) else [scope.name]

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from modelperf_plugin.analysis.views.ab_tests import Trial, trials
 from modelperf_plugin.analysis.views.trends import Period, Trend, trend_of, trends_of
+from modelperf_plugin.engine.budget_state import BudgetState
 from modelperf_plugin.engine.core import ModelPerf
-from modelperf_plugin.engine.spending import BudgetState
 from modelperf_plugin.store import Change, CountedProblem, DecisionSums, Demotion
 from modelperf_plugin.values import NANO_USD, RankedModel, Tally, from_milliseconds, to_milliseconds
 

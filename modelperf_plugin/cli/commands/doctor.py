@@ -179,8 +179,8 @@ def _hints(loaded: LoadedConfig, tallies: Sequence[Tally]) -> Iterator[Finding]:
 
 def _budgets(loaded: LoadedConfig, store: Store) -> Iterator[Finding]:
     """Yield what is left of each budget; a host says in each decision what that means for it."""
+    from modelperf_plugin.engine.budget_state import BudgetState
     from modelperf_plugin.engine.ledger import Ledger
-    from modelperf_plugin.engine.spending import BudgetState
     from modelperf_plugin.policy.budget import pace
 
     now_ms = time.time_ns() // 1_000_000

@@ -10,10 +10,15 @@ from modelperf_plugin.policy.budget.menu import Menu, Price, cheapest_usd, price
 from modelperf_plugin.policy.budget.outlook import Outlook
 from modelperf_plugin.policy.budget.settings import Budget
 
-_VARIATION: Final = 1.2
-"""Standard deviation of the cost of a task, as a multiple of the mean."""
-_CAUTION: Final = 1.5
+_VARIATION: Final = 1.6
+"""Standard deviation of the cost of all remaining tasks, as a multiple of that of one and the root of their number.
+
+Tasks differ in cost, and there may be more of them than expected.
+"""
+_CAUTION: Final = 2.0
 """Standard deviations that the cost of all remaining tasks may be above its mean."""
+_TAIL: Final = 2.5
+"""How many times its expected cost one task may cost."""
 
 
 class Pace(NamedTuple):
@@ -36,6 +41,11 @@ def pace(menus: Sequence[Menu], outlook: Outlook) -> Pace:
     return Pace(price_of_money(menus, outlook.usd_per_task), rest)
 
 
+def is_ample(left_usd: float, rest_usd: float, most_usd: float, waiting: int) -> bool:
+    """Return whether any candidate is permitted, with ``waiting`` decisions under way: ``most_usd`` is the dearest."""
+    return left_usd - rest_usd > most_usd * (_TAIL + waiting)
+
+
 def refused(
     budget: Budget, offered: Sequence[str], costs: Mapping[str, float], left_usd: float, rest_usd: float
 ) -> list[str]:
@@ -52,7 +62,7 @@ def refused(
         return [] if goes_on or left_usd > 0.0 else list(offered)
     if goes_on or 0.0 < costs[cheapest] <= left_usd or 0.0 == costs[cheapest] < left_usd:
         rest_usd = max(0.0, rest_usd)
-        return [each for each in offered if each != cheapest and costs.get(each, 0.0) >= left_usd - rest_usd]
+        return [each for each in offered if each != cheapest and _TAIL * costs.get(each, 0.0) >= left_usd - rest_usd]
     return list(offered)
 
 
