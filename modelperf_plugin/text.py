@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Final
 
 from modelperf_plugin.errors import ModelPerfError
-from modelperf_plugin.values import Tally
+from modelperf_plugin.values import WHOLE_SCORE, Tally
 
 UNKNOWN: Final = "-"
 _PACKAGE: Final = str(Path(__file__).parent)
@@ -110,13 +110,17 @@ def seconds(milliseconds: int | None) -> str:
 
 
 def first_tries(tally: Tally) -> str:
-    """Return the successes of first tries as ``61 of 70``; outages and the caller's errors are left out."""
-    return _of(tally.first_successes, tally.first_failures)
+    """Return the successes of first tries as ``61 of 70``; outages and the caller's errors are left out.
+
+    Where there are scores, their sum takes the place of the successes: ``52.4 of 70``.
+    """
+    shift = tally.score_shift - tally.later_score_shift
+    return _of(tally.first_successes, tally.first_failures, shift if tally.graded else None)
 
 
 def later_tries(tally: Tally) -> str:
     """Return the same of later tries: tasks that others had failed."""
-    return _of(tally.later_successes, tally.later_failures)
+    return _of(tally.later_successes, tally.later_failures, tally.later_score_shift if tally.graded else None)
 
 
 def tries_text(tally: Tally) -> str:
@@ -130,8 +134,29 @@ def has_later_tries(tallies: Iterable[Tally]) -> bool:
     return any(tally.later_successes or tally.later_failures for tally in tallies)
 
 
-def _of(successes: int, failures: int) -> str:
-    return f"{successes:,} of {successes + failures:,}" if successes + failures else UNKNOWN
+def _of(successes: int, failures: int, score_shift: int | None) -> str:
+    if not successes + failures:
+        return UNKNOWN
+    won = f"{successes:,}" if score_shift is None else f"{successes + score_shift / WHOLE_SCORE:,.1f}"
+    return f"{won} of {successes + failures:,}"
+
+
+def has_scores(tallies: Iterable[Tally]) -> bool:
+    """Return whether any outcome has a score that says something about its model."""
+    return any(tally.graded for tally in tallies)
+
+
+def score(mean: float | None) -> str:
+    """Return a score, or a mean of scores, with three decimals."""
+    return UNKNOWN if mean is None else f"{mean:.3f}"
+
+
+def mean_score_text(tally: Tally) -> str:
+    """Return ``mean score 0.730 over 60 outcomes, 41 of them graded``; the others count as 1 and 0."""
+    samples, mean = tally.successes + tally.quality_failures, score(tally.mean_score)
+    if tally.graded == samples:
+        return f"mean score {mean} over {count(samples, 'graded outcome')}"
+    return f"mean score {mean} over {count(samples, 'outcome')}, {tally.graded:,} of them graded"
 
 
 def short(number: int) -> str:

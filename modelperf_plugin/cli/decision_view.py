@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from modelperf_plugin.cli.answer import Answer, Cell, Column, number
 from modelperf_plugin.text import UNKNOWN, count, dollars, ordinal, percent, seconds, short, span
 from modelperf_plugin.values import Exclusion, RankedModel
+from modelperf_plugin.values.names import likely_meant
 
 if TYPE_CHECKING:
     from modelperf_plugin.analysis.views.tasks import LoggedTask, State, Step, Try
@@ -70,12 +71,23 @@ def task_cell(task: LoggedTask, decision: LoggedDecision) -> Cell:
     if several and task.solved_by is not None:
         parts[0] += f" with {last.outcome.model_id}"
     elif not several and last.outcome.model_id != decision.model_id:
-        parts[0] += f" with {last.outcome.model_id}, a fallback"
+        parts[0] += f" with {last.outcome.model_id}, {_role_of(last.outcome.model_id, decision)}"
     if task.usage:
         parts.append(f"{task.usage} in all" if several else task.usage)
     if decision.retry_of is not None:
         parts.append(f"retry of {decision.retry_of}")
     return ", ".join(parts), STATE_STYLES[state]
+
+
+def _role_of(model_id: str, decision: LoggedDecision) -> str:
+    """Return what a model was in a decision that chose another one."""
+    offered = [row.model_id for row in decision.candidates]
+    if model_id in offered:
+        return "a fallback"
+    if any(each.model_id == model_id for each in decision.excluded):
+        return "a candidate that was excluded"
+    meant = likely_meant(model_id, [decision.model_id, *offered])
+    return "which was not offered" if meant is None else f"which was not offered: another name of {meant}?"
 
 
 def print_tries(answer: Answer, task: LoggedTask, decision: LoggedDecision) -> None:

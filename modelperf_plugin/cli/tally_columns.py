@@ -12,8 +12,10 @@ from modelperf_plugin.text import (
     dollars,
     first_tries,
     has_later_tries,
+    has_scores,
     later_tries,
     percent,
+    score,
     short,
     spent_per_success,
 )
@@ -28,6 +30,7 @@ TIMEOUTS: Final[Column[Tally]] = number("timeouts", lambda tally: f"{tally.timeo
 OUTAGES: Final[Column[Tally]] = number("outages", lambda tally: f"{tally.outages:,}", movable=True)
 TOKENS: Final[Column[Tally]] = number("tokens", lambda tally: short(tally.total_tokens), movable=True)
 LAST_USED: Final[Column[Tally]] = number("last used", lambda tally: ago(tally.last_used), movable=True)
+MEAN_SCORE: Final[Column[Tally]] = number("mean score", lambda tally: score(tally.mean_score))
 _TRIES: Final[tuple[Column[Tally], ...]] = (
     number("first tries", first_tries),
     number("later tries", later_tries),
@@ -40,6 +43,11 @@ LATER_TRIES: Final = (
 def tries_columns(tallies: Iterable[Tally]) -> tuple[Column[Tally], ...]:
     """Return the columns of first and later tries; none if every outcome was a first try."""
     return _TRIES if has_later_tries(tallies) else ()
+
+
+def score_columns(tallies: Iterable[Tally]) -> tuple[Column[Tally], ...]:
+    """Return the column of mean scores; none if no outcome has a score."""
+    return (MEAN_SCORE,) if has_scores(tallies) else ()
 
 
 def print_tries_note(answer: Answer, tallies: Iterable[Tally]) -> None:

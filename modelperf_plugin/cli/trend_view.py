@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from modelperf_plugin.cli.answer import Answer, Column, number
 from modelperf_plugin.cli.terminal_text import bars
-from modelperf_plugin.text import ago, change, has_later_tries, percent, spent_per_success
+from modelperf_plugin.text import ago, change, has_later_tries, has_scores, percent, score, spent_per_success
 from modelperf_plugin.values import from_milliseconds
 
 if TYPE_CHECKING:
@@ -23,10 +23,17 @@ _COLUMNS: Final[tuple[Column[tuple[str, Trend]], ...]] = (
     number("$/success", lambda row: spent_per_success(row[1].total)),
 )
 
+_SCORES: Final[tuple[Column[tuple[str, Trend]], ...]] = (
+    number("mean score", lambda row: score(row[1].total.mean_score)),
+)
+
 
 def print_trends(answer: Answer, name: str, trends: Mapping[str, Trend]) -> None:
     """Print a table of trends; ``name`` is the title of the column of their names."""
-    answer.print_table([Column(name, lambda row: row[0], "bold"), *_COLUMNS], trends.items())
+    scores = _SCORES if has_scores(trend.total for trend in trends.values()) else ()
+    answer.print_table(
+        [Column(name, lambda row: row[0], "bold"), *_COLUMNS[:3], *scores, *_COLUMNS[3:]], trends.items()
+    )
 
 
 def print_tries_note(answer: Answer, trends: Iterable[Trend]) -> None:

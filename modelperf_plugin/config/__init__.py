@@ -2,11 +2,11 @@
 
 from modelperf_plugin.config.describe import Setting, describe, json_schema, strategies
 from modelperf_plugin.config.load import ConfigSource, LoadedConfig, load
+from modelperf_plugin.config.models import ModelConfig
 from modelperf_plugin.config.schema import (
     POLICY_SECTIONS,
     Config,
     LogConfig,
-    ModelConfig,
     StoreConfig,
     TaskTypeConfig,
     naming_key,

@@ -8,13 +8,13 @@ from typing import Any, Final, NamedTuple, get_args
 from pydantic import BaseModel
 
 from modelperf_plugin.config.messages import requirement
+from modelperf_plugin.config.models import ModelConfig
 from modelperf_plugin.config.schema import (
     PLAIN_SECTIONS,
     POLICY_SECTIONS,
     TASK_TYPE_SECTIONS,
     Config,
     FederationConfig,
-    ModelConfig,
     naming_key,
 )
 from modelperf_plugin.policy import AnyCostObjective, AnyDemotion, AnyExploration, AnyRanking

@@ -29,13 +29,13 @@ from modelperf_plugin.config.messages import (
     unquoted_name,
     wrong_value,
 )
+from modelperf_plugin.config.models import ModelConfig, ambiguous_names
 from modelperf_plugin.config.schema import (
     PLAIN_SECTIONS,
     POLICY_SECTIONS,
     TASK_TYPE_SECTIONS,
     Config,
     FederationConfig,
-    ModelConfig,
     TaskTypeConfig,
     naming_key,
 )
@@ -170,7 +170,11 @@ class _Validator:
             for name, table in value.items()
             if self.is_usable_name("a model", ("models", str(name)), name)
         }
-        return {name: model for name, model in checked.items() if model is not None}
+        models = {name: model for name, model in checked.items() if model is not None}
+        problems = ambiguous_names(models)
+        for problem in problems:
+            self.note(("models",), problem)
+        return None if problems else models
 
     def model(self, path: KeyPath, table: Any, common: Mapping[str, Any]) -> Any:
         """Check the table of one model, and the table of its budget in it."""

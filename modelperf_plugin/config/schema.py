@@ -10,18 +10,19 @@ from hashlib import sha256
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     PlainValidator,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
+from modelperf_plugin.config.models import ModelConfig, Section, ambiguous_names
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.policy import (
+    ABTest,
     Adaptive,
     AnyCostObjective,
     AnyDemotion,
@@ -34,7 +35,7 @@ from modelperf_plugin.policy import (
 )
 from modelperf_plugin.policy.budget import Budget
 from modelperf_plugin.policy.quality import Timeouts
-from modelperf_plugin.values import MAX_ATTEMPTS, Mode, check_id
+from modelperf_plugin.values import DEFAULT_PASS_SCORE, MAX_ATTEMPTS, Mode, check_id
 
 POLICY_SECTIONS = ("ranking", "demotion", "cost", "exploration")
 """Sections that make up a policy: one strategy each, which a task type may override."""
@@ -55,10 +56,6 @@ FEDERATED_COLUMNS = ("task_type", "model_id", "success", "timeout", "tokens_used
 """Columns that another program's table can be mapped to."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
 def _check_path(value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise PydanticCustomError("path", "must be non-empty text")
@@ -69,7 +66,7 @@ _PathText = Annotated[str, PlainValidator(_check_path), WithJsonSchema({"type": 
 """A path as text. Bytes that are not UTF-8 are surrogates in it, which pydantic's own text does not allow."""
 
 
-class StoreConfig(_Section):
+class StoreConfig(Section):
     """Where outcomes are stored."""
 
     path: _PathText = Field(
@@ -108,7 +105,7 @@ class StoreConfig(_Section):
         return path
 
 
-class LogConfig(_Section):
+class LogConfig(Section):
     """Which decisions are logged, with all their inputs, and for how long."""
 
     share: float = Field(
@@ -120,7 +117,7 @@ class LogConfig(_Section):
     )
 
 
-class RetriesConfig(_Section):
+class RetriesConfig(Section):
     """How often the host tries a task."""
 
     attempts: int = Field(
@@ -130,7 +127,7 @@ class RetriesConfig(_Section):
     )  # fmt: skip
 
 
-class TaskTypeConfig(_Section):
+class TaskTypeConfig(Section):
     """The policy of one task type, where it differs; each strategy is complete."""
 
     ranking: AnyRanking | None = Field(default=None, description="As [ranking], for this task type.")
@@ -143,33 +140,21 @@ class TaskTypeConfig(_Section):
     )
 
 
-class ModelConfig(_Section):
-    """Prior knowledge about one model."""
-
-    prior_success: float | None = Field(
-        default=None, ge=0.01, le=0.99,
-        description="Expected success rate on an average task type, for example from a published benchmark.",
-    )  # fmt: skip
-    prior_strength: float = Field(
-        default=10.0, gt=0, le=10_000, description="Weight of that expectation, in outcomes on one task type."
-    )
-    cost_usd: float | None = Field(
-        default=None, ge=0, le=1_000_000, description="Cost of a task in US dollars, used if no host reports any."
-    )
-    budget: Budget | None = Field(default=None, description="A limit for this model, besides [budget].")
-
-
-class QualityConfig(_Section):
+class QualityConfig(Section):
     """What counts as a failure of the model."""
 
     timeouts: Timeouts = Field(
         default="failure",
         description="What a failed task that timed out counts as. failure: a failure of the model; outage: it was "
-        "unavailable; ignore: neither.",
+        "unavailable; ignore: neither. An outcome with a score counts by its score.",
     )
+    pass_score: float = Field(
+        default=DEFAULT_PASS_SCORE, ge=0, le=1,
+        description="The score from which an outcome is a success, where the host reports a score alone.",
+    )  # fmt: skip
 
 
-class AvailabilityConfig(_Section):
+class AvailabilityConfig(Section):
     """Back-off from models that have outages, and how much recent ones count against a model."""
 
     pause_seconds: float = Field(
@@ -190,7 +175,7 @@ class AvailabilityConfig(_Section):
     )  # fmt: skip
 
 
-class DriftConfig(_Section):
+class DriftConfig(Section):
     """How changes of models are handled."""
 
     half_life_days: float = Field(
@@ -204,7 +189,7 @@ class DriftConfig(_Section):
     )
 
 
-class TelemetryConfig(_Section):
+class TelemetryConfig(Section):
     """Metrics for other systems."""
 
     metrics: bool = Field(
@@ -214,7 +199,7 @@ class TelemetryConfig(_Section):
     )
 
 
-class FederationConfig(_Section):
+class FederationConfig(Section):
     """Another program's table whose outcomes count as evidence; read-only."""
 
     path: _PathText = Field(description="SQLite database of the other program; relative to the configuration file.")
@@ -247,7 +232,7 @@ class BudgetScope(NamedTuple):
         return self.name if self.kind == "task_type" else None, self.name if self.kind == "model" else None
 
 
-class Config(_Section):
+class Config(Section):
     """A complete configuration; every field has a default. Use :func:`modelperf_plugin.config.load` to read one."""
 
     mode: Mode = Field(
@@ -268,7 +253,7 @@ class Config(_Section):
     retries: RetriesConfig = Field(default=RetriesConfig(), description="How often the host tries a task.")
     budget: Budget = Field(default=Budget(), description="How much may be spent in a period, by all task types.")
     telemetry: TelemetryConfig = Field(default=TelemetryConfig(), description="Metrics for other systems.")
-    models: dict[str, ModelConfig] = Field(default={}, description="Prior knowledge about single models.")
+    models: dict[str, ModelConfig] = Field(default={}, description="What is known about single models beforehand.")
     federation: list[FederationConfig] = Field(
         default=[], description="Other programs' tables whose outcomes count as evidence without being copied."
     )
@@ -286,6 +271,30 @@ class Config(_Section):
                 raise ValueError(str(error)) from error
         return named
 
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        if problems := ambiguous_names(self.models) + self._tests_of_one_model():
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _tests_of_one_model(self) -> list[str]:
+        """Return what is wrong with A/B tests that have one model on two sides, under different names."""
+        ids = self.canonical_ids
+        own = {f'task_types."{name}".exploration': each.exploration for name, each in self.task_types.items()}
+        problems = []
+        for path, exploration in ({"exploration": self.exploration, **own} if ids else {}).items():
+            if isinstance(exploration, ABTest):
+                named = (exploration.incumbent, *exploration.challengers)
+                sides = [ids.get(name, name) for name in named if name is not None]
+                twice = sorted({name for name in sides if sides.count(name) > 1})
+                problems += [f"[{path}] names {name!r} twice, once by an alias" for name in twice]
+        return problems
+
+    @cached_property
+    def canonical_ids(self) -> Mapping[str, str]:
+        """The id of each model that has aliases, by alias."""
+        return {alias: name for name, model in self.models.items() for alias in model.aliases}
+
     def policy_for(self, task_type: str) -> Policy:
         """Return the policy of ``task_type``; task types without their own settings share one."""
         return self._own_policies.get(task_type) or self._common_policy
@@ -293,9 +302,8 @@ class Config(_Section):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy with some fields changed, and policies of its own."""
         copy = super().model_copy(update=update, deep=deep)
-        copy.__dict__.pop("_common_policy", None)
-        copy.__dict__.pop("_own_policies", None)
-        copy.__dict__.pop("budgets", None)
+        for name in ("_common_policy", "_own_policies", "budgets", "canonical_ids"):
+            copy.__dict__.pop(name, None)
         return copy
 
     @cached_property
@@ -319,6 +327,8 @@ class Config(_Section):
 
 def _policy(config: Config, own: TaskTypeConfig) -> Policy:
     sections = {section: getattr(own, section) or getattr(config, section) for section in POLICY_SECTIONS}
+    if isinstance(sections["exploration"], ABTest):
+        sections["exploration"] = sections["exploration"].under(config.canonical_ids)
     retries = own.retries or config.retries
     shared = {name: getattr(config, name) for name in ("quality", "availability", "drift", "models")}
     if config.budgets:

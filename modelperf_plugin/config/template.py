@@ -14,10 +14,11 @@ _HEAD = """\
 # The file is reloaded when it changes; `modelperf config check` validates it.
 """
 _TAIL = """
-# Prior knowledge about a model: its expected success rate on an average task type, the weight of that in
-# outcomes, and the cost of a task if no host reports any.
+# What is known about a model beforehand: its other names, its expected success rate on an average task
+# type, the weight of that in outcomes, and the cost of a task if no host reports any.
 #
 # [models."model-id"]
+# aliases = ["provider/model-id", "model-id-2026-01-31"]
 # prior_success = 0.8
 # prior_strength = 10
 # cost_usd = 0.02

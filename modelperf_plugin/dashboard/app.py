@@ -117,6 +117,7 @@ class _Pages:
     def model(self, request: Request) -> Response:
         now, period = _requested_period(request)
         name, task_type = _required(request, "name"), request.query_params.get("task")
+        name = self._engine.config.canonical_ids.get(name, name)
         view = model_view(self._engine, name, period, task_type=task_type)
         if view is None:
             on = "" if task_type is None else f" on {task_type!r}"

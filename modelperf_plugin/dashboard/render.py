@@ -137,12 +137,13 @@ def _environment() -> Environment:
         factor=lambda value: f"{value:,.0f}" if value >= 100 else f"{value:.3g}", count=text.count,
         number=_or_dash(lambda number: f"{number:,}"), ordinal=text.ordinal, seconds=_or_dash(text.seconds),
         first_tries=_tries(text.first_tries), later_tries=_tries(text.later_tries),
-        solved_tasks=solved_tasks,
+        solved_tasks=solved_tasks, score=_or_dash(text.score),
         ago=_or_dash(text.ago), moment=_moment,
         day=lambda day: day_text(day, year=True) if isinstance(day, date) else str(day),
     )  # fmt: skip
     environment.globals.update(
         has_later_tries=lambda rows: text.has_later_tries(each.row.tally for each in rows),
+        has_scores=lambda rows: text.has_scores(each.row.tally for each in rows),
         spark=lambda trend: _drawn(views.rates_line(trend)),
         glyph=lambda row: _drawn(views.score_glyph(row)),
         rate_glyph=lambda name, rate: _drawn(views.rate_glyph(name, rate)),

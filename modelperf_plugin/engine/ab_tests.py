@@ -16,7 +16,7 @@ from modelperf_plugin.errors import StoreBusyError, StoreError
 from modelperf_plugin.policy import ABTest, Assessment, Choice, Policy
 from modelperf_plugin.policy.exploration import NeverExplore
 from modelperf_plugin.policy.exploration.ab_test import find_sides, unit_position
-from modelperf_plugin.policy.quality import Timeouts, is_informative
+from modelperf_plugin.policy.quality import Timeouts, is_verdict
 from modelperf_plugin.store import DecisionOutcome, Entry, LoggedDecision, StoredContest, StoredTest
 from modelperf_plugin.store.deadline import NO_WAIT, SPARE_SECONDS, within
 from modelperf_plugin.store.roles import ABTests as StoredTests
@@ -163,7 +163,7 @@ class ABTests:
             decision_id, draw = decision.decision_id, Draw.of(decision)
         else:
             decision_id, draw = decision, self._draws.open.get(decision)
-        if draw is not None and is_informative(entry.outcome.blame, entry.outcome.timeout, timeouts):
+        if draw is not None and is_verdict(entry.outcome, timeouts):
             self._count(decision_id, draw, entry)
 
     def on_joined(self, outcomes: Iterable[DecisionOutcome], timeouts: Timeouts = "failure") -> None:
@@ -171,9 +171,7 @@ class ABTests:
 
         Whichever comes last, the decision or the outcome: the process that writes it into the log counts it.
         """
-        self._unknown.extend(
-            joined for joined in outcomes if is_informative(joined.outcome.blame, joined.outcome.timeout, timeouts)
-        )
+        self._unknown.extend(joined for joined in outcomes if is_verdict(joined.outcome, timeouts))
         with suppress(StoreError):  # tried again later
             if time.monotonic() >= self._reload_at - RELOAD_SECONDS + FRESH_SECONDS:
                 self._reload()  # the test may have begun with this very decision

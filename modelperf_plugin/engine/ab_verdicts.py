@@ -11,7 +11,7 @@ from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.policy import ABTest
 from modelperf_plugin.policy.exploration.ab_test import Split
 from modelperf_plugin.policy.sequential import Side, TwoSampleTest, Verdict, verdict
-from modelperf_plugin.policy.sequential.two_sample_test import MAX_LOG_E_VALUE
+from modelperf_plugin.policy.sequential.two_sample_test import MAX_LOG_E_VALUE, mean_score_of
 from modelperf_plugin.store import ContestVerdict, Entry, StoredContest, StoredTest
 
 
@@ -30,7 +30,7 @@ def _advanced(test: StoredTest, contest: StoredContest, draw: Draw, entry: Entry
     side: Side = "B" if draw.model_id == contest.challenger else "A"
     state = state_of(contest)
     proves = state.outcomes >= test.min_samples  # the first outcomes to come are not a fair sample of the slower side
-    state = state.updated(side, entry.outcome.success, challenger / (incumbent + challenger), counts=proves)
+    state = state.updated(side, entry.outcome.grade, challenger / (incumbent + challenger), counts=proves)
     contest = contest._replace(state=tuple(state.as_list()), last_ms=entry.ended_ms)
     if contest.verdict is not None:
         return contest
@@ -70,8 +70,9 @@ def in_words(test: StoredTest, contest: StoredContest) -> str:
     sides = [(test.incumbent, current.a), (contest.challenger, current.b)]
     (better, rate), (_, other) = sides if contest.verdict == "incumbent" else sides[::-1]
     peak = exp(min(state.peak, MAX_LOG_E_VALUE))
+    what = mean_score_of(current.a, current.b)
     return (
-        f"{better} is better: {rate.rate or 0.0:.3f} against {other.rate or 0.0:.3f} "
+        f"{better} is better: {what}{rate.rate or 0.0:.3f} against {other.rate or 0.0:.3f} "
         f"(largest e-value {peak:.3g}, {level_of(test):g} needed)"
     )
 

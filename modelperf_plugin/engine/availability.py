@@ -158,7 +158,7 @@ class Availability:
                 self._records = {each: record for each, record in self._records.items() if record.outages}
 
     def _process(self, event: Event, ended_ms: int, config: Config) -> None:
-        kind = (event.blame, event.timed_out, config.quality.timeouts)
+        kind = (event.blame, event.timed_out and event.score is None, config.quality.timeouts)
         has_outage = is_outage(*kind)
         if not has_outage and not is_informative(*kind):
             return

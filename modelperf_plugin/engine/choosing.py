@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from operator import is_
@@ -18,6 +18,7 @@ from modelperf_plugin.engine.background import BackgroundErrors
 from modelperf_plugin.engine.budget_state import BudgetState
 from modelperf_plugin.engine.learner import Learner
 from modelperf_plugin.engine.monitor import Monitor
+from modelperf_plugin.engine.spelling import Offer, Offers, canonical_context
 from modelperf_plugin.engine.spending import Advice, SpendingControl
 from modelperf_plugin.engine.tries import TaskTries, Tries, id_of
 from modelperf_plugin.errors import InvalidValueError, StoreBusyError, StoreError
@@ -40,6 +41,7 @@ from modelperf_plugin.values import (
     to_milliseconds,
 )
 from modelperf_plugin.values.context import misspelled_keys
+from modelperf_plugin.values.names import CanonicalIds, likely_meant
 from modelperf_plugin.values.recent import Recent
 
 MAX_ASSESSED: Final = 300
@@ -61,9 +63,9 @@ class Parts(NamedTuple):
     learner: Learner
     monitor: Monitor
     availability: Availability
+    spending: SpendingControl
     ab_tests: ABTests
     tries: Tries
-    spending: SpendingControl
 
 
 class _Question(NamedTuple):
@@ -96,7 +98,8 @@ class Chooser:
         self._assessments: Recent[tuple[int, str, tuple[str, ...]], tuple[tuple[object, ...], Assessment]]
         self._assessments = Recent(MAX_ASSESSED)
         self._misspelled: set[str] = set()
-        """The keys of contexts that a warning was logged for."""
+        """The keys of contexts, and the excluded names in them, that a warning was logged for."""
+        self._offers = Offers()
         self._plans: Memory = Recent(MAX_DRAWN)
 
     def decide(
@@ -106,18 +109,17 @@ class Chooser:
         candidates: Iterable[str],
         mapping: Mapping[str, Any] | None,
         numbers: Random | None,
-    ) -> Decision | None:
+    ) -> tuple[Decision, Decision] | None:
         """Return a decision; None if no candidate is left. Without ``numbers`` it is the most likely one.
+
+        It comes twice: by canonical ids, and for the host, by the names that the host gave.
 
         Raises:
             InvalidValueError: an argument is invalid.
             StoreError: the evidence could not be read.
         """
         check_id("task_type", task_type)
-        offered = check_ids("candidates", candidates)
-        context = Context.from_mapping(mapping)
-        if mapping:
-            self._warn_of_misspelled(mapping)
+        offered, context, offer = self._read(config.canonical_ids, candidates, mapping)
         if not offered:
             return None
         now = self._now()
@@ -144,7 +146,22 @@ class Chooser:
         decision = _decision(assessment, choice, context, task, assignment, config.mode, now, advice)
         if test is not None:
             test.draws.add(decision)
-        return decision
+        return (decision, decision) if offer is None else offer.logged_and_answered(decision)
+
+    def _read(
+        self, ids: CanonicalIds, candidates: Iterable[str], mapping: Mapping[str, Any] | None
+    ) -> tuple[tuple[str, ...], Context, Offer | None]:
+        """Return candidates and context by canonical ids, and the offer as the host made it if there are aliases."""
+        offered = check_ids("candidates", candidates)
+        context = Context.from_mapping(mapping)
+        if mapping:
+            self._warn_of_misspelled(mapping)
+            if context.exclude:
+                self._warn_of_twins(context.exclude, offered, ids)
+        if not ids:
+            return offered, context, None
+        offer = self._offers.of(offered, ids)
+        return offer.model_ids, canonical_context(context, ids), offer
 
     def budgets(self, config: Config) -> list[BudgetState]:
         """Return each budget as it stands.
@@ -206,6 +223,16 @@ class Chooser:
             if key not in self._misspelled and len(self._misspelled) < MAX_WARNINGS:
                 self._misspelled.add(key)
                 logger.warning("context[%r] is unknown and ignored; did you mean %r?", key, known)
+
+    def _warn_of_twins(self, excluded: Iterable[str], offered: Sequence[str], ids: CanonicalIds) -> None:
+        """Log each excluded name once that is no candidate, but likely another name of one."""
+        for name in excluded:
+            if name in offered or name in self._misspelled or len(self._misspelled) >= MAX_WARNINGS:
+                continue
+            meant = None if name in ids else likely_meant(name, offered)
+            if meant is not None:
+                self._misspelled.add(name)
+                logger.warning("context['exclude'] has no effect: %r is no candidate; did you mean %r?", name, meant)
 
     def _begin(self, test: RunningTest, assessment: Assessment, now_ms: int) -> RunningTest:
         try:

@@ -12,26 +12,27 @@ from typing import Any, Final, Self
 
 from modelperf_plugin.config import Config, ConfigSource, ConfigWatch, LoadedConfig
 from modelperf_plugin.engine.ab_tests import ABTests
-from modelperf_plugin.engine.availability import Availability
 from modelperf_plugin.engine.background import BackgroundErrors
 from modelperf_plugin.engine.budget_state import BudgetState
 from modelperf_plugin.engine.choosing import Chooser, Parts
 from modelperf_plugin.engine.clock import Clock, HostClock
 from modelperf_plugin.engine.decision_writer import DecisionWriter
-from modelperf_plugin.engine.learner import Learner
-from modelperf_plugin.engine.monitor import Monitor
+from modelperf_plugin.engine.learning import Learning
 from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
 from modelperf_plugin.engine.retention import Retention
-from modelperf_plugin.engine.spending import SpendingControl
+from modelperf_plugin.engine.spelling import as_logged
 from modelperf_plugin.engine.telemetry import Telemetry
 from modelperf_plugin.engine.tries import Tries
 from modelperf_plugin.errors import ConfigError, ModelPerfError
 from modelperf_plugin.exchange.attached.databases import AttachedDatabases, from_configuration
 from modelperf_plugin.log import logger
 from modelperf_plugin.store import Store, forks
+from modelperf_plugin.store.aliases.store import with_aliases
 from modelperf_plugin.store.attached import with_attached
 from modelperf_plugin.store.deadline import NO_WAIT, SPARE_SECONDS, within
+from modelperf_plugin.store.entries import Entry
 from modelperf_plugin.values import Decision, Outcome, check_id, to_milliseconds
+from modelperf_plugin.values.names import Aliases
 
 _CATCH_UP_OUTCOMES: Final = 8
 _CATCH_UP_SECONDS: Final = 1.0
@@ -88,7 +89,10 @@ class ModelPerf:
             self.tracker.store.attachments, lambda: from_configuration(self._watch.current.config.federation)
         )
         """Databases of other programs whose outcomes are evidence, too."""
-        self._store = with_attached(self.tracker.store, self.attached)
+        self._aliases = Aliases(self._watch.current.config.canonical_ids)
+        self._store = with_aliases(with_attached(self.tracker.store, self.attached), self._aliases)
+        self.tracker.store = with_aliases(self.tracker.store, self._aliases)
+        self.tracker.rename(self._aliases.ids)
         self._clock = clock
         # with a seed: not the seed itself, which the host's own random numbers may share
         # without: the system's numbers, so that forked workers do not draw the same ones
@@ -103,38 +107,30 @@ class ModelPerf:
         self._new_outcomes = 0
         self._catch_up_at = 0.0
         self._has_fitted = False
-
-        def in_force() -> Config:
-            return self._watch.current.config
-
-        self._learner = Learner(self._store.tallies, self._store.merged, in_force, self._seconds)
-        self._monitor = Monitor(
-            self._learner,
-            in_force,
-            tallies=self._store.tallies,
-            events=self._store.events,
-            changes=self._store.changes,
-            demotions=self._store.demotions,
-            watch_states=self._store.watch_states,
-        )
-        self._availability = Availability(self._store.events, in_force, now_ms=self._now_ms, number=self._random.random)
         self._ab_tests = ABTests(self._store.ab_tests, self._store.decisions)
         self._decision_writer = DecisionWriter(
             self._store.decisions,
-            lambda: in_force().log,
+            lambda: self._in_force().log,
             on_error=partial(self._errors.report, "the decision log could not be written"),
-            on_joined=lambda joined: self._ab_tests.on_joined(joined, in_force().quality.timeouts),
+            on_joined=lambda joined: self._ab_tests.on_joined(joined, self._in_force().quality.timeouts),
         )
         self._tries = Tries(self._store.decisions, self._store.unmatched, self._errors)
-        store, learner = self._store, self._learner
-        self._spending = SpendingControl(store.spending, store.tallies, store.connection, learner)
-        self._retention = Retention(self._store.events, in_force().store.retention_days)
+        self._retention = Retention(self._store.events, self._in_force().store.retention_days)
         self._telemetry: Telemetry | None = None
-        self._measures = in_force().telemetry.metrics
-        parts = Parts(
-            store.tallies, learner, self._monitor, self._availability, self._ab_tests, self._tries, self._spending
+        self._measures = self._in_force().telemetry.metrics
+        self._begin_learning()
+
+    def _begin_learning(self) -> None:
+        """Learn from what the store holds, under the names that are configured."""
+        learning = Learning.of(
+            self._store, self._in_force, seconds=self._seconds, now_ms=self._now_ms, number=self._random.random
         )
+        parts = Parts(self._store.tallies, *learning, self._ab_tests, self._tries)
         self._chooser = Chooser(parts, now=self._now, errors=self._errors)
+        self._learner, self._monitor, self._availability, self._spending = learning
+
+    def _in_force(self) -> Config:
+        return self._watch.current.config
 
     def _renew(self) -> None:
         """Start over in a forked process: waiting entries are the parent's, and its threads may have held locks."""
@@ -178,9 +174,10 @@ class ModelPerf:
         config = self._watch.poll().config
         if config.mode == "off":
             return None
-        decision = self._chooser.decide(config, task_type, candidates, context, self._random)
-        if decision is None:
+        made = self._chooser.decide(config, task_type, candidates, context, self._random)
+        if made is None:
             return None
+        decision, for_host = made
         self._decision_writer.on_decision(decision)
         if self._measures and (telemetry := self._open_telemetry()):
             telemetry.on_decision(decision)
@@ -190,7 +187,7 @@ class ModelPerf:
             self._learner.pending.add(
                 decision.decision_id, task_type, decision.model_id, to_milliseconds(decision.created_at)
             )
-            return decision
+            return for_host
         logger.info("observing only: would have chosen %s for %s: %s", decision[0], task_type, decision.reason)
         return None
 
@@ -210,7 +207,8 @@ class ModelPerf:
         config = self._watch.poll().config
         if config.mode == "off":
             return False
-        entry = self.tracker.entry(task_type, model_id, outcome)
+        entry = _passing(self.tracker.entry(task_type, model_id, outcome), config)
+        model_id, decision = entry.model_id, as_logged(decision, self._aliases.ids)
         joining = None
         if decision is not None and decision_id is not None:
             if tried := self._tries.before(decision, task_type, model_id, config.quality.timeouts):
@@ -218,9 +216,7 @@ class ModelPerf:
             joining = self._decision_writer.joining(decision_id, entry)
         new = self.tracker.store.outcomes.record(entry, joining)
         if new:
-            self._spending.on_outcome(entry)
-            if self._measures and (telemetry := self._open_telemetry()):
-                telemetry.on_outcome(task_type, model_id, entry.outcome)
+            self._on_new(task_type, model_id, entry)
         self._learner.pending.settle(decision_id, task_type, model_id)
         if new and decision is not None and decision_id is not None:
             self._tries.add(decision, entry, config.quality.timeouts)
@@ -239,11 +235,17 @@ class ModelPerf:
             self._catch_up_briefly()
         return new
 
+    def _on_new(self, task_type: str, model_id: str, entry: Entry) -> None:
+        self._spending.on_outcome(task_type, model_id, entry.ended_ms, entry.outcome.cost_nano_usd)
+        if self._measures and (telemetry := self._open_telemetry()):
+            telemetry.on_outcome(task_type, model_id, entry.outcome)
+
     def record_many(self, outcomes: Iterable[tuple[str, str, Outcome | Mapping[str, Any]]]) -> int:
         """Write many outcomes, as :meth:`modelperf_plugin.ModelPerformanceTracker.record_many` does."""
-        if self._watch.poll().config.mode == "off":
+        config = self._watch.poll().config
+        if config.mode == "off":
             return 0
-        entries = self.tracker.entries(outcomes)
+        entries = [_passing(entry, config) for entry in self.tracker.entries(outcomes)]
         if not entries:
             return 0
         new = self.store.outcomes.record_many(entries)
@@ -274,7 +276,8 @@ class ModelPerf:
         """
         if candidates is None:
             candidates = self.store.tallies.of(check_id("task_type", task_type))
-        return self._chooser.decide(self.config, task_type, candidates, context, None)
+        made = self._chooser.decide(self.config, task_type, candidates, context, None)
+        return None if made is None else made[1]
 
     def close(self) -> None:
         """Write the rest of the decision log and release the store; closing twice is fine.
@@ -343,6 +346,11 @@ class ModelPerf:
 
     def _on_new_config(self) -> None:
         logger.info("the configuration was reloaded")
+        ids = self._watch.current.config.canonical_ids
+        if ids != self._aliases.ids:
+            self._aliases.ids = ids
+            self.tracker.rename(ids)
+            self._errors.guard(self._begin_learning)  # what is in memory goes by other names
         self._learner.reset()
         new = self._watch.current.config.store
         if changed := [key for key in new.keys_that_differ(self._opened_with) if key not in self._overridden]:
@@ -351,6 +359,14 @@ class ModelPerf:
                 " and ".join(changed),
                 self._store.location,
             )
+
+
+def _passing(entry: Entry, config: Config) -> Entry:
+    """Return an entry; one that came with a score alone is a success from the configured score on."""
+    outcome = entry.outcome
+    if outcome.score is None:
+        return entry
+    return entry._replace(outcome=outcome.passing(config.quality.pass_score))
 
 
 def _decision_id(decision: Decision | str) -> str:

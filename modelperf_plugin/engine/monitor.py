@@ -148,7 +148,8 @@ class Monitor:
     def _process(self, event: Event) -> None:
         self._position = event.event_id
         config = self._config()
-        if not is_informative(event.blame, event.timed_out, config.quality.timeouts):
+        timed_out = event.timed_out and event.score is None
+        if not is_informative(event.blame, timed_out, config.quality.timeouts):
             return
         evidence, beliefs = self._evidence.get(event.task_type) or self._read_evidence(event.task_type)
         belief = beliefs.get(event.model_id)
@@ -184,7 +185,7 @@ class Monitor:
     def _watch_for_change(self, event: Event, belief: Belief, later: LaterTry | None) -> None:
         watch = self._watches.changes.get(event.model_id) or _watch_from(event.event_id - 1)
         lowest, highest = (belief.mean, None) if later is None else later.chances(belief.mean)
-        watch = watch.updated(lowest, event.success, event.event_id, highest)
+        watch = watch.updated(lowest, event.grade, event.event_id, highest)
         self._watches.set_change(event.model_id, watch)
         alarm = watch.alarm()
         if alarm is None:
@@ -221,21 +222,23 @@ class Monitor:
         if pair in self._demotions:
             probation = self._watches.probations.get(pair, Probation())
             if later is None:
-                probation = probation.updated(event.success)
+                probation = probation.updated(event.grade)
             else:
-                probation = probation.updated_later(event.success, threshold, later.highest)
+                probation = probation.updated_later(event.grade, threshold, later.highest)
             self._watches.set_probation(pair, Probation() if probation.fails(threshold) else probation)
             if probation.reinstates(threshold):
                 self.reinstate(*pair, event.ended_ms, "evidence")
             return
         harder = None if later is None else later.lowest
-        watch = self._watches.falls.get(pair, FallWatch()).updated(event.success, threshold, harder)
+        watch = self._watches.falls.get(pair, FallWatch()).updated(event.grade, threshold, harder)
         self._watches.set_fall(pair, watch)
         if watch.demotes(self._config().policy_for(event.task_type).demotion.alpha):
             self._reload()
             if self._watches.falls.get(pair) is not watch:
                 return  # demoted elsewhere, or demoted and reinstated: the watch starts over
-            reason = f"success rate below {threshold:g} after {watch.outcomes} outcomes (e-value {watch.e_value:.3g})"
+            tally = self._evidence[event.task_type][0].get(event.model_id)
+            what = "mean score" if tally is not None and tally.graded else "success rate"
+            reason = f"{what} below {threshold:g} after {watch.outcomes} outcomes (e-value {watch.e_value:.3g})"
             if self._stored_demotions.add(*pair, event.ended_ms, threshold, watch.e_value, reason):
                 logger.warning("%s is demoted on %s: %s", event.model_id, event.task_type, reason)
             self._reload()

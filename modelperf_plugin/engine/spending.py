@@ -18,7 +18,6 @@ from modelperf_plugin.policy.assessment import UNAVAILABLE
 from modelperf_plugin.policy.belief import own_belief
 from modelperf_plugin.policy.budget import Menu, is_ahead, is_ample, pace, refused
 from modelperf_plugin.policy.cost import expected_cost
-from modelperf_plugin.store.entries import Entry
 from modelperf_plugin.store.roles import Connection, Spending, Tallies
 from modelperf_plugin.values import Exclusion
 from modelperf_plugin.values.recent import Recent
@@ -144,12 +143,12 @@ class SpendingControl:
             return False
         return not self._menus if task_type is None else self._menus.get(task_type) is None
 
-    def on_outcome(self, entry: Entry) -> None:
+    def on_outcome(self, task_type: str, model_id: str, ended_ms: int, cost_nano_usd: int) -> None:
         """Count an outcome that was recorded here."""
         if not self._standings:
             return
         with self._lock:
-            cost = (entry.task_type, entry.model_id, entry.ended_ms, entry.outcome.cost_nano_usd)
+            cost = (task_type, model_id, ended_ms, cost_nano_usd)
             self._own.append(cost)
             self._add(cost)
 

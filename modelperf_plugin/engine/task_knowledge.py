@@ -12,7 +12,7 @@ from modelperf_plugin.policy.pooling import Cell
 from modelperf_plugin.policy.quality import later_counts
 from modelperf_plugin.values import Tally
 
-NO_COUNTS: Final = (0, 0, 0)
+NO_COUNTS: Final = (0, 0, 0, 0)
 
 
 class TaskKnowledge:

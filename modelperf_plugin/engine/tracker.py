@@ -12,6 +12,7 @@ from modelperf_plugin.policy.demotion import DemoteBySuccessRate
 from modelperf_plugin.policy.exploration.ab_test import fewest_samples
 from modelperf_plugin.store import Entry, Store
 from modelperf_plugin.values import Outcome, Tally, check_id, to_milliseconds
+from modelperf_plugin.values.names import NO_ALIASES, CanonicalIds
 
 
 class Importer(Protocol):
@@ -55,7 +56,8 @@ class Tracker:
         self.store = store
         self._clock = clock
         self._pairs: dict[tuple[str, str], tuple[str, str]] = {}
-        """The pairs whose ids have been checked."""
+        """The pairs whose ids have been checked, each with the pair that its outcomes are recorded under."""
+        self._canonical_ids: CanonicalIds = NO_ALIASES
         self._import_at = 0.0
         self._importer = open_importer(store, self._now_ms)
         self.take_over()
@@ -65,6 +67,10 @@ class Tracker:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def rename(self, canonical_ids: CanonicalIds) -> None:
+        """Record outcomes of aliases under the canonical id of their model from now on."""
+        self._canonical_ids, self._pairs = canonical_ids, {}
 
     def record_outcome(self, task_type: str, model_id: str, outcome: Outcome | Mapping[str, Any]) -> bool:
         """Write one outcome in one transaction; return False if its ``outcome_id`` was recorded before.
@@ -107,13 +113,12 @@ class Tracker:
         try:
             for item in everything:
                 task_type, model_id, outcome = item
-                if (task_type, model_id) not in pairs:
-                    self._check_pair(task_type, model_id)
+                pair = pairs.get((task_type, model_id)) or self._check_pair(task_type, model_id)
                 if type(outcome) is not Outcome:
                     outcome = _to_outcome(outcome)
                 timestamp = outcome.timestamp
                 ended_ms = now_ms if timestamp is None else to_milliseconds(timestamp)
-                entries.append(Entry(*pairs[task_type, model_id], outcome, ended_ms))
+                entries.append(Entry(*pair, outcome, ended_ms))
         except InvalidValueError as error:
             raise within(f"outcomes[{len(entries)}]", error) from None
         except (TypeError, ValueError):
@@ -122,10 +127,11 @@ class Tracker:
         return entries
 
     def _check_pair(self, task_type: str, model_id: str) -> tuple[str, str]:
-        pair = (check_id("task_type", task_type), check_id("model_id", model_id))
-        if len(self._pairs) >= MAX_CHECKED_PAIRS:
-            self._pairs.clear()
-        self._pairs[pair] = pair
+        given = (check_id("task_type", task_type), check_id("model_id", model_id))
+        pairs, pair = self._pairs, (given[0], self._canonical_ids.get(given[1], given[1]))
+        if len(pairs) >= MAX_CHECKED_PAIRS:
+            pairs.clear()
+        pairs[given] = pair
         return pair
 
     def get_ranked_models(self, task_type: str, min_samples: int = 3) -> list[Tally]:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from modelperf_plugin.engine.background import BackgroundErrors
 from modelperf_plugin.engine.decision_writer import is_decision_id
 from modelperf_plugin.errors import StoreError
-from modelperf_plugin.policy.quality import Timeouts, is_informative
+from modelperf_plugin.policy.quality import Timeouts, is_informative, is_verdict
 from modelperf_plugin.store import DecisionOutcome, Entry, LoggedDecision
 from modelperf_plugin.store.roles import DecisionLog, UnmatchedOutcomes
 from modelperf_plugin.values import Decision, Tried, as_tried, blame_of
@@ -147,7 +147,7 @@ class Tries:
             self._others_report = True
         if outcome.success and known == pair:
             self._known[0][decision_id] = _solved_at_once(*pair)
-        elif is_informative(outcome.blame, outcome.timeout, timeouts):
+        elif is_verdict(outcome, timeouts):
             with self._lock:
                 tries = self._get(decision_id)
                 if not isinstance(tries, TaskTries):  # of another model, its choice was reported elsewhere, or not yet
@@ -240,7 +240,8 @@ def _of_decision(decision: Decision | LoggedDecision) -> TaskTries:
 def _of_logged(decision: LoggedDecision, timeouts: Timeouts) -> TaskTries:
     tries = _of_decision(decision)
     for each in decision.tries:
-        if is_informative(blame_of(each.success, each.error_kind), each.timeout, timeouts):
+        timed_out = each.timeout and each.score is None
+        if is_informative(blame_of(each.success, each.error_kind), timed_out, timeouts):
             tries = tries.plus(each.model_id, success=each.success)
     return tries
 
@@ -248,7 +249,7 @@ def _of_logged(decision: LoggedDecision, timeouts: Timeouts) -> TaskTries:
 def _of_waiting(outcomes: Sequence[DecisionOutcome], timeouts: Timeouts) -> TaskTries | None:
     tries = TaskTries()
     for _, model_id, outcome, _ in outcomes:
-        if is_informative(outcome.blame, outcome.timeout, timeouts):
+        if is_verdict(outcome, timeouts):
             tries = tries.plus(model_id, success=outcome.success)
     return tries if outcomes else None
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from modelperf_plugin.config import Config
 from modelperf_plugin.policy.pooling import Cell
-from modelperf_plugin.policy.quality import Timeouts, later_counts, quality_failures
+from modelperf_plugin.policy.quality import Timeouts, by_score, later_counts, quality_failures
 from modelperf_plugin.policy.sequential import shifted
 from modelperf_plugin.store import Baseline, Faded, Prior
 from modelperf_plugin.store.roles import Tallies
@@ -20,8 +20,9 @@ PSEUDO_OUTCOMES: Final = 2.0
 
 _Pair = tuple[str, str]
 _NOTHING: Final = (0.0, 0.0)
-_Three = tuple[float, float, float]
-_NONE: Final[_Three] = (0, 0, 0)
+_Counts = tuple[float, float, float, float]
+"""Successes, quality failures, failures that timed out, and the shift of scores."""
+_NONE: Final[_Counts] = (0, 0, 0, 0)
 _NO_CELLS: Final[Mapping[str, Cell]] = {}
 _PACKED: Final = Struct("dddddd")
 _WHOLE: Final = (1.0, 1.0)
@@ -82,12 +83,12 @@ class VoidRows:
 class WeighedCounts:
     """Turns tallies into cells: the successes and failures of quality that count today.
 
-    A cell is (successes − void successes, failures − void failures) of the first tries, plus the expectation in their
-    place; later tries are counted apart, by what had failed before, and each pair's share of them that is void is the
-    same for all its sets. Void are the
-    counts from before the last change of the model and the faded part of the later ones: an outcome weighs
-    2^(−age / half_life_days), its age in whole days. The ages come from the daily roll-up, so the half-life can be
-    changed at any time without rewriting anything.
+    An outcome with a score x counts as x of a success and 1 − x of a failure. A cell is (successes − void successes,
+    failures − void failures) of the first tries, plus the expectation in their place; later tries are counted apart, by
+    what had failed before, and each pair's share of them that is void is the same for all its sets. Void are the counts
+    from before the last change of the model and the faded part of the later ones: an outcome weighs 2^(−age /
+    half_life_days), its age in whole days. The ages come from the daily roll-up, so the half-life can be changed at any
+    time without rewriting anything.
     """
 
     def __init__(
@@ -149,13 +150,13 @@ class WeighedCounts:
         won, lost = self._void.get((tally[0], tally[1]), _NO_VOID).later
         if len(sets) > max_sets:
             sets = dict(nlargest(max_sets, sets.items(), key=_number_of_tries))
-        return {
-            tried: (
-                won * tries.successes,
-                lost * quality_failures(tries.failures, tries.timeout_failures, self.timeouts),
+        cells = {}
+        for tried, tries in sets.items():
+            successes, failures = self._classified(
+                (tries.successes, tries.failures, tries.timeout_failures, tries.score_shift)
             )
-            for tried, tries in sets.items()
-        }
+            cells[tried] = (won * successes, lost * failures)
+        return cells
 
     def _own(self, tally: Tally) -> Cell:
         successes: float = tally.successes
@@ -165,6 +166,8 @@ class WeighedCounts:
         if tally.later_successes or tally.later_failures:
             successes -= tally.later_successes
             failures -= quality_failures(tally.later_failures, tally.later_timeout_failures, self.timeouts)
+        if tally.graded:
+            successes, failures = by_score(successes, failures, tally.score_shift - tally.later_score_shift)
         void = self._void.get((tally[0], tally[1]))
         if void is None:
             return successes, failures
@@ -185,16 +188,15 @@ class WeighedCounts:
         void = self._void.get((tally.task_type, tally.model_id))
         if void is None:
             return None
-        lost = quality_failures(tally.later_failures, tally.later_timeout_failures, self.timeouts)
-        return sum(self._own(tally)) + void.later[0] * tally.later_successes + void.later[1] * lost
+        won, lost = self._classified(later_counts(tally))
+        return sum(self._own(tally)) + void.later[0] * won + void.later[1] * lost
 
     def _pseudo_outcomes(self, priors: Iterable[Prior]) -> dict[str, dict[str, Cell]]:
         """Return the sum over the sources of a pair: min(strength, n) outcomes at the rate of the source."""
         pseudo: dict[str, dict[str, Cell]] = {}
         for prior in priors:
             tally = prior.tally
-            successes = tally.successes
-            failures = quality_failures(tally.quality_failures, tally.timeout_failures, self.timeouts)
+            successes, failures = self._classified(_all_counts(tally))
             if successes + failures > 0:
                 share = min(1.0, prior.strength / (successes + failures))
                 row = pseudo.setdefault(tally.task_type, {})
@@ -207,27 +209,27 @@ class WeighedCounts:
         if baseline is None and faded is None:
             return _NO_VOID
         since_ms = None if baseline is None else baseline.since_ms
-        before = _NONE if baseline is None else (baseline.successes, baseline.failures, baseline.timeout_failures)
-        counts, weights = (_NONE, _NONE) if faded is None else (faded.counts, faded.weights)
-        totals = (tally.successes, tally.quality_failures, tally.timeout_failures)
+        before = _NONE if baseline is None else _counts_before(baseline)
+        counts, weights = (_NONE, _NONE) if faded is None else _dated(faded)
+        totals = _all_counts(tally)
         void = self._void_counts(totals, before, counts, weights, since_ms)
         later = _WHOLE
         totals = later_counts(tally)
         if totals != _NONE:
             if baseline is not None:
-                before = (baseline.later_successes, baseline.later_failures, baseline.later_timeout_failures)
-            counts, weights = (_NONE, _NONE) if faded is None else (faded.later_counts, faded.later_weights)
+                before = _later_counts_before(baseline)
+            counts, weights = (_NONE, _NONE) if faded is None else _later_dated(faded)
             won, lost = self._void_counts(totals, before, counts, weights, since_ms)
             void = (void[0] - won, void[1] - lost)
             if won > _ROUNDING or lost > _ROUNDING:
                 successes, failures = self._classified(totals)
-                later = (1.0 - won / max(1.0, successes), 1.0 - lost / max(1.0, failures))
+                later = (_rest(won, successes), _rest(lost, failures))
         rate = None if baseline is None else _expected_rate(baseline)
         expected = _NOTHING if rate is None else (PSEUDO_OUTCOMES * rate, PSEUDO_OUTCOMES * (1.0 - rate))
         return Void(*void, expected, later)
 
     def _void_counts(
-        self, totals: _Three, before: _Three, counts: _Three, weights: _Three, since_ms: int | None
+        self, totals: _Counts, before: _Counts, counts: _Counts, weights: _Counts, since_ms: int | None
     ) -> Cell:
         """Return the void successes and failures among ``totals``.
 
@@ -248,9 +250,39 @@ class WeighedCounts:
             old[1] + failures + share * max(0, lost - old[1] - dated[1]),
         )
 
-    def _classified(self, counts: _Three) -> Cell:
-        """Return the successes and failures among successes, failures and failures that timed out."""
-        return counts[0], quality_failures(counts[1], counts[2], self.timeouts)
+    def _classified(self, counts: _Counts) -> Cell:
+        """Return the successes and the failures that count against the model, by score."""
+        return by_score(counts[0], quality_failures(counts[1], counts[2], self.timeouts), counts[3])
+
+
+def _all_counts(tally: Tally) -> _Counts:
+    return tally.successes, tally.quality_failures, tally.timeout_failures, tally.score_shift
+
+
+def _counts_before(baseline: Baseline) -> _Counts:
+    return baseline.successes, baseline.failures, baseline.timeout_failures, baseline.score_shift
+
+
+def _later_counts_before(baseline: Baseline) -> _Counts:
+    return (
+        baseline.later_successes, baseline.later_failures, baseline.later_timeout_failures, baseline.later_score_shift,
+    )  # fmt: skip
+
+
+def _dated(faded: Faded) -> tuple[_Counts, _Counts]:
+    """Return the counts with a day, and their weights."""
+    weight, shift = faded.score_shift
+    return (*faded.counts, shift), (*faded.weights, weight)
+
+
+def _later_dated(faded: Faded) -> tuple[_Counts, _Counts]:
+    weight, shift = faded.later_score_shift
+    return (*faded.later_counts, shift), (*faded.later_weights, weight)
+
+
+def _rest(void: float, total: float) -> float:
+    """Return the share of ``total`` that still counts."""
+    return max(0.0, 1.0 - void / total) if total > 0.0 else 1.0
 
 
 def _number_of_tries(item: tuple[Tried, LaterTries]) -> tuple[int, Tried]:
@@ -263,4 +295,5 @@ def _expected_rate(baseline: Baseline) -> float | None:
     """Return the success rate expected after a change: as noted, else by the counts before; None if announced."""
     if baseline.rate is not None or baseline.direction == "announced":
         return baseline.rate
-    return shifted((1.0 + baseline.successes) / (2.0 + baseline.successes + baseline.failures), baseline.direction)
+    successes, failures = by_score(baseline.successes, baseline.failures, baseline.score_shift)
+    return shifted((1.0 + successes) / (2.0 + successes + failures), baseline.direction)

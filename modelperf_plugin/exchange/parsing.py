@@ -48,6 +48,14 @@ def parse_count(name: str, value: Any) -> int:
     return int(number)
 
 
+def parse_shift(name: str, value: Any) -> int:
+    """Return a sum of differences, 0 if it is unknown; raise InvalidValueError unless it is a whole number."""
+    number = None if isinstance(value, bool) else parse_number(name, value if value not in {None, ""} else 0)
+    if number is None or not -MAX_TOKENS <= number <= MAX_TOKENS or number != int(number):
+        raise InvalidValueError(name, "a whole number", value, typed=True)
+    return int(number)
+
+
 def parse_moment(name: str, value: Any) -> datetime | None:
     """Return a moment: ISO 8601, in UTC without an offset; or a number since the Unix epoch; None if unknown.
 

@@ -25,6 +25,7 @@ from modelperf_plugin.policy.planning import Arm, Planner
 from modelperf_plugin.policy.ranking import RankingStrategy, Score
 from modelperf_plugin.policy.retries import Setting
 from modelperf_plugin.values import Context, Exclusion, RankedModel, Ranking, Status, Tally
+from modelperf_plugin.values.names import likely_meant
 
 _SUCCESS: Final = Success()
 NOTHING: Final[Mapping[str, str]] = {}
@@ -135,7 +136,9 @@ def assess(
     """
     pin = context.pin
     if pin is not None and (pin not in candidates or pin in context.exclude):
-        requirement = f"one of the candidates that are not excluded ({', '.join(candidates)})"
+        meant = likely_meant(pin, candidates)
+        hint = "" if meant is None else f"; did you mean {meant!r}?"
+        requirement = f"one of the candidates that are not excluded ({', '.join(candidates)}){hint}"
         raise InvalidValueError("context['pin']", requirement, pin)
     evidence = knowledge.evidence
     tallies = [evidence.get(model_id) or Tally(task_type, model_id) for model_id in candidates]

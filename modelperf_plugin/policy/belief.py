@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from modelperf_plugin.policy.quality import by_score
 from modelperf_plugin.values import Tally
 
 
@@ -11,7 +12,7 @@ class Belief(NamedTuple):
     """A Beta distribution over a probability of success."""
 
     alpha: float
-    """Successes, including those of the prior."""
+    """Successes, including those of the prior; an outcome with a score counts by it."""
     beta: float
     """Failures, including those of the prior."""
     outcomes: float | None = None
@@ -26,4 +27,5 @@ class Belief(NamedTuple):
 
 def own_belief(tally: Tally) -> Belief:
     """Return the posterior of a model from its own outcomes on a uniform prior."""
-    return Belief(1.0 + tally.successes, 1.0 + tally.quality_failures)
+    successes, failures = by_score(tally.successes, tally.quality_failures, tally.score_shift)
+    return Belief(1.0 + successes, 1.0 + failures)

@@ -16,8 +16,10 @@ def expit(x: float) -> float:
     return e / (1.0 + e)
 
 
-def wilson_interval(successes: int, samples: int, z: float = Z_95) -> tuple[float, float]:
+def wilson_interval(successes: float, samples: int, z: float = Z_95) -> tuple[float, float]:
     """Return Wilson's score interval for a rate of ``successes`` in ``samples`` (at least 1).
+
+    For a sum of scores from 0 to 1 it is too wide: no distribution with that mean varies more than 0 and 1.
 
     Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
 

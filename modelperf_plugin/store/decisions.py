@@ -172,6 +172,8 @@ class JoinedOutcome(NamedTuple):
     """Wall time of the try as reported; None if unknown."""
     number: int = 1
     """Which outcome of the decision it is, in the order of arrival."""
+    score: float | None = None
+    """How good the result is, from 0 to 1, if the host graded it."""
 
     @property
     def cost_usd(self) -> float:
@@ -189,6 +191,7 @@ class JoinedOutcome(NamedTuple):
             "cost_usd": self.cost_usd,
             "error_kind": self.error_kind,
             "duration_seconds": None if self.duration_ms is None else self.duration_ms / 1000,
+            "score": self.score,
         }
 
 

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from modelperf_plugin.values import Tally, Tried, from_milliseconds
 
-EventRow = tuple[int, int, int, int, int, int, str | None, int | None, Tried]
+EventRow = tuple[int, int, int, int, int, int, str | None, int | None, int | None, Tried]
 """A validated outcome of a batch: pair id, end (ms since the Unix epoch), success, timeout, tokens, nano-dollars,
-error kind, duration (ms), the models that had failed before."""
+error kind, duration (ms), score (millionths), the models that had failed before."""
 
 
 class ImportRecord(NamedTuple):

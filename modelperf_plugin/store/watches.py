@@ -24,6 +24,15 @@ class Event(NamedTuple):
     """Whether it failed and ran out of time."""
     tried: Tried = ()
     """The models that had failed on the same task before."""
+    score: float | None = None
+    """How good the result is, from 0 to 1, if the host graded it."""
+    retry_after_ms: int | None = None
+    """How long the provider asked to wait, in milliseconds."""
+
+    @property
+    def grade(self) -> float:
+        """The score or, without one, 1 for a success and 0 for a failure."""
+        return float(self.success) if self.score is None else self.score
 
 
 class Change(NamedTuple):
@@ -75,6 +84,10 @@ class Baseline(NamedTuple):
     """The failures that were later tries."""
     later_timeout_failures: int = 0
     """The later failures that timed out."""
+    score_shift: int = 0
+    """The scores less the successes, summed up over the outcomes with a score, in millionths."""
+    later_score_shift: int = 0
+    """The part of it in later tries."""
 
 
 class Faded(NamedTuple):
@@ -93,6 +106,10 @@ class Faded(NamedTuple):
     """The part of the weights that were later tries."""
     later_counts: tuple[int, int, int] = (0, 0, 0)
     """The part of the counts that were later tries."""
+    score_shift: tuple[float, int] = (0.0, 0)
+    """The scores less the successes, discounted and undiscounted, in millionths."""
+    later_score_shift: tuple[float, int] = (0.0, 0)
+    """The part of it in later tries."""
 
 
 class Demotion(NamedTuple):

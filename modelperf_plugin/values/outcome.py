@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any, Final, Literal, Self, get_args
@@ -11,7 +11,10 @@ from typing import Any, Final, Literal, Self, get_args
 from modelperf_plugin.errors import InvalidValueError, brief
 from modelperf_plugin.values.ids import camel_case, check_amount, check_id
 
-ErrorKind = Literal["rate_limit", "server_error", "network", "cancelled", "caller_error", "context_overflow", "other"]
+ErrorKind = Literal[
+    "rate_limit", "server_error", "network", "unavailable", "cancelled", "caller_error", "context_overflow", "refused",
+    "other",
+]  # fmt: skip
 
 ERROR_KINDS: Final[tuple[ErrorKind, ...]] = get_args(ErrorKind)
 
@@ -22,9 +25,11 @@ BLAMES: Final[Mapping[str | None, Blame]] = {
     None: "model",
     "other": "model",
     "context_overflow": "model",
+    "refused": "model",
     "rate_limit": "provider",
     "server_error": "provider",
     "network": "provider",
+    "unavailable": "provider",
     "cancelled": "caller",
     "caller_error": "caller",
 }
@@ -35,6 +40,10 @@ MAX_TOKENS: Final = 2**53
 MAX_COST_USD: Final = 1_000_000.0
 NANO_USD: Final = 1_000_000_000
 """Costs are stored in whole nano-dollars: integers add up to the same sum in any order."""
+WHOLE_SCORE: Final = 1_000_000
+"""Scores are stored in millionths, for the same reason."""
+DEFAULT_PASS_SCORE: Final = 0.5
+"""The score from which an outcome is a success, unless the host says or the configuration sets another."""
 
 
 def blame_of(success: bool, error_kind: str | None) -> Blame | None:
@@ -58,8 +67,9 @@ class Outcome:
         InvalidValueError: a field is out of range.
     """
 
-    success: bool
-    """Whether the task succeeded, by the host's own verdict."""
+    success: bool = None  # type: ignore[assignment]  # then the score decides
+    """Whether the task succeeded, by the host's own verdict. Without it, ``score`` decides: a success is one of at
+    least ``[quality] pass_score``."""
     timeout: bool = False
     """Whether the task exceeded its time, steps or budget; it can time out and still succeed."""
     tokens_used: int = 0
@@ -69,15 +79,25 @@ class Outcome:
     duration_seconds: float | None = None
     """Wall time in seconds, or None if unknown."""
     error_kind: ErrorKind | None = None
-    """Why it failed. ``rate_limit``, ``server_error`` and ``network`` are outages; ``cancelled`` and ``caller_error``
-    are the caller's own; ``context_overflow`` and ``other`` count against the model."""
+    """Why it failed. ``rate_limit``, ``server_error``, ``network`` and ``unavailable`` (the model is gone) are outages;
+    ``cancelled`` and ``caller_error`` are the caller's own; ``context_overflow``, ``refused`` (the model declined) and
+    ``other`` count against the model."""
     timestamp: datetime | None = None
     """When it ended (aware); None means now."""
     outcome_id: str | None = None
     """Recording the same id again changes nothing; None: no such protection."""
+    score: float | None = None
+    """How good the result is, from 0 to 1, if the host grades: models are judged by it rather than by ``success``.
+    That of a failure which is not the model's is not used."""
+    retry_after_seconds: float | None = None
+    """How long the provider asked to wait, as its ``Retry-After`` header does; None if it did not say."""
+    _has_derived_success: bool = field(default=False, init=False, repr=False, compare=False)
+    """Whether ``success`` follows from the score."""
 
     def __post_init__(self) -> None:
         # Hosts record on their hot path: a valid value costs one line.
+        if self.score is not None:
+            self._take_score(self.score)
         if self.success is not True and self.success is not False:
             object.__setattr__(self, "success", _check_flag("success", self.success))
         if self.timeout is not True and self.timeout is not False:
@@ -86,9 +106,9 @@ class Outcome:
             object.__setattr__(self, "tokens_used", _check_tokens(self.tokens_used))
         if type(self.cost_usd) is not float or not 0.0 <= self.cost_usd <= MAX_COST_USD:
             object.__setattr__(self, "cost_usd", check_amount("cost_usd", self.cost_usd, MAX_COST_USD))
-        if self.duration_seconds is not None:
-            duration = check_amount("duration_seconds", self.duration_seconds, MAX_TOKENS / 1000)
-            object.__setattr__(self, "duration_seconds", duration)
+        if self.duration_seconds is not None or self.retry_after_seconds is not None:
+            self._check_seconds("duration_seconds")
+            self._check_seconds("retry_after_seconds")
         if self.error_kind is not None:
             object.__setattr__(self, "error_kind", _check_error_kind(self.error_kind))
         if self.timestamp is not None:
@@ -96,10 +116,45 @@ class Outcome:
         if self.outcome_id is not None:
             object.__setattr__(self, "outcome_id", check_id("outcome_id", self.outcome_id))
 
+    def _take_score(self, score: float) -> None:
+        object.__setattr__(self, "score", check_amount("score", score, 1.0))
+        if self.success is None:
+            object.__setattr__(self, "success", score >= DEFAULT_PASS_SCORE)
+            object.__setattr__(self, "_has_derived_success", True)
+
+    def _check_seconds(self, name: str) -> None:
+        seconds = getattr(self, name)
+        if seconds is not None:
+            object.__setattr__(self, name, check_amount(name, seconds, MAX_TOKENS / 1000))
+
     @property
     def blame(self) -> Blame | None:
         """Who caused the failure; None for a success, whatever its error kind."""
         return None if self.success else BLAMES[self.error_kind]
+
+    @property
+    def grade(self) -> float:
+        """How good the result is, from 0 to 1: the score or, without one, 1 for a success and 0 for a failure."""
+        return float(self.success) if self.score is None else self.score
+
+    @property
+    def score_millionths(self) -> int | None:
+        """The score in whole millionths; None without one, and for a failure that says nothing about the model."""
+        if self.score is None or not (self.success or BLAMES[self.error_kind] == "model"):
+            return None
+        return round(self.score * WHOLE_SCORE)
+
+    @property
+    def score_shift(self) -> int:
+        """By how much the score differs from ``success``, in whole millionths; 0 without one."""
+        score = self.score_millionths
+        return 0 if score is None else score - WHOLE_SCORE * self.success
+
+    def passing(self, pass_score: float) -> Self:
+        """Return this outcome; one whose ``success`` follows from the score with ``pass_score`` as the bar."""
+        if not self._has_derived_success or self.score is None:
+            return self
+        return replace(self, success=self.score >= pass_score)
 
     @property
     def cost_nano_usd(self) -> int:
@@ -125,14 +180,14 @@ class Outcome:
             if name in arguments:
                 raise InvalidValueError("outcome", f"a mapping that gives {name} once", dict(mapping))
             arguments[name] = value
-        if "success" not in arguments:
-            raise InvalidValueError("outcome", "a mapping with the key success", dict(mapping))
+        if "success" not in arguments and arguments.get("score") is None:
+            raise InvalidValueError("outcome", "a mapping with the key success or score", dict(mapping))
         if isinstance(arguments.get("timestamp"), str):
             arguments["timestamp"] = _parse_timestamp(arguments["timestamp"])
         return cls(**arguments)
 
 
-_OUTCOME_FIELDS = tuple(each.name for each in fields(Outcome))
+_OUTCOME_FIELDS = tuple(each.name for each in fields(Outcome) if each.init)
 _OUTCOME_KEYS = {name: name for name in _OUTCOME_FIELDS} | {camel_case(name): name for name in _OUTCOME_FIELDS}
 
 
@@ -153,7 +208,8 @@ def _check_error_kind(value: Any) -> ErrorKind:
         for kind in ERROR_KINDS:
             if kind == value:
                 return kind
-    raise InvalidValueError("error_kind", f"one of {', '.join(ERROR_KINDS)}", value)
+    hint = " (for a timeout, give timeout=True)" if isinstance(value, str) and value == "timeout" else ""
+    raise InvalidValueError("error_kind", f"one of {', '.join(ERROR_KINDS)}{hint}", value)
 
 
 def _check_timestamp(value: Any) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from modelperf_plugin.values.moments import from_milliseconds
-from modelperf_plugin.values.outcome import BLAMES, NANO_USD, Outcome
+from modelperf_plugin.values.outcome import BLAMES, NANO_USD, WHOLE_SCORE, Outcome
 
 
 class Tally(NamedTuple):
@@ -31,13 +31,20 @@ class Tally(NamedTuple):
     last_used_ms: int | None = None
     """When the newest outcome ended, in milliseconds since the Unix epoch; None without any."""
     timeout_failures: int = 0
-    """Failures that timed out and are neither outages nor the caller's errors."""
+    """Failures that timed out, have no score, and are neither outages nor the caller's errors."""
     later_successes: int = 0
     """The successes that were later tries: other tries had failed on the same task before."""
     later_failures: int = 0
     """The quality failures that were later tries."""
     later_timeout_failures: int = 0
     """The timeout failures that were later tries."""
+    graded: int = 0
+    """Outcomes with a score, without failures that say nothing about the model."""
+    score_shift: int = 0
+    """Their scores less their successes, summed up, in millionths. So the sum of all verdicts, where one without a
+    score is 0 or 1, is ``successes`` + ``score_shift`` / 1,000,000."""
+    later_score_shift: int = 0
+    """The part of it in later tries."""
 
     @property
     def samples(self) -> int:
@@ -64,6 +71,15 @@ class Tally(NamedTuple):
     def first_failures(self) -> int:
         """The quality failures of first tries."""
         return self.quality_failures - self.later_failures
+
+    @property
+    def mean_score(self) -> float | None:
+        """Mean of the verdicts that say something about the model; None without any.
+
+        A verdict is the score of an outcome or, without one, 1 for a success and 0 for a failure.
+        """
+        verdicts = self.successes + self.quality_failures
+        return (self.successes + self.score_shift / WHOLE_SCORE) / verdicts if verdicts else None
 
     @property
     def availability(self) -> float | None:
@@ -101,7 +117,9 @@ class Tally(NamedTuple):
         blame = BLAMES[outcome.error_kind] if failed else None
         cost = outcome.cost_nano_usd
         newest = self.last_used_ms
-        timeout_failure = blame == "model" and outcome.timeout
+        score = None if outcome.score is None else outcome.score_millionths
+        timeout_failure = blame == "model" and outcome.timeout and score is None
+        shift = 0 if score is None else score - WHOLE_SCORE * outcome.success
         return Tally(
             self.task_type, self.model_id, self.successes + outcome.success, self.failures + failed,
             self.timeouts + outcome.timeout, self.outages + (blame == "provider"),
@@ -110,7 +128,8 @@ class Tally(NamedTuple):
             at_ms if newest is None or at_ms > newest else newest,
             self.timeout_failures + timeout_failure, self.later_successes + (later and outcome.success),
             self.later_failures + (later and blame == "model"),
-            self.later_timeout_failures + (later and timeout_failure),
+            self.later_timeout_failures + (later and timeout_failure), self.graded + (score is not None),
+            self.score_shift + shift, self.later_score_shift + (shift if later else 0),
         )  # fmt: skip
 
     def as_dict(self) -> dict[str, Any]:
@@ -123,7 +142,7 @@ class Tally(NamedTuple):
 _SHOWN: Final = (
     "task_type", "model_id", "successes", "failures", "timeouts", "timeout_failures", "outages", "caller_errors",
     "total_tokens", "total_cost_usd", "priced", "success_rate", "availability", "cost_per_success_usd",
-    "later_successes", "later_failures", "later_timeout_failures",
+    "later_successes", "later_failures", "later_timeout_failures", "graded", "mean_score",
 )  # fmt: skip
 _SUMMED: Final = tuple(name for name in Tally._fields if name not in {"task_type", "model_id", "last_used_ms"})
 

@@ -56,15 +56,19 @@ class LaterTries(NamedTuple):
     successes: int = 0
     failures: int = 0
     timeout_failures: int = 0
-    """The failures that timed out."""
+    """The failures that timed out, without a score."""
+    score_shift: int = 0
+    """The scores less the successes, summed up over the outcomes with a score, in millionths."""
 
     def plus(self, outcome: Outcome) -> LaterTries:
         """Return these counts plus an outcome."""
+        shift = self.score_shift + outcome.score_shift
         if outcome.success:
-            return LaterTries(self.successes + 1, self.failures, self.timeout_failures)
+            return LaterTries(self.successes + 1, self.failures, self.timeout_failures, shift)
         if outcome.blame != "model":
             return self
-        return LaterTries(self.successes, self.failures + 1, self.timeout_failures + outcome.timeout)
+        timed_out = outcome.timeout and outcome.score is None
+        return LaterTries(self.successes, self.failures + 1, self.timeout_failures + timed_out, shift)
 
     def combined(self, other: LaterTries) -> LaterTries:
         """Return the sums of both counts."""

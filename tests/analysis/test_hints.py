@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from modelperf_plugin.analysis.views.hints import empty_verdicts, likely_twins, names_without_outcomes, twins_sentence
+from modelperf_plugin.analysis.views.hints import (
+    doubtful_names,
+    empty_verdicts,
+    likely_twins,
+    names_without_outcomes,
+    twins_sentence,
+)
 from modelperf_plugin.config import load
 from modelperf_plugin.values import Tally
 
@@ -44,6 +50,7 @@ def test_twins_are_named() -> None:
     sentence = twins_sentence(likely_twins(["gpt-4o ", "gpt-4o", "openai/gpt-4o"]))
     assert sentence is not None
     assert sentence.startswith("'gpt-4o', 'gpt-4o ' and 'openai/gpt-4o' may be one model")
+    assert sentence.endswith('[models."gpt-4o"] aliases = ["gpt-4o ", "openai/gpt-4o"]')
 
 
 def test_configured_names_without_outcomes() -> None:
@@ -58,6 +65,23 @@ def test_configured_names_without_outcomes() -> None:
         "[task_types.\"cdoe\"] matches no outcome so far; did you mean 'code'?",
     ]
     assert names_without_outcomes(config, []) == []
+
+
+def test_names_in_the_configuration() -> None:
+    """Twins within the file are named without a store; a side of a test only if it resembles a known model."""
+    config = load(
+        {
+            "models": {"gpt-4o": {"aliases": ["azure/gpt-4o"]}, "openai/gpt-4o": {}},
+            "exploration": {"strategy": "ab_test", "incumbent": "haiku-nwe", "challenger": ["new", "azure/gpt-4o"]},
+        }
+    ).config
+    (twins,) = doubtful_names(config, [])
+    assert twins.startswith("'gpt-4o' and 'openai/gpt-4o' may be one model")
+    known = [tally(name) for name in ("gpt-4o", "openai/gpt-4o", "haiku-new")]
+    assert doubtful_names(config, known) == [
+        twins,
+        "[exploration] incumbent 'haiku-nwe' matches no outcome so far; did you mean 'haiku-new'?",
+    ]
 
 
 def test_verdicts_that_are_all_the_same() -> None:

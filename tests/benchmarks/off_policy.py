@@ -361,6 +361,7 @@ def _large() -> _Large:
         task=task,
         chosen=chosen,
         success=(rng.random(MANY) < rates[task, chosen]).astype(np.float64),
+        score=np.full(MANY, np.nan),
         cost_usd=np.full(MANY, np.nan),
         offered=np.ones((MANY, MANY_MODELS), bool),
         propensities=propensities,

@@ -11,7 +11,7 @@ from math import exp, inf, log
 import modelperf_plugin as mp
 from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.difficulty import Difficulty, Harder
-from modelperf_plugin.policy.sequential import FallWatch, Side, TwoSampleTest, later_try
+from modelperf_plugin.policy.sequential import ChangeWatch, FallWatch, Side, TwoSampleTest, later_try
 from modelperf_plugin.policy.sequential.two_sample_test import LEVEL
 from tests.benchmarks.timing import p50_microseconds, verdict
 from tests.policy.retrying import SimulatedTry, tries_of
@@ -37,6 +37,9 @@ LATE_RUNS = 300
 STICKY_UNITS = 20
 LATER_RUNS, LATER_TASKS, LATER_FALL = 100, 1500, 300
 FALSE_LATER_GOAL = 0.05
+SPREADS = {"narrow": 50.0, "medium": 5.0, "wide": 0.5}
+"""Concentrations of Beta-distributed scores: deviations of .06, .16 and .33 at a mean of .80."""
+GRADED_RUNS = 500
 
 
 def main() -> None:
@@ -72,6 +75,7 @@ def main() -> None:
         false = sum(sticky_units_differ(rng, first_only=first_only) for _ in range(STICKY_RUNS)) / STICKY_RUNS
         print(f"A/B by unit, {STICKY_UNITS} unequal units, {name:<25} {false:6.1%} false verdicts")
     later_tries(rng)
+    graded(rng)
     cost = update_cost(rng)
     goal = f"(goal ≤ {UPDATE_GOAL_MICROSECONDS:g} µs: {verdict(cost, UPDATE_GOAL_MICROSECONDS)})"
     print(f"update of a fall watch, p50                                {cost:6.1f} µs {goal}")
@@ -208,6 +212,64 @@ def later_tries(rng: random.Random) -> None:
             f"a fall from .55 to .25 takes {among_all:.0f} tasks, by first tries alone {among_firsts:.0f}",
             flush=True,
         )
+
+
+def graded(rng: random.Random) -> None:
+    """Print false demotions, false alarms and false verdicts of scores with equal means and unequal spread."""
+    for name, spread in SPREADS.items():
+        share = sum(graded_demoted(rng, spread) for _ in range(GRADED_RUNS)) / GRADED_RUNS
+        alarms = sum(graded_alarm(rng, spread) for _ in range(GRADED_RUNS)) / GRADED_RUNS
+        goal = f"(goal < {FALSE_DEMOTIONS_GOAL:.0%}: {verdict(share, FALSE_DEMOTIONS_GOAL)})"
+        print(
+            f"{name} scores of mean .80, {LONGEST:,} outcomes: demoted below .75 {share:6.1%} {goal}, "
+            f"a change {alarms:.1%}",
+            flush=True,
+        )
+    for pair in (("narrow", "wide"), ("wide", "narrow"), ("narrow", "narrow"), ("wide", "wide")):
+        for share_b in (0.5, 0.1):
+            runs = [graded_verdict(rng, pair, share_b, 0.8) < inf for _ in range(GRADED_RUNS)]
+            found = [graded_verdict(rng, pair, share_b, 0.85) for _ in range(GRADED_RUNS)]
+            false, power = sum(runs) / GRADED_RUNS, sum(each < inf for each in found) / GRADED_RUNS
+            goal = f"(goal ≤ {FALSE_VERDICTS_GOAL:.0%}: {verdict(false, FALSE_VERDICTS_GOAL)})"
+            what = f"A/B {share_b:.0%} B, {' against '.join(pair)} scores"
+            print(f"{what}: false {false:6.1%} {goal}, .85 found {power:.1%}", flush=True)
+
+
+def score(rng: random.Random, mean: float, spread: float) -> float:
+    """Return a score from the Beta distribution with this mean and concentration."""
+    return rng.betavariate(spread * mean, spread * (1.0 - mean))
+
+
+def graded_demoted(rng: random.Random, spread: float) -> bool:
+    """Return whether scores with a mean of .80 demote at some time, at a threshold of .75."""
+    watch = FallWatch()
+    for _ in range(LONGEST):
+        watch = watch.updated(score(rng, 0.8, spread), THRESHOLD)
+        if watch.demotes():
+            return True
+    return False
+
+
+def graded_alarm(rng: random.Random, spread: float) -> bool:
+    """Return whether scores with the predicted mean raise an alarm at some time."""
+    watch = ChangeWatch()
+    for position in range(1, LONGEST + 1):
+        watch = watch.updated(0.8, score(rng, 0.8, spread), position)
+        if watch.alarm() is not None:
+            return True
+    return False
+
+
+def graded_verdict(rng: random.Random, pair: tuple[str, str], share_b: float, mean_b: float) -> float:
+    """Return after how many outcomes there is a verdict on A at a mean of .80 and B at ``mean_b``."""
+    state, level = TwoSampleTest(), log(LEVEL)
+    for number in range(1, LONGEST + 1):
+        side: Side = "B" if rng.random() < share_b else "A"
+        name, mean = (pair[1], mean_b) if side == "B" else (pair[0], 0.8)
+        state = state.updated(side, score(rng, mean, SPREADS[name]), share_b)
+        if state.peak >= level:
+            return number
+    return inf
 
 
 def falling(rates: Mapping[str, float], spread: float, rng: random.Random) -> list[SimulatedTry]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from modelperf_plugin.config import load
+from modelperf_plugin.engine.core import ModelPerf
 from tests.cli.conftest import RANDOM_POLICY, Run, RunJson
 
 
@@ -31,6 +32,26 @@ def test_check_names_the_files_that_were_read(run: Run) -> None:
     Path("good.toml").write_text('mode = "observe"\n')
     for arguments in (["good.toml"], ["--config", "good.toml"]):
         assert run("config", "check", *arguments).stdout == f"ok: {Path('good.toml').absolute()}\n"
+
+
+def test_check_hints_at_names(run: Run, run_json: RunJson) -> None:
+    """Names that match no outcome, and likely names of one model, are hints and no errors; an alias settles them."""
+    file = Path("hints.toml")
+    file.write_text('[store]\npath = "x.db"\n[models."gpt-4o-mni"]\n[task_types.cdoe.retries]\nattempts = 2\n')
+    assert run_json("config", "check", "hints.toml")["hints"] == []
+    with ModelPerf(file) as engine:
+        for model_id in ("gpt-4o-mini", "openai/gpt-4o-mini"):
+            engine.record("code", model_id, {"success": True})
+    lines = run("config", "check", "hints.toml").stdout.splitlines()
+    assert lines[0].startswith("ok: ")
+    assert lines[1].startswith("hint: 'gpt-4o-mini' and 'openai/gpt-4o-mini' may be one model")
+    assert lines[2].endswith("did you mean 'gpt-4o-mini'?")
+    assert lines[3] == "hint: [task_types.\"cdoe\"] matches no outcome so far; did you mean 'code'?"
+    file.write_text('[store]\npath = "x.db"\n[models."gpt-4o-mini"]\naliases = ["openai/gpt-4o-mini"]\n')
+    assert run_json("config", "check", "hints.toml")["hints"] == []
+    rows = run_json("stats", "--config", "hints.toml")
+    assert "openai/" not in json.dumps(rows)
+    assert "openai/" not in run("rank", "code", "--config", "hints.toml").stdout
 
 
 def test_check_of_a_file_that_is_not_there_is_a_problem(run: Run) -> None:

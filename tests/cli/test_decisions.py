@@ -13,9 +13,11 @@ from tests.retrying import Retried
 
 
 def test_outcomes_are_shown_in_words(run: Run, store: str, choose: Choose) -> None:
-    """Fallbacks are named; waiting, overdue and observed-only decisions are distinguished."""
+    """Fallbacks are named, and only candidates are fallbacks; waiting, overdue and observed ones differ."""
     decision = choose()
-    log_copy(store, decision, "fallback", "fallback-model")
+    log_copy(store, decision, "fallback", decision[1])
+    log_copy(store, decision, "stranger", "stranger-model")
+    log_copy(store, decision, "spelled", f"provider/{decision[1]}")
     late = choose(ago=timedelta(hours=2))
     with ModelPerf({"mode": "observe"}, store=store) as engine:
         engine.select("plan-slice", CANDIDATES)
@@ -24,7 +26,10 @@ def test_outcomes_are_shown_in_words(run: Run, store: str, choose: Choose) -> No
     def line(start: str) -> str:
         return next(each for each in lines if start in each)
 
-    assert "succeeded with fallback-model, a fallback" in line("fallback ")
+    assert f"succeeded with {decision[1]}, a fallback" in line("fallback ")
+    assert "succeeded with stranger-model, which was not offered" in line("stranger ")
+    other = f"provider/{decision[1]}, which was not offered: another name of {decision[1]}?"
+    assert f"succeeded with {other}" in line("spelled ")
     assert "no outcome yet" in line(decision.decision_id)
     assert "no outcome for more than an hour" in line(late.decision_id)
     assert "observed only: the host was answered None" in line("plan-slice")

@@ -48,8 +48,11 @@ def test_the_commented_lines_of_the_template_are_toml() -> None:
     examples = [line for line in tail.splitlines() if line.startswith("# [") or " = " in line]
     config = load(tomli.loads("\n".join(line.removeprefix("# ") for line in examples))).config
     assert config.policy_for("plan-slice").demotion == DemoteByEvidence(threshold=0.5)
-    model = ModelConfig(prior_success=0.8, prior_strength=10.0, cost_usd=0.02, budget=Budget(usd=5.0))
-    assert config.models == {"model-id": model}
+    known = ModelConfig(
+        aliases=("provider/model-id", "model-id-2026-01-31"), prior_success=0.8, prior_strength=10.0, cost_usd=0.02,
+        budget=Budget(usd=5.0),
+    )  # fmt: skip
+    assert config.models == {"model-id": known}
 
 
 def test_the_schema_is_json_and_closed() -> None:

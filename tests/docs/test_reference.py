@@ -8,6 +8,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,8 @@ def test_every_public_name_is_documented(name: str) -> None:
         value = inspect.getattr_static(public, member, None)
         if isinstance(value, classmethod):
             value = value.__func__.__get__(public)
-        written = f"{member}{signature_of(value)}" if inspect.isroutine(value) else member
+        is_method = inspect.isroutine(value) and not isinstance(value, cached_property)
+        written = f"{member}{signature_of(value)}" if is_method else member
         assert any(re.search(rf"(^|\.){re.escape(written)}$", each) for each in coded(text)), written
 
 

@@ -369,7 +369,7 @@ def test_a_change_that_could_not_be_written_is_stored_at_the_next_outcome(monkey
         assert (change.direction, change.since_event_id) == ("down", 200)
 
 
-@pytest.mark.parametrize("kind", ["rate_limit", "server_error", "network", "cancelled", "caller_error"])
+@pytest.mark.parametrize("kind", ["rate_limit", "server_error", "network", "unavailable", "cancelled", "caller_error"])
 def test_uninformative_outcomes_neither_demote_nor_reinstate(kind: str) -> None:
     """Outages and the caller's errors leave every state as it was."""
     with mp.ModelPerf(BAR, store=":memory:") as perf:

@@ -173,7 +173,7 @@ def test_states_with_later_tries_survive_a_restart(tmp_path: Path) -> None:
     with mp.ModelPerf({"demotion": {"threshold": 0.6}, "drift": {"detect": False}}, store=path) as again:
         add(again, "second", success=True)
         process(again)
-        assert again._monitor._watches.probations["plan", "second"] == probation.updated(success=True)
+        assert again._monitor._watches.probations["plan", "second"] == probation.updated(grade=True)
 
 
 def test_states_of_earlier_versions_are_read() -> None:

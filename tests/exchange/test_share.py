@@ -257,7 +257,7 @@ def test_the_export_is_plain_json(tmp_path: Path) -> None:
         "task_type": "plan", "model_id": "x", "successes": 9, "failures": 1, "timeouts": 2, "timeout_failures": 1,
         "outages": 1, "caller_errors": 0, "total_tokens": 500, "total_cost_usd": 1.5, "priced": 10,
         "last_used": "2026-01-01T00:00:00+00:00", "later_successes": 0, "later_failures": 0,
-        "later_timeout_failures": 0,
+        "later_timeout_failures": 0, "graded": 0, "score_shift": 0, "later_score_shift": 0,
     }  # fmt: skip
 
 

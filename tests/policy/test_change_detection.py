@@ -50,7 +50,7 @@ def test_three_outcomes_by_hand() -> None:
     watch = watched([(0.8, False), (0.8, False)])
     assert watch.down == pytest.approx(2 * log((1 - worse) / 0.2))
     assert (watch.up, watch.up_since, watch.down_since) == (0.0, 2, 0)
-    after = watch.updated(0.8, success=True, position=3)
+    after = watch.updated(0.8, grade=True, position=3)
     assert after.down == pytest.approx(watch.down + log(worse / 0.8))
     assert after.up == pytest.approx(log(shifted(0.8, "up") / 0.8))
     assert after.up_since == 2

@@ -63,7 +63,7 @@ def test_alternatives_keep_their_proportion_to_the_threshold() -> None:
     """At a threshold of .3 the alternatives are .08, .14, .2, .24, .272: a failure multiplies by (1 − q)/.7."""
     first = 1 - log(10) / log(11)
     expected = [first * (1 - q) / 0.7 for q in (0.08, 0.14, 0.2, 0.24, 0.272)]
-    assert FallWatch().updated(success=False, threshold=0.3).masses == pytest.approx(expected)
+    assert FallWatch().updated(grade=False, threshold=0.3).masses == pytest.approx(expected)
 
 
 @QUICK
@@ -122,7 +122,7 @@ def test_evidence_still_moves_after_millions_of_outcomes() -> None:
         if watch.demotes():
             assert number > 5
             return
-        watch = watch.updated(success=False, threshold=0.75)
+        watch = watch.updated(grade=False, threshold=0.75)
     pytest.fail("never demoted")
 
 
@@ -267,7 +267,7 @@ def test_a_later_try_by_hand() -> None:
     assert watched_with_retries([(True, 0.75, (0.5, -1.0))]).masses == pytest.approx(
         [spent * each / limit for each in chances]
     )
-    failed = FallWatch().updated(success=False, threshold=0.75, harder=task)
+    failed = FallWatch().updated(grade=False, threshold=0.75, harder=task)
     assert failed.masses == pytest.approx([spent * (1 - each) / (1 - limit) for each in chances])
 
 
@@ -276,7 +276,7 @@ def test_such_thresholds_are_safe_for_later_tries_too(threshold: float) -> None:
     """At 0 or below later tries demote nothing, at 1 or above they do."""
     watch = FallWatch()
     for _ in range(50):
-        watch = watch.updated(success=False, threshold=threshold, harder=harder(0.6, -1.0))
+        watch = watch.updated(grade=False, threshold=threshold, harder=harder(0.6, -1.0))
     assert watch.demotes() == (threshold >= 1)
 
 
@@ -305,6 +305,6 @@ def test_later_tries_count_for_one_outcome_at_most(later: list[tuple[bool, float
 def test_successes_on_harder_tasks_reinstate_sooner() -> None:
     """A success after failures of others says more than one on any task, a failure less."""
     task, first = harder(0.6, -1.4), Probation(5, 5)
-    assert first.updated_later(success=True, threshold=0.6, harder=task).successes > first.successes + 0.5
-    failed = first.updated_later(success=False, threshold=0.6, harder=task)
+    assert first.updated_later(grade=True, threshold=0.6, harder=task).successes > first.successes + 0.5
+    failed = first.updated_later(grade=False, threshold=0.6, harder=task)
     assert 0 < failed.failures - first.failures < 0.5

@@ -48,9 +48,9 @@ def test_the_first_outcomes_by_hand() -> None:
     After one success of A, p̄ = 1.5/2 = .75, p_A = (1 + .75 k)/(1 + k), p_B = .75. A failure of B at ρ = .3 multiplies
     E by .25 / (1 − .7 p_A − .3 · .75).
     """
-    first = TwoSampleTest().updated("A", success=True, share_b=0.3)
+    first = TwoSampleTest().updated("A", grade=True, share_b=0.3)
     assert first.e_value == 1.0
-    second = first.updated("B", success=False, share_b=0.3)
+    second = first.updated("B", grade=False, share_b=0.3)
     factors = [0.25 / (1 - 0.7 * (1 + 0.75 * k) / (1 + k) - 0.3 * 0.75) for k in (5, 20, 60)]
     assert [exp(each) for each in second.logs] == pytest.approx(factors)
     assert second.e_value == pytest.approx(sum(factors) / 3)
@@ -62,8 +62,8 @@ def test_a_side_that_gets_all_is_no_evidence() -> None:
     """With a share of 0 or 1 there is nothing to compare with."""
     state = judged([("A", True, 0.5), ("B", False, 0.5)])
     for _ in range(5):
-        assert state.updated("A", success=True, share_b=0.0).logs == state.logs
-        state = state.updated("B", success=True, share_b=1.0)
+        assert state.updated("A", grade=True, share_b=0.0).logs == state.logs
+        state = state.updated("B", grade=True, share_b=1.0)
     assert state.logs == judged([("A", True, 0.5), ("B", False, 0.5)]).logs
 
 
@@ -75,7 +75,7 @@ def test_what_only_teaches_the_rates_is_no_evidence() -> None:
         taught = taught.updated(side, success, share_b, counts=False)
     assert taught == TwoSampleTest(*judged(past)[:4])
     known = taught._replace(logs=judged(past).logs)
-    after, other = taught.updated("B", success=False, share_b=0.3), known.updated("B", success=False, share_b=0.3)
+    after, other = taught.updated("B", grade=False, share_b=0.3), known.updated("B", grade=False, share_b=0.3)
     for factor, with_past, before in zip(after.logs, other.logs, known.logs, strict=True):
         assert factor == pytest.approx(with_past - before)
 
@@ -107,7 +107,7 @@ def test_late_failures_are_no_evidence_after_the_first_outcomes() -> None:
 def test_impossible_shares_are_refused(side: Side, share_b: float) -> None:
     """A side that could not get an outcome cannot have one."""
     with pytest.raises(InvalidValueError, match="share_b"):
-        TwoSampleTest().updated(side, success=True, share_b=share_b)
+        TwoSampleTest().updated(side, grade=True, share_b=share_b)
 
 
 @settings(deadline=None, max_examples=6)
@@ -168,7 +168,7 @@ def test_a_verdict_stays() -> None:
     state = judged([("A", False, 0.5), ("B", True, 0.5)] * 20)
     assert verdict(state).winner == "B"
     for _ in range(15):
-        state = state.updated("B", success=False, share_b=0.5).updated("A", success=True, share_b=0.5)
+        state = state.updated("B", grade=False, share_b=0.5).updated("A", grade=True, share_b=0.5)
     found = verdict(state)
     assert found.e_value < 20
     assert found.decided

@@ -88,7 +88,7 @@ DRIFTS = [
     "UPDATE later SET failures = -1",
     "UPDATE later SET timeout_failures = failures + 1",
     "UPDATE later SET tried_id = 1000 + tried_id",
-    "INSERT INTO later SELECT id, 99, 1, 1, 1 FROM tally",
+    "INSERT INTO later SELECT id, 99, 1, 1, 1, 0 FROM tally",
 ]
 
 
@@ -223,9 +223,9 @@ def test_a_set_that_another_program_wrote_is_found_and_repaired(path: Path, mode
 @pytest.mark.parametrize(
     "stray",
     [
-        "INSERT INTO later VALUES (99, 1, 1, 0, 0)",
-        "INSERT INTO later VALUES (99, 99, 0, 1, 0)",
-        "INSERT INTO later VALUES (1, 99, 0, 0, 0)",
+        "INSERT INTO later VALUES (99, 1, 1, 0, 0, 0)",
+        "INSERT INTO later VALUES (99, 99, 0, 1, 0, 0)",
+        "INSERT INTO later VALUES (1, 99, 0, 0, 0, 0)",
         "UPDATE event SET tried_id = 99 WHERE tried_id IS NOT NULL AND NOT success AND error_kind = 'network'",
     ],
 )
@@ -448,7 +448,7 @@ def test_older_files_hold_first_tries(path: Path) -> None:
     with closing(open_file(path)) as store:
         store.maintenance.rebuild()
         assert unsound(store) == []
-        assert all(each[12:] == (0, 0, 0) for each in store.tallies.all())
+        assert all(each[12:] == (0, 0, 0, 0, 0, 0) for each in store.tallies.all())
         assert counts(store)[1] == {}
 
 

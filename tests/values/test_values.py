@@ -191,6 +191,8 @@ BAD_FIELDS: list[tuple[str, Any]] = [
     *[("tokens_used", value) for value in BAD_TOKENS],
     *[("cost_usd", value) for value in [*BAD_AMOUNTS, None, MAX_COST_USD + 1]],
     *[("duration_seconds", value) for value in BAD_AMOUNTS],
+    *[("retry_after_seconds", value) for value in BAD_AMOUNTS],
+    *[("score", value) for value in [*BAD_AMOUNTS, 1.0001]],
     *[("error_kind", value) for value in BAD_KINDS],
     *[("timestamp", value) for value in BAD_TIMES],
     *[("outcome_id", value) for value in BAD_IDS if value is not None],
@@ -336,8 +338,8 @@ def test_a_mapping_may_use_either_spelling_of_a_key() -> None:
 @pytest.mark.parametrize(
     ("mapping", "says"),
     [
-        ({}, "a mapping with the key success, but got a mapping of no keys"),
-        ({"tokensUsed": 5}, "a mapping with the key success, but got a mapping of 1 key"),
+        ({}, "a mapping with the key success or score, but got a mapping of no keys"),
+        ({"tokensUsed": 5}, "a mapping with the key success or score, but got a mapping of 1 key"),
         ({"success": True, "tokens": 5}, "keys among success, timeout, tokens_used, .*, but got text of 6 characters"),
         ({"success": True, "Success": True}, "but got text of 7 characters"),
         ({"success": True, 7: 1}, "but got 7"),
@@ -588,6 +590,7 @@ def test_the_mean_of_equal_costs_is_that_cost() -> None:
             assert Tally("t", "m", total_cost_nano_usd=count * nano, priced=count).mean_cost_usd == cost
 
 
+OUTAGES = ("rate_limit", "server_error", "network", "unavailable")
 costs = st.floats(0, 1000) | st.sampled_from([0.1, 0.2, 0.3, 1e-9, 0.0, MAX_COST_USD])
 
 
@@ -631,7 +634,7 @@ def test_a_tally_counts_what_was_added(events: list[tuple[Outcome, int]]) -> Non
         successes=len(events) - len(failures),
         failures=len(failures),
         timeouts=len([outcome for outcome, _ in events if outcome.timeout]),
-        outages=len([each for each in failures if each.error_kind in {"rate_limit", "server_error", "network"}]),
+        outages=len([each for each in failures if each.error_kind in OUTAGES]),
         caller_errors=len([each for each in failures if each.error_kind in {"cancelled", "caller_error"}]),
         total_tokens=sum(outcome.tokens_used for outcome, _ in events),
         total_cost_nano_usd=sum(outcome.cost_nano_usd for outcome, _ in events),
@@ -645,7 +648,7 @@ def test_a_tally_counts_what_was_added(events: list[tuple[Outcome, int]]) -> Non
     assert json.loads(json.dumps(tally.as_dict(), allow_nan=False)) == tally.as_dict()
 
 
-THE_MODELS_OWN = {None, "context_overflow", "other"}
+THE_MODELS_OWN = {None, "context_overflow", "refused", "other"}
 COUNTED = set(Tally._fields) - {"task_type", "model_id", "last_used_ms"}
 
 
@@ -669,10 +672,10 @@ def test_a_success_is_never_an_outage_or_a_callers_error() -> None:
         lost = Tally("t", "m").plus(Outcome(success=False, error_kind=kind), 0)
         assert (won.outages, won.caller_errors, won.successes) == (0, 0, 1)
         assert (lost.outages, lost.caller_errors) == (
-            kind in {"rate_limit", "server_error", "network"},
+            kind in OUTAGES,
             kind in {"cancelled", "caller_error"},
         )
-        assert lost.quality_failures == (kind in {"context_overflow", "other"})
+        assert lost.quality_failures == (kind in {"context_overflow", "refused", "other"})
 
 
 moments = st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timezones=st.sampled_from(OFFSETS))  # noqa: DTZ001

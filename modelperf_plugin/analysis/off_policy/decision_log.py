@@ -45,6 +45,8 @@ class DecisionLog:
     """Positions of the chosen models in ``models``."""
     success: Floats
     """1 for success, 0 for failure."""
+    score: Floats
+    """The hosts' scores; NaN where there is none."""
     cost_usd: Floats
     """US dollars; NaN if unknown."""
     offered: Flags
@@ -59,9 +61,19 @@ class DecisionLog:
     def __len__(self) -> int:
         return len(self.task)
 
+    @property
+    def grade(self) -> Floats:
+        """The score where there is one, else success."""
+        return np.where(np.isnan(self.score), self.success, self.score)
+
+    @property
+    def graded(self) -> int:
+        """Number of decisions whose outcome has a score."""
+        return int((~np.isnan(self.score)).sum())
+
     def of_success(self) -> Logged:
-        """Return the log with success as the reward."""
-        return self._with(self.success)
+        """Return the log with success as the reward, or the score where there is one."""
+        return self._with(self.grade)
 
     def of_cost(self) -> tuple[Logged, float] | None:
         """Return the log with cost as the reward, in units of the highest cost, and that cost; None without costs.
@@ -80,8 +92,7 @@ class DecisionLog:
 
     def only(self, rows: Flags) -> DecisionLog:
         """Return the decisions in ``rows``, a mask."""
-        columns = ("made_ms", "ended_ms", "task", "chosen", "success", "cost_usd", "offered", "propensities", "status")
-        return replace(self, **{name: getattr(self, name)[rows] for name in columns})
+        return replace(self, **{name: getattr(self, name)[rows] for name in _COLUMNS})
 
     def blocks(self) -> list[slice]:
         """Return the slices of decisions that share the knowledge from before their first one."""
@@ -92,6 +103,11 @@ class DecisionLog:
         return Logged(
             rewards=rewards, chosen=self.chosen, propensities=self.propensities, forecasts=_forecasts(self, rewards)
         )
+
+
+_COLUMNS: Final = (
+    "made_ms", "ended_ms", "task", "chosen", "success", "score", "cost_usd", "offered", "propensities", "status",
+)  # fmt: skip
 
 
 def read_log(
@@ -130,7 +146,7 @@ class _Reader:
         self._left_out: Counter[str] = Counter()
         wide = {"row": "i", "column": "i", "chance": "f", "status": "b"}
         self._wide: dict[str, array[Any]] = {name: array(kind) for name, kind in wide.items()}
-        long = {"made": "q", "ended": "q", "task": "i", "chosen": "i", "success": "b", "cost": "d"}
+        long = {"made": "q", "ended": "q", "task": "i", "chosen": "i", "success": "b", "score": "d", "cost": "d"}
         self._long: dict[str, array[Any]] = {name: array(kind) for name, kind in long.items()}
 
     def add(self, record: DecisionRecord, outcome: JoinedOutcome | None) -> None:
@@ -169,6 +185,7 @@ class _Reader:
         long["task"].append(self._tasks.setdefault(record.task_type, len(self._tasks)))
         long["chosen"].append(models[record.model_id])
         long["success"].append(outcome.success)
+        long["score"].append(float("nan") if outcome.score is None else outcome.score)
         long["cost"].append(outcome.cost_nano_usd / NANO_USD if outcome.cost_nano_usd else float("nan"))
 
     def log(self, source: str) -> DecisionLog:
@@ -186,8 +203,9 @@ class _Reader:
         return DecisionLog(
             source=source, task_types=tuple(self._tasks), models=tuple(self._models), made_ms=long["made"][order],
             ended_ms=long["ended"][order], task=long["task"][order], chosen=long["chosen"][order],
-            success=long["success"][order].astype(np.float64), cost_usd=long["cost"][order], offered=offered,
-            propensities=propensities, status=status, left_out=dict(self._left_out),
+            success=long["success"][order].astype(np.float64), score=long["score"][order],
+            cost_usd=long["cost"][order], offered=offered, propensities=propensities, status=status,
+            left_out=dict(self._left_out),
         )  # fmt: skip
 
 

@@ -44,6 +44,9 @@ class Evaluation:
     """Number of unusable decisions, by reason."""
     models: tuple[str, ...]
     happened: float
+    """Actual success rate of first tries, where an outcome with a score counts by it; so do all other rates."""
+    graded: int
+    """Number of decisions whose outcome has a score."""
     happened_cost_usd: float | None
     """Actual mean US dollars of a first try, unknown costs taken as 0; None without any known cost."""
     unpriced: int
@@ -105,7 +108,7 @@ def evaluate(
     return Evaluation(
         source=log.source, decisions=len(log), since=from_milliseconds(int(log.made_ms[0])),
         until=from_milliseconds(int(log.made_ms[-1])), left_out=log.left_out, models=log.models,
-        happened=float(log.success.mean()), happened_cost_usd=cost, unpriced=log.unpriced,
+        happened=float(log.grade.mean()), graded=log.graded, happened_cost_usd=cost, unpriced=log.unpriced,
         made_the_log=judge.judge("what made the log", log.propensities, by_task_type=by_task_type),
         policies=tuple(judged[:-1]), learning=tuple(learning), document_rule=judged[-1], plans=tuple(plans),
         random=judge.judge("random", uniform(log)), best_single=best_single(judge, log),

@@ -34,7 +34,8 @@ class LearningEstimate:
     """The success of a policy that starts with nothing and learns by itself."""
 
     success: Estimate | None
-    """Success rate over its first ``kept`` tasks; None if the log is not sufficient: ``refusal`` says why."""
+    """Success rate, or mean score, over its first ``kept`` tasks; None if the log is not sufficient: ``refusal`` says
+    why."""
     refusal: str | None
     kept: int
     """Number of accepted decisions, or their expected number if that is too small to try."""
@@ -77,9 +78,15 @@ def _accepted_rewards(log: DecisionLog, config: Config, scale: float, seed: int,
             decision = engine.explain(task_type, names)
             chance = 0.0 if decision is None else decision.propensities.get(model_id, 0.0)
             if rng.random() * scale * log.propensities[row, log.chosen[row]] < chance:
-                success, cost = bool(log.success[row]), float(np.nan_to_num(log.cost_usd[row]))
-                engine.record(task_type, model_id, Outcome(success=success, cost_usd=cost))
-                rewards.append(float(success))
+                outcome = _outcome(log, row)
+                engine.record(task_type, model_id, outcome)
+                rewards.append(outcome.grade)
             if progress is not None:
                 progress(row + 1, len(log))
     return np.array(rewards)
+
+
+def _outcome(log: DecisionLog, row: int) -> Outcome:
+    score = None if np.isnan(log.score[row]) else float(log.score[row])
+    cost = float(np.nan_to_num(log.cost_usd[row]))
+    return Outcome(success=bool(log.success[row]), score=score, cost_usd=cost)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Final, NamedTuple
 
@@ -119,8 +120,9 @@ class StoreAsOf:
                 failures, timeouts = tally.quality_failures, tally.timeout_failures
                 later = (tally.later_successes, tally.later_failures, tally.later_timeout_failures)
                 baselines[pair] = Baseline(
-                    tally.successes, failures, rate, timeouts, change.since_ms, change.direction, *later
-                )
+                    tally.successes, failures, rate, timeouts, change.since_ms, change.direction, *later,
+                    tally.score_shift, tally.later_score_shift,
+                )  # fmt: skip
         return baselines
 
     def faded(self, within: Span, today: int, half_life_days: float) -> dict[_Pair, Faded]:
@@ -142,13 +144,16 @@ class StoreAsOf:
 
     def _add(self, event: Event) -> None:
         outcome = _OUTCOMES[event.blame, event.timed_out]
+        if event.score is not None:
+            outcome = replace(outcome, score=event.score)
         pair = (event.task_type, event.model_id)
         is_later = bool(event.tried)
         self._put(self._tally(pair).plus(outcome, event.ended_ms, later=is_later))
         if event.blame in {None, "model"}:
             models = self._days.setdefault(event.task_type, {})
-            day = models.setdefault(event.model_id, {}).setdefault(event.ended_ms // DAY_MS, [0] * 6)
-            counts = (event.success, not event.success, event.timed_out)
+            day = models.setdefault(event.model_id, {}).setdefault(event.ended_ms // DAY_MS, [0] * 8)
+            timed_out = event.timed_out and event.score is None
+            counts = (event.success, not event.success, timed_out, outcome.score_shift)
             for number, count in enumerate(counts * 2 if is_later else counts):
                 day[number] += count
             if is_later and event.tried != UNKNOWN_TRIED:
@@ -186,11 +191,12 @@ def _events(log: Events) -> Iterator[Event]:
 def _faded(days: Mapping[int, Sequence[int]], since: int | None, today: int, half_life_days: float) -> Faded:
     dated = [(day, counts) for day, counts in days.items() if since is None or day > since]
     shares = [0.5 ** (max(0, today - day) / half_life_days) for day, _ in dated]
-    weights = [sum(share * counts[n] for share, (_, counts) in zip(shares, dated, strict=True)) for n in range(6)]
-    counts = [sum(each[n] for _, each in dated) for n in range(6)]
+    weights = [sum(share * counts[n] for share, (_, counts) in zip(shares, dated, strict=True)) for n in range(8)]
+    counts = [sum(each[n] for _, each in dated) for n in range(8)]
     return Faded(
         (weights[0], weights[1], weights[2]), (counts[0], counts[1], counts[2]), len(dated),
-        (weights[3], weights[4], weights[5]), (counts[3], counts[4], counts[5]),
+        (weights[4], weights[5], weights[6]), (counts[4], counts[5], counts[6]), (weights[3], counts[3]),
+        (weights[7], counts[7]),
     )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """Files of recorded outcomes of several models on the same instances.
 
 A CSV file, plain or gzipped, with one row per (instance, model). The columns ``instance_id``, ``task_type``,
-``model_id`` and ``success`` are required; ``timeout``, ``tokens_used``, ``cost_usd`` and ``timestamp`` are optional;
-all others are ignored. An empty value is unknown. A time without an offset is in UTC.
+``model_id`` and ``success`` or ``score`` (from 0 to 1) are required; ``timeout``, ``tokens_used``, ``cost_usd`` and
+``timestamp`` are optional; all others are ignored. An empty value is unknown. A time without an offset is in UTC.
 
 The log of a router is not such a file: it has one outcome per task, so another choice cannot be looked up.
 """
@@ -24,7 +24,9 @@ from modelperf_plugin.exchange.lines import read_lines
 from modelperf_plugin.exchange.parsing import parse_flag, parse_moment, parse_number
 from modelperf_plugin.values import Outcome, check_id, check_ids
 
-REQUIRED: Final = ("instance_id", "task_type", "model_id", "success")
+REQUIRED: Final = ("instance_id", "task_type", "model_id")
+VERDICTS: Final = ("success", "score")
+"""At least one of these is required, too."""
 MAX_CHARACTERS: Final = 1 << 28
 """Of a file, decompressed: all its outcomes are held in memory."""
 
@@ -60,7 +62,7 @@ class OutcomeData:
     duplicates: int = 0
     """Rows skipped because an earlier one has the same instance and model."""
     unknown: int = 0
-    """Rows skipped because their success is empty."""
+    """Rows skipped because they have neither success nor score."""
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -75,6 +77,21 @@ class OutcomeData:
     @property
     def outcomes(self) -> int:
         return sum(len(each.outcomes) for each in self.instances)
+
+    @property
+    def graded(self) -> int:
+        """Number of outcomes with a score."""
+        return sum(outcome.score is not None for each in self.instances for outcome in each.outcomes.values())
+
+    def passing(self, pass_score: float) -> Self:
+        """Return these instances; outcomes with a score alone are successes from ``pass_score`` on."""
+        if not self.graded:
+            return self
+        instances = []
+        for each in self.instances:
+            outcomes = {model_id: outcome.passing(pass_score) for model_id, outcome in each.outcomes.items()}
+            instances.append(each._replace(outcomes=outcomes))
+        return replace(self, instances=tuple(instances))
 
     def dense_core(self, models: Sequence[str] | None = None) -> Self:
         """Return the part in which every model has an outcome for every instance.
@@ -133,7 +150,7 @@ def read_outcomes(path: str | PathLike[str]) -> OutcomeData:
     with closing(_rows(name)) as rows:
         for line, row in rows:
             try:
-                instance_id, task_type, model_id = (check_id(column, row[column]) for column in REQUIRED[:3])
+                instance_id, task_type, model_id = (check_id(column, row[column]) for column in REQUIRED)
                 outcome = _outcome(row)
             except InvalidValueError as error:
                 raise OutcomesFileError(name, line, str(error)) from None
@@ -148,7 +165,7 @@ def read_outcomes(path: str | PathLike[str]) -> OutcomeData:
                 duplicates += 1
     tried = tuple(instance for instance in instances.values() if instance.outcomes)
     if not tried:
-        raise OutcomesFileError(name, None, "holds no outcome with a known success")
+        raise OutcomesFileError(name, None, "holds no outcome with a known success or score")
     return OutcomeData(source=name, instances=tried, duplicates=duplicates, unknown=unknown)
 
 
@@ -183,6 +200,8 @@ def _is_filled(values: Sequence[str]) -> bool:
 
 def _check_header(name: str, header: list[str]) -> None:
     missing = [column for column in REQUIRED if column not in header]
+    if not any(column in header for column in VERDICTS):
+        missing.append(" or ".join(VERDICTS))
     if missing:
         message = f"must name the columns, but {', '.join(missing)} is not among {brief(', '.join(header))}"
         raise OutcomesFileError(name, 1, message)
@@ -192,17 +211,19 @@ def _check_header(name: str, header: list[str]) -> None:
 
 
 def _outcome(row: Mapping[str, str]) -> Outcome | None:
-    """Return the outcome of a row, or None if its success is unknown.
+    """Return the outcome of a row, or None if neither its success nor its score is known.
 
     Raises:
         InvalidValueError: a value is not usable.
     """
-    success = parse_flag("success", row["success"])
+    success, score = parse_flag("success", row.get("success")), parse_number("score", row.get("score"))
+    unknown = success is None and score is None
     outcome = Outcome(
-        success=bool(success),
+        success=False if unknown else success,  # type: ignore[arg-type]  # without it, the score decides
+        score=score,
         timeout=bool(parse_flag("timeout", row.get("timeout"))),
         tokens_used=parse_number("tokens_used", row.get("tokens_used")) or 0,  # type: ignore[arg-type]  # Outcome refuses 1.5
         cost_usd=parse_number("cost_usd", row.get("cost_usd")) or 0.0,
         timestamp=parse_moment("timestamp", row.get("timestamp")),
     )
-    return None if success is None else outcome
+    return None if unknown else outcome

@@ -27,6 +27,7 @@ from modelperf_plugin.analysis.simulation.tries import TriesReport, tries_report
 from modelperf_plugin.analysis.views.trends import add_up
 from modelperf_plugin.config import ConfigSource, load
 from modelperf_plugin.errors import InvalidValueError
+from modelperf_plugin.policy.quality import by_score
 from modelperf_plugin.values import MAX_ATTEMPTS, Outcome, Tally
 
 Order = Literal["shuffled", "recorded"]
@@ -38,6 +39,7 @@ class Result:
     """The result of one way of choosing; the mean over the repeats if it depends on chance."""
 
     success_rate: float
+    """Where there are scores, their mean: an outcome with a score counts by it; so in all rates of a report."""
     standard_error: float | None = None
     """Over the repeats, like ``cost_standard_error``; None if the rate is exact or there was one repeat."""
     cost_per_success_usd: float | None = None
@@ -92,6 +94,8 @@ class ReplayReport:
     """Decisions of the policy in all repeats together."""
     outcomes: int
     """Known outcomes: models × instances."""
+    graded: int
+    """Outcomes with a score."""
     unpriced: int
     left_out_models: tuple[str, ...]
     """Models in the data that were not offered."""
@@ -167,9 +171,9 @@ def replay(
         raise InvalidValueError("order", "shuffled or recorded", order, typed=True)
     if attempts is not None and not 1 <= attempts <= MAX_ATTEMPTS:
         raise InvalidValueError("attempts", f"a whole number from 1 to {MAX_ATTEMPTS}", attempts)
-    core = data.dense_core(models)
-    recorded = [_without_times(each) for each in _by_time(core.instances)]
     policy, rule = load(config).config, load(MIGRATION_GUIDE_RULE).config
+    core = data.dense_core(models).passing(policy.quality.pass_score)
+    recorded = [_without_times(each) for each in _by_time(core.instances)]
     attempts = policy.retries.attempts if attempts is None else attempts
     total, done = 2 * repeats * len(recorded), count(1)
 
@@ -219,7 +223,7 @@ def _report(
     policy = _mean(runs)
     return ReplayReport(
         source=data.source, models=core.models, instances=len(core.instances), repeats=len(runs), order=order,
-        seed=seed, decisions=len(steps), outcomes=core.outcomes,
+        seed=seed, decisions=len(steps), outcomes=core.outcomes, graded=core.graded,
         unpriced=known.everything.samples - known.everything.priced,
         left_out_models=tuple(model_id for model_id in data.models if model_id not in core.models),
         left_out_instances=len(data.instances) - len(core.instances), policy=policy, document_rule=_mean(rule_runs),
@@ -227,7 +231,7 @@ def _report(
         best_per_task_type=_exact(add_up(known.best_of.values())),
         cheapest=None if known.cheapest is None else _as_model(known.cheapest),
         regret=_rate(known.best_single) - policy.success_rate, explored_share=fmean(step.explored for step in steps),
-        shares=shares_of(steps, core.models), learning_curve=learning_curve(runs, lambda step: step.outcome.success),
+        shares=shares_of(steps, core.models), learning_curve=learning_curve(runs, lambda step: step.outcome.grade),
         task_types=_by_task_type(known, steps, len(runs)), attempts=attempts, tries=tries,
     )  # fmt: skip
 
@@ -253,12 +257,12 @@ class _Hindsight:
 
 
 def _best(tallies: Sequence[Tally]) -> Tally:
-    """Return the tally with the best success rate; the first by name of equals."""
+    """Return the tally with the best success rate, or mean score; the first by name of equals."""
     return min(tallies, key=lambda tally: (-_rate(tally), tally.model_id))
 
 
 def _rate(tally: Tally) -> float:
-    return tally.successes / tally.samples
+    return by_score(tally.successes, tally.failures, tally.score_shift)[0] / tally.samples
 
 
 def _exact(tally: Tally) -> Result:
@@ -296,7 +300,7 @@ def _by_task_type(known: _Hindsight, steps: Run, repeats: int) -> tuple[TaskType
         most_chosen, share = next(iter(shares_of(own).items()))
         best = known.best_of[task]
         result = TaskTypeResult(
-            task_type=task, instances=len(own) // repeats, success_rate=fmean(step.outcome.success for step in own),
+            task_type=task, instances=len(own) // repeats, success_rate=fmean(step.outcome.grade for step in own),
             random_success_rate=_rate(known.random_of[task]), best_model=best.model_id, best_success_rate=_rate(best),
             most_chosen_model=most_chosen, most_chosen_share=share,
         )  # fmt: skip

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from typing import Final
 
 from modelperf_plugin.config import Config
+from modelperf_plugin.policy import ABTest
 from modelperf_plugin.text import count, enumerated
 from modelperf_plugin.values import Tally
+from modelperf_plugin.values.names import plain_name
 
 MIN_OUTCOMES: Final = 100
 """Outcomes of a task type from which verdicts that are all the same are noticed."""
 _MAX_NAMED: Final = 5
-_VERSION: Final = re.compile(r"[-@:_](?:20\d\d-?\d\d-?\d\d|latest)$")
-"""The date or tag with which providers name a snapshot of a model."""
 
 
 def likely_twins(model_ids: Iterable[str]) -> list[tuple[str, ...]]:
@@ -26,13 +25,8 @@ def likely_twins(model_ids: Iterable[str]) -> list[tuple[str, ...]]:
     """
     groups: dict[str, list[str]] = {}
     for model_id in sorted(set(model_ids)):
-        groups.setdefault(_plain(model_id), []).append(model_id)
+        groups.setdefault(plain_name(model_id), []).append(model_id)
     return [tuple(names) for names in groups.values() if len(names) > 1]
-
-
-def _plain(model_id: str) -> str:
-    name = unicodedata.normalize("NFKC", model_id).casefold()
-    return _VERSION.sub("", "".join(name.split()).rpartition("/")[2])
 
 
 def twins_sentence(twins: Sequence[tuple[str, ...]]) -> str | None:
@@ -41,11 +35,28 @@ def twins_sentence(twins: Sequence[tuple[str, ...]]) -> str | None:
         return None
     groups = "; ".join(enumerated([repr(name) for name in names]) for names in twins[:_MAX_NAMED])
     more = f" (and {len(twins) - _MAX_NAMED} more groups)" if len(twins) > _MAX_NAMED else ""
-    return f"{groups}{more} may be one model: outcomes are counted for each name apart, so pass the same name always"
+    table, aliases = _toml(twins[0][0]), ", ".join(map(_toml, twins[0][1:]))
+    return (
+        f"{groups}{more} may be one model: outcomes are counted for each name apart. If it is one, add "
+        f"[models.{table}] aliases = [{aliases}]"
+    )
+
+
+def doubtful_names(config: Config, tallies: Iterable[Tally]) -> list[str]:
+    """Return a sentence for each name that matches nothing, and one for likely names of one model."""
+    tallies = list(tallies)
+    sides = [side for _, exploration in _tests(config) for side in (exploration.incumbent, *exploration.challengers)]
+    named = [*config.models, *[side for side in sides if side is not None]]
+    names = [name for name in [*named, *[tally.model_id for tally in tallies]] if name not in config.canonical_ids]
+    twins = twins_sentence(likely_twins(names))
+    return [*([] if twins is None else [twins]), *names_without_outcomes(config, tallies)]
 
 
 def names_without_outcomes(config: Config, tallies: Iterable[Tally]) -> list[str]:
-    """Return a sentence for each model and task type that the configuration names, but no outcome does."""
+    """Return a sentence for each model and task type that the configuration names, but no outcome does.
+
+    A side of an A/B test may be new; it is only named if another name was probably meant.
+    """
     tallies = list(tallies)
     sentences = []
     for section, named, known in (
@@ -57,16 +68,39 @@ def names_without_outcomes(config: Config, tallies: Iterable[Tally]) -> list[str
                 near = get_close_matches(name, known, n=1, cutoff=0.7)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 sentences.append(f'[{section}."{name}"] matches no outcome so far{hint}')
+    known = {tally.model_id for tally in tallies}
+    for path, exploration in _tests(config):
+        for key, sides in (("incumbent", [exploration.incumbent]), ("challenger", exploration.challengers)):
+            for side in sides:
+                missing = side is not None and config.canonical_ids.get(side, side) not in known
+                if side is not None and missing and (near := get_close_matches(side, known, n=1, cutoff=0.7)):
+                    sentences.append(f"[{path}] {key} {side!r} matches no outcome so far; did you mean {near[0]!r}?")
     return sentences
+
+
+def _tests(config: Config) -> Iterator[tuple[str, ABTest]]:
+    """Yield the configured A/B tests, each with the path of its section."""
+    own = [(f"task_types.{_toml(name)}.exploration", each.exploration) for name, each in config.task_types.items()]
+    for path, exploration in [("exploration", config.exploration), *own]:
+        if isinstance(exploration, ABTest):
+            yield path, exploration
+
+
+def _toml(name: str) -> str:
+    return json.dumps(name, ensure_ascii=False)
 
 
 def empty_verdicts(tallies: Iterable[Tally]) -> str | None:
     """Return what it means that all outcomes of a task type have the same verdict; None if they differ.
 
-    Outages and the caller's own errors are no verdicts on a model.
+    Outages and the caller's own errors are no verdicts on a model. Scores tell models apart that always succeed.
     """
+    tallies = list(tallies)
+    scored = {tally.task_type for tally in tallies if tally.score_shift}
     sums: dict[str, tuple[int, int]] = {}
     for tally in tallies:
+        if tally.task_type in scored:
+            continue
         successes, failures = sums.get(tally.task_type, (0, 0))
         sums[tally.task_type] = successes + tally.successes, failures + tally.quality_failures
     same = [name for name, both in sums.items() if sum(both) >= MIN_OUTCOMES and not all(both)]

@@ -37,8 +37,9 @@ class Try(NamedTuple):
 
     @property
     def ending(self) -> str:
-        """How it ended, in a few words: ``failed, timed out``."""
+        """How it ended, in a few words: ``failed, score 0.4, timed out``."""
         words = ["succeeded" if self.outcome.success else "failed"]
+        words += [] if self.outcome.score is None else [f"score {self.outcome.score:.3g}"]
         words += ["timed out"] if self.outcome.timeout else []
         words += [] if self.outcome.error_kind is None else [self.outcome.error_kind]
         return ", ".join(words)

@@ -20,6 +20,7 @@ def announce(common: Common, answer: Answer, model_id: str) -> None:
     new outcomes arrive, what the plugin expects of the model follows from the other models.
     """
     with common.writing(answer) as engine:
+        model_id = engine.config.canonical_ids.get(model_id, model_id)
         if all(tally.model_id != model_id for tally in engine.store.tallies.all()):
             answer.exit_with_note(f"no outcomes of model {model_id!r}: nothing to announce")
         now_ms = time.time_ns() // 1_000_000

@@ -37,6 +37,7 @@ def changes(common: Common, answer: Answer, model_id: str | None) -> None:
     """Show which models have changed, and since when."""
     with common.reading(answer, changes=[]) as engine:
         location = engine.store.location
+        model_id = None if model_id is None else engine.config.canonical_ids.get(model_id, model_id)
         rows = [change for change in engine.store.changes.all() if model_id in {None, change.model_id}]
     none = "no model has changed, as far as the outcomes show"
     answer.print_rows("changes", _COLUMNS, rows, csv_columns=_CSV, none=none, store=location)

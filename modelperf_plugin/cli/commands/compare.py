@@ -9,7 +9,7 @@ import click
 
 from modelperf_plugin.cli.answer import Answer, Column, number
 from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option
-from modelperf_plugin.cli.tally_columns import MODEL, OUTAGES, OUTCOMES, SUCCESS, TIMEOUTS
+from modelperf_plugin.cli.tally_columns import MODEL, OUTAGES, OUTCOMES, SUCCESS, TIMEOUTS, score_columns
 from modelperf_plugin.cli.task_types import unknown_task_type
 from modelperf_plugin.text import (
     UNKNOWN,
@@ -65,7 +65,7 @@ _TESTS: Final[tuple[Column[Trial], ...]] = (
 _SIDES_CSV: Final = (
     "model_id", "successes", "failures", "success_rate", "low", "high", "cost_per_success_usd", "total_tokens",
     "timeouts", "outages", "caller_errors", "priced", "last_used",
-    "first_successes", "first_samples", "later_successes", "later_failures",
+    "first_successes", "first_samples", "later_successes", "later_failures", "graded", "mean_score",
 )  # fmt: skip
 _TESTS_CSV: Final = (
     "test_id", "incumbent", "challenger", "share", "started", "last_outcome", "e_value", "needed", "more", "verdict",
@@ -97,11 +97,12 @@ def compare(common: Common, answer: Answer, task_type: str, models: tuple[str, .
 
     if len(models) not in {0, 2}:
         raise click.UsageError("name two models to compare, or none to list the A/B tests of the task type")
-    if len(set(models)) == 1:
-        raise click.UsageError(f"name two different models, not {models[0]!r} twice")
     empty: dict[str, Any] = {"task_type": task_type, "models": [], "tests": []}
     with common.reading(answer, **empty) as engine:
-        location = engine.store.location
+        location, ids = engine.store.location, engine.config.canonical_ids
+        models = tuple([ids.get(name, name) for name in models])
+        if len(set(models)) == 1:
+            raise click.UsageError(f"name two different models, not {models[0]!r} twice")
         evidence = engine.store.tallies.of(task_type)
         tests = trials(engine, task_type)
         if not evidence and not tests:
@@ -131,7 +132,7 @@ def compare(common: Common, answer: Answer, task_type: str, models: tuple[str, .
 def _show(answer: Answer, task_type: str, tallies: Sequence[Tally], rows: Sequence[Trial]) -> None:
     answer.print_line((task_type, "bold"), f": {' and '.join(tally.model_id for tally in tallies)}")
     answer.print_line()
-    answer.print_table(_SIDES, tallies)
+    answer.print_table([*_SIDES[:4], *score_columns(tallies), *_SIDES[4:]], tallies)
     if has_later_tries(tallies):
         answer.print_line()
         answer.print_table(_TRIES, tallies)

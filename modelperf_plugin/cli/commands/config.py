@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +17,7 @@ from modelperf_plugin.text import UNKNOWN, count, percent
 
 if TYPE_CHECKING:
     from modelperf_plugin.analysis.views.policy_diff import PolicyDiff, Setting, TaskTypeDiff
+    from modelperf_plugin.config import Config
 
 _VALUES: Final[tuple[Column[tuple[str, object, str]], ...]] = (
     Column("key", lambda row: row[0], "bold"),
@@ -53,22 +55,44 @@ def _check(common: Common, answer: Answer, path: str | None) -> None:
     """Report everything that is wrong with the configuration.
 
     PATH is the same as --config; without it, the configuration is found as a host finds it. Exits with code 2 if
-    anything is wrong.
+    anything is wrong. Hints, at names that match no outcome in the store or may mean one model, are no errors.
     """
     from modelperf_plugin.errors import ConfigError
 
     common.config = path or common.config
     try:
-        files = [str(file) for file in common.load().files]
+        loaded = common.load()
     except ConfigError as error:
         if not answer.as_json:
             raise
-        answer.print_json(ok=False, files=[], problems=[asdict(each) for each in error.problems])
+        answer.print_json(ok=False, files=[], problems=[asdict(each) for each in error.problems], hints=[])
         raise click.exceptions.Exit(2) from error
+    files, hints = [str(file) for file in loaded.files], _hints(loaded.config)
     if answer.as_json:
-        answer.print_json(ok=True, files=files, problems=[])
+        answer.print_json(ok=True, files=files, problems=[], hints=hints)
     else:
         answer.print_line(("ok", "green"), f": {', '.join(files) or 'no file, the defaults'}")
+        for hint in hints:
+            answer.print_line(("hint", "yellow"), f": {hint}")
+
+
+def _hints(config: Config) -> list[str]:
+    """Return what is doubtful about names in the configuration, compared with the store if there is one."""
+    from modelperf_plugin.analysis.views.hints import doubtful_names
+    from modelperf_plugin.errors import StoreError
+    from modelperf_plugin.store import open_to_read
+    from modelperf_plugin.store.aliases.store import with_aliases
+    from modelperf_plugin.values.names import Aliases
+
+    location = str(config.store.path)
+    try:
+        if is_missing(location):
+            return doubtful_names(config, [])
+        with closing(open_to_read(location)) as store:
+            tallies = with_aliases(store, Aliases(config.canonical_ids)).tallies.all()
+    except StoreError as error:
+        return [*doubtful_names(config, []), f"names were not compared with the store: {error}"]
+    return doubtful_names(config, tallies)
 
 
 @config.command(name="show")

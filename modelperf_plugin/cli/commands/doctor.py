@@ -127,7 +127,9 @@ def _examine(loaded: LoadedConfig, location: str) -> _Examination:
     from modelperf_plugin.exchange.attached.databases import check_attached
     from modelperf_plugin.exchange.importing.legacy_import import check_legacy_file
     from modelperf_plugin.store import open_to_read
+    from modelperf_plugin.store.aliases.store import with_aliases
     from modelperf_plugin.store.fallback.spool import waiting_for
+    from modelperf_plugin.values.names import Aliases
 
     mode = loaded.config.mode
     files = ", ".join(str(file) for file in loaded.files)
@@ -141,7 +143,8 @@ def _examine(loaded: LoadedConfig, location: str) -> _Examination:
         absent = _finding("outcomes", f"not active yet; {missing_note(location)}", ok=False)
         return _Examination([*findings, absent])
     try:
-        with closing(open_to_read(location)) as store:
+        with closing(open_to_read(location)) as opened:
+            store = with_aliases(opened, Aliases(loaded.config.canonical_ids))
             tallies = store.tallies.all()
             names = sorted({tally.task_type for tally in tallies})
             policies = {name: loaded.config.policy_for(name).policy_id for name in names}
@@ -159,20 +162,13 @@ def _examine(loaded: LoadedConfig, location: str) -> _Examination:
 
 def _hints(loaded: LoadedConfig, tallies: Sequence[Tally]) -> Iterator[Finding]:
     """Yield what is not wrong, but keeps hosts from learning."""
-    from modelperf_plugin.analysis.views.hints import (
-        empty_verdicts,
-        likely_twins,
-        names_without_outcomes,
-        twins_sentence,
-    )
+    from modelperf_plugin.analysis.views.hints import doubtful_names, empty_verdicts
     from modelperf_plugin.analysis.views.task_type_names import ids_as_task_types
 
     if (ids := ids_as_task_types(tallies)) is not None:
         yield _finding("task types", ids.sentence())
-    if (sentence := twins_sentence(likely_twins(tally.model_id for tally in tallies))) is not None:
-        yield _finding("models", sentence)
-    for sentence in names_without_outcomes(loaded.config, tallies):
-        yield _finding("names", sentence)
+    for hint in doubtful_names(loaded.config, tallies):
+        yield _finding("names", hint)
     if (sentence := empty_verdicts(tallies)) is not None:
         yield _finding("verdicts", sentence, ok=False)
 

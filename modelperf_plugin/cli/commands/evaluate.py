@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from modelperf_plugin.cli.answer import Answer, Cell, Column, number
+from modelperf_plugin.cli.answer import Answer, Cell, Column, Row, number
 from modelperf_plugin.cli.decision_log import log_days_option, read_decision_log
 from modelperf_plugin.cli.options import Common, common_options, json_option, policy_option, seed_option, task_option
 from modelperf_plugin.cli.progress import progress_stages
@@ -131,8 +131,9 @@ def _show(answer: Answer, evaluation: Evaluation) -> None:
     rows = [*evaluation.policies, evaluation.made_the_log, evaluation.document_rule, evaluation.random]
     if evaluation.best_single is not None:
         rows.append(evaluation.best_single)
-    answer.print_table(_POLICIES, rows)
-    answer.print_line(("success, gain and cost are those of first tries, whatever was tried after them", "dim"))
+    what = "mean score" if evaluation.graded else "success"
+    answer.print_table(_titled(_POLICIES, what), rows)
+    answer.print_line((f"{what}, gain and cost are those of first tries, whatever was tried after them", "dim"))
     answer.print_line(
         ("gain: over the policy that made the log; effective: own decisions that the log is worth", "dim")
     )
@@ -146,12 +147,21 @@ def _show(answer: Answer, evaluation: Evaluation) -> None:
         if policy.task_types:
             answer.print_line()
             answer.print_line((policy.name, "bold"))
-            answer.print_table(_TASK_TYPES, policy.task_types)
+            answer.print_table(_titled(_TASK_TYPES, what), policy.task_types)
+
+
+def _titled(columns: tuple[Column[Row], ...], what: str) -> list[Column[Row]]:
+    """Return the columns with that of success named by what it shows."""
+    return [column._replace(title=what) if column.title == "success" else column for column in columns]
 
 
 def _facts(evaluation: Evaluation) -> Iterator[tuple[str, Cell]]:
     cost = "" if evaluation.happened_cost_usd is None else f", {dollars(evaluation.happened_cost_usd)} each"
-    yield "what happened", f"{percent(evaluation.happened)} of the first tries succeeded{cost}"
+    if evaluation.graded:
+        yield "what happened", f"mean score of the first tries {percent(evaluation.happened)}{cost}"
+        yield "with a score", f"{evaluation.graded:,} of {count(evaluation.decisions, 'decision')}"
+    else:
+        yield "what happened", f"{percent(evaluation.happened)} of the first tries succeeded{cost}"
     if evaluation.happened_cost_usd is not None and evaluation.unpriced:
         yield "without a cost", f"{evaluation.unpriced:,}, counted as $0"
     if evaluation.best_single is None:

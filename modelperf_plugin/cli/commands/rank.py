@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import click
@@ -16,17 +16,19 @@ from modelperf_plugin.text import (
     count,
     first_tries,
     has_later_tries,
+    has_scores,
     later_tries,
     percent,
+    score,
     span,
     spent_per_success,
 )
-from modelperf_plugin.values import RankedModel, mean_costs
+from modelperf_plugin.values import RankedModel, Tally, mean_costs
 
 _CSV: Final = (
     "model_id", "score", "low", "high", "status", "successes", "failures", "timeouts", "outages", "caller_errors",
     "total_tokens", "total_cost_usd", "priced", "success_rate", "cost_per_success_usd", "last_used", "reason",
-    "later_successes", "later_failures",
+    "later_successes", "later_failures", "graded", "mean_score",
 )  # fmt: skip
 
 
@@ -64,23 +66,25 @@ def rank(common: Common, answer: Answer, task_type: str, min_samples: int | None
         answer.print_line((f"ranking {ranking.strategy}, policy {decision.policy_id}, {location}", "dim"))
         answer.print_line()
         tallies = [row.tally for row in ranking]
-        answer.print_table(_columns(means, has_later_tries(tallies)), ranking)
+        answer.print_table(_columns(means, tallies), ranking)
         print_estimate_note(answer, tallies, means)
         print_tries_note(answer, tallies)
 
 
-def _columns(means: Mapping[str, float], with_tries: bool) -> tuple[Column[RankedModel], ...]:
+def _columns(means: Mapping[str, float], tallies: Sequence[Tally]) -> tuple[Column[RankedModel], ...]:
     tries: tuple[Column[RankedModel], ...] = (
         number("first tries", lambda row: first_tries(row.tally)),
         number("later tries", lambda row: later_tries(row.tally)),
     )
+    scores: tuple[Column[RankedModel], ...] = (number("mean score", lambda row: score(row.tally.mean_score)),)
     return (
         Column("model", lambda row: row.model_id, "bold"),
         number("score", lambda row: percent(row.score)),
         number("interval", lambda row: span(row.interval)),
         number("outcomes", lambda row: f"{row.tally.samples:,}"),
         number("success", lambda row: percent(row.tally.success_rate)),
-        *(tries if with_tries else ()),
+        *(scores if has_scores(tallies) else ()),
+        *(tries if has_later_tries(tallies) else ()),
         number("$/success", lambda row: spent_per_success(row.tally, means.get(row.model_id))),
         Column("status", lambda row: row.status),
         number("last used", lambda row: ago(row.tally.last_used), movable=True),

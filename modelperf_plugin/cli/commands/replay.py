@@ -60,9 +60,9 @@ def replay(
 ) -> None:
     """Judge a policy on recorded outcomes before using it.
 
-    FILE is a CSV file (or .csv.gz) with the columns instance_id, task_type, model_id, success, and if known timeout,
-    tokens_used, cost_usd, timestamp: one row for every model that tried the same instance. The policy is the configured
-    one; try another with --config.
+    FILE is a CSV file (or .csv.gz) with the columns instance_id, task_type, model_id, success or score, and if known
+    timeout, tokens_used, cost_usd, timestamp: one row for every model that tried the same instance. Where there are
+    scores, policies are judged by their mean. The policy is the configured one; try another with --config.
     """
     from modelperf_plugin.analysis.simulation.outcomes_file import read_outcomes
     from modelperf_plugin.analysis.simulation.replay import replay as replay_policy
@@ -103,7 +103,7 @@ def _ways_columns(report: ReplayReport) -> tuple[Column[tuple[str, str, Result]]
     return (
         Column("way of choosing", lambda way: (way[0], "bold") if way[2] is report.policy else way[0]),
         Column("model", lambda way: way[1]),
-        number("success", lambda way: percent(way[2].success_rate)),
+        number("mean score" if report.graded else "success", lambda way: percent(way[2].success_rate)),
         number("± s.e.", lambda way: percent(way[2].standard_error)),
         number("vs single", lambda way: points(way[2].success_rate - single)),
         number("$/success", lambda way: dollars(way[2].cost_per_success_usd)),

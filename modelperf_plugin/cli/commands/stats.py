@@ -70,6 +70,7 @@ def _columns(shown: Sequence[Tally], means: Mapping[str, float], recent: _Rates)
     return (
         column.OUTCOMES,
         column.SUCCESS,
+        *column.score_columns(shown),
         number("failed", lambda tally: f"{tally.failures:,}"),
         *column.tries_columns(shown),
         column.COST,

@@ -41,6 +41,7 @@ def trend(common: Common, answer: Answer, task_type: str | None, model_id: str |
     empty: dict[str, Any] = {"period": None, "trends": [], "changes": []}
     with common.reading(answer, **empty) as engine:
         period = Period.last(days)
+        model_id = None if model_id is None else engine.config.canonical_ids.get(model_id, model_id)
         evidence = engine.store.tallies.of(task_type) if task_type else {}
         if task_type is not None and not evidence:
             unknown_task_type(answer, engine, task_type, **empty)

@@ -201,6 +201,9 @@ def _to_tallies(rows: list[Any]) -> Sums:
             later_successes=later[0],
             later_failures=later[1],
             later_timeout_failures=later[2],
+            graded=later[3],
+            score_shift=later[4],
+            later_score_shift=later[5],
         )
     return tallies
 

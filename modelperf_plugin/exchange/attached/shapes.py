@@ -41,14 +41,17 @@ class Shape(NamedTuple):
     """Whether it is a table of stored values: a view or a column may compute anything."""
     tells_tries: bool = False
     """Whether it is the view of another store of ours, in which later tries are told from first tries."""
+    tells_scores: bool = False
+    """Whether it is such a store with scores."""
 
     def statement(self, name: str, rows: str = "1") -> str:
         """Return a statement of ``attached.sql`` for this table, over a range of rows."""
         names = {column: _quoted(self.columns[column]) if column in self.columns else "NULL" for column in COLUMNS}
         sql = load_queries("sqlite", "attached.sql")
         if self.tells_tries:
-            return sql[name].format(table=sql["our_outcomes"], range=rows, tried="tried_id", **names)
-        return sql[name].format(table=_quoted(self.table), range=rows, tried="NULL", **names)
+            ours = sql["our_outcomes"].format(score="event.score" if self.tells_scores else "NULL")
+            return sql[name].format(table=ours, range=rows, tried="tried_id", score="score", **names)
+        return sql[name].format(table=_quoted(self.table), range=rows, tried="NULL", score="NULL", **names)
 
 
 def recognise(connection: sqlite3.Connection, table: str, columns: Mapping[str, str]) -> Shape:
@@ -66,15 +69,17 @@ def recognise(connection: sqlite3.Connection, table: str, columns: Mapping[str, 
         if set(columns) <= set(shape) and set(REQUIRED) <= set(shape):
             (is_table,) = connection.execute(sql["is_table"], (table,)).fetchone()
             is_plain = bool(is_table) and not any(kinds[theirs] for theirs in shape.values())
-            return Shape(table, shape, bool(is_table), is_plain, _tells_tries(connection, table))
+            told = _columns_of_ours(connection, table)
+            return Shape(table, shape, bool(is_table), is_plain, "tried_id" in told, "score" in told)
     raise StoreError(f"has a table {table} of an unknown shape: {_missing(available, columns)}")
 
 
-def _tells_tries(connection: sqlite3.Connection, table: str) -> bool:
+def _columns_of_ours(connection: sqlite3.Connection, table: str) -> set[str]:
+    """Return the columns of the outcomes of another store of ours; none for another table."""
     if table != _OUTCOMES_OF_OURS or connection.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
-        return False
+        return set()
     sql = load_queries("sqlite", "attached.sql")
-    return ("tried_id", 0) in connection.execute(sql["columns"], ("event",)).fetchall()
+    return {name for name, hidden in connection.execute(sql["columns"], ("event",)) if not hidden}
 
 
 def _missing(available: Sequence[str], columns: Mapping[str, str]) -> str:

@@ -51,8 +51,8 @@ class CallLog(RowSource):
             task_type = at_path(row, self._noted.task_field)
         success = None if self._noted.success_field is None else at_path(row, self._noted.success_field)
         if success is None or success == "":
-            return ("unknown", "unknown", None, *values[1:], None)  # not counted, whatever the other values are
-        return (task_type, values[0], success, *values[1:], None)
+            return ("unknown", "unknown", None, *values[1:], None, None)  # not counted, whatever the other values are
+        return (task_type, values[0], success, *values[1:], None, None)
 
 
 class LiteLLMLog(CallLog):

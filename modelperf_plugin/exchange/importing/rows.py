@@ -13,7 +13,7 @@ from modelperf_plugin.values import DAY_MS, MAX_COST_USD, MAX_TOKENS, NANO_USD, 
 
 COLUMNS: Final = (
     "task_type", "model_id", "success", "timeout", "tokens_used", "cost_usd", "timestamp", "duration_seconds",
-    "error_kind", "outcome_id", "tried",
+    "error_kind", "outcome_id", "tried", "score",
 )  # fmt: skip
 """The order of the values of a record."""
 REQUIRED: Final = COLUMNS[:3]
@@ -84,6 +84,7 @@ class RowConverter:
                     nanos,
                     None,
                     None,
+                    None,
                     (),
                 )
             except Exception:  # noqa: BLE001 - the slow path explains it
@@ -111,18 +112,21 @@ class RowConverter:
         values = dict(zip(COLUMNS, record, strict=True))
         pair = (check_id("task_type", values["task_type"]), check_id("model_id", values["model_id"]))
         success = parse_flag("success", values["success"])
+        score = parse_number("score", values["score"])
+        is_unknown = success is None and score is None
         outcome = Outcome(
-            success=bool(success),
+            success=False if is_unknown else success,  # type: ignore[arg-type]  # the score decides
             timeout=bool(parse_flag("timeout", values["timeout"])),
             tokens_used=parse_number("tokens_used", values["tokens_used"]) or 0,  # type: ignore[arg-type]
             cost_usd=parse_number("cost_usd", values["cost_usd"]) or 0.0,
             duration_seconds=parse_number("duration_seconds", values["duration_seconds"]),
             error_kind=_text(values["error_kind"]),
             outcome_id=_text(values["outcome_id"]),
+            score=score,
         )
         moment = parse_moment("timestamp", values["timestamp"])
         tried = parse_tried("tried", values["tried"])
-        if success is None:
+        if is_unknown:
             return None
         if pair not in self.pairs:
             self.pairs[pair] = self._pair_id(*pair)
@@ -136,6 +140,7 @@ class RowConverter:
             outcome.cost_nano_usd,
             outcome.error_kind,
             None if duration is None else round(duration * 1000),
+            outcome.score_millionths,
             tried,
         ), outcome.outcome_id
 

@@ -29,6 +29,9 @@ from modelperf_plugin.values import check_amount, check_id
 
 BATCH_ROWS: Final = 10_000
 MAX_SUM: Final = 2**63 - 1
+_TRIED: Final = COLUMNS.index("tried")
+_FIRST_COLUMNS: Final = _TRIED
+"""How many columns the first version had."""
 _BUSY_SECONDS: Final = 5.0
 _MAX_TEXT_BYTES: Final = 1 << 28
 """Of one value; a log of calls may hold long answers."""
@@ -104,7 +107,7 @@ class ParquetTable(RowSource):
                 self._file.close()
                 raise OutcomesFileError(str(path), None, message)
         try:
-            check_plain(str(path), self._file, filter(None, self._names), self._names[-1])
+            check_plain(str(path), self._file, filter(None, self._names), self._names[_TRIED])
         except BaseException:
             self._file.close()
             raise
@@ -114,10 +117,10 @@ class ParquetTable(RowSource):
         wanted = list(dict.fromkeys(name for name in self._names if name is not None))
         places = [None if name is None else wanted.index(name) for name in self._names]
         for row in parquet_rows(self.name, self._file, wanted, BATCH_ROWS):
-            yield _without_tried(tuple(None if place is None else row[place] for place in places))
+            yield _shortened(tuple(None if place is None else row[place] for place in places))
 
     def record(self, row: Any) -> Record | str:
-        row = _with_tried(row)
+        row = _whole(row)
         return row if self._task_type is None else (*row[:TASK_TYPE], self._task_type, *row[TASK_TYPE + 1 :])
 
     def close(self) -> None:
@@ -139,6 +142,7 @@ class TrackerFile(RowSource):
         if self._is_ours:
             self._outcomes = "events" if "tried" in relations else "older_events"
         try:
+            self._columns = {name for (name,) in query(path, self._connection, self._sql["columns_of_events"])}
             super().__init__(str(path), self._count(relations))
         except BaseException:
             self.close()
@@ -146,12 +150,14 @@ class TrackerFile(RowSource):
 
     def rows(self) -> Iterator[Any]:
         """Yield all outcomes from the start, in the order of recording."""
-        rows = query(self._path, self._connection, self._sql[self._outcomes])
-        return map(_without_tried, rows) if self._outcomes == "events" else rows
+        if self._outcomes != "events":
+            return query(self._path, self._connection, self._sql[self._outcomes])
+        statement = self._sql["events"].format(score="event.score" if "score" in self._columns else "NULL")
+        return map(_shortened, query(self._path, self._connection, statement))
 
     def record(self, row: Any) -> Record | str:
-        *values, models = _with_tried(row)
-        return (*values, models and tried_of(models))
+        *values, models, score = _whole(row)
+        return (*values, models and tried_of(models), score)
 
     def is_file_of(self, store: Store) -> bool:
         """Return whether this is the file of ``store`` itself."""
@@ -190,14 +196,17 @@ class TrackerFile(RowSource):
         return outcomes
 
 
-def _without_tried(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return a row as it is recognised by: that of a first try is the same as before there was the column ``tried``."""
-    return row if row[-1] else row[:-1]
+def _shortened(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a row as it is recognised by: without empty values of columns that earlier versions did not have."""
+    end = len(row)
+    while end > _FIRST_COLUMNS and not row[end - 1] and row[end - 1] != 0:
+        end -= 1
+    return row[:end]
 
 
-def _with_tried(row: tuple[Any, ...]) -> Record:
+def _whole(row: tuple[Any, ...]) -> Record:
     """Return the record of such a row."""
-    return row if len(row) == len(COLUMNS) else (*row, None)
+    return (*row, *[None] * (len(COLUMNS) - len(row)))
 
 
 def open_database(path: Path) -> tuple[sqlite3.Connection, set[str]]:

@@ -10,8 +10,8 @@ from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 from modelperf_plugin.errors import InvalidValueError
-from modelperf_plugin.exchange.parsing import parse_count, parse_moment, parse_number
-from modelperf_plugin.values import MAX_COST_USD, NANO_USD, Tally, check_amount, check_id, to_milliseconds
+from modelperf_plugin.exchange.parsing import parse_count, parse_moment, parse_number, parse_shift
+from modelperf_plugin.values import MAX_COST_USD, NANO_USD, WHOLE_SCORE, Tally, check_amount, check_id, to_milliseconds
 
 FORMAT: Final = "modelperf export"
 VERSION: Final = 1
@@ -22,12 +22,12 @@ HASH_PREFIX: Final = "h:"
 COLUMNS: Final = (
     "task_type", "model_id", "successes", "failures", "timeouts", "timeout_failures", "outages", "caller_errors",
     "total_tokens", "total_cost_usd", "priced", "last_used", "later_successes", "later_failures",
-    "later_timeout_failures",
+    "later_timeout_failures", "graded", "score_shift", "later_score_shift",
 )  # fmt: skip
 MAX_TOTAL_USD: Final = MAX_COST_USD * 1000
 _COUNTS: Final = (
     "successes", "failures", "timeouts", "timeout_failures", "outages", "caller_errors", "priced", "later_successes",
-    "later_failures", "later_timeout_failures",
+    "later_failures", "later_timeout_failures", "graded",
 )  # fmt: skip
 
 
@@ -112,7 +112,7 @@ def recognised(entries: Iterable[Tally], salt: str, known: Iterable[tuple[str, s
 def as_entry(tally: Tally) -> dict[str, Any]:
     """Return a tally as plain values; the keys are :data:`COLUMNS`."""
     values = tally.as_dict()
-    return {column: getattr(tally, column, None) if column in _COUNTS else values[column] for column in COLUMNS}
+    return {column: values[column] if column in values else getattr(tally, column) for column in COLUMNS}
 
 
 def as_tally(entry: Mapping[str, Any]) -> Tally:
@@ -129,6 +129,8 @@ def as_tally(entry: Mapping[str, Any]) -> Tally:
         total_cost_nano_usd=_nano_usd(entry.get("total_cost_usd")),
         last_used_ms=None if last_used is None else to_milliseconds(last_used),
         **counts,
+        score_shift=parse_shift("score_shift", entry.get("score_shift")),
+        later_score_shift=parse_shift("later_score_shift", entry.get("later_score_shift")),
     )
     if tally.outages + tally.caller_errors + tally.timeout_failures > tally.failures:
         raise InvalidValueError("failures", "at least outages, caller_errors and timeout_failures together", tally[3])
@@ -136,6 +138,10 @@ def as_tally(entry: Mapping[str, Any]) -> Tally:
         requirement = "at most successes, failures of quality and timeout_failures"
         later = (tally.later_successes, tally.later_failures, tally.later_timeout_failures)
         raise InvalidValueError("later_successes, later_failures and later_timeout_failures", requirement, later)
+    if not _has_possible_scores(tally):
+        raise InvalidValueError(
+            "score_shift", "between -1,000,000 and 1,000,000 for each graded outcome", tally.score_shift
+        )
     if tally.priced > tally.samples:
         raise InvalidValueError("priced", "at most successes and failures together", tally.priced)
     return tally
@@ -147,7 +153,8 @@ def first_tries(tally: Tally) -> Tally:
         successes=tally.successes - tally.later_successes,
         failures=tally.failures - tally.later_failures,
         timeout_failures=tally.timeout_failures - tally.later_timeout_failures,
-        later_successes=0, later_failures=0, later_timeout_failures=0,
+        score_shift=tally.score_shift - tally.later_score_shift,
+        later_successes=0, later_failures=0, later_timeout_failures=0, later_score_shift=0,
     )  # fmt: skip
 
 
@@ -158,6 +165,17 @@ def _is_possible(tally: Tally) -> bool:
         first.successes >= 0
         and 0 <= first.timeout_failures <= first.quality_failures
         and tally.later_timeout_failures <= tally.later_failures
+    )
+
+
+def _has_possible_scores(tally: Tally) -> bool:
+    """Return whether outcomes can have such scores: one lowers a success or raises a failure, by at most 1."""
+    first = first_tries(tally)
+    return (
+        tally.graded <= tally.successes + tally.quality_failures - tally.timeout_failures
+        and abs(tally.score_shift) <= WHOLE_SCORE * tally.graded
+        and -first.successes <= first.score_shift / WHOLE_SCORE <= first.quality_failures
+        and -tally.later_successes <= tally.later_score_shift / WHOLE_SCORE <= tally.later_failures
     )
 
 

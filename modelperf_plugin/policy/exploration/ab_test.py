@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b, sha256
@@ -87,6 +87,17 @@ class ABTest(Strategy):
         """12 hexadecimal digits of the keys that identify the test: sides, share and salt. The others may change."""
         settings = [self.incumbent, self.challengers or None, self.share, self.salt]
         return sha256(json.dumps(settings).encode()).hexdigest()[:12]
+
+    def under(self, canonical_ids: Mapping[str, str]) -> Self:
+        """Return this test with the canonical ids of its sides; it is the same test, whatever names are configured."""
+        named = (self.incumbent, *self.challengers)
+        if canonical_ids.keys().isdisjoint(named):
+            return self
+        fingerprint = self.fingerprint  # an alias of a running test does not begin it anew
+        names = [None if name is None else canonical_ids.get(name, name) for name in named]
+        copy = self.model_copy(update={"incumbent": names[0], "challenger": tuple(names[1:]) or None})
+        copy.__dict__["fingerprint"] = fingerprint
+        return copy
 
     def __call__(self, choice_set: ChoiceSet) -> Shares:
         incumbent, challengers = find_sides(choice_set.rows, self.incumbent, self.challengers)

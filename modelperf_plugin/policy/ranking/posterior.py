@@ -9,19 +9,21 @@ from pydantic import Field
 
 from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.intervals import beta_interval
+from modelperf_plugin.policy.quality import by_score
 from modelperf_plugin.policy.ranking.base import Explanation, Score
 from modelperf_plugin.policy.strategy import Strategy
-from modelperf_plugin.text import has_later_tries, tries_text
+from modelperf_plugin.text import has_later_tries, mean_score_text, tries_text
 from modelperf_plugin.values import Tally
 
 
 class Posterior(Strategy):
     """The mean of Beta(k·p₀ + successes, k·(1 − p₀) + failures): the success rate, shrunk to a prior.
 
-    Failures do not include outages and the caller's own errors, which say nothing about the model. The prior is learned
-    from all task types and models together (see :mod:`modelperf_plugin.policy.pooling`), and tries on tasks that others
-    had failed count as the first tries that say the same. If ``pooled`` is false, the prior is ``prior_success`` with
-    the weight of ``prior_strength`` outcomes, for each task type alone, and only first tries count.
+    An outcome with a score x counts as x of a success and 1 − x of a failure. Failures do not include outages and the
+    caller's own errors, which say nothing about the model. The prior is learned from all task types and models together
+    (see :mod:`modelperf_plugin.policy.pooling`), and tries on tasks that others had failed count as the first tries
+    that say the same. If ``pooled`` is false, the prior is ``prior_success`` with the weight of ``prior_strength``
+    outcomes, for each task type alone, and only first tries count.
     """
 
     strategy: Literal["posterior"] = "posterior"
@@ -53,6 +55,8 @@ class Posterior(Strategy):
         alpha, beta, outcomes = self._own(tally) if belief is None or not self.pooled else belief
         samples = tally.successes + tally.quality_failures
         counted = f"{tally.successes} of {samples} succeeded"
+        if tally.graded:
+            counted = mean_score_text(tally)
         if has_later_tries([tally]):
             counted = tries_text(tally)
         if outcomes is not None and outcomes < 0.8 * samples:
@@ -61,6 +65,9 @@ class Posterior(Strategy):
 
     def _own(self, tally: Tally) -> Belief:
         return Belief(
-            self.prior_strength * self.prior_success + tally.successes - tally.later_successes,
-            self.prior_strength * (1.0 - self.prior_success) + tally.quality_failures - tally.later_failures,
+            *by_score(
+                self.prior_strength * self.prior_success + tally.successes - tally.later_successes,
+                self.prior_strength * (1.0 - self.prior_success) + tally.quality_failures - tally.later_failures,
+                tally.score_shift - tally.later_score_shift,
+            )
         )

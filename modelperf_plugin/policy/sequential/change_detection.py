@@ -10,6 +10,11 @@ for each direction. The change is dated to the last time that S was zero. By Lor
 at least 20,000 outcomes on average to a false alarm, as long as the predictions are right; in simulations of rates
 from .3 to .9, both together run for 80,000 to 140,000.
 
+For a grade x between 0 and 1, l is the logarithm of the linear interpolation between the likelihood ratios of a failure
+and of a success, ln(1 + x (e^δ − 1)) − ln(1 + p (e^δ − 1)). Its exponential is 1 on average whenever the mean grade is
+p, whatever the distribution, and Lorden's bound needs no more: Σ exp over all starting points is a martingale plus the
+number of outcomes, and it exceeds e^S.
+
 Sources: E. Page, "Continuous inspection schemes", 1954; G. Lorden, "Procedures for reacting to a change in
 distribution", 1971.
 """
@@ -51,7 +56,7 @@ class ChangeWatch(NamedTuple):
 
     >>> watch = ChangeWatch()
     >>> for position in range(1, 53):
-    ...     watch = watch.updated(predicted=0.8, success=position <= 40, position=position)
+    ...     watch = watch.updated(predicted=0.8, grade=position <= 40, position=position)
     >>> alarm = watch.alarm()
     >>> alarm and (alarm.direction, alarm.since, round(alarm.likelihood_ratio))
     ('down', 40, 115652)
@@ -65,18 +70,22 @@ class ChangeWatch(NamedTuple):
     """S for a lower rate."""
     down_since: int = 0
 
-    def updated(self, predicted: float, success: bool, position: int, highest: float | None = None) -> ChangeWatch:
+    def updated(self, predicted: float, grade: float, position: int, highest: float | None = None) -> ChangeWatch:
         """Return the state after another outcome, O(1).
 
-        ``predicted`` is the success rate believed before it; ``position`` is an increasing number from 1, such as its
+        ``grade`` is its score, or 1 for a success and 0 for a failure; ``predicted`` is the mean believed before it,
+        the success rate; ``position`` is an increasing number from 1, such as its
         row in the log. If the chance of success is uncertain, ``predicted`` is the lowest plausible one, and
         ``highest`` the highest.
         """
         lowest = min(max(predicted, MIN_RATE), MAX_RATE)
         highest = lowest if highest is None else min(max(highest, MIN_RATE), MAX_RATE)
-        gain = SHIFT if success else 0.0
+        if 0.0 < grade < 1.0:
+            gain, loss = log1p(grade * _UP), log1p(grade * _DOWN)
+        else:
+            gain, loss = (SHIFT, -SHIFT) if grade else (0.0, 0.0)
         up = self.up + gain - log1p(highest * _UP)
-        down = self.down - gain - log1p(lowest * _DOWN)
+        down = self.down + loss - log1p(lowest * _DOWN)
         up, up_since = (min(up, MAX_STATISTIC), self.up_since) if up > 0.0 else (0.0, position)
         down, down_since = (min(down, MAX_STATISTIC), self.down_since) if down > 0.0 else (0.0, position)
         return ChangeWatch(up, up_since, down, down_since)

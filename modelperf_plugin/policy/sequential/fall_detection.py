@@ -10,6 +10,10 @@ outcome i, with prior weight w_i, and that its rate has been q since:
 
 Given the past, L_q is 1 on average if the rate is θ, and less if it is higher; so is E against what it was before.
 
+A grade x between 0 and 1 counts as the linear interpolation x L_q(1) + (1 − x) L_q(0), a bet on a bounded value: its
+average only depends on the mean of x, so E remains an e-process for grades of any distribution with a mean of at least
+θ. It is never less than the geometric mean of the two, the average bet on a coin that shows success with chance x.
+
 On a task that others have failed, the chance of success is lower than the rate: g(p) for a model of rate p, increasing
 in p. There θ and q give way to g(θ) and g(q):
 
@@ -70,8 +74,8 @@ class FallWatch(NamedTuple):
     masses: tuple[float, ...] = (0.0,) * len(ALTERNATIVES)
     """M for each alternative: the current wealth of the weight spent on it."""
 
-    def updated(self, success: bool, threshold: float, harder: Harder | None = None) -> FallWatch:
-        """Return the state after another outcome, O(1).
+    def updated(self, grade: float, threshold: float, harder: Harder | None = None) -> FallWatch:
+        """Return the state after another outcome, O(1): its score, or 1 for a success and 0 for a failure.
 
         The threshold may differ between outcomes, but must be known before each. The null hypothesis then is that the
         rate was at least the threshold each time. For a later try ``harder`` gives the lowest plausible chance.
@@ -79,10 +83,12 @@ class FallWatch(NamedTuple):
         count = self.outcomes
         spent = START / log(count + OFFSET) - START / log(count + OFFSET + 1)
         limit = min(max(threshold, 0.0), MAX_THRESHOLD)
-        if harder is not None:
-            factors = _on_later_try(limit, harder)[success]
+        failure, success = (_on_failure(limit), RATIOS) if harder is None else _on_later_try(limit, harder)
+        if 0.0 < grade < 1.0:
+            rest = 1.0 - grade
+            factors = tuple([grade * won + rest * lost for won, lost in zip(success, failure, strict=True)])
         else:
-            factors = RATIOS if success else _on_failure(limit)
+            factors = success if grade else failure
         masses = tuple([(mass + spent) * factor for mass, factor in zip(self.masses, factors, strict=True)])
         if max(masses) > MAX_MASS:
             masses = tuple([min(MAX_MASS, mass) for mass in masses])
@@ -113,6 +119,11 @@ class FallWatch(NamedTuple):
 class Probation(NamedTuple):
     """Outcomes of a demoted model since its demotion; earlier ones do not count.
 
+    A grade x counts as x of a success and 1 − x of a failure. Of all distributions on [0, 1] with the same mean, 0 and
+    1 alone spread the sum most: the chance that it is t or more is at most e times that of a count of successes
+    (Bentkus, "On Hoeffding's inequalities", 2004), and below it in all cases tried (see the tests), since counts are
+    rounded against the change: successes down and failures up to reinstate, the opposite to start over.
+
     A later try counts as the first tries that say the same about a rate near the threshold θ. With g, the chance of a
     model of rate θ after those failures, and b, the change of logit g with the logit of the rate, the outcome x has
     the score b (x − g) and the information b² g (1 − g); first tries with s successes among n have s − n θ and
@@ -125,18 +136,18 @@ class Probation(NamedTuple):
     successes: float = 0
     failures: float = 0
 
-    def updated(self, success: bool) -> Probation:
-        """Return the counts after another first try."""
-        return Probation(self.successes + success, self.failures + (not success))
+    def updated(self, grade: float) -> Probation:
+        """Return the counts after another first try: its score, or 1 for a success and 0 for a failure."""
+        return Probation(self.successes + grade, self.failures + (1 - grade))
 
-    def updated_later(self, success: bool, threshold: float, harder: Harder) -> Probation:
+    def updated_later(self, grade: float, threshold: float, harder: Harder) -> Probation:
         """Return the counts after a later try, where ``harder`` gives the highest plausible chance."""
         limit = min(max(threshold, MIN_RATE), MAX_THRESHOLD)
         slope, offset = harder.line(_logit(limit))
         expected = expit(slope * _logit(limit) + offset)
         outcomes = slope**2 * expected * (1.0 - expected) / (limit * (1.0 - limit))
         weight = 1.0 / max(1.0, outcomes)
-        outcomes, score = weight * outcomes, weight * slope * (success - expected)
+        outcomes, score = weight * outcomes, weight * slope * (grade - expected)
         successes = outcomes * limit + score
         return Probation(max(0.0, self.successes + successes), max(0.0, self.failures + outcomes - successes))
 

@@ -15,6 +15,10 @@ with probability ρ. That does not hold at the beginning if failures take longer
 than on the other: the first outcomes of the slower side are all successes. So the first outcomes, about twice as many
 as are under way at the same time, should only update the rates.
 
+A score x between 0 and 1 counts as x of a success and 1 − x of a failure, and its factor is the linear interpolation
+x f(1)/f_0(1) + (1 − x) f(0)/f_0(0). If both sides have the same mean m, the average of the factor is that for 0 and 1,
+m + (1 − m) = 1, however differently the scores are spread.
+
 Source: R. Turner, A. Ly and P. Grünwald, "Generic E-variables for exact sequential k-sample tests", 2021; with the
 known probability of the side in place of blocks of fixed size.
 """
@@ -45,15 +49,16 @@ class TwoSampleTest(NamedTuple):
 
     >>> state = TwoSampleTest()
     >>> for _ in range(20):
-    ...     state = state.updated("A", success=False, share_b=0.5).updated("B", success=True, share_b=0.5)
+    ...     state = state.updated("A", grade=False, share_b=0.5).updated("B", grade=True, share_b=0.5)
     >>> verdict(state).text
     'B is better: 1.000 against 0.000 (e-value 3.18e+07, 20 needed)'
     """
 
     outcomes_a: int = 0
-    successes_a: int = 0
+    successes_a: float = 0
+    """The sum of the scores; a whole number as long as there are only successes and failures."""
     outcomes_b: int = 0
-    successes_b: int = 0
+    successes_b: float = 0
     logs: tuple[float, ...] = (0.0,) * len(PSEUDO_OUTCOMES)
     """ln E for each k."""
     peak: float = 0.0
@@ -61,8 +66,8 @@ class TwoSampleTest(NamedTuple):
     leader: Side | None = None
     """The side with the higher rate at the peak."""
 
-    def updated(self, side: Side, success: bool, share_b: float, *, counts: bool = True) -> TwoSampleTest:
-        """Return the state after another outcome, O(1).
+    def updated(self, side: Side, grade: float, share_b: float, *, counts: bool = True) -> TwoSampleTest:
+        """Return the state after another outcome, O(1): its score, or 1 for a success and 0 for a failure.
 
         ``share_b`` is the probability of side B for this outcome, given that one of the two sides got it. If it does
         not count, the outcome only updates the rates, not E.
@@ -78,12 +83,15 @@ class TwoSampleTest(NamedTuple):
             rate_b = (successes_b + k * pooled) / (outcomes_b + k)
             rate = rate_b if side == "B" else rate_a
             rate_0 = rate_a + share_b * (rate_b - rate_a)
-            factor = log(rate / rate_0) if success else log((1.0 - rate) / (1.0 - rate_0))
+            if 0.0 < grade < 1.0:
+                factor = log(grade * rate / rate_0 + (1.0 - grade) * (1.0 - rate) / (1.0 - rate_0))
+            else:
+                factor = log(rate / rate_0) if grade else log((1.0 - rate) / (1.0 - rate_0))
             logs.append(log_e + factor if counts else log_e)
         if side == "B":
-            outcomes_b, successes_b = outcomes_b + 1, successes_b + success
+            outcomes_b, successes_b = outcomes_b + 1, successes_b + grade
         else:
-            outcomes_a, successes_a = outcomes_a + 1, successes_a + success
+            outcomes_a, successes_a = outcomes_a + 1, successes_a + grade
         peak, leader, now = self.peak, self.leader, _log_mean(logs)
         if now > peak:
             ahead = successes_b * outcomes_a - successes_a * outcomes_b
@@ -107,7 +115,8 @@ class TwoSampleTest(NamedTuple):
 
     def as_list(self) -> list[float]:
         """Return the state as finite numbers, for storage."""
-        return [*self[:4], *self.logs, self.peak, _SIDES[self.leader]]
+        counts = (self.outcomes_a, _whole(self.successes_a), self.outcomes_b, _whole(self.successes_b))
+        return [*counts, *self.logs, self.peak, _SIDES[self.leader]]
 
     @classmethod
     def from_list(cls, stored: Sequence[float]) -> Self:
@@ -115,18 +124,19 @@ class TwoSampleTest(NamedTuple):
         if len(stored) != len(PSEUDO_OUTCOMES) + 6:
             raise InvalidValueError("stored", f"the {len(PSEUDO_OUTCOMES) + 6} numbers of an A/B test", stored)
         outcomes_a, successes_a, outcomes_b, successes_b, *logs, peak, leader = stored
-        counts = (int(outcomes_a), int(successes_a), int(outcomes_b), int(successes_b))
+        counts = (int(outcomes_a), _whole(successes_a), int(outcomes_b), _whole(successes_b))
         return cls(*counts, tuple(logs), peak, _BY_NUMBER.get(leader))
 
 
 class Rate(NamedTuple):
-    """The success rate of one side."""
+    """The success rate of one side, or its mean score."""
 
-    successes: int
+    successes: float
+    """The sum of the scores, if there are any."""
     outcomes: int
     rate: float | None
     low: float
-    """Lower end of Wilson's 95 % interval, which is not valid sequentially."""
+    """Lower end of Wilson's 95 % interval, which is not valid sequentially, and too wide for scores."""
     high: float
 
 
@@ -177,7 +187,7 @@ def outcomes_needed(state: TwoSampleTest, level: float = LEVEL) -> int | None:
     """Return about how many more outcomes take E to ``level`` at the current rates and split.
 
     ln E then grows on average by Σ_g share_g · KL(rate_g, rate of both) per outcome, the information that an outcome
-    gives about its side. None if there is no difference, or it would take more than a million.
+    gives about its side, and faster for scores. None if there is no difference, or it would take more than a million.
     """
     outcomes = state.outcomes
     if not state.outcomes_a or not state.outcomes_b:
@@ -207,7 +217,12 @@ def _log_mean(logs: Sequence[float]) -> float:
     return largest + log(sum([exp(each - largest) for each in logs]) / len(logs))
 
 
-def _rate(successes: int, outcomes: int) -> Rate:
+def _whole(total: float) -> float:
+    """Return a sum of scores, as an integer if it is a whole number."""
+    return int(total) if total == int(total) else total
+
+
+def _rate(successes: float, outcomes: int) -> Rate:
     if not outcomes:
         return Rate(0, 0, None, 0.0, 1.0)
     return Rate(successes, outcomes, successes / outcomes, *wilson_interval(successes, outcomes))
@@ -215,7 +230,13 @@ def _rate(successes: int, outcomes: int) -> Rate:
 
 def _winning(winner: Side, a: Rate, b: Rate, e_value: float, level: float, names: tuple[str, str]) -> str:
     (better, name), (other, _) = [(b, names[1]), (a, names[0])] if winner == "B" else [(a, names[0]), (b, names[1])]
-    return f"{name} is better: {_format(better)} against {_format(other)} (e-value {e_value:.3g}, {level:g} needed)"
+    means = f"{mean_score_of(a, b)}{_format(better)} against {_format(other)}"
+    return f"{name} is better: {means} (e-value {e_value:.3g}, {level:g} needed)"
+
+
+def mean_score_of(a: Rate, b: Rate) -> str:
+    """Return what to write before the rates if they are means of scores."""
+    return "mean score " if a.successes % 1 or b.successes % 1 else ""
 
 
 def _waiting(more: int | None, a: Rate, b: Rate, left: int | None, names: tuple[str, str]) -> str:

@@ -30,7 +30,10 @@ MAX_BATCH_OUTCOMES: Final = 250
 """A batch takes no more outcomes, so that moving it into the database takes a few milliseconds."""
 _LOCK_SECONDS: Final = 0.1
 _ID_BYTES: Final = 8
-_FIELDS: Final = ("success", "timeout", "tokens_used", "cost_usd", "duration_seconds", "error_kind", "outcome_id")
+_FIELDS: Final = (
+    "success", "timeout", "tokens_used", "cost_usd", "duration_seconds", "error_kind", "outcome_id", "score",
+    "retry_after_seconds",
+)  # fmt: skip
 
 
 class Spool:

@@ -24,12 +24,15 @@ class _Sums:
         "caller_errors",
         "cost_nano_usd",
         "failures",
+        "graded",
         "last_ms",
         "later_failures",
+        "later_score_shift",
         "later_successes",
         "later_timeout_failures",
         "outages",
         "priced",
+        "score_shift",
         "successes",
         "timeout_failures",
         "timeouts",
@@ -40,6 +43,7 @@ class _Sums:
         self.successes = self.failures = self.timeouts = self.outages = self.caller_errors = 0
         self.tokens = self.cost_nano_usd = self.priced = self.timeout_failures = 0
         self.later_successes = self.later_failures = self.later_timeout_failures = 0
+        self.graded = self.score_shift = self.later_score_shift = 0
         self.last_ms = _LONG_AGO_MS
 
     def add_failure(self, outcome: Outcome) -> None:
@@ -50,14 +54,21 @@ class _Sums:
             self.outages += 1
         elif blame == "caller":
             self.caller_errors += 1
-        elif outcome.timeout:
+        elif outcome.timeout and outcome.score is None:
             self.timeout_failures += 1
+
+    def add_score(self, outcome: Outcome) -> None:
+        """Add the score of an outcome that was added."""
+        if outcome.score_millionths is not None:
+            self.graded += 1
+            self.score_shift += outcome.score_shift
 
     def add_later(self, outcome: Outcome) -> None:
         """Note of an outcome that was added that it is a later try, and says something about its model."""
         self.later_successes += outcome.success
         self.later_failures += not outcome.success
-        self.later_timeout_failures += outcome.timeout and not outcome.success
+        self.later_timeout_failures += outcome.timeout and not outcome.success and outcome.score is None
+        self.later_score_shift += outcome.score_shift
 
     def counts(self) -> tuple[int, ...]:
         """Return the counts in the order of the columns."""
@@ -74,6 +85,9 @@ class _Sums:
             self.later_successes,
             self.later_failures,
             self.later_timeout_failures,
+            self.graded,
+            self.score_shift,
+            self.later_score_shift,
         )
 
 
@@ -90,9 +104,7 @@ def write(
     rows, sums = _add_up(new, intern, first_id)
     tried_ids = {tried: intern_tried(tried) for tried in {entry.tried for entry in new if entry.tried}}
     later = _add_up_later(new, rows, sums, tried_ids) if tried_ids else {}
-    if not tried_ids and all(
-        entry.outcome.error_kind is None and entry.outcome.duration_seconds is None for entry in new
-    ):
+    if not tried_ids and not any(_has_details(entry.outcome) for entry in new):
         connection.executemany(sql["add_events"], rows)
     else:  # one statement for all: events are written in the order of their numbers
         detailed = [
@@ -147,6 +159,8 @@ def _add_up(
             total.successes += 1
         else:
             total.add_failure(outcome)
+        if outcome.score is not None:
+            total.add_score(outcome)
         if timeout:
             total.timeouts += 1
         if cost:
@@ -176,6 +190,18 @@ def _add_up_later(
     return later
 
 
+def _has_details(outcome: Outcome) -> bool:
+    return (
+        outcome.error_kind is not None
+        or outcome.duration_seconds is not None
+        or outcome.score is not None
+        or outcome.retry_after_seconds is not None
+    )
+
+
 def _detailed(row: _Row, outcome: Outcome, tried_id: int | None) -> _DetailedRow:
-    duration = outcome.duration_seconds
-    return (*row, outcome.error_kind, None if duration is None else round(duration * 1000), tried_id)
+    duration, wait = outcome.duration_seconds, outcome.retry_after_seconds
+    return (
+        *row, outcome.error_kind, None if duration is None else round(duration * 1000), outcome.score_millionths,
+        None if wait is None else round(wait * 1000), tried_id,
+    )  # fmt: skip

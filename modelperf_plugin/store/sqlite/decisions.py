@@ -22,7 +22,7 @@ from modelperf_plugin.store.decisions import (
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
 from modelperf_plugin.store.sqlite.rows import fetch, moments, usable
-from modelperf_plugin.values import ERROR_KINDS, NANO_USD, Outcome
+from modelperf_plugin.values import ERROR_KINDS, NANO_USD, WHOLE_SCORE, Outcome
 
 _BEFORE_ALL_MS: Final = -(2**63)
 _RECORD_COLUMNS: Final = len(DecisionRecord._fields)
@@ -174,11 +174,12 @@ def _outcome_row(joined: DecisionOutcome) -> tuple[Any, ...]:
     return (
         joined.model_id, joined.ended_ms, outcome.success, outcome.timeout, outcome.tokens_used,
         outcome.cost_nano_usd, outcome.error_kind, None if duration is None else round(duration * 1000),
+        None if outcome.score is None else outcome.score_millionths,
     )  # fmt: skip
 
 
 def _unmatched(row: Sequence[Any]) -> DecisionOutcome:
-    decision_id, model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms = row
+    decision_id, model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score = row
     outcome = Outcome(
         success=bool(success),
         timeout=bool(timeout),
@@ -186,6 +187,7 @@ def _unmatched(row: Sequence[Any]) -> DecisionOutcome:
         cost_usd=cost_nano_usd / NANO_USD,
         duration_seconds=None if duration_ms is None else duration_ms / 1000,
         error_kind=error_kind if error_kind in {None, *ERROR_KINDS} else "other",
+        score=None if score is None else score / WHOLE_SCORE,
     )
     return DecisionOutcome(decision_id, model_id, outcome, ended_ms)
 
@@ -197,7 +199,8 @@ def _attempt(row: Sequence[Any]) -> JoinedOutcome:
 
 
 def _joined(row: Sequence[Any]) -> JoinedOutcome:
-    model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, number = row
+    model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score, number = row
     return JoinedOutcome(
-        model_id, ended_ms, bool(success), bool(timeout), tokens, cost_nano_usd, error_kind, duration_ms, number or 1
-    )
+        model_id, ended_ms, bool(success), bool(timeout), tokens, cost_nano_usd, error_kind, duration_ms, number or 1,
+        None if score is None else score / WHOLE_SCORE,
+    )  # fmt: skip

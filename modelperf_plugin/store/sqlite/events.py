@@ -8,7 +8,7 @@ from modelperf_plugin.store.sqlite.connection import SqliteConnection
 from modelperf_plugin.store.sqlite.retention import drop_step
 from modelperf_plugin.store.sqlite.tried import tried_of
 from modelperf_plugin.store.watches import Event
-from modelperf_plugin.values import BLAMES
+from modelperf_plugin.values import BLAMES, WHOLE_SCORE
 
 
 class SqliteEvents:
@@ -30,8 +30,10 @@ class SqliteEvents:
                 ended,
                 bool(late),
                 () if tried is None else tried_of(tried),
+                None if score is None else score / WHOLE_SCORE,
+                retry_after,
             )
-            for number, task_type, model_id, won, kind, ended, late, tried in rows
+            for number, task_type, model_id, won, kind, ended, late, tried, score, retry_after in rows
         ]
 
     def last_id(self) -> int:

@@ -13,7 +13,9 @@ from modelperf_plugin.store.sqlite.connection import SqliteConnection
 from modelperf_plugin.store.sqlite.rows import moments, usable
 from modelperf_plugin.values import Tally
 
-_PRIOR_COLUMNS: Final = Tally._fields.index("later_successes")
+_TALLY_COLUMNS: Final = len(Tally._fields)
+_FIRST_TRIES: Final = Tally._fields.index("later_successes")
+"""Merged tallies have no later tries."""
 """How many fields of a tally a prior has: other projects' later tries are not part of it."""
 
 
@@ -40,7 +42,7 @@ class SqliteMerged:
             rows = self._connection.fetch(self._sql["priors"])
         else:
             rows = self._connection.fetch(self._sql["priors_within"], *within)
-        return [Prior(Tally(*row[:_PRIOR_COLUMNS]), *row[_PRIOR_COLUMNS:]) for row in rows]
+        return [Prior(Tally(*row[:_TALLY_COLUMNS]), *row[_TALLY_COLUMNS:]) for row in rows]
 
     def task_types(self, after: tuple[int, str], limit: int) -> list[tuple[int, str]]:
         return self._connection.fetch(self._sql["prior_task_types"], *after, limit)
@@ -50,7 +52,8 @@ class SqliteMerged:
             if replaces is not None:
                 self._forget(connection, replaces)
             merged_id = connection.execute(self._sql["add_merged"], source[1:6]).lastrowid
-            connection.executemany(self._sql["add_prior"], ((merged_id, *tally[:_PRIOR_COLUMNS]) for tally in tallies))
+            rows = ((merged_id, *tally[:_FIRST_TRIES], tally.graded, tally.score_shift) for tally in tallies)
+            connection.executemany(self._sql["add_prior"], rows)
 
         self._connection.write(write)
 

@@ -222,10 +222,15 @@ class SqliteOutcomes:
             round(outcome.cost_usd * NANO_USD),
         )
         error_kind, duration, outcome_id = outcome.error_kind, outcome.duration_seconds, outcome.outcome_id
-        if error_kind is None and duration is None and outcome_id is None and not tried:
+        score, wait = outcome.score, outcome.retry_after_seconds
+        plain = error_kind is None and duration is None and score is None and wait is None
+        if plain and outcome_id is None and not tried:
             connection.execute(self._sql["record"], row)
             return True
-        detailed = (*row, error_kind, None if duration is None else round(duration * 1000))
+        detailed = (
+            *row, error_kind, None if duration is None else round(duration * 1000),
+            None if score is None else outcome.score_millionths, None if wait is None else round(wait * 1000),
+        )  # fmt: skip
         if outcome_id is None and not tried:
             connection.execute(self._sql["record_detailed"], detailed)
             return True

@@ -9,6 +9,8 @@ from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.sqlite.rebuild_later import rebuild_later
 from modelperf_plugin.store.sqlite.rows import execute, fetch
 
+_SIGNED: Final = -2
+"""The last columns are sums of differences, which may be negative."""
 _DRIFTS: Final = ("tally_drift", "daily_drift", "later_drift")
 
 
@@ -36,7 +38,7 @@ def rebuild(connection: sqlite3.Connection) -> int:
     for tally_id, day, dropped in gone:
         early = connection.execute(sql["early_daily"], (tally_id, day)).fetchone()
         missing = [whole - part for whole, part in zip(dropped, early, strict=True)]
-        if min(missing) < 0:  # it exceeds the dropped counts: put them all on one day
+        if min(missing[:_SIGNED]) < 0:  # it exceeds the dropped counts: put them all on one day
             connection.execute(sql["forget_early_daily"], (tally_id, day))
             connection.execute(sql["add_daily"], (tally_id, day - 1, *dropped))
         elif any(missing):  # the remainder of the day on which dropping stopped

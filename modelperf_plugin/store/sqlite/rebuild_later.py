@@ -63,7 +63,7 @@ def _completed(whole: LaterTries, events: _Sets, kept: _Sets) -> tuple[_Sets, La
 
 
 def _is_possible(tries: LaterTries) -> bool:
-    return min(tries) >= 0 and tries.timeout_failures <= tries.failures
+    return min(tries[:3]) >= 0 and tries.timeout_failures <= tries.failures
 
 
 def _by_pair(rows: Iterable[Any]) -> dict[int, dict[int, LaterTries]]:

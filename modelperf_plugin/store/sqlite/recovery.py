@@ -164,7 +164,7 @@ def _keep_counts(target: sqlite3.Connection, sql: Mapping[str, str]) -> int:
     for tally_id, *missing in target.execute(sql["missing_sums"]).fetchall():
         if min(missing[:2]) < 0:  # the tally is damaged as well: the events are authoritative
             continue
-        target.execute(sql["set_dropped"], (tally_id, *(max(0, number) for number in missing)))
+        target.execute(sql["set_dropped"], (tally_id, *(max(0, number) for number in missing[:-2]), *missing[-2:]))
         kept += missing[0] + missing[1] - before.get(tally_id, 0)
     return kept
 

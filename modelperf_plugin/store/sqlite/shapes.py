@@ -20,7 +20,7 @@ _WITHOUT_ROW_IDS: Final = re.compile(r"WITHOUT\s+ROWID[\s,\w]*$", re.IGNORECASE)
 _ORIGIN: Final = re.compile("[0-9a-f]{16}")
 _EARLIEST_MS: Final = -62_135_596_800_000
 _LATEST_MS: Final = 253_402_300_799_999
-_LARGEST: Final = {"tokens": 2**53, "cost_nano_usd": 10**15}
+_LARGEST: Final = {"tokens": 2**53, "cost_nano_usd": 10**15, "score": 10**6}
 """Of a single outcome; sums may be larger."""
 _DETAILED: Final = {"event", "decision", "attempt", "unmatched_outcome"}
 _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
@@ -146,7 +146,7 @@ def _shape(connection: sqlite3.Connection, table: str, sql: str) -> Shape:
 
 
 def _check_for(table: str, column: str) -> Callable[[Value], bool] | None:
-    if column.endswith("_ms") and column != "duration_ms":
+    if column.endswith("_ms") and column not in {"duration_ms", "retry_after_ms"}:
         return lambda value: isinstance(value, int) and _EARLIEST_MS <= value <= _LATEST_MS
     if table in _DETAILED and column in _LARGEST:
         return lambda value: isinstance(value, int) and 0 <= value <= _LARGEST[column]

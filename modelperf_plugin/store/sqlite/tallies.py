@@ -21,6 +21,7 @@ from modelperf_plugin.values import UNKNOWN_TRIED, LaterTries, Tally, Tried, mos
 from modelperf_plugin.values.locks import attempt
 
 _MAX_PAGE: Final = 1_000_000
+_NO_LATER: Final = ((0.0, 0.0, 0.0), (0, 0, 0), (0.0, 0))
 _MEMORY_SECONDS: Final = 0.005
 """How long a choice waits for other threads that write to a store in memory, before it does without what they write."""
 
@@ -67,7 +68,7 @@ class UncachedTallies:
         wanted = {"first": within[0], "last": within[1], "today": today, "decay": log(2.0) / half_life_days}
         rows = self._connection.fetch(self._fading_sql["faded_within"], wanted)
         later = {
-            (task_type, model_id): (tuple(sums[:3]), tuple(sums[3:]))
+            (task_type, model_id): (tuple(sums[:3]), tuple(sums[3:6]), tuple(sums[6:]))
             for task_type, model_id, *sums in self._connection.fetch(self._fading_sql["faded_later_within"], wanted)
         }
         return dict(usable(partial(_faded, later), rows))
@@ -205,7 +206,7 @@ def _later(rows: Iterable[Any]) -> dict[str, dict[Tried, LaterTries]]:
     later: dict[str, dict[Tried, LaterTries]] = {}
     for model_id, models, *counts in rows:
         tried = tried_of(models)
-        if min(counts) >= 0 and tried is not UNKNOWN_TRIED:
+        if min(counts[:3]) >= 0 and tried is not UNKNOWN_TRIED:
             sets = later.setdefault(model_id, {})
             tries, known = LaterTries._make(counts), sets.get(tried)
             sets[tried] = tries if known is None else tries.combined(known)
@@ -223,7 +224,8 @@ def _faded(later: Mapping[tuple[str, str], Any], row: Any) -> tuple[tuple[str, s
         ValueError: the roll-up holds what no outcomes add up to.
     """
     pair = (row[0], row[1])
-    faded = Faded(row[2:5], row[5:8], row[8], *later.get(pair, ()))
+    weights, counts, shift = later.get(pair, _NO_LATER)
+    faded = Faded(row[2:5], row[5:8], row[8], weights, counts, row[9:11], shift)
     if min(*faded.weights, *faded.counts, *faded.later_weights, *faded.later_counts) < 0:
         raise ValueError("counts are not negative")
     return pair, faded

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from modelperf_plugin.store import Store, open_store, open_with_fallback
+from modelperf_plugin.store.aliases.store import with_aliases
+from modelperf_plugin.values.names import Aliases
 from tests.store.contract.examples import OpenStore
 
-KINDS = ("file", "memory", "fallback", "degraded")
+KINDS = ("file", "memory", "fallback", "degraded", "aliases")
 SUSPENDED_WHILE_DEGRADED = {
     "test_ab_tests", "test_attachments", "test_changes", "test_demotions", "test_events", "test_imports", "test_merged",
     "test_watch_states",
@@ -35,7 +37,10 @@ def opener(kind: str, tmp_path: Path) -> Iterator[OpenStore]:
         if kind == "degraded":  # the folder is a file: there can be no database
             location = str(tmp_path / f"no-folder-{len(opened)}" / "outcomes.db")
             Path(location).parent.write_text("")
-        opened.append(open_store(location) if kind in {"file", "memory"} else open_with_fallback(location))
+        store = open_with_fallback(location) if kind in {"fallback", "degraded"} else open_store(location)
+        opened.append(
+            with_aliases(store, Aliases({"an alias of a": "a", "another of b": "b"})) if kind == "aliases" else store
+        )
         return opened[-1]
 
     yield new

@@ -39,6 +39,8 @@ outcomes = st.builds(
     duration_seconds=st.none() | st.floats(0, 1e6),
     error_kind=st.none() | st.sampled_from(ERROR_KINDS),
     outcome_id=st.none() | st.sampled_from(["a", "b", "c"]),
+    score=st.none() | st.sampled_from([0.0, 0.25, 1 / 3, 1.0]),
+    retry_after_seconds=st.none() | st.floats(0, 1e6),
 )
 
 

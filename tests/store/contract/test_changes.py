@@ -73,7 +73,8 @@ def test_the_later_tries_of_a_baseline_are_those_before(before: list[Entry], aft
         for pair, baseline in with_store.tallies.baselines().items():
             tally = tallies.get(pair, Tally(*pair))
             assert baseline[:2] == (tally.successes, tally.quality_failures)
-            assert baseline[-3:] == (tally.later_successes, tally.later_failures, tally.later_timeout_failures)
+            later = (tally.later_successes, tally.later_failures, tally.later_timeout_failures)
+            assert baseline[6:] == (*later, tally.score_shift, tally.later_score_shift)
 
 
 def test_a_change_that_cannot_be_noted_leaves_nothing(store: Store) -> None:

@@ -144,6 +144,7 @@ def test_an_outcome_is_joined(store: Store) -> None:
             "cost_usd": 0.25,
             "error_kind": "network",
             "duration_seconds": None,
+            "score": None,
         }
 
 

@@ -11,7 +11,7 @@ FIRST = Step("csv", "history.csv", "digest 1", 100, 0, 1, 1000)
 
 def row(store: Store, *, success: bool = True) -> EventRow:
     """Return an outcome of a batch."""
-    return (store.imports.pair_id("t", "m"), 5, int(success), 0, 7, 2_000_000_000, None, None, ())
+    return (store.imports.pair_id("t", "m"), 5, int(success), 0, 7, 2_000_000_000, None, None, None, ())
 
 
 def samples(store: Store) -> list[tuple[str, int, int]]:

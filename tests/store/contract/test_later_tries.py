@@ -59,7 +59,9 @@ def test_later_tries_are_the_sum_of_the_outcomes(
             weighed = store.tallies.faded((task_type, task_type), 0, FOREVER_DAYS)
             for model_id, tally in store.tallies.of(task_type).items():
                 parts = (tally.later_successes, tally.later_failures, tally.later_timeout_failures)
-                assert total(later.get(model_id, {}).values()) == parts
+                assert total(later.get(model_id, {}).values()) == (*parts, tally.later_score_shift)
+                assert weighed[task_type, model_id].later_score_shift[1] == tally.later_score_shift
+                assert weighed[task_type, model_id].score_shift[1] == tally.score_shift
                 assert weighed[task_type, model_id].later_counts == parts
                 assert weighed[task_type, model_id].later_weights == pytest.approx(parts)
         assert unsound(store) == []
@@ -96,7 +98,9 @@ def test_first_tries_leave_the_later_ones_as_they_are(store: Store) -> None:
     assert (tally.successes, tally.later_successes) == (3, 1)
 
 
-@pytest.mark.parametrize("error_kind", ["rate_limit", "server_error", "network", "cancelled", "caller_error"])
+@pytest.mark.parametrize(
+    "error_kind", ["rate_limit", "server_error", "network", "unavailable", "cancelled", "caller_error"]
+)
 @pytest.mark.parametrize("in_bulk", [False, True])
 def test_what_says_nothing_about_the_model_is_not_a_later_try(store: Store, error_kind: str, in_bulk: bool) -> None:
     """An outage or a caller's error after a failure is neither a later success nor a later failure."""

@@ -33,24 +33,31 @@ SELECT
         WHEN CAST({timestamp} AS REAL) BETWEEN 946684800e6 AND 4102444799e6 THEN CAST({timestamp} AS INTEGER) / 1000
         WHEN CAST({timestamp} AS REAL) BETWEEN 946684800e9 AND 4102444799e9 THEN CAST({timestamp} AS INTEGER) / 1000000
     END),
-    sum(coalesce(lower({timeout}) IN ('1', '1.0', 'true') AND lower({success}) NOT IN ('1', '1.0', 'true'), 0)),
+    sum(
+        {score} IS NULL
+        AND coalesce(lower({timeout}) IN ('1', '1.0', 'true') AND lower({success}) NOT IN ('1', '1.0', 'true'), 0)
+    ),
     sum({tried} IS NOT NULL AND lower({success}) IN ('1', '1.0', 'true')),
     sum({tried} IS NOT NULL AND lower({success}) NOT IN ('1', '1.0', 'true')),
     sum(
-        {tried} IS NOT NULL
+        {tried} IS NOT NULL AND {score} IS NULL
         AND coalesce(lower({timeout}) IN ('1', '1.0', 'true') AND lower({success}) NOT IN ('1', '1.0', 'true'), 0)
-    )
+    ),
+    count({score}),
+    coalesce(sum({score} - 1000000 * {success}), 0),
+    coalesce(sum(iif({tried} IS NULL, NULL, {score} - 1000000 * {success})), 0)
 FROM {table}
 WHERE {success} IS NOT NULL AND {range}
 GROUP BY 1, 2;
 
 -- our_outcomes --
--- The view model_outcomes of another store of ours, with what had failed before a later try.
+-- The view model_outcomes of another store of ours, with what had failed before a later try, and scores if it has them.
 (
     SELECT
         event.id, tally.task_type, tally.model_id, event.success, event.timeout, event.tokens AS tokens_used,
         event.cost_nano_usd / 1e9 AS cost_usd,
-        strftime('%Y-%m-%dT%H:%M:%fZ', event.ended_ms / 1000.0, 'unixepoch') AS timestamp, event.tried_id
+        strftime('%Y-%m-%dT%H:%M:%fZ', event.ended_ms / 1000.0, 'unixepoch') AS timestamp, event.tried_id,
+        {score} AS score
     FROM event JOIN tally ON tally.id = event.tally_id
 );
 

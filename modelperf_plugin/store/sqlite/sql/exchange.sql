@@ -37,8 +37,10 @@ SELECT coalesce(max(id), 0) FROM event;
 
 -- add_event --
 -- One outcome of a batch; its counts are added with those of the whole batch.
-INSERT INTO event (tally_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, tried_id)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO event (
+    tally_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score, tried_id
+)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- add_outcome_key --
 -- Store the id of the next event's outcome; changes nothing if it is known.
@@ -52,25 +54,34 @@ SELECT
     tally_id,
     (ended_ms - (ended_ms % 86400000 + 86400000) % 86400000) / 86400000 AS day,
     sum(success), sum(1 - success), sum(timeout),
-    sum(NOT success AND coalesce(error_kind IN ('rate_limit', 'server_error', 'network'), 0)),
+    sum(NOT success AND coalesce(error_kind IN ('rate_limit', 'server_error', 'network', 'unavailable'), 0)),
     sum(NOT success AND coalesce(error_kind IN ('cancelled', 'caller_error'), 0)),
     sum(tokens), sum(cost_nano_usd), sum(cost_nano_usd > 0),
-    sum(timeout AND NOT success AND coalesce(error_kind IN ('context_overflow', 'other'), 1)),
+    sum(
+        timeout AND NOT success AND score IS NULL
+        AND coalesce(error_kind IN ('context_overflow', 'other', 'refused'), 1)
+    ),
     sum(tried_id IS NOT NULL AND success),
-    sum(tried_id IS NOT NULL AND NOT success AND coalesce(error_kind IN ('context_overflow', 'other'), 1)),
-    sum(tried_id IS NOT NULL AND timeout AND NOT success AND coalesce(error_kind IN ('context_overflow', 'other'), 1)),
+    sum(tried_id IS NOT NULL AND NOT success AND coalesce(error_kind IN ('context_overflow', 'other', 'refused'), 1)),
+    sum(
+        tried_id IS NOT NULL AND timeout AND NOT success AND score IS NULL
+        AND coalesce(error_kind IN ('context_overflow', 'other', 'refused'), 1)
+    ),
+    sum(score IS NOT NULL), coalesce(sum(score - 1000000 * success), 0),
+    coalesce(sum(iif(tried_id IS NULL, NULL, score - 1000000 * success)), 0),
     max(ended_ms)
 FROM event WHERE id > ? GROUP BY tally_id, day;
 
 -- add_later_of_batch --
 -- Add the later tries of a batch to those of their pairs.
-INSERT INTO later (tally_id, tried_id, successes, failures, timeout_failures)
-SELECT tally_id, tried_id, sum(success), sum(failure), sum(timeout_failure)
+INSERT INTO later (tally_id, tried_id, successes, failures, timeout_failures, score_shift)
+SELECT tally_id, tried_id, sum(success), sum(failure), sum(timeout_failure), sum(score_shift)
 FROM later_try WHERE id > ? GROUP BY tally_id, tried_id
 ON CONFLICT (tally_id, tried_id) DO UPDATE SET
     successes = successes + excluded.successes,
     failures = failures + excluded.failures,
-    timeout_failures = timeout_failures + excluded.timeout_failures;
+    timeout_failures = timeout_failures + excluded.timeout_failures,
+    score_shift = score_shift + excluded.score_shift;
 
 -- forget_sums --
 -- Subtract the imported sums of one source from the tallies.
@@ -178,7 +189,7 @@ SELECT count(*), coalesce(max(id), 0), total(strength), coalesce(max(merged_ms),
 SELECT
     prior.task_type, prior.model_id, prior.successes, prior.failures, prior.timeouts, prior.outages,
     prior.caller_errors, prior.tokens, prior.cost_nano_usd, prior.priced, prior.last_used_ms, prior.timeout_failures,
-    merged.name, merged.strength
+    0, 0, 0, prior.graded, prior.score_shift, 0, merged.name, merged.strength
 FROM prior JOIN merged ON merged.id = prior.merged_id
 ORDER BY prior.task_type, prior.model_id, merged.name;
 
@@ -187,7 +198,7 @@ ORDER BY prior.task_type, prior.model_id, merged.name;
 SELECT
     prior.task_type, prior.model_id, prior.successes, prior.failures, prior.timeouts, prior.outages,
     prior.caller_errors, prior.tokens, prior.cost_nano_usd, prior.priced, prior.last_used_ms, prior.timeout_failures,
-    merged.name, merged.strength
+    0, 0, 0, prior.graded, prior.score_shift, 0, merged.name, merged.strength
 FROM merged CROSS JOIN prior ON prior.merged_id = merged.id AND prior.task_type BETWEEN ? AND ?
 ORDER BY prior.task_type, prior.model_id, merged.name;
 
@@ -210,9 +221,9 @@ INSERT INTO merged (name, origin, digest, strength, merged_ms) VALUES (?, ?, ?, 
 -- The tally of one pair in one source.
 INSERT INTO prior (
     merged_id, task_type, model_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd,
-    priced, last_used_ms, timeout_failures
+    priced, last_used_ms, timeout_failures, graded, score_shift
 )
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- forget_priors --
 -- Delete one source: its rows first.

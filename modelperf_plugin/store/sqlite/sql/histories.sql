@@ -8,12 +8,18 @@ SELECT name FROM sqlite_master WHERE type IN ('table', 'view');
 -- The number of outcomes in one of our files.
 SELECT count(*) FROM event;
 
+-- columns_of_events --
+-- The columns of our table of outcomes.
+SELECT name FROM pragma_table_info('event');
+
 -- events --
--- Every outcome in one of our files, with all details; of a later try what had failed before, or [""] if unknown.
+-- Every outcome in one of our files, with all details; of a later try what had failed before, or [""] if unknown. The
+-- name in braces is the column of scores, or NULL in a file without.
 SELECT
     tally.task_type, tally.model_id, event.success, event.timeout, event.tokens, event.cost_nano_usd / 1e9,
     event.ended_ms, event.duration_ms / 1e3, event.error_kind, outcome_key.outcome_id,
-    iif(event.tried_id IS NULL, NULL, coalesce(tried.models, '[""]'))
+    iif(event.tried_id IS NULL, NULL, coalesce(tried.models, '[""]')),
+    {score} / 1e6
 FROM event
 JOIN tally ON tally.id = event.tally_id
 LEFT JOIN outcome_key ON outcome_key.event_id = event.id

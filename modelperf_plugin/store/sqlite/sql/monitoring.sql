@@ -2,7 +2,8 @@
 -- Outcomes in the order of recording, for the watches.
 SELECT
     event.id, tally.task_type, tally.model_id, event.success, event.error_kind, event.ended_ms,
-    event.timeout AND NOT event.success, iif(event.tried_id IS NULL, NULL, coalesce(CAST(tried.models AS BLOB), x''))
+    event.timeout AND NOT event.success, iif(event.tried_id IS NULL, NULL, coalesce(CAST(tried.models AS BLOB), x'')),
+    event.score, event.retry_after_ms
 FROM event JOIN tally ON tally.id = event.tally_id LEFT JOIN tried ON tried.id = event.tried_id
 WHERE event.id > ? ORDER BY event.id LIMIT ?;
 
@@ -29,7 +30,7 @@ WHERE NOT EXISTS (SELECT 1 FROM change WHERE model_id = :model_id AND noticed_ev
 -- The counts of a changed model's pairs up to the change: all, less those after it.
 INSERT INTO baseline (
     tally_id, change_id, successes, failures, rate, timeout_failures, later_successes, later_failures,
-    later_timeout_failures
+    later_timeout_failures, score_shift, later_score_shift
 )
 SELECT
     tally.id,
@@ -40,28 +41,34 @@ SELECT
     tally.timeout_failures - coalesce(since.timeout_failures, 0),
     tally.later_successes - coalesce(tries.successes, 0),
     tally.later_failures - coalesce(tries.failures, 0),
-    tally.later_timeout_failures - coalesce(tries.timeout_failures, 0)
+    tally.later_timeout_failures - coalesce(tries.timeout_failures, 0),
+    tally.score_shift - coalesce(since.score_shift, 0),
+    tally.later_score_shift - coalesce(tries.score_shift, 0)
 FROM tally
 LEFT JOIN (
     SELECT
         tally_id,
         sum(success) AS successes,
-        sum(NOT success AND (error_kind IS NULL OR error_kind IN ('context_overflow', 'other'))) AS failures,
+        sum(NOT success AND (error_kind IS NULL OR error_kind IN ('context_overflow', 'other', 'refused'))) AS failures,
         sum(
-            timeout AND NOT success AND (error_kind IS NULL OR error_kind IN ('context_overflow', 'other'))
-        ) AS timeout_failures
+            timeout AND NOT success AND score IS NULL
+            AND (error_kind IS NULL OR error_kind IN ('context_overflow', 'other', 'refused'))
+        ) AS timeout_failures,
+        sum(score - 1000000 * success) AS score_shift
     FROM event WHERE id > :since_event_id GROUP BY tally_id
 ) AS since ON since.tally_id = tally.id
 LEFT JOIN (
     SELECT
-        tally_id, sum(success) AS successes, sum(failure) AS failures, sum(timeout_failure) AS timeout_failures
+        tally_id, sum(success) AS successes, sum(failure) AS failures, sum(timeout_failure) AS timeout_failures,
+        sum(score_shift) AS score_shift
     FROM later_try WHERE id > :since_event_id GROUP BY tally_id
 ) AS tries ON tries.tally_id = tally.id
 WHERE tally.model_id = :model_id
 ON CONFLICT (tally_id) DO UPDATE SET
     change_id = excluded.change_id, successes = excluded.successes, failures = excluded.failures, rate = NULL,
     timeout_failures = excluded.timeout_failures, later_successes = excluded.later_successes,
-    later_failures = excluded.later_failures, later_timeout_failures = excluded.later_timeout_failures;
+    later_failures = excluded.later_failures, later_timeout_failures = excluded.later_timeout_failures,
+    score_shift = excluded.score_shift, later_score_shift = excluded.later_score_shift;
 
 -- set_baseline_rate --
 -- The success rate expected of one pair after the change.
@@ -72,7 +79,7 @@ UPDATE baseline SET rate = ? WHERE tally_id = (SELECT id FROM tally WHERE task_t
 SELECT
     tally.task_type, tally.model_id, baseline.successes, baseline.failures, baseline.rate, baseline.timeout_failures,
     change.since_ms, change.direction, baseline.later_successes, baseline.later_failures,
-    baseline.later_timeout_failures
+    baseline.later_timeout_failures, baseline.score_shift, baseline.later_score_shift
 FROM baseline JOIN tally ON tally.id = baseline.tally_id JOIN change ON change.id = baseline.change_id;
 
 -- baselines_within --
@@ -80,7 +87,7 @@ FROM baseline JOIN tally ON tally.id = baseline.tally_id JOIN change ON change.i
 SELECT
     tally.task_type, tally.model_id, baseline.successes, baseline.failures, baseline.rate, baseline.timeout_failures,
     change.since_ms, change.direction, baseline.later_successes, baseline.later_failures,
-    baseline.later_timeout_failures
+    baseline.later_timeout_failures, baseline.score_shift, baseline.later_score_shift
 FROM tally CROSS JOIN baseline ON baseline.tally_id = tally.id JOIN change ON change.id = baseline.change_id
 WHERE tally.task_type BETWEEN ? AND ? AND EXISTS (SELECT 1 FROM baseline);
 
@@ -97,7 +104,9 @@ SELECT
     sum(successes),
     sum(failures),
     sum(timeout_failures),
-    count(*)
+    count(*),
+    sum(score_shift * weight),
+    sum(score_shift)
 FROM (
     SELECT
         tally.task_type,
@@ -105,6 +114,7 @@ FROM (
         daily.successes,
         daily.failures - daily.outages - daily.caller_errors AS failures,
         daily.timeout_failures,
+        daily.score_shift,
         exp(:decay * min(0, daily.day - :today)) AS weight
     FROM tally
     LEFT JOIN baseline ON baseline.tally_id = tally.id
@@ -126,7 +136,9 @@ SELECT
     sum(later_timeout_failures * weight),
     sum(later_successes),
     sum(later_failures),
-    sum(later_timeout_failures)
+    sum(later_timeout_failures),
+    sum(later_score_shift * weight),
+    sum(later_score_shift)
 FROM (
     SELECT
         tally.task_type,
@@ -134,6 +146,7 @@ FROM (
         daily.later_successes,
         daily.later_failures,
         daily.later_timeout_failures,
+        daily.later_score_shift,
         exp(:decay * min(0, daily.day - :today)) AS weight
     FROM tally
     LEFT JOIN baseline ON baseline.tally_id = tally.id

@@ -4,22 +4,26 @@ INSERT INTO recording (tally_id, ended_ms, success, timeout, tokens, cost_nano_u
 
 -- record_detailed --
 -- The same for an outcome with more details.
-INSERT INTO recording (tally_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO recording (
+    tally_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score, retry_after_ms
+)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- record_once --
 -- The same for an outcome with an id; changes nothing if the id is known.
 INSERT INTO recording_once (
-    tally_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, outcome_id
+    tally_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score, retry_after_ms,
+    outcome_id
 )
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- record_later --
 -- The same for a later try, with an id or without; changes nothing if the id is known.
 INSERT INTO recording_later (
-    tally_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, outcome_id, tried_id
+    tally_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score, retry_after_ms,
+    outcome_id, tried_id
 )
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- next_event_id --
 -- The id of the next event.
@@ -31,8 +35,11 @@ INSERT INTO event (id, tally_id, ended_ms, success, timeout, tokens, cost_nano_u
 
 -- add_detailed_events --
 -- The same for events with more details.
-INSERT INTO event (id, tally_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, tried_id)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO event (
+    id, tally_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score, retry_after_ms,
+    tried_id
+)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- known_outcome_keys --
 -- Which of the ids in a JSON array are known.
@@ -46,9 +53,9 @@ INSERT INTO outcome_key (outcome_id, event_id) VALUES (?, ?);
 -- Add sums to the roll-up of one pair and day.
 INSERT INTO daily (
     tally_id, day, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
-    timeout_failures, later_successes, later_failures, later_timeout_failures
+    timeout_failures, later_successes, later_failures, later_timeout_failures, graded, score_shift, later_score_shift
 )
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (tally_id, day) DO UPDATE SET
     successes = successes + excluded.successes,
     failures = failures + excluded.failures,
@@ -65,7 +72,10 @@ ON CONFLICT (tally_id, day) DO UPDATE SET
     timeout_failures = timeout_failures + excluded.timeout_failures,
     later_successes = later_successes + excluded.later_successes,
     later_failures = later_failures + excluded.later_failures,
-    later_timeout_failures = later_timeout_failures + excluded.later_timeout_failures;
+    later_timeout_failures = later_timeout_failures + excluded.later_timeout_failures,
+    graded = graded + excluded.graded,
+    score_shift = score_shift + excluded.score_shift,
+    later_score_shift = later_score_shift + excluded.later_score_shift;
 
 -- add_to_tally --
 -- Add sums to one existing tally.
@@ -82,16 +92,20 @@ UPDATE tally SET
     later_successes = later_successes + ?,
     later_failures = later_failures + ?,
     later_timeout_failures = later_timeout_failures + ?,
+    graded = graded + ?,
+    score_shift = score_shift + ?,
+    later_score_shift = later_score_shift + ?,
     last_used_ms = max(coalesce(last_used_ms, -9223372036854775808), ?)
 WHERE id = ?;
 
 -- add_later --
 -- Add counts to the later tries of one pair after one set of failed tries.
-INSERT INTO later (tally_id, tried_id, successes, failures, timeout_failures) VALUES (?, ?, ?, ?, ?)
+INSERT INTO later (tally_id, tried_id, successes, failures, timeout_failures, score_shift) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (tally_id, tried_id) DO UPDATE SET
     successes = successes + excluded.successes,
     failures = failures + excluded.failures,
-    timeout_failures = timeout_failures + excluded.timeout_failures;
+    timeout_failures = timeout_failures + excluded.timeout_failures,
+    score_shift = score_shift + excluded.score_shift;
 
 -- add_pair --
 -- Add the row of a (task type, model), unless it exists.
@@ -122,52 +136,56 @@ UPDATE moved SET outcomes = ? WHERE batch_id = ?;
 -- Counts of one pair without events.
 INSERT INTO tally (
     task_type, model_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
-    last_used_ms, timeout_failures, later_successes, later_failures, later_timeout_failures
+    last_used_ms, timeout_failures, later_successes, later_failures, later_timeout_failures, graded, score_shift,
+    later_score_shift
 )
 VALUES (
     :task_type, :model_id, :successes, :failures, :timeouts, :outages, :caller_errors, :total_tokens,
     :total_cost_nano_usd, :priced, :last_used_ms, :timeout_failures, :later_successes, :later_failures,
-    :later_timeout_failures
+    :later_timeout_failures, :graded, :score_shift, :later_score_shift
 );
 
 -- known_dropped --
 -- The same as dropped events.
 INSERT INTO dropped (
     tally_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced, timeout_failures,
-    later_successes, later_failures, later_timeout_failures
+    later_successes, later_failures, later_timeout_failures, graded, score_shift, later_score_shift
 )
 SELECT
     id, :successes, :failures, :timeouts, :outages, :caller_errors, :total_tokens, :total_cost_nano_usd, :priced,
-    :timeout_failures, :later_successes, :later_failures, :later_timeout_failures
+    :timeout_failures, :later_successes, :later_failures, :later_timeout_failures, :graded, :score_shift,
+    :later_score_shift
 FROM tally WHERE task_type = :task_type AND model_id = :model_id;
 
 -- known_daily --
 -- The same in the roll-up of the day on which the pair was last used.
 INSERT INTO daily (
     tally_id, day, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
-    timeout_failures, later_successes, later_failures, later_timeout_failures
+    timeout_failures, later_successes, later_failures, later_timeout_failures, graded, score_shift, later_score_shift
 )
 SELECT
     id, coalesce(:last_used_ms, 0) / 86400000, :successes, :failures, :timeouts, :outages, :caller_errors,
     :total_tokens, :total_cost_nano_usd, :priced, :timeout_failures, :later_successes, :later_failures,
-    :later_timeout_failures
+    :later_timeout_failures, :graded, :score_shift, :later_score_shift
 FROM tally WHERE task_type = :task_type AND model_id = :model_id;
 
 -- known_later --
 -- The part of them that are later tries after one set.
-INSERT INTO later (tally_id, tried_id, successes, failures, timeout_failures)
-SELECT id, ?, ?, ?, ? FROM tally WHERE task_type = ? AND model_id = ?;
+INSERT INTO later (tally_id, tried_id, successes, failures, timeout_failures, score_shift)
+SELECT id, ?, ?, ?, ?, ? FROM tally WHERE task_type = ? AND model_id = ?;
 
 -- tallies_of_task_type --
 -- The tallies of one task type. A pair without outcomes is skipped.
 SELECT
     task_type, model_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
-    last_used_ms, timeout_failures, later_successes, later_failures, later_timeout_failures
+    last_used_ms, timeout_failures, later_successes, later_failures, later_timeout_failures, graded, score_shift,
+    later_score_shift
 FROM usable_tally WHERE task_type = ? AND successes + failures > 0 ORDER BY model_id;
 
 -- later_of_task_type --
 -- The later tries of the pairs of one task type, by what had failed before: of each pair the sets with most tries.
-SELECT tally.model_id, CAST(tried.models AS BLOB), later.successes, later.failures, later.timeout_failures
+SELECT tally.model_id, CAST(tried.models AS BLOB), later.successes, later.failures, later.timeout_failures,
+    later.score_shift
 FROM tally
 CROSS JOIN later ON later.tally_id = tally.id AND later.tried_id IN (
     SELECT own.tried_id FROM later AS own WHERE own.tally_id = tally.id
@@ -178,34 +196,38 @@ WHERE tally.task_type = :task_type;
 
 -- later_with_batches --
 -- The same and, without a set, which of the batches in a JSON array are part of them.
-SELECT tally.model_id, CAST(tried.models AS BLOB), later.successes, later.failures, later.timeout_failures
+SELECT tally.model_id, CAST(tried.models AS BLOB), later.successes, later.failures, later.timeout_failures,
+    later.score_shift
 FROM tally CROSS JOIN later ON later.tally_id = tally.id JOIN tried ON tried.id = later.tried_id
 WHERE tally.task_type = ?
 UNION ALL
-SELECT batch_id, NULL, 0, 0, 0 FROM moved WHERE batch_id IN (SELECT value FROM json_each(?));
+SELECT batch_id, NULL, 0, 0, 0, 0 FROM moved WHERE batch_id IN (SELECT value FROM json_each(?));
 
 -- tallies_with_batches --
 -- The tallies of one task type and, without a task type, which of the batches in a JSON array are part of them.
 SELECT
     task_type, model_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
-    last_used_ms, timeout_failures, later_successes, later_failures, later_timeout_failures
+    last_used_ms, timeout_failures, later_successes, later_failures, later_timeout_failures, graded, score_shift,
+    later_score_shift
 FROM usable_tally WHERE task_type = ? AND successes + failures > 0
 UNION ALL
-SELECT NULL, batch_id, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0, 0, 0
+SELECT NULL, batch_id, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0, 0, 0, 0, 0, 0
 FROM moved WHERE batch_id IN (SELECT value FROM json_each(?));
 
 -- tallies_page --
 -- The tallies of the task types after one, in order.
 SELECT
     task_type, model_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
-    last_used_ms, timeout_failures, later_successes, later_failures, later_timeout_failures
+    last_used_ms, timeout_failures, later_successes, later_failures, later_timeout_failures, graded, score_shift,
+    later_score_shift
 FROM usable_tally WHERE task_type > ? AND successes + failures > 0 ORDER BY task_type, model_id LIMIT ?;
 
 -- all_tallies --
 -- The tallies of every task type.
 SELECT
     task_type, model_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
-    last_used_ms, timeout_failures, later_successes, later_failures, later_timeout_failures
+    last_used_ms, timeout_failures, later_successes, later_failures, later_timeout_failures, graded, score_shift,
+    later_score_shift
 FROM usable_tally WHERE successes + failures > 0 ORDER BY task_type, model_id;
 
 -- add_problem --
@@ -246,9 +268,15 @@ LEFT JOIN (
     SELECT
         tally_id, sum(success) AS successes, sum(1 - success) AS failures, sum(timeout) AS timeouts,
         sum(tokens) AS tokens, sum(cost_nano_usd) AS cost,
-        sum(NOT success AND coalesce(error_kind IN ('rate_limit', 'server_error', 'network'), 0)) AS outages,
+        sum(
+            NOT success AND coalesce(error_kind IN ('rate_limit', 'server_error', 'network', 'unavailable'), 0)
+        ) AS outages,
         sum(NOT success AND coalesce(error_kind IN ('cancelled', 'caller_error'), 0)) AS caller_errors,
-        sum(timeout AND NOT success AND coalesce(error_kind IN ('context_overflow', 'other'), 1)) AS timeout_failures
+        sum(
+            timeout AND NOT success AND score IS NULL
+            AND coalesce(error_kind IN ('context_overflow', 'other', 'refused'), 1)
+        ) AS timeout_failures,
+        sum(score IS NOT NULL) AS graded, sum(score - 1000000 * success) AS score_shift
     FROM event GROUP BY tally_id
 ) AS events ON events.tally_id = tally.id
 LEFT JOIN (
@@ -259,7 +287,8 @@ LEFT JOIN (
 ) AS sums ON sums.tally_id = tally.id
 LEFT JOIN (
     SELECT
-        tally_id, sum(success) AS successes, sum(failure) AS failures, sum(timeout_failure) AS timeout_failures
+        tally_id, sum(success) AS successes, sum(failure) AS failures, sum(timeout_failure) AS timeout_failures,
+        sum(score_shift) AS score_shift
     FROM later_try GROUP BY tally_id
 ) AS tries ON tries.tally_id = tally.id
 LEFT JOIN dropped AS gone ON gone.tally_id = tally.id
@@ -277,7 +306,10 @@ WHERE tally.successes <> coalesce(events.successes, 0) + coalesce(sums.successes
     OR tally.timeout_failures <> coalesce(events.timeout_failures, 0) + coalesce(gone.timeout_failures, 0)
     OR tally.later_successes <> coalesce(tries.successes, 0) + coalesce(gone.later_successes, 0)
     OR tally.later_failures <> coalesce(tries.failures, 0) + coalesce(gone.later_failures, 0)
-    OR tally.later_timeout_failures <> coalesce(tries.timeout_failures, 0) + coalesce(gone.later_timeout_failures, 0);
+    OR tally.later_timeout_failures <> coalesce(tries.timeout_failures, 0) + coalesce(gone.later_timeout_failures, 0)
+    OR tally.graded <> coalesce(events.graded, 0) + coalesce(gone.graded, 0)
+    OR tally.score_shift <> coalesce(events.score_shift, 0) + coalesce(gone.score_shift, 0)
+    OR tally.later_score_shift <> coalesce(tries.score_shift, 0) + coalesce(gone.later_score_shift, 0);
 
 -- daily_drift --
 -- Pairs whose daily roll-up is not their tally without imports: must be none.
@@ -289,7 +321,8 @@ LEFT JOIN (
         sum(tokens) AS tokens, sum(cost_nano_usd) AS cost, sum(outages) AS outages,
         sum(caller_errors) AS caller_errors, sum(timeout_failures) AS timeout_failures,
         sum(later_successes) AS later_successes, sum(later_failures) AS later_failures,
-        sum(later_timeout_failures) AS later_timeout_failures
+        sum(later_timeout_failures) AS later_timeout_failures, sum(graded) AS graded, sum(score_shift) AS score_shift,
+        sum(later_score_shift) AS later_score_shift
     FROM daily GROUP BY tally_id
 ) AS days ON days.tally_id = tally.id
 LEFT JOIN (
@@ -308,7 +341,10 @@ WHERE tally.successes <> coalesce(days.successes, 0) + coalesce(sums.successes, 
     OR tally.timeout_failures <> coalesce(days.timeout_failures, 0)
     OR tally.later_successes <> coalesce(days.later_successes, 0)
     OR tally.later_failures <> coalesce(days.later_failures, 0)
-    OR tally.later_timeout_failures <> coalesce(days.later_timeout_failures, 0);
+    OR tally.later_timeout_failures <> coalesce(days.later_timeout_failures, 0)
+    OR tally.graded <> coalesce(days.graded, 0)
+    OR tally.score_shift <> coalesce(days.score_shift, 0)
+    OR tally.later_score_shift <> coalesce(days.later_score_shift, 0);
 
 -- later_drift --
 -- Pairs whose later tries, by what had failed before, are not those of their tally, are fewer than their events, refer
@@ -318,6 +354,7 @@ FROM tally
 LEFT JOIN (
     SELECT
         tally_id, sum(successes) AS successes, sum(failures) AS failures, sum(timeout_failures) AS timeout_failures,
+        sum(score_shift) AS score_shift,
         max(
             successes < 0 OR timeout_failures < 0 OR timeout_failures > failures
             OR tried_id NOT IN (SELECT id FROM tried)
@@ -343,6 +380,7 @@ LEFT JOIN (
 WHERE tally.later_successes <> coalesce(sets.successes, 0)
     OR tally.later_failures <> coalesce(sets.failures, 0)
     OR tally.later_timeout_failures <> coalesce(sets.timeout_failures, 0)
+    OR tally.later_score_shift <> coalesce(sets.score_shift, 0)
     OR sets.wrong OR events.wrong
     OR tally.later_successes NOT BETWEEN 0 AND tally.successes
     OR tally.later_failures NOT BETWEEN 0 AND tally.failures - tally.outages - tally.caller_errors
@@ -365,15 +403,20 @@ FROM (
 -- Add up the events that are about to be dropped.
 INSERT INTO dropped (
     tally_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced, timeout_failures,
-    later_successes, later_failures, later_timeout_failures
+    later_successes, later_failures, later_timeout_failures, graded, score_shift, later_score_shift
 )
 SELECT
     event.tally_id, sum(event.success), sum(1 - event.success), sum(event.timeout),
-    sum(NOT event.success AND coalesce(error_kind IN ('rate_limit', 'server_error', 'network'), 0)),
+    sum(NOT event.success AND coalesce(error_kind IN ('rate_limit', 'server_error', 'network', 'unavailable'), 0)),
     sum(NOT event.success AND coalesce(error_kind IN ('cancelled', 'caller_error'), 0)),
     sum(tokens), sum(cost_nano_usd), sum(cost_nano_usd > 0),
-    sum(event.timeout AND NOT event.success AND coalesce(error_kind IN ('context_overflow', 'other'), 1)),
-    coalesce(sum(tries.success), 0), coalesce(sum(tries.failure), 0), coalesce(sum(tries.timeout_failure), 0)
+    sum(
+        event.timeout AND NOT event.success AND score IS NULL
+        AND coalesce(error_kind IN ('context_overflow', 'other', 'refused'), 1)
+    ),
+    coalesce(sum(tries.success), 0), coalesce(sum(tries.failure), 0), coalesce(sum(tries.timeout_failure), 0),
+    sum(event.score IS NOT NULL), coalesce(sum(event.score - 1000000 * event.success), 0),
+    coalesce(sum(tries.score_shift), 0)
 FROM event LEFT JOIN later_try AS tries ON tries.id = event.id
 WHERE event.id > :after_id AND event.id <= :last_id AND event.ended_ms < :before_ms GROUP BY event.tally_id
 ON CONFLICT (tally_id) DO UPDATE SET
@@ -389,7 +432,10 @@ ON CONFLICT (tally_id) DO UPDATE SET
     timeout_failures = timeout_failures + excluded.timeout_failures,
     later_successes = later_successes + excluded.later_successes,
     later_failures = later_failures + excluded.later_failures,
-    later_timeout_failures = later_timeout_failures + excluded.later_timeout_failures;
+    later_timeout_failures = later_timeout_failures + excluded.later_timeout_failures,
+    graded = graded + excluded.graded,
+    score_shift = score_shift + excluded.score_shift,
+    later_score_shift = later_score_shift + excluded.later_score_shift;
 
 -- drop_events --
 -- Drop these events.
@@ -399,20 +445,20 @@ DELETE FROM event WHERE id > :after_id AND id <= :last_id AND ended_ms < :before
 -- Store a decision with its first outcome, if there is one; one that is stored already may only get that outcome.
 INSERT INTO decision (
     id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of,
-    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms
+    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score
 )
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
     outcome_model_id = excluded.outcome_model_id, ended_ms = excluded.ended_ms, success = excluded.success,
     timeout = excluded.timeout, tokens = excluded.tokens, cost_nano_usd = excluded.cost_nano_usd,
-    error_kind = excluded.error_kind, duration_ms = excluded.duration_ms
+    error_kind = excluded.error_kind, duration_ms = excluded.duration_ms, score = excluded.score
 WHERE excluded.outcome_model_id IS NOT NULL AND outcome_model_id IS NULL;
 
 -- join_outcome --
 -- Join the first outcome to its decision.
 UPDATE decision SET
     outcome_model_id = ?, ended_ms = ?, success = ?, timeout = ?, tokens = ?, cost_nano_usd = ?, error_kind = ?,
-    duration_ms = ?
+    duration_ms = ?, score = ?
 WHERE id = ? AND outcome_model_id IS NULL;
 
 -- outcomes_so_far --
@@ -423,31 +469,31 @@ FROM decision WHERE id = ?;
 -- move_outcome --
 -- Move the outcome in a decision to the others: a fallback's, if the chosen model's comes.
 INSERT INTO attempt (
-    decision_id, number, model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms
+    decision_id, number, model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score
 )
 SELECT
     id, coalesce(outcome_number, 1), outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind,
-    duration_ms
+    duration_ms, score
 FROM decision WHERE id = ?;
 
 -- replace_outcome --
 -- Put the chosen model's outcome in its place.
 UPDATE decision SET
     outcome_model_id = ?, ended_ms = ?, success = ?, timeout = ?, tokens = ?, cost_nano_usd = ?, error_kind = ?,
-    duration_ms = ?, outcome_number = ?
+    duration_ms = ?, score = ?, outcome_number = ?
 WHERE id = ?;
 
 -- add_attempt --
 -- Add a further outcome of a decision.
 INSERT INTO attempt (
-    model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, number, decision_id
+    model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score, number, decision_id
 )
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- attempts --
 -- The further outcomes of some decisions, a JSON array of ids, in the order of arrival.
 SELECT
-    decision_id, model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, number
+    decision_id, model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score, number
 FROM attempt WHERE decision_id IN (SELECT value FROM json_each(?)) ORDER BY decision_id, number;
 
 -- has_unmatched --
@@ -456,15 +502,15 @@ SELECT EXISTS (SELECT 1 FROM unmatched_outcome);
 
 -- unmatched_outcomes --
 -- The outcomes that wait for a decision, in the order of arrival.
-SELECT decision_id, model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms
+SELECT decision_id, model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score
 FROM unmatched_outcome WHERE decision_id = ? ORDER BY number;
 
 -- add_unmatched --
 -- Keep an outcome whose decision is not in the log.
 INSERT INTO unmatched_outcome (
-    model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, decision_id
+    model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score, decision_id
 )
-SELECT ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM decision WHERE id = ?)
+SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM decision WHERE id = ?)
 ON CONFLICT (decision_id, model_id, ended_ms) DO NOTHING;
 
 -- delete_unmatched --
@@ -488,21 +534,24 @@ SELECT count(*) FROM unmatched_outcome WHERE ended_ms <= ?;
 -- One decision, by its id.
 SELECT
     id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of,
-    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, outcome_number
+    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score,
+    outcome_number
 FROM decision WHERE id = ?;
 
 -- decisions_by_prefix --
 -- The decisions whose id has a prefix.
 SELECT
     id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of,
-    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, outcome_number
+    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score,
+    outcome_number
 FROM decision WHERE id >= ? AND id < ? || char(1114111) ORDER BY id LIMIT ?;
 
 -- decisions --
 -- The newest decisions, of one task type or all.
 SELECT
     id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of,
-    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, outcome_number
+    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score,
+    outcome_number
 FROM decision
 WHERE made_ms >= ? AND (? IS NULL OR task_type = ?)
 ORDER BY made_ms DESC, rowid DESC LIMIT ?;
@@ -511,14 +560,16 @@ ORDER BY made_ms DESC, rowid DESC LIMIT ?;
 -- The decisions that follow one, for the same task.
 SELECT
     id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of,
-    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, outcome_number
+    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score,
+    outcome_number
 FROM decision WHERE retry_of = ? ORDER BY made_ms, rowid;
 
 -- logged_after --
 -- Decisions in the order of storing, for reading many of them in batches.
 SELECT
     rowid, id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of,
-    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, outcome_number
+    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score,
+    outcome_number
 FROM decision WHERE rowid > ? ORDER BY rowid LIMIT ?;
 
 -- last_logged_of_page --

@@ -4,7 +4,8 @@ UPDATE tally SET
     successes = sums.successes, failures = sums.failures, timeouts = sums.timeouts, outages = sums.outages,
     caller_errors = sums.caller_errors, tokens = sums.tokens, cost_nano_usd = sums.cost_nano_usd,
     priced = sums.priced, timeout_failures = sums.timeout_failures, later_successes = sums.later_successes,
-    later_failures = sums.later_failures, later_timeout_failures = sums.later_timeout_failures,
+    later_failures = sums.later_failures, later_timeout_failures = sums.later_timeout_failures, graded = sums.graded,
+    score_shift = sums.score_shift, later_score_shift = sums.later_score_shift,
     last_used_ms = CASE
         -- the newest may be among those that are gone
         WHEN tally.id IN (SELECT tally_id FROM dropped)
@@ -20,28 +21,38 @@ FROM (
         coalesce(sum(part.priced), 0) AS priced, coalesce(sum(part.timeout_failures), 0) AS timeout_failures,
         coalesce(sum(part.later_successes), 0) AS later_successes,
         coalesce(sum(part.later_failures), 0) AS later_failures,
-        coalesce(sum(part.later_timeout_failures), 0) AS later_timeout_failures, max(part.last_used_ms) AS last_used_ms
+        coalesce(sum(part.later_timeout_failures), 0) AS later_timeout_failures,
+        coalesce(sum(part.graded), 0) AS graded, coalesce(sum(part.score_shift), 0) AS score_shift,
+        coalesce(sum(part.later_score_shift), 0) AS later_score_shift, max(part.last_used_ms) AS last_used_ms
     FROM tally AS each
     LEFT JOIN (
         SELECT
             tally_id, sum(success) AS successes, sum(1 - success) AS failures, sum(timeout) AS timeouts,
-            sum(NOT success AND coalesce(error_kind IN ('rate_limit', 'server_error', 'network'), 0)) AS outages,
+            sum(
+                NOT success AND coalesce(error_kind IN ('rate_limit', 'server_error', 'network', 'unavailable'), 0)
+            ) AS outages,
             sum(NOT success AND coalesce(error_kind IN ('cancelled', 'caller_error'), 0)) AS caller_errors,
             sum(tokens) AS tokens, sum(cost_nano_usd) AS cost_nano_usd, sum(cost_nano_usd > 0) AS priced,
-            sum(timeout AND NOT success AND coalesce(error_kind IN ('context_overflow', 'other'), 1)) AS timeout_failures,
-            0 AS later_successes, 0 AS later_failures, 0 AS later_timeout_failures, max(ended_ms) AS last_used_ms
+            sum(
+                timeout AND NOT success AND score IS NULL
+                AND coalesce(error_kind IN ('context_overflow', 'other', 'refused'), 1)
+            ) AS timeout_failures,
+            0 AS later_successes, 0 AS later_failures, 0 AS later_timeout_failures, sum(score IS NOT NULL) AS graded,
+            sum(score - 1000000 * success) AS score_shift, 0 AS later_score_shift, max(ended_ms) AS last_used_ms
         FROM event GROUP BY tally_id
         UNION ALL
-        SELECT tally_id, 0, 0, 0, 0, 0, 0, 0, 0, 0, success, failure, timeout_failure, NULL FROM later_try
+        SELECT tally_id, 0, 0, 0, 0, 0, 0, 0, 0, 0, success, failure, timeout_failure, 0, 0, score_shift, NULL
+        FROM later_try
         UNION ALL
         SELECT
             tally_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
-            timeout_failures, later_successes, later_failures, later_timeout_failures, NULL
+            timeout_failures, later_successes, later_failures, later_timeout_failures, graded, score_shift,
+            later_score_shift, NULL
         FROM dropped
         UNION ALL
         SELECT
             tally_id, successes, failures, timeouts, 0, 0, tokens, cost_nano_usd,
-            iif(cost_nano_usd > 0, successes + failures, 0), 0, 0, 0, 0, last_used_ms
+            iif(cost_nano_usd > 0, successes + failures, 0), 0, 0, 0, 0, 0, 0, 0, last_used_ms
         FROM imported
     ) AS part ON part.tally_id = each.id
     GROUP BY each.id
@@ -58,7 +69,7 @@ SELECT
     dropped.tally_id, tally.task_type, tally.model_id, (SELECT max(day) + 1 FROM daily WHERE daily.tally_id = dropped.tally_id),
     dropped.successes, dropped.failures, dropped.timeouts, dropped.outages, dropped.caller_errors, dropped.tokens,
     dropped.cost_nano_usd, dropped.priced, dropped.timeout_failures, dropped.later_successes, dropped.later_failures,
-    dropped.later_timeout_failures
+    dropped.later_timeout_failures, dropped.graded, dropped.score_shift, dropped.later_score_shift
 FROM dropped JOIN tally ON tally.id = dropped.tally_id;
 
 -- forget_daily --
@@ -77,16 +88,21 @@ DELETE FROM daily WHERE tally_id = ? AND day < ?;
 -- The roll-up of the existing events; rows that were not deleted stay.
 INSERT OR IGNORE INTO daily (
     tally_id, day, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
-    timeout_failures, later_successes, later_failures, later_timeout_failures
+    timeout_failures, later_successes, later_failures, later_timeout_failures, graded, score_shift, later_score_shift
 )
 SELECT
     event.tally_id, (event.ended_ms - (event.ended_ms % 86400000 + 86400000) % 86400000) / 86400000,
     sum(event.success), sum(1 - event.success), sum(event.timeout),
-    sum(NOT event.success AND coalesce(error_kind IN ('rate_limit', 'server_error', 'network'), 0)),
+    sum(NOT event.success AND coalesce(error_kind IN ('rate_limit', 'server_error', 'network', 'unavailable'), 0)),
     sum(NOT event.success AND coalesce(error_kind IN ('cancelled', 'caller_error'), 0)), sum(tokens),
     sum(cost_nano_usd), sum(cost_nano_usd > 0),
-    sum(event.timeout AND NOT event.success AND coalesce(error_kind IN ('context_overflow', 'other'), 1)),
-    coalesce(sum(tries.success), 0), coalesce(sum(tries.failure), 0), coalesce(sum(tries.timeout_failure), 0)
+    sum(
+        event.timeout AND NOT event.success AND score IS NULL
+        AND coalesce(error_kind IN ('context_overflow', 'other', 'refused'), 1)
+    ),
+    coalesce(sum(tries.success), 0), coalesce(sum(tries.failure), 0), coalesce(sum(tries.timeout_failure), 0),
+    sum(event.score IS NOT NULL), coalesce(sum(event.score - 1000000 * event.success), 0),
+    coalesce(sum(tries.score_shift), 0)
 FROM event LEFT JOIN later_try AS tries ON tries.id = event.id GROUP BY 1, 2;
 
 -- early_daily --
@@ -95,16 +111,17 @@ SELECT
     coalesce(sum(successes), 0), coalesce(sum(failures), 0), coalesce(sum(timeouts), 0), coalesce(sum(outages), 0),
     coalesce(sum(caller_errors), 0), coalesce(sum(tokens), 0), coalesce(sum(cost_nano_usd), 0),
     coalesce(sum(priced), 0), coalesce(sum(timeout_failures), 0), coalesce(sum(later_successes), 0),
-    coalesce(sum(later_failures), 0), coalesce(sum(later_timeout_failures), 0)
+    coalesce(sum(later_failures), 0), coalesce(sum(later_timeout_failures), 0), coalesce(sum(graded), 0),
+    coalesce(sum(score_shift), 0), coalesce(sum(later_score_shift), 0)
 FROM daily WHERE tally_id = ? AND day < ?;
 
 -- add_daily --
 -- Add counts to one day of a pair.
 INSERT INTO daily (
     tally_id, day, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
-    timeout_failures, later_successes, later_failures, later_timeout_failures
+    timeout_failures, later_successes, later_failures, later_timeout_failures, graded, score_shift, later_score_shift
 )
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (tally_id, day) DO UPDATE SET
     successes = successes + excluded.successes, failures = failures + excluded.failures,
     timeouts = timeouts + excluded.timeouts, outages = outages + excluded.outages,
@@ -118,7 +135,9 @@ ON CONFLICT (tally_id, day) DO UPDATE SET
     timeout_failures = timeout_failures + excluded.timeout_failures,
     later_successes = later_successes + excluded.later_successes,
     later_failures = later_failures + excluded.later_failures,
-    later_timeout_failures = later_timeout_failures + excluded.later_timeout_failures;
+    later_timeout_failures = later_timeout_failures + excluded.later_timeout_failures,
+    graded = graded + excluded.graded, score_shift = score_shift + excluded.score_shift,
+    later_score_shift = later_score_shift + excluded.later_score_shift;
 
 -- missing_sums --
 -- The counts of each pair's old tally beyond its recovered events and imports.
@@ -134,20 +153,30 @@ SELECT
     old.timeout_failures - coalesce(events.timeout_failures, 0),
     old.later_successes - coalesce(tries.successes, 0),
     old.later_failures - coalesce(tries.failures, 0),
-    old.later_timeout_failures - coalesce(tries.timeout_failures, 0)
+    old.later_timeout_failures - coalesce(tries.timeout_failures, 0),
+    old.graded - coalesce(events.graded, 0),
+    old.score_shift - coalesce(events.score_shift, 0),
+    old.later_score_shift - coalesce(tries.score_shift, 0)
 FROM tally AS old
 LEFT JOIN (
     SELECT
         tally_id, sum(success) AS successes, sum(1 - success) AS failures, sum(timeout) AS timeouts,
-        sum(NOT success AND coalesce(error_kind IN ('rate_limit', 'server_error', 'network'), 0)) AS outages,
+        sum(
+            NOT success AND coalesce(error_kind IN ('rate_limit', 'server_error', 'network', 'unavailable'), 0)
+        ) AS outages,
         sum(NOT success AND coalesce(error_kind IN ('cancelled', 'caller_error'), 0)) AS caller_errors,
         sum(tokens) AS tokens, sum(cost_nano_usd) AS cost_nano_usd, sum(cost_nano_usd > 0) AS priced,
-        sum(timeout AND NOT success AND coalesce(error_kind IN ('context_overflow', 'other'), 1)) AS timeout_failures
+        sum(
+            timeout AND NOT success AND score IS NULL
+            AND coalesce(error_kind IN ('context_overflow', 'other', 'refused'), 1)
+        ) AS timeout_failures,
+        sum(score IS NOT NULL) AS graded, sum(score - 1000000 * success) AS score_shift
     FROM event GROUP BY tally_id
 ) AS events ON events.tally_id = old.id
 LEFT JOIN (
     SELECT
-        tally_id, sum(success) AS successes, sum(failure) AS failures, sum(timeout_failure) AS timeout_failures
+        tally_id, sum(success) AS successes, sum(failure) AS failures, sum(timeout_failure) AS timeout_failures,
+        sum(score_shift) AS score_shift
     FROM later_try GROUP BY tally_id
 ) AS tries ON tries.tally_id = old.id
 LEFT JOIN (
@@ -162,15 +191,16 @@ LEFT JOIN (
 -- The sums of the dropped events of one pair.
 INSERT INTO dropped (
     tally_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced, timeout_failures,
-    later_successes, later_failures, later_timeout_failures
+    later_successes, later_failures, later_timeout_failures, graded, score_shift, later_score_shift
 )
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (tally_id) DO UPDATE SET
     successes = excluded.successes, failures = excluded.failures, timeouts = excluded.timeouts,
     outages = excluded.outages, caller_errors = excluded.caller_errors, tokens = excluded.tokens,
     cost_nano_usd = excluded.cost_nano_usd, priced = excluded.priced, timeout_failures = excluded.timeout_failures,
     later_successes = excluded.later_successes, later_failures = excluded.later_failures,
-    later_timeout_failures = excluded.later_timeout_failures;
+    later_timeout_failures = excluded.later_timeout_failures, graded = excluded.graded,
+    score_shift = excluded.score_shift, later_score_shift = excluded.later_score_shift;
 
 -- forget_stray_events --
 -- Delete events whose pair is damage.
@@ -228,7 +258,8 @@ UPDATE tally SET
     successes = sums.successes, failures = sums.failures, timeouts = sums.timeouts, outages = sums.outages,
     caller_errors = sums.caller_errors, tokens = sums.tokens, cost_nano_usd = sums.cost_nano_usd,
     priced = sums.priced, timeout_failures = sums.timeout_failures, later_successes = sums.later_successes,
-    later_failures = sums.later_failures, later_timeout_failures = sums.later_timeout_failures
+    later_failures = sums.later_failures, later_timeout_failures = sums.later_timeout_failures, graded = sums.graded,
+    score_shift = sums.score_shift, later_score_shift = sums.later_score_shift
 FROM (
     SELECT
         coalesce(sum(successes), 0) AS successes, coalesce(sum(failures), 0) AS failures,
@@ -237,16 +268,17 @@ FROM (
         coalesce(sum(cost_nano_usd), 0) AS cost_nano_usd, coalesce(sum(priced), 0) AS priced,
         coalesce(sum(timeout_failures), 0) AS timeout_failures,
         coalesce(sum(later_successes), 0) AS later_successes, coalesce(sum(later_failures), 0) AS later_failures,
-        coalesce(sum(later_timeout_failures), 0) AS later_timeout_failures
+        coalesce(sum(later_timeout_failures), 0) AS later_timeout_failures, coalesce(sum(graded), 0) AS graded,
+        coalesce(sum(score_shift), 0) AS score_shift, coalesce(sum(later_score_shift), 0) AS later_score_shift
     FROM (
         SELECT
             successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced, timeout_failures,
-            later_successes, later_failures, later_timeout_failures
+            later_successes, later_failures, later_timeout_failures, graded, score_shift, later_score_shift
         FROM daily WHERE tally_id = :tally_id
         UNION ALL
         SELECT
             successes, failures, timeouts, 0, 0, tokens, cost_nano_usd,
-            iif(cost_nano_usd > 0, successes + failures, 0), 0, 0, 0, 0
+            iif(cost_nano_usd > 0, successes + failures, 0), 0, 0, 0, 0, 0, 0, 0
         FROM imported WHERE tally_id = :tally_id
     )
 ) AS sums
@@ -302,16 +334,18 @@ WHERE id < (SELECT max(id) FROM tried)
 
 -- later_of_events --
 -- The later tries among the events, by pair and set.
-SELECT tally_id, tried_id, sum(success), sum(failure), sum(timeout_failure)
+SELECT tally_id, tried_id, sum(success), sum(failure), sum(timeout_failure), sum(score_shift)
 FROM later_try GROUP BY tally_id, tried_id;
 
 -- stored_later --
 -- The stored later tries, by pair and set.
-SELECT tally_id, tried_id, successes, failures, timeout_failures FROM later;
+SELECT tally_id, tried_id, successes, failures, timeout_failures, score_shift FROM later;
 
 -- later_of_tallies --
 -- The later tries of each pair, and whether events of it were dropped.
-SELECT id, id IN (SELECT tally_id FROM dropped), later_successes, later_failures, later_timeout_failures FROM tally;
+SELECT
+    id, id IN (SELECT tally_id FROM dropped), later_successes, later_failures, later_timeout_failures, later_score_shift
+FROM tally;
 
 -- delete_stray_later --
 -- Delete the later tries of pairs that are gone.
@@ -323,4 +357,4 @@ DELETE FROM later WHERE tally_id = ?;
 
 -- set_later --
 -- The later tries of a pair after one set.
-INSERT INTO later (tally_id, tried_id, successes, failures, timeout_failures) VALUES (?, ?, ?, ?, ?);
+INSERT INTO later (tally_id, tried_id, successes, failures, timeout_failures, score_shift) VALUES (?, ?, ?, ?, ?, ?);

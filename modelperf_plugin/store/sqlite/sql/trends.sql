@@ -4,7 +4,7 @@ SELECT
     tally.task_type, tally.model_id, sum(daily.successes), sum(daily.failures), sum(daily.timeouts),
     sum(daily.outages), sum(daily.caller_errors), sum(daily.tokens), sum(daily.cost_nano_usd), sum(daily.priced),
     NULL, sum(daily.timeout_failures), sum(daily.later_successes), sum(daily.later_failures),
-    sum(daily.later_timeout_failures)
+    sum(daily.later_timeout_failures), sum(daily.graded), sum(daily.score_shift), sum(daily.later_score_shift)
 FROM tally CROSS JOIN daily ON daily.tally_id = tally.id AND daily.day >= ? AND daily.day < ?
 WHERE tally.task_type = coalesce(?, tally.task_type) AND tally.model_id = coalesce(?, tally.model_id)
 GROUP BY tally.id ORDER BY tally.task_type, tally.model_id;
@@ -15,7 +15,7 @@ SELECT
     tally.task_type, '', sum(daily.successes), sum(daily.failures), sum(daily.timeouts), sum(daily.outages),
     sum(daily.caller_errors), sum(daily.tokens), sum(daily.cost_nano_usd), sum(daily.priced),
     NULL, sum(daily.timeout_failures), sum(daily.later_successes), sum(daily.later_failures),
-    sum(daily.later_timeout_failures)
+    sum(daily.later_timeout_failures), sum(daily.graded), sum(daily.score_shift), sum(daily.later_score_shift)
 FROM tally CROSS JOIN daily ON daily.tally_id = tally.id AND daily.day >= ? AND daily.day < ?
 GROUP BY tally.task_type ORDER BY tally.task_type;
 
@@ -29,7 +29,7 @@ SELECT
     (? - 1 - daily.day) / ? AS step, tally.task_type, tally.model_id, sum(daily.successes), sum(daily.failures),
     sum(daily.timeouts), sum(daily.outages), sum(daily.caller_errors), sum(daily.tokens), sum(daily.cost_nano_usd),
     sum(daily.priced), NULL, sum(daily.timeout_failures), sum(daily.later_successes), sum(daily.later_failures),
-    sum(daily.later_timeout_failures)
+    sum(daily.later_timeout_failures), sum(daily.graded), sum(daily.score_shift), sum(daily.later_score_shift)
 FROM tally CROSS JOIN daily ON daily.tally_id = tally.id AND daily.day >= ? AND daily.day < ?
 WHERE tally.task_type = coalesce(?, tally.task_type)
     AND (? IS NULL OR tally.model_id IN (SELECT value FROM json_each(?)))
@@ -41,7 +41,7 @@ SELECT
     (? - 1 - daily.day) / ? AS step, tally.task_type, '', sum(daily.successes), sum(daily.failures),
     sum(daily.timeouts), sum(daily.outages), sum(daily.caller_errors), sum(daily.tokens), sum(daily.cost_nano_usd),
     sum(daily.priced), NULL, sum(daily.timeout_failures), sum(daily.later_successes), sum(daily.later_failures),
-    sum(daily.later_timeout_failures)
+    sum(daily.later_timeout_failures), sum(daily.graded), sum(daily.score_shift), sum(daily.later_score_shift)
 FROM tally CROSS JOIN daily ON daily.tally_id = tally.id AND daily.day >= ? AND daily.day < ?
 GROUP BY tally.task_type, step ORDER BY tally.task_type, step DESC;
 
@@ -60,7 +60,8 @@ GROUP BY task_type, mode ORDER BY task_type, mode;
 -- The newest decisions of a task type or model, among the same sample.
 SELECT
     id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of,
-    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, outcome_number
+    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score,
+    outcome_number
 FROM decision
 WHERE rowid IN (
     SELECT number

@@ -1,0 +1,98 @@
+"""Candidates by canonical id inside, and by the names that the host gave outside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+from modelperf_plugin.values import Context, Decision, Exclusion, RankedModel, Ranking
+from modelperf_plugin.values.names import CanonicalIds
+from modelperf_plugin.values.recent import Recent
+
+MAX_OFFERED: Final = 300
+"""Approximate number of candidates whose canonical ids are kept."""
+
+
+class Offer(NamedTuple):
+    """The candidates of a host."""
+
+    model_ids: tuple[str, ...]
+    """Canonical ids, each once."""
+    spelled: Mapping[str, str]
+    """The name that the host gave, by canonical id, where it is another one."""
+    repeated: tuple[Exclusion, ...]
+    """Candidates that are another name of one before them."""
+
+    @classmethod
+    def of(cls, offered: Sequence[str], ids: CanonicalIds) -> Offer:
+        """Return the offer of these candidates."""
+        spelled: dict[str, str] = {}
+        repeated: list[Exclusion] = []
+        for name in offered:
+            first = spelled.setdefault(ids.get(name, name), name)
+            if first != name:
+                repeated.append(Exclusion(name, f"another name of the candidate {first}"))
+        others = {model_id: name for model_id, name in spelled.items() if model_id != name}
+        return cls(tuple(spelled), others, tuple(repeated))
+
+    def logged_and_answered(self, decision: Decision) -> tuple[Decision, Decision]:
+        """Return a decision with the repeated candidates: by canonical ids, and by the names that the host gave."""
+        answered = renamed(decision, self.spelled)
+        if not self.repeated:
+            return decision, answered
+        logged = replace(decision, excluded=(*decision.excluded, *self.repeated))
+        return logged, replace(answered, excluded=(*answered.excluded, *self.repeated))
+
+
+class Offers:
+    """The last offers, so that a choice takes a look-up each."""
+
+    def __init__(self) -> None:
+        self._known: Recent[tuple[str, ...], tuple[CanonicalIds, Offer]] = Recent(MAX_OFFERED)
+
+    def of(self, offered: tuple[str, ...], ids: CanonicalIds) -> Offer:
+        """Return the offer of these candidates with these aliases."""
+        known = self._known.get(offered)
+        if known is not None and known[0] is ids:
+            return known[1]
+        offer = Offer.of(offered, ids)
+        self._known.put(offered, (ids, offer), len(offered))
+        return offer
+
+
+def canonical_context(context: Context, ids: CanonicalIds) -> Context:
+    """Return what a host told about a task, with canonical ids."""
+    named = (context.pin, *context.exclude)
+    if not ids.keys().isdisjoint(named):
+        pin = context.pin if context.pin is None else ids.get(context.pin, context.pin)
+        context = replace(context, pin=pin, exclude=frozenset([ids.get(name, name) for name in context.exclude]))
+    if isinstance(context.retry_of, Decision):
+        context = replace(context, retry_of=renamed(context.retry_of, ids))
+    return context
+
+
+def as_logged(decision: Decision | str | None, ids: CanonicalIds) -> Decision | str | None:
+    """Return a decision that a host passes back, with canonical ids."""
+    return renamed(decision, ids) if ids and isinstance(decision, Decision) else decision
+
+
+def renamed(decision: Decision, names: Mapping[str, str]) -> Decision:
+    """Return a decision with other names of its models; exclusions keep those of the reasons that they give."""
+    if names.keys().isdisjoint((*decision.ranking.model_ids, *decision.tried)):
+        return decision
+    get, ranking = names.get, decision.ranking
+    model_ids = tuple([get(each, each) for each in ranking.model_ids])
+    return replace(
+        decision,
+        order=tuple([get(each, each) for each in decision.order]),
+        ranking=Ranking.deferred(model_ids, ranking.strategy, lambda: _rows(ranking.rows, names)),
+        excluded=tuple([each._replace(model_id=get(each.model_id, each.model_id)) for each in decision.excluded]),
+        plan=tuple([step._replace(model_id=get(step.model_id, step.model_id)) for step in decision.plan]),
+        tried=tuple(sorted([get(each, each) for each in decision.tried])),
+    )
+
+
+def _rows(rows: Iterable[RankedModel], names: Mapping[str, str]) -> list[RankedModel]:
+    new = [(row, names.get(row.model_id, row.model_id)) for row in rows]
+    return [row._replace(model_id=name, tally=row.tally._replace(model_id=name)) for row, name in new]

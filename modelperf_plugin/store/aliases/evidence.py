@@ -1,0 +1,170 @@
+"""Counts and outcomes under canonical ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from modelperf_plugin.store.aliases import values
+from modelperf_plugin.store.aliases.role import Renamed
+from modelperf_plugin.store.decisions import LoggedDecision
+from modelperf_plugin.store.exchange import Prior
+from modelperf_plugin.store.roles import Span, Tallies
+from modelperf_plugin.store.spending import CostEvent, CostSums
+from modelperf_plugin.store.trends import Days, TrendStep
+from modelperf_plugin.store.watches import Baseline, Event, Faded
+from modelperf_plugin.values import LaterTries, Tally, Tried, combine
+from modelperf_plugin.values.names import Aliases, CanonicalIds
+from modelperf_plugin.values.recent import Recent
+
+MAX_SUMS: Final = 1000
+"""Approximate number of tallies of which sums are kept."""
+
+
+class RenamedTallies:
+    """Implements :class:`~modelperf_plugin.store.roles.Tallies`."""
+
+    def __init__(self, own: Tallies, aliases: Aliases) -> None:
+        self._own = own
+        self._aliases = aliases
+        self._sums: Recent[str, tuple[Mapping[str, Tally], CanonicalIds, Mapping[str, Tally]]] = Recent(MAX_SUMS)
+
+    def of(self, task_type: str) -> Mapping[str, Tally]:
+        """Return the tallies of ``task_type`` by canonical id: the same object as long as nothing changes."""
+        own, ids = self._own.of(task_type), self._aliases.ids
+        if not ids:
+            return own
+        known = self._sums.get(task_type)
+        if known is not None and known[0] is own and known[1] is ids:
+            return known[2]
+        sums = values.tallies(own, ids)
+        if own:
+            self._sums.put(task_type, (own, ids, sums), len(own))
+        return sums
+
+    @property
+    def revision(self) -> object:
+        """What changes when others may have recorded outcomes."""
+        return self._own.revision
+
+    def later(self, task_type: str) -> Mapping[str, Mapping[Tried, LaterTries]]:
+        """Return the later tries of ``task_type`` by canonical ids."""
+        own, ids = self._own.later(task_type), self._aliases.ids
+        return values.later(own, ids) if ids and own else own
+
+    def all(self) -> list[Tally]:
+        """Return the tallies of all task types, sorted by task type and canonical id."""
+        return _sums_of(self._own.all(), self._aliases.ids)
+
+    def page(self, after: str, pairs: int) -> Mapping[str, Mapping[str, Tally]]:
+        """Return the tallies of the next task types after ``after`` by canonical id."""
+        own, ids = self._own.page(after, pairs), self._aliases.ids
+        return {task_type: values.tallies(found, ids) for task_type, found in own.items()} if ids else own
+
+    def faded(self, within: Span, today: int, half_life_days: float) -> dict[tuple[str, str], Faded]:
+        """Return what the dated outcomes of each pair weigh, under all names of its model."""
+        own, ids = self._own.faded(within, today, half_life_days), self._aliases.ids
+        return values.merged(_by_pair(own, ids), values.faded) if ids else own
+
+    def baselines(self, within: Span | None = None) -> dict[tuple[str, str], Baseline]:
+        """Return the counts from before the last change of each model, under all its names."""
+        own, ids = self._own.baselines(within), self._aliases.ids
+        return values.merged(_by_pair(own, ids), values.baseline) if ids else own
+
+
+class RenamedEvents(Renamed):
+    """Implements :class:`~modelperf_plugin.store.roles.Events`."""
+
+    def after(self, event_id: int, limit: int) -> list[Event]:
+        """Return outcomes as those of the canonical models."""
+        own: list[Event] = self._own.after(event_id, limit)
+        ids = self._aliases.ids
+        return [values.event(each, ids) for each in own] if ids else own
+
+
+class RenamedSpending(Renamed):
+    """Implements :class:`~modelperf_plugin.store.roles.Spending`."""
+
+    def after(self, event_id: int, limit: int) -> list[CostEvent]:
+        """Return costs as those of the canonical models."""
+        own: list[CostEvent] = self._own.after(event_id, limit)
+        ids = self._aliases.ids
+        return [each._replace(model_id=ids.get(each.model_id, each.model_id)) for each in own] if ids else own
+
+    def by_day(self, first_day: int, task_type: str | None = None, model_id: str | None = None) -> CostSums:
+        """Return the costs of each day, those of all names of the model."""
+        return self._sums(lambda name: self._own.by_day(first_day, task_type, name), model_id)
+
+    def by_step(
+        self, step_ms: int, since_ms: int, most: int, task_type: str | None = None, model_id: str | None = None
+    ) -> CostSums:
+        """Return the costs of shorter steps of time, those of all names of the model."""
+        return self._sums(lambda name: self._own.by_step(step_ms, since_ms, most, task_type, name), model_id)
+
+    def _sums(self, read: Callable[[str | None], CostSums], model_id: str | None) -> CostSums:
+        if model_id is None:
+            return read(None)
+        first, *others = [read(name) for name in self._aliases.spellings(model_id)]
+        steps = [*first.steps, *[(step, 0, cost) for sums in others for step, _, cost in sums.steps]]
+        return CostSums(first.position, steps)
+
+
+class RenamedTrends(Renamed):
+    """Implements :class:`~modelperf_plugin.store.roles.Trends`."""
+
+    def totals(self, days: Days, task_type: str | None = None, model_id: str | None = None) -> list[Tally]:
+        """Return the counts of each pair over ``days``, sorted by task type and canonical id."""
+        names = [None] if model_id is None else self._aliases.spellings(model_id)
+        found = [each for name in names for each in self._own.totals(days, task_type, name)]
+        return _sums_of(found, self._aliases.ids)
+
+    def series(self, days: Days, task_type: str | None = None, models: Sequence[str] | None = None) -> list[TrendStep]:
+        """Return the counts of each pair in each step that has outcomes, oldest first for each pair."""
+        ids = self._aliases.ids
+        if not ids:
+            return self._own.series(days, task_type, models)  # type: ignore[no-any-return]
+        names = None if models is None else [each for name in models for each in self._aliases.spellings(name)]
+        sums = values.merged(
+            (((step.tally.task_type, ids.get(step.tally.model_id, step.tally.model_id), step.position), step.tally)
+             for step in self._own.series(days, task_type, names)),
+            combine,
+        )  # fmt: skip
+        return [TrendStep(key[2], sums[key]._replace(model_id=key[1])) for key in sorted(sums)]
+
+    def decisions(
+        self, days: Days, task_type: str | None = None, model_id: str | None = None, limit: int = 20
+    ) -> list[LoggedDecision]:
+        """Return decisions of ``days``, newest first."""
+        names = [None] if model_id is None else self._aliases.spellings(model_id)
+        found = [each for name in names for each in self._own.decisions(days, task_type, name, limit)]
+        ids = self._aliases.ids
+        if ids:
+            found.sort(key=lambda each: each.made_ms, reverse=True)
+            found = [values.decision(each, ids) for each in found[:limit]]
+        return found
+
+
+class RenamedMerged(Renamed):
+    """Implements :class:`~modelperf_plugin.store.exchange_roles.MergedExperience`."""
+
+    def priors(self, within: Span | None = None) -> list[Prior]:
+        """Return the tallies of other projects under canonical ids, one of each source for a pair."""
+        own: list[Prior] = self._own.priors(within)
+        ids = self._aliases.ids
+        if not ids:
+            return own
+        renamed = [each._replace(tally=values.tally(each.tally, ids)) for each in own]
+        keyed = (((each.tally.task_type, each.tally.model_id, each.source), each) for each in renamed)
+        return list(values.merged(keyed, lambda one, two: one._replace(tally=combine(one.tally, two.tally))).values())
+
+
+def _by_pair(found: Mapping[tuple[str, str], Any], ids: CanonicalIds) -> Iterable[tuple[tuple[str, str], Any]]:
+    return (((task_type, ids.get(name, name)), each) for (task_type, name), each in found.items())
+
+
+def _sums_of(found: list[Tally], ids: CanonicalIds) -> list[Tally]:
+    if not ids:
+        return found
+    renamed = (values.tally(each, ids) for each in found)
+    sums = values.merged((((each.task_type, each.model_id), each) for each in renamed), combine)
+    return [sums[pair] for pair in sorted(sums)]

@@ -1,0 +1,89 @@
+"""The decision log and A/B tests under canonical ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from modelperf_plugin.store.ab_tests import StoredContest, StoredTest
+from modelperf_plugin.store.aliases import values
+from modelperf_plugin.store.aliases.role import Renamed
+from modelperf_plugin.store.decisions import DecisionOutcome, DecisionRecord, JoinedOutcome, LoggedDecision
+
+
+class RenamedDecisions(Renamed):
+    """Implements :class:`~modelperf_plugin.store.roles.DecisionLog`."""
+
+    def get(self, decision_id: str) -> LoggedDecision | None:
+        """Return a stored decision with canonical ids, or None."""
+        own: LoggedDecision | None = self._own.get(decision_id)
+        return None if own is None else self._renamed([own])[0]
+
+    def starting_with(self, prefix: str, limit: int = 10) -> list[LoggedDecision]:
+        """Return decisions whose id starts with ``prefix``, by id."""
+        return self._renamed(self._own.starting_with(prefix, limit))
+
+    def follow_ups(self, decision_id: str) -> list[LoggedDecision]:
+        """Return the decisions made for the same task after the failure of ``decision_id``, oldest first."""
+        return self._renamed(self._own.follow_ups(decision_id))
+
+    def newest(
+        self, task_type: str | None = None, since_ms: int | None = None, limit: int = 100
+    ) -> list[LoggedDecision]:
+        """Return the newest decisions, newest first."""
+        return self._renamed(self._own.newest(task_type, since_ms, limit))
+
+    def after(self, number: int, limit: int) -> list[tuple[int, DecisionRecord, JoinedOutcome | None]]:
+        """Return up to ``limit`` decisions stored after ``number``, in order, each with its own number."""
+        own: list[tuple[int, DecisionRecord, JoinedOutcome | None]] = self._own.after(number, limit)
+        ids = self._aliases.ids
+        if not ids:
+            return own
+        return [
+            (each, values.record(row, ids), None if outcome is None else values.named(outcome, ids))
+            for each, row, outcome in own
+        ]
+
+    def _renamed(self, decisions: list[LoggedDecision]) -> list[LoggedDecision]:
+        ids = self._aliases.ids
+        return [values.decision(each, ids) for each in decisions] if ids else decisions
+
+
+class RenamedUnmatched(Renamed):
+    """Implements :class:`~modelperf_plugin.store.roles.UnmatchedOutcomes`."""
+
+    def of(self, decision_id: str) -> list[DecisionOutcome]:
+        """Return the outcomes that wait for ``decision_id``, in the order of arrival."""
+        ids = self._aliases.ids
+        return [values.named(each, ids) for each in self._own.of(decision_id)]
+
+
+class RenamedABTests(Renamed):
+    """Implements :class:`~modelperf_plugin.store.roles.ABTests`: stored sides keep their names in the store."""
+
+    def all(self, task_type: str | None = None, *, ended: bool = False) -> list[StoredTest]:
+        """Return the tests between canonical models, newest first; ended ones only on request."""
+        own: list[StoredTest] = self._own.all(task_type, ended=ended)
+        ids = self._aliases.ids
+        return [values.test(each, ids) for each in own] if ids else own
+
+    def begin(self, test: StoredTest) -> StoredTest:
+        """Begin ``test``, or continue the stored one."""
+        begun: StoredTest = self._own.begin(test)
+        ids = self._aliases.ids
+        return values.test(begun, ids) if ids else begun
+
+    def advance(
+        self, test_id: int, unit: int | None, step: Callable[[StoredTest], Sequence[StoredContest]]
+    ) -> StoredTest | None:
+        """Replace the contests of a test by what ``step`` returns for it."""
+        ids = self._aliases.ids
+        if not ids:
+            return self._own.advance(test_id, unit, step)  # type: ignore[no-any-return]
+
+        def stored_step(stored: StoredTest) -> list[StoredContest]:
+            shown = values.test(stored, ids)
+            known = zip(stored.contests, shown.contests, step(shown), strict=True)
+            return [own if after == before else after._replace(challenger=own[0]) for own, before, after in known]
+
+        advanced: StoredTest | None = self._own.advance(test_id, unit, stored_step)
+        return None if advanced is None else values.test(advanced, ids)
