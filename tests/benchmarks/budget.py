@@ -1,13 +1,15 @@
 """Whether the money of a budget lasts, and what success it buys, on real outcomes.
 
-Tasks are the instances of one file in a random order, at random times of a day with a night. All of its models are
-offered for each. Ceilings lie between the cost of the cheapest model for all tasks and the cost of what is chosen
-without a budget, evenly on a logarithmic scale. The success is compared with that of the best fixed mixture of models
-that costs, on these very tasks, as much as was spent: its parts are chosen in hindsight.
+Tasks are the instances of one file in a random order, at random times of a day with a night, which is like the day
+before; without such a day they come evenly. All models are offered for each. Ceilings lie between the cost of the
+cheapest model for all tasks and the cost of what is chosen without a budget, evenly on a logarithmic scale. The
+success is compared with that of the best fixed mixture of models that costs, on these very tasks, as much as was
+spent: its parts are chosen in hindsight.
 
-Runs begin with the outcomes of all models on the other half of the instances, or with nothing, and in a third part the
-price of one model changes halfway. ``BENCH_SCALE=0.1`` does a tenth of the streams. The outcomes are looked for beside
-the repository in ``../shared/outcomes``, or where ``BENCH_OUTCOMES`` says.
+Runs begin with the outcomes of all models on all instances, on the other half of them, or with nothing; in one part
+the price of a model changes halfway, and in one eight processes share the work, eight tasks at a time, and one of
+them is killed after every 40 tasks. ``BENCH_SCALE=0.1`` does a tenth of the streams. The outcomes are looked for
+beside the repository in ``../shared/outcomes``, or where ``BENCH_OUTCOMES`` says.
 """
 
 from __future__ import annotations
@@ -16,9 +18,13 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from math import cos, pi, sqrt
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from random import Random
 from statistics import fmean, stdev
-from typing import Final, NamedTuple
+from tempfile import TemporaryDirectory
+from typing import Any, Final, NamedTuple
 
 import modelperf_plugin as mp
 from modelperf_plugin.analysis.simulation.outcomes_file import Instance, OutcomeData, read_outcomes
@@ -50,6 +56,7 @@ class Part(NamedTuple):
     evidence: float
     """The part of the instances of which the outcomes of all models are known before."""
     changes_price: bool = False
+    processes: int = 1
 
 
 PARTS: Final = (
@@ -57,6 +64,7 @@ PARTS: Final = (
     Part("with the outcomes of the other half", 0.5),
     Part("the same, and the price of a model changes halfway", 0.5, changes_price=True),
     Part("from nothing", 0.0),
+    Part("with the outcomes of all instances, 8 processes", 1.0, processes=8),
 )
 
 
@@ -74,7 +82,7 @@ def stream(instances: Sequence[Instance], part: Part, numbers: Random) -> list[T
     hours: list[float] = []
     while len(hours) < len(shuffled):
         hour = 24.0 * numbers.random()
-        if numbers.random() < 0.55 - 0.45 * cos(2.0 * pi * hour / 24.0):
+        if not part.evidence or numbers.random() < 0.55 - 0.45 * cos(2.0 * pi * hour / 24.0):
             hours.append(hour)
     tasks = []
     for position, (instance, hour) in enumerate(zip(shuffled, sorted(hours), strict=True)):
@@ -88,24 +96,35 @@ def stream(instances: Sequence[Instance], part: Part, numbers: Random) -> list[T
     return tasks
 
 
-def run(
-    tasks: Sequence[Task], evidence: Sequence[Instance], usd: float | None, seed: int
-) -> list[tuple[bool, float] | None]:
-    """Return success and cost of each task; None where there was no decision."""
+_Results = list[tuple[bool, float] | None]
+"""Success and cost of each task; None where there was no decision."""
+
+
+def learn(engine: mp.ModelPerf, tasks: Sequence[Task], evidence: Sequence[Instance], seed: int) -> None:
+    """Record what is known before, a week ago, except for one outcome of each instance: yesterday at the same times."""
+    numbers = Random(f"yesterday/{seed}")
+    yesterday = [(task.at - timedelta(days=1), numbers.choice(list(task.outcomes))) for task in tasks]
+    known = []
+    for position, instance in enumerate(evidence):
+        at, used = yesterday[position % len(tasks)]
+        for model_id, each in instance.outcomes.items():
+            ended = at if model_id == used and position < len(tasks) else MIDNIGHT - timedelta(days=7)
+            outcome = mp.Outcome(success=each.success, cost_usd=each.cost_usd or 0.0, timestamp=ended)
+            known.append((instance.task_type, model_id, outcome))
+    engine.record_many(known)
+
+
+def configured(usd: float | None) -> dict[str, Any]:
+    """Return a configuration with a budget of a day."""
+    return {"log": {"share": 0.0}, **({} if usd is None else {"budget": {"usd": usd, "per": "day"}})}
+
+
+def run(tasks: Sequence[Task], evidence: Sequence[Instance], usd: float | None, seed: int) -> _Results:
+    """Let one process do the tasks."""
     moment = [MIDNIGHT - timedelta(days=7)]
-    config = {"log": {"share": 0.0}, **({} if usd is None else {"budget": {"usd": usd, "per": "day"}})}
-    results: list[tuple[bool, float] | None] = []
-    with mp.ModelPerf(config, store=":memory:", clock=lambda: moment[0], seed=seed) as engine:
-        numbers = Random(f"yesterday/{seed}")
-        yesterday = [(task.at - timedelta(days=1), numbers.choice(list(task.outcomes))) for task in tasks]
-        known = []
-        for position, instance in enumerate(evidence):
-            at, used = yesterday[position % len(tasks)]
-            for model_id, each in instance.outcomes.items():
-                ended = at if model_id == used and position < len(tasks) else moment[0]
-                outcome = mp.Outcome(success=each.success, cost_usd=each.cost_usd or 0.0, timestamp=ended)
-                known.append((instance.task_type, model_id, outcome))
-        engine.record_many(known)
+    results: _Results = []
+    with mp.ModelPerf(configured(usd), store=":memory:", clock=lambda: moment[0], seed=seed) as engine:
+        learn(engine, tasks, evidence, seed)
         for task in tasks:
             moment[0] = task.at
             decision = engine.select(task.task_type, list(task.outcomes))
@@ -118,6 +137,55 @@ def run(
             )
             results.append((success, cost))
     return results
+
+
+def run_in_processes(
+    tasks: Sequence[Task], evidence: Sequence[Instance], usd: float, seed: int, processes: int
+) -> _Results:
+    """Let several processes do the tasks, one each at a time; kill one of them after every 40 tasks."""
+    spawn = get_context("spawn")
+    results: _Results = []
+    with TemporaryDirectory() as folder:
+        path = f"{folder}/x.db"
+        with mp.ModelPerf(configured(usd), store=path, seed=seed) as engine:
+            learn(engine, tasks, evidence, seed)
+
+        def started(number: int) -> tuple[BaseProcess, Connection]:
+            here, there = spawn.Pipe()
+            process = spawn.Process(target=work, args=(there, path, usd, 1000 * seed + number), daemon=True)
+            process.start()
+            return process, here
+
+        workers = [started(number) for number in range(processes)]
+        for begin in range(0, len(tasks), processes):
+            batch = list(zip(workers, tasks[begin : begin + processes], strict=False))
+            for (_, connection), task in batch:
+                connection.send(task)
+            results += [connection.recv() for (_, connection), _ in batch]
+            if begin % 40 == 0:
+                victim = begin // 40 % processes
+                workers[victim][0].kill()
+                workers[victim][0].join()
+                workers[victim] = started(len(tasks) + begin)
+        for process, _ in workers:
+            process.kill()
+            process.join()
+    return results
+
+
+def work(connection: Connection, path: str, usd: float, seed: int) -> None:
+    """Do the tasks that come through ``connection``, until killed."""
+    moment = [MIDNIGHT]
+    engine = mp.ModelPerf(configured(usd), store=path, clock=lambda: moment[0], seed=seed)
+    while True:
+        task = connection.recv()
+        moment[0] = task.at
+        decision = engine.select(task.task_type, list(task.outcomes))
+        result = None if decision is None else task.outcomes[decision.model_id]
+        if decision is not None and result is not None:
+            success, cost = result
+            engine.record(task.task_type, decision.model_id, mp.Outcome(success=success, cost_usd=cost), decision)
+        connection.send(result)
 
 
 def best_mixture(tasks: Sequence[Task], usd_per_task: float) -> float:
@@ -154,7 +222,10 @@ def measure(data: OutcomeData, part: Part, count: int) -> None:
         most = sum(each[1] for each in run(tasks, evidence, None, seed) if each is not None)
         for ceiling in range(CEILINGS):
             usd = least * (most / least) ** ((ceiling + 1) / (CEILINGS + 1))
-            results = run(tasks, evidence, usd, seed)
+            if part.processes == 1:
+                results = run(tasks, evidence, usd, seed)
+            else:
+                results = run_in_processes(tasks, evidence, usd, seed, part.processes)
             spent = sum(each[1] for each in results if each is not None)
             success = sum(each[0] for each in results if each is not None) / len(tasks)
             found[ceiling].append(Result(spent / usd, success, best_mixture(tasks, spent / len(tasks))))
@@ -194,7 +265,7 @@ def main() -> None:
     wanted = [int(each) for each in sys.argv[1:] if each.isdecimal()]
     for number, part in enumerate(PARTS):
         if not wanted or number in wanted:
-            measure(data, part, max(2, round(STREAMS * SCALE)))
+            measure(data, part, max(2, round(STREAMS * SCALE / part.processes)))
 
 
 if __name__ == "__main__":

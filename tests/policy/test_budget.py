@@ -138,7 +138,7 @@ COSTS = {"a": 0.01, "b": 0.1, "c": 1.0}
 @pytest.mark.parametrize(
     ("then", "left", "rest", "out"),
     [
-        ("cheapest", 5.0, 1.0, ""),
+        ("cheapest", 5.1, 1.0, ""),
         ("cheapest", 1.9, 1.0, "c"),
         ("cheapest", 1.05, 1.0, "bc"),
         ("cheapest", -1.0, 1.0, "bc"),
@@ -155,11 +155,13 @@ def test_who_is_refused(then: str, left: float, rest: float, out: str) -> None:
 
 
 def test_a_candidate_of_unknown_cost_is_refused_when_the_money_is_used_up() -> None:
-    """Until then it may be tried; it is the only choice if no cost is known."""
+    """Until then it may be tried if it can be afforded, or if the known ones are too dear: it may be the cheapest."""
     for then in ("cheapest", "none"):
         budget = Budget.model_validate({"usd": 9.0, "then": then})
         assert refused(budget, ["a", "new"], COSTS, 5.0, 1.0) == []
-        assert "new" in refused(budget, ["a", "new"], COSTS, 0.5, 1.0)
+        assert refused(budget, ["b", "new"], COSTS, 0.5, 1.0) == []
+        assert refused(budget, ["b", "new"], COSTS, 0.9, 1.0) == ["new"]
+        assert "new" in refused(budget, ["b", "new"], COSTS, 0.0, 1.0)
         assert refused(budget, ["new"], {}, -1.0, 0.0) == ([] if then == "cheapest" else ["new"])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import sqrt
+from statistics import fmean
 from typing import Final, NamedTuple
 
 from modelperf_plugin.policy.budget.menu import Menu, Price, cheapest_usd, price_of_money
@@ -17,7 +18,9 @@ Tasks differ in cost, and there may be more of them than expected.
 """
 _CAUTION: Final = 2.0
 """Standard deviations that the cost of all remaining tasks may be above its mean."""
-_TAIL: Final = 2.5
+_HOPELESS: Final = 1.5
+"""How many times what is left the rest must cost for models of unknown cost to be tried."""
+_TAIL: Final = 4.0
 """How many times its expected cost one task may cost."""
 
 
@@ -52,18 +55,21 @@ def refused(
     """Return the candidates that are not permitted with ``left_usd`` left.
 
     These are the ones after which no ``rest_usd`` would be left for the remaining tasks. The cheapest one is permitted
-    as long as there is money for it or, if the budget goes on with it, always. Of unknown cost is what is not in
-    ``costs``: it is permitted as long as there is more money than that.
+    as long as there is money for it or, if the budget goes on with it, always. One that is not in ``costs``, of unknown
+    cost, counts as costing the mean of the others; but as long as those cannot make the money last it is permitted,
+    because it may be cheaper.
     """
     known = [each for each in offered if each in costs]
     cheapest = min(known, key=lambda each: (costs[each], each), default=None)
-    goes_on = budget.then == "cheapest"
-    if cheapest is None:
-        return [] if goes_on or left_usd > 0.0 else list(offered)
-    if goes_on or 0.0 < costs[cheapest] <= left_usd or 0.0 == costs[cheapest] < left_usd:
-        rest_usd = max(0.0, rest_usd)
-        return [each for each in offered if each != cheapest and _TAIL * costs.get(each, 0.0) >= left_usd - rest_usd]
-    return list(offered)
+    spare, guess = left_usd - max(0.0, rest_usd), fmean([costs[each] for each in known] or [0.0])
+    permitted = [each for each in offered if _TAIL * costs.get(each, guess) < spare]
+    if left_usd > 0.0 and rest_usd > _HOPELESS * left_usd:
+        permitted += [each for each in offered if each not in costs]
+    if cheapest is not None and (budget.then == "cheapest" or costs[cheapest] <= left_usd > 0.0):
+        permitted.append(cheapest)
+    if not permitted and budget.then == "cheapest":
+        return []  # no cost is known
+    return [each for each in offered if each not in permitted]
 
 
 def is_ahead(budget: Budget, outlook: Outlook, outcomes: float, cost_usd: float, left_usd: float) -> bool:
