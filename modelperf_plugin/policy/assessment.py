@@ -213,6 +213,7 @@ _COST_NOTES: Final = {
     "own": "",
     "model": " (on other task types: unknown on this one)",
     "configured": " (as configured: no host has reported any)",
+    "merged": " (by merged sources: no host has reported any)",
 }
 
 

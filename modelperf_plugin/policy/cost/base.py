@@ -8,7 +8,7 @@ from typing import Final, Literal, NamedTuple, Protocol
 
 from modelperf_plugin.values import Tally
 
-CostSource = Literal["own", "model", "configured"]
+CostSource = Literal["own", "model", "configured", "merged"]
 
 _VARIATION: Final = 1.2
 """Standard deviation of the cost of a task, as a multiple of the mean."""
@@ -22,7 +22,7 @@ class ExpectedCost(NamedTuple):
     usd: float
     source: CostSource
     """``own``: mostly the mean on this task type; ``model``: mean over other task types, as an estimate;
-    ``configured``: no host has reported any."""
+    ``configured``: no host has reported any; ``merged``: nor is one configured, but merged sources have one."""
     outcomes: int = 0
     """Outcomes with a cost that it was learned from; 0 if it counts as known."""
 
@@ -33,7 +33,7 @@ class ExpectedCost(NamedTuple):
 
 
 ModelCosts = Mapping[str, ExpectedCost]
-"""Cost of a task by model, across task types: its mean (``model``) or the configured one."""
+"""Cost of a task by model, across task types: its mean (``model``), else the configured or a merged one."""
 
 
 class Estimate(NamedTuple):
@@ -98,9 +98,12 @@ class CostObjective(Protocol):
         """Return in a few words why a candidate with this cost is chosen."""
 
 
+_NOTES: Final = {"model": ", estimated from other task types", "merged": ", estimated from merged sources"}
+
+
 def describe_cost(cost: ExpectedCost) -> str:
     """Return a cost for people, marked if it is an estimate."""
-    return f"${cost.usd:.3g} a task{', estimated from other task types' if cost.source == 'model' else ''}"
+    return f"${cost.usd:.3g} a task{_NOTES.get(cost.source, '')}"
 
 
 def worth_at(price: float) -> float:
