@@ -29,6 +29,8 @@ MAX_MENUS: Final = 64
 """Number of task types, those of the latest choices, whose candidates determine the price of money."""
 UPDATES: Final = 128
 """So many times in the rest of a period the price is set again."""
+EARLY_TASKS, MENU_TASKS = 64, 8
+"""After so many tasks of a type its candidates are taken in again only with every eighth, which saves time."""
 MAX_POLICIES: Final = 256
 _GOLDEN_RATIO: Final = 0.6180339887498949
 """Its multiples, modulo 1, are spread evenly, however many there are."""
@@ -132,9 +134,10 @@ class SpendingControl:
         if not self._standings:
             return
         with self._lock:
-            self._tasks[assessment.task_type] += 1
+            self._tasks[assessment.task_type] = tasks = self._tasks[assessment.task_type] + 1
             known = self._menus.get(assessment.task_type)
-            if known is None or known[0] is not assessment:
+            is_due = tasks < EARLY_TASKS or not tasks % MENU_TASKS
+            if known is None or (is_due and known[0] is not assessment):
                 self._take_in(assessment, None if is_whole else known)
 
     def lacks(self, config: Config, task_type: str | None = None) -> bool:
