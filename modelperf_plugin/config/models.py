@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from modelperf_plugin.errors import InvalidValueError, brief
+from modelperf_plugin.policy.budget import Budget
 from modelperf_plugin.values import check_id
 
 
@@ -54,6 +55,7 @@ class ModelConfig(Section):
         description="The day, in UTC, on which the price changed to cost_usd: the costs of earlier outcomes no longer "
         "count.",
     )
+    budget: Budget | None = Field(default=None, description="A limit for this model, besides [budget].")
 
 
 def ambiguous_names(models: Mapping[str, ModelConfig]) -> list[str]:

@@ -24,6 +24,9 @@ _TAIL = """
 # prior_strength = 10
 # cost_usd = 0.02
 # cost_since = 2026-11-01
+#
+# [models."model-id".budget]
+# usd = 5.0
 
 # Other programs' tables of outcomes (SQLite) that count as evidence without being copied.
 # The columns are only needed if the schema of the table is not recognised.
@@ -59,7 +62,8 @@ def _plain(section: str, key: str, setting: Setting, lines: list[str]) -> list[s
     head = [] if f"[{section}]" in lines else ["", f"[{section}]"]
     # a path in a file is relative to it, but the default is relative to the working directory: left unset
     off = "# " if (section, key) == ("store", "path") or setting.default is None else ""
-    value = "365" if setting.default is None else _toml(setting.default)
+    unset = "20.0" if setting.kind.startswith("a number") else "365"
+    value = unset if setting.default is None else _toml(setting.default)
     return [*head, _comment(setting.description), f"{off}{key} = {value}"]
 
 

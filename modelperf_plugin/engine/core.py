@@ -13,7 +13,8 @@ from typing import Any, Final, Self
 from modelperf_plugin.config import Config, ConfigSource, ConfigWatch, LoadedConfig
 from modelperf_plugin.engine.ab_tests import ABTests
 from modelperf_plugin.engine.background import BackgroundErrors
-from modelperf_plugin.engine.choosing import Chooser
+from modelperf_plugin.engine.budget_state import BudgetState
+from modelperf_plugin.engine.choosing import Chooser, Parts
 from modelperf_plugin.engine.clock import Clock, HostClock
 from modelperf_plugin.engine.decision_writer import DecisionWriter, is_decision_id, is_in_share
 from modelperf_plugin.engine.learning import Learning
@@ -126,10 +127,9 @@ class ModelPerf:
         learning = Learning.of(
             self._store, self._in_force, seconds=self._seconds, now_ms=self._now_ms, number=self._random.random
         )
-        self._chooser = Chooser(
-            self._store.tallies, *learning, self._ab_tests, self._tries, now=self._now, errors=self._errors
-        )
-        self._learner, self._monitor, self._availability = learning
+        parts = Parts(self._store.tallies, *learning, self._ab_tests, self._tries)
+        self._chooser = Chooser(parts, now=self._now, errors=self._errors)
+        self._learner, self._monitor, self._availability, self._spending = learning
 
     def _in_force(self) -> Config:
         return self._watch.current.config
@@ -222,8 +222,8 @@ class ModelPerf:
             joining = self._decision_writer.joining(decision_id, entry)
         recorded = self.tracker.store.outcomes.record(entry, joining)
         new = recorded is Recorded.NEW
-        if new and self._measures and (telemetry := self._open_telemetry()):
-            telemetry.on_outcome(task_type, model_id, entry.outcome)
+        if new:
+            self._on_new(task_type, model_id, entry)
         self._learner.pending.settle(decision_id, task_type, model_id)
         if new and decision is not None and decision_id is not None:
             self._on_tried(decision, decision_id, entry, joining, config)
@@ -295,6 +295,11 @@ class ModelPerf:
             timeouts = self.config.quality.timeouts
             self._errors.guard(lambda: within(SPARE_SECONDS, lambda: self._ab_tests.revise(timeouts)))
 
+    def _on_new(self, task_type: str, model_id: str, entry: Entry) -> None:
+        self._spending.on_outcome(task_type, model_id, entry.ended_ms, entry.outcome.cost_nano_usd)
+        if self._measures and (telemetry := self._open_telemetry()):
+            telemetry.on_outcome(task_type, model_id, entry.outcome)
+
     def record_many(self, outcomes: Iterable[tuple[str, str, Outcome | Mapping[str, Any]]]) -> int:
         """Write many outcomes, as :meth:`modelperf_plugin.ModelPerformanceTracker.record_many` does."""
         config = self._watch.poll().config
@@ -309,6 +314,14 @@ class ModelPerf:
         self._has_recorded = True
         self._catch_up_briefly()
         return new
+
+    def budgets(self) -> list[BudgetState]:
+        """Return each budget as it stands: what is left of it, and what money costs.
+
+        Raises:
+            StoreError: what was spent could not be read.
+        """
+        return self._chooser.budgets(self.config)
 
     def explain(
         self, task_type: str, candidates: Iterable[str] | None = None, context: Mapping[str, Any] | None = None

@@ -40,6 +40,11 @@ class TalliesWithAttached:
         self._merged: Recent[str, tuple[tuple[object, ...], Mapping[str, Tally]]] = Recent(MAX_SUMS)
         self._names: list[tuple[TalliesByTaskType, list[str]]] = []
 
+    @property
+    def revision(self) -> object:
+        """What changes when others may have recorded outcomes into the store itself."""
+        return self._own.revision
+
     def of(self, task_type: str) -> Mapping[str, Tally]:
         """Return the tallies of ``task_type`` by model id, attached ones included."""
         own = self._own.of(task_type)

@@ -23,6 +23,7 @@ from modelperf_plugin.store.decisions import (
     LoggedDecision,
 )
 from modelperf_plugin.store.entries import CountedProblem, DroppedStep, Entry, Finding, Recorded
+from modelperf_plugin.store.spending import CostEvent, CostSums
 from modelperf_plugin.store.trends import Days, DecisionSums, TrendStep
 from modelperf_plugin.store.watches import (
     Baseline,
@@ -93,6 +94,13 @@ class Outcomes(Protocol):
 
 class Tallies(Protocol):
     """Counts per task type and model: always the aggregate of the events and the imported sums."""
+
+    @property
+    def revision(self) -> object:
+        """Changes when :meth:`of` has found that others may have recorded outcomes, of any task type.
+
+        Outcomes that this object's owner records one by one do not change it.
+        """
 
     def of(self, task_type: str) -> Mapping[str, Tally]:
         """Return the tallies of ``task_type`` by model id; models without outcomes are missing.
@@ -167,6 +175,28 @@ class Events(Protocol):
         """Delete up to a thousand outcomes older than ``before_ms`` from the next ones after ``after_id``.
 
         Tallies keep them. A step takes a few milliseconds; it skips several thousand outcomes if none of them is old.
+        """
+
+
+class Spending(Protocol):
+    """What outcomes have cost, by the time at which they ended."""
+
+    def after(self, event_id: int, limit: int) -> list[CostEvent]:
+        """Return the costs of up to ``limit`` outcomes recorded after ``event_id``, in order."""
+
+    def by_day(self, first_day: int, task_type: str | None = None, model_id: str | None = None) -> CostSums:
+        """Return the costs of each day from ``first_day`` on, counted from the Unix epoch in UTC.
+
+        All outcomes of ``task_type`` are counted, but only the costs of ``model_id`` summed; None means all of them
+        together. Outcomes that retention has deleted are included.
+        """
+
+    def by_step(
+        self, step_ms: int, since_ms: int, most: int, task_type: str | None = None, model_id: str | None = None
+    ) -> CostSums:
+        """Return the costs of shorter steps of time, of outcomes since ``since_ms``.
+
+        The same as :meth:`by_day`, but only the ``most`` outcomes recorded last are read.
         """
 
 

@@ -71,6 +71,11 @@ class StoreAsOf:
         """The moment, in seconds since the Unix epoch."""
         return self._now_ms / 1000
 
+    @property
+    def revision(self) -> object:
+        """Nothing relies on it: there are no budgets here."""
+        return self._now_ms
+
     def advance(self, now_ms: int) -> None:
         """Take in everything that became known before ``now_ms``."""
         self._now_ms = now_ms

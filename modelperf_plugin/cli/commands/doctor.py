@@ -151,6 +151,7 @@ def _examine(loaded: LoadedConfig, location: str) -> _Examination:
             decisions = store.decisions.summary(time.time_ns() // 1_000_000)
             findings += [_policies(policies), _outcomes(tallies), *_decisions(loaded, decisions)]
             findings += [*_hints(loaded, tallies), *_gone(loaded, store), *_ab_tests(loaded, store)]
+            findings += _budgets(loaded, store)
             old_file = check_legacy_file(store, time.time_ns() // 1_000_000)
             findings += [*check_attached(store, loaded.config.federation), *([] if old_file is None else [old_file])]
             findings += store.maintenance.check()
@@ -192,6 +193,21 @@ def _ab_tests(loaded: LoadedConfig, store: Store) -> Iterator[Finding]:
             if trial.configured:
                 what = f"{trial.contest.challenger} against {test.incumbent} on {test.task_type}"
                 yield _finding("A/B test", f"{what}: {trial.verdict}", ok=not trial.withheld)
+
+
+def _budgets(loaded: LoadedConfig, store: Store) -> Iterator[Finding]:
+    """Yield what is left of each budget; a host says in each decision what that means for it."""
+    from modelperf_plugin.engine.budget_state import BudgetState
+    from modelperf_plugin.engine.ledger import Ledger
+    from modelperf_plugin.policy.budget import pace
+
+    now_ms = time.time_ns() // 1_000_000
+    for scope, budget in loaded.config.budgets.items():
+        ledger = Ledger(budget)
+        ledger.begin(store.spending, now_ms, *scope.names)
+        outlook = ledger.outlook(now_ms, 0.0)
+        state = BudgetState(scope, budget, outlook, pace([], outlook))
+        yield _finding("budget", state.describe(), ok=outlook.left_usd > 0.0)
 
 
 def _unfinished(location: str) -> Iterator[Finding]:

@@ -111,6 +111,9 @@ class CostObjective(Protocol):
     def tolerance(self, best_usd: float, cheaper_usd: float) -> float:
         """Return how much lower the success of a model with the lower cost may be."""
 
+    def at_price(self, price: float) -> CostObjective:
+        """Return the same objective where a dollar must bring ``price`` successes, because a budget is short."""
+
     def explain_plan(self, models: int) -> str:
         """Return in a few words why a plan with this number of tries is the best."""
 
@@ -129,6 +132,11 @@ SWITCH_USD: Final[float] = Field(
 def describe_cost(cost: ExpectedCost) -> str:
     """Return a cost for people, marked if it is an estimate."""
     return f"${cost.usd:.3g} a task{_NOTES.get(cost.source, '')}"
+
+
+def worth_at(price: float) -> float:
+    """Return what a success is worth in dollars if a dollar must bring ``price`` of them, in three digits."""
+    return float(f"{1.0 / price:.3g}")
 
 
 def expected_cost(tally: Tally, model_costs: ModelCosts, recent: RecentCosts | None = None) -> ExpectedCost | None:

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from modelperf_plugin.policy.cost.base import SWITCH_USD, Estimate, ExpectedCost, SortKey, describe_cost
+from modelperf_plugin.policy.cost.base import SWITCH_USD, Estimate, ExpectedCost, SortKey, describe_cost, worth_at
 from modelperf_plugin.policy.strategy import Strategy
 
 
@@ -38,6 +38,9 @@ class Value(Strategy):
 
     def tolerance(self, best_usd: float, cheaper_usd: float) -> float:
         return max(0.0, best_usd - cheaper_usd) / self.usd_per_success
+
+    def at_price(self, price: float) -> Value:
+        return self.model_copy(update={"usd_per_success": worth_at(1.0 / self.usd_per_success + price)})
 
     def explain_plan(self, models: int) -> str:
         return f"the best value of {models} tries at ${self.usd_per_success:g} a solved task"

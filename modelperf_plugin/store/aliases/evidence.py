@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from modelperf_plugin.store.aliases import values
@@ -10,6 +10,7 @@ from modelperf_plugin.store.aliases.role import Renamed
 from modelperf_plugin.store.decisions import LoggedDecision
 from modelperf_plugin.store.exchange import Prior
 from modelperf_plugin.store.roles import Span, Tallies
+from modelperf_plugin.store.spending import CostEvent, CostSums
 from modelperf_plugin.store.trends import Days, TrendStep
 from modelperf_plugin.store.watches import Baseline, Event, Faded, PastCosts, Revision
 from modelperf_plugin.values import LaterTries, Tally, Tried, combine
@@ -40,6 +41,11 @@ class RenamedTallies:
         if own:
             self._sums.put(task_type, (own, ids, sums), len(own))
         return sums
+
+    @property
+    def revision(self) -> object:
+        """What changes when others may have recorded outcomes."""
+        return self._own.revision
 
     def later(self, task_type: str) -> Mapping[str, Mapping[Tried, LaterTries]]:
         """Return the later tries of ``task_type`` by canonical ids."""
@@ -110,6 +116,33 @@ class RenamedEvents(Renamed):
             model_id = ids.get(name, name)
             found[model_id] = max(event_id, found.get(model_id, 0))
         return found
+
+
+class RenamedSpending(Renamed):
+    """Implements :class:`~modelperf_plugin.store.roles.Spending`."""
+
+    def after(self, event_id: int, limit: int) -> list[CostEvent]:
+        """Return costs as those of the canonical models."""
+        own: list[CostEvent] = self._own.after(event_id, limit)
+        ids = self._aliases.ids
+        return [each._replace(model_id=ids.get(each.model_id, each.model_id)) for each in own] if ids else own
+
+    def by_day(self, first_day: int, task_type: str | None = None, model_id: str | None = None) -> CostSums:
+        """Return the costs of each day, those of all names of the model."""
+        return self._sums(lambda name: self._own.by_day(first_day, task_type, name), model_id)
+
+    def by_step(
+        self, step_ms: int, since_ms: int, most: int, task_type: str | None = None, model_id: str | None = None
+    ) -> CostSums:
+        """Return the costs of shorter steps of time, those of all names of the model."""
+        return self._sums(lambda name: self._own.by_step(step_ms, since_ms, most, task_type, name), model_id)
+
+    def _sums(self, read: Callable[[str | None], CostSums], model_id: str | None) -> CostSums:
+        if model_id is None:
+            return read(None)
+        first, *others = [read(name) for name in self._aliases.spellings(model_id)]
+        steps = [*first.steps, *[(step, 0, cost) for sums in others for step, _, cost in sums.steps]]
+        return CostSums(first.position, steps)
 
 
 class RenamedTrends(Renamed):

@@ -101,6 +101,7 @@ def open_interim(path: str, snapshot: Snapshot, reason: str, spool: Spool) -> In
         unmatched=memory.unmatched,
         ab_tests=FrozenABTests(snapshot, reason),
         trends=memory.trends,
+        spending=memory.spending,
         imports=SuspendedImports(reason),
         attachments=FrozenAttachments(snapshot, reason),
         merged=FrozenMerged(snapshot, reason),

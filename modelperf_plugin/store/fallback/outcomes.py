@@ -114,6 +114,10 @@ class FallbackTallies:
                     switch.evidence.put(task_type, tallies, len(tallies))
                 return tallies
 
+    @property
+    def revision(self) -> object:
+        return self._switch.store.tallies.revision
+
     def later(self, task_type: str) -> Mapping[str, Mapping[Tried, LaterTries]]:
         return self._switch.ask(lambda store: self._later(store, task_type))
 

@@ -19,6 +19,7 @@ from modelperf_plugin.store.exchange import Attached, EventRow, ImportRecord, Me
 from modelperf_plugin.store.fallback.outcomes import FallbackOutcomes, FallbackTallies
 from modelperf_plugin.store.fallback.switch import Switch
 from modelperf_plugin.store.roles import Span
+from modelperf_plugin.store.spending import CostEvent, CostSums
 from modelperf_plugin.store.sqlite.file import Durability
 from modelperf_plugin.store.store import Store
 from modelperf_plugin.store.trends import Days, DecisionSums, TrendStep
@@ -49,6 +50,7 @@ def open_fallback(path: str, *, durability: Durability = "normal", patience: flo
         unmatched=FallbackUnmatchedOutcomes(switch),
         ab_tests=FallbackABTests(switch),
         trends=FallbackTrends(switch),
+        spending=FallbackSpending(switch),
         imports=FallbackImports(switch),
         attachments=FallbackAttachments(switch),
         merged=FallbackMerged(switch),
@@ -88,6 +90,21 @@ class FallbackEvents(_Role):
 
     def drop(self, before_ms: int, after_id: int = 0) -> DroppedStep:
         return self._switch.ask(lambda store: store.events.drop(before_ms, after_id))
+
+
+class FallbackSpending(_Role):
+    """What outcomes have cost, by the store in use: a stand-in knows only what came since it took over."""
+
+    def after(self, event_id: int, limit: int) -> list[CostEvent]:
+        return self._switch.ask(lambda store: store.spending.after(event_id, limit))
+
+    def by_day(self, first_day: int, task_type: str | None = None, model_id: str | None = None) -> CostSums:
+        return self._switch.ask(lambda store: store.spending.by_day(first_day, task_type, model_id))
+
+    def by_step(
+        self, step_ms: int, since_ms: int, most: int, task_type: str | None = None, model_id: str | None = None
+    ) -> CostSums:
+        return self._switch.ask(lambda store: store.spending.by_step(step_ms, since_ms, most, task_type, model_id))
 
 
 class FallbackChanges(_Role):

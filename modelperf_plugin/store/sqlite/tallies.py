@@ -29,6 +29,10 @@ _MEMORY_SECONDS: Final = 0.005
 class UncachedTallies:
     """Reads tallies from the file each time; see :class:`~modelperf_plugin.store.roles.Tallies`."""
 
+    @property
+    def revision(self) -> object:
+        return object()  # nothing notices what others record
+
     def __init__(self, connection: SqliteConnection) -> None:
         self._connection = connection
         self._sql = load_queries("sqlite")
@@ -97,6 +101,10 @@ class UncachedTallies:
 
 class SqliteTallies(UncachedTallies):
     """Keeps the counts of a task type in memory once they were read."""
+
+    @property
+    def revision(self) -> object:
+        return self._connection.cache.cleared
 
     def of(self, task_type: str) -> Mapping[str, Tally]:
         return self._counts(task_type).tallies
