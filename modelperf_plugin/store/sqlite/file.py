@@ -286,7 +286,7 @@ def refuse_strangers(connection: sqlite3.Connection, path: str) -> None:
 
 
 def _refuse_incomplete(connection: sqlite3.Connection, path: str) -> None:
-    """Raise StoreDamagedError if a trigger is missing: statements that need it would fail late, or lose what it writes."""
+    """Raise StoreDamagedError if a trigger is missing: what it should write would be lost."""
     if missing := missing_triggers(connection):
         message = f"{path} is damaged (no trigger {', '.join(missing)}); it was not changed. {REPAIR_HINT}"
         raise StoreDamagedError(message)
