@@ -17,6 +17,7 @@ from modelperf_plugin.engine.background import BackgroundErrors
 from modelperf_plugin.engine.learner import Learner
 from modelperf_plugin.engine.monitor import Monitor
 from modelperf_plugin.engine.spelling import Offer, Offers, canonical_context
+from modelperf_plugin.engine.timed import Timed
 from modelperf_plugin.engine.tries import TaskTries, Tries, id_of
 from modelperf_plugin.errors import InvalidValueError, StoreBusyError, StoreError
 from modelperf_plugin.log import logger
@@ -24,7 +25,6 @@ from modelperf_plugin.policy import Assessment, Choice, Knowledge, Policy, asses
 from modelperf_plugin.policy.drawing import Memory
 from modelperf_plugin.policy.quality import Timeouts, classified
 from modelperf_plugin.store.deadline import NO_WAIT, within
-from modelperf_plugin.store.roles import Tallies
 from modelperf_plugin.values import (
     Assignment,
     Context,
@@ -54,7 +54,7 @@ class Chooser:
 
     def __init__(
         self,
-        tallies: Tallies,
+        timed: Timed,
         learner: Learner,
         monitor: Monitor,
         availability: Availability,
@@ -64,12 +64,13 @@ class Chooser:
         now: Callable[[], datetime],
         errors: BackgroundErrors,
     ) -> None:
-        self._tallies = tallies
+        self._tallies = timed.tallies
         self._learner = learner
         self._monitor = monitor
         self._availability = availability
         self._ab_tests = ab_tests
         self._tries = tries
+        self._timed = timed
         self._now = now
         self._errors = errors
         self._assessments: Recent[tuple[str, tuple[str, ...]], tuple[tuple[object, ...], Assessment]]
@@ -214,7 +215,13 @@ class Chooser:
         knowledge = Knowledge(
             tallies, beliefs, demotions, unavailable, costs, tried, difficulty, self._plans, availability
         )
+        if context.max_seconds is not None or policy.cost.usd_per_minute:
+            knowledge = knowledge._replace(durations=self._timed.of(task_type, evidence))
         assessment = assess(policy, task_type, offered, knowledge, context)
+        if not knowledge.durations and assessment.has_tied_outcomes:  # the faster first
+            knowledge = knowledge._replace(durations=self._timed.of(task_type, evidence))
+            if knowledge.durations:
+                assessment = assess(policy, task_type, offered, knowledge, context)
         if context.plain and evidence:  # a host may ask for any number of task types without outcomes
             self._assessments.put((task_type, offered), (basis, assessment), len(offered))
         return assessment

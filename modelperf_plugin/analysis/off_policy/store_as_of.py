@@ -12,7 +12,17 @@ from typing import Final, NamedTuple
 from modelperf_plugin.store import Baseline, Event, Faded, Store
 from modelperf_plugin.store.exchange_roles import MergedExperience
 from modelperf_plugin.store.roles import Events, Span
-from modelperf_plugin.values import DAY_MS, UNKNOWN_TRIED, Blame, ErrorKind, LaterTries, Outcome, Tally, Tried
+from modelperf_plugin.values import (
+    DAY_MS,
+    UNKNOWN_TRIED,
+    Blame,
+    Durations,
+    ErrorKind,
+    LaterTries,
+    Outcome,
+    Tally,
+    Tried,
+)
 
 PAGE_SIZE: Final = 5_000
 _Pair = tuple[str, str]
@@ -128,6 +138,10 @@ class StoreAsOf:
             for task_type, models in self._days_within(within)
             for model_id, days in models.items()
         }
+
+    def durations(self, within: Span, today: int, half_life_days: float) -> dict[_Pair, Durations]:  # noqa: ARG002
+        """Return none: a policy is judged as if all models took equally long."""
+        return {}
 
     def _days_within(self, within: Span) -> Iterator[tuple[str, dict[str, dict[int, list[int]]]]]:
         if within[0] == within[1]:

@@ -13,7 +13,7 @@ from modelperf_plugin.store.fallback.switch import Switch
 from modelperf_plugin.store.roles import Span
 from modelperf_plugin.store.sqlite.store import SqliteStore
 from modelperf_plugin.store.watches import Baseline, Faded
-from modelperf_plugin.values import LaterTries, Tally, Tried
+from modelperf_plugin.values import Durations, LaterTries, Tally, Tried
 
 
 class FallbackOutcomes:
@@ -111,6 +111,9 @@ class FallbackTallies:
 
     def faded(self, within: Span, today: int, half_life_days: float) -> dict[tuple[str, str], Faded]:
         return self._switch.ask(lambda store: store.tallies.faded(within, today, half_life_days))
+
+    def durations(self, within: Span, today: int, half_life_days: float) -> dict[tuple[str, str], Durations]:
+        return self._switch.ask(lambda store: store.tallies.durations(within, today, half_life_days))
 
     def baselines(self, within: Span | None = None) -> dict[tuple[str, str], Baseline]:
         return self._switch.ask(lambda store: store.tallies.baselines(within))
