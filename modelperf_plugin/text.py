@@ -123,7 +123,7 @@ def duration(length: float | None) -> str:
         return UNKNOWN
     unit, in_seconds = next(((unit, size) for unit, size, up_to in _TIMES if length < up_to), ("h", 3600.0))
     number = length / in_seconds
-    return f"{number:,.0f} {unit}" if number >= 9.95 or unit == "ms" else f"{number:.2g} {unit}"
+    return f"{number:,.0f} {unit}" if number >= 9.95 or unit == "ms" else f"{number:.1f} {unit}"
 
 
 def first_tries(tally: Tally) -> str:

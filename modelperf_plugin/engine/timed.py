@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from modelperf_plugin.config import Config
 from modelperf_plugin.policy.timing import NO_DURATIONS
-from modelperf_plugin.store.roles import EVERYTHING, Tallies
+from modelperf_plugin.store.roles import Tallies
 from modelperf_plugin.values import Durations, Tally
 from modelperf_plugin.values.recent import Recent
 
@@ -48,8 +48,3 @@ class Timed:
         durations = {model_id: each for (_, model_id), each in found.items()}
         self._known.put(task_type, _Read(outcomes, basis, durations), len(tallies))
         return durations
-
-
-def durations_now(tallies: Tallies, config: Config, today: int) -> dict[tuple[str, str], Durations]:
-    """Return the durations of all pairs as they count on a day, for people."""
-    return tallies.durations(EVERYTHING, today, config.drift.half_life_days)

@@ -86,13 +86,12 @@ class Durations(NamedTuple):
         borders = tuple(sorted(sums))
         return Durations(borders, tuple([sums[each] for each in borders]))
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return what is shown of it, as plain JSON values."""
-        return {"median_seconds": self.median_seconds, "p95_seconds": self.high_seconds}
 
-
-NOT_TIMED: Final[dict[str, Any]] = {"median_seconds": None, "p95_seconds": None}
-"""What is shown where no durations are known."""
+def shown(durations: Durations | None) -> dict[str, Any]:
+    """Return what is shown of durations as plain JSON values, also where none are known."""
+    if durations is None:
+        return {"median_seconds": None, "p95_seconds": None}
+    return {"median_seconds": durations.median_seconds, "p95_seconds": durations.high_seconds}
 
 
 def average(each: Sequence[Durations]) -> Durations:
