@@ -1,0 +1,101 @@
+"""Durations in a file: found wrong and rebuilt, recovered from damage, taken from the outcomes of older files."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from modelperf_plugin.store import Entry, open_store
+from modelperf_plugin.store.queries import load_migrations
+from modelperf_plugin.store.roles import EVERYTHING
+from modelperf_plugin.store.sqlite.maintenance import SqliteMaintenance
+from modelperf_plugin.store.sqlite.recovery import recover
+from modelperf_plugin.values import Durations, Outcome
+from modelperf_plugin.values.durations import BORDERS_MS
+from tests.store.later import execute, unsound
+
+NOW_MS = 1_770_000_000_000
+SECONDS = (0.4, 3.0, 3.1, 12.0, 40.0)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Return a file with durations of two pairs."""
+    file = tmp_path / "p.db"
+    with closing(open_store(str(file))) as store:
+        for model_id in ("a", "b"):
+            for number, each in enumerate(SECONDS):
+                outcome = Outcome(success=number % 2 == 0, duration_seconds=each)
+                store.outcomes.record(Entry("t", model_id, outcome, NOW_MS + number))
+    return file
+
+
+def durations_in(file: Path) -> dict[tuple[str, str], Durations]:
+    """Return all durations in a file in which nothing is wrong."""
+    with closing(open_store(str(file))) as store:
+        assert unsound(store) == []
+        return store.tallies.durations(EVERYTHING, 0, 0.0)
+
+
+def test_the_borders_in_a_file_are_ours(path: Path) -> None:
+    """SQL and Python agree on all of them."""
+    with closing(sqlite3.connect(path)) as connection:
+        borders = [border for (border,) in connection.execute("SELECT from_ms FROM duration_border ORDER BY 1")]
+    assert tuple(borders) == BORDERS_MS
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM duration WHERE tally_id = 1",
+        "UPDATE duration SET outcomes = outcomes + 1 WHERE tally_id = 2",
+        "UPDATE duration SET outcomes = -4 WHERE tally_id = 1",
+        "UPDATE duration SET from_ms = from_ms + 1 WHERE tally_id = 1 AND from_ms > 10000",
+        "UPDATE duration SET period = period - 1",
+        "PRAGMA foreign_keys = OFF; INSERT INTO duration VALUES (77, 1, 0, 3)",
+    ],
+)
+@pytest.mark.parametrize("has_dropped", [False, True])
+def test_what_is_wrong_is_found_and_rebuilt(path: Path, damage: str, has_dropped: bool) -> None:
+    """The events are authoritative; of dropped events, what fits their number is kept."""
+    before = durations_in(path)
+    if has_dropped:
+        with closing(open_store(str(path))) as store:
+            store.outcomes.record(Entry("t", "b", Outcome(success=True), NOW_MS + 99))
+            store.events.drop(NOW_MS + 2)
+    execute(path, *damage.split("; "))
+    with closing(open_store(str(path))) as store:
+        assert unsound(store) != []
+        assert isinstance(store.maintenance, SqliteMaintenance)
+        store.maintenance.rebuild()
+    after = durations_in(path)
+    if not has_dropped:
+        assert after == before
+    assert {pair: each.weight <= 5 for pair, each in after.items()} == {("t", "a"): True, ("t", "b"): True}
+
+
+def test_a_damaged_file_keeps_them(path: Path, tmp_path: Path) -> None:
+    """All of them are moved into a new file, those of dropped events as well."""
+    with closing(open_store(str(path))) as store:
+        store.outcomes.record(Entry("t", "b", Outcome(success=True), NOW_MS + 99))
+        store.events.drop(NOW_MS + 2)
+    before = durations_in(path)
+    recover(path, tmp_path / "new.db")
+    assert durations_in(tmp_path / "new.db") == before
+
+
+def test_an_older_file_gets_those_of_its_outcomes(path: Path) -> None:
+    """The migration counts what hosts had reported."""
+    before = durations_in(path)
+    (version,) = [each.version for each in load_migrations("sqlite") if each.name == "0013_durations"]
+    newer = [each for each in load_migrations("sqlite") if each.version > version]
+    if newer:
+        pytest.skip("later migrations build on this one")
+    execute(
+        path, "DROP TRIGGER recording_duration", "DROP VIEW timed_outcome", "DROP TABLE duration",
+        "DROP TABLE duration_border", f"PRAGMA user_version = {version - 1}",
+    )  # fmt: skip
+    assert durations_in(path) == before
