@@ -18,7 +18,18 @@ from modelperf_plugin.errors import (
     StoreVersionError,
 )
 from modelperf_plugin.hooks.plugin import Plugin, register
-from modelperf_plugin.values import Decision, Exclusion, Outcome, PlannedTry, RankedModel, Ranking, Tally
+from modelperf_plugin.values import (
+    Decision,
+    Exclusion,
+    Failure,
+    Outcome,
+    PlannedTry,
+    RankedModel,
+    Ranking,
+    Tally,
+    error_kind_of,
+    failure_of,
+)
 
 __all__ = [
     "ABCandidates",
@@ -26,6 +37,7 @@ __all__ = [
     "ConfigError",
     "Decision",
     "Exclusion",
+    "Failure",
     "InvalidValueError",
     "ModelPerf",
     "ModelPerfError",
@@ -42,6 +54,8 @@ __all__ = [
     "StoreError",
     "StoreVersionError",
     "Tally",
+    "error_kind_of",
+    "failure_of",
     "register",
 ]
 

@@ -72,7 +72,10 @@ def describe() -> tuple[Setting, ...]:
         settings.append(Setting((section, naming), None, f"one of {names}", default_strategy(section), what))
         for name, model in strategies(section).items():
             settings += [_setting((section, key), name, model, key) for key in model.model_fields if key != naming]
-    settings += [_setting(("models", "NAME", key), None, ModelConfig, key) for key in ModelConfig.model_fields]
+    keys = [key for key in ModelConfig.model_fields if key != "budget"]
+    settings += [_setting(("models", "NAME", key), None, ModelConfig, key) for key in keys]
+    limits = plain_section("budget")
+    settings += [_setting(("models", "NAME", "budget", key), None, limits, key) for key in limits.model_fields]
     others = Config.model_fields["federation"].description or ""
     settings.append(Setting(("federation",), None, "tables [[federation]]", None, others))
     own = Config.model_fields["task_types"].description or ""
@@ -102,7 +105,7 @@ def json_schema() -> dict[str, Any]:
             "models": {
                 "type": "object",
                 "description": fields["models"].description,
-                "additionalProperties": _table(ModelConfig),
+                "additionalProperties": _model_table(),
             },
             "federation": {
                 "type": "array",
@@ -128,6 +131,11 @@ def key_schema(model: type[BaseModel], key: str) -> dict[str, Any]:
 def _table(model: type[BaseModel]) -> dict[str, Any]:
     schema = model.model_json_schema()
     return {"type": "object", "additionalProperties": False, "properties": schema["properties"]}
+
+
+def _model_table() -> dict[str, Any]:
+    table = _table(ModelConfig)
+    return {**table, "properties": {**table["properties"], "budget": _table(plain_section("budget"))}}
 
 
 def _any_strategy(section: str) -> dict[str, Any]:

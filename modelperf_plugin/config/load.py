@@ -150,26 +150,23 @@ class _Validator:
             elif key in PLAIN_SECTIONS:
                 values[key] = self.section(plain_section(key), (key,), value)
             elif key == "models":
-                values[key] = self.models(value)
+                values[key] = self.models(value, merged.get("budget"))
             elif key == "federation":
                 values[key] = self.federation(value)
             elif key != "task_types":
                 values[key] = value
-        plain = {section: merged[section] for section in POLICY_SECTIONS if isinstance(merged.get(section), dict)}
-        if (retries := values.get("retries")) is not None:
-            plain["retries"] = retries.model_dump(exclude_unset=True)
         if "task_types" in merged:
-            values["task_types"] = self.task_types(merged["task_types"], plain)
+            values["task_types"] = self.task_types(merged["task_types"], _inherited(merged, values))
         config: Config | None = self.validated(Config, (), {k: v for k, v in values.items() if v is not None})
         return config
 
-    def models(self, value: Any) -> dict[str, ModelConfig] | None:
-        """Check the tables of single models."""
+    def models(self, value: Any, budget: Any) -> dict[str, ModelConfig] | None:
+        """Check the tables of single models, whose budgets inherit from the common ``budget``."""
         if not isinstance(value, dict):
             self.note(("models",), 'must be a table of tables, [models."NAME"]')
             return None
         checked = {
-            name: self.section(ModelConfig, ("models", str(name)), table)
+            name: self.model(("models", str(name)), table, budget if isinstance(budget, dict) else {})
             for name, table in value.items()
             if self.is_usable_name("a model", ("models", str(name)), name)
         }
@@ -178,6 +175,16 @@ class _Validator:
         for problem in problems:
             self.note(("models",), problem)
         return None if problems else models
+
+    def model(self, path: KeyPath, table: Any, common: Mapping[str, Any]) -> Any:
+        """Check the table of one model, and the table of its budget in it."""
+        if not isinstance(table, dict) or "budget" not in table:
+            return self.section(ModelConfig, path, table)
+        rest = {key: value for key, value in table.items() if key != "budget"}
+        own, budget = self.section(ModelConfig, path, rest), table["budget"]
+        merged = {**common, **budget} if isinstance(budget, dict) else budget
+        checked = self.section(plain_section("budget"), (*path, "budget"), merged)
+        return own and own.model_copy(update={"budget": checked})
 
     def is_usable_name(self, what: str, path: KeyPath, name: Any) -> bool:
         """Return whether ``name`` can name a model or task type, after noting why not."""
@@ -287,6 +294,15 @@ class _Validator:
         above = (self.origins[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self.origins)
         source = next(below, None) or next(above, self.fallback)
         self.problems.append(Problem(source=source, path=quoted_path(path), message=message))
+
+
+def _inherited(merged: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the sections of task types inherit from the common ones."""
+    common = {section: merged[section] for section in POLICY_SECTIONS if isinstance(merged.get(section), dict)}
+    for section in TASK_TYPE_SECTIONS:
+        if section in PLAIN_SECTIONS and (checked := values.get(section)) is not None:
+            common[section] = checked.model_dump(exclude_unset=True)
+    return common
 
 
 def _foreign_key(key: str, naming: str, name: str, models: Mapping[str, type[BaseModel]]) -> str:

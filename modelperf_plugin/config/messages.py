@@ -65,6 +65,8 @@ def requirement(schema: dict[str, Any]) -> str:
     if kind in {"integer", "number"}:
         return ("a whole number" if kind == "integer" else "a number") + _bounds(schema)
     words = {"boolean": "true or false", "object": "a table", "array": "an array"}
+    if schema.get("format") == "date":
+        return "a date such as 2026-11-01"
     text = "non-empty text" if schema.get("minLength") else "text"
     return words.get(str(kind), text)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import date
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from modelperf_plugin.errors import InvalidValueError, brief
+from modelperf_plugin.policy.budget import Budget
 from modelperf_plugin.values import check_id
 
 
@@ -48,6 +50,12 @@ class ModelConfig(Section):
     cost_usd: float | None = Field(
         default=None, ge=0, le=1_000_000, description="Cost of a task in US dollars, used if no host reports any."
     )
+    cost_since: date | None = Field(
+        default=None,
+        description="The day, in UTC, on which the price changed to cost_usd: the costs of earlier outcomes no longer "
+        "count.",
+    )
+    budget: Budget | None = Field(default=None, description="A limit for this model, besides [budget].")
 
 
 def ambiguous_names(models: Mapping[str, ModelConfig]) -> list[str]:

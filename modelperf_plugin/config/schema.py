@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 from hashlib import sha256
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import (
     Field,
@@ -33,14 +33,15 @@ from modelperf_plugin.policy import (
     Posterior,
     Success,
 )
+from modelperf_plugin.policy.budget import Budget
 from modelperf_plugin.policy.quality import Timeouts
 from modelperf_plugin.values import DEFAULT_PASS_SCORE, MAX_ATTEMPTS, Mode, check_id
 
 POLICY_SECTIONS = ("ranking", "demotion", "cost", "exploration")
 """Sections that make up a policy: one strategy each, which a task type may override."""
-PLAIN_SECTIONS = ("store", "log", "quality", "availability", "drift", "retries", "telemetry")
+PLAIN_SECTIONS = ("store", "log", "quality", "availability", "drift", "retries", "budget", "telemetry")
 """Sections that are one table of keys each."""
-TASK_TYPE_SECTIONS = (*POLICY_SECTIONS, "retries")
+TASK_TYPE_SECTIONS = (*POLICY_SECTIONS, "retries", "budget")
 """Sections that a task type may override."""
 NAMED_SECTIONS = ("models", "federation", "task_types")
 """Sections that hold several tables."""
@@ -134,6 +135,9 @@ class TaskTypeConfig(Section):
     cost: AnyCostObjective | None = Field(default=None, description="As [cost], for this task type.")
     exploration: AnyExploration | None = Field(default=None, description="As [exploration], for this task type.")
     retries: RetriesConfig | None = Field(default=None, description="As [retries], for this task type.")
+    budget: Budget | None = Field(
+        default=None, description="A limit for this task type, besides [budget], whose other keys it inherits."
+    )
 
 
 class QualityConfig(Section):
@@ -156,7 +160,7 @@ class AvailabilityConfig(Section):
     pause_seconds: float = Field(
         default=2.0, ge=0, le=86_400,
         description="Seconds of back-off from a model after an outage; doubles with each further one in a row. "
-        "0: no back-off.",
+        "0: no back-off, unless the model is gone or the provider says for how long.",
     )  # fmt: skip
     longest_pause_seconds: float = Field(default=300.0, ge=0, le=604_800, description="Maximum back-off in seconds.")
     jitter: float = Field(
@@ -168,6 +172,19 @@ class AvailabilityConfig(Section):
         default=240.0, ge=0, le=525_600,
         description="Minutes after which a try counts half in the recent availability, by which the score of a model "
         "is multiplied; 0: outages do not count in the score.",
+    )  # fmt: skip
+    gone_pause_minutes: float = Field(
+        default=60.0, ge=0, le=10_080,
+        description="Minutes of back-off from a model that is gone (unavailable); doubles with each further try in a "
+        "row that finds it gone. 0: as after any outage.",
+    )  # fmt: skip
+    longest_gone_pause_hours: float = Field(
+        default=24.0, ge=0, le=720, description="Maximum back-off in hours from a model that is gone.",
+    )  # fmt: skip
+    longest_retry_after_hours: float = Field(
+        default=24.0, ge=0, le=720,
+        description="Maximum back-off in hours if the provider says when to retry (retry_after_seconds); "
+        "0: what it says is not followed.",
     )  # fmt: skip
 
 
@@ -215,6 +232,19 @@ class FederationConfig(Section):
         return columns
 
 
+class BudgetScope(NamedTuple):
+    """What a budget is for."""
+
+    kind: Literal["all", "task_type", "model"]
+    name: str
+    """The task type or the model; empty for all."""
+
+    @property
+    def names(self) -> tuple[str | None, str | None]:
+        """The task type and the model that are meant; None: all."""
+        return self.name if self.kind == "task_type" else None, self.name if self.kind == "model" else None
+
+
 class Config(Section):
     """A complete configuration; every field has a default. Use :func:`modelperf_plugin.config.load` to read one."""
 
@@ -234,6 +264,7 @@ class Config(Section):
     )
     drift: DriftConfig = Field(default=DriftConfig(), description="How changes of models are handled.")
     retries: RetriesConfig = Field(default=RetriesConfig(), description="How often the host tries a task.")
+    budget: Budget = Field(default=Budget(), description="How much may be spent in a period, by all task types.")
     telemetry: TelemetryConfig = Field(default=TelemetryConfig(), description="Metrics for other systems.")
     models: dict[str, ModelConfig] = Field(default={}, description="What is known about single models beforehand.")
     federation: list[FederationConfig] = Field(
@@ -284,9 +315,19 @@ class Config(Section):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy with some fields changed, and policies of its own."""
         copy = super().model_copy(update=update, deep=deep)
-        for name in ("_common_policy", "_own_policies", "canonical_ids"):
+        for name in ("_common_policy", "_own_policies", "budgets", "canonical_ids"):
             copy.__dict__.pop(name, None)
         return copy
+
+    @cached_property
+    def budgets(self) -> dict[BudgetScope, Budget]:
+        """The limits that are set: of all together, of task types, of models."""
+        budgets = {BudgetScope("all", ""): self.budget}
+        for name, own in self.task_types.items():
+            budgets[BudgetScope("task_type", name)] = own.budget or Budget()
+        for name, model in self.models.items():
+            budgets[BudgetScope("model", name)] = model.budget or Budget()
+        return {scope: budget for scope, budget in budgets.items() if budget.usd is not None}
 
     @cached_property
     def _common_policy(self) -> Policy:
@@ -303,6 +344,8 @@ def _policy(config: Config, own: TaskTypeConfig) -> Policy:
         sections["exploration"] = sections["exploration"].under(config.canonical_ids)
     retries = own.retries or config.retries
     shared = {name: getattr(config, name) for name in ("quality", "availability", "drift", "models")}
+    if config.budgets:
+        shared["budgets"] = {f"{kind}/{name}": budget for (kind, name), budget in config.budgets.items()}
     policy_id = _fingerprint({**sections, **shared, "retries": retries})
     return Policy(**sections, attempts=retries.attempts, policy_id=policy_id)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+from datetime import date
 from typing import Any
 
 from modelperf_plugin.config.describe import Setting, default_strategy, describe, strategies
@@ -15,13 +16,17 @@ _HEAD = """\
 """
 _TAIL = """
 # What is known about a model beforehand: its other names, its expected success rate on an average task
-# type, the weight of that in outcomes, and the cost of a task if no host reports any.
+# type, the weight of that in outcomes, and the cost of a task if no host reports any or since a day.
 #
 # [models."model-id"]
 # aliases = ["provider/model-id", "model-id-2026-01-31"]
 # prior_success = 0.8
 # prior_strength = 10
 # cost_usd = 0.02
+# cost_since = 2026-11-01
+#
+# [models."model-id".budget]
+# usd = 5.0
 
 # Other programs' tables of outcomes (SQLite) that count as evidence without being copied.
 # The columns are only needed if the schema of the table is not recognised.
@@ -57,7 +62,8 @@ def _plain(section: str, key: str, setting: Setting, lines: list[str]) -> list[s
     head = [] if f"[{section}]" in lines else ["", f"[{section}]"]
     # a path in a file is relative to it, but the default is relative to the working directory: left unset
     off = "# " if (section, key) == ("store", "path") or setting.default is None else ""
-    value = "365" if setting.default is None else _toml(setting.default)
+    unset = "20.0" if setting.kind.startswith("a number") else "365"
+    value = unset if setting.default is None else _toml(setting.default)
     return [*head, _comment(setting.description), f"{off}{key} = {value}"]
 
 
@@ -84,4 +90,4 @@ def _comment(text: str) -> str:
 
 
 def _toml(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return str(value) if isinstance(value, date) else json.dumps(value, ensure_ascii=False)

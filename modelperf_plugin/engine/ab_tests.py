@@ -5,84 +5,37 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final, TypeVar
 
 from modelperf_plugin.engine.ab_draws import MAX_DRAWS, Draw, Draws
-from modelperf_plugin.engine.ab_verdicts import advanced, progress
+from modelperf_plugin.engine.ab_ratios import check, settled, undecided_winners
+from modelperf_plugin.engine.ab_running import RunningTest
+from modelperf_plugin.engine.ab_terms import is_as_stored, on_terms_of, proposed
+from modelperf_plugin.engine.ab_verdicts import advanced, state_of
 from modelperf_plugin.errors import StoreBusyError, StoreError
-from modelperf_plugin.policy import ABTest, Assessment, Choice, Policy
-from modelperf_plugin.policy.exploration import NeverExplore
-from modelperf_plugin.policy.exploration.ab_test import find_sides, unit_position
+from modelperf_plugin.policy import ABTest, Assessment, Policy
 from modelperf_plugin.policy.quality import Timeouts, is_verdict
-from modelperf_plugin.store import DecisionOutcome, Entry, LoggedDecision, StoredContest, StoredTest
+from modelperf_plugin.store import DecisionOutcome, Entry, LoggedDecision, StoredTest
 from modelperf_plugin.store.deadline import NO_WAIT, SPARE_SECONDS, within
 from modelperf_plugin.store.roles import ABTests as StoredTests
 from modelperf_plugin.store.roles import DecisionLog
-from modelperf_plugin.values import DAY_MS, Assignment, Decision, blame_of
+from modelperf_plugin.values import DAY_MS, Decision, blame_of
 
 RELOAD_SECONDS: Final = 1.0
 """How often the tests that other processes began, decided or ended are reloaded."""
 FRESH_SECONDS: Final = 0.05
 """How old the tests may be when an outcome of another process's decision is counted."""
 RETRY_SECONDS: Final = 5.0
+RECHECK_GROWTH: Final = 1.05
+"""A contest with a mismatch is checked again after this much more outcomes."""
 MAX_RUNNING: Final = 1_000
 """Maximum number of task types whose test is remembered between two choices."""
 IDLE_MS: Final = DAY_MS
 """Unknown ids are looked up only if a test of the task type began, or counted an outcome, within this time."""
-
-_NO_EXPLORATION: Final = NeverExplore()
-_UNIT_NUMBERS: Final = 2**53
 _T = TypeVar("_T")
-
-
-class RunningTest:
-    """The A/B test configured for one task type: all that a choice needs of it."""
-
-    def __init__(self, configured: Policy, exploration: ABTest, stored: StoredTest | None, draws: Draws) -> None:
-        self.configured = configured
-        self.exploration = exploration
-        self.stored = stored
-        """The test in the store; None until it begins."""
-        self.is_settled = False
-        """Whether it has begun on the terms that are configured."""
-        self.split = None if stored is None else progress(exploration, stored)
-        self.policy = configured if self.split is None else replace(configured, exploration=self.split)
-        """The configured policy, with the sides and the progress of the test once it has begun."""
-        self.draws = draws
-        self._on_trial = frozenset() if self.split is None else self.split.on_trial
-        self._exempted: tuple[Mapping[str, str], Mapping[str, str]] | None = None
-
-    def without_sides(self, demotions: Mapping[str, str]) -> Mapping[str, str]:
-        """Return ``demotions`` without the sides on trial; the same object as long as nothing changes."""
-        if not demotions or not self._on_trial:
-            return demotions
-        known = self._exempted
-        if known is None or known[0] is not demotions:
-            rest = {model_id: reason for model_id, reason in demotions.items() if model_id not in self._on_trial}
-            known = self._exempted = (demotions, rest)
-        return known[1]
-
-    @property
-    def policy_of_retries(self) -> Policy:
-        """The policy for a task that has failed before, which is not part of the test: it may only be over."""
-        if self.split is not None and self.split.final is not None:
-            return self.policy
-        return replace(self.configured, exploration=_NO_EXPLORATION)
-
-    def assignment(self, assessment: Assessment, choice: Choice, unit_id: str | None) -> Assignment | None:
-        """Return the assignment of a choice that was left to the test; None for any other choice."""
-        split = self.split
-        if self.stored is None or split is None or split.final is not None or assessment.pin is not None:
-            return None
-        shares = dict(zip(assessment.ranking.model_ids, choice.probabilities, strict=True))
-        sides = [side for side in (split.incumbent, *split.challengers) if side is not None and shares.get(side)]
-        if len(sides) < 2 or split.incumbent not in sides or choice.order[0] not in sides:
-            return None
-        position = None if unit_id is None else unit_position(split.salt, assessment.task_type, unit_id)
-        return Assignment(self.stored.test_id, None if position is None else int(position * _UNIT_NUMBERS))
 
 
 class ABTests:
@@ -93,9 +46,15 @@ class ABTests:
     loses that one step; nothing is counted twice.
     """
 
-    def __init__(self, tests: StoredTests, decisions: DecisionLog) -> None:
+    def __init__(
+        self, tests: StoredTests, decisions: DecisionLog, *, write_decisions: Callable[[], None] = lambda: None
+    ) -> None:
+        """Keep the tests in ``tests``; ``write_decisions`` writes those that still wait into ``decisions``."""
         self._stored = tests
         self._decisions = decisions
+        self._write_decisions = write_decisions
+        self._check_at: dict[tuple[int, str], float] = {}
+        """By test and challenger: at how many outcomes a contest with a mismatch is checked again."""
         self._lock = threading.RLock()
         self._tests: dict[tuple[str, str], StoredTest] = {}
         self._live_task_types: frozenset[str] = frozenset()
@@ -118,7 +77,7 @@ class ABTests:
             return None
         if time.monotonic() >= self._reload_at:
             self._reload()
-        stored = self._tests.get((task_type, exploration.fingerprint))
+        stored = self._stored_test(task_type, exploration)
         known = self._running.get(task_type)
         if known is None or known.configured is not configured:
             if len(self._running) >= MAX_RUNNING:  # a host that makes task types out of ids
@@ -136,14 +95,17 @@ class ABTests:
         """
         if time.monotonic() < self._begin_at:
             return test
-        proposed = _proposed(test.exploration, assessment, now_ms) if test.stored is None else _on_terms_of(test)
-        if proposed is None:
+        wanted = _proposed(test, assessment, self._tests.values(), now_ms)
+        if wanted is None:
             return test
         stored = test.stored
-        if proposed != stored:
+        if stored is None or not is_as_stored(wanted, stored):
             self._begin_at = time.monotonic() + RETRY_SECONDS
             try:
-                stored = self._stored.begin(replace(proposed, started_ms=now_ms))  # if it was ended just now
+                stored = self._stored.begin(
+                    replace(wanted, started_ms=now_ms),  # if it was ended just now
+                    named=bool(test.exploration.challengers),
+                )
             except StoreBusyError:
                 self._begin_at = 0.0
                 raise
@@ -151,7 +113,7 @@ class ABTests:
             with self._lock:
                 self._set([*self._tests.values(), stored])
         begun = self._updated(test, stored)
-        begun.is_settled = True
+        begun.settle(has_terms=True)
         self._running[assessment.task_type] = begun
         return begun
 
@@ -194,10 +156,19 @@ class ABTests:
         """Return ``test`` with another state; the same object unless it splits decisions differently."""
         updated = RunningTest(test.configured, test.exploration, stored, self._draws)
         if stored is None or updated.split != test.split:
-            updated.is_settled = test.is_settled and stored is not None
+            updated.settle(test.is_settled)
             return updated
         test.stored = stored
+        test.settle(test.is_settled)
         return test
+
+    def _stored_test(self, task_type: str, exploration: ABTest) -> StoredTest | None:
+        """Return the configured test from the store; None if it has not begun."""
+        for fingerprint in (exploration.fingerprint, exploration.earlier_fingerprint):
+            stored = self._tests.get((task_type, fingerprint))
+            if stored is not None and stored.incumbent not in exploration.challengers:
+                return stored
+        return None
 
     def _look_up(self) -> None:
         """Count the outcomes of decisions that tests of other processes drew."""
@@ -238,6 +209,30 @@ class ABTests:
             return
         with self._lock:
             self._set([*self._tests.values(), test])
+        if undecided_winners(test):
+            self._decide(test)
+
+    def _decide(self, test: StoredTest) -> None:
+        """Give the verdicts that are due, unless outcomes are missing on one side more than on the other."""
+        due = {
+            contest.challenger: state_of(contest).outcomes
+            for contest in undecided_winners(test)
+            if state_of(contest).outcomes >= self._check_at.get((test.test_id, contest.challenger), 0.0)
+        }
+        if not due:
+            return
+        self._write_decisions()
+        drawn = self._stored.drawn(test.test_id, time.time_ns() // 1_000_000)
+        checked = {
+            each.challenger: check(test, each, drawn).withholds for each in test.contests if each.challenger in due
+        }
+        for challenger, outcomes in due.items():
+            if checked[challenger]:
+                self._check_at[test.test_id, challenger] = outcomes * RECHECK_GROWTH
+        decided = self._stored.advance(test.test_id, None, lambda test: settled(test, checked))
+        if decided is not None:
+            with self._lock:
+                self._set([*self._tests.values(), decided])
 
     def _reload(self) -> None:
         tests = self._stored.all()
@@ -245,7 +240,7 @@ class ABTests:
             self._reload_at = time.monotonic() + RELOAD_SECONDS
             self._set(tests[::-1])
 
-    def _set(self, tests: Sequence[StoredTest]) -> None:
+    def _set(self, tests: Iterable[StoredTest]) -> None:
         self._tests = {(test.task_type, test.fingerprint): test for test in tests}
         self._live_task_types = frozenset(test.task_type for test in tests if _is_live(test))
 
@@ -271,30 +266,7 @@ def _is_live(test: StoredTest) -> bool:
     return newest_ms > time.time() * 1000 - IDLE_MS
 
 
-def _on_terms_of(test: RunningTest) -> StoredTest | None:
-    """Return a test that has begun, on the terms that are configured now."""
-    terms, stored = test.exploration, test.stored
-    return stored and replace(
-        stored, alpha=terms.alpha, min_samples=terms.min_samples, max_samples=terms.max_samples, promote=terms.promote
-    )
-
-
-def _proposed(exploration: ABTest, assessment: Assessment, now_ms: int) -> StoredTest | None:
-    """Return the test as it would begin now; None while a side that is not named cannot be found."""
-    rows = assessment.ranking.rows[: assessment.available]
-    incumbent, challengers = find_sides(rows, exploration.incumbent, exploration.challengers)
-    if incumbent is None or not challengers:
-        return None
-    return StoredTest(
-        task_type=assessment.task_type,
-        fingerprint=exploration.fingerprint,
-        incumbent=incumbent,
-        share=exploration.share,
-        salt=exploration.salt,
-        alpha=exploration.alpha,
-        min_samples=exploration.min_samples,
-        max_samples=exploration.max_samples,
-        promote=exploration.promote,
-        started_ms=now_ms,
-        contests=tuple([StoredContest(challenger, ()) for challenger in challengers]),
-    )
+def _proposed(test: RunningTest, assessment: Assessment, known: Iterable[StoredTest], now_ms: int) -> StoredTest | None:
+    if test.stored is None:
+        return proposed(test.exploration, assessment, known, now_ms)
+    return on_terms_of(test.exploration, test.stored)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from math import exp
 
@@ -12,12 +12,12 @@ from modelperf_plugin.policy import ABTest
 from modelperf_plugin.policy.exploration.ab_test import Split
 from modelperf_plugin.policy.sequential import Side, TwoSampleTest, Verdict, verdict
 from modelperf_plugin.policy.sequential.two_sample_test import MAX_LOG_E_VALUE, mean_score_of
-from modelperf_plugin.store import ContestVerdict, Entry, StoredContest, StoredTest
+from modelperf_plugin.store import Entry, StoredContest, StoredTest
 
 
 def advanced(test: StoredTest, draw: Draw, entry: Entry) -> list[StoredContest]:
     """Return the contests of a test after another outcome: that of the side that was drawn."""
-    promoted = test.promote and any(contest.verdict == "challenger" for contest in test.contests)
+    promoted = test.promote and any(contest.verdict == "challenger" and contest.share for contest in test.contests)
     if promoted or entry.task_type != test.task_type:  # outcomes of earlier choices do not reverse a verdict
         return list(test.contests)
     return [_advanced(test, contest, draw, entry) for contest in test.contests]
@@ -29,16 +29,14 @@ def _advanced(test: StoredTest, contest: StoredContest, draw: Draw, entry: Entry
         return contest
     side: Side = "B" if draw.model_id == contest.challenger else "A"
     state = state_of(contest)
-    proves = state.outcomes >= test.min_samples  # the first outcomes to come are not a fair sample of the slower side
+    # the first outcomes to come are not a fair sample of the slower side
+    proves = state.outcomes >= contest.calibrate_from + test.min_samples
     state = state.updated(side, entry.outcome.grade, challenger / (incumbent + challenger), counts=proves)
     contest = contest._replace(state=tuple(state.as_list()), last_ms=entry.ended_ms)
-    if contest.verdict is not None:
-        return contest
     current = standing(test, contest)
-    if not current.decided:
-        return contest
-    verdicts: Mapping[str | None, ContestVerdict] = {"A": "incumbent", "B": "challenger", None: "none"}
-    return contest._replace(verdict=verdicts[current.winner], decided_ms=entry.ended_ms)
+    if contest.verdict is None and current.decided and current.winner is None:
+        contest = contest._replace(verdict="none", decided_ms=entry.ended_ms)
+    return contest
 
 
 def state_of(contest: StoredContest) -> TwoSampleTest:
@@ -81,22 +79,28 @@ def on_trial(exploration: object, tests: Iterable[StoredTest]) -> frozenset[str]
     """Return the models on trial in the configured test, which are exempt from demotion; empty without a test."""
     if not isinstance(exploration, ABTest):
         return frozenset()
-    splits = [progress(exploration, test) for test in tests if test.fingerprint == exploration.fingerprint]
+    splits = [progress(exploration, test) for test in tests if exploration.identifies(test.fingerprint)]
     return frozenset().union(*[split.on_trial for split in splits])
 
 
+def challengers_of(exploration: ABTest, test: StoredTest) -> tuple[str, ...]:
+    """Return the challengers that a test has here: those that are named, or the one that was found."""
+    return exploration.challengers or (test.contests[0].challenger,)
+
+
 def progress(exploration: ABTest, test: StoredTest) -> Split:
-    """Return how a test spreads decisions at this point, by its verdicts and terms."""
-    winners = [contest for contest in test.contests if contest.verdict == "challenger"]
-    over = {contest.challenger for contest in test.contests if contest.verdict == "none"}
-    beaten = {contest.challenger for contest in test.contests if contest.verdict == "incumbent"}
+    """Return how a test spreads decisions at this point, by its verdicts and the terms that are configured here."""
+    challengers = challengers_of(exploration, test)
+    contests = [contest for contest in test.contests if contest.challenger in challengers]
+    winners = [contest for contest in contests if contest.verdict == "challenger"]
+    over = {contest.challenger for contest in contests if contest.verdict == "none"}
+    beaten = {contest.challenger for contest in contests if contest.verdict == "incumbent"}
     settled = frozenset(over | beaten if test.promote else over)
     final, why = None, ""
     if winners and test.promote:
         final = max(winners, key=lambda contest: standing(test, contest).b.rate or 0.0).challenger
         why = f"won the A/B test against {test.incumbent}"
-    elif len(settled) == len(test.contests):
+    elif len(settled) == len(challengers):
         final = test.incumbent
         why = "the A/B test is over without a winner" if over else "won the A/B test"
-    challengers = tuple([contest.challenger for contest in test.contests])
     return exploration.split(test.incumbent, challengers, settled=settled, final=final, why=why, test_id=test.test_id)

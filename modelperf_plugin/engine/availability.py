@@ -5,20 +5,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 from modelperf_plugin.config import Config
+from modelperf_plugin.engine.pauses import Streak, extended
 from modelperf_plugin.policy.quality import is_informative, is_outage
 from modelperf_plugin.store import Event
 from modelperf_plugin.store.roles import Events
-from modelperf_plugin.values import BLAMES, Outcome, from_milliseconds
+from modelperf_plugin.values import BLAMES, Outcome
 
 REFRESH_SECONDS: Final = 1.0
 """How often outcomes of other processes are read."""
 MAX_EVENTS: Final = 500
 """How many of the newest outcomes are read; earlier outages are over."""
-TRIALS: Final = 3
-"""How many tries a model gets after a back-off before one of them is answered."""
+MAX_EARLIER: Final = 10_000
+"""In how many outcomes before them outages are looked for that keep a model out for long."""
 PRIOR_TRIES: Final = 5.0
 """Number of tries without an outage that every model is credited with at the start."""
 MAX_MODELS: Final = 1_000
@@ -34,26 +35,18 @@ _ALL: Final[Mapping[str, float]] = {}
 _FOREVER_MS: Final = 2**62
 
 
-class _Streak(NamedTuple):
-    """The outages of one model in a row, and until when it is unavailable."""
+class GoneModel(NamedTuple):
+    """A model that is gone, as far as the outcomes say."""
 
-    outages: int
-    """How many; those while the model was unavailable are not counted."""
-    last_ms: int
-    """When the last one was."""
+    model_id: str
     since_ms: int
-    """When the back-off began: then, or when the model had used up its tries after an earlier one."""
-    pause_ms: int
-    trials: int = 0
-    """Number of tries since the back-off ended, none of them answered yet."""
-
-    @property
-    def until_ms(self) -> int:
-        return self.since_ms + self.pause_ms
-
-    def ignores(self, outage_ms: int) -> bool:
-        """Return whether an outage is one of a call that was running when the last one came."""
-        return self.since_ms <= self.last_ms and outage_ms < self.until_ms
+    """When it was first found gone."""
+    last_ms: int
+    """When the last try of it met an outage."""
+    times: int
+    """How many tries in a row have found it gone."""
+    next_ms: int
+    """From when on it is tried again; may be past."""
 
 
 class _Record(NamedTuple):
@@ -80,8 +73,12 @@ class Availability:
     outcome that is not the caller's own error ends it. An outcome stamped later than now counts as one of now, so no
     clock, of another host or set back since, makes a back-off longer.
 
-    After a back-off a model gets a few tries. If none of them is answered by then, it is unavailable for as long again
-    (the half-open state of a circuit breaker).
+    A model that is gone (``unavailable``) is out for ``gone_pause_minutes``·2^(n−1). Where the provider says when to
+    retry, the model is out until then. Both survive a restart, as they are read from earlier outcomes, too. An operator
+    may end them.
+
+    After a back-off a model gets a few tries, and one that is gone gets one. If none of them is answered by then, it is
+    unavailable for as long again (the half-open state of a circuit breaker).
 
     The availability of a model is the share of its tries without an outage, of those that followed a try without one:
     what matters for a model that is available is how often it fails out of nothing, and an outage that lasted counts
@@ -102,12 +99,19 @@ class Availability:
         self._now_ms = now_ms
         self._number = number
         self._lock = threading.RLock()
-        self._streaks: dict[str, _Streak] = {}
+        self._streaks: dict[str, Streak] = {}
         self._records: dict[str, _Record] = {}
-        self._position = 0
+        self._position: int | None = None
         self._refresh_at = 0.0
         self._current = (_NONE, _ALL)
         self._valid_ms = (0, 0)
+
+    @classmethod
+    def read(cls, events: Events, config: Config, now_ms: int) -> Self:
+        """Return the availability as of now, for a report."""
+        availability = cls(events, lambda: config, now_ms=lambda: now_ms, number=lambda: 0.0)
+        availability.refresh()
+        return availability
 
     def now(self, now_ms: int) -> tuple[Mapping[str, str], Mapping[str, float]]:
         """Return why models are unavailable, the first to be back first, and the availability of models where below 1.
@@ -136,26 +140,50 @@ class Availability:
             streak = self._streaks.get(model_id)
             if streak is None or now_ms < streak.until_ms:
                 return
-            streak = streak._replace(trials=streak.trials + 1)
-            if streak.trials >= TRIALS:
-                streak = streak._replace(trials=0, since_ms=now_ms)
+            self._streaks[model_id] = streak = streak.tried(now_ms)
+            if now_ms < streak.until_ms:
                 self._valid_ms = (0, 0)
-            self._streaks[model_id] = streak
+
+    def has_outage(self, model_id: str) -> bool:
+        """Return whether no try of a model has been answered since its last outage."""
+        return model_id in self._streaks
+
+    def gone(self) -> list[GoneModel]:
+        """Return the models that are gone, and were not found back since; first the one that has been for longest."""
+        with self._lock:
+            found = [
+                GoneModel(name, each.gone_since_ms, each.last_ms, each.gone, each.until_ms)
+                for name, each in self._streaks.items()
+                if each.gone
+            ]
+        return sorted(found, key=lambda each: (each.since_ms, each.model_id))
 
     def refresh(self) -> None:
         """Read the newest outcomes."""
         with self._lock:
             self._refresh_at = time.monotonic() + REFRESH_SECONDS
-            self._position = max(self._position, self._events.last_id() - MAX_EVENTS)
-            events = self._events.after(self._position, MAX_EVENTS)
-            if not events:
-                return
-            now_ms, config = self._now_ms(), self._config()
-            for event in events:
+            recent, config, now_ms = self._events.last_id() - MAX_EVENTS, self._config(), self._now_ms()
+            if self._position is None and recent > 0:
+                for event in self._events.long_outages(max(0, recent - MAX_EARLIER), recent, now_ms):
+                    self._process(event, min(event.ended_ms, now_ms), config)
+            self._position = max(self._position or 0, recent)
+            for event in self._events.after(self._position, MAX_EVENTS):
                 self._process(event, min(event.ended_ms, now_ms), config)
                 self._position = event.event_id  # last: what was interrupted is done again
+            if self._streaks:
+                self._end_by_operator()
             if len(self._records) > MAX_MODELS:
                 self._records = {each: record for each, record in self._records.items() if record.outages}
+
+    def _end_by_operator(self) -> None:
+        for model_id, event_id in self._events.back().items():
+            streak = self._streaks.get(model_id)
+            if streak is not None and streak.event_id <= event_id:
+                self._end(model_id)
+
+    def _end(self, model_id: str) -> None:
+        del self._streaks[model_id]
+        self._valid_ms = (0, 0)
 
     def _process(self, event: Event, ended_ms: int, config: Config) -> None:
         kind = (event.blame, event.timed_out and event.score is None, config.quality.timeouts)
@@ -165,10 +193,12 @@ class Availability:
         model_id, streak = event.model_id, self._streaks.get(event.model_id)
         self._count(model_id, ended_ms, config.availability.half_life_minutes, has_outage=has_outage)
         if has_outage:
-            self._back_off(model_id, ended_ms, streak, config)
+            after = extended(streak, event, ended_ms, config.availability, self._number)
+            if after is not None and after is not streak:
+                self._streaks[model_id] = after
+                self._valid_ms = (0, 0)
         elif streak is not None and ended_ms >= streak.last_ms:
-            del self._streaks[model_id]
-            self._valid_ms = (0, 0)
+            self._end(model_id)
 
     def _count(self, model_id: str, ended_ms: int, half_life_minutes: float, *, has_outage: bool) -> None:
         record = self._records.get(model_id, _Record())
@@ -179,25 +209,14 @@ class Availability:
         if record.outages > _NEGLIGIBLE:
             self._valid_ms = (0, 0)
 
-    def _back_off(self, model_id: str, ended_ms: int, streak: _Streak | None, config: Config) -> None:
-        settings = config.availability
-        if settings.pause_seconds <= 0.0 or (streak is not None and streak.ignores(ended_ms)):
-            return
-        outages = 1 if streak is None else streak.outages + 1
-        longest = max(settings.pause_seconds, settings.longest_pause_seconds)
-        seconds = min(settings.pause_seconds * 2.0 ** min(outages - 1, 60), longest)
-        seconds *= 1.0 + settings.jitter * self._number()
-        self._streaks[model_id] = _Streak(outages, ended_ms, ended_ms, round(seconds * 1000))
-        self._valid_ms = (0, 0)
-
     def _renew(self, now_ms: int) -> None:
         """Set what is returned, and for how long it is valid."""
         for model_id, streak in self._streaks.items():
             if streak.since_ms > now_ms:  # the clock has been set back
-                self._streaks[model_id] = streak._replace(last_ms=min(streak.last_ms, now_ms), since_ms=now_ms)
+                self._streaks[model_id] = streak.set_back(now_ms)
         backing_off = {each: streak for each, streak in self._streaks.items() if now_ms < streak.until_ms}
         ordered = sorted(backing_off.items(), key=lambda item: item[1].until_ms)
-        unavailable = {model_id: _reason(streak) for model_id, streak in ordered} or _NONE
+        unavailable = {model_id: streak.reason for model_id, streak in ordered} or _NONE
         availability, last_ms = _ALL, min([streak.until_ms for streak in backing_off.values()], default=_FOREVER_MS)
         half_life_ms = self._config().availability.half_life_minutes * _MINUTE_MS
         if half_life_ms:
@@ -215,8 +234,3 @@ class Availability:
             if outages > _NEGLIGIBLE:
                 rates[model_id] = (answered + PRIOR_TRIES) / (answered + outages + PRIOR_TRIES)
         return rates or _ALL
-
-
-def _reason(streak: _Streak) -> str:
-    times = "an outage" if streak.outages == 1 else f"{streak.outages} outages in a row"
-    return f"unavailable until {from_milliseconds(streak.until_ms):%H:%M:%S} UTC after {times}"

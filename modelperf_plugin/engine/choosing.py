@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from operator import is_
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from modelperf_plugin.config import Config
-from modelperf_plugin.engine.ab_tests import ABTests, RunningTest
+from modelperf_plugin.engine.ab_running import RunningTest
+from modelperf_plugin.engine.ab_tests import ABTests
 from modelperf_plugin.engine.availability import Availability
 from modelperf_plugin.engine.background import BackgroundErrors
+from modelperf_plugin.engine.budget_state import BudgetState
 from modelperf_plugin.engine.learner import Learner
 from modelperf_plugin.engine.monitor import Monitor
 from modelperf_plugin.engine.spelling import Offer, Offers, canonical_context
+from modelperf_plugin.engine.spending import Advice, SpendingControl
 from modelperf_plugin.engine.timed import Timed
 from modelperf_plugin.engine.tries import TaskTries, Tries, id_of
 from modelperf_plugin.errors import InvalidValueError, StoreBusyError, StoreError
 from modelperf_plugin.log import logger
 from modelperf_plugin.policy import Assessment, Choice, Knowledge, Policy, assess, choose, ranking_of
+from modelperf_plugin.policy.cost.base import NO_PAIR_COSTS
 from modelperf_plugin.policy.drawing import Memory
 from modelperf_plugin.policy.quality import Timeouts, classified
 from modelperf_plugin.store.deadline import NO_WAIT, within
+from modelperf_plugin.store.roles import Tallies
 from modelperf_plugin.values import (
+    NO_CONTEXT,
     Assignment,
     Context,
     Decision,
     Mode,
+    Tally,
     as_tried,
     check_id,
     check_ids,
@@ -44,36 +52,55 @@ MAX_ASSESSED: Final = 300
 MAX_DRAWN: Final = 1_000
 """Approximate number of candidates whose drawn plans are kept, the same ones after other failed models separately."""
 
+SURVEYED: Final = 16
+"""Of how many task types the candidates are assessed to say what money costs, before there was any choice."""
 MAX_WARNINGS: Final = 100
 """Maximum number of misspelled keys of contexts that are logged."""
 _DECISION_ID_BYTES: Final = 10
 
 
+class Parts(NamedTuple):
+    """What a choice is made from."""
+
+    tallies: Tallies
+    learner: Learner
+    monitor: Monitor
+    availability: Availability
+    spending: SpendingControl
+    ab_tests: ABTests
+    tries: Tries
+    timed: Timed
+
+
+class _Question(NamedTuple):
+    """What a choice is asked for, and what is counted for it."""
+
+    task_type: str
+    evidence: Mapping[str, Tally]
+    offered: tuple[str, ...]
+    timeouts: Timeouts
+    context: Context
+    task: TaskTries | None
+    """The tries of the same task before."""
+    now_ms: int
+
+
 class Chooser:
     """Makes decisions. Any thread may call any method."""
 
-    def __init__(
-        self,
-        timed: Timed,
-        learner: Learner,
-        monitor: Monitor,
-        availability: Availability,
-        ab_tests: ABTests,
-        tries: Tries,
-        *,
-        now: Callable[[], datetime],
-        errors: BackgroundErrors,
-    ) -> None:
-        self._tallies = timed.tallies
-        self._learner = learner
-        self._monitor = monitor
-        self._availability = availability
-        self._ab_tests = ab_tests
-        self._tries = tries
-        self._timed = timed
+    def __init__(self, parts: Parts, *, now: Callable[[], datetime], errors: BackgroundErrors) -> None:
+        """Choose by what ``parts`` know."""
+        self._tallies = parts.tallies
+        self._learner = parts.learner
+        self._monitor = parts.monitor
+        self._availability = parts.availability
+        self._ab_tests = parts.ab_tests
+        self._tries = parts.tries
+        self._spending = parts.spending
+        self._timed = parts.timed
         self._now = now
         self._errors = errors
-        self._assessments: Recent[tuple[str, tuple[str, ...]], tuple[tuple[object, ...], Assessment]]
+        self._assessments: Recent[tuple[int, str, tuple[str, ...]], tuple[tuple[object, ...], Assessment]]
         self._assessments = Recent(MAX_ASSESSED)
         self._misspelled: set[str] = set()
         """The keys of contexts, and the excluded names in them, that a warning was logged for."""
@@ -102,30 +129,26 @@ class Chooser:
             return None
         now = self._now()
         now_ms = to_milliseconds(now)
-        configured, timeouts = config.policy_for(task_type), config.quality.timeouts
-        test = self._ab_tests.running(task_type, configured)
+        timeouts = config.quality.timeouts
+        question = _Question(task_type, self._tallies.of(task_type), offered, timeouts, context, None, now_ms)
+        advice = self._advise(config, question)
         task = None if context.retry_of is None else self._task(context.retry_of, task_type, timeouts)
-        if task is not None and test is not None:
-            configured, test = test.policy_of_retries, None
-        assessment = self._assess(configured, timeouts, test, task_type, offered, context, task, now_ms)
+        question = question._replace(offered=advice.offered, task=task)
+        policy, test = self._policy(config, task_type, task, advice.price)
+        assessment = self._assess(question, policy, test)
         if numbers is None or config.mode != "apply":
             test = None  # only decisions that a host follows are part of a test
-        elif test is not None and not test.is_settled and not context.exclude and context.pin is None:
+        elif test is not None and not advice.excluded and _may_begin(test, context):
             begun = self._begin(test, assessment, now_ms)
             if begun is not test:
-                test = begun
-                assessment = self._assess(configured, timeouts, test, task_type, offered, context, task, now_ms)
+                test, assessment = begun, self._assess(question, policy, begun)
         if not assessment.candidates:
-            logger.info("no candidate is left for %s: %s", task_type, assessment.excluded)
+            logger.info("no candidate is left for %s: %s", task_type, assessment.excluded + advice.excluded)
             return None
-        choice = choose(
-            assessment,
-            context,
-            None if numbers is None else numbers.random(),
-            self._learner.pending.counts(task_type, assessment.ranking.model_ids),
-        )
+        self._spending.on_assessment(assessment, is_whole=context.plain and not advice.excluded)
+        choice = self._choose(assessment, context, numbers)
         assignment = None if test is None else test.assignment(assessment, choice, context.unit_id)
-        decision = _decision(assessment, choice, context, task, assignment, config.mode, now)
+        decision = _decision(assessment, choice, context, task, assignment, config.mode, now, advice)
         if test is not None:
             test.draws.add(decision)
         return (decision, decision) if offer is None else offer.logged_and_answered(decision)
@@ -144,6 +167,44 @@ class Chooser:
             return offered, context, None
         offer = self._offers.of(offered, ids)
         return offer.model_ids, canonical_context(context, ids), offer
+
+    def budgets(self, config: Config) -> list[BudgetState]:
+        """Return each budget as it stands.
+
+        Raises:
+            StoreError: what was spent could not be read.
+        """
+        if self._spending.lacks(config):
+            totals: Counter[str] = Counter()
+            for tally in self._tallies.all():
+                totals[tally.task_type] += tally.samples
+            for task_type, _ in totals.most_common(SURVEYED):
+                self.decide(config, task_type, self._tallies.of(task_type), None, None)
+        return self._spending.states(config, to_milliseconds(self._now()))
+
+    def _advise(self, config: Config, question: _Question) -> Advice:
+        """Return what the budgets mean for a choice."""
+        spending, task_type = self._spending, question.task_type
+        if spending.lacks(config, task_type):
+            assessment = self._assess(question._replace(context=NO_CONTEXT), config.policy_for(task_type), None)
+            spending.on_assessment(assessment)
+        return spending.advise(config, task_type, question.offered, question.context.pin, question.now_ms)
+
+    def _policy(
+        self, config: Config, task_type: str, task: TaskTries | None, price: float
+    ) -> tuple[Policy, RunningTest | None]:
+        """Return the policy for a task, with what money costs, or as configured for a test, and the test."""
+        configured = config.policy_for(task_type)
+        test = self._ab_tests.running(task_type, configured)
+        if test is not None:
+            if task is None:
+                return configured, test
+            configured = test.policy_of_retries
+        return self._spending.priced(configured, price), None
+
+    def _choose(self, assessment: Assessment, context: Context, numbers: Random | None) -> Choice:
+        waiting = self._learner.pending.counts(assessment.task_type, assessment.ranking.model_ids)
+        return choose(assessment, context, None if numbers is None else numbers.random(), waiting)
 
     def _task(self, earlier: Decision | str, task_type: str, timeouts: Timeouts) -> TaskTries | None:
         """Return the tries of the task of an earlier decision; none if it is not known.
@@ -187,19 +248,9 @@ class Chooser:
             self._errors.report("an A/B test could not begin", error)
             return test
 
-    def _assess(
-        self,
-        policy: Policy,
-        timeouts: Timeouts,
-        test: RunningTest | None,
-        task_type: str,
-        offered: tuple[str, ...],
-        context: Context,
-        task: TaskTries | None,
-        now_ms: int,
-    ) -> Assessment:
+    def _assess(self, question: _Question, policy: Policy, test: RunningTest | None) -> Assessment:
         """Assess the candidates, or return the last assessment while nothing has changed."""
-        evidence = self._tallies.of(task_type)
+        task_type, evidence, offered, timeouts, context, task, now_ms = question
         tried = () if task is None else task.tried
         beliefs = self._learner.know(task_type, evidence, (*offered, *tried) if tried else offered)
         demotions = self._monitor.demoted(task_type)
@@ -207,14 +258,17 @@ class Chooser:
             policy, demotions = test.policy, test.without_sides(demotions)
         unavailable, availability = self._availability.now(now_ms)
         basis = (policy, evidence, beliefs, demotions, unavailable, availability)
-        last = self._assessments.get((task_type, offered)) if context.plain else None
+        key = (id(policy), task_type, offered)
+        last = self._assessments.get(key) if context.plain else None
         if last is not None and all(map(is_, last[0], basis)):
             return last[1]
         tallies = classified(evidence, timeouts)
-        costs, difficulty = self._learner.model_costs, self._learner.difficulty(task_type)
+        weighs = policy.cost.weighs_costs or context.max_cost_usd is not None
+        costs = self._learner.costs(task_type, evidence) if weighs else NO_PAIR_COSTS
         knowledge = Knowledge(
-            tallies, beliefs, demotions, unavailable, costs, tried, difficulty, self._plans, availability
-        )
+            tallies, beliefs, demotions, unavailable, costs.models, tried, self._learner.difficulty(task_type),
+            self._plans, availability, costs.records, costs.waiting,
+        )  # fmt: skip
         if context.max_seconds is not None or policy.cost.usd_per_minute:
             knowledge = knowledge._replace(durations=self._timed.of(task_type, evidence))
         assessment = assess(policy, task_type, offered, knowledge, context)
@@ -223,13 +277,17 @@ class Chooser:
             if knowledge.durations:
                 assessment = assess(policy, task_type, offered, knowledge, context)
         if context.plain and evidence:  # a host may ask for any number of task types without outcomes
-            self._assessments.put((task_type, offered), (basis, assessment), len(offered))
+            self._assessments.put(key, (basis, assessment), len(offered))
         return assessment
+
+
+def _may_begin(test: RunningTest, context: Context) -> bool:
+    return not test.is_settled and not context.exclude and context.pin is None
 
 
 def _decision(
     assessment: Assessment, choice: Choice, context: Context, task: TaskTries | None, assignment: Assignment | None,
-    mode: Mode, now: datetime,
+    mode: Mode, now: datetime, advice: Advice,
 ) -> Decision:  # fmt: skip
     """Return a choice as the host gets it; ``task`` are the tries of the same task before."""
     decision = Decision(
@@ -238,9 +296,9 @@ def _decision(
         task_type=assessment.task_type,
         ranking=ranking_of(assessment, choice),
         probabilities=choice.probabilities,
-        reason=choice.reason,
+        reason=choice.reason + advice.note,
         explored=choice.explored,
-        excluded=(*assessment.excluded, *choice.left_out),
+        excluded=(*assessment.excluded, *advice.excluded, *choice.left_out),
         plan=choice.plan,
         policy_id=assessment.policy.policy_id,
         mode=mode,

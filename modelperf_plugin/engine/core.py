@@ -13,7 +13,8 @@ from typing import Any, Final, Self
 from modelperf_plugin.config import Config, ConfigSource, ConfigWatch, LoadedConfig
 from modelperf_plugin.engine.ab_tests import ABTests
 from modelperf_plugin.engine.background import BackgroundErrors
-from modelperf_plugin.engine.choosing import Chooser
+from modelperf_plugin.engine.budget_state import BudgetState
+from modelperf_plugin.engine.choosing import Chooser, Parts
 from modelperf_plugin.engine.clock import Clock, HostClock
 from modelperf_plugin.engine.decision_writer import DecisionWriter
 from modelperf_plugin.engine.learning import Learning
@@ -107,12 +108,14 @@ class ModelPerf:
         self._new_outcomes = 0
         self._catch_up_at = 0.0
         self._has_fitted = False
-        self._ab_tests = ABTests(self._store.ab_tests, self._store.decisions)
         self._decision_writer = DecisionWriter(
             self._store.decisions,
             lambda: self._in_force().log,
             on_error=partial(self._errors.report, "the decision log could not be written"),
             on_joined=lambda joined: self._ab_tests.on_joined(joined, self._in_force().quality.timeouts),
+        )
+        self._ab_tests = ABTests(
+            self._store.ab_tests, self._store.decisions, write_decisions=self._decision_writer.flush
         )
         self._tries = Tries(self._store.decisions, self._store.unmatched, self._errors)
         self._retention = Retention(self._store.events, self._in_force().store.retention_days)
@@ -126,8 +129,9 @@ class ModelPerf:
             self._store, self._in_force, seconds=self._seconds, now_ms=self._now_ms, number=self._random.random
         )
         timed = Timed(self._store.tallies, self._in_force, lambda: self._now_ms() // DAY_MS)
-        self._chooser = Chooser(timed, *learning, self._ab_tests, self._tries, now=self._now, errors=self._errors)
-        self._learner, self._monitor, self._availability = learning
+        parts = Parts(self._store.tallies, *learning, self._ab_tests, self._tries, timed)
+        self._chooser = Chooser(parts, now=self._now, errors=self._errors)
+        self._learner, self._monitor, self._availability, self._spending = learning
 
     def _in_force(self) -> Config:
         return self._watch.current.config
@@ -215,8 +219,8 @@ class ModelPerf:
                 entry = entry._replace(tried=tried)
             joining = self._decision_writer.joining(decision_id, entry)
         new = self.tracker.store.outcomes.record(entry, joining)
-        if new and self._measures and (telemetry := self._open_telemetry()):
-            telemetry.on_outcome(task_type, model_id, entry.outcome)
+        if new:
+            self._on_new(task_type, model_id, entry)
         self._learner.pending.settle(decision_id, task_type, model_id)
         if new and decision is not None and decision_id is not None:
             self._tries.add(decision, entry, config.quality.timeouts)
@@ -235,6 +239,11 @@ class ModelPerf:
             self._catch_up_briefly()
         return new
 
+    def _on_new(self, task_type: str, model_id: str, entry: Entry) -> None:
+        self._spending.on_outcome(task_type, model_id, entry.ended_ms, entry.outcome.cost_nano_usd)
+        if self._measures and (telemetry := self._open_telemetry()):
+            telemetry.on_outcome(task_type, model_id, entry.outcome)
+
     def record_many(self, outcomes: Iterable[tuple[str, str, Outcome | Mapping[str, Any]]]) -> int:
         """Write many outcomes, as :meth:`modelperf_plugin.ModelPerformanceTracker.record_many` does."""
         config = self._watch.poll().config
@@ -249,6 +258,14 @@ class ModelPerf:
         self._has_recorded = True
         self._catch_up_briefly()
         return new
+
+    def budgets(self) -> list[BudgetState]:
+        """Return each budget as it stands: what is left of it, and what money costs.
+
+        Raises:
+            StoreError: what was spent could not be read.
+        """
+        return self._chooser.budgets(self.config)
 
     def explain(
         self, task_type: str, candidates: Iterable[str] | None = None, context: Mapping[str, Any] | None = None

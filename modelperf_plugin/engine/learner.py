@@ -10,13 +10,14 @@ from functools import partial
 from typing import Final
 
 from modelperf_plugin.config import Config
+from modelperf_plugin.engine.costs import Costs
 from modelperf_plugin.engine.pending import Pending
 from modelperf_plugin.engine.table_fit import SMALL_TABLE_CELLS, TableFit
 from modelperf_plugin.engine.task_knowledge import TaskKnowledge
 from modelperf_plugin.engine.weighing import WeighedCounts
 from modelperf_plugin.errors import InvalidValueError, StoreBusyError
 from modelperf_plugin.policy.belief import Belief
-from modelperf_plugin.policy.cost.base import ModelCosts
+from modelperf_plugin.policy.cost.base import ModelCosts, PairCosts
 from modelperf_plugin.policy.difficulty import Difficulty
 from modelperf_plugin.policy.pooling import Cell, FitRow
 from modelperf_plugin.store.exchange_roles import MergedExperience
@@ -78,6 +79,7 @@ class Learner:
         self._visited_rows: list[str] = []
         self._new = self._hurry = self._slices = 0
         self._first = True
+        self._costs = Costs(tallies, config, lambda: self._today)
         self._new_fit = partial(TableFit, tallies, merged, config, lambda: self._today, self._on_row)
         self._fit = self._new_fit()
         self.pending = Pending()
@@ -86,6 +88,11 @@ class Learner:
     def model_costs(self) -> ModelCosts:
         """The mean cost of a task with each model, over all task types."""
         return self._fit.model_costs
+
+    def costs(self, task_type: str, tallies: Mapping[str, Tally]) -> PairCosts:
+        """Return what is known of the costs of ``task_type``, whose tallies are ``tallies``."""
+        with self._lock:
+            return self._costs.for_decision(task_type, tallies, self._fit.model_costs)
 
     @property
     def is_behind(self) -> bool:
@@ -179,6 +186,7 @@ class Learner:
 
     def _reset(self) -> None:
         self._tasks.clear()
+        self._costs.expire()
         self._fit.reconfigure()
         self._hurry = HURRY_SLICES
 

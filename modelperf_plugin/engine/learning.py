@@ -9,6 +9,7 @@ from modelperf_plugin.config import Config
 from modelperf_plugin.engine.availability import Availability
 from modelperf_plugin.engine.learner import Learner
 from modelperf_plugin.engine.monitor import Monitor
+from modelperf_plugin.engine.spending import SpendingControl
 from modelperf_plugin.store import Store
 
 
@@ -18,6 +19,7 @@ class Learning(NamedTuple):
     learner: Learner
     monitor: Monitor
     availability: Availability
+    spending: SpendingControl
 
     @classmethod
     def of(
@@ -40,4 +42,6 @@ class Learning(NamedTuple):
             demotions=store.demotions,
             watch_states=store.watch_states,
         )
-        return cls(learner, monitor, Availability(store.events, config, now_ms=now_ms, number=number))
+        availability = Availability(store.events, config, now_ms=now_ms, number=number)
+        spending = SpendingControl(store.spending, store.tallies, store.connection, learner)
+        return cls(learner, monitor, availability, spending)

@@ -58,6 +58,15 @@ class Pending:
         """Return how many decisions of this pair wait for their outcome."""
         return len(self._ids.get((task_type, model_id), ()))
 
+    @property
+    def total(self) -> int:
+        """How many decisions wait for their outcome."""
+        return len(self._waiting)
+
+    def waiting(self) -> list[tuple[tuple[str, str], int]]:
+        """Return for each pair with decisions that wait for their outcome how many do."""
+        return [(pair, len(ids)) for pair, ids in self._ids.copy().items()] if self._ids else []
+
     def _drop(self, decision_id: str) -> None:
         pair, _ = self._waiting.get(decision_id, (None, 0))
         if pair is None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Final
 
 from modelperf_plugin.config import Config
+from modelperf_plugin.engine.merged_costs import MergedCosts
 from modelperf_plugin.engine.weighing import VoidRows, WeighedCounts
 from modelperf_plugin.policy.cost.base import ExpectedCost
 from modelperf_plugin.policy.difficulty import Difficulty
@@ -26,6 +27,7 @@ from modelperf_plugin.policy.pooling import (
 from modelperf_plugin.store import Prior
 from modelperf_plugin.store.exchange_roles import MergedExperience
 from modelperf_plugin.store.roles import Tallies
+from modelperf_plugin.text import has_later_tries
 from modelperf_plugin.values import NANO_USD, Tally, most_sets
 
 STEP_PAIRS: Final = 40
@@ -82,8 +84,8 @@ class TableFit:
         self.is_under_way = False
         """Whether a pass has begun and not ended."""
         self.model_costs: dict[str, ExpectedCost] = {}
-        """The mean cost of a task with each model, over all task types visited, else as configured."""
-        self._costs = RowSums()
+        """The mean cost of a task with each model, over all task types visited, else as configured or merged."""
+        self._costs, self._merged_costs = RowSums(), MergedCosts()
         self._voids = VoidRows()
         self._merged: tuple[float, ...] = ()
         self._saved_models = self._first_steps = 0
@@ -124,11 +126,13 @@ class TableFit:
         }
         self._voids.expire()
         self.model_costs.clear()
-        self._set_costs({*self._costs.totals, *config.models})
+        self._set_costs({*self._costs.totals, *config.models, *self._merged_costs})
 
     def notices_merge(self) -> bool:
         """Return whether other projects' tallies were merged or removed since the last call."""
         before, self._merged = self._merged, self._elsewhere.version()
+        if before != self._merged:
+            self._merged_costs = MergedCosts()
         return before != self._merged
 
     def advance(self, cells: int, passes: int) -> int:
@@ -153,6 +157,7 @@ class TableFit:
         if any(self._merged):
             names = list(task_types)
             priors = self._elsewhere.priors((min(names), max(names))) if names else []
+            self._merged_costs.take(priors)
         return WeighedCounts(self._config(), self._store, tallies, self._today(), priors)
 
     def weigh_row(self, task_type: str, tallies: Mapping[str, Tally]) -> WeighedCounts:
@@ -162,7 +167,7 @@ class TableFit:
             return WeighedCounts(self._config(), self._store, (), self._today(), known=known)
         weighed = self.weigh([task_type], tallies.values())
         row = weighed.row(task_type, tallies)
-        if _has_later_tries(tallies):
+        if has_later_tries(tallies.values()):
             row = self.beliefs(task_type, tallies, weighed).cells
         self.visit(task_type, tallies, row)
         self._keep(task_type, tallies, weighed)
@@ -174,7 +179,7 @@ class TableFit:
 
     def later(self, task_type: str, tallies: Mapping[str, Tally], weighed: WeighedCounts) -> LaterRow:
         """Return the weighed later tries of a row."""
-        if not _has_later_tries(tallies):
+        if not has_later_tries(tallies.values()):
             return NO_LATER
         sets = self._store.later(task_type)
         most = most_sets(len(sets))
@@ -250,6 +255,8 @@ class TableFit:
             self.pool.revise(models[start : start + STEP_MODELS])
             yield min(STEP_MODELS, len(models)) // 4
         self.pool.end_pass()
+        if any(self._merged):
+            self._set_costs(self._merged_costs.rescale(self.model_costs))
         if self._spread.end_pass():
             self.pool.edition += 1
         self.pool.log_spread = self._spread.log_spread
@@ -294,7 +301,7 @@ class TableFit:
         """Visit the rows without later tries; return the task types of the others."""
         with_later = []
         for task_type, models in page.items():
-            if _has_later_tries(models):
+            if has_later_tries(models.values()):
                 with_later.append(task_type)
             else:
                 self._spread.forget(task_type)
@@ -330,14 +337,13 @@ class TableFit:
     def _set_costs(self, model_ids: Iterable[str]) -> None:
         configured = self._config().models
         for model_id in model_ids:
+            known = self._merged_costs.get(model_id)
             cost, outcomes = self._costs.totals.get(model_id, (0.0, 0.0))
             if outcomes:
-                self.model_costs[model_id] = ExpectedCost(cost / NANO_USD / outcomes, "model", round(outcomes))
+                known = ExpectedCost(cost / NANO_USD / outcomes, "model", round(outcomes))
             elif (model := configured.get(model_id)) is not None and model.cost_usd is not None:
-                self.model_costs[model_id] = ExpectedCost(model.cost_usd, "configured")
-            else:
+                known = ExpectedCost(model.cost_usd, "configured")
+            if known is None:
                 self.model_costs.pop(model_id, None)
-
-
-def _has_later_tries(tallies: Mapping[str, Tally]) -> bool:
-    return any(tally.later_successes or tally.later_failures for tally in tallies.values())
+            else:
+                self.model_costs[model_id] = known

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from math import log, sqrt
+from math import inf, log, sqrt
 from operator import attrgetter
 from typing import Final, NamedTuple
 
@@ -17,6 +17,8 @@ from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.policy.belief import Belief, own_belief, reduced
 from modelperf_plugin.policy.cost import CostObjective, Estimate, ExpectedCost, Success, expected_cost
 from modelperf_plugin.policy.cost.base import ModelCosts
+from modelperf_plugin.policy.cost.prices import RecentCosts
+from modelperf_plugin.policy.cost.probing import due, is_due_above
 from modelperf_plugin.policy.demotion import DemotionStrategy
 from modelperf_plugin.policy.difficulty import PRIOR_SPREAD, Difficulty
 from modelperf_plugin.policy.drawing import Memory
@@ -32,8 +34,12 @@ _SUCCESS: Final = Success()
 NOTHING: Final[Mapping[str, str]] = {}
 NO_COSTS: Final[ModelCosts] = {}
 NO_OUTAGES: Final[Mapping[str, float]] = {}
-AVAILABLE, UNAVAILABLE, DEMOTED = 0, 1, 2
-"""Groups of candidates: one of a later group is only chosen, probes aside, if the earlier groups are empty."""
+NO_RECENT: Final[Mapping[str, RecentCosts]] = {}
+NOTHING_WAITS: Final[Mapping[str, int]] = {}
+AVAILABLE, UNAVAILABLE, DEMOTED, TOO_EXPENSIVE = 0, 1, 2, 3
+"""Groups of candidates: one of a later group is only chosen, probes aside, if the earlier groups are empty.
+
+One that is too expensive is only there to be probed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,12 +76,18 @@ class Knowledge(NamedTuple):
     """Plans that were drawn for earlier choices; None: they are drawn for each choice."""
     availability: Mapping[str, float] = NO_OUTAGES
     """The chance that a try of a model meets no outage, by model; 1 for all others."""
+    recent_costs: Mapping[str, RecentCosts] = NO_RECENT
+    """The costs on this task type that still count, by model; one without any is judged by its tally."""
+    waiting: Mapping[str, int] = NOTHING_WAITS
+    """How many outcomes of the task type there have been since the last one of each model."""
     durations: Mapping[str, Durations] = NO_DURATIONS
     """How long tries take, by model, as far as it matters to this decision and is known."""
 
 
 Rank = tuple[int, int, float, float, float, float, int, str]
 """Group, tier, the negated sort key and the median duration; ties are broken by more outcomes and then by name."""
+_SURE: Final = 1.645
+"""Standard deviations that another model must be better, if success alone matters and changing the model costs."""
 _MERIT: Final = 6
 """Candidates are equally good if this many parts of their ranks are equal."""
 
@@ -131,6 +143,10 @@ class Assessment(NamedTuple):
     """Set if several tries are made or costs matter."""
     outcomes: int = 0
     """Total number of outcomes of the available candidates on this task type."""
+    current: str | None = None
+    """The model that the conversation has used so far, if changing it costs something."""
+    probes: tuple[int, ...] = ()
+    """Rows that are due to be probed for a lower price."""
 
     @property
     def has_tied_outcomes(self) -> bool:
@@ -157,11 +173,18 @@ def assess(
     costs: Mapping[str, ExpectedCost | None] = {}
     excluded: tuple[Exclusion, ...] = ()
     if policy.cost.weighs_costs or context.max_cost_usd is not None:
-        costs = {tally.model_id: expected_cost(tally, knowledge.model_costs) for tally in tallies}
+        known, recent = knowledge.model_costs, knowledge.recent_costs
+        costs = {tally.model_id: expected_cost(tally, known, recent.get(tally.model_id)) for tally in tallies}
     if context.exclude or knowledge.tried or context.max_cost_usd is not None:
         tallies, excluded = _permit(tallies, costs, knowledge.tried, context)
+    too_expensive: Mapping[str, str] = NOTHING
+    if excluded and tallies and context.max_cost_usd is not None and _may_probe(policy, knowledge, context):
+        too_expensive = _due_above(excluded, costs, knowledge, context)
+        excluded = tuple([each for each in excluded if each.model_id not in too_expensive])
+        tallies = [*tallies, *[evidence.get(each) or Tally(task_type, each) for each in too_expensive]]
+    current = _current(policy, tallies, knowledge, context)
     timing = Timing.of(knowledge.durations, [tally.model_id for tally in tallies], context.max_seconds)
-    placed = _place(policy, tallies, knowledge, costs, timing)
+    placed = _place(policy, tallies, knowledge, costs, timing, too_expensive, current)
     available = _count_first_group(placed)
     planner: Planner | None = None
     attempts = policy.attempts if context.attempts is None else context.attempts
@@ -170,7 +193,7 @@ def assess(
         if timing is not None:
             left = min(left, timing.tries_in_time([each.tally.model_id for each in placed[:available]]))
         setting = _setting(left, task_type, knowledge, context)
-        key = (policy.policy_id, task_type, knowledge.tried, setting.attempts, setting.max_usd)
+        key = (policy.policy_id, task_type, knowledge.tried, setting.attempts, setting.max_usd, current)
         planner = Planner(policy.cost, setting, [_arm(each) for each in placed], available, knowledge.plans, key)
         planner.timing = timing
         if setting.attempts > 1 and policy.cost.weighs_costs:
@@ -181,7 +204,66 @@ def assess(
     ranking = Ranking.deferred(model_ids, policy.ranking.strategy, lambda: [_row(policy, each, pin) for each in placed])
     tied = _count_tied(placed, available)
     outcomes = sum([each.tally[2] + each.tally[3] for each in placed[:available]])
-    return Assessment(policy, task_type, placed, ranking, available, tied, excluded, pin, planner, outcomes)
+    probes: tuple[int, ...] = ()
+    if costs and _may_probe(policy, knowledge, context):
+        probes = _due_probes(policy, placed, available, outcomes, knowledge)
+    return Assessment(
+        policy, task_type, placed, ranking, available, tied, excluded, pin, planner, outcomes, current, probes
+    )
+
+
+def _current(policy: Policy, tallies: Sequence[Tally], knowledge: Knowledge, context: Context) -> str | None:
+    """Return the model of the conversation if it may go on with it and changing it costs something.
+
+    In an A/B test it does not matter: the test says which model a conversation gets.
+    """
+    model_id = context.current_model
+    if model_id is None or not policy.cost.switch_usd or policy.exploration.strategy == "ab_test":
+        return None
+    model_ids = [tally.model_id for tally in tallies]
+    if context.pin is not None or model_id in knowledge.unavailable or model_id not in model_ids:
+        return None
+    reasons = policy.demotion(tallies, knowledge.demotions)
+    return model_id if reasons[model_ids.index(model_id)] is None else None
+
+
+def _may_probe(policy: Policy, knowledge: Knowledge, context: Context) -> bool:
+    """Return whether models may be probed for a lower price: on the first try of a task that is explored."""
+    may = policy.exploration.price_probes > 0.0 and not knowledge.tried and context.pin is None
+    return may and (context.current_model is None or not policy.cost.switch_usd)
+
+
+def _due_above(
+    excluded: Sequence[Exclusion], costs: Mapping[str, ExpectedCost | None], knowledge: Knowledge, context: Context
+) -> dict[str, str]:
+    """Return why models are too expensive that are due to be probed, unless something else speaks against them."""
+    limit, found = context.max_cost_usd, {}
+    for model_id, reason in excluded:
+        cost = costs.get(model_id)
+        if limit is None or cost is None or cost.usd <= limit or cost.source == "configured":
+            continue
+        if model_id in context.exclude or model_id in knowledge.demotions or model_id in knowledge.unavailable:
+            continue
+        if is_due_above(limit, knowledge.waiting.get(model_id, 0), knowledge.recent_costs.get(model_id)):
+            found[model_id] = reason
+    return found
+
+
+def _due_probes(
+    policy: Policy, placed: Sequence[Candidate], available: int, outcomes: int, knowledge: Knowledge
+) -> tuple[int, ...]:
+    """Return the rows that are due to be probed for a lower price."""
+    found: list[int] = []
+    if available > 1 and placed[0].group == AVAILABLE and policy.cost.weighs_costs:
+        model_ids = [each.tally.model_id for each in placed[:available]]
+        estimates = [each.estimate for each in placed[:available] if each.estimate is not None]
+        found = due(
+            policy.cost, model_ids, estimates, outcomes, policy.exploration.price_probes, knowledge.waiting,
+            knowledge.recent_costs,
+        )  # fmt: skip
+    if placed and placed[-1].group == TOO_EXPENSIVE:
+        found += [position for position, each in enumerate(placed) if each.group == TOO_EXPENSIVE]
+    return tuple(found)
 
 
 def _setting(attempts: int, task_type: str, knowledge: Knowledge, context: Context) -> Setting:
@@ -230,12 +312,13 @@ _COST_NOTES: Final = {
     "own": "",
     "model": " (on other task types: unknown on this one)",
     "configured": " (as configured: no host has reported any)",
+    "merged": " (by merged sources: no host has reported any)",
 }
 
 
 def _place(
     policy: Policy, tallies: Sequence[Tally], knowledge: Knowledge, costs: Mapping[str, ExpectedCost | None],
-    timing: Timing | None,
+    timing: Timing | None, too_expensive: Mapping[str, str], current: str | None,
 ) -> tuple[Candidate, ...]:  # fmt: skip
     unavailable, availability = knowledge.unavailable, knowledge.availability
     in_time = NO_OUTAGES if timing is None else timing.chances()
@@ -252,10 +335,14 @@ def _place(
         group, tier, reason = AVAILABLE if why is None else DEMOTED, score[0], why
         if why is None and unavailable and (reason := unavailable.get(tally[1])) is not None:
             group, tier = UNAVAILABLE, backing_off.index(tally[1])
+        if too_expensive and tally[1] in too_expensive:
+            group, tier, reason = TOO_EXPENSIVE, 0, too_expensive[tally[1]]
         cost = costs.get(tally[1]) if costs else None
         seconds = 0.0 if timing is None else timing.median(tally[1])
         if weigh:
             estimate = _estimate(score, belief, prices[tally[1]])
+            if current is not None and tally[1] != current:
+                estimate = estimate._replace(switch=policy.cost.switch_usd)
             peers.setdefault((group, tier), []).append((tally, score, reason, belief, cost, estimate, seconds))
             continue
         rank = (group, tier, -score[1], 0.0, 0.0, seconds, -tally[2] - tally[3], tally[1])  # faster than by name
@@ -271,7 +358,17 @@ def _place(
     if timing is not None:
         candidates = [each._replace(timing=timing) for each in candidates]
     candidates.sort(key=_RANK)
-    return tuple(candidates)
+    return tuple(candidates if current is None or weigh else _staying(candidates, current))
+
+
+def _staying(candidates: list[Candidate], current: str) -> list[Candidate]:
+    """Return the candidates with the current one first, unless the best is better with a probability of .95."""
+    best = candidates[0]
+    own = next(each for each in candidates if each.tally.model_id == current)
+    (mean, variance), (highest, other) = [_estimate(each.score, each.belief, None)[:2] for each in (own, best)]
+    if highest - mean > _SURE * sqrt(variance + other):
+        return candidates
+    return [own._replace(rank=(*best.rank[:2], -inf, *own.rank[3:])), *[each for each in candidates if each is not own]]
 
 
 def _scored(
@@ -342,7 +439,7 @@ def _row(policy: Policy, each: Candidate, pin: str | None) -> RankedModel:
     reason = explanation.reason
     if each.availability < 1.0 or each.timing is not None:
         reason = each.reason(policy.ranking)
-    if each.group == DEMOTED:
+    if each.group in {DEMOTED, TOO_EXPENSIVE}:
         status, reason = "demoted", each.why or reason
     elif each.group == UNAVAILABLE:
         status, reason = "unavailable", each.why or reason

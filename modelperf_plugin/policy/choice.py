@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from modelperf_plugin.policy.assessment import AVAILABLE, DEMOTED, UNAVAILABLE, Assessment, Candidate, beliefs_of
+from modelperf_plugin.policy.assessment import (
+    AVAILABLE,
+    DEMOTED,
+    TOO_EXPENSIVE,
+    UNAVAILABLE,
+    Assessment,
+    beliefs_of,
+)
+from modelperf_plugin.policy.cost.probing import SHARE
 from modelperf_plugin.policy.exploration import ChoiceSet, Shares
 from modelperf_plugin.policy.exploration.base import best_only
 from modelperf_plugin.policy.following import follow
@@ -40,33 +48,79 @@ def choose(assessment: Assessment, context: Context, number: float | None, pendi
     """
     if assessment.pin is not None:
         return _pinned(assessment, assessment.pin)
-    available, candidates = assessment.available, assessment.candidates
-    last_resort = candidates[0].group == DEMOTED
+    candidates, planner = assessment.candidates, assessment.planner
     shares = _shares(assessment, context, pending)
-    probabilities = [*shares.probabilities, *[0.0] * (len(candidates) - available)]
-    if shares.point is None and not last_resort and candidates[-1].group == DEMOTED:
-        _probe(probabilities, candidates, assessment.policy.demotion.probe_share)
+    probabilities = _with_probes(assessment, shares, pending)
     point = number if shares.point is None else shares.point
     position = probabilities.index(max(probabilities)) if point is None else pick(probabilities, point)
-    probed = position >= available
     followed = None
-    if assessment.planner is not None:
-        plan = _drawn_plan(assessment.planner, shares, probabilities, position, point)
-        followed = follow(assessment.planner, plan)
-    if probed:
-        reason = f"demoted, but probed (probability {probabilities[position]:.3g}); {_evidence(assessment, position)}"
+    if planner is not None:
+        if candidates[position].group == TOO_EXPENSIVE:
+            plan = (planner.ranked[position], *planner.best())[: planner.setting.attempts]
+        else:
+            plan = _drawn_plan(planner, shares, probabilities, position, point)
+        followed = follow(planner, plan)
+    reason = _why(assessment, shares, position, probabilities[position], followed)
+    if followed is None:
+        followed = Followed(_order(assessment.ranking.model_ids, position), (), (), "")
+    order, left_out = _within_budget(assessment, followed.order, followed.left_out)
+    explored, probed = position >= assessment.tied, position >= assessment.available
+    return Choice(order, tuple(probabilities), reason, explored, probed, followed.tries, left_out)
+
+
+def _with_probes(assessment: Assessment, shares: Shares, pending: Sequence[int]) -> list[float]:
+    """Return the probability of each row, those included that are only probed."""
+    candidates = assessment.candidates
+    probabilities = [*shares.probabilities, *[0.0] * (len(candidates) - assessment.available)]
+    if shares.point is None and candidates[0].group != DEMOTED and assessment.current is None:
+        if any(each.group == DEMOTED for each in candidates):
+            demoted = [position for position, each in enumerate(candidates) if each.group == DEMOTED]
+            _probe(probabilities, demoted, assessment.policy.demotion.probe_share)
+        if assessment.probes:
+            waits = {position for position, number in enumerate(pending) if number}
+            _probe(probabilities, [each for each in assessment.probes if each not in waits], SHARE)
+    return probabilities
+
+
+def _why(assessment: Assessment, shares: Shares, position: int, probability: float, followed: Followed | None) -> str:
+    """Return the reason of the choice of the row ``position``."""
+    if assessment.current is not None:
+        return f"{_switching(assessment, position)}; {_evidence(assessment, position)}"
+    group, probed = assessment.candidates[0].group, position >= assessment.available
+    if position in assessment.probes or probed:
+        what = "demoted, but probed"
+        if position in assessment.probes:
+            what = "probed: too expensive so far" if probed else "probed: its price may have fallen"
+        reason = f"{what} (probability {probability:.3g}); {_evidence(assessment, position)}"
     else:
         share = shares.reasons[position] if shares.reasons else None
         reason = f"{share}; {_evidence(assessment, position)}" if share else _reason(assessment, position, followed)
-    if last_resort:
-        reason = f"every candidate is demoted, so the best of them is used; {reason}"
-    elif candidates[0].group == UNAVAILABLE and not probed:
-        reason = f"every candidate is unavailable, so the first to be back is used; {reason}"
-    explored = position >= assessment.tied
-    if followed is None:
-        return Choice(_order(assessment.ranking.model_ids, position), tuple(probabilities), reason, explored, probed)
-    order, left_out, tries, _ = followed
-    return Choice(order, tuple(probabilities), reason, explored, probed, tries, left_out)
+    if group == DEMOTED:
+        return f"every candidate is demoted, so the best of them is used; {reason}"
+    if group == UNAVAILABLE and not probed:
+        return f"every candidate is unavailable, so the first to be back is used; {reason}"
+    return reason
+
+
+def _switching(assessment: Assessment, position: int) -> str:
+    """Return why a conversation goes on with its model, or changes it."""
+    current, price = assessment.current, f"${assessment.policy.cost.switch_usd:g}"
+    if assessment.candidates[position].tally.model_id == current:
+        return f"goes on with the current model: no other is worth {price} for changing it"
+    return f"worth {price} for changing the current model {current}"
+
+
+def _within_budget(
+    assessment: Assessment, order: tuple[str, ...], left_out: tuple[Exclusion, ...]
+) -> tuple[tuple[str, ...], tuple[Exclusion, ...]]:
+    """Return the models to try without those that are too expensive, unless one begins as a probe."""
+    if assessment.candidates[-1].group != TOO_EXPENSIVE:
+        return order, left_out
+    reasons = {each.tally.model_id: each.why or "" for each in assessment.candidates if each.group == TOO_EXPENSIVE}
+    beyond = [model_id for model_id in reasons if model_id != order[0]]
+    kept = tuple([each for each in left_out if each.model_id not in reasons])
+    exclusions = [Exclusion(model_id, reasons[model_id]) for model_id in beyond]
+    return tuple([each for each in order if each not in beyond]), (*kept, *exclusions)
 
 
 def ranking_of(assessment: Assessment, choice: Choice) -> Ranking:
@@ -102,17 +156,18 @@ def _shares(assessment: Assessment, context: Context, pending: Sequence[int]) ->
         beliefs_of(assessment.candidates[:available]) if planner is None else (), pending[:available],
         assessment.outcomes, planner,
     )  # fmt: skip
-    is_last_resort = assessment.candidates[0].group != AVAILABLE
-    return Shares(best_only(choice_set)) if is_last_resort else policy.exploration(choice_set)
+    is_settled = assessment.candidates[0].group != AVAILABLE or assessment.current is not None
+    return Shares(best_only(choice_set)) if is_settled else policy.exploration(choice_set)
 
 
-def _probe(probabilities: list[float], candidates: Sequence[Candidate], share: float) -> None:
-    """Split ``share`` of the decisions between the demoted candidates, at the expense of the others."""
-    demoted = [position for position, each in enumerate(candidates) if each.group == DEMOTED]
+def _probe(probabilities: list[float], positions: Sequence[int], share: float) -> None:
+    """Split ``share`` of the decisions between some candidates, at the expense of all."""
+    if not positions:
+        return
     for position, probability in enumerate(probabilities):
         probabilities[position] = probability * (1.0 - share)
-    for position in demoted:
-        probabilities[position] = share / len(demoted)
+    for position in positions:
+        probabilities[position] += share / len(positions)
 
 
 def _pinned(assessment: Assessment, pin: str) -> Choice:

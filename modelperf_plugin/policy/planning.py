@@ -85,6 +85,8 @@ class Planner:
         self.logits = tuple([arm[1] for arm in self.arms])
         costs = [arm.cost for arm in self.arms]
         self.costs = _assumed(objective, costs)
+        if any(arm.estimate.switch for arm in self.arms):
+            self.costs = tuple([cost + arm.estimate.switch for cost, arm in zip(self.costs, self.arms, strict=True)])
         self._known = tuple([cost is not None for cost in costs])
         self.knows_costs = any(self._known[:available])
         self.followed: dict[Order, Followed] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelperf_plugin.store.ab_tests import ContestVerdict, StoredContest, StoredTest
+from modelperf_plugin.store.ab_tests import ContestVerdict, DrawnDecisions, StoredContest, StoredTest
 from modelperf_plugin.store.decision_summary import DecisionSummary, ModeSummary
 from modelperf_plugin.store.decisions import (
     DecisionOutcome,
@@ -32,6 +32,7 @@ __all__ = [
     "DecisionSums",
     "Demotion",
     "Direction",
+    "DrawnDecisions",
     "DroppedStep",
     "Entry",
     "Event",

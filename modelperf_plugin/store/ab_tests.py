@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
+
+MAX_DRAWN: Final = 10_000
+"""How many of the newest decisions of a test are checked for missing outcomes."""
 
 ContestVerdict = Literal["incumbent", "challenger", "none"]
 """The better side; ``none`` if the maximum was reached without a winner."""
@@ -21,6 +25,23 @@ class StoredContest(NamedTuple):
     """In milliseconds since the Unix epoch."""
     last_ms: int | None = None
     """End of the newest outcome that counts, in milliseconds since the Unix epoch."""
+    share: float = 0.0
+    """Share of the decisions for this challenger, as last configured; 0 once it is withdrawn."""
+    calibrate_from: int = 0
+    """Number of outcomes when the shares last changed: ``min_samples`` more only estimate the rates."""
+
+
+class DrawnDecisions(NamedTuple):
+    """Decisions of a test of the same age, with the same model and the same probabilities."""
+
+    model_id: str
+    shares: Mapping[str, float]
+    """The probability of each model that could be chosen."""
+    decisions: int
+    reported: int
+    """How many of them have an outcome."""
+    is_old: bool = True
+    """Whether they are so old that hardly any outcome is still to come."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +52,7 @@ class StoredTest:
     """0 for a test that has not begun."""
     task_type: str
     fingerprint: str
-    """Identifies the test: its configured sides, share and salt."""
+    """Identifies the test: its configured incumbent and salt, and whether its challengers are named."""
     incumbent: str
     """The model that challengers are compared with; fixed, whatever the ranking becomes."""
     share: float
@@ -51,4 +72,4 @@ class StoredTest:
     ended_ms: int | None = None
     """When an operator ended the test; None while it runs."""
     contests: tuple[StoredContest, ...]
-    """One per challenger, in the configured order."""
+    """One per challenger, in the order in which they joined."""

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from modelperf_plugin.store.roles import Span, Tallies
 from modelperf_plugin.store.store import Store
-from modelperf_plugin.store.watches import Baseline, Faded
+from modelperf_plugin.store.watches import Baseline, Faded, PastCosts
 from modelperf_plugin.values import Durations, LaterTries, Tally, Tried, combine
 from modelperf_plugin.values.recent import Recent
 
@@ -39,6 +39,11 @@ class TalliesWithAttached:
         self._source = source
         self._merged: Recent[str, tuple[tuple[object, ...], Mapping[str, Tally]]] = Recent(MAX_SUMS)
         self._names: list[tuple[TalliesByTaskType, list[str]]] = []
+
+    @property
+    def revision(self) -> object:
+        """What changes when others may have recorded outcomes into the store itself."""
+        return self._own.revision
 
     def of(self, task_type: str) -> Mapping[str, Tally]:
         """Return the tallies of ``task_type`` by model id, attached ones included."""
@@ -85,6 +90,10 @@ class TalliesWithAttached:
     def durations(self, within: Span, today: int, half_life_days: float) -> dict[tuple[str, str], Durations]:
         """Return the store's own durations: attached tallies have none."""
         return self._own.durations(within, today, half_life_days)
+
+    def costs(self, task_type: str, today: int, half_life_days: float, since_ms: Mapping[str, int]) -> PastCosts:
+        """Return what tasks have cost by the store's own outcomes: attached tallies have no days."""
+        return self._own.costs(task_type, today, half_life_days, since_ms)
 
     def baselines(self, within: Span | None = None) -> dict[tuple[str, str], Baseline]:
         """Return the store's own counts from before the last change of each model."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
-from modelperf_plugin.store.ab_tests import StoredContest, StoredTest
+from modelperf_plugin.store.ab_tests import DrawnDecisions, StoredContest, StoredTest
 from modelperf_plugin.store.decision_summary import DecisionSummary
 from modelperf_plugin.store.decisions import (
     DECISIONS_PER_STEP,
@@ -23,8 +23,19 @@ from modelperf_plugin.store.decisions import (
     LoggedDecision,
 )
 from modelperf_plugin.store.entries import CountedProblem, DroppedStep, Entry, Finding
+from modelperf_plugin.store.spending import CostEvent, CostSums
 from modelperf_plugin.store.trends import Days, DecisionSums, TrendStep
-from modelperf_plugin.store.watches import Baseline, Change, Demotion, Direction, Event, Faded, WatchKey, WatchState
+from modelperf_plugin.store.watches import (
+    Baseline,
+    Change,
+    Demotion,
+    Direction,
+    Event,
+    Faded,
+    PastCosts,
+    WatchKey,
+    WatchState,
+)
 from modelperf_plugin.values import Durations, LaterTries, Tally, Tried
 
 Span = tuple[str, str]
@@ -80,6 +91,13 @@ class Outcomes(Protocol):
 class Tallies(Protocol):
     """Counts per task type and model: always the aggregate of the events and the imported sums."""
 
+    @property
+    def revision(self) -> object:
+        """Changes when :meth:`of` has found that others may have recorded outcomes, of any task type.
+
+        Outcomes that this object's owner records one by one do not change it.
+        """
+
     def of(self, task_type: str) -> Mapping[str, Tally]:
         """Return the tallies of ``task_type`` by model id; models without outcomes are missing.
 
@@ -118,6 +136,12 @@ class Tallies(Protocol):
         in the database.
         """
 
+    def costs(self, task_type: str, today: int, half_life_days: float, since_ms: Mapping[str, int]) -> PastCosts:
+        """Return what tasks of ``task_type`` have cost, as of day ``today``: 2^(−age / half-life) each; 0: all count.
+
+        Only costs since the last announced change of a model count, and since ``since_ms`` of it.
+        """
+
     def baselines(self, within: Span | None = None) -> dict[tuple[str, str], Baseline]:
         """Return the counts from before the last change of each model, by task type and model; None: on all of them."""
 
@@ -131,10 +155,46 @@ class Events(Protocol):
     def last_id(self) -> int:
         """Return the number of the newest outcome; 0 if there is none."""
 
+    def long_outages(self, after_id: int, until_id: int, now_ms: int) -> list[Event]:
+        """Return outages after which a model may be out for long, of those after ``after_id`` and up to ``until_id``.
+
+        These are the ones of models that are gone, or whose provider said when to retry, up to a thousand of the
+        newest, in order; not those that ended before the model's last answer. One stamped later than ``now_ms``
+        counts as one of then.
+        """
+
+    def mark_back(self, model_id: str, event_id: int) -> None:
+        """Note that an operator has declared a model available, and the newest outcome then."""
+
+    def back(self) -> dict[str, int]:
+        """Return the models that an operator has declared available, and the newest outcome then."""
+
     def drop(self, before_ms: int, after_id: int = 0) -> DroppedStep:
         """Delete up to a thousand outcomes older than ``before_ms`` from the next ones after ``after_id``.
 
         Tallies keep them. A step takes a few milliseconds; it skips several thousand outcomes if none of them is old.
+        """
+
+
+class Spending(Protocol):
+    """What outcomes have cost, by the time at which they ended."""
+
+    def after(self, event_id: int, limit: int) -> list[CostEvent]:
+        """Return the costs of up to ``limit`` outcomes recorded after ``event_id``, in order."""
+
+    def by_day(self, first_day: int, task_type: str | None = None, model_id: str | None = None) -> CostSums:
+        """Return the costs of each day from ``first_day`` on, counted from the Unix epoch in UTC.
+
+        All outcomes of ``task_type`` are counted, but only the costs of ``model_id`` summed; None means all of them
+        together. Outcomes that retention has deleted are included.
+        """
+
+    def by_step(
+        self, step_ms: int, since_ms: int, most: int, task_type: str | None = None, model_id: str | None = None
+    ) -> CostSums:
+        """Return the costs of shorter steps of time, of outcomes since ``since_ms``.
+
+        The same as :meth:`by_day`, but only the ``most`` outcomes recorded last are read.
         """
 
 
@@ -256,10 +316,14 @@ class ABTests(Protocol):
     def all(self, task_type: str | None = None, *, ended: bool = False) -> list[StoredTest]:
         """Return the tests, newest first; ended ones only on request."""
 
-    def begin(self, test: StoredTest) -> StoredTest:
+    def begin(self, test: StoredTest, *, named: bool = True) -> StoredTest:
         """Begin ``test``, or continue the one with its task type and fingerprint on the terms of ``test``.
 
-        A continued test keeps its sides. Undecided contests resume if the maximum number of outcomes has changed.
+        A continued test keeps its incumbent and the evidence of its contests. If its challengers are ``named``, those
+        that are new join with the state given, those that are missing are withdrawn, and all get their shares;
+        otherwise it keeps its challengers. A test that is to be continued under another fingerprint is named by its
+        ``test_id``. A test ends if its incumbent is to be a challenger. Undecided contests resume if the maximum number
+        of outcomes has changed.
         """
 
     def advance(
@@ -267,8 +331,16 @@ class ABTests(Protocol):
     ) -> StoredTest | None:
         """Replace the contests of a test by what ``step`` returns for it; None if the test has ended.
 
-        ``step`` only calculates: no other outcome can come between its input and its result. Nothing changes if an
-        outcome of this ``unit`` has been counted before.
+        ``step`` only calculates: no other outcome can come between its input and its result. A contest stays as it is
+        if it has counted an outcome of this ``unit`` before.
+        """
+
+    def drawn(self, test_id: int, now_ms: int) -> list[DrawnDecisions]:
+        """Return how many decisions of a test were made, and how many have an outcome, by model and probabilities.
+
+        Counts the newest decisions in the log that are older than thrice the mean time that a decision of the test
+        waited for its outcome. Old are those older than twice the longest such time. Either is at most half the age of
+        the test. Of each unit, counts the first decision.
         """
 
     def end(self, task_type: str, ended_ms: int) -> int:

@@ -15,6 +15,7 @@ from modelperf_plugin.store.roles import (
     Maintenance,
     Outcomes,
     Problems,
+    Spending,
     Tallies,
     Trends,
     UnmatchedOutcomes,
@@ -37,6 +38,7 @@ class Store:
     unmatched: UnmatchedOutcomes
     ab_tests: ABTests
     trends: Trends
+    spending: Spending
     imports: Imports
     attachments: Attachments
     merged: MergedExperience

@@ -28,6 +28,8 @@ class Event(NamedTuple):
     """How good the result is, from 0 to 1, if the host graded it."""
     retry_after_ms: int | None = None
     """How long the provider asked to wait, in milliseconds."""
+    error_kind: str | None = None
+    """The error kind of a failure, as the host reported it."""
 
     @property
     def grade(self) -> float:
@@ -110,6 +112,30 @@ class Faded(NamedTuple):
     """The scores less the successes, discounted and undiscounted, in millionths."""
     later_score_shift: tuple[float, int] = (0.0, 0)
     """The part of it in later tries."""
+
+
+class PastCosts(NamedTuple):
+    """What tasks of one type have cost, of the outcomes since the last announced change of each model."""
+
+    sums: dict[str, CostSums]
+    """Dated costs by model."""
+    newest: list[tuple[str, int]]
+    """The model and the cost in nano-dollars of the newest outcomes, oldest first; 0: none was reported."""
+
+
+class CostSums(NamedTuple):
+    """The reported costs of one pair on days that count, in nano-dollars."""
+
+    weighed_nano_usd: float
+    """Discounted by age."""
+    weighed: float
+    """Number of these costs, discounted by age."""
+    nano_usd: int
+    """Undiscounted."""
+    priced: int
+    """Undiscounted."""
+    reset_ms: int | None
+    """Since when costs count, in milliseconds since the Unix epoch; None: all do."""
 
 
 class Demotion(NamedTuple):

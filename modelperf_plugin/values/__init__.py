@@ -7,6 +7,7 @@ that names field and value.
 from modelperf_plugin.values.context import MAX_ATTEMPTS, NO_CONTEXT, Context
 from modelperf_plugin.values.decision import Assignment, Decision, Exclusion, Mode, PlannedTry
 from modelperf_plugin.values.durations import Durations
+from modelperf_plugin.values.failures import Failure, error_kind_of, failure_of
 from modelperf_plugin.values.ids import MAX_ID_LENGTH, check_amount, check_id, check_ids
 from modelperf_plugin.values.moments import (
     DAY_MS,
@@ -67,6 +68,7 @@ __all__ = [
     "Durations",
     "ErrorKind",
     "Exclusion",
+    "Failure",
     "LaterTries",
     "Mode",
     "Outcome",
@@ -83,6 +85,8 @@ __all__ = [
     "check_ids",
     "check_tried",
     "combine",
+    "error_kind_of",
+    "failure_of",
     "from_epoch",
     "from_milliseconds",
     "mean_costs",

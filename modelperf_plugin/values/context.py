@@ -34,6 +34,8 @@ class Context:
     """An earlier decision for the same task, or its id: models that failed under it are left out and count as tried."""
     attempts: int | None = None
     """How many tries the host makes of this task in all; None: as configured."""
+    current_model: str | None = None
+    """The model that the conversation has used so far: it stays until another one is worth ``[cost] switch_usd``."""
 
     @property
     def plain(self) -> bool:
@@ -45,6 +47,7 @@ class Context:
             and self.max_seconds is None
             and self.retry_of is None
             and self.attempts is None
+            and self.current_model is None
         )
 
     @classmethod
@@ -103,6 +106,7 @@ _CHECKS: Final[Mapping[str, Callable[[str, Any], Any]]] = {
     "max_seconds": _check_seconds,
     "retry_of": _check_retry_of,
     "attempts": _check_attempts,
+    "current_model": check_id,
 }
 _KEYS: Final = {name: name for name in _CHECKS} | {camel_case(name): name for name in _CHECKS}
 _MAX_KEY_LENGTH: Final = 20

@@ -237,3 +237,29 @@ def test_hints_of_names_and_verdicts(run: Run, tmp_path: Path) -> None:
     assert "'gpt-4o-mini' and 'openai/gpt-4o-mini' may be one model" in output
     assert "[models.\"gpt-4o-mni\"] matches no outcome so far; did you mean 'gpt-4o-mini'?" in output
     assert "every verdict of t is success (120 outcomes)" in output
+
+
+def test_a_model_that_is_gone_is_named(run: Run, run_json: RunJson, store: str) -> None:
+    """With when it was found gone, the error kind and what to do; ``reset outage`` brings it back, once."""
+    with mp.ModelPerf({}, store=store) as perf:
+        perf.record("plan-slice", "[red]gone model", mp.Outcome(success=False, error_kind="unavailable"))
+    answer = run_json("doctor", "--store", store, exit_code=1)
+    (message,) = [finding["message"] for finding in answer["findings"] if finding["name"] == "gone"]
+    assert message.startswith("[red]gone model is gone since 20")
+    assert "1 try in a row ended with the error kind unavailable (HTTP 401, 403, 404 or 410)" in message
+    assert "`modelperf reset outage '[red]gone model'`" in message
+    ranked = run("rank", "plan-slice", "--store", store).stdout
+    assert "unavailable" in ranked
+    result = run("reset", "outage", "[red]gone model", "--store", store)
+    assert (result.exit_code, result.stdout) == (0, "[red]gone model is available again\n")
+    assert run_json("doctor", "--store", store)["ok"]
+    result = run("reset", "outage", "[red]gone model", "--store", store)
+    assert (result.exit_code, result.stderr) == (1, "'[red]gone model' is not out after an outage\n")
+
+
+def test_announcing_a_model_ends_its_outage(run: Run, run_json: RunJson, store: str) -> None:
+    """What has changed is no longer gone."""
+    with mp.ModelPerf({}, store=store) as perf:
+        perf.record("plan-slice", "gone", mp.Outcome(success=False, error_kind="unavailable"))
+    assert run("announce", "gone", "--store", store).exit_code == 0
+    assert run_json("doctor", "--store", store)["ok"]

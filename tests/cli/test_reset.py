@@ -28,7 +28,9 @@ def test_all_demotions_can_be_reset(run: Run, watched: str) -> None:
     assert "no model is demoted" in run("demotions", "--store", watched).stdout
 
 
-@pytest.mark.parametrize("command", [["announce", "a"], ["reset", "demotion", "t", "a"], ["reset", "demotions"]])
+@pytest.mark.parametrize(
+    "command", [["announce", "a"], ["reset", "outage", "a"], ["reset", "demotion", "t", "a"], ["reset", "demotions"]]
+)
 def test_reset_and_announce_create_no_database(run: Run, tmp_path: Path, command: list[str]) -> None:
     """A missing database is a negative finding, and is not created."""
     missing = tmp_path / "missing.db"

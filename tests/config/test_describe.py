@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from modelperf_plugin.config import (
     template,
 )
 from modelperf_plugin.policy import DemoteByEvidence
+from modelperf_plugin.policy.budget import Budget
 
 
 def test_the_template_is_the_defaults(tmp_path: Path) -> None:
@@ -47,8 +49,10 @@ def test_the_commented_lines_of_the_template_are_toml() -> None:
     examples = [line for line in tail.splitlines() if line.startswith("# [") or " = " in line]
     config = load(tomli.loads("\n".join(line.removeprefix("# ") for line in examples))).config
     assert config.policy_for("plan-slice").demotion == DemoteByEvidence(threshold=0.5)
-    aliases = ("provider/model-id", "model-id-2026-01-31")
-    known = ModelConfig(aliases=aliases, prior_success=0.8, prior_strength=10.0, cost_usd=0.02)
+    known = ModelConfig(
+        aliases=("provider/model-id", "model-id-2026-01-31"), prior_success=0.8, prior_strength=10.0, cost_usd=0.02,
+        cost_since=date(2026, 11, 1), budget=Budget(usd=5.0),
+    )  # fmt: skip
     assert config.models == {"model-id": known}
 
 

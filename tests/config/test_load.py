@@ -227,7 +227,7 @@ def test_every_problem_is_reported_at_once() -> None:
         ('task_types."plan slice".exploration.floor', "must be a number from 0 to 1, but got 'much'"),
         (
             'task_types."plan slice".store',
-            "unknown section of a task type; known: cost, demotion, exploration, ranking, retries",
+            "unknown section of a task type; known: budget, cost, demotion, exploration, ranking, retries",
         ),
     ]
 

@@ -313,3 +313,15 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(MissingExtraError, match=r'pip install "modelperf-plugin\[dashboard\]"'):
         package.make_report  # noqa: B018 - the import is the test
+
+
+def test_a_model_that_is_gone_is_shown(tmp_path: Path) -> None:
+    """The overview names it until it answers, and the model's page says why it is unavailable."""
+    with mp.ModelPerf({}, store=tmp_path / "x.db") as perf:
+        perf.record("t", "kept", mp.Outcome(success=True))
+        assert "Gone models" not in get(perf, "/").text
+        perf.record("t", HOSTILE, mp.Outcome(success=False, error_kind="unavailable"))
+        page = get(perf, "/").text
+        assert "Gone models" in page
+        assert re.search(r"gone</span> since .* UTC <span class=\"faint\">\(1 try in a row: unavailable\)", page)
+        assert ": gone; next try from" in get(perf, f"/model?name={quote(HOSTILE, safe='')}").text

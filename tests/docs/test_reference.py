@@ -135,7 +135,7 @@ def test_every_key_is_documented_with_its_default(setting: Setting) -> None:
         assert '`[task_types."NAME".SECTION]`' in headings(CONFIGURATION)
         return
     if head == "models":
-        title = '`[models."NAME"]`'
+        title = '`[models."NAME"]`' if len(rest) == 2 else "`[budget]`"
     elif setting.strategy is not None:
         title = f'`{head}.{naming_key(head)} = "{setting.strategy}"`'
     else:

@@ -18,9 +18,11 @@ from typing import Any
 import pytest
 
 import modelperf_plugin as mp
+from modelperf_plugin.analysis.views.ab_tests import trials
 from modelperf_plugin.engine import ab_tests
 from modelperf_plugin.engine.ab_verdicts import in_words, level_of, state_of
 from modelperf_plugin.errors import StoreBusyError, StoreFailedError
+from modelperf_plugin.policy import ABTest
 from modelperf_plugin.policy.sequential import TwoSampleTest
 from modelperf_plugin.store import StoredTest
 from tests.store.faults import held
@@ -310,6 +312,123 @@ def test_another_configuration_is_another_test(path: Path) -> None:
         assert counted == {"x": 15, "y": 4}
 
 
+def counted(perf: mp.ModelPerf) -> dict[str, int]:
+    """Return how many outcomes the contest of each challenger of the only test has counted."""
+    return {contest.challenger: state_of(contest).outcomes for contest in only(perf).contests}
+
+
+EQUAL = {"a": 0.8, "b": 0.8, "c": 0.8, "d": 0.8}
+
+
+def test_challengers_join_leave_and_return_with_their_evidence(path: Path) -> None:
+    """Neither another order, nor another list or share begins another test: the contests go on."""
+    with opened(path, challenger=["b", "c"]) as perf:
+        run(perf, 100, EQUAL)
+        before = counted(perf)
+    with opened(path, challenger=["c", "b"]) as perf:
+        run(perf, 1, EQUAL)
+        assert only(perf).contests[0].calibrate_from == 0, "nothing has changed"
+        before = counted(perf)
+    with opened(path, challenger=["b"], share=0.4) as perf:
+        chosen(perf)
+        run(perf, 50, EQUAL)
+        after = counted(perf)
+        assert after == {"b": before["b"] + 50, "c": before["c"]}
+        assert only(perf).contests[0].calibrate_from == before["b"]
+        assert only(perf).share == 0.4
+    with opened(path, challenger=["c", "d", "b"]) as perf:
+        chosen(perf, models=["a", "b", "c", "d"])
+        assert counted(perf) == {**after, "d": 0}
+        assert [contest.share for contest in only(perf).contests] == [pytest.approx(0.5 / 3)] * 3
+
+
+def test_a_change_of_the_shares_calibrates_again(path: Path) -> None:
+    """The first outcomes that come after it are those of quick tasks, as when the test began."""
+    with opened(path, share=0.3, min_samples=30) as perf:
+        run(perf, 60, EQUAL)
+    with opened(path, share=0.6, min_samples=30) as perf:
+        chosen(perf)
+        before = state_of(only(perf).contests[0])
+        run(perf, 30, EQUAL)
+        assert state_of(only(perf).contests[0]).logs == before.logs
+        run(perf, 5, EQUAL)
+        assert state_of(only(perf).contests[0]).logs != before.logs
+
+
+def test_a_withdrawn_winner_does_not_stop_the_others(path: Path) -> None:
+    """With promotion, a contest that is not configured any more decides nothing."""
+    with opened(path, challenger=["b", "c"], promote=True) as perf:
+        run(perf, 200, {"a": 0.3, "b": 1.0, "c": 0.3})
+        assert verdicts(perf) == ["challenger", None]
+    with opened(path, challenger="c", promote=True) as perf:
+        before = counted(perf)
+        run(perf, 20, EQUAL)
+        assert counted(perf) == {"b": before["b"], "c": before["c"] + 20}
+
+
+def test_a_unit_counts_in_a_contest_that_begins_later(path: Path) -> None:
+    """Of units that are known, too, a challenger that joins gets evidence; the others count none of them twice."""
+    units = [f"u{number}" for number in range(100)]
+    for challengers in (["b"], ["b", "c"]):
+        with opened(path, challenger=challengers) as perf:
+            for unit in units:
+                decision = chosen(perf, {"unit_id": unit})
+                perf.record("t", decision.model_id, mp.Outcome(success=True), decision)
+    with opened(path) as perf:
+        first, second = only(perf).contests
+        assert state_of(first).outcomes == 100
+        assert state_of(second).outcomes_a == state_of(first).outcomes_a
+        assert 0 < state_of(second).outcomes_b < state_of(first).outcomes_b
+
+
+def test_naming_the_sides_that_were_found_keeps_the_evidence(path: Path) -> None:
+    """The configuration is another one, but the contest is the same."""
+    config = {"exploration": {"strategy": "ab_test", "share": 0.5}, "demotion": {"strategy": "never"}}
+    with mp.ModelPerf(config, store=path, seed=1) as perf:
+        run(perf, 50, EQUAL)
+        found = only(perf)
+    with opened(path, incumbent=found.incumbent, challenger=found.contests[0].challenger) as perf:
+        chosen(perf)
+        newest = perf.store.ab_tests.all()[0]
+        assert newest.test_id != found.test_id
+        assert state_of(newest.contests[0]) == state_of(found.contests[0])
+
+
+def test_an_incumbent_that_was_found_may_become_a_challenger(path: Path) -> None:
+    """That is another test, with another incumbent."""
+    with opened(path, incumbent=None, challenger="c") as perf:
+        chosen(perf)
+        found = only(perf).incumbent
+    with opened(path, incumbent=None, challenger=["c", found]) as perf:
+        decision = chosen(perf)
+        assert decision.assignment is not None
+        assert only(perf).incumbent not in {"c", found}
+
+
+def test_a_test_of_an_earlier_version_continues(path: Path) -> None:
+    """Where the list, its order and the share were part of the fingerprint: same evidence, under the one of today."""
+    test = ABTest(incumbent="a", challenger=("c", "b"), share=0.5, min_samples=0)
+    with opened(path, challenger=["c", "b"]) as perf:
+        run(perf, 50, EQUAL)
+        before = only(perf)
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE ab_test SET fingerprint = ?", (test.earlier_fingerprint,))
+    connection.commit()
+    connection.close()
+    with opened(path, challenger=["c", "b"]) as perf:
+        chosen(perf)
+        assert only(perf) == before
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE ab_test SET fingerprint = ?", (test.earlier_fingerprint,))
+    connection.commit()
+    connection.close()
+    with opened(path, challenger=["b"]) as perf:
+        chosen(perf)
+        newest, earlier = perf.store.ab_tests.all()
+        assert earlier.test_id == before.test_id
+        assert state_of(newest.contests[0]) == state_of(before.contests[1])
+
+
 def test_the_same_sides_for_a_unit_in_every_process(path: Path) -> None:
     """Sticky over restarts, and whoever else is offered."""
     sides = []
@@ -443,6 +562,79 @@ def test_a_winner_stays_after_the_maximum(path: Path) -> None:
         run(perf, 170, SURE)
         assert verdicts(perf) == ["challenger"]
         assert chosen(perf).propensities == {"a": 0.5, "b": 0.5, "c": 0.0}
+
+
+# Lost outcomes.
+
+
+def run_with_losses(
+    perf: mp.ModelPerf, count: int, rates: dict[str, float], lost: dict[tuple[str, bool], float], seed: int = 0
+) -> None:
+    """Choose and record, but report no outcome of a share of the tasks, by model and success."""
+    world = random.Random(seed)
+    for _ in range(count):
+        decision = chosen(perf)
+        success = world.random() < rates[decision.model_id]
+        if world.random() >= lost.get((decision.model_id, success), 0.0):
+            perf.record("t", decision.model_id, mp.Outcome(success=success), decision)
+
+
+def withheld(perf: mp.ModelPerf) -> bool:
+    """Return whether the views say that the verdict is withheld."""
+    perf._decision_writer.flush()
+    return trials(perf)[0].withheld
+
+
+def test_no_verdict_while_one_side_loses_outcomes(path: Path) -> None:
+    """A model that seems better because its failures are not reported does not win, and it is said why."""
+    with opened(path, min_samples=100, promote=True) as perf:
+        run_with_losses(perf, 600, {"a": 0.5, "b": 0.5}, {("b", False): 0.8})
+        assert verdicts(perf) == [None]
+        assert withheld(perf)
+        (trial,) = trials(perf)
+        reported, reported_b = trial.reported
+        assert reported == 1.0
+        assert reported_b is not None
+        assert reported_b < 0.75
+        assert trial.state == "withheld, outcomes are missing on one side"
+        assert trial.verdict.startswith("no verdict: 100.0 % of the decisions for a have an outcome, but ")
+        assert "modelperf reset test t" in trial.verdict
+
+
+def test_equal_losses_do_not_withhold(path: Path) -> None:
+    """Where half of all outcomes are lost, whichever the side and the result, the verdict comes."""
+    lost = dict.fromkeys([(side, success) for side in "ab" for success in (True, False)], 0.5)
+    with opened(path) as perf:
+        run_with_losses(perf, 600, SURE, lost)
+        assert verdicts(perf) == ["challenger"]
+        assert not withheld(perf)
+
+
+def test_no_outcomes_are_no_mismatch(path: Path) -> None:
+    """A host that reports nothing with its decisions gets no verdict, and is told nothing wrong."""
+    with opened(path) as perf:
+        for _ in range(100):
+            chosen(perf)
+        assert not withheld(perf)
+        assert trials(perf)[0].reported == (None, None)
+
+
+def test_a_verdict_waits_for_outcomes_that_could_change_it(path: Path) -> None:
+    """Before a loss is certain: if the outcomes that one side lacks could turn the verdict, it comes with them."""
+    with opened(path) as perf:
+        decisions = [chosen(perf) for _ in range(60)]
+        late = [decision for decision in decisions if decision.model_id == "b"][:10]
+        successes = {"a": 0, "b": 0}
+        for decision in decisions:
+            if decision not in late:
+                successes[decision.model_id] += 1
+                success = decision.model_id == "b" or successes["a"] % 5 < 2
+                perf.record("t", decision.model_id, mp.Outcome(success=success), decision)
+        assert verdicts(perf) == [None]
+        assert "no verdict yet: b lacks 10 outcomes more than chance explains" in trials(perf)[0].verdict
+        for decision in late:
+            perf.record("t", "b", mp.Outcome(success=True), decision)
+        assert verdicts(perf) == ["challenger"]
 
 
 # Beside the rest of the policy.
@@ -580,7 +772,7 @@ def test_a_test_that_cannot_begin_is_reported_and_begins_later(path: Path, monke
     with mp.ModelPerf({"exploration": HALF}, store=path, on_background_error=reported.append) as perf:
         begin = perf.store.ab_tests.begin
 
-        def fail(_: StoredTest) -> StoredTest:
+        def fail(_: StoredTest, **__: Any) -> StoredTest:
             raise StoreFailedError("the disk is full")
 
         monkeypatch.setattr(perf.store.ab_tests, "begin", fail)

@@ -70,12 +70,11 @@ def test_only_first_tries_of_others_count(theirs: Path, tmp_path: Path) -> None:
 
 
 def test_an_export_of_an_earlier_version_counts_as_before(tmp_path: Path) -> None:
-    """Without the counts of later tries all are first tries, in JSON and in CSV."""
+    """Without the counts of later tries all are first tries, and without scores none is graded, in JSON and in CSV."""
     tally = Tally("plan", "x", 9, 5, 2, 1, 0, 500, 1_500_000_000, 10, 1_767_225_600_000, 1)
-    entry = {
-        name: value for name, value in as_entry(tally).items() if not name.startswith(("later", "graded", "score"))
-    }
-    assert len(COLUMNS) == len(entry) + 6
+    newer = ("later", "graded", "score", "confident")
+    entry = {name: value for name, value in as_entry(tally).items() if not name.startswith(newer)}
+    assert len(COLUMNS) == len(entry) + 7
     head = {"format": "modelperf export", "version": 1, "origin": "o", "made": "2026-01-01T00:00:00+00:00"}
     (tmp_path / "e.json").write_text(json.dumps({**head, "entries": [entry]}))
     (tmp_path / "e.csv").write_text(",".join(entry) + "\n" + ",".join(map(str, entry.values())) + "\n")

@@ -16,7 +16,17 @@ from modelperf_plugin.errors import InvalidValueError, MissingExtraError, Outcom
 from modelperf_plugin.exchange import parquet
 from modelperf_plugin.exchange.sharing.exports import FORMATS, Format, parquet_export, read_export, text_export
 from modelperf_plugin.exchange.sharing.merge import merge
-from modelperf_plugin.exchange.sharing.share import HASH_PREFIX, Export, Names, hashed, recognised, select
+from modelperf_plugin.exchange.sharing.share import (
+    GENERAL,
+    HASH_PREFIX,
+    Export,
+    Names,
+    Selection,
+    as_entry,
+    hashed,
+    recognised,
+    select,
+)  # fmt: skip
 from modelperf_plugin.store import Entry, Store, Sums, open_store
 from modelperf_plugin.store.exchange import Step
 from modelperf_plugin.values import Outcome, Tally
@@ -105,12 +115,32 @@ def test_merging_does_not_change_the_own_counts(tmp_path: Path) -> None:
     store.close()
 
 
-def test_only_entries_with_enough_outcomes_are_exported() -> None:
-    """Ten outcomes by default, as in the migration guide; small task types have a threshold of their own."""
+def test_all_pairs_are_exported_unless_there_is_a_limit() -> None:
+    """The models that a project learned to avoid have few outcomes there; limits are options."""
     own = [Tally("big", "x", 9, 1), Tally("big", "y", 5, 4), Tally("small", "x", 1, 1)]
-    assert select(own) == ([own[0]], 1, 1)
-    assert select(own, min_samples=1) == (own[:2], 0, 1)
-    assert select(own, min_samples=1, min_group=1) == (own, 0, 0)
+    assert select(own) == Selection(own, 0, 0)
+    assert select(own, min_samples=10) == Selection(own[:1], 2, 0)
+    assert select(own, min_samples=10, min_group=10) == Selection(own[:1], 1, 1)
+    assert select(own, min_group=10) == Selection(own[:2], 0, 1)
+
+
+def test_entries_with_ten_outcomes_are_confident(tmp_path: Path) -> None:
+    """As in the migration guide; counts on no task type, the sum of small pairs, never are."""
+    own = [Tally("plan", "x", 5, 5), Tally("plan", "y", 5, 4), Tally(GENERAL, "z", 50, 50)]
+    assert [as_entry(tally)["confident"] for tally in own] == [True, False, False]
+    for form in ("json", "csv"):
+        assert read_export(written(tmp_path / form, own, form)).entries == own
+
+
+def test_small_counts_leave_the_machine_as_a_sum() -> None:
+    """With ``sum_rest`` each model with small pairs has one entry more, without task type."""
+    own = [Tally("a", "x", 9, 1), Tally("b", "x", 3, 4), Tally("c", "x", 2, 3), Tally("a", "y", 5, 4)]
+    rest = [Tally(GENERAL, "x", 5, 7), Tally(GENERAL, "y", 5, 4)]
+    assert select(own, min_samples=10, sum_rest=True) == Selection([*rest, own[0]], 3, 0)
+    hidden = select(own, min_samples=10, sum_rest=True, names=Names(SALT, models=True, task_types=True)).entries
+    assert [entry.task_type == GENERAL for entry in hidden] == [True, True, False]
+    assert sorted(recognised(hidden[:2], SALT, [("model_id", "x"), ("model_id", "y"), ("task_type", GENERAL)])) == rest
+    assert sum(entry.samples for entry in select(own, min_samples=9, sum_rest=True).entries) == 31
 
 
 def test_names_are_hashed_with_a_salt() -> None:
@@ -257,7 +287,7 @@ def test_the_export_is_plain_json(tmp_path: Path) -> None:
         "task_type": "plan", "model_id": "x", "successes": 9, "failures": 1, "timeouts": 2, "timeout_failures": 1,
         "outages": 1, "caller_errors": 0, "total_tokens": 500, "total_cost_usd": 1.5, "priced": 10,
         "last_used": "2026-01-01T00:00:00+00:00", "later_successes": 0, "later_failures": 0,
-        "later_timeout_failures": 0, "graded": 0, "score_shift": 0, "later_score_shift": 0,
+        "later_timeout_failures": 0, "graded": 0, "score_shift": 0, "later_score_shift": 0, "confident": True,
     }  # fmt: skip
 
 

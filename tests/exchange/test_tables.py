@@ -269,3 +269,19 @@ def test_sums_that_no_store_has_written_are_not_imported(tmp_path: Path, caplog:
         assert theirs.import_sums(ours, NOW_MS) == 10
         assert "the sums of 2 pairs are not usable" in caplog.text
         assert is_sound(ours)
+
+
+def test_scores_of_another_store_are_imported(tmp_path: Path) -> None:
+    """With them, an outcome counts by its score; a store that has none is recognised as before there were scores."""
+    for name in ("scored", "plain"):
+        with closing(open_store(tmp_path / f"{name}.db")) as theirs:
+            score = 0.25 if name == "scored" else None
+            theirs.outcomes.record(Entry("plan", "x", Outcome(success=False, score=score), NOW_MS))
+    with closing(open_store(":memory:")) as store:
+        assert import_from(store, TrackerFile(tmp_path / "scored.db")).outcomes == 1
+        (tally,) = store.tallies.all()
+        assert (tally.graded, tally.score_shift) == (1, 250_000)
+        import_from(store, TrackerFile(tmp_path / "plain.db"))
+        assert store.tallies.all()[0].graded == 1
+    with closing(TrackerFile(tmp_path / "plain.db")) as plain:
+        assert [len(row) for row in plain.rows()] == [10]

@@ -135,6 +135,7 @@ estimates = st.lists(
         st.floats(0.01, 0.99),
         st.floats(0, 0.08),
         st.none() | st.floats(0, 10),
+        st.just(0.0) | st.floats(0, 10),
     ),
     min_size=1,
     max_size=8,

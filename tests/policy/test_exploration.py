@@ -252,17 +252,47 @@ def test_units_fall_on_the_sides_of_several_as_the_shares_say(share: float) -> N
         assert abs(found[side] / len(UNITS) - expected) < 5 * sqrt(expected * (1 - expected) / len(UNITS))
 
 
+def sides(*challengers: str, share: float = 0.3) -> list[str]:
+    """Return the side of each unit with these challengers."""
+    strategy = ABTest(share=share, incumbent="a", challenger=challengers)
+    return [drawn(strategy, choice_set(*"abcd", unit_id=unit)) for unit in UNITS]
+
+
+def test_the_order_of_challengers_means_nothing() -> None:
+    """In any order they are the same test, and each unit has the same side."""
+    assert sides("b", "c", "d") == sides("d", "b", "c")
+    assert ABTest(challenger=("b", "c")).fingerprint == ABTest(challenger=("c", "b")).fingerprint
+
+
+def test_a_challenger_that_joins_takes_only_what_it_gets() -> None:
+    """At the same share of all, a tenth moves: to the new one, from the other challengers in equal parts."""
+    before, after = sides("b", "c"), sides("b", "c", "d")
+    moved = Counter(pair for pair in zip(before, after, strict=True) if pair[0] != pair[1])
+    assert set(moved) == {("b", "d"), ("c", "d")}
+    for count in moved.values():
+        assert abs(count / len(UNITS) - 0.05) < 5 * sqrt(0.05 * 0.95 / len(UNITS))
+
+
+def test_a_challenger_that_leaves_moves_no_unit_of_the_others() -> None:
+    """Its units go to the other challengers, who now have its share; the incumbent and they keep theirs."""
+    for before, after in zip(sides("b", "c", "d"), sides("b", "d"), strict=True):
+        assert after == before or before == "c" != after != "a"
+
+
 def test_what_makes_a_test() -> None:
-    """Sides, share and salt; neither the terms, nor whether one challenger is written as a list."""
+    """Incumbent and salt, and whether challengers are named; not which, nor their share, nor the terms."""
     same = [
         ABTest(challenger="b"),
         ABTest(challenger=("b",)),
+        ABTest(challenger=("c", "b"), share=0.2),
         ABTest(challenger="b", alpha=0.01, min_samples=5, max_samples=10, promote=True),
     ]
-    others = [ABTest(), ABTest(challenger="b", salt="x"), ABTest(challenger="b", share=0.2), ABTest(incumbent="b")]
+    others = [ABTest(), ABTest(challenger="b", salt="x"), ABTest(challenger="b", incumbent="a")]
     assert len({each.fingerprint for each in same}) == 1
-    assert len({each.fingerprint for each in (same[0], *others)}) == 5
-    assert ABTest(challenger="b").fingerprint == "59abb5438ba7", "kept in stores: the same in every version"
+    assert len({each.fingerprint for each in (same[0], *others)}) == 4
+    assert ABTest(challenger="b").fingerprint == "cedfeaa4cee1", "kept in stores: the same in every version"
+    assert ABTest(challenger="b").earlier_fingerprint == "59abb5438ba7", "of earlier versions"
+    assert all(ABTest(challenger="b").identifies(each) for each in ("cedfeaa4cee1", "59abb5438ba7"))
 
 
 def test_another_salt_or_task_type_reshuffles_the_units() -> None:

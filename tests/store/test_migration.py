@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from modelperf_plugin.store import Baseline, Entry, open_store
+from modelperf_plugin.store import Baseline, Entry, StoredContest, open_store
 from modelperf_plugin.store.queries import load_migrations
 from modelperf_plugin.store.sqlite.schema import APPLICATION_ID
 from modelperf_plugin.values import LaterTries, Outcome, Tally
@@ -53,4 +53,31 @@ def test_outcomes_of_a_file_without_tries_are_first_tries(tmp_path: Path) -> Non
         store.outcomes.record(Entry("t", "m", Outcome(success=False), 0, ("a",)))
         assert store.tallies.later("t") == {"m": {("a",): LaterTries(0, 1, 0)}}
         assert store.tallies.of("t") == {"m": Tally("t", "m", 1, 2, last_used_ms=0, later_failures=1)}
+        assert all(finding.ok for finding in store.maintenance.check())
+
+
+def test_a_test_of_an_older_file_continues(tmp_path: Path) -> None:
+    """A/B tests of version 12 keep their evidence; their challengers get equal shares, their units count nowhere."""
+    path = tmp_path / "old.db"
+    path.touch(0o600)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for migration in load_migrations("sqlite")[:12]:
+            connection.executescript(migration.script)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute("PRAGMA user_version = 12")
+        connection.execute("INSERT INTO ab_test VALUES (1, 't', 'f', 'a', 0.5, '', 0.05, 100, NULL, 0, 1, NULL)")
+        for position, model_id in enumerate("bc"):
+            row = (position, model_id, "[1.0]")
+            connection.execute("INSERT INTO ab_challenger VALUES (1, ?, ?, ?, NULL, NULL, 3)", row)
+        connection.execute("INSERT INTO ab_unit VALUES (1, 7)")
+    with closing(open_store(path)) as store:
+        (test,) = store.ab_tests.all()
+        contests = tuple(StoredContest(each, (1.0,), last_ms=3, share=0.25) for each in "bc")
+        assert test.contests == contests
+        for unit, counted in ((7, 1.0), (8, 2.0)):
+            after = store.ab_tests.advance(
+                1, unit, lambda test: [each._replace(state=(2.0,)) for each in test.contests]
+            )
+            assert after is not None
+            assert [each.state for each in after.contests] == [(counted,)] * 2
         assert all(finding.ok for finding in store.maintenance.check())

@@ -9,9 +9,10 @@ from dataclasses import replace
 from itertools import chain
 from typing import Final, NamedTuple
 
-from modelperf_plugin.store import Baseline, Event, Faded, Store
+from modelperf_plugin.store import Baseline, Change, Event, Faded, Store
 from modelperf_plugin.store.exchange_roles import MergedExperience
 from modelperf_plugin.store.roles import Events, Span
+from modelperf_plugin.store.watches import CostSums, PastCosts
 from modelperf_plugin.values import (
     DAY_MS,
     UNKNOWN_TRIED,
@@ -67,6 +68,7 @@ class StoreAsOf:
         self._later: dict[str, Mapping[str, Mapping[Tried, LaterTries]]] = {}
         self._names: list[str] = []
         self._days: dict[str, dict[str, dict[int, list[int]]]] = {}
+        self._cost_days: dict[str, dict[str, dict[int, tuple[int, int]]]] = {}
         self._changes = sorted(store.changes.all(), key=lambda each: each.noticed_ms)
         self._before: dict[int, dict[_Pair, Tally]] = {each.change_id: {} for each in self._changes}
         self._rates = store.tallies.baselines()
@@ -78,6 +80,11 @@ class StoreAsOf:
     def now(self) -> float:
         """The moment, in seconds since the Unix epoch."""
         return self._now_ms / 1000
+
+    @property
+    def revision(self) -> object:
+        """Nothing relies on it: there are no budgets here."""
+        return self._now_ms
 
     def advance(self, now_ms: int) -> None:
         """Take in everything that became known before ``now_ms``."""
@@ -143,6 +150,30 @@ class StoreAsOf:
         """Return none: a policy is judged as if all models took equally long."""
         return {}
 
+    def costs(self, task_type: str, today: int, half_life_days: float, since_ms: Mapping[str, int]) -> PastCosts:
+        """Return what tasks of ``task_type`` have cost, as of day ``today``; single costs are not known again."""
+        resets = {each.model_id: each.since_ms for each in self._announced()}
+        sums: dict[str, CostSums] = {}
+        for model_id, days in self._cost_days.get(task_type, {}).items():
+            reset, dated = resets.get(model_id), since_ms.get(model_id)
+            counting = [
+                (0.5 ** (max(0, today - day) / half_life_days) if half_life_days else 1.0, costs)
+                for day, costs in days.items()
+                if (reset is None or day > reset // DAY_MS) and (dated is None or day >= dated // DAY_MS)
+            ]
+            sums[model_id] = CostSums(
+                sum([weight * nano_usd for weight, (nano_usd, _) in counting]),
+                sum([weight * priced for weight, (_, priced) in counting]),
+                sum([nano_usd for _, (nano_usd, _) in counting]),
+                sum([priced for _, (_, priced) in counting]),
+                max([each for each in (reset, dated) if each is not None], default=None),
+            )
+        return PastCosts(sums, [])
+
+    def _announced(self) -> list[Change]:
+        """Return the announced changes noticed so far."""
+        return [each for each in self._changes[: self.changes_noticed] if each.direction == "announced"]
+
     def _days_within(self, within: Span) -> Iterator[tuple[str, dict[str, dict[int, list[int]]]]]:
         if within[0] == within[1]:
             yield within[0], self._days.get(within[0], {})
@@ -181,6 +212,9 @@ class StoreAsOf:
     def _add_cost(self, cost: Cost) -> None:
         tally = self._tally((cost.task_type, cost.model_id))
         total = tally.total_cost_nano_usd + cost.nano_usd
+        days = self._cost_days.setdefault(cost.task_type, {}).setdefault(cost.model_id, {})
+        usd, priced = days.get(cost.ended_ms // DAY_MS, (0, 0))
+        days[cost.ended_ms // DAY_MS] = (usd + cost.nano_usd, priced + 1)
         self._put(tally._replace(total_cost_nano_usd=total, priced=tally.priced + 1))
 
     def _tally(self, pair: _Pair) -> Tally:

@@ -106,12 +106,15 @@ class _Decider:
         names = tuple([self._models[column] for column in columns])
         evidence: Mapping[str, Tally] = self._past.of(task_type)
         beliefs = self._learner.know(task_type, evidence, names)
+        costs = self._learner.costs(task_type, evidence)
         knowledge = Knowledge(
             classified(evidence, self._config.quality.timeouts),
             beliefs,
             {self._models[column]: "demoted at the time" for column in columns if status[column] == DEMOTED},
             {self._models[column]: "unavailable at the time" for column in columns if status[column] == UNAVAILABLE},
-            self._learner.model_costs,
+            costs.models,
+            recent_costs=costs.records,
+            waiting=costs.waiting,
             difficulty=self._learner.difficulty(task_type),
         )
         assessment = assess(self._config.policy_for(task_type), task_type, names, knowledge, NO_CONTEXT)

@@ -1,16 +1,18 @@
-"""Hints about what keeps a host from learning: models with several names, names without outcomes, empty verdicts."""
+"""Hints about what keeps a host from learning: several names of a model, gone models, empty verdicts."""
 
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from typing import Final
 
 from modelperf_plugin.config import Config
+from modelperf_plugin.engine.availability import GoneModel
 from modelperf_plugin.policy import ABTest
-from modelperf_plugin.text import count, enumerated
-from modelperf_plugin.values import Tally
+from modelperf_plugin.text import ago, count, enumerated
+from modelperf_plugin.values import Tally, from_milliseconds
 from modelperf_plugin.values.names import plain_name
 
 MIN_OUTCOMES: Final = 100
@@ -76,6 +78,22 @@ def names_without_outcomes(config: Config, tallies: Iterable[Tally]) -> list[str
                 if side is not None and missing and (near := get_close_matches(side, known, n=1, cutoff=0.7)):
                     sentences.append(f"[{path}] {key} {side!r} matches no outcome so far; did you mean {near[0]!r}?")
     return sentences
+
+
+def gone_models(models: Iterable[GoneModel]) -> list[str]:
+    """Return for each model that is gone since when, and what to do."""
+    return [
+        f"{each.model_id} is gone since {_minute(each.since_ms)} UTC: {count(each.times, 'try', 'tries')} in a row "
+        "ended with the error kind unavailable (HTTP 401, 403, 404 or 410), the last "
+        f"{ago(from_milliseconds(each.last_ms))}. Check its name, its key and its access, or no longer offer it. It is "
+        f"tried again from {_minute(each.next_ms)} UTC; `modelperf reset outage {shlex.quote(each.model_id)}` uses it "
+        "at once"
+        for each in models
+    ]
+
+
+def _minute(moment_ms: int) -> str:
+    return f"{from_milliseconds(moment_ms):%Y-%m-%d %H:%M}"
 
 
 def _tests(config: Config) -> Iterator[tuple[str, ABTest]]:

@@ -16,8 +16,8 @@ from modelperf_plugin.cli.options import Common, common_options
 def announce(common: Common, answer: Answer, model_id: str) -> None:
     """Announce that a model has changed.
 
-    Its outcomes so far stay in the store but no longer count as evidence, and demotions that rest on them end. Until
-    new outcomes arrive, what the plugin expects of the model follows from the other models.
+    Its outcomes so far stay in the store but no longer count as evidence, and demotions and back-offs that rest on them
+    end. Until new outcomes arrive, what the plugin expects of the model follows from the other models.
     """
     with common.writing(answer) as engine:
         model_id = engine.config.canonical_ids.get(model_id, model_id)
@@ -26,6 +26,7 @@ def announce(common: Common, answer: Answer, model_id: str) -> None:
         now_ms = time.time_ns() // 1_000_000
         newest = engine.store.events.last_id()
         engine.store.changes.add(model_id, "announced", (newest, newest), (now_ms, now_ms), None, {})
+        engine.store.events.mark_back(model_id, newest)
         ended = [
             demotion.task_type
             for demotion in engine.store.demotions.all(in_force=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -57,6 +57,7 @@ _TESTS: Final[tuple[Column[Trial], ...]] = (
     Column("test", lambda trial: f"{trial.contest.challenger} against {trial.test.incumbent}", "bold"),
     number("share", lambda trial: percent(trial.share)),
     number("outcomes", lambda trial: f"{trial.outcomes:,}"),
+    number("reported", lambda trial: " / ".join(map(percent, trial.reported))),
     number("began", lambda trial: _ago(trial.test.started_ms)),
     number("last outcome", lambda trial: _ago(trial.contest.last_ms)),
     Column("state", lambda trial: trial.state),
@@ -69,7 +70,7 @@ _SIDES_CSV: Final = (
 )  # fmt: skip
 _TESTS_CSV: Final = (
     "test_id", "incumbent", "challenger", "share", "started", "last_outcome", "e_value", "needed", "more", "verdict",
-    "winner", "promoted", "decided", "configured", "text",
+    "winner", "promoted", "decided", "configured", "withheld", "text",
 )  # fmt: skip
 _OBSERVATIONAL: Final = (
     "no A/B test of these two: the numbers are observational, so the tasks of one model may have been easier, and "
@@ -139,14 +140,14 @@ def _show(answer: Answer, task_type: str, tallies: Sequence[Tally], rows: Sequen
         answer.print_line((_LATER_TRIES, "dim"))
     answer.print_line()
     for row in rows:
-        answer.print_line((row.verdict, "bold"))
+        answer.print_line((row.verdict, "yellow" if row.withheld else "bold"))
         for line in _history(row):
             answer.print_line((line, "dim"))
     if not rows:
         answer.print_line((_OBSERVATIONAL, "yellow"))
 
 
-def _history(trial: Trial) -> tuple[str, str]:
+def _history(trial: Trial) -> tuple[str, ...]:
     test, contest = trial.test, trial.contest
     decided = "" if contest.decided_ms is None else f", decided {_ago(contest.decided_ms)}"
     began = f"share {percent(trial.share)}, began {_ago(test.started_ms)}"
@@ -154,7 +155,16 @@ def _history(trial: Trial) -> tuple[str, str]:
     return (
         f"A/B test of {contest.challenger} against {test.incumbent}: {trial.state}",
         f"{began}{decided}, {counted}",
+        *_reported(trial),
     )
+
+
+def _reported(trial: Trial) -> Iterator[str]:
+    ratio, names = trial.ratio, (trial.test.incumbent, trial.contest.challenger)
+    if ratio.decisions_a and ratio.decisions_b:
+        shares = [f"{percent(share)} for {name}" for share, name in zip(trial.reported, names, strict=True)]
+        beyond = ", which differ beyond chance" if ratio.differs else ""
+        yield f"decisions with an outcome: {', '.join(shares)}{beyond}"
 
 
 def _interval(successes: int, samples: int) -> tuple[float, float] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import closing
 from dataclasses import asdict
+from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -39,7 +40,7 @@ _TASK_TYPES: Final[tuple[Column[TaskTypeDiff], ...]] = (
 
 
 def _value_text(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return str(value) if isinstance(value, date) else json.dumps(value, ensure_ascii=False)
 
 
 @click.group()

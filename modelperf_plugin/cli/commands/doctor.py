@@ -16,7 +16,7 @@ from modelperf_plugin.values import Tally, from_milliseconds
 
 if TYPE_CHECKING:
     from modelperf_plugin.config import LoadedConfig
-    from modelperf_plugin.store import CountedProblem, DecisionSummary, Finding
+    from modelperf_plugin.store import CountedProblem, DecisionSummary, Finding, Store
 
 _FINDINGS: Final[tuple[Column[Finding], ...]] = (
     Column("check", lambda finding: finding.name, "bold"),
@@ -150,7 +150,8 @@ def _examine(loaded: LoadedConfig, location: str) -> _Examination:
             policies = {name: loaded.config.policy_for(name).policy_id for name in names}
             decisions = store.decisions.summary(time.time_ns() // 1_000_000)
             findings += [_policies(policies), _outcomes(tallies), *_decisions(loaded, decisions)]
-            findings += _hints(loaded, tallies)
+            findings += [*_hints(loaded, tallies), *_gone(loaded, store), *_ab_tests(loaded, store)]
+            findings += _budgets(loaded, store)
             old_file = check_legacy_file(store, time.time_ns() // 1_000_000)
             findings += [*check_attached(store, loaded.config.federation), *([] if old_file is None else [old_file])]
             findings += store.maintenance.check()
@@ -170,6 +171,43 @@ def _hints(loaded: LoadedConfig, tallies: Sequence[Tally]) -> Iterator[Finding]:
         yield _finding("names", hint)
     if (sentence := empty_verdicts(tallies)) is not None:
         yield _finding("verdicts", sentence, ok=False)
+
+
+def _gone(loaded: LoadedConfig, store: Store) -> Iterator[Finding]:
+    """Yield a finding for each model that is gone."""
+    from modelperf_plugin.analysis.views.hints import gone_models
+    from modelperf_plugin.engine.availability import Availability
+
+    availability = Availability.read(store.events, loaded.config, time.time_ns() // 1_000_000)
+    for sentence in gone_models(availability.gone()):
+        yield _finding("gone", sentence, ok=False)
+
+
+def _ab_tests(loaded: LoadedConfig, store: Store) -> Iterator[Finding]:
+    """Yield how the A/B tests that are configured get their outcomes."""
+    from modelperf_plugin.analysis.views.ab_tests import trials_of
+
+    now_ms = time.time_ns() // 1_000_000
+    for test in store.ab_tests.all():
+        for trial in trials_of(store, loaded.config, test, now_ms):
+            if trial.configured:
+                what = f"{trial.contest.challenger} against {test.incumbent} on {test.task_type}"
+                yield _finding("A/B test", f"{what}: {trial.verdict}", ok=not trial.withheld)
+
+
+def _budgets(loaded: LoadedConfig, store: Store) -> Iterator[Finding]:
+    """Yield what is left of each budget; a host says in each decision what that means for it."""
+    from modelperf_plugin.engine.budget_state import BudgetState
+    from modelperf_plugin.engine.ledger import Ledger
+    from modelperf_plugin.policy.budget import pace
+
+    now_ms = time.time_ns() // 1_000_000
+    for scope, budget in loaded.config.budgets.items():
+        ledger = Ledger(budget)
+        ledger.begin(store.spending, now_ms, *scope.names)
+        outlook = ledger.outlook(now_ms, 0.0)
+        state = BudgetState(scope, budget, outlook, pace([], outlook))
+        yield _finding("budget", state.describe(), ok=outlook.left_usd > 0.0)
 
 
 def _unfinished(location: str) -> Iterator[Finding]:

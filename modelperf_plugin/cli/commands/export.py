@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -29,12 +29,16 @@ if TYPE_CHECKING:
     help="Default: the suffix of FILE, or json.",
 )  # fmt: skip
 @click.option(
-    "--min-samples", metavar="N", type=click.IntRange(1), default=10, show_default=True,
-    help="Leave out entries with fewer outcomes.",
+    "--min-samples", metavar="N", type=click.IntRange(1),
+    help="Leave out pairs with fewer outcomes. [default: 1, with --sum-rest 10]",
 )  # fmt: skip
 @click.option(
-    "--min-group", metavar="N", type=click.IntRange(1), default=10, show_default=True,
+    "--min-group", metavar="N", type=click.IntRange(1), default=1, show_default=True,
     help="Leave out task types with fewer outcomes in total.",
+)  # fmt: skip
+@click.option(
+    "--sum-rest", is_flag=True,
+    help="Add up what is left out, in one entry for each model, without task type.",
 )  # fmt: skip
 @click.option(
     "--hash", "hashes", type=click.Choice(["models", "task-types"]), multiple=True,
@@ -45,19 +49,20 @@ if TYPE_CHECKING:
 @common_options
 def export(
     common: Common, answer: Answer, /, *, output: Path | None, form: str | None, hashes: tuple[str, ...], salt: str,
-    dry_run: bool, **limits: int,
+    dry_run: bool, **limits: Any,
 ) -> None:  # fmt: skip
     """Export what was learned, for another project.
 
     Exports counts and sums but no single outcomes, and the store's own counts only, not those of attached databases or
-    merged sources.
+    merged sources. Pairs with 10 outcomes or more are marked as confident; the others tell which models were avoided.
     """
-    from modelperf_plugin.exchange.sharing.share import Names, select
+    from modelperf_plugin.exchange.sharing.share import CONFIDENT_OUTCOMES, Names, select
     from modelperf_plugin.store import open_store
 
     config = common.load().config
     with closing(open_store(common.existing_store(answer, config), durability=config.store.durability)) as store:
         tallies, origin = store.tallies.all(), store.merged.origin()
+    least = limits["min_samples"] = limits["min_samples"] or (CONFIDENT_OUTCOMES if limits["sum_rest"] else 1)
     selection = select(tallies, names=Names(salt, "models" in hashes, "task-types" in hashes), **limits)
     entries = count(len(selection.entries), "entry", "entries")
     if dry_run:
@@ -65,7 +70,9 @@ def export(
             column.TASK_TYPE, column.MODEL, column.OUTCOMES, column.SUCCESS, column.COST, column.TIMEOUTS,
             column.OUTAGES, column.TOKENS, column.LAST_USED,
         )  # fmt: skip
-        answer.print_table(columns, selection.entries)
+        answer.print_table(
+            columns, [tally._replace(task_type=tally.task_type or "(any)") for tally in selection.entries]
+        )
         answer.print_line()
         answer.print_line(f"would be exported: these {entries}, and the origin {origin}")
     else:
@@ -74,11 +81,13 @@ def export(
         if output is not None:
             click.echo(f"{entries} written to {output}", err=True)
     for left_out, reason in (
-        (selection.unsure, f"fewer than {limits['min_samples']} outcomes"),
+        (selection.unsure, f"fewer than {count(least, 'outcome')}"),
         (selection.small, "task type too small"),
     ):
         if left_out:
-            click.echo(f"{count(left_out, 'entry', 'entries')} left out: {reason}", err=True)
+            click.echo(f"{count(left_out, 'pair')} left out: {reason}", err=True)
+    if limits["sum_rest"] and selection.unsure + selection.small:
+        click.echo("these are in the sums of their models, without task type", err=True)
 
 
 def _write(selection: Selection, output: Path | None, form: str, origin: str) -> None:

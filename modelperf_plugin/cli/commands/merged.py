@@ -17,22 +17,29 @@ if TYPE_CHECKING:
 _SOURCES: Final[tuple[Column[Merged], ...]] = (
     Column("source", lambda source: source.name, "bold"),
     number("pairs", lambda source: f"{source.pairs:,}"),
-    number("outcomes", lambda source: f"{source.outcomes:,}"),
+    number("outcomes", lambda source: "-" if _is_of_scores(source) else f"{source.outcomes:,}"),
     number("strength", lambda source: f"{source.strength:g}"),
     number("merged", lambda source: ago(from_milliseconds(source.merged_ms))),
 )
 
 
+def _is_of_scores(source: Merged) -> bool:
+    """Return whether a source is a leaderboard that does not tell the number of tasks."""
+    from modelperf_plugin.exchange.sharing.leaderboard import ORIGIN_OF_SCORES
+
+    return source.origin is not None and source.origin.startswith(ORIGIN_OF_SCORES)
+
+
 @click.group()
 def merged() -> None:
-    """List or remove what was merged from other projects."""
+    """List or remove what was merged: other projects' exports, and leaderboards."""
 
 
 @merged.command(name="list")
 @json_option
 @common_options
 def _list(common: Common, answer: Answer) -> None:
-    """Show which projects' exports were merged."""
+    """Show which exports and leaderboards were merged."""
     with common.reading(answer, sources=[]) as engine:
         location, sources = engine.store.location, engine.store.merged.all()
     answer.print_rows("sources", _SOURCES, sources, none="nothing was merged", store=location)

@@ -1,4 +1,4 @@
-"""``reset``: end demotions and A/B tests."""
+"""``reset``: end demotions, back-offs and A/B tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from modelperf_plugin.text import count
 
 @click.group()
 def reset() -> None:
-    """End demotions or A/B tests."""
+    """End demotions, back-offs or A/B tests."""
 
 
 @reset.command(name="demotion")
@@ -42,6 +42,26 @@ def _demotions(common: Common, answer: Answer) -> None:
             for demotion in in_force
         )
     answer.print_line(f"{count(ended, 'demotion')} ended")
+
+
+@reset.command(name="outage")
+@click.argument("model_id", metavar="MODEL")
+@common_options
+def _outage(common: Common, answer: Answer, model_id: str) -> None:
+    """Use a model again at once that is out after outages, in all hosts.
+
+    For one that is gone, and back: its key works again, or it is deployed. Its evidence stays as it is.
+    """
+    from modelperf_plugin.engine.availability import Availability
+
+    with common.writing(answer) as engine:
+        model_id = engine.config.canonical_ids.get(model_id, model_id)
+        events = engine.store.events
+        newest = events.last_id()
+        if not Availability.read(events, engine.config, time.time_ns() // 1_000_000).has_outage(model_id):
+            answer.exit_with_note(f"{model_id!r} is not out after an outage")
+        events.mark_back(model_id, newest)
+    answer.print_line(f"{model_id} is available again")
 
 
 @reset.command(name="test")

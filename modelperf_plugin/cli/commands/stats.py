@@ -35,7 +35,7 @@ def stats(common: Common, answer: Answer, task_type: str | None) -> None:
     from modelperf_plugin.analysis.views.timings import timings_of, with_sums
     from modelperf_plugin.analysis.views.trends import add_up
 
-    empty: dict[str, Any] = {"tallies": [], "totals": None}
+    empty: dict[str, Any] = {"tallies": [], "totals": None, "budgets": []}
     with common.reading(answer, **empty) as engine:
         location = engine.store.location
         tallies = engine.store.tallies.all()
@@ -44,11 +44,14 @@ def stats(common: Common, answer: Answer, task_type: str | None) -> None:
             unknown_task_type(answer, engine, task_type or "", **empty)
         timings = timings_of(engine, task_type)
         recent = {} if answer.as_json or answer.as_csv else _recent_rates(engine)
+        budgets = engine.budgets()
     totals, means = add_up(shown), mean_costs(tallies)
     if answer.as_json:
         listed = [{**tally.as_dict(), **times(timings.get(tally[:2]))} for tally in shown]
         sums = {key: value for key, value in totals.as_dict().items() if key not in {"task_type", "model_id"}}
-        answer.print_json(store=location, tallies=listed, totals=sums, note=None)
+        answer.print_json(
+            store=location, tallies=listed, totals=sums, note=None, budgets=[each.as_dict() for each in budgets]
+        )
     elif answer.as_csv:
         listed = [{**tally.as_dict(), **times(timings.get(tally[:2]))} for tally in shown]
         answer.print_csv([*totals.as_dict(), *times(None)], listed)
@@ -60,6 +63,8 @@ def stats(common: Common, answer: Answer, task_type: str | None) -> None:
             answer.print_table([Column("task type / model", _name), *columns], _with_sums(shown))
         else:
             answer.print_table([column.TASK_TYPE, column.MODEL, *columns], shown)
+        for budget in budgets:
+            answer.print_line(f"budget: {budget.describe()}")
         column.print_estimate_note(answer, shown, means)
         column.print_tries_note(answer, shown)
 

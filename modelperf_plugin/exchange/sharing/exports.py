@@ -25,6 +25,7 @@ MAX_SUM: Final = 2**63 - 1
 
 Format = Literal["json", "csv", "parquet"]
 _BATCH_ROWS: Final = 10_000
+_LEADERBOARD: Final = "that has the columns model and score, or model, successes and n (others with --column)"
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
 
 
@@ -34,7 +35,8 @@ def text_export(entries: Sequence[Tally], form: Format, origin: str, created: da
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, [*COLUMNS, "origin"], lineterminator="\n")
         writer.writeheader()
-        writer.writerows({**as_entry(tally), "origin": origin} for tally in entries)
+        rows = ({**as_entry(tally), "origin": origin} for tally in entries)
+        writer.writerows({**row, "confident": str(row["confident"]).lower()} for row in rows)
         return text.getvalue()
     head = {"format": FORMAT, "version": VERSION, "origin": origin, "made": created.isoformat(timespec="seconds")}
     return json.dumps({**head, "entries": [as_entry(tally) for tally in entries]}, indent=1, ensure_ascii=False) + "\n"
@@ -45,7 +47,10 @@ def parquet_export(entries: Sequence[Tally], origin: str) -> bytes:
     arrow, parquet = pyarrow("pyarrow"), pyarrow("pyarrow.parquet")
     rows = [{**as_entry(tally), "origin": origin} for tally in entries]
     text, number = arrow.string(), arrow.int64()
-    kinds = {"task_type": text, "model_id": text, "total_cost_usd": arrow.float64(), "last_used": text, "origin": text}
+    kinds = {
+        **dict.fromkeys(("task_type", "model_id", "last_used", "origin"), text),
+        "total_cost_usd": arrow.float64(), "confident": arrow.bool_(),
+    }  # fmt: skip
     schema = arrow.schema([(column, kinds.get(column, number)) for column in (*COLUMNS, "origin")])
     content = io.BytesIO()
     parquet.write_table(arrow.Table.from_pylist(rows, schema=schema), content)
@@ -114,7 +119,8 @@ def _read_csv(name: str, text: str) -> list[dict[str, str]]:
     try:
         missing = [column for column in COLUMNS[:4] if column not in (reader.fieldnames or [])]
         if missing:
-            raise OutcomesFileError(name, 1, f"is not an export: it has no column {', '.join(missing)}")
+            message = f"is not an export: it has no column {', '.join(missing)}; nor a leaderboard: {_LEADERBOARD}"
+            raise OutcomesFileError(name, 1, message)
         return list(reader)
     except csv.Error as error:
         raise OutcomesFileError(name, reader.line_num, f"is not CSV ({error})") from error

@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from modelperf_plugin.errors import InvalidValueError
-from modelperf_plugin.exchange.sharing.share import Export, first_tries
+from modelperf_plugin.exchange.sharing.share import GENERAL, Export, first_tries
 from modelperf_plugin.store import Merged, Store
-from modelperf_plugin.values import check_amount, check_id
+from modelperf_plugin.values import Tally, check_amount, check_id
 
 STRENGTH: Final = 10.0
 """The default of the maximum number of own outcomes that a merged pair counts as."""
+GENERAL_STRENGTH: Final = 30.0
+"""The same of a leaderboard on no particular task type: how much models differ between task types limits it anyway."""
 MAX_STRENGTH: Final = 10_000.0
+GENERAL_PREFIX: Final = "\x1f"
+"""Begins the task type under which a source's counts on no particular one are stored; no task type of a host does."""
 
 
 class MergeResult(NamedTuple):
@@ -48,5 +52,15 @@ def merge(
     replaces = None if older is None else older.name
     if not dry_run:
         source = Merged(0, name, export.origin, export.digest, float(strength), now_ms, 0, 0)
-        store.merged.add(source, map(first_tries, export.entries), replaces=replaces)
+        entries = (_stored(first_tries(tally), name) for tally in export.entries)
+        store.merged.add(source, entries, replaces=replaces)
     return MergeResult(name, replaces, is_known=False)
+
+
+def _stored(tally: Tally, name: str) -> Tally:
+    """Return a tally as it is stored.
+
+    A source's counts on no particular task type are a task type of their own, which nobody asks for. So the fit tells
+    how hard that source is from how good its models are, and takes over the latter.
+    """
+    return tally._replace(task_type=GENERAL_PREFIX + name) if tally.task_type == GENERAL else tally

@@ -11,18 +11,29 @@ from typing import Any, Final, NamedTuple
 
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.exchange.parsing import parse_count, parse_moment, parse_number, parse_shift
-from modelperf_plugin.values import MAX_COST_USD, NANO_USD, WHOLE_SCORE, Tally, check_amount, check_id, to_milliseconds
+from modelperf_plugin.values import (
+    MAX_COST_USD,
+    NANO_USD,
+    WHOLE_SCORE,
+    Tally,
+    check_amount,
+    check_id,
+    combine,
+    to_milliseconds,
+)
 
 FORMAT: Final = "modelperf export"
 VERSION: Final = 1
-MIN_SHARED_OUTCOMES: Final = 10
-"""By default an entry with fewer outcomes is not exported: the migration guide's threshold."""
+CONFIDENT_OUTCOMES: Final = 10
+"""An entry with so many outcomes is confident, by the migration guide's rule."""
+GENERAL: Final = ""
+"""The task type of counts on no particular one."""
 MIN_SALT_LENGTH: Final = 8
 HASH_PREFIX: Final = "h:"
 COLUMNS: Final = (
     "task_type", "model_id", "successes", "failures", "timeouts", "timeout_failures", "outages", "caller_errors",
     "total_tokens", "total_cost_usd", "priced", "last_used", "later_successes", "later_failures",
-    "later_timeout_failures", "graded", "score_shift", "later_score_shift",
+    "later_timeout_failures", "graded", "score_shift", "later_score_shift", "confident",
 )  # fmt: skip
 MAX_TOTAL_USD: Final = MAX_COST_USD * 1000
 _COUNTS: Final = (
@@ -41,7 +52,11 @@ class Names(NamedTuple):
     def apply(self, tally: Tally) -> Tally:
         """Return ``tally`` with its names hashed as configured."""
         return tally._replace(
-            task_type=hashed("task_type", tally.task_type, self.salt) if self.task_types else tally.task_type,
+            task_type=(
+                hashed("task_type", tally.task_type, self.salt)
+                if self.task_types and tally.task_type != GENERAL
+                else tally.task_type
+            ),
             model_id=hashed("model_id", tally.model_id, self.salt) if self.models else tally.model_id,
         )
 
@@ -52,9 +67,9 @@ class Selection(NamedTuple):
     entries: list[Tally]
     """Under the exported names."""
     unsure: int
-    """Number of entries with too few outcomes."""
+    """Number of pairs that are left out because they have too few outcomes."""
     small: int
-    """Number of entries whose task type has too few outcomes in total."""
+    """Number of pairs that are left out because their task type has too few outcomes in total."""
 
 
 class Export(NamedTuple):
@@ -70,13 +85,16 @@ class Export(NamedTuple):
 def select(
     tallies: Iterable[Tally],
     *,
-    min_samples: int = MIN_SHARED_OUTCOMES,
-    min_group: int = MIN_SHARED_OUTCOMES,
+    min_samples: int = 1,
+    min_group: int = 1,
+    sum_rest: bool = False,
     names: Names | None = None,
 ) -> Selection:
     """Select the tallies that leave the machine; raise InvalidValueError if the salt is too short to keep names secret.
 
-    Excludes entries with fewer than ``min_samples`` outcomes, and task types with fewer than ``min_group`` in total.
+    Excludes pairs with fewer than ``min_samples`` outcomes, and task types with fewer than ``min_group`` in total. With
+    ``sum_rest`` their sum is an entry for each model, on no task type, however small: the models with the fewest
+    outcomes are those that were avoided.
     """
     names = names or Names()
     if (names.models or names.task_types) and len(names.salt) < MIN_SALT_LENGTH:
@@ -88,8 +106,20 @@ def select(
         groups[tally.task_type] += tally.samples
     grouped = [tally for tally in listed if groups[tally.task_type] >= min_group]
     sure = [tally for tally in grouped if tally.samples >= min_samples]
-    entries = sorted((names.apply(tally) for tally in sure), key=lambda tally: (tally.task_type, tally.model_id))
+    chosen = {tally[:2] for tally in sure}
+    rest = _sums(tally for tally in listed if tally[:2] not in chosen) if sum_rest else []
+    entries = sorted(map(names.apply, rest + sure), key=lambda tally: (tally.task_type, tally.model_id))
     return Selection(entries, len(grouped) - len(sure), len(listed) - len(grouped))
+
+
+def _sums(tallies: Iterable[Tally]) -> list[Tally]:
+    """Return the sum of each model, on no task type."""
+    sums: dict[str, Tally] = {}
+    for tally in tallies:
+        general = tally._replace(task_type=GENERAL)
+        before = sums.get(tally.model_id)
+        sums[tally.model_id] = general if before is None else combine(before, general)
+    return list(sums.values())
 
 
 def hashed(kind: str, name: str, salt: str) -> str:
@@ -112,18 +142,26 @@ def recognised(entries: Iterable[Tally], salt: str, known: Iterable[tuple[str, s
 def as_entry(tally: Tally) -> dict[str, Any]:
     """Return a tally as plain values; the keys are :data:`COLUMNS`."""
     values = tally.as_dict()
-    return {column: values[column] if column in values else getattr(tally, column) for column in COLUMNS}
+    computed = {"task_type": tally.task_type or None, "confident": is_confident(tally)}
+    values = {**tally._asdict(), **tally.as_dict(), **computed}
+    return {column: values[column] for column in COLUMNS}
+
+
+def is_confident(tally: Tally) -> bool:
+    """Return whether a pair has enough outcomes for the migration guide's rule; counts on no task type never have."""
+    return tally.task_type != GENERAL and tally.samples >= CONFIDENT_OUTCOMES
 
 
 def as_tally(entry: Mapping[str, Any]) -> Tally:
     """Return the tally of an entry; raise InvalidValueError if a value is missing or out of range.
 
-    An entry without the counts of later tries, of an earlier version, holds first tries.
+    An entry without the counts of later tries, of an earlier version, holds first tries. One whose task type is empty
+    holds counts on no particular one.
     """
     counts = {name: parse_count(name, entry.get(name)) for name in _COUNTS}
     last_used = parse_moment("last_used", entry.get("last_used"))
     tally = Tally(
-        check_id("task_type", entry.get("task_type")),
+        _task_type(entry),
         check_id("model_id", entry.get("model_id")),
         total_tokens=parse_count("total_tokens", entry.get("total_tokens")),
         total_cost_nano_usd=_nano_usd(entry.get("total_cost_usd")),
@@ -182,3 +220,9 @@ def _has_possible_scores(tally: Tally) -> bool:
 def _nano_usd(value: Any) -> int:
     amount = check_amount("total_cost_usd", parse_number("total_cost_usd", value) or 0, MAX_TOTAL_USD)
     return round(Decimal(str(amount)) * NANO_USD)  # a product of floats is off by one above 4.5 million dollars
+
+
+def _task_type(entry: Mapping[str, Any]) -> str:
+    """Return the task type of an entry; one that is given and empty is none in particular."""
+    given = entry.get("task_type")
+    return GENERAL if "task_type" in entry and (given is None or given == "") else check_id("task_type", given)

@@ -1,4 +1,4 @@
-"""Cost objectives: success against dollars. They do not import each other."""
+"""Cost objectives: success against dollars."""
 
 from typing import Annotated
 

@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from math import log, sqrt
 from typing import Final, Literal, NamedTuple, Protocol
 
+from pydantic import Field
+
+from modelperf_plugin.policy.cost.prices import RecentCosts
 from modelperf_plugin.values import Tally
 
-CostSource = Literal["own", "model", "configured"]
+CostSource = Literal["own", "model", "configured", "merged"]
 
 _VARIATION: Final = 1.2
 """Standard deviation of the cost of a task, as a multiple of the mean."""
@@ -22,7 +25,7 @@ class ExpectedCost(NamedTuple):
     usd: float
     source: CostSource
     """``own``: mostly the mean on this task type; ``model``: mean over other task types, as an estimate;
-    ``configured``: no host has reported any."""
+    ``configured``: no host has reported any; ``merged``: nor is one configured, but merged sources have one."""
     outcomes: int = 0
     """Outcomes with a cost that it was learned from; 0 if it counts as known."""
 
@@ -33,7 +36,21 @@ class ExpectedCost(NamedTuple):
 
 
 ModelCosts = Mapping[str, ExpectedCost]
-"""Cost of a task by model, across task types: its mean (``model``) or the configured one."""
+"""Cost of a task by model, across task types: its mean (``model``), else the configured or a merged one."""
+
+
+class PairCosts(NamedTuple):
+    """What is known of the costs of one task type when a decision is made."""
+
+    records: Mapping[str, RecentCosts]
+    """The costs of the task type that count, by model."""
+    waiting: Mapping[str, int]
+    """How many outcomes of the task type there have been since the last one of each model."""
+    models: ModelCosts
+    """Costs across task types."""
+
+
+NO_PAIR_COSTS: Final = PairCosts({}, {}, {})
 
 
 class Estimate(NamedTuple):
@@ -44,6 +61,8 @@ class Estimate(NamedTuple):
     """Variance of that belief; 0 if unknown."""
     cost: float | None
     """Expected cost of a task in US dollars; None if unknown."""
+    switch: float = 0.0
+    """What it costs to change to it in the middle of a conversation, in US dollars."""
 
 
 SortKey = tuple[float, float, float]
@@ -72,6 +91,10 @@ class CostObjective(Protocol):
         """
 
     @property
+    def switch_usd(self) -> float:
+        """What it costs to change the model in the middle of a conversation, in US dollars."""
+
+    @property
     def caution(self) -> float:
         """Standard deviations by which a model other than the best must be within the margin."""
 
@@ -92,6 +115,9 @@ class CostObjective(Protocol):
     def tolerance(self, best_usd: float, cheaper_usd: float) -> float:
         """Return how much lower the success of a model with the lower cost may be."""
 
+    def at_price(self, price: float) -> CostObjective:
+        """Return the same objective where a dollar must bring ``price`` successes, because a budget is short."""
+
     def explain_plan(self, models: int) -> str:
         """Return in a few words why a plan with this number of tries is the best."""
 
@@ -99,22 +125,37 @@ class CostObjective(Protocol):
         """Return in a few words why a candidate with this cost is chosen."""
 
 
+_NOTES: Final = {"model": ", estimated from other task types", "merged": ", estimated from merged sources"}
+SWITCH_USD: Final[float] = Field(
+    default=0.0, ge=0, le=1_000_000,
+    description="Cost in US dollars of changing the model in the middle of a conversation (context current_model), "
+    "for example of what the provider has cached.",
+)  # fmt: skip
+
+
 def describe_cost(cost: ExpectedCost) -> str:
     """Return a cost for people, marked if it is an estimate."""
-    return f"${cost.usd:.3g} a task{', estimated from other task types' if cost.source == 'model' else ''}"
+    return f"${cost.usd:.3g} a task{_NOTES.get(cost.source, '')}"
 
 
-def expected_cost(tally: Tally, model_costs: ModelCosts) -> ExpectedCost | None:
+def worth_at(price: float) -> float:
+    """Return what a success is worth in dollars if a dollar must bring ``price`` of them, in three digits."""
+    return float(f"{1.0 / price:.3g}")
+
+
+def expected_cost(tally: Tally, model_costs: ModelCosts, recent: RecentCosts | None = None) -> ExpectedCost | None:
     """Return the expected cost of a task of the tally's type with its model; None if unknown.
 
     That is the mean of the reported costs of this task type, together with the model's mean over all task types, which
-    counts like 5 outcomes. Without any reported cost it is the model's entry in ``model_costs``.
+    counts like 5 outcomes. Without any reported cost it is the model's entry in ``model_costs``. ``recent`` are the
+    costs that still count, if that is known; after a change of the price these alone count.
     """
-    own, known = tally.mean_cost_usd, model_costs.get(tally.model_id)
+    known = model_costs.get(tally.model_id)
+    own = tally.mean_cost_usd if recent is None else recent.mean
     if own is None:
         return known
-    priced = tally.priced
-    if known is None or known.outcomes <= priced:  # nothing from other task types
-        return ExpectedCost(own, "own", priced)
+    priced = tally.priced if recent is None else max(1, round(recent.weight))
+    if known is None or known.outcomes <= tally.priced or (recent is not None and recent.has_changed):
+        return ExpectedCost(own, "own", priced)  # nothing from other task types
     usd = (priced * own + _MODEL_WEIGHT * known.usd) / (priced + _MODEL_WEIGHT)
     return ExpectedCost(usd, "own", known.outcomes)

@@ -10,7 +10,7 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
-from modelperf_plugin.policy.cost.base import Estimate, ExpectedCost, SortKey, describe_cost
+from modelperf_plugin.policy.cost.base import SWITCH_USD, Estimate, ExpectedCost, SortKey, describe_cost, worth_at
 from modelperf_plugin.policy.strategy import Strategy
 
 _ROUNDING: Final = 1e-9
@@ -41,6 +41,7 @@ class CheapestWithin(Strategy):
     confidence: float = Field(
         default=0.5, ge=0.5, lt=1, description="Probability with which a cheaper model must be within the margin."
     )
+    switch_usd: float = SWITCH_USD
 
     @cached_property
     def _quantile(self) -> float:
@@ -59,7 +60,7 @@ class CheapestWithin(Strategy):
         for estimate, chance in zip(estimates, chances, strict=True):
             near = chance >= least and (not exploits or self._is_near_best(estimate, best))
             if (near or chance == highest) and estimate.cost is not None:
-                sort_keys.append((1.0, -estimate.cost, chance))
+                sort_keys.append((1.0, -estimate.cost - estimate.switch, chance))
             else:
                 sort_keys.append((0.0, chance, 0.0))
         return sort_keys
@@ -81,6 +82,9 @@ class CheapestWithin(Strategy):
     def tolerance(self, best_usd: float, cheaper_usd: float) -> float:  # noqa: ARG002 - the signature of the protocol
         return self.margin
 
+    def at_price(self, price: float) -> CheapestWithin:
+        return _AtPrice.model_construct(**dict(self), usd_per_success=worth_at(price))
+
     def explain_plan(self, models: int) -> str:
         return f"the cheapest order of {models} tries within {self.margin:g} of the best"
 
@@ -92,3 +96,28 @@ class CheapestWithin(Strategy):
     def _is_near_best(self, estimate: Estimate, best: Estimate) -> bool:
         ahead = estimate.mean - best.mean + self.margin + _ROUNDING
         return ahead >= self._quantile * sqrt(estimate.variance + best.variance)
+
+
+class _AtPrice(CheapestWithin):
+    """The same under a budget: success below the margin is worth so many dollars, rather than any number."""
+
+    usd_per_success: float
+
+    def __call__(self, estimates: Sequence[Estimate], chances: Sequence[float]) -> list[SortKey]:
+        """Return (value, chance, 0) for each candidate.
+
+        Its value is, in dollars, what it lacks to the chance of the one that is chosen without a budget, and its cost.
+        """
+        unlimited = super().__call__(estimates, chances)
+        usual = max(range(len(estimates)), key=unlimited.__getitem__)
+        cheapest = min([estimate.cost for estimate in estimates if estimate.cost is not None], default=0.0)
+        values = [
+            self.usd_per_success * min(0.0, chance - chances[usual])
+            - (cheapest if estimate.cost is None else estimate.cost)
+            for estimate, chance in zip(estimates, chances, strict=True)
+        ]
+        return [(value, chance, 0.0) for value, chance in zip(values, chances, strict=True)]
+
+    def utility(self, best: float) -> Callable[[float, float], float]:
+        least, worth = best - self.margin, self.usd_per_success
+        return lambda solved, cost: _TIE * solved + worth * min(0.0, solved - least) - cost

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal
 
-from modelperf_plugin.policy.cost.base import Estimate, ExpectedCost, SortKey
+from modelperf_plugin.policy.cost.base import SWITCH_USD, Estimate, ExpectedCost, SortKey, worth_at
+from modelperf_plugin.policy.cost.value import Value
 from modelperf_plugin.policy.strategy import Strategy
 
 
@@ -13,6 +14,7 @@ class Success(Strategy):
     """The best model, whatever its cost."""
 
     objective: Literal["success"] = "success"
+    switch_usd: float = SWITCH_USD
     ends_list: ClassVar[bool] = False
     weighs_costs: ClassVar[bool] = False
     usd_per_minute: ClassVar[float] = 0.0
@@ -28,6 +30,9 @@ class Success(Strategy):
 
     def tolerance(self, best_usd: float, cheaper_usd: float) -> float:  # noqa: ARG002
         return 0.0
+
+    def at_price(self, price: float) -> Value:
+        return Value.model_construct(usd_per_success=worth_at(price), switch_usd=self.switch_usd)
 
     def explain_plan(self, models: int) -> str:
         return f"the order of {models} tries that most likely solves the task"

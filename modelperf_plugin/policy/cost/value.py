@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from modelperf_plugin.policy.cost.base import Estimate, ExpectedCost, SortKey, describe_cost
+from modelperf_plugin.policy.cost.base import SWITCH_USD, Estimate, ExpectedCost, SortKey, describe_cost, worth_at
 from modelperf_plugin.policy.strategy import Strategy
 
 
@@ -24,13 +24,14 @@ class Value(Strategy):
     usd_per_minute: float = Field(
         default=0.0, ge=0, le=1_000_000, description="Price in US dollars of a minute that a try takes."
     )
+    switch_usd: float = SWITCH_USD
 
     def __call__(self, estimates: Sequence[Estimate], chances: Sequence[float]) -> list[SortKey]:
         """Return the net value of each candidate; an unknown cost is assumed to be the lowest known one."""
         cheapest = min([estimate.cost for estimate in estimates if estimate.cost is not None], default=0.0)
         sort_keys: list[SortKey] = []
         for estimate, chance in zip(estimates, chances, strict=True):
-            cost = cheapest if estimate.cost is None else estimate.cost
+            cost = (cheapest if estimate.cost is None else estimate.cost) + estimate.switch
             sort_keys.append((chance * self.usd_per_success - cost, chance, 0.0))
         return sort_keys
 
@@ -43,6 +44,11 @@ class Value(Strategy):
 
     def tolerance(self, best_usd: float, cheaper_usd: float) -> float:
         return max(0.0, best_usd - cheaper_usd) / self.usd_per_success
+
+    def at_price(self, price: float) -> Value:
+        worth = worth_at(1.0 / self.usd_per_success + price)
+        minute = self.usd_per_minute * worth / self.usd_per_success  # time is not paid from the budget
+        return self.model_copy(update={"usd_per_success": worth, "usd_per_minute": minute})
 
     def explain_plan(self, models: int) -> str:
         return f"the best value of {models} tries at ${self.usd_per_success:g} a solved task{self._time}"

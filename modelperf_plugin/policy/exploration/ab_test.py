@@ -21,12 +21,14 @@ class ABTest(Strategy):
     """The incumbent gets 1 − ``share`` of the decisions, the challengers equal parts of ``share``, other models none.
 
     With a ``unit_id`` in the context the side is a hash of task type and unit, so that a unit always gets the same
-    side; without one it is drawn for every decision. Either way the propensity of a side is its share. While a
+    side; without one it is drawn for every decision. Either way the propensity of a side is its share. The order of
+    the challengers means nothing, and another list of them moves only the units that it has to. While a
     challenger is not available, the incumbent gets its part; while the incumbent is not, the best-ranked named
     challenger gets all decisions, or the best-ranked candidate if none is named.
     """
 
     strategy: Literal["ab_test"] = "ab_test"
+    price_probes: ClassVar[float] = 0.0
     share: float = Field(default=0.1, gt=0, lt=1, description="Share of decisions that go to the challengers.")
     incumbent: str | None = Field(
         default=None, description="Model id; if unset, the best-ranked candidate when the test begins."
@@ -84,19 +86,31 @@ class ABTest(Strategy):
 
     @cached_property
     def fingerprint(self) -> str:
-        """12 hexadecimal digits of the keys that identify the test: sides, share and salt. The others may change."""
-        settings = [self.incumbent, self.challengers or None, self.share, self.salt]
-        return sha256(json.dumps(settings).encode()).hexdigest()[:12]
+        """12 hexadecimal digits of what identifies the test: the incumbent, whether challengers are named, the salt.
+
+        The others may change while it runs: challengers may join and leave, each with its own evidence.
+        """
+        return _digest(["contests", self.incumbent, bool(self.challengers), self.salt])
+
+    @cached_property
+    def earlier_fingerprint(self) -> str:
+        """The fingerprint of this test in stores of earlier versions, where another list or share was another test."""
+        return _digest([self.incumbent, self.challengers or None, self.share, self.salt])
+
+    def identifies(self, fingerprint: str) -> bool:
+        """Return whether a stored test with this fingerprint is the configured one."""
+        return fingerprint in {self.fingerprint, self.earlier_fingerprint}
 
     def under(self, canonical_ids: Mapping[str, str]) -> Self:
         """Return this test with the canonical ids of its sides; it is the same test, whatever names are configured."""
         named = (self.incumbent, *self.challengers)
         if canonical_ids.keys().isdisjoint(named):
             return self
-        fingerprint = self.fingerprint  # an alias of a running test does not begin it anew
+        # an alias of a running test does not begin it anew
+        fingerprints = {"fingerprint": self.fingerprint, "earlier_fingerprint": self.earlier_fingerprint}
         names = [None if name is None else canonical_ids.get(name, name) for name in named]
         copy = self.model_copy(update={"incumbent": names[0], "challenger": tuple(names[1:]) or None})
-        copy.__dict__["fingerprint"] = fingerprint
+        copy.__dict__.update(fingerprints)
         return copy
 
     def __call__(self, choice_set: ChoiceSet) -> Shares:
@@ -116,6 +130,7 @@ class Split:
     """An A/B test with fixed sides; spreads decisions over them."""
 
     strategy: ClassVar[str] = "ab_test"
+    price_probes: ClassVar[float] = 0.0
     incumbent: str | None
     """None if there is no candidate for it."""
     challengers: tuple[str, ...]
@@ -185,13 +200,16 @@ class Split:
     def side_of(self, task_type: str, unit_id: str) -> str | None:
         """Return the side of a unit while all are available.
 
-        [0, 1) has an equal part for each challenger; in each part the challenger has what lies below ``share`` and the
-        incumbent the rest, so that a larger share moves no unit back.
+        Units below ``share`` are the challengers'; so a larger share moves no unit back, and another list of
+        challengers none of the incumbent's. Among the challengers, the one with the largest hash gets the unit
+        (rendezvous hashing): their order means nothing, one that joins takes an equal part from each of the others, and
+        one that leaves gives its units to them.
         """
-        count = len(self.challengers)
-        within = unit_position(self.salt, task_type, unit_id) * count
-        number = min(int(within), count - 1)
-        return self.challengers[number] if within - number < self.share else self.incumbent
+        if unit_position(self.salt, task_type, unit_id) >= self.share:
+            return self.incumbent
+        if len(self.challengers) == 1:
+            return self.challengers[0]
+        return max(self.challengers, key=lambda each: unit_position(self.salt, task_type, f"{unit_id}\0{each}"))
 
 
 def _all_to(choice_set: ChoiceSet, model_id: str | None, why: str) -> Shares:
@@ -233,3 +251,7 @@ def unit_position(salt: str, task_type: str, unit_id: str) -> float:
     """Return a pseudo-random number in [0, 1) that is a hash of the arguments."""
     key = f"{salt}\0{task_type}\0{unit_id}".encode()
     return (int.from_bytes(blake2b(key, digest_size=8).digest()) >> 11) / 2**53
+
+
+def _digest(settings: list[Any]) -> str:
+    return sha256(json.dumps(settings).encode()).hexdigest()[:12]

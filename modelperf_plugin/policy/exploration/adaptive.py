@@ -56,6 +56,11 @@ class Adaptive(Strategy):
     optimism: float = Field(
         default=1.0, ge=0, le=4.5, description="Credit for uncertainty, as a factor of its usual size (0: none)."
     )
+    price_probes: float = Field(
+        default=0.02, ge=0, le=0.5,
+        description="Part of the money that calls of models which only their costs so far keep out may cost, to notice "
+        "lower prices (0: none).",
+    )  # fmt: skip
 
     @cached_property
     def points(self) -> tuple[float, ...]:

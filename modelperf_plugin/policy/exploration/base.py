@@ -54,6 +54,10 @@ class ExplorationStrategy(Protocol):
     def strategy(self) -> str:
         """The name in TOML."""
 
+    @property
+    def price_probes(self) -> float:
+        """The part of the money that probes for lower prices may cost, about; 0: none is made."""
+
     def __call__(self, choice_set: ChoiceSet) -> Shares:
         """Return the probability of each row of the choice set."""
 

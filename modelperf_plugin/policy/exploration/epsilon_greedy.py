@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -18,6 +18,7 @@ class EpsilonGreedy(Strategy):
     """
 
     strategy: Literal["epsilon_greedy"] = "epsilon_greedy"
+    price_probes: ClassVar[float] = 0.0
     epsilon: float = Field(default=0.1, ge=0, le=1, description="Share of decisions drawn uniformly (ε).")
 
     def __call__(self, choice_set: ChoiceSet) -> Shares:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from modelperf_plugin.store.aliases import values
@@ -10,8 +10,9 @@ from modelperf_plugin.store.aliases.role import Renamed
 from modelperf_plugin.store.decisions import LoggedDecision
 from modelperf_plugin.store.exchange import Prior
 from modelperf_plugin.store.roles import Span, Tallies
+from modelperf_plugin.store.spending import CostEvent, CostSums
 from modelperf_plugin.store.trends import Days, TrendStep
-from modelperf_plugin.store.watches import Baseline, Event, Faded
+from modelperf_plugin.store.watches import Baseline, Event, Faded, PastCosts
 from modelperf_plugin.values import Durations, LaterTries, Tally, Tried, combine
 from modelperf_plugin.values.names import Aliases, CanonicalIds
 from modelperf_plugin.values.recent import Recent
@@ -41,6 +42,11 @@ class RenamedTallies:
             self._sums.put(task_type, (own, ids, sums), len(own))
         return sums
 
+    @property
+    def revision(self) -> object:
+        """What changes when others may have recorded outcomes."""
+        return self._own.revision
+
     def later(self, task_type: str) -> Mapping[str, Mapping[Tried, LaterTries]]:
         """Return the later tries of ``task_type`` by canonical ids."""
         own, ids = self._own.later(task_type), self._aliases.ids
@@ -65,6 +71,16 @@ class RenamedTallies:
         own, ids = self._own.durations(within, today, half_life_days), self._aliases.ids
         return values.merged(_by_pair(own, ids), Durations.plus) if ids else own
 
+    def costs(self, task_type: str, today: int, half_life_days: float, since_ms: Mapping[str, int]) -> PastCosts:
+        """Return what tasks of ``task_type`` have cost, under all names of each model."""
+        ids = self._aliases.ids
+        if not ids:
+            return self._own.costs(task_type, today, half_life_days, since_ms)
+        dated = {name: moment for each, moment in since_ms.items() for name in self._aliases.spellings(each)}
+        own = self._own.costs(task_type, today, half_life_days, dated)
+        sums = values.merged(((ids.get(name, name), each) for name, each in own.sums.items()), values.cost_sums)
+        return PastCosts(sums, [(ids.get(name, name), nano_usd) for name, nano_usd in own.newest])
+
     def baselines(self, within: Span | None = None) -> dict[tuple[str, str], Baseline]:
         """Return the counts from before the last change of each model, under all its names."""
         own, ids = self._own.baselines(within), self._aliases.ids
@@ -79,6 +95,53 @@ class RenamedEvents(Renamed):
         own: list[Event] = self._own.after(event_id, limit)
         ids = self._aliases.ids
         return [values.event(each, ids) for each in own] if ids else own
+
+    def long_outages(self, after_id: int, until_id: int, now_ms: int) -> list[Event]:
+        """Return outages as those of the canonical models; an answer ends those under its own name."""
+        own: list[Event] = self._own.long_outages(after_id, until_id, now_ms)
+        ids = self._aliases.ids
+        return [values.event(each, ids) for each in own] if ids else own
+
+    def mark_back(self, model_id: str, event_id: int) -> None:
+        """Note it for the canonical model."""
+        self._own.mark_back(self._aliases.canonical(model_id), event_id)
+
+    def back(self) -> dict[str, int]:
+        """Return the canonical models, with the newest mark of each."""
+        own: dict[str, int] = self._own.back()
+        ids = self._aliases.ids
+        found: dict[str, int] = {}
+        for name, event_id in own.items():
+            model_id = ids.get(name, name)
+            found[model_id] = max(event_id, found.get(model_id, 0))
+        return found
+
+
+class RenamedSpending(Renamed):
+    """Implements :class:`~modelperf_plugin.store.roles.Spending`."""
+
+    def after(self, event_id: int, limit: int) -> list[CostEvent]:
+        """Return costs as those of the canonical models."""
+        own: list[CostEvent] = self._own.after(event_id, limit)
+        ids = self._aliases.ids
+        return [each._replace(model_id=ids.get(each.model_id, each.model_id)) for each in own] if ids else own
+
+    def by_day(self, first_day: int, task_type: str | None = None, model_id: str | None = None) -> CostSums:
+        """Return the costs of each day, those of all names of the model."""
+        return self._sums(lambda name: self._own.by_day(first_day, task_type, name), model_id)
+
+    def by_step(
+        self, step_ms: int, since_ms: int, most: int, task_type: str | None = None, model_id: str | None = None
+    ) -> CostSums:
+        """Return the costs of shorter steps of time, those of all names of the model."""
+        return self._sums(lambda name: self._own.by_step(step_ms, since_ms, most, task_type, name), model_id)
+
+    def _sums(self, read: Callable[[str | None], CostSums], model_id: str | None) -> CostSums:
+        if model_id is None:
+            return read(None)
+        first, *others = [read(name) for name in self._aliases.spellings(model_id)]
+        steps = [*first.steps, *[(step, 0, cost) for sums in others for step, _, cost in sums.steps]]
+        return CostSums(first.position, steps)
 
 
 class RenamedTrends(Renamed):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from modelperf_plugin.store.ab_tests import StoredContest, StoredTest
+from modelperf_plugin.store.ab_tests import DrawnDecisions, StoredContest, StoredTest
 from modelperf_plugin.store.aliases import values
 from modelperf_plugin.store.aliases.role import Renamed
 from modelperf_plugin.store.decisions import DecisionOutcome, DecisionRecord, JoinedOutcome, LoggedDecision
@@ -66,11 +66,22 @@ class RenamedABTests(Renamed):
         ids = self._aliases.ids
         return [values.test(each, ids) for each in own] if ids else own
 
-    def begin(self, test: StoredTest) -> StoredTest:
-        """Begin ``test``, or continue the stored one."""
-        begun: StoredTest = self._own.begin(test)
+    def begin(self, test: StoredTest, *, named: bool = True) -> StoredTest:
+        """Begin ``test``, or continue the stored one under the names that it has there."""
         ids = self._aliases.ids
-        return values.test(begun, ids) if ids else begun
+        if not ids:
+            return self._own.begin(test, named=named)  # type: ignore[no-any-return]
+        for stored in self._own.all(test.task_type):
+            if test.fingerprint == stored.fingerprint or test.test_id == stored.test_id:
+                test = values.stored_test(test, stored, ids)
+                break
+        return values.test(self._own.begin(test, named=named), ids)
+
+    def drawn(self, test_id: int, now_ms: int) -> list[DrawnDecisions]:
+        """Return the decisions of a test between canonical models."""
+        own: list[DrawnDecisions] = self._own.drawn(test_id, now_ms)
+        ids = self._aliases.ids
+        return [values.drawn(each, ids) for each in own] if ids else own
 
     def advance(
         self, test_id: int, unit: int | None, step: Callable[[StoredTest], Sequence[StoredContest]]

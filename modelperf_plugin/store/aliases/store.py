@@ -9,7 +9,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from modelperf_plugin.store.aliases.evidence import RenamedEvents, RenamedMerged, RenamedTallies, RenamedTrends
+from modelperf_plugin.store.aliases.evidence import (
+    RenamedEvents,
+    RenamedMerged,
+    RenamedSpending,
+    RenamedTallies,
+    RenamedTrends,
+)
 from modelperf_plugin.store.aliases.log import RenamedABTests, RenamedDecisions, RenamedUnmatched
 from modelperf_plugin.store.aliases.watching import RenamedChanges, RenamedDemotions, RenamedWatchStates
 from modelperf_plugin.store.store import Store
@@ -27,6 +33,7 @@ def with_aliases(store: Store, aliases: Aliases) -> Store:
         "decisions": RenamedDecisions(store.decisions, aliases),
         "unmatched": RenamedUnmatched(store.unmatched, aliases),
         "ab_tests": RenamedABTests(store.ab_tests, aliases),
+        "spending": RenamedSpending(store.spending, aliases),
         "trends": RenamedTrends(store.trends, aliases),
         "merged": RenamedMerged(store.merged, aliases),
     }

@@ -9,7 +9,7 @@ from operator import add
 from typing import Any, TypeVar
 
 from modelperf_plugin.json_text import parse_json
-from modelperf_plugin.store.ab_tests import StoredContest, StoredTest
+from modelperf_plugin.store.ab_tests import DrawnDecisions, StoredContest, StoredTest
 from modelperf_plugin.store.decisions import (
     DecisionOutcome,
     DecisionRecord,
@@ -17,7 +17,7 @@ from modelperf_plugin.store.decisions import (
     LoggedCandidate,
     LoggedDecision,
 )
-from modelperf_plugin.store.watches import Baseline, Event, Faded
+from modelperf_plugin.store.watches import Baseline, CostSums, Event, Faded
 from modelperf_plugin.values import LaterTries, PlannedTry, Tally, Tried, combine
 from modelperf_plugin.values.names import CanonicalIds
 
@@ -61,6 +61,17 @@ def later(found: Mapping[str, Mapping[Tried, LaterTries]], ids: CanonicalIds) ->
         renamed = [(tried(each, ids), tries) for each, tries in sets.items()]
         sums[ids.get(name, name)] = merged([*own.items(), *renamed], LaterTries.combined)
     return sums
+
+
+def cost_sums(one: CostSums, other: CostSums) -> CostSums:
+    """Return the costs under two names of a model; after a reset only those under names that were reset count."""
+    if (one.reset_ms is None) != (other.reset_ms is None):
+        return other if one.reset_ms is None else one
+    resets = [each.reset_ms for each in (one, other) if each.reset_ms is not None]
+    return CostSums(
+        one.weighed_nano_usd + other.weighed_nano_usd, one.weighed + other.weighed, one.nano_usd + other.nano_usd,
+        one.priced + other.priced, max(resets, default=None),
+    )  # fmt: skip
 
 
 def faded(one: Faded, other: Faded) -> Faded:
@@ -131,6 +142,23 @@ def test(each: StoredTest, ids: CanonicalIds) -> StoredTest:
         for name, contest in zip(names[1:], each.contests, strict=True)
     ]
     return replace(each, incumbent=incumbent, contests=tuple(contests))
+
+
+def stored_test(each: StoredTest, stored: StoredTest, ids: CanonicalIds) -> StoredTest:
+    """Return an A/B test between canonical models under the names of the ``stored`` one, as far as it has them."""
+    names = {ids.get(name, name): name for name in [stored.incumbent, *[own.challenger for own in stored.contests]]}
+    contests = [
+        contest._replace(challenger=names.get(contest.challenger, contest.challenger)) for contest in each.contests
+    ]
+    return replace(each, incumbent=names.get(each.incumbent, each.incumbent), contests=tuple(contests))
+
+
+def drawn(each: DrawnDecisions, ids: CanonicalIds) -> DrawnDecisions:
+    """Return decisions of a test between canonical models."""
+    shares: dict[str, float] = {}
+    for name, share in each.shares.items():
+        shares[ids.get(name, name)] = shares.get(ids.get(name, name), 0.0) + share
+    return each._replace(model_id=ids.get(each.model_id, each.model_id), shares=shares)
 
 
 def _both(one: LoggedCandidate, other: LoggedCandidate) -> LoggedCandidate:

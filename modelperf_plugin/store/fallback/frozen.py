@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn, Self
 
 from modelperf_plugin.errors import StoreError, StoreFailedError
-from modelperf_plugin.store.ab_tests import StoredContest, StoredTest
+from modelperf_plugin.store.ab_tests import DrawnDecisions, StoredContest, StoredTest
 from modelperf_plugin.store.entries import DroppedStep
 from modelperf_plugin.store.exchange import Attached, EventRow, ImportRecord, Merged, Prior, Step, Sums
 from modelperf_plugin.store.roles import EVERYTHING, Span
@@ -73,10 +73,21 @@ class Snapshot:
             return known or cls(tallies=[])
 
 
-class SuspendedEvents:
+class _Refusing:
+    """A role that cannot write while the database fails."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def _refuse(self) -> NoReturn:
+        raise StoreFailedError(self._reason)
+
+
+class SuspendedEvents(_Refusing):
     """No events: watches see outcomes once they are in the database."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, reason: str) -> None:
+        super().__init__(reason)
         self._last_id = snapshot.last_event_id
 
     def after(self, event_id: int, limit: int) -> list[Event]:
@@ -84,6 +95,15 @@ class SuspendedEvents:
 
     def last_id(self) -> int:
         return self._last_id
+
+    def long_outages(self, after_id: int, until_id: int, now_ms: int) -> list[Event]:
+        return []
+
+    def mark_back(self, model_id: str, event_id: int) -> None:
+        self._refuse()
+
+    def back(self) -> dict[str, int]:
+        return {}
 
     def drop(self, before_ms: int, after_id: int = 0) -> DroppedStep:
         return DroppedStep(0, 0, after_id, at_end=True)
@@ -147,16 +167,6 @@ class FrozenWatchStates:
         pass
 
 
-class _Refusing:
-    """A role that cannot write while the database fails."""
-
-    def __init__(self, reason: str) -> None:
-        self._reason = reason
-
-    def _refuse(self) -> NoReturn:
-        raise StoreFailedError(self._reason)
-
-
 class FrozenABTests(_Refusing):
     """A/B tests as they were: their sides stay, and outcomes count for them once the database works."""
 
@@ -167,13 +177,16 @@ class FrozenABTests(_Refusing):
     def all(self, task_type: str | None = None, *, ended: bool = False) -> list[StoredTest]:
         return [test for test in self._tests if task_type in {None, test.task_type}]
 
-    def begin(self, test: StoredTest) -> StoredTest:
+    def begin(self, test: StoredTest, *, named: bool = True) -> StoredTest:
         self._refuse()
 
     def advance(
         self, test_id: int, unit: int | None, step: Callable[[StoredTest], Sequence[StoredContest]]
     ) -> StoredTest | None:
         self._refuse()
+
+    def drawn(self, test_id: int, now_ms: int) -> list[DrawnDecisions]:
+        return []
 
     def end(self, task_type: str, ended_ms: int) -> int:
         self._refuse()

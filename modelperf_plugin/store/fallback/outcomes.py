@@ -12,7 +12,7 @@ from modelperf_plugin.store.fallback.interim import InterimStore
 from modelperf_plugin.store.fallback.switch import Switch
 from modelperf_plugin.store.roles import Span
 from modelperf_plugin.store.sqlite.store import SqliteStore
-from modelperf_plugin.store.watches import Baseline, Faded
+from modelperf_plugin.store.watches import Baseline, Faded, PastCosts
 from modelperf_plugin.values import Durations, LaterTries, Tally, Tried
 
 
@@ -91,6 +91,10 @@ class FallbackTallies:
                     switch.evidence.put(task_type, tallies, len(tallies))
                 return tallies
 
+    @property
+    def revision(self) -> object:
+        return self._switch.store.tallies.revision
+
     def later(self, task_type: str) -> Mapping[str, Mapping[Tried, LaterTries]]:
         return self._switch.ask(lambda store: self._later(store, task_type))
 
@@ -114,6 +118,9 @@ class FallbackTallies:
 
     def durations(self, within: Span, today: int, half_life_days: float) -> dict[tuple[str, str], Durations]:
         return self._switch.ask(lambda store: store.tallies.durations(within, today, half_life_days))
+
+    def costs(self, task_type: str, today: int, half_life_days: float, since_ms: Mapping[str, int]) -> PastCosts:
+        return self._switch.ask(lambda store: store.tallies.costs(task_type, today, half_life_days, since_ms))
 
     def baselines(self, within: Span | None = None) -> dict[tuple[str, str], Baseline]:
         return self._switch.ask(lambda store: store.tallies.baselines(within))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from modelperf_plugin.store.ab_tests import StoredContest, StoredTest
+from modelperf_plugin.store.ab_tests import DrawnDecisions, StoredContest, StoredTest
 from modelperf_plugin.store.deadline import PATIENCE_SECONDS
 from modelperf_plugin.store.decision_summary import DecisionSummary
 from modelperf_plugin.store.decisions import (
@@ -19,6 +19,7 @@ from modelperf_plugin.store.exchange import Attached, EventRow, ImportRecord, Me
 from modelperf_plugin.store.fallback.outcomes import FallbackOutcomes, FallbackTallies
 from modelperf_plugin.store.fallback.switch import Switch
 from modelperf_plugin.store.roles import Span
+from modelperf_plugin.store.spending import CostEvent, CostSums
 from modelperf_plugin.store.sqlite.file import Durability
 from modelperf_plugin.store.store import Store
 from modelperf_plugin.store.trends import Days, DecisionSums, TrendStep
@@ -49,6 +50,7 @@ def open_fallback(path: str, *, durability: Durability = "normal", patience: flo
         unmatched=FallbackUnmatchedOutcomes(switch),
         ab_tests=FallbackABTests(switch),
         trends=FallbackTrends(switch),
+        spending=FallbackSpending(switch),
         imports=FallbackImports(switch),
         attachments=FallbackAttachments(switch),
         merged=FallbackMerged(switch),
@@ -71,8 +73,32 @@ class FallbackEvents(_Role):
     def last_id(self) -> int:
         return self._switch.ask(lambda store: store.events.last_id())
 
+    def long_outages(self, after_id: int, until_id: int, now_ms: int) -> list[Event]:
+        return self._switch.ask(lambda store: store.events.long_outages(after_id, until_id, now_ms))
+
+    def mark_back(self, model_id: str, event_id: int) -> None:
+        self._switch.ask(lambda store: store.events.mark_back(model_id, event_id))
+
+    def back(self) -> dict[str, int]:
+        return self._switch.ask(lambda store: store.events.back())
+
     def drop(self, before_ms: int, after_id: int = 0) -> DroppedStep:
         return self._switch.ask(lambda store: store.events.drop(before_ms, after_id))
+
+
+class FallbackSpending(_Role):
+    """What outcomes have cost, by the store in use: a stand-in knows only what came since it took over."""
+
+    def after(self, event_id: int, limit: int) -> list[CostEvent]:
+        return self._switch.ask(lambda store: store.spending.after(event_id, limit))
+
+    def by_day(self, first_day: int, task_type: str | None = None, model_id: str | None = None) -> CostSums:
+        return self._switch.ask(lambda store: store.spending.by_day(first_day, task_type, model_id))
+
+    def by_step(
+        self, step_ms: int, since_ms: int, most: int, task_type: str | None = None, model_id: str | None = None
+    ) -> CostSums:
+        return self._switch.ask(lambda store: store.spending.by_step(step_ms, since_ms, most, task_type, model_id))
 
 
 class FallbackChanges(_Role):
@@ -174,13 +200,16 @@ class FallbackABTests(_Role):
     def all(self, task_type: str | None = None, *, ended: bool = False) -> list[StoredTest]:
         return self._switch.ask(lambda store: store.ab_tests.all(task_type, ended=ended))
 
-    def begin(self, test: StoredTest) -> StoredTest:
-        return self._switch.ask(lambda store: store.ab_tests.begin(test))
+    def begin(self, test: StoredTest, *, named: bool = True) -> StoredTest:
+        return self._switch.ask(lambda store: store.ab_tests.begin(test, named=named))
 
     def advance(
         self, test_id: int, unit: int | None, step: Callable[[StoredTest], Sequence[StoredContest]]
     ) -> StoredTest | None:
         return self._switch.ask(lambda store: store.ab_tests.advance(test_id, unit, step))
+
+    def drawn(self, test_id: int, now_ms: int) -> list[DrawnDecisions]:
+        return self._switch.ask(lambda store: store.ab_tests.drawn(test_id, now_ms))
 
     def end(self, task_type: str, ended_ms: int) -> int:
         return self._switch.ask(lambda store: store.ab_tests.end(task_type, ended_ms))

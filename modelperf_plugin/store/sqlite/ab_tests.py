@@ -10,7 +10,8 @@ from itertools import groupby
 from typing import Any
 
 from modelperf_plugin.errors import StoreError
-from modelperf_plugin.store.ab_tests import StoredContest, StoredTest
+from modelperf_plugin.json_text import parse_json
+from modelperf_plugin.store.ab_tests import MAX_DRAWN, DrawnDecisions, StoredContest, StoredTest
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
 from modelperf_plugin.store.sqlite.rows import fetch, moments, numbers, usable
@@ -31,14 +32,18 @@ class SqliteABTests:
     def all(self, task_type: str | None = None, *, ended: bool = False) -> list[StoredTest]:
         return _tests(self._connection.fetch(self._sql["ab_tests"], task_type, task_type, int(ended)))
 
-    def begin(self, test: StoredTest) -> StoredTest:
+    def begin(self, test: StoredTest, *, named: bool = True) -> StoredTest:
         def write(connection: sqlite3.Connection) -> StoredTest:
-            begun = connection.execute(self._sql["begin_ab_test"], asdict(test))
-            if begun.rowcount > 0:
-                for position, contest in enumerate(test.contests):
-                    connection.execute(self._sql["add_ab_challenger"], (begun.lastrowid, position, contest.challenger))
+            terms = asdict(test)
+            connection.execute(self._sql["adopt_ab_test"], terms)
+            for contest in test.contests:
+                conflict = {**terms, "model_id": contest.challenger}
+                connection.execute(self._sql["end_ab_test_of_challenger"], conflict)
+            has_begun = connection.execute(self._sql["begin_ab_test"], terms).rowcount > 0
             (test_id,) = connection.execute(self._sql["ab_test_id"], (test.task_type, test.fingerprint)).fetchone()
-            terms = {**asdict(test), "test_id": test_id}
+            terms["test_id"] = test_id
+            if has_begun or named:
+                self._set_contests(connection, test_id, test.contests)
             connection.execute(self._sql["reopen_ab_test"], terms)
             connection.execute(self._sql["set_ab_terms"], terms)
             found = _find(connection, self._sql["ab_test"], test_id)
@@ -49,6 +54,19 @@ class SqliteABTests:
 
         return self._connection.write(write)
 
+    def _set_contests(self, connection: sqlite3.Connection, test_id: int, contests: Sequence[StoredContest]) -> None:
+        """Add the challengers that are new, set the shares of all, and withdraw the others."""
+        for contest in contests:
+            row = {**contest._asdict(), "test_id": test_id, "model_id": contest.challenger}
+            row["state"] = json.dumps(contest.state)
+            if connection.execute(self._sql["add_ab_challenger"], row).rowcount > 0:
+                connection.execute(self._sql["add_counted_ab_units"], row)
+            else:
+                connection.execute(self._sql["set_ab_share"], row)
+        row = {"test_id": test_id, "challengers": json.dumps([contest.challenger for contest in contests])}
+        connection.execute(self._sql["withdraw_ab_challengers"], row)
+        connection.execute(self._sql["delete_unused_ab_challengers"], row)
+
     def advance(
         self, test_id: int, unit: int | None, step: Callable[[StoredTest], Sequence[StoredContest]]
     ) -> StoredTest | None:
@@ -57,16 +75,31 @@ class SqliteABTests:
             if not found:
                 return None
             (test,) = found
-            if unit is not None and connection.execute(self._sql["add_ab_unit"], (test_id, unit)).rowcount < 1:
-                return test
-            contests = tuple(step(test))
-            for contest, known in zip(contests, test.contests, strict=True):
-                if contest != known:
-                    row = (json.dumps(contest.state), *contest[2:], test_id, contest.challenger)
-                    connection.execute(self._sql["set_ab_challenger"], row)
-            return replace(test, contests=contests)
+            contests = list(step(test))
+            for position, (contest, known) in enumerate(zip(contests, test.contests, strict=True)):
+                if contest == known:
+                    continue
+                if unit is not None and not self._is_new_unit(connection, test_id, contest.challenger, unit):
+                    contests[position] = known
+                    continue
+                row = (json.dumps(contest.state), *contest[2:5], test_id, contest.challenger)
+                connection.execute(self._sql["set_ab_challenger"], row)
+            return replace(test, contests=tuple(contests))
 
         return self._connection.write(write)
+
+    def _is_new_unit(self, connection: sqlite3.Connection, test_id: int, challenger: str, unit: int) -> bool:
+        return connection.execute(self._sql["add_ab_unit"], (unit, test_id, challenger)).rowcount > 0
+
+    def drawn(self, test_id: int, now_ms: int) -> list[DrawnDecisions]:
+        ((first_ms, mean_ms, longest_ms),) = self._connection.fetch(self._sql["ab_delays"], test_id)
+        if longest_ms is None:
+            return []  # no outcome, of either side
+        half_ms = max(now_ms - first_ms, 0) // 2
+        recent_ms, old_ms = min(round(3 * mean_ms), half_ms), min(2 * max(longest_ms, 0), half_ms)
+        moments_ms = {"until_ms": now_ms - recent_ms, "old_ms": now_ms - old_ms}
+        terms = {"test_id": test_id, "most": MAX_DRAWN, **moments_ms}
+        return usable(_drawn, self._connection.fetch(self._sql["ab_drawn"], terms))
 
     def end(self, task_type: str, ended_ms: int) -> int:
         row = (ended_ms, task_type)
@@ -91,5 +124,11 @@ def _test(found: tuple[Sequence[Any], Sequence[Any]]) -> StoredTest:
     test = StoredTest(**{**dict(zip(_TEST, head, strict=True)), "promote": bool(head[9])}, contests=contests)
     if not (0 < test.alpha < 1 and 0 <= test.share <= 1 and test.min_samples >= 0 and (test.max_samples or 0) >= 0):
         raise ValueError("the terms are not those of a test")
-    moments(test.started_ms, test.ended_ms, *(moment for contest in contests for moment in contest[3:]))
+    moments(test.started_ms, test.ended_ms, *(moment for contest in contests for moment in contest[3:5]))
     return test
+
+
+def _drawn(row: Sequence[Any]) -> DrawnDecisions:
+    model_id, shares, decisions, reported, is_old = row
+    probabilities = {name: float(share) for name, share in parse_json(shares).items()}
+    return DrawnDecisions(model_id, probabilities, decisions, reported, bool(is_old))

@@ -19,6 +19,7 @@ from modelperf_plugin.store.sqlite.merged import SqliteMerged
 from modelperf_plugin.store.sqlite.outcomes import ReadOnlyOutcomes, SqliteOutcomes
 from modelperf_plugin.store.sqlite.problems import SqliteProblems
 from modelperf_plugin.store.sqlite.reading import SqliteReader
+from modelperf_plugin.store.sqlite.spending import SqliteSpending
 from modelperf_plugin.store.sqlite.tallies import SqliteTallies, UncachedTallies
 from modelperf_plugin.store.sqlite.trends import SqliteTrends
 from modelperf_plugin.store.sqlite.watch_states import SqliteWatchStates
@@ -63,6 +64,7 @@ def open_sqlite(path: str, *, durability: Durability = "normal", patience: float
         unmatched=SqliteUnmatchedOutcomes(connection),
         ab_tests=SqliteABTests(connection),
         trends=SqliteTrends(connection),
+        spending=SqliteSpending(connection),
         imports=SqliteImports(connection),
         attachments=SqliteAttachments(connection),
         merged=SqliteMerged(connection),
@@ -90,6 +92,7 @@ def open_sqlite_read_only(path: str) -> ReadOnlySqliteStore:
         unmatched=SqliteUnmatchedOutcomes(connection),
         ab_tests=SqliteABTests(connection),
         trends=SqliteTrends(connection),
+        spending=SqliteSpending(connection),
         imports=SqliteImports(connection),
         attachments=SqliteAttachments(connection),
         merged=SqliteMerged(connection),

@@ -16,7 +16,7 @@ from modelperf_plugin.store.sqlite.rebuild_later import rebuild_later
 from modelperf_plugin.store.sqlite.rows import MAX_INTEGER, moments, usable
 from modelperf_plugin.store.sqlite.tally_cache import NO_COUNTS, Counts
 from modelperf_plugin.store.sqlite.tried import number_of, tried_of
-from modelperf_plugin.store.watches import Baseline, Faded
+from modelperf_plugin.store.watches import Baseline, CostSums, Faded, PastCosts
 from modelperf_plugin.values import UNKNOWN_TRIED, Durations, LaterTries, Tally, Tried, most_sets
 from modelperf_plugin.values.locks import attempt
 
@@ -28,6 +28,10 @@ _MEMORY_SECONDS: Final = 0.005
 
 class UncachedTallies:
     """Reads tallies from the file each time; see :class:`~modelperf_plugin.store.roles.Tallies`."""
+
+    @property
+    def revision(self) -> object:
+        return object()  # nothing notices what others record
 
     def __init__(self, connection: SqliteConnection) -> None:
         self._connection = connection
@@ -87,6 +91,14 @@ class UncachedTallies:
             rows = self._connection.fetch(self._fading_sql["baselines_within"], *within)
         return dict(usable(_baseline, rows))
 
+    def costs(self, task_type: str, today: int, half_life_days: float, since_ms: Mapping[str, int]) -> PastCosts:
+        decay = log(2.0) / half_life_days if half_life_days else 0.0
+        wanted = {"task_type": task_type, "today": today, "decay": decay, "since_ms": json.dumps(dict(since_ms))}
+        sums = dict(usable(_cost_sums, self._connection.fetch(self._fading_sql["costs"], wanted)))
+        del wanted["today"], wanted["decay"]
+        newest = self._connection.fetch(self._fading_sql["newest_costs"], wanted)
+        return PastCosts(sums, usable(_cost, newest))
+
     def _load(self, task_type: str) -> Counts:
         rows = self._connection.fetch(self._sql["tallies_of_task_type"], task_type)
         tallies = {row[1]: Tally._make(row) for row in rows}
@@ -100,6 +112,10 @@ class UncachedTallies:
 
 class SqliteTallies(UncachedTallies):
     """Keeps the counts of a task type in memory once they were read."""
+
+    @property
+    def revision(self) -> object:
+        return self._connection.cache.cleared
 
     def of(self, task_type: str) -> Mapping[str, Tally]:
         return self._counts(task_type).tallies
@@ -232,6 +248,22 @@ def _faded(later: Mapping[tuple[str, str], Any], row: Any) -> tuple[tuple[str, s
     if min(*faded.weights, *faded.counts, *faded.later_weights, *faded.later_counts) < 0:
         raise ValueError("counts are not negative")
     return pair, faded
+
+
+def _cost(row: Any) -> tuple[str, int]:
+    """Return a model and the cost of one task; raise ValueError if that is none."""
+    model_id, nano_usd = row
+    if nano_usd < 0:
+        raise ValueError("a cost is not negative")
+    return model_id, nano_usd
+
+
+def _cost_sums(row: Any) -> tuple[str, CostSums]:
+    """Return a model and what its tasks have cost; raise ValueError if nothing can have cost that."""
+    sums = CostSums._make(row[1:])
+    if min(sums[:4]) < 0:
+        raise ValueError("costs are not negative")
+    return row[0], sums
 
 
 def _baseline(row: Any) -> tuple[tuple[str, str], Baseline]:

@@ -50,12 +50,14 @@ class TallyCache:
     The contents change only under the write lock.
     """
 
-    __slots__ = ("before", "by_task_type", "doubtful", "fresh", "others_version", "read_version", "room")
+    __slots__ = ("before", "by_task_type", "cleared", "doubtful", "fresh", "others_version", "read_version", "room")
 
     def __init__(self) -> None:
         self.by_task_type: dict[str, Counts] = {}
         self.before: dict[str, Counts] = {}
         """What it held before it was cleared."""
+        self.cleared = 0
+        """How often it was cleared."""
         self.room = MAX_TALLIES
         """How many more tallies may be kept; not exact, because outcomes may add pairs."""
         self.fresh: list[Entry] = []
@@ -83,6 +85,7 @@ class TallyCache:
 
     def clear(self) -> None:
         """Forget everything."""
+        self.cleared += 1
         self.before, self.by_task_type, self.fresh = self.by_task_type or self.before, {}, []
         self.room = MAX_TALLIES
 

@@ -40,13 +40,58 @@ def test_whoever_begins_second_gets_the_first_ones_sides(store: Store) -> None:
     first = store.ab_tests.begin(TEST)
     store.ab_tests.advance(first.test_id, None, counted_up)
     second = store.ab_tests.begin(
-        replace(TEST, incumbent="z", contests=(StoredContest("y", ()),), started_ms=2000, alpha=0.01, promote=True)
+        replace(TEST, incumbent="z", contests=(StoredContest("y", ()),), started_ms=2000, alpha=0.01, promote=True),
+        named=False,
     )
     contests = tuple(contest._replace(state=(1.0,), last_ms=7) for contest in TEST.contests)
     assert second == replace(first, alpha=0.01, promote=True, contests=contests)
     other = store.ab_tests.begin(replace(TEST, fingerprint="g", incumbent="z"))
     assert (other.incumbent, other.test_id > first.test_id) == ("z", True)
     assert [test.fingerprint for test in store.ab_tests.all()] == ["g", "f"]
+
+
+def test_challengers_join_and_leave(store: Store) -> None:
+    """A challenger that is missing keeps its evidence, unless it has none; one that joins or returns comes last."""
+    begun = store.ab_tests.begin(TEST)
+    store.ab_tests.advance(begun.test_id, None, lambda test: [counted_up(test)[0], test.contests[1]])
+    joined = StoredContest("d", (3.0,), "challenger", 5, 6, 0.3, 4)
+    after = store.ab_tests.begin(replace(TEST, share=0.4, contests=(joined,)))
+    kept = StoredContest("c", (1.0,), last_ms=7)
+    assert after == replace(begun, share=0.4, contests=(kept, joined))
+    again = (StoredContest("b", (), share=0.1), StoredContest("c", (9.0,), share=0.2, calibrate_from=8))
+    assert store.ab_tests.begin(replace(TEST, contests=again)).contests == (
+        kept._replace(share=0.2, calibrate_from=8), joined._replace(share=0.0), again[0],
+    )  # fmt: skip
+    assert len(store.ab_tests.all(ended=True)) == 1
+
+
+def test_an_incumbent_that_becomes_a_challenger_ends_its_test(store: Store) -> None:
+    """A model cannot be compared with itself: the same configuration is another test then."""
+    begun = store.ab_tests.begin(TEST)
+    other = store.ab_tests.begin(replace(TEST, incumbent="z", contests=(StoredContest("a", ()),), started_ms=2000))
+    assert store.ab_tests.all(ended=True) == [other, replace(begun, ended_ms=2000)]
+
+
+def test_a_test_may_continue_under_another_fingerprint(store: Store) -> None:
+    """It is the same test, unless there is one with that fingerprint."""
+    begun = store.ab_tests.begin(TEST)
+    renamed = replace(begun, fingerprint="g")
+    assert store.ab_tests.begin(renamed) == renamed
+    other = store.ab_tests.begin(TEST)
+    assert other.test_id != begun.test_id
+    assert store.ab_tests.begin(replace(other, fingerprint="g")) == renamed
+    assert store.ab_tests.all() == [other, renamed]
+
+
+def test_a_contest_that_another_test_has_keeps_its_units(store: Store) -> None:
+    """Same task type, salt and sides: units that were counted there are not counted again here."""
+    first = store.ab_tests.begin(TEST)
+    store.ab_tests.advance(first.test_id, 1, counted_up)
+    contests = (StoredContest("b", (5.0,)), StoredContest("d", (5.0,)))
+    second = store.ab_tests.begin(replace(TEST, fingerprint="g", contests=contests))
+    after = store.ab_tests.advance(second.test_id, 1, counted_up)
+    assert after is not None
+    assert [contest.state for contest in after.contests] == [(5.0,), (6.0,)]
 
 
 @pytest.mark.parametrize(("most", "verdict"), [(10, "none"), (20, None), (None, None)])
@@ -72,13 +117,15 @@ def test_a_winner_stays_with_another_maximum(store: Store) -> None:
 
 
 def test_a_unit_counts_once(store: Store) -> None:
-    """Of a unit the first step is taken; without a unit every one is; other tests count for themselves."""
+    """Of a unit the first step of a contest is taken; without a unit every one is; tests count for themselves."""
     first, second = (store.ab_tests.begin(replace(TEST, fingerprint=each)).test_id for each in "fg")
+    store.ab_tests.advance(first, 2, lambda test: [counted_up(test)[0], test.contests[1]])
     for unit in (1, 1, 2, None, None):
         store.ab_tests.advance(first, unit, counted_up)
     after = store.ab_tests.advance(second, 1, counted_up)
     assert after is not None
     assert [test.contests[0].state for test in store.ab_tests.all()] == [(1.0,), (4.0,)]
+    assert [test.contests[1].state for test in store.ab_tests.all()] == [(1.0,), (4.0,)]
 
 
 def test_a_step_that_fails_leaves_nothing(store: Store) -> None:

@@ -7,7 +7,8 @@ from collections import Counter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from modelperf_plugin.store import Entry, Store
+from modelperf_plugin.store import Entry, Store, WatchState
+from modelperf_plugin.values import Outcome
 from tests.store.contract.examples import OpenStore, by_hand, entries, record
 
 
@@ -49,3 +50,37 @@ def test_events_say_what_had_failed(opener: OpenStore, recorded: list[Entry], in
             assert [event.tried for event in events] == [each.tried for each in recorded]
     finally:
         store.close()
+
+
+def test_long_outages_are_those_since_the_last_answer(store: Store) -> None:
+    """Of models that are gone, or whose provider said when to retry, in order; an older call's answer ends none."""
+    gone = Outcome(success=False, error_kind="unavailable")
+    limited = Outcome(success=False, error_kind="rate_limit", retry_after_seconds=1.5)
+    good, asked = Outcome(success=True), Outcome(success=True, retry_after_seconds=9)
+    for number, (model_id, outcome) in enumerate([
+        ("a", gone), ("a", good), ("a", gone), ("b", limited), ("c", gone), ("c", asked), ("b", gone), ("d", good),
+        ("a", Outcome(success=False, error_kind="network")),
+    ]):  # fmt: skip
+        store.outcomes.record(Entry("t", model_id, outcome, 1_000 + number))
+    store.outcomes.record(Entry("t", "a", good, 1_000))
+    newest = store.events.last_id()
+    found = store.events.long_outages(0, newest, 2_000)
+    assert [(each.model_id, each.error_kind, each.retry_after_ms, each.blame) for each in found] == [
+        ("a", "unavailable", None, "provider"),
+        ("b", "rate_limit", 1_500, "provider"),
+        ("b", "unavailable", None, "provider"),
+    ]
+    first = found[0].event_id
+    assert store.events.long_outages(first, newest, 2_000) == found[1:]
+    assert store.events.long_outages(0, first, 2_000) == found[:1]
+    assert store.events.after(first - 1, 1) == found[:1]
+
+
+def test_models_that_an_operator_declared_available_are_known(store: Store) -> None:
+    """The newest mark of each model counts, and no watch reads it as its state."""
+    store.events.mark_back("a", 3)
+    store.events.mark_back("b", 4)
+    store.events.mark_back("a", 5)
+    assert store.events.back() == {"a": 5, "b": 4}
+    store.watch_states.save(9, [WatchState("change", "", "a", (1.0,))])
+    assert store.events.back() == {"a": 5, "b": 4}

@@ -58,6 +58,7 @@ def test_what_was_known_is_still_known(store: Store) -> None:
     fail(store)
     assert {name: read(store) for name, read in READS.items()} == before
     assert store.events.after(0, 10) == []
+    assert (store.events.long_outages(0, 10, 0), store.events.back()) == ([], {})
 
 
 def test_watches_pause(store: Store) -> None:

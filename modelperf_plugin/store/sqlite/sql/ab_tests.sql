@@ -1,8 +1,9 @@
 -- ab_tests --
 -- Tests with their challengers, newest first: of one task type or all, with or without ended ones.
 SELECT
-    ab_test.id, task_type, fingerprint, incumbent, share, salt, alpha, min_samples, max_samples, promote, started_ms,
-    ended_ms, model_id, state, verdict, decided_ms, last_ms,
+    ab_test.id, task_type, fingerprint, incumbent, ab_test.share, salt, alpha, min_samples, max_samples, promote,
+    started_ms, ended_ms, model_id, state, verdict, decided_ms, last_ms,
+    ab_challenger.share, calibrate_from,
     (SELECT count(*) FROM ab_challenger AS each WHERE each.test_id = ab_test.id)
 FROM ab_test JOIN ab_challenger ON test_id = ab_test.id
 WHERE (? IS NULL OR task_type = ?) AND (? OR ended_ms IS NULL)
@@ -11,15 +12,28 @@ ORDER BY ab_test.id DESC, position;
 -- ab_test --
 -- One test with its challengers, unless it has ended.
 SELECT
-    ab_test.id, task_type, fingerprint, incumbent, share, salt, alpha, min_samples, max_samples, promote, started_ms,
-    ended_ms, model_id, state, verdict, decided_ms, last_ms,
+    ab_test.id, task_type, fingerprint, incumbent, ab_test.share, salt, alpha, min_samples, max_samples, promote,
+    started_ms, ended_ms, model_id, state, verdict, decided_ms, last_ms,
+    ab_challenger.share, calibrate_from,
     (SELECT count(*) FROM ab_challenger AS each WHERE each.test_id = ab_test.id)
 FROM ab_test JOIN ab_challenger ON test_id = ab_test.id
 WHERE ab_test.id = ? AND ended_ms IS NULL ORDER BY position;
 
 -- ab_test_id --
--- The running test of a task type with these sides, share and salt.
+-- The running test of a task type with this fingerprint.
 SELECT id FROM ab_test WHERE task_type = ? AND fingerprint = ? AND ended_ms IS NULL;
+
+-- adopt_ab_test --
+-- Give a running test of an earlier version its fingerprint of today, unless there is one with that.
+UPDATE ab_test SET fingerprint = :fingerprint
+WHERE id = :test_id AND ended_ms IS NULL AND NOT EXISTS (
+    SELECT 1 FROM ab_test WHERE task_type = :task_type AND fingerprint = :fingerprint AND ended_ms IS NULL
+);
+
+-- end_ab_test_of_challenger --
+-- End the running test whose incumbent is to be a challenger.
+UPDATE ab_test SET ended_ms = :started_ms
+WHERE task_type = :task_type AND fingerprint = :fingerprint AND ended_ms IS NULL AND incumbent = :model_id;
 
 -- begin_ab_test --
 -- Begin a test, unless another process has.
@@ -32,8 +46,38 @@ VALUES (
 ON CONFLICT DO NOTHING;
 
 -- add_ab_challenger --
--- Add a challenger.
-INSERT INTO ab_challenger (test_id, position, model_id, state) VALUES (?, ?, ?, '[]');
+-- Add a challenger with what is known of its contest; changes nothing if it is in the test.
+INSERT INTO ab_challenger (test_id, position, model_id, state, verdict, decided_ms, last_ms, share, calibrate_from)
+SELECT :test_id, 1 + coalesce(max(position), -1), :model_id, :state, :verdict, :decided_ms, :last_ms, :share,
+    :calibrate_from
+FROM ab_challenger WHERE test_id = :test_id HAVING NOT coalesce(max(model_id = :model_id), 0);
+
+-- add_counted_ab_units --
+-- The units that other running tests of the same task type and salt have counted in the same contest.
+INSERT INTO ab_unit (test_id, position, unit)
+SELECT :test_id, own.position, unit
+FROM ab_challenger AS own
+JOIN ab_test AS test ON test.id = own.test_id
+JOIN ab_test AS other USING (task_type, salt, incumbent)
+JOIN ab_challenger AS same ON same.test_id = other.id AND same.model_id = own.model_id
+JOIN ab_unit ON ab_unit.test_id = other.id AND ab_unit.position = same.position
+WHERE own.test_id = :test_id AND own.model_id = :model_id AND other.id <> :test_id AND other.ended_ms IS NULL
+ON CONFLICT DO NOTHING;
+
+-- set_ab_share --
+-- The share of a challenger, and from which outcome on it calibrates.
+UPDATE ab_challenger SET share = :share, calibrate_from = max(calibrate_from, :calibrate_from)
+WHERE test_id = :test_id AND model_id = :model_id;
+
+-- withdraw_ab_challengers --
+-- Challengers that are not configured any more keep their evidence.
+UPDATE ab_challenger SET share = 0
+WHERE test_id = :test_id AND model_id NOT IN (SELECT value FROM json_each(:challengers));
+
+-- delete_unused_ab_challengers --
+-- Withdrawn challengers without any evidence.
+DELETE FROM ab_challenger
+WHERE test_id = :test_id AND state = '[]' AND model_id NOT IN (SELECT value FROM json_each(:challengers));
 
 -- reopen_ab_test --
 -- If the maximum has changed, undecided contests resume.
@@ -43,12 +87,13 @@ WHERE verdict = 'none' AND test_id = :test_id
 
 -- set_ab_terms --
 -- The terms that may change while a test runs.
-UPDATE ab_test SET alpha = :alpha, min_samples = :min_samples, max_samples = :max_samples, promote = :promote
+UPDATE ab_test SET share = :share, alpha = :alpha, min_samples = :min_samples, max_samples = :max_samples, promote = :promote
 WHERE id = :test_id;
 
 -- add_ab_unit --
--- Store a unit whose outcome counts; changes nothing if it is known.
-INSERT INTO ab_unit (test_id, unit) VALUES (?, ?) ON CONFLICT DO NOTHING;
+-- Store a unit whose outcome counts in a contest; changes nothing if it is known.
+INSERT INTO ab_unit (test_id, position, unit)
+SELECT test_id, position, ? FROM ab_challenger WHERE test_id = ? AND model_id = ? ON CONFLICT DO NOTHING;
 
 -- set_ab_challenger --
 -- The state of a contest after another outcome.
@@ -57,3 +102,27 @@ UPDATE ab_challenger SET state = ?, verdict = ?, decided_ms = ?, last_ms = ? WHE
 -- end_ab_tests --
 -- End all tests of a task type.
 UPDATE ab_test SET ended_ms = ? WHERE task_type = ? AND ended_ms IS NULL;
+
+-- ab_delays --
+-- The first decision of a test, and for how long its decisions waited for their outcome: mean and maximum.
+SELECT min(made_ms), avg(max(ended_ms - made_ms, 0)), max(ended_ms - made_ms) FROM decision
+WHERE CASE WHEN instr(record, '"assignment":') AND json_valid(record)
+    THEN json_extract(record, '$.assignment.test_id') END = ?;
+
+-- ab_drawn --
+-- The newest decisions of a test up to a moment, with the probabilities of the sides, whether there is an outcome, and
+-- whether they are old: of a unit only the first, because its later ones get the same side.
+WITH newest AS (
+    SELECT rowid AS number, made_ms, model_id, record, outcome_model_id IS NOT NULL AS reported FROM decision
+    WHERE CASE WHEN instr(record, '"assignment":') AND json_valid(record)
+        THEN json_extract(record, '$.assignment.test_id') END = :test_id AND made_ms <= :until_ms AND mode = 'apply'
+    ORDER BY made_ms DESC LIMIT :most
+), drawn AS (
+    SELECT model_id, record, reported, min(made_ms) AS made_ms FROM newest
+    GROUP BY coalesce(json_extract(record, '$.assignment.unit'), -number)
+)
+SELECT model_id, (
+    SELECT json_group_object(json_extract(value, '$.model_id'), json_extract(value, '$.propensity'))
+    FROM json_each(record, '$.candidates') WHERE json_extract(value, '$.propensity') > 0
+) AS shares, count(*), sum(reported), made_ms <= :old_ms AS is_old
+FROM drawn GROUP BY model_id, shares, is_old;

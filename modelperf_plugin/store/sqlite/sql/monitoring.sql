@@ -15,6 +15,38 @@ SELECT max(id) FROM (SELECT id FROM event WHERE id > ? ORDER BY id LIMIT ?);
 -- The newest outcome.
 SELECT coalesce(max(id), 0) FROM event;
 
+-- has_long_outages --
+-- Whether any outcome tells that its model is gone, or when to retry.
+SELECT EXISTS (
+    SELECT 1 FROM event
+    WHERE id > :after_id AND id <= :until_id AND (error_kind = 'unavailable' OR retry_after_ms > 0)
+);
+
+-- long_outages --
+-- Outages of models that are gone, or whose provider said when to retry, since the last answer of each; newest first.
+WITH answered (model_id, ended_ms, id) AS (
+    SELECT tally.model_id, max(min(event.ended_ms, :now_ms)), max(event.id)
+    FROM event JOIN tally ON tally.id = event.tally_id
+    WHERE event.id > :after_id AND (
+        event.success
+        OR (NOT event.timeout AND coalesce(event.error_kind IN ('context_overflow', 'other', 'refused'), 1))
+    )
+    GROUP BY tally.model_id
+)
+SELECT
+    event.id, tally.task_type, tally.model_id, event.success, event.error_kind, event.ended_ms,
+    event.timeout AND NOT event.success, NULL, event.score, event.retry_after_ms
+FROM event JOIN tally ON tally.id = event.tally_id LEFT JOIN answered ON answered.model_id = tally.model_id
+WHERE
+    event.id > :after_id AND event.id <= :until_id AND NOT event.success
+    AND (event.error_kind = 'unavailable' OR event.retry_after_ms > 0)
+    AND (min(event.ended_ms, :now_ms), event.id) > (coalesce(answered.ended_ms, -1), coalesce(answered.id, 0))
+ORDER BY event.id DESC LIMIT 1000;
+
+-- models_back --
+-- Models that an operator has declared available, each with the newest outcome then.
+SELECT model_id, state FROM watch WHERE kind = 'back' AND task_type = '';
+
 -- changes --
 -- Changes of models, newest first.
 SELECT id, model_id, direction, since_event_id, noticed_event_id, since_ms, noticed_ms, evidence
@@ -167,6 +199,45 @@ FROM (
         AND (change.since_ms IS NULL OR daily.day > change.since_ms / 86400000)
 )
 GROUP BY task_type, model_id;
+
+-- costs --
+-- Discounted and undiscounted costs of each model on one task type, from the days after the last announced change of
+-- the model and from ``since_ms`` of it on. The parameter decay is ln 2 over the half-life in days.
+SELECT
+    reset.model_id,
+    coalesce(sum(daily.cost_nano_usd * exp(:decay * min(0, daily.day - :today))), 0.0),
+    coalesce(sum(daily.priced * exp(:decay * min(0, daily.day - :today))), 0.0),
+    coalesce(sum(daily.cost_nano_usd), 0),
+    coalesce(sum(daily.priced), 0),
+    nullif(max(reset.announced_ms, reset.dated_ms), -1)
+FROM (
+    SELECT
+        tally.id,
+        tally.model_id,
+        coalesce(
+            (SELECT max(since_ms) FROM change WHERE model_id = tally.model_id AND direction = 'announced'), -1
+        ) AS announced_ms,
+        coalesce((SELECT value FROM json_each(:since_ms) WHERE key = tally.model_id), -1) AS dated_ms
+    FROM tally WHERE tally.task_type = :task_type
+) AS reset
+LEFT JOIN daily
+    ON daily.tally_id = reset.id
+    AND (reset.announced_ms < 0 OR daily.day > reset.announced_ms / 86400000)
+    AND (reset.dated_ms < 0 OR daily.day >= reset.dated_ms / 86400000)
+GROUP BY reset.model_id;
+
+-- newest_costs --
+-- The costs among the last thousand outcomes, of one task type and since such a change.
+SELECT tally.model_id, event.cost_nano_usd
+FROM event CROSS JOIN tally ON tally.id = event.tally_id
+WHERE
+    event.id > (SELECT coalesce(max(id), 0) - 1000 FROM event)
+    AND tally.task_type = :task_type
+    AND event.id > coalesce(
+        (SELECT max(since_event_id) FROM change WHERE model_id = tally.model_id AND direction = 'announced'), 0
+    )
+    AND event.ended_ms >= coalesce((SELECT value FROM json_each(:since_ms) WHERE key = tally.model_id), event.ended_ms)
+ORDER BY event.id;
 
 -- demotions --
 -- Demotions, newest first; all, or only those in force.

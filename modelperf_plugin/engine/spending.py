@@ -1,0 +1,293 @@
+"""What was spent under each budget, and what that means for the next choice."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+from modelperf_plugin.config import Config
+from modelperf_plugin.config.schema import BudgetScope
+from modelperf_plugin.engine.budget_state import BudgetState, Standing
+from modelperf_plugin.engine.learner import Learner
+from modelperf_plugin.policy import Assessment, Policy
+from modelperf_plugin.policy.assessment import UNAVAILABLE
+from modelperf_plugin.policy.belief import own_belief
+from modelperf_plugin.policy.budget import Menu, is_ahead, is_ample, pace, refused
+from modelperf_plugin.policy.cost import expected_cost
+from modelperf_plugin.store.roles import Connection, Spending, Tallies
+from modelperf_plugin.values import Exclusion
+from modelperf_plugin.values.recent import Recent
+
+READ_SECONDS: Final = 1.0
+"""How often costs are read from the store, even if no other process seems to have recorded any."""
+PAGE: Final = 1_000
+MAX_MENUS: Final = 64
+"""Number of task types, those of the latest choices, whose candidates determine the price of money."""
+UPDATES: Final = 128
+"""So many times in the rest of a period the price is set again."""
+EARLY_TASKS, MENU_TASKS = 64, 8
+"""After so many tasks of a type its candidates are taken in again only with every eighth, which saves time."""
+MAX_POLICIES: Final = 256
+_GOLDEN_RATIO: Final = 0.6180339887498949
+"""Its multiples, modulo 1, are spread evenly, however many there are."""
+
+_Known = tuple[Assessment, dict[str, tuple[float, float]]]
+"""The candidates of a task type, and cost and chance by model."""
+_Cost = tuple[str, str, int, int]
+"""Task type, model, end and nano-dollars of an outcome."""
+
+
+class Advice(NamedTuple):
+    """What the budgets mean for one choice."""
+
+    offered: tuple[str, ...]
+    """The candidates that they permit."""
+    excluded: tuple[Exclusion, ...] = ()
+    """The others."""
+    price: float = 0.0
+    """Successes that a dollar must bring."""
+    note: str = ""
+    """What money costs and how much is left of the budget that is most short, for the reason of the decision."""
+
+
+class SpendingControl:
+    """Follows what outcomes cost, and sets the price of money. Any thread may call any method.
+
+    Costs are read from the store: sums when a budget is first needed, then outcome by outcome, so all processes count
+    the same and a restart forgets nothing. Without a budget nothing is done.
+    """
+
+    def __init__(self, spending: Spending, tallies: Tallies, connection: Connection, learner: Learner) -> None:
+        """Read costs from these roles of a store; ``learner`` knows the costs of models and the waiting decisions."""
+        self._spending = spending
+        self._tallies = tallies
+        self._connection = connection
+        self._learner = learner
+        self._lock = threading.RLock()
+        self._config: Config | None = None
+        self._standings: dict[BudgetScope, Standing] = {}
+        self._position = 0
+        self._revision: object = None
+        self._read_at = 0.0
+        self._own: list[_Cost] = []
+        """Outcomes recorded here since the store was last read."""
+        self._menus: Recent[str, _Known] = Recent(MAX_MENUS)
+        """The assessments that menus were made of, and cost and chance by model."""
+        self._costs: Recent[str, Mapping[str, float]] = Recent(MAX_MENUS)
+        """The expected costs of candidates by task type, those of demoted ones as well."""
+        self._tasks: Counter[str] = Counter()
+        self._choices = 0
+        self._most_usd = 0.0
+        """The highest expected cost of a candidate so far."""
+        self._menu_changes = 0
+        self._policies: Recent[tuple[str, float], tuple[Policy, Policy]] = Recent(MAX_POLICIES)
+
+    def is_on(self, config: Config) -> bool:
+        """Return whether there is a budget."""
+        if config is not self._config:
+            with self._lock:
+                self._configure(config)
+        return bool(self._standings)
+
+    def advise(self, config: Config, task_type: str, offered: tuple[str, ...], pin: str | None, now_ms: int) -> Advice:
+        """Return what the budgets mean for a choice among ``offered``.
+
+        Call it after the tallies were asked for: that notices what others have recorded.
+        """
+        if not self.is_on(config):
+            return Advice(offered)
+        with self._lock:
+            self._read(now_ms)
+            point = (self._choices * _GOLDEN_RATIO) % 1.0
+            self._choices += 1
+            price, most = 0.0, None
+            excluded: tuple[Exclusion, ...] = ()
+            for standing in self._standings.values():
+                kind, name = standing.scope
+                if kind == "task_type" and name != task_type:
+                    continue
+                state = self._state(standing, now_ms)
+                if kind == "model" or not self._is_ample(standing, state, now_ms):
+                    offered, excluded = self._permit(standing, state, task_type, offered, excluded, pin, now_ms)
+                if kind != "model":
+                    price = max(price, state.pace.price.at(point))
+                    if most is None or state.urgency > most.urgency:
+                        most = standing
+            return Advice(offered, excluded, price, "" if most is None else most.note)
+
+    def priced(self, policy: Policy, price: float) -> Policy:
+        """Return a policy where a dollar must bring ``price`` successes: the same object as long as it is used."""
+        if not price:
+            return policy
+        known = self._policies.get((policy.policy_id, price))
+        if known is None or known[0] is not policy:
+            known = policy, replace(policy, cost=policy.cost.at_price(price))
+            self._policies.put((policy.policy_id, price), known)
+        return known[1]
+
+    def on_assessment(self, assessment: Assessment, *, is_whole: bool = True) -> None:
+        """Take in the candidates of a task as they are assessed; ``is_whole``: they are all that hosts offer."""
+        if not self._standings:
+            return
+        with self._lock:
+            self._tasks[assessment.task_type] = tasks = self._tasks[assessment.task_type] + 1
+            known = self._menus.get(assessment.task_type)
+            is_due = tasks < EARLY_TASKS or not tasks % MENU_TASKS
+            if known is None or (is_due and known[0] is not assessment):
+                self._take_in(assessment, None if is_whole else known)
+
+    def lacks(self, config: Config, task_type: str | None = None) -> bool:
+        """Return whether a budget is in force, but no candidates are known: of a task type or, with None, of any."""
+        if not self.is_on(config):
+            return False
+        return not self._menus if task_type is None else self._menus.get(task_type) is None
+
+    def on_outcome(self, task_type: str, model_id: str, ended_ms: int, cost_nano_usd: int) -> None:
+        """Count an outcome that was recorded here."""
+        if not self._standings:
+            return
+        with self._lock:
+            cost = (task_type, model_id, ended_ms, cost_nano_usd)
+            self._own.append(cost)
+            self._add(cost)
+
+    def states(self, config: Config, now_ms: int) -> list[BudgetState]:
+        """Return all budgets as they stand."""
+        if not self.is_on(config):
+            return []
+        with self._lock:
+            self._read_at = 0.0
+            self._read(now_ms)
+            for standing in self._standings.values():
+                standing.state = None
+            return [self._state(standing, now_ms) for standing in self._standings.values()]
+
+    # what was spent
+
+    def _configure(self, config: Config) -> None:
+        """Begin a ledger for each budget; what was spent before is read when it is first needed."""
+        budgets = config.budgets
+        if {scope: each.ledger.budget for scope, each in self._standings.items()} != budgets:
+            self._standings = {scope: Standing(scope, budget) for scope, budget in budgets.items()}
+            self._revision = None
+        self._config = config
+
+    def _read(self, now_ms: int) -> None:
+        """Count what was recorded since the last time."""
+        revision = self._tallies.revision
+        if revision == self._revision and time.monotonic() < self._read_at:
+            return
+        self._read_at = time.monotonic() + READ_SECONDS
+        if self._revision is None:
+            for scope, standing in self._standings.items():
+                standing.ledger.begin(self._spending, now_ms, *scope.names)
+            self._position = min([each.ledger.position for each in self._standings.values()])
+        elif self._connection.degraded or self._connection.busy:
+            return  # what waits is counted as recorded here
+        else:
+            for cost in self._own:
+                self._add(cost, sign=-1)
+        self._own.clear()
+        self._revision = revision
+        while True:
+            events = self._spending.after(self._position, PAGE)
+            for event in events:
+                cost = (event.task_type, event.model_id, min(event.ended_ms, now_ms), event.cost_nano_usd)
+                self._add(cost, event.event_id)
+                self._position = event.event_id
+            if len(events) < PAGE:
+                return
+
+    def _add(self, cost: _Cost, event_id: int | None = None, sign: int = 1) -> None:
+        task_type, model_id, ended_ms, nano_usd = cost
+        for scope, standing in self._standings.items():
+            if scope.kind == "task_type" and scope.name != task_type:
+                continue
+            if event_id is None or event_id > standing.ledger.position:
+                is_counted = scope.kind != "model" or scope.name == model_id
+                standing.ledger.add(ended_ms, nano_usd if is_counted else 0, sign)
+
+    # what it means
+
+    def _state(self, standing: Standing, now_ms: int) -> BudgetState:
+        """Return the state of a budget, worked out again if enough has happened."""
+        known, ledger = standing.state, standing.ledger
+        if known is not None and standing.made_of[1] == self._menu_changes:
+            news = ledger.changes - standing.made_of[0]
+            first, last = standing.valid_ms
+            if first <= now_ms < last and news * UPDATES < max(UPDATES, known.outlook.tasks):
+                return known
+        outlook = ledger.outlook(now_ms, self._reserved(standing.scope))
+        menus = [
+            Menu(float(self._tasks[task_type] or 1), list(options.values()))
+            for task_type, options in self._menus_of(standing.scope).items()
+        ]
+        state = BudgetState(standing.scope, ledger.budget, outlook, pace(menus, outlook))
+        return standing.set(state, (ledger.changes, self._menu_changes), now_ms)
+
+    def _take_in(self, assessment: Assessment, before: _Known | None) -> None:
+        """Make a menu of the candidates of a task type; of others, what was known ``before``."""
+        task_type, model_costs = assessment.task_type, self._learner.model_costs
+        options, usd = ({}, {}) if before is None else (dict(before[1]), dict(self._costs_of(task_type)))
+        for position, each in enumerate(assessment.candidates):
+            cost = each.cost or expected_cost(each.tally, model_costs)
+            if cost is not None and each.group != UNAVAILABLE:
+                usd[each.tally.model_id] = cost.usd
+                if position < assessment.available:
+                    alpha, beta, _ = each.belief or own_belief(each.tally)
+                    options[each.tally.model_id] = (cost.usd, alpha / (alpha + beta))
+        self._costs.put(task_type, usd)
+        self._most_usd = max(self._most_usd, *usd.values(), 0.0)
+        self._menu_changes += self._menus.get(task_type) is None
+        self._menus.put(task_type, (assessment, options))
+
+    def _menus_of(self, scope: BudgetScope) -> dict[str, dict[str, tuple[float, float]]]:
+        names = {"all": list(self._menus), "task_type": [scope.name], "model": []}[scope.kind]
+        known = {task_type: self._menus.get(task_type) for task_type in names}
+        return {task_type: menu[1] for task_type, menu in known.items() if menu is not None and menu[1]}
+
+    def _costs_of(self, task_type: str) -> Mapping[str, float]:
+        return self._costs.get(task_type) or {}
+
+    def _reserved(self, scope: BudgetScope) -> float:
+        """Return the expected cost of the decisions of this process that wait for their outcome."""
+        usd = 0.0
+        for (task_type, model_id), waiting in self._learner.pending.waiting():
+            if scope.kind == "all" or scope.name == (task_type if scope.kind == "task_type" else model_id):
+                usd += waiting * self._costs_of(task_type).get(model_id, 0.0)
+        return usd
+
+    def _is_ample(self, standing: Standing, state: BudgetState, now_ms: int) -> bool:
+        """Return whether there is enough for any candidate, whatever is under way."""
+        left = (state.budget.usd or 0.0) - standing.ledger.used(now_ms)[1]
+        return is_ample(left, state.pace.rest_usd, self._most_usd, self._learner.pending.total)
+
+    def _permit(
+        self, standing: Standing, state: BudgetState, task_type: str, offered: tuple[str, ...],
+        excluded: tuple[Exclusion, ...], pin: str | None, now_ms: int,
+    ) -> tuple[tuple[str, ...], tuple[Exclusion, ...]]:  # fmt: skip
+        """Return the candidates that a budget permits as well, and those that budgets do not permit."""
+        candidates = [each for each in offered if each != pin]
+        over = self._refused(standing, state, candidates, self._costs_of(task_type), now_ms)
+        if not over:
+            return offered, excluded
+        refusals = [Exclusion(each, f"over budget{standing.note}") for each in over]
+        return tuple([each for each in offered if each not in over]), (*excluded, *refusals)
+
+    def _refused(
+        self, standing: Standing, state: BudgetState, offered: Sequence[str], costs: Mapping[str, float], now_ms: int
+    ) -> list[str]:
+        scope, budget = standing.scope, standing.ledger.budget
+        if scope.kind == "model" and scope.name not in offered:
+            return []
+        outcomes, used = standing.ledger.used(now_ms)
+        left = (budget.usd or 0.0) - used - self._reserved(scope)
+        if scope.kind != "model":
+            return refused(budget, offered, costs, left, state.pace.rest_usd)
+        cost = costs.get(scope.name, 0.0)
+        may_stay = len(offered) == 1 and (budget.then == "cheapest" or left > cost)
+        return [] if may_stay or not is_ahead(budget, state.outlook, outcomes, cost, left) else [scope.name]
