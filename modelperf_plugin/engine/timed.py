@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from modelperf_plugin.config import Config
-from modelperf_plugin.policy.timing import NO_DURATIONS
+from modelperf_plugin.policy.timing import NO_DURATIONS, Reported
 from modelperf_plugin.store.roles import Tallies
 from modelperf_plugin.values import Durations, Tally
 from modelperf_plugin.values.recent import Recent
@@ -45,6 +45,6 @@ class Timed:
         if known is not None and known.basis == basis and 0 <= outcomes - known.outcomes <= known.outcomes // GROWTH:
             return known.durations
         found = self.tallies.durations((task_type, task_type), *basis)
-        durations = {model_id: each for (_, model_id), each in found.items()}
+        durations = Reported({model_id: each for (_, model_id), each in found.items()})
         self._known.put(task_type, _Read(outcomes, basis, durations), len(tallies))
         return durations

@@ -16,6 +16,15 @@ _MINUTE: Final = 60.0
 NO_DURATIONS: Final[Mapping[str, Durations]] = {}
 
 
+class Reported(dict[str, Durations]):
+    """Durations by model that many decisions use: what follows from them is worked out once for the same candidates."""
+
+    def __init__(self, durations: Mapping[str, Durations]) -> None:
+        super().__init__(durations)
+        self.last: tuple[tuple[str, ...], Timing | None] = ((), None)
+        """The candidates of the last decision, and their timing; replaced as a whole, because threads share it."""
+
+
 class Timing(NamedTuple):
     """How long a try of each candidate takes."""
 
@@ -23,6 +32,8 @@ class Timing(NamedTuple):
     """What hosts have reported, by model."""
     expected: Mapping[str, Durations]
     """The same of every candidate, with the average of the candidates: that alone for one without any."""
+    medians: Mapping[str, float]
+    """The medians of what is expected, in seconds."""
     max_seconds: float | None = None
     """The time that the task has."""
 
@@ -33,14 +44,27 @@ class Timing(NamedTuple):
         """Return the timing of the candidates; None if none of their durations is known."""
         if not durations:
             return None
-        candidates = list(candidates)
+        candidates = tuple(candidates)
+        if not isinstance(durations, Reported):
+            return cls._of(durations, candidates, max_seconds)
+        known, timing = durations.last
+        if known != candidates:
+            timing = cls._of(durations, candidates, max_seconds)
+            durations.last = candidates, timing
+        return timing if timing is None else timing._replace(max_seconds=max_seconds)
+
+    @classmethod
+    def _of(
+        cls, durations: Mapping[str, Durations], candidates: Sequence[str], max_seconds: float | None
+    ) -> Timing | None:
         known = {each: durations[each] for each in candidates if each in durations}
         if not known:
             return None
         usual = average(list(known.values()))
         prior = usual._replace(weights=tuple([PRIOR_OUTCOMES * weight for weight in usual.weights]))
         expected = {each: known[each].plus(prior) if each in known else prior for each in candidates}
-        return cls(known, expected, max_seconds)
+        medians = {each: expected[each].median_seconds for each in candidates}
+        return cls(known, expected, medians, max_seconds)
 
     def chances(self) -> Mapping[str, float]:
         """Return the chance of each candidate to finish in time; without a limit none."""
@@ -49,7 +73,7 @@ class Timing(NamedTuple):
 
     def median(self, model_id: str) -> float:
         """Return the median duration of a candidate in seconds."""
-        return self.expected[model_id].median_seconds
+        return self.medians[model_id]
 
     def tries_in_time(self, model_ids: Iterable[str]) -> int:
         """Return how many tries fit into the time at most, with each of the fastest models once; at least 1."""

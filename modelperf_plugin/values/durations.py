@@ -76,7 +76,12 @@ class Durations(NamedTuple):
 
     def share_within(self, seconds: float) -> float:
         """Return the share of the tasks that takes at most so many seconds."""
-        return sum([each * _part(border, seconds * 1000.0) for border, each in zip(*self, strict=True)]) / self.weight
+        within_ms = seconds * 1000.0
+        begun = bisect_right(self.borders_ms, within_ms)
+        if not begun:
+            return 0.0
+        part = _part(self.borders_ms[begun - 1], within_ms)
+        return (sum(self.weights[: begun - 1]) + part * self.weights[begun - 1]) / self.weight
 
     def plus(self, other: Durations, times: float = 1.0) -> Durations:
         """Return these and the ``other`` durations, which count ``times`` as much."""
