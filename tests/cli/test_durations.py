@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,15 @@ def test_pages_show_them(timed: str, store: str) -> None:
         assert ">median time</th>" in make_report(perf)
     with ModelPerf({}, store=store) as perf:
         assert "median time" not in make_report(perf)
+
+
+def test_imported_outcomes_bring_theirs(run: Run, run_json: RunJson, tmp_path: Path) -> None:
+    """Counted with the batch, and nothing is found wrong."""
+    path, lines = str(tmp_path / "new.db"), tmp_path / "log.jsonl"
+    outcome = {"task_type": "plan", "model_id": "a", "success": True, "timestamp": "2026-01-01T00:00:00Z"}
+    lines.write_text("".join(f"{json.dumps({**outcome, 'duration_seconds': each})}\n" for each in (2.0, 2.1, 60.0)))
+    assert run("import", "jsonl", str(lines), "--store", path).exit_code == 0
+    (tally,) = run_json("stats", "--store", path)["tallies"]
+    assert tally["median_seconds"] == pytest.approx(2.0, rel=0.1)
+    assert tally["p95_seconds"] == pytest.approx(60.0, rel=0.1)
+    assert run("doctor", "--store", path).exit_code == 0

@@ -147,3 +147,12 @@ def test_durations_change_nothing_unless_asked(config: dict[str, Any]) -> None:
                 made.append((decision.order, decision.probabilities))
         decisions.append(made)
     assert decisions[0] == decisions[1]
+
+
+def test_all_names_of_a_model_count_together() -> None:
+    """Durations that were reported under an alias are those of the model."""
+    with ModelPerf({"models": {"fast": {"aliases": ["quick"]}}}, store=":memory:") as perf:
+        for name, seconds in (("fast", 4.0), ("quick", 4.0), ("quick", 4.0)):
+            perf.record("code", name, Outcome(success=True, duration_seconds=seconds))
+        ((pair, durations),) = perf.store.tallies.durations(("code", "code"), 0, 0.0).items()
+        assert (pair, durations.weight) == (("code", "fast"), 3.0)
