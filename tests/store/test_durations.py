@@ -13,6 +13,7 @@ from modelperf_plugin.store.queries import load_migrations
 from modelperf_plugin.store.roles import EVERYTHING
 from modelperf_plugin.store.sqlite.maintenance import SqliteMaintenance
 from modelperf_plugin.store.sqlite.recovery import recover
+from modelperf_plugin.store.sqlite.schema import APPLICATION_ID
 from modelperf_plugin.values import Durations, Outcome
 from modelperf_plugin.values.durations import BORDERS_MS
 from tests.store.later import execute, unsound
@@ -87,15 +88,21 @@ def test_a_damaged_file_keeps_them(path: Path, tmp_path: Path) -> None:
     assert durations_in(tmp_path / "new.db") == before
 
 
-def test_an_older_file_gets_those_of_its_outcomes(path: Path) -> None:
-    """The migration counts what hosts had reported."""
-    before = durations_in(path)
-    (version,) = [each.version for each in load_migrations("sqlite") if each.name == "0013_durations"]
-    newer = [each for each in load_migrations("sqlite") if each.version > version]
-    if newer:
-        pytest.skip("later migrations build on this one")
-    execute(
-        path, "DROP TRIGGER recording_duration", "DROP VIEW timed_outcome", "DROP TABLE duration",
-        "DROP TABLE duration_border", f"PRAGMA user_version = {version - 1}",
-    )  # fmt: skip
-    assert durations_in(path) == before
+def test_an_older_file_gets_those_of_its_outcomes(path: Path, tmp_path: Path) -> None:
+    """The migration of version 12 counts what hosts had reported."""
+    old = tmp_path / "old.db"
+    old.touch(0o600)
+    with closing(sqlite3.connect(old, isolation_level=None)) as connection:
+        for migration in load_migrations("sqlite")[:12]:
+            connection.executescript(migration.script)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute("PRAGMA user_version = 12")
+        for number, model_id in enumerate(("a", "b"), 1):
+            connection.execute("INSERT INTO tally (id, task_type, model_id) VALUES (?, 't', ?)", (number, model_id))
+            for place, each in enumerate(SECONDS):
+                row = (number, NOW_MS + place, place % 2 == 0, round(each * 1000))
+                connection.execute(
+                    "INSERT INTO recording (tally_id, ended_ms, success, timeout, tokens, cost_nano_usd, duration_ms) "
+                    "VALUES (?, ?, ?, 0, 0, 0, ?)", row,
+                )  # fmt: skip
+    assert durations_in(old) == durations_in(path)
