@@ -12,7 +12,7 @@ from modelperf_plugin.store.exchange import Prior
 from modelperf_plugin.store.roles import Span, Tallies
 from modelperf_plugin.store.spending import CostEvent, CostSums
 from modelperf_plugin.store.trends import Days, TrendStep
-from modelperf_plugin.store.watches import Baseline, Event, Faded, PastCosts
+from modelperf_plugin.store.watches import Baseline, Event, Faded, PastCosts, Revision
 from modelperf_plugin.values import Durations, LaterTries, Tally, Tried, combine
 from modelperf_plugin.values.names import Aliases, CanonicalIds
 from modelperf_plugin.values.recent import Recent
@@ -95,6 +95,12 @@ class RenamedEvents(Renamed):
         own: list[Event] = self._own.after(event_id, limit)
         ids = self._aliases.ids
         return [values.event(each, ids) for each in own] if ids else own
+
+    def revised_after(self, number: int, limit: int) -> list[Revision]:
+        """Return verdicts that were replaced, on outcomes of the canonical models."""
+        own: list[Revision] = self._own.revised_after(number, limit)
+        ids = self._aliases.ids
+        return [Revision(each[0], *[values.event(one, ids) for one in each[1:]]) for each in own] if ids else own
 
     def long_outages(self, after_id: int, until_id: int, now_ms: int) -> list[Event]:
         """Return outages as those of the canonical models; an answer ends those under its own name."""

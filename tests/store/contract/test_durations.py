@@ -79,3 +79,15 @@ def test_durations_survive_the_retention_of_events_and_a_rebuild(store: Store, i
         store.maintenance.rebuild()
         assert found(store) == before
         assert unsound(store) == []
+
+
+def test_a_verdict_that_is_replaced_may_cease_to_count(store: Store) -> None:
+    """An outcome that turns out to be an outage no longer tells how fast the model is, until that is taken back."""
+    for kind, expected in ((None, 1.0), ("network", 0.0), ("other", 1.0)):
+        outcome = Outcome(success=False, error_kind=kind, duration_seconds=3.0, outcome_id="x")
+        store.outcomes.record(Entry("t", "m", outcome, NEW_YEAR_MS))
+        found = store.tallies.durations(("t", "t"), TODAY, 0.0)
+        weight = found["t", "m"].weight if found else 0.0
+        if isinstance(store.maintenance, SqliteMaintenance):
+            assert weight == expected
+            assert unsound(store) == []

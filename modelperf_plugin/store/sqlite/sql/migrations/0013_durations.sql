@@ -47,3 +47,19 @@ BEGIN
     )
     ON CONFLICT (tally_id, period, from_ms) DO UPDATE SET outcomes = outcomes + 1;
 END;
+
+-- A verdict that is replaced may begin or cease to say something about the model.
+CREATE TRIGGER event_update_duration AFTER UPDATE OF success, error_kind ON event
+WHEN NEW.duration_ms >= 0
+    AND (OLD.success OR coalesce(OLD.error_kind IN ('context_overflow', 'other', 'refused'), 1))
+        <> (NEW.success OR coalesce(NEW.error_kind IN ('context_overflow', 'other', 'refused'), 1))
+BEGIN
+    INSERT INTO duration (tally_id, period, from_ms, outcomes)
+    VALUES (
+        NEW.tally_id, NEW.ended_ms / 2419200000 - (NEW.ended_ms % 2419200000 < 0),
+        (SELECT max(from_ms) FROM duration_border WHERE from_ms <= NEW.duration_ms),
+        iif(NEW.success OR coalesce(NEW.error_kind IN ('context_overflow', 'other', 'refused'), 1), 1, -1)
+    )
+    ON CONFLICT (tally_id, period, from_ms) DO UPDATE SET outcomes = outcomes + excluded.outcomes;
+    DELETE FROM duration WHERE tally_id = NEW.tally_id AND outcomes = 0;
+END;
