@@ -22,6 +22,7 @@ from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
 from modelperf_plugin.engine.retention import Retention
 from modelperf_plugin.engine.spelling import as_logged
 from modelperf_plugin.engine.telemetry import Telemetry
+from modelperf_plugin.engine.timed import Timed
 from modelperf_plugin.engine.tries import Tries
 from modelperf_plugin.errors import ConfigError, ModelPerfError
 from modelperf_plugin.exchange.attached.databases import AttachedDatabases, from_configuration
@@ -31,7 +32,7 @@ from modelperf_plugin.store.aliases.store import with_aliases
 from modelperf_plugin.store.attached import with_attached
 from modelperf_plugin.store.deadline import NO_WAIT, SPARE_SECONDS, within
 from modelperf_plugin.store.entries import Entry, Recorded, id_by_decision
-from modelperf_plugin.values import Decision, Outcome, check_id, to_milliseconds
+from modelperf_plugin.values import DAY_MS, Decision, Outcome, check_id, to_milliseconds
 from modelperf_plugin.values.names import Aliases
 
 _CATCH_UP_OUTCOMES: Final = 8
@@ -127,7 +128,8 @@ class ModelPerf:
         learning = Learning.of(
             self._store, self._in_force, seconds=self._seconds, now_ms=self._now_ms, number=self._random.random
         )
-        parts = Parts(self._store.tallies, *learning, self._ab_tests, self._tries)
+        timed = Timed(self._store.tallies, self._in_force, lambda: self._now_ms() // DAY_MS)
+        parts = Parts(self._store.tallies, *learning, self._ab_tests, self._tries, timed)
         self._chooser = Chooser(parts, now=self._now, errors=self._errors)
         self._learner, self._monitor, self._availability, self._spending = learning
 

@@ -10,7 +10,7 @@ These promises hold for every role of every store, and one suite of contract tes
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from modelperf_plugin.store.ab_tests import DrawnDecisions, Stake, StoredContest, StoredTest
 from modelperf_plugin.store.decision_summary import DecisionSummary
@@ -37,10 +37,12 @@ from modelperf_plugin.store.watches import (
     WatchKey,
     WatchState,
 )
-from modelperf_plugin.values import LaterTries, Outcome, Tally, Tried
+from modelperf_plugin.values import Durations, LaterTries, Outcome, Tally, Tried
 
 Span = tuple[str, str]
 """The first and the last of the task types that are meant, in the order of their characters."""
+EVERYTHING: Final[Span] = ("", "\U0010ffff")
+"""The span of all task types."""
 
 
 class Connection(Protocol):
@@ -130,6 +132,14 @@ class Tallies(Protocol):
         """Return what the dated outcomes of each pair ``within`` weigh on day ``today``: 2^(−age / half-life) each.
 
         Days are counted from the Unix epoch in UTC. For a model that has changed, only the days since then count.
+        """
+
+    def durations(self, within: Span, today: int, half_life_days: float) -> dict[tuple[str, str], Durations]:
+        """Return how long the tasks of each pair ``within`` took, as far as hosts have reported it.
+
+        Successes and the model's own failures count, each 2^(−age / half-life) on day ``today``, where the ages are
+        those of periods of 28 days; with a half-life of 0 nothing fades. Outcomes that are spooled follow once they are
+        in the database.
         """
 
     def costs(self, task_type: str, today: int, half_life_days: float, since_ms: Mapping[str, int]) -> PastCosts:

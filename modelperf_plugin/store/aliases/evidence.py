@@ -13,7 +13,7 @@ from modelperf_plugin.store.roles import Span, Tallies
 from modelperf_plugin.store.spending import CostEvent, CostSums
 from modelperf_plugin.store.trends import Days, TrendStep
 from modelperf_plugin.store.watches import Baseline, Event, Faded, PastCosts, Revision
-from modelperf_plugin.values import LaterTries, Tally, Tried, combine
+from modelperf_plugin.values import Durations, LaterTries, Tally, Tried, combine
 from modelperf_plugin.values.names import Aliases, CanonicalIds
 from modelperf_plugin.values.recent import Recent
 
@@ -60,6 +60,11 @@ class RenamedTallies:
         """Return what the dated outcomes of each pair weigh, under all names of its model."""
         own, ids = self._own.faded(within, today, half_life_days), self._aliases.ids
         return values.merged(_by_pair(own, ids), values.faded) if ids else own
+
+    def durations(self, within: Span, today: int, half_life_days: float) -> dict[tuple[str, str], Durations]:
+        """Return how long the tasks of each pair took, under all names of its model."""
+        own, ids = self._own.durations(within, today, half_life_days), self._aliases.ids
+        return values.merged(_by_pair(own, ids), Durations.plus) if ids else own
 
     def costs(self, task_type: str, today: int, half_life_days: float, since_ms: Mapping[str, int]) -> PastCosts:
         """Return what tasks of ``task_type`` have cost, under all names of each model."""

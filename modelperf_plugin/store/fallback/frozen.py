@@ -14,11 +14,11 @@ from modelperf_plugin.errors import StoreError, StoreFailedError
 from modelperf_plugin.store.ab_tests import DrawnDecisions, Stake, StoredContest, StoredTest
 from modelperf_plugin.store.entries import DroppedStep
 from modelperf_plugin.store.exchange import Attached, EventRow, ImportRecord, Merged, Prior, Step, Sums
-from modelperf_plugin.store.roles import Span
+from modelperf_plugin.store.roles import EVERYTHING, Span
 from modelperf_plugin.store.sqlite.store import open_sqlite_read_only
 from modelperf_plugin.store.store import Store
 from modelperf_plugin.store.watches import Baseline, Change, Demotion, Direction, Event, Revision, WatchKey, WatchState
-from modelperf_plugin.values import LaterTries, Outcome, Tally, Tried
+from modelperf_plugin.values import Durations, LaterTries, Outcome, Tally, Tried
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +31,8 @@ class Snapshot:
     last_event_id: int = 0
     changes: list[Change] = field(default_factory=list)
     baselines: dict[tuple[str, str], Baseline] = field(default_factory=dict)
+    durations: dict[tuple[str, str], Durations] = field(default_factory=dict)
+    """How long tasks took; nothing has faded."""
     demotions: list[Demotion] = field(default_factory=list)
     watch_states: tuple[int | None, list[WatchState]] = (None, [])
     tests: list[StoredTest] = field(default_factory=list)
@@ -49,6 +51,7 @@ class Snapshot:
             last_event_id=store.events.last_id(),
             changes=store.changes.all(),
             baselines=store.tallies.baselines(),
+            durations=store.tallies.durations(EVERYTHING, 0, 0.0),
             demotions=store.demotions.all(),
             watch_states=store.watch_states.load(),
             tests=store.ab_tests.all(),

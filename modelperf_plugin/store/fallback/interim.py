@@ -35,7 +35,7 @@ from modelperf_plugin.store.sqlite.store import SqliteStore, open_sqlite
 from modelperf_plugin.store.sqlite.tallies import SqliteTallies
 from modelperf_plugin.store.store import Store
 from modelperf_plugin.store.watches import Baseline, Faded
-from modelperf_plugin.values import Outcome, Tally
+from modelperf_plugin.values import Durations, Outcome, Tally
 
 SUMMARY_SECONDS: Final = 1.0
 """The summary is written at most this often."""
@@ -193,10 +193,18 @@ class InterimTallies(SqliteTallies):
     def __init__(self, connection: SqliteConnection, snapshot: Snapshot) -> None:
         super().__init__(connection)
         self._baselines = snapshot.baselines
+        self._durations = snapshot.durations
 
     def faded(self, within: Span, today: int, half_life_days: float) -> dict[tuple[str, str], Faded]:
         weights = super().faded(within, today, half_life_days)
         return {pair: weight for pair, weight in weights.items() if pair not in self._baselines}
+
+    def durations(self, within: Span, today: int, half_life_days: float) -> dict[tuple[str, str], Durations]:
+        found = super().durations(within, today, half_life_days)
+        for pair, before in self._durations.items():
+            if within[0] <= pair[0] <= within[1]:
+                found[pair] = found[pair].plus(before) if pair in found else before
+        return found
 
     def baselines(self, within: Span | None = None) -> dict[tuple[str, str], Baseline]:
         if within is None:

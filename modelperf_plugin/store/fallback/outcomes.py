@@ -15,7 +15,7 @@ from modelperf_plugin.store.fallback.switch import Switch
 from modelperf_plugin.store.roles import Span
 from modelperf_plugin.store.sqlite.store import SqliteStore
 from modelperf_plugin.store.watches import Baseline, Faded, PastCosts
-from modelperf_plugin.values import LaterTries, Tally, Tried
+from modelperf_plugin.values import Durations, LaterTries, Tally, Tried
 
 _T = TypeVar("_T")
 
@@ -138,6 +138,9 @@ class FallbackTallies:
 
     def faded(self, within: Span, today: int, half_life_days: float) -> dict[tuple[str, str], Faded]:
         return self._switch.ask(lambda store: store.tallies.faded(within, today, half_life_days))
+
+    def durations(self, within: Span, today: int, half_life_days: float) -> dict[tuple[str, str], Durations]:
+        return self._switch.ask(lambda store: store.tallies.durations(within, today, half_life_days))
 
     def costs(self, task_type: str, today: int, half_life_days: float, since_ms: Mapping[str, int]) -> PastCosts:
         return self._switch.ask(lambda store: store.tallies.costs(task_type, today, half_life_days, since_ms))

@@ -104,7 +104,8 @@ def write(
     rows, sums = _add_up(new, intern, first_id)
     tried_ids = {tried: intern_tried(tried) for tried in {entry.tried for entry in new if entry.tried}}
     later = _add_up_later(new, rows, sums, tried_ids) if tried_ids else {}
-    if not tried_ids and not any(_has_details(entry.outcome) for entry in new):
+    timed = any(entry.outcome.duration_seconds is not None for entry in new)
+    if not tried_ids and not timed and not any(_has_details(entry.outcome) for entry in new):
         connection.executemany(sql["add_events"], rows)
     else:  # one statement for all: events are written in the order of their numbers
         detailed = [
@@ -124,6 +125,8 @@ def write(
         sql["add_to_tally"], [(*each.counts(), each.last_ms, tally_id) for (tally_id, _), each in sums.items()]
     )
     connection.executemany(sql["add_later"], [(*key, *each) for key, each in later.items()])
+    if timed:
+        connection.execute(sql["add_durations"], (first_id,))
     return len(new), known
 
 
@@ -193,12 +196,7 @@ def _add_up_later(
 
 
 def _has_details(outcome: Outcome) -> bool:
-    return (
-        outcome.error_kind is not None
-        or outcome.duration_seconds is not None
-        or outcome.score is not None
-        or outcome.retry_after_seconds is not None
-    )
+    return outcome.error_kind is not None or outcome.score is not None or outcome.retry_after_seconds is not None
 
 
 def _detailed(row: _Row, outcome: Outcome, tried_id: int | None) -> _DetailedRow:

@@ -45,7 +45,7 @@ _REMEDIES: Final = {
     "revision": ("escape_revision",),
     "tally": (
         "delete_outcome_keys", "delete_events", "delete_daily", "delete_imported", "delete_dropped", "delete_later",
-        "delete_baseline", "delete_demotions", "delete_tally",
+        "delete_durations", "delete_baseline", "delete_demotions", "delete_tally",
     ),
     "tried": ("add_usable_set", "use_usable_set", "add_later_of_usable_set", "delete_later_of_tried", "delete_tried"),
     "unmatched_outcome": ("delete_unmatched_outcome",),

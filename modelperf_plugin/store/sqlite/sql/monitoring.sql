@@ -129,6 +129,15 @@ ON CONFLICT (tally_id) DO UPDATE SET
 -- The success rate expected of one pair after the change.
 UPDATE baseline SET rate = ? WHERE tally_id = (SELECT id FROM tally WHERE task_type = ? AND model_id = ?);
 
+-- durations_within --
+-- What the durations of the pairs within a span of task types weigh, by bucket; a period is as old as its middle.
+SELECT
+    tally.task_type, tally.model_id, duration.from_ms,
+    sum(duration.outcomes * exp(:decay * min(0, 28 * duration.period + 14 - :today)))
+FROM tally CROSS JOIN duration ON duration.tally_id = tally.id
+WHERE tally.task_type BETWEEN :first AND :last AND duration.outcomes > 0
+GROUP BY tally.id, duration.from_ms;
+
 -- baselines --
 -- The counts from before the last change of each model.
 SELECT

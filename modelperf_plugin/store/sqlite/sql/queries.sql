@@ -111,6 +111,12 @@ ON CONFLICT (tally_id, tried_id) DO UPDATE SET
     timeout_failures = timeout_failures + excluded.timeout_failures,
     score_shift = score_shift + excluded.score_shift;
 
+-- add_durations --
+-- Add the durations of the events from one on to those of their pairs.
+INSERT INTO duration (tally_id, period, from_ms, outcomes)
+SELECT tally_id, period, from_ms, count(*) FROM timed_outcome WHERE id >= ? GROUP BY 1, 2, 3
+ON CONFLICT (tally_id, period, from_ms) DO UPDATE SET outcomes = outcomes + excluded.outcomes;
+
 -- add_pair --
 -- Add the row of a (task type, model), unless it exists.
 INSERT INTO tally (task_type, model_id) VALUES (?, ?) ON CONFLICT (task_type, model_id) DO NOTHING;
@@ -394,6 +400,32 @@ WHERE tally.later_successes <> coalesce(sets.successes, 0)
     OR tally.id IN (SELECT tally_id FROM event WHERE tried_id IS NOT NULL AND tried_id NOT IN (SELECT id FROM tried))
 UNION
 SELECT 'a deleted pair', 'number ' || tally_id FROM later WHERE tally_id NOT IN (SELECT id FROM tally);
+
+-- duration_drift --
+-- Pairs whose durations lack some of their events', are more than these and those that were dropped can be, or are in no
+-- bucket; and those without a tally: must be none.
+SELECT tally.task_type, tally.model_id
+FROM tally
+JOIN (
+    SELECT
+        tally_id, sum(outcomes) AS outcomes,
+        max(outcomes < 1 OR from_ms NOT IN (SELECT from_ms FROM duration_border)) AS wrong
+    FROM duration GROUP BY tally_id
+) AS known ON known.tally_id = tally.id
+LEFT JOIN (SELECT tally_id, count(*) AS outcomes FROM timed_outcome GROUP BY tally_id) AS events
+    ON events.tally_id = tally.id
+LEFT JOIN dropped AS gone ON gone.tally_id = tally.id
+WHERE known.wrong
+    OR known.outcomes > coalesce(events.outcomes, 0)
+        + coalesce(gone.successes + gone.failures - gone.outages - gone.caller_errors, 0)
+UNION
+SELECT tally.task_type, tally.model_id
+FROM (SELECT tally_id, period, from_ms, count(*) AS outcomes FROM timed_outcome GROUP BY 1, 2, 3) AS events
+JOIN tally ON tally.id = events.tally_id
+LEFT JOIN duration USING (tally_id, period, from_ms)
+WHERE events.outcomes > coalesce(duration.outcomes, 0)
+UNION
+SELECT 'a deleted pair', 'number ' || tally_id FROM duration WHERE tally_id NOT IN (SELECT id FROM tally);
 
 -- events_to_drop --
 -- The last of the next thousand events, and how many of these are too old; the newest event always stays.

@@ -43,6 +43,10 @@ DELETE FROM dropped WHERE tally_id = :id;
 -- Delete the later tries of a pair by what had failed before.
 DELETE FROM later WHERE tally_id = :id;
 
+-- delete_durations --
+-- Delete the durations of a pair.
+DELETE FROM duration WHERE tally_id = :id;
+
 -- delete_baseline --
 -- Delete the counts of a pair from before a change.
 DELETE FROM baseline WHERE tally_id = :id;
