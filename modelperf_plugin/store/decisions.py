@@ -60,6 +60,8 @@ class DecisionRecord(NamedTuple):
     """Everything else, as JSON: candidates with status, score, propensity and reason, excluded models, the plan."""
     retry_of: str | None = None
     """Id of the earlier decision for the same task, if the host named one."""
+    ab_test_id: int | None = None
+    """The A/B test that made it, if one did."""
 
     @classmethod
     def of(cls, decision: Decision) -> Self:
@@ -103,6 +105,7 @@ class DecisionRecord(NamedTuple):
             decision.policy_id,
             _encode(record),
             decision.retry_of,
+            None if decision.assignment is None else decision.assignment.test_id,
         )
 
 

@@ -20,11 +20,9 @@ INSERT INTO ab_unit (test_id, position, unit)
 SELECT counted_unit.test_id, position, unit FROM counted_unit JOIN ab_challenger USING (test_id);
 DROP TABLE counted_unit;
 
--- The decisions of a test, to see on which side outcomes are missing. Not by JSON functions: programs that do not trust
--- the schema of a file, as imports and attached databases do not, would be refused all of it for one of them.
-CREATE INDEX decision_by_ab_test ON decision (
-    CASE WHEN instr(record, '"test_id":')
-    THEN CAST(substr(record, instr(record, '"test_id":') + 10) AS INTEGER) END,
-    made_ms
-) WHERE CASE WHEN instr(record, '"test_id":')
-    THEN CAST(substr(record, instr(record, '"test_id":') + 10) AS INTEGER) END IS NOT NULL;
+-- The A/B test that made a decision, to see on which side outcomes are missing; NULL if none did.
+ALTER TABLE decision ADD COLUMN ab_test_id INTEGER;
+UPDATE decision SET ab_test_id = json_extract(record, '$.assignment.test_id')
+WHERE CASE WHEN instr(record, '"assignment":') THEN json_valid(record) END;
+
+CREATE INDEX decision_by_ab_test ON decision (ab_test_id, made_ms) WHERE ab_test_id IS NOT NULL;
