@@ -6,14 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from modelperf_plugin.store.ab_tests import DrawnDecisions, Stake, StoredContest, StoredTest
+from modelperf_plugin.store.decision_records import DecisionOutcome, DecisionRecord
 from modelperf_plugin.store.decision_summary import DecisionSummary
-from modelperf_plugin.store.decisions import (
-    DECISIONS_PER_STEP,
-    DecisionOutcome,
-    DecisionRecord,
-    JoinedOutcome,
-    LoggedDecision,
-)
+from modelperf_plugin.store.decisions import DECISIONS_PER_STEP, JoinedOutcome, LoggedDecision
 from modelperf_plugin.store.entries import Recorded
 from modelperf_plugin.values import Outcome
 
