@@ -85,6 +85,7 @@ def complete(connection: sqlite3.Connection, decision_id: str, entry: Entry) -> 
     }  # fmt: skip
     connection.execute(sql["complete"], values)
     connection.execute(sql["complete_event"], values)
+    connection.execute(sql["complete_durations"], values)
     connection.execute(sql["complete_decision"], values)
     return Recorded.REVISED
 

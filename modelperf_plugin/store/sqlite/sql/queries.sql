@@ -668,6 +668,12 @@ FROM event WHERE id = :event_id;
 -- The same for what is no part of a verdict.
 UPDATE event SET duration_ms = :duration_ms, retry_after_ms = :retry_after_ms WHERE id = :event_id;
 
+-- complete_durations --
+-- The same in the sums of durations: the outcome had none before.
+INSERT INTO duration (tally_id, period, from_ms, outcomes)
+SELECT tally_id, period, from_ms, 1 FROM timed_outcome WHERE id = :event_id
+ON CONFLICT (tally_id, period, from_ms) DO UPDATE SET outcomes = outcomes + 1;
+
 -- complete_decision --
 -- The same in the log: from now on it is an outcome like any other.
 UPDATE decision SET duration_ms = :duration_ms, outcome_ref = :event_id WHERE id = :decision_id;
