@@ -14,9 +14,9 @@ from modelperf_plugin.config.schema import BudgetScope
 from modelperf_plugin.engine.budget_state import BudgetState, Standing
 from modelperf_plugin.engine.learner import Learner
 from modelperf_plugin.policy import Assessment, Policy
-from modelperf_plugin.policy.assessment import UNAVAILABLE
 from modelperf_plugin.policy.belief import own_belief
 from modelperf_plugin.policy.budget import Menu, is_ahead, is_ample, pace, refused
+from modelperf_plugin.policy.candidates import UNAVAILABLE
 from modelperf_plugin.policy.cost import expected_cost
 from modelperf_plugin.store.roles import Connection, Spending, Tallies
 from modelperf_plugin.values import Exclusion

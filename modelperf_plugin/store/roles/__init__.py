@@ -17,7 +17,7 @@ from modelperf_plugin.store.roles.evidence import (
     Tallies,
     Trends,
 )
-from modelperf_plugin.store.roles.log import ABTests, DecisionLog, UnmatchedOutcomes
+from modelperf_plugin.store.roles.log import ABTests, DecisionHistory, DecisionLog, UnmatchedOutcomes
 from modelperf_plugin.store.roles.upkeep import Connection, Maintenance, Problems
 from modelperf_plugin.store.roles.watching import Changes, Demotions, WatchStates
 
@@ -27,6 +27,7 @@ __all__ = [
     "Changes",
     "Connection",
     "DatedTallies",
+    "DecisionHistory",
     "DecisionLog",
     "Demotions",
     "Events",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
-from modelperf_plugin.store.decisions import Joining, LoggedDecision
+from modelperf_plugin.store.decision_records import Joining
+from modelperf_plugin.store.decisions import LoggedDecision
 from modelperf_plugin.store.entries import DroppedStep, Entry, Recorded
 from modelperf_plugin.store.spending import CostEvent, CostSums
 from modelperf_plugin.store.trends import Days, DecisionSums, TrendStep

@@ -6,36 +6,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from modelperf_plugin.store.ab_tests import DrawnDecisions, Stake, StoredContest, StoredTest
+from modelperf_plugin.store.decision_records import DecisionOutcome, DecisionRecord
 from modelperf_plugin.store.decision_summary import DecisionSummary
-from modelperf_plugin.store.decisions import (
-    DECISIONS_PER_STEP,
-    DecisionOutcome,
-    DecisionRecord,
-    JoinedOutcome,
-    LoggedDecision,
-)
+from modelperf_plugin.store.decisions import DECISIONS_PER_STEP, JoinedOutcome, LoggedDecision
 from modelperf_plugin.store.entries import Recorded
 from modelperf_plugin.values import Outcome
 
 
-class DecisionLog(Protocol):
-    """Decisions joined with their outcomes. Never changes a tally."""
-
-    def write(self, decisions: Iterable[DecisionRecord], outcomes: Iterable[DecisionOutcome]) -> list[DecisionOutcome]:
-        """Store decisions, then join outcomes to these and to older ones; return the outcomes that were joined.
-
-        A decision that is stored already stays as it is. The outcomes of a decision are kept in the order of arrival,
-        up to :data:`~modelperf_plugin.store.decisions.MAX_LOGGED_TRIES`. One is the outcome of the decision, and
-        returned as joined: the first, until the chosen model's first one replaces a fallback's. An outcome without a
-        stored decision waits in the store, and is added when the decision is stored; of more than
-        :data:`~modelperf_plugin.store.decisions.MAX_UNMATCHED_OUTCOMES` the oldest are dropped.
-        """
-
-    def report(self, decision_id: str, outcome: Outcome, given_ms: int) -> Recorded:
-        """Give the last outcome of a decision the verdict of ``outcome``, or let it wait for the decision.
-
-        Meant for a decision that is not known; the verdict is recorded as an outcome if there is none.
-        """
+class DecisionHistory(Protocol):
+    """Decisions joined with their outcomes, to read."""
 
     def get(self, decision_id: str) -> LoggedDecision | None:
         """Return a stored decision, or None."""
@@ -59,6 +38,26 @@ class DecisionLog(Protocol):
 
     def summary(self, now_ms: int) -> DecisionSummary:
         """Return how many decisions there are, have their outcome, wait for it, or are overdue at ``now_ms``."""
+
+
+class DecisionLog(DecisionHistory, Protocol):
+    """The log of decisions. Never changes a tally."""
+
+    def write(self, decisions: Iterable[DecisionRecord], outcomes: Iterable[DecisionOutcome]) -> list[DecisionOutcome]:
+        """Store decisions, then join outcomes to these and to older ones; return the outcomes that were joined.
+
+        A decision that is stored already stays as it is. The outcomes of a decision are kept in the order of arrival,
+        up to :data:`~modelperf_plugin.store.decisions.MAX_LOGGED_TRIES`. One is the outcome of the decision, and
+        returned as joined: the first, until the chosen model's first one replaces a fallback's. An outcome without a
+        stored decision waits in the store, and is added when the decision is stored; of more than
+        :data:`~modelperf_plugin.store.decisions.MAX_UNMATCHED_OUTCOMES` the oldest are dropped.
+        """
+
+    def report(self, decision_id: str, outcome: Outcome, given_ms: int) -> Recorded:
+        """Give the last outcome of a decision the verdict of ``outcome``, or let it wait for the decision.
+
+        Meant for a decision that is not known; the verdict is recorded as an outcome if there is none.
+        """
 
     def forget(self, before_ms: int, limit: int = DECISIONS_PER_STEP) -> int:
         """Delete up to ``limit`` of the oldest decisions made before ``before_ms``; return how many.
