@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import sqrt
-from statistics import fmean
 from typing import Final, NamedTuple
 
 from modelperf_plugin.policy.budget.menu import Menu, Price, cheapest_usd, price_of_money
@@ -19,7 +18,11 @@ Tasks differ in cost, and there may be more of them than expected.
 _CAUTION: Final = 2.0
 """Standard deviations that the cost of all remaining tasks may be above its mean."""
 _HOPELESS: Final = 1.5
-"""How many times what is left the rest must cost for models of unknown cost to be tried."""
+"""How many times what is left the rest must cost for any model of unknown cost to be worth a try."""
+_UPPER: Final = 0.75
+"""A model of unknown cost is taken to cost as much as this quantile of the known costs."""
+_CREDIT, _HOPELESS_CREDIT = 0.125, 0.25
+"""The part of a budget by which spending may be ahead of its plan for models of unknown cost to be tried."""
 _TAIL: Final = 4.0
 """How many times its expected cost one task may cost."""
 
@@ -49,22 +52,63 @@ def is_ample(left_usd: float, rest_usd: float, most_usd: float, waiting: int) ->
     return left_usd - rest_usd > most_usd * (_TAIL + waiting)
 
 
+def assumed_usd(costs: Iterable[float]) -> float:
+    """Return what a model of unknown cost is taken to cost if others have these ``costs``: the upper quartile.
+
+    >>> assumed_usd([0.01, 0.5, 0.2, 0.1])
+    0.5
+    """
+    known = sorted(costs)
+    return known[int(_UPPER * len(known))] if known else 0.0
+
+
+def cautious_usd(usd: float, outcomes: int, assumed: float) -> float:
+    """Return what a model costs whose cost is the mean of few ``outcomes``: nearer to what is assumed of others.
+
+    Costs differ about as much between models as between the tasks of one, so what is assumed counts like one outcome,
+    by logarithms.
+
+    >>> [round(cautious_usd(0.01, outcomes, 1.0), 3) for outcomes in (1, 2, 8)]
+    [0.1, 0.046, 0.017]
+    """
+    return usd * (assumed / usd) ** (1.0 / (1.0 + outcomes)) if 0.0 < usd < assumed else usd
+
+
+def usd_for_trials(budget: Budget, outlook: Outlook, outcomes: float, left_usd: float, rest_usd: float) -> float:
+    """Return how much the trial of a model of unknown cost may cost now; ``outcomes`` have come in this period.
+
+    By the plan spending grows with the tasks. Trials may make it run ahead of that by a part of the budget, and
+    then wait until the plan has caught up: so they are spread over the period, and what they leave is enough for it.
+    As long as no known model can make the money last, finding one that can is worth more.
+    """
+    limit = budget.usd or 0.0
+    done = outcomes / (outcomes + outlook.tasks)
+    planned = limit * (min(1.0, 2.0 * done) if budget.rolling else done)
+    credit = _HOPELESS_CREDIT if _is_hopeless(left_usd, rest_usd) else _CREDIT
+    return min(left_usd, planned + credit * limit - (limit - left_usd))
+
+
+def _is_hopeless(left_usd: float, rest_usd: float) -> bool:
+    return rest_usd > _HOPELESS * left_usd
+
+
 def refused(
-    budget: Budget, offered: Sequence[str], costs: Mapping[str, float], left_usd: float, rest_usd: float
-) -> list[str]:
+    budget: Budget, offered: Sequence[str], costs: Mapping[str, float], left_usd: float, rest_usd: float,
+    trial_usd: float,
+) -> list[str]:  # fmt: skip
     """Return the candidates that are not permitted with ``left_usd`` left.
 
     These are the ones after which no ``rest_usd`` would be left for the remaining tasks. The cheapest one is permitted
     as long as there is money for it or, if the budget goes on with it, always. One that is not in ``costs``, of unknown
-    cost, counts as costing the mean of the others; but as long as those cannot make the money last it is permitted,
-    because it may be cheaper.
+    cost, is taken to be one of the dearer ones, and is tried only for ``trial_usd`` at most; as long as the others
+    cannot make the money last that is reason enough, because it may be cheaper.
     """
     known = [each for each in offered if each in costs]
     cheapest = min(known, key=lambda each: (costs[each], each), default=None)
-    spare, guess = left_usd - max(0.0, rest_usd), fmean([costs[each] for each in known] or [0.0])
-    permitted = [each for each in offered if _TAIL * costs.get(each, guess) < spare]
-    if left_usd > 0.0 and rest_usd > _HOPELESS * left_usd:
-        permitted += [each for each in offered if each not in costs]
+    spare, assumed = left_usd - max(0.0, rest_usd), assumed_usd([costs[each] for each in known] or costs.values())
+    may_try = left_usd > 0.0 and assumed <= trial_usd
+    may_try = may_try and (not known or _TAIL * assumed < spare or _is_hopeless(left_usd, rest_usd))
+    permitted = [each for each in offered if (_TAIL * costs[each] < spare if each in costs else may_try)]
     if cheapest is not None and (budget.then == "cheapest" or costs[cheapest] <= left_usd > 0.0):
         permitted.append(cheapest)
     if not permitted and budget.then == "cheapest":
