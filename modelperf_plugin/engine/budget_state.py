@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from modelperf_plugin.config.schema import BudgetScope
 from modelperf_plugin.engine.ledger import Ledger
+from modelperf_plugin.log import logger
 from modelperf_plugin.policy.budget import Budget, Outlook, Pace
 from modelperf_plugin.values import from_milliseconds
 
@@ -72,6 +73,7 @@ class Standing:
         self.made_of = (-1, -1)
         """Numbers of outcomes and of menus that the state was worked out from."""
         self.valid_ms = (0, 0)
+        self._reported_until_ms = 0
 
     @cached_property
     def note(self) -> str:
@@ -81,6 +83,12 @@ class Standing:
     @property
     def urgency(self) -> tuple[bool, float]:
         return (False, 0.0) if self.state is None else self.state.urgency
+
+    def report_used_up(self, now_ms: int) -> None:
+        """Log, once in a period, that there is no decision because of this budget."""
+        if self.state is not None and now_ms >= self._reported_until_ms:
+            self._reported_until_ms = self.state.outlook.until_ms
+            logger.warning("no decision: over budget%s; a host that goes on by itself spends more", self.note)
 
     def set(self, state: BudgetState, made_of: tuple[int, int], now_ms: int) -> BudgetState:
         """Replace the state."""

@@ -299,7 +299,10 @@ class SpendingControl:
             Exclusion(each, f"over budget{'' if each in costs else ': its cost is unknown'}{standing.note}")
             for each in over
         ]
-        return tuple([each for each in offered if each not in over]), (*excluded, *refusals)
+        permitted = tuple([each for each in offered if each not in over])
+        if not permitted:
+            standing.report_used_up(now_ms)
+        return permitted, (*excluded, *refusals)
 
     def _refused(
         self, standing: Standing, state: BudgetState, offered: Sequence[str], costs: Mapping[str, float], now_ms: int
@@ -314,5 +317,5 @@ class SpendingControl:
             trial = usd_for_trials(budget, state.outlook, outcomes, left, rest)
             return refused(budget, offered, costs, left, rest, trial)
         cost = costs.get(scope.name, 0.0)
-        may_stay = len(offered) == 1 and (budget.then == "cheapest" or left > cost)
+        may_stay = len(offered) == 1 and (budget.then == "overdraw" or left > cost)
         return [] if may_stay or not is_ahead(budget, state.outlook, outcomes, cost, left) else [scope.name]

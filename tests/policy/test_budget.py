@@ -144,28 +144,32 @@ COSTS = {"a": 0.01, "b": 0.1, "c": 1.0}
         ("cheapest", 5.1, 1.0, ""),
         ("cheapest", 1.9, 1.0, "c"),
         ("cheapest", 1.05, 1.0, "bc"),
-        ("cheapest", -1.0, 1.0, "bc"),
-        ("none", 1.05, 1.0, "bc"),
-        ("none", 0.5, 1.0, "bc"),
+        ("cheapest", 0.005, 1.0, "abc"),
+        ("cheapest", -1.0, 1.0, "abc"),
+        ("overdraw", 1.05, 1.0, "bc"),
+        ("overdraw", -1.0, 1.0, "bc"),
+        ("none", 5.1, 5.0, ""),
+        ("none", 1.05, 1.0, "c"),
+        ("none", 0.3, 1.0, "bc"),
         ("none", 0.005, 1.0, "abc"),
         ("none", 0.0, 0.0, "abc"),
     ],
 )
 def test_who_is_refused(then: str, left: float, rest: float, out: str) -> None:
-    """Those after which too little is left; the cheapest only if there is no decision once the money is used up."""
+    """Those after which too little is left; the cheapest only once the money is used up, unless it may be overdrawn."""
     budget = Budget.model_validate({"usd": 9.0, "then": then})
     assert refused(budget, list("abc"), COSTS, left, rest, left) == list(out)
 
 
 def test_a_candidate_of_unknown_cost_is_refused_when_the_money_is_used_up() -> None:
     """Until then it may be tried if it can be afforded, or if the known ones are too dear: it may be the cheapest."""
-    for then in ("cheapest", "none"):
+    for then in ("cheapest", "overdraw"):
         budget = Budget.model_validate({"usd": 9.0, "then": then})
         assert refused(budget, ["a", "new"], COSTS, 5.0, 1.0, 5.0) == []
         assert refused(budget, ["b", "new"], COSTS, 0.5, 1.0, 0.5) == []
         assert refused(budget, ["b", "new"], COSTS, 0.9, 1.0, 0.9) == ["new"]
         assert "new" in refused(budget, ["b", "new"], COSTS, 0.0, 1.0, 0.0)
-        assert refused(budget, ["new"], {}, -1.0, 0.0, -1.0) == ([] if then == "cheapest" else ["new"])
+        assert refused(budget, ["new"], {}, -1.0, 0.0, -1.0) == ([] if then == "overdraw" else ["new"])
 
 
 def test_a_candidate_of_unknown_cost_is_taken_to_be_one_of_the_dearer_ones() -> None:
@@ -195,7 +199,10 @@ def test_what_was_seen_of_other_task_types_counts_at_once() -> None:
 
 
 def test_trials_are_spread_over_the_period() -> None:
-    """An eighth of the budget at first; what was spent beyond that must come back by tasks that cost less."""
+    """An eighth of the budget at first; what was spent beyond that must come back by tasks that cost less.
+
+    If no known model can make the money last, all of it may go into finding one that can.
+    """
     budget = Budget(usd=8.0)
 
     def trials(outcomes: int, left_usd: float, rest_usd: float = 0.5) -> float:
@@ -206,7 +213,7 @@ def test_trials_are_spread_over_the_period() -> None:
     assert trials(10, 6.5) == pytest.approx(0.3)
     assert trials(10, 6.0) < 0.0
     assert trials(30, 6.0) == pytest.approx(1.4)
-    assert trials(10, 6.0, rest_usd=10.0) == pytest.approx(0.8)
+    assert trials(10, 6.0, rest_usd=10.0) == pytest.approx(6.0)
     assert trials(99, 0.2) == pytest.approx(0.2)
 
 

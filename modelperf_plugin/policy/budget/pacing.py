@@ -21,7 +21,7 @@ _HOPELESS: Final = 1.5
 """How many times what is left the rest must cost for any model of unknown cost to be worth a try."""
 _UPPER: Final = 0.75
 """A model of unknown cost is taken to cost as much as this quantile of the known costs."""
-_CREDIT, _HOPELESS_CREDIT = 0.125, 0.25
+_CREDIT: Final = 0.125
 """The part of a budget by which spending may be ahead of its plan for models of unknown cost to be tried."""
 _TAIL: Final = 4.0
 """How many times its expected cost one task may cost."""
@@ -79,13 +79,14 @@ def usd_for_trials(budget: Budget, outlook: Outlook, outcomes: float, left_usd: 
 
     By the plan spending grows with the tasks. Trials may make it run ahead of that by a part of the budget, and
     then wait until the plan has caught up: so they are spread over the period, and what they leave is enough for it.
-    As long as no known model can make the money last, finding one that can is worth more.
+    As long as no known model can make the money last, finding one that can is worth all of it.
     """
     limit = budget.usd or 0.0
     done = outcomes / (outcomes + outlook.tasks)
     planned = limit * (min(1.0, 2.0 * done) if budget.rolling else done)
-    credit = _HOPELESS_CREDIT if _is_hopeless(left_usd, rest_usd) else _CREDIT
-    return min(left_usd, planned + credit * limit - (limit - left_usd))
+    if _is_hopeless(left_usd, rest_usd):
+        return left_usd
+    return min(left_usd, planned + _CREDIT * limit - (limit - left_usd))
 
 
 def _is_hopeless(left_usd: float, rest_usd: float) -> bool:
@@ -98,20 +99,23 @@ def refused(
 ) -> list[str]:  # fmt: skip
     """Return the candidates that are not permitted with ``left_usd`` left.
 
-    These are the ones after which no ``rest_usd`` would be left for the remaining tasks. The cheapest one is permitted
-    as long as there is money for it or, if the budget goes on with it, always. One that is not in ``costs``, of unknown
-    cost, is taken to be one of the dearer ones, and is tried only for ``trial_usd`` at most; as long as the others
-    cannot make the money last that is reason enough, because it may be cheaper.
+    These are the ones after which no ``rest_usd`` would be left for the remaining tasks; with ``then = "none"`` it is
+    not kept back. The cheapest one is permitted as long as there is money for it or, if the budget may be overdrawn,
+    always. One that is not in ``costs``, of unknown cost, is taken to be one of the dearer ones, and is tried only for
+    ``trial_usd`` at most; as long as the others cannot make the money last that is reason enough, because it may be
+    cheaper.
     """
     known = [each for each in offered if each in costs]
     cheapest = min(known, key=lambda each: (costs[each], each), default=None)
-    spare, assumed = left_usd - max(0.0, rest_usd), assumed_usd([costs[each] for each in known] or costs.values())
+    spare = left_usd - (0.0 if budget.then == "none" else max(0.0, rest_usd))
+    assumed = assumed_usd([costs[each] for each in known] or costs.values())
     may_try = left_usd > 0.0 and assumed <= trial_usd
     may_try = may_try and (not known or _TAIL * assumed < spare or _is_hopeless(left_usd, rest_usd))
     permitted = [each for each in offered if (_TAIL * costs[each] < spare if each in costs else may_try)]
-    if cheapest is not None and (budget.then == "cheapest" or costs[cheapest] <= left_usd > 0.0):
+    may_overdraw = budget.then == "overdraw"
+    if cheapest is not None and (may_overdraw or costs[cheapest] <= left_usd > 0.0):
         permitted.append(cheapest)
-    if not permitted and budget.then == "cheapest":
+    if not permitted and may_overdraw:
         return []  # no cost is known
     return [each for each in offered if each not in permitted]
 
