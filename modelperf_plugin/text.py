@@ -109,6 +109,23 @@ def seconds(milliseconds: int | None) -> str:
     return UNKNOWN if milliseconds is None else f"{milliseconds / 1000:,.1f} s"
 
 
+_TIMES: Final = (("ms", 0.001, 1.0), ("s", 1.0, 120.0), ("min", 60.0, 7200.0))
+"""Units of time in seconds, and up to how many seconds they are used."""
+
+
+def duration(length: float | None) -> str:
+    """Return seconds with what matters of them: ``430 ms``, ``2.3 s``, ``41 s``, ``12 min``, ``3.5 h``.
+
+    >>> duration(0.43), duration(2.3), duration(40.9), duration(720.0), duration(12_600.0)
+    ('430 ms', '2.3 s', '41 s', '12 min', '3.5 h')
+    """
+    if length is None:
+        return UNKNOWN
+    unit, in_seconds = next(((unit, size) for unit, size, up_to in _TIMES if length < up_to), ("h", 3600.0))
+    number = length / in_seconds
+    return f"{number:,.0f} {unit}" if number >= 9.95 or unit == "ms" else f"{number:.1f} {unit}"
+
+
 def first_tries(tally: Tally) -> str:
     """Return the successes of first tries as ``61 of 70``; outages and the caller's errors are left out.
 

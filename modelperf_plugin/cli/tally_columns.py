@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from modelperf_plugin.cli.answer import Answer, Column, number
+from modelperf_plugin.cli.answer import Answer, Column, Row, number
 from modelperf_plugin.text import (
     ESTIMATED,
     ago,
     dollars,
+    duration,
     first_tries,
     has_later_tries,
     has_scores,
@@ -19,7 +20,7 @@ from modelperf_plugin.text import (
     short,
     spent_per_success,
 )
-from modelperf_plugin.values import Tally
+from modelperf_plugin.values import Durations, Tally
 
 TASK_TYPE: Final[Column[Tally]] = Column("task type", lambda tally: tally.task_type, "bold")
 MODEL: Final[Column[Tally]] = Column("model", lambda tally: tally.model_id, "bold")
@@ -48,6 +49,24 @@ def tries_columns(tallies: Iterable[Tally]) -> tuple[Column[Tally], ...]:
 def score_columns(tallies: Iterable[Tally]) -> tuple[Column[Tally], ...]:
     """Return the column of mean scores; none if no outcome has a score."""
     return (MEAN_SCORE,) if has_scores(tallies) else ()
+
+
+def time_columns(
+    timings: Mapping[tuple[str, str], Durations], pair_of: Callable[[Row], tuple[str, str]]
+) -> tuple[Column[Row], ...]:
+    """Return the columns of durations; none if no durations are known."""
+    if not timings:
+        return ()
+
+    def median(row: Row) -> str:
+        each = timings.get(pair_of(row))
+        return duration(None if each is None else each.median_seconds)
+
+    def high(row: Row) -> str:
+        each = timings.get(pair_of(row))
+        return duration(None if each is None else each.high_seconds)
+
+    return (number("median time", median), number("95 % within", high))
 
 
 def print_tries_note(answer: Answer, tallies: Iterable[Tally]) -> None:

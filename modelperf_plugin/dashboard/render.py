@@ -136,6 +136,7 @@ def _environment() -> Environment:
         span=_or_dash(text.span), spent=_spent,
         factor=lambda value: f"{value:,.0f}" if value >= 100 else f"{value:.3g}", count=text.count,
         number=_or_dash(lambda number: f"{number:,}"), ordinal=text.ordinal, seconds=_or_dash(text.seconds),
+        duration=_or_dash(text.duration),
         first_tries=_tries(text.first_tries), later_tries=_tries(text.later_tries),
         solved_tasks=solved_tasks, score=_or_dash(text.score),
         ago=_or_dash(text.ago), moment=_moment,

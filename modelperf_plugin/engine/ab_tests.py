@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final, TypeVar
@@ -13,16 +13,17 @@ from typing import Final, TypeVar
 from modelperf_plugin.engine.ab_draws import MAX_DRAWS, Draw, Draws
 from modelperf_plugin.engine.ab_ratios import check, settled, undecided_winners
 from modelperf_plugin.engine.ab_running import RunningTest
+from modelperf_plugin.engine.ab_stakes import exchanged, stakes_of
 from modelperf_plugin.engine.ab_terms import is_as_stored, on_terms_of, proposed
 from modelperf_plugin.engine.ab_verdicts import advanced, state_of
 from modelperf_plugin.errors import StoreBusyError, StoreError
 from modelperf_plugin.policy import ABTest, Assessment, Policy
 from modelperf_plugin.policy.quality import Timeouts, is_verdict
-from modelperf_plugin.store import DecisionOutcome, Entry, LoggedDecision, StoredTest
+from modelperf_plugin.store import DecisionOutcome, Entry, LoggedDecision, Stake, StoredContest, StoredTest
 from modelperf_plugin.store.deadline import NO_WAIT, SPARE_SECONDS, within
 from modelperf_plugin.store.roles import ABTests as StoredTests
 from modelperf_plugin.store.roles import DecisionLog
-from modelperf_plugin.values import DAY_MS, Decision, blame_of
+from modelperf_plugin.values import DAY_MS, Decision, Outcome, blame_of
 
 RELOAD_SECONDS: Final = 1.0
 """How often the tests that other processes began, decided or ended are reloaded."""
@@ -62,7 +63,9 @@ class ABTests:
         self._draws = Draws()
         self._unknown: deque[DecisionOutcome] = deque(maxlen=MAX_DRAWS)
         """Outcomes whose decisions, which other processes made, have yet to be looked up."""
-        self._failed: deque[tuple[Draw, Entry]] = deque(maxlen=MAX_DRAWS)
+        self._failed: deque[tuple[str, Draw, Entry]] = deque(maxlen=MAX_DRAWS)
+        self._revised: deque[tuple[str | None, str | None]] = deque(maxlen=MAX_DRAWS)
+        """Decisions and ids of outcomes whose verdicts were replaced, as far as each is known."""
         self._begin_at = 0.0
         self._reload_at = 0.0
         self._reload()
@@ -139,6 +142,28 @@ class ABTests:
                 self._reload()  # the test may have begun with this very decision
             self._look_up()
 
+    def on_revised(self, decision_id: str | None, outcome_id: str | None) -> None:
+        """Note that the verdict of an outcome was replaced, for :meth:`revise`."""
+        self._revised.append((decision_id, outcome_id))
+
+    def revise(self, timeouts: Timeouts = "failure") -> None:
+        """Exchange the verdicts that were replaced in the store; a StoreError leaves them waiting."""
+
+        def step(
+            test: StoredTest, stakes: Mapping[str, Stake], outcome: Outcome
+        ) -> tuple[list[StoredContest], dict[str, Stake]]:
+            return exchanged(test, stakes, outcome.grade if is_verdict(outcome, timeouts) else None)
+
+        while revised := _pop(self._revised):
+            try:
+                test = self._stored.revise(*revised, step)
+            except StoreError:
+                self._revised.appendleft(revised)
+                raise
+            if test is not None:
+                with self._lock:
+                    self._set([*self._tests.values(), test])
+
     def catch_up(self) -> None:
         """Reload what other processes did, and count outcomes that are due; a StoreError leaves them waiting."""
         if time.monotonic() >= self._reload_at:
@@ -173,7 +198,7 @@ class ABTests:
     def _look_up(self) -> None:
         """Count the outcomes of decisions that tests of other processes drew."""
         while joined := _pop(self._unknown):
-            decision_id, model_id, outcome, ended_ms = joined
+            decision_id, model_id, outcome, ended_ms, _ = joined
             if not self._live_task_types or decision_id in self._draws.counted:
                 continue
             try:
@@ -195,14 +220,21 @@ class ABTests:
         if entry.model_id != draw.model_id or not self._draws.count(decision_id):
             return
         with suppress(StoreError):  # reported when it is tried again
-            within(NO_WAIT if self._failed else SPARE_SECONDS, lambda: self._advance(draw, entry))
+            within(NO_WAIT if self._failed else SPARE_SECONDS, lambda: self._advance(decision_id, draw, entry))
 
-    def _advance(self, draw: Draw, entry: Entry) -> None:
+    def _advance(self, decision_id: str, draw: Draw, entry: Entry) -> None:
         test_id, unit = draw.assignment
+        stakes: dict[str, Stake] = {}
+
+        def step(test: StoredTest) -> Sequence[StoredContest]:
+            contests = advanced(test, draw, entry)
+            stakes.update(stakes_of(test, contests, draw, entry))
+            return contests
+
         try:
-            test = self._stored.advance(test_id, unit, lambda test: advanced(test, draw, entry))
+            test = self._stored.advance(test_id, unit, step, lambda: (decision_id, entry.ended_ms, stakes))
         except StoreError:
-            self._failed.append((draw, entry))
+            self._failed.append((decision_id, draw, entry))
             raise
         if test is None:
             self._reload_at = 0.0  # ended by an operator

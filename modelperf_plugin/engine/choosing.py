@@ -21,6 +21,7 @@ from modelperf_plugin.engine.learner import Learner
 from modelperf_plugin.engine.monitor import Monitor
 from modelperf_plugin.engine.spelling import Offer, Offers, canonical_context
 from modelperf_plugin.engine.spending import Advice, SpendingControl
+from modelperf_plugin.engine.timed import Timed
 from modelperf_plugin.engine.tries import TaskTries, Tries, id_of
 from modelperf_plugin.errors import InvalidValueError, StoreBusyError, StoreError
 from modelperf_plugin.log import logger
@@ -68,6 +69,7 @@ class Parts(NamedTuple):
     spending: SpendingControl
     ab_tests: ABTests
     tries: Tries
+    timed: Timed
 
 
 class _Question(NamedTuple):
@@ -95,6 +97,7 @@ class Chooser:
         self._ab_tests = parts.ab_tests
         self._tries = parts.tries
         self._spending = parts.spending
+        self._timed = parts.timed
         self._now = now
         self._errors = errors
         self._assessments: Recent[tuple[int, str, tuple[str, ...]], tuple[tuple[object, ...], Assessment]]
@@ -266,7 +269,13 @@ class Chooser:
             tallies, beliefs, demotions, unavailable, costs.models, tried, self._learner.difficulty(task_type),
             self._plans, availability, costs.records, costs.waiting,
         )  # fmt: skip
+        if context.max_seconds is not None or policy.cost.usd_per_minute:
+            knowledge = knowledge._replace(durations=self._timed.of(task_type, evidence))
         assessment = assess(policy, task_type, offered, knowledge, context)
+        if not knowledge.durations and assessment.has_tied_outcomes:  # the faster first
+            knowledge = knowledge._replace(durations=self._timed.of(task_type, evidence))
+            if knowledge.durations:
+                assessment = assess(policy, task_type, offered, knowledge, context)
         if context.plain and evidence:  # a host may ask for any number of task types without outcomes
             self._assessments.put(key, (basis, assessment), len(offered))
         return assessment

@@ -16,22 +16,23 @@ from modelperf_plugin.engine.background import BackgroundErrors
 from modelperf_plugin.engine.budget_state import BudgetState
 from modelperf_plugin.engine.choosing import Chooser, Parts
 from modelperf_plugin.engine.clock import Clock, HostClock
-from modelperf_plugin.engine.decision_writer import DecisionWriter
+from modelperf_plugin.engine.decision_writer import DecisionWriter, is_decision_id, is_in_share
 from modelperf_plugin.engine.learning import Learning
 from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
 from modelperf_plugin.engine.retention import Retention
 from modelperf_plugin.engine.spelling import as_logged
 from modelperf_plugin.engine.telemetry import Telemetry
+from modelperf_plugin.engine.timed import Timed
 from modelperf_plugin.engine.tries import Tries
 from modelperf_plugin.errors import ConfigError, ModelPerfError
 from modelperf_plugin.exchange.attached.databases import AttachedDatabases, from_configuration
 from modelperf_plugin.log import logger
-from modelperf_plugin.store import Store, forks
+from modelperf_plugin.store import Joining, Store, forks
 from modelperf_plugin.store.aliases.store import with_aliases
 from modelperf_plugin.store.attached import with_attached
 from modelperf_plugin.store.deadline import NO_WAIT, SPARE_SECONDS, within
-from modelperf_plugin.store.entries import Entry
-from modelperf_plugin.values import Decision, Outcome, check_id, to_milliseconds
+from modelperf_plugin.store.entries import Entry, Recorded, id_by_decision
+from modelperf_plugin.values import DAY_MS, Decision, Outcome, check_id, to_milliseconds
 from modelperf_plugin.values.names import Aliases
 
 _CATCH_UP_OUTCOMES: Final = 8
@@ -127,7 +128,8 @@ class ModelPerf:
         learning = Learning.of(
             self._store, self._in_force, seconds=self._seconds, now_ms=self._now_ms, number=self._random.random
         )
-        parts = Parts(self._store.tallies, *learning, self._ab_tests, self._tries)
+        timed = Timed(self._store.tallies, self._in_force, lambda: self._now_ms() // DAY_MS)
+        parts = Parts(self._store.tallies, *learning, self._ab_tests, self._tries, timed)
         self._chooser = Chooser(parts, now=self._now, errors=self._errors)
         self._learner, self._monitor, self._availability, self._spending = learning
 
@@ -202,6 +204,10 @@ class ModelPerf:
     ) -> bool:
         """Write an outcome, as :meth:`modelperf_plugin.ModelPerformanceTracker.record_outcome` does.
 
+        Returns:
+            Whether the store has changed: the outcome is new, or has another verdict than the one that was recorded
+            under its ``outcome_id``, which it replaces.
+
         ``decision`` is the decision that chose the model, its id, or None. What has failed before on its task makes
         this a later try; without a decision it is a first try.
         """
@@ -216,26 +222,80 @@ class ModelPerf:
             if tried := self._tries.before(decision, task_type, model_id, config.quality.timeouts):
                 entry = entry._replace(tried=tried)
             joining = self._decision_writer.joining(decision_id, entry)
-        new = self.tracker.store.outcomes.record(entry, joining)
+        recorded = self.tracker.store.outcomes.record(entry, joining)
+        new = recorded is Recorded.NEW
         if new:
             self._on_new(task_type, model_id, entry)
         self._learner.pending.settle(decision_id, task_type, model_id)
         if new and decision is not None and decision_id is not None:
-            self._tries.add(decision, entry, config.quality.timeouts)
-            self._ab_tests.on_outcome(decision, entry, config.quality.timeouts)
-            if joining is not None and joining.is_stored:
-                joined = self._decision_writer.on_stored(joining)
-            else:
-                joined = self._decision_writer.on_outcome(decision_id, model_id, entry.outcome, entry.ended_ms)
-            if joined and isinstance(decision, str):
-                self._ab_tests.on_joined(joined, config.quality.timeouts)
-        if self._availability.concerns(model_id, entry.outcome):
+            self._on_tried(decision, decision_id, entry, joining, config)
+        elif recorded is Recorded.REVISED:
+            self._on_revised(task_type, decision_id, entry.outcome.outcome_id)
+        if new and self._availability.concerns(model_id, entry.outcome):
             self._errors.guard(self._availability.refresh)
         self._has_recorded = True
         self._new_outcomes += 1
         if self._new_outcomes >= _CATCH_UP_OUTCOMES or time.monotonic() >= self._catch_up_at:
             self._catch_up_briefly()
-        return new
+        return recorded is not Recorded.NOTHING
+
+    def _on_tried(
+        self, decision: Decision | str, decision_id: str, entry: Entry, joining: Joining | None, config: Config
+    ) -> None:
+        """Take in that an outcome under a decision was recorded."""
+        self._tries.add(decision, entry, config.quality.timeouts)
+        self._ab_tests.on_outcome(decision, entry, config.quality.timeouts)
+        if joining is not None and joining.is_stored:
+            joined = self._decision_writer.on_stored(joining)
+        else:
+            outcome = entry.outcome if joining is None else joining.outcome.outcome
+            joined = self._decision_writer.on_outcome(decision_id, entry.model_id, outcome, entry.ended_ms)
+        if joined and isinstance(decision, str):
+            self._ab_tests.on_joined(joined, config.quality.timeouts)
+        if joining is not None and joining.has_verdict:
+            self._on_revised(entry.task_type, decision_id, entry.outcome.outcome_id)
+
+    def report(self, decision: Decision | str, *, success: bool | None = None, score: float | None = None) -> bool:
+        """Give the last outcome of a decision its verdict, or another one; return whether that changed the store.
+
+        The short form of :meth:`record` for who judges a result and knows the decision only, in any process and at any
+        time. It replaces ``success`` and ``score`` of the outcome, whichever of its models it is from; the error kind
+        goes with a success. Without an outcome the verdict is recorded as that of the chosen model, and the rest is
+        added when the outcome comes. It waits for a decision that another process has yet to log. The decision must be
+        in the log (``[log] share``): otherwise use an ``outcome_id``.
+
+        Raises:
+            InvalidValueError: an argument is invalid, or there is neither ``success`` nor ``score``.
+            StoreError: the store cannot be used.
+        """
+        decision_id, config = _decision_id(decision), self._watch.poll().config
+        outcome = Outcome(success=success, score=score, outcome_id=id_by_decision(decision_id))  # type: ignore[arg-type]
+        if config.mode == "off":
+            return False
+        chosen = self._decision_writer.waiting(decision_id) or self._store.decisions.get(decision_id)
+        if chosen is None and isinstance(decision, Decision) and (self._store.busy or self._store.degraded is not None):
+            chosen = decision  # the log is not at hand: the verdict finds its outcome when it is moved into the store
+        if chosen is not None:
+            return self.record(chosen.task_type, chosen.model_id, outcome, decision)
+        if not (is_decision_id(decision_id) and is_in_share(decision_id, config.log.share)):
+            logger.warning("the verdict on %s is lost: that decision is not in the log", decision_id)
+            return False
+        outcome = outcome.passing(config.quality.pass_score)
+        return self._store.decisions.report(decision_id, outcome, self._now_ms()) is not Recorded.NOTHING
+
+    def _on_revised(self, task_type: str, decision_id: str | None, outcome_id: str | None) -> None:
+        """Take in that a verdict was replaced in the store, or will be once the store can be written to."""
+        if decision_id is not None:
+            self._tries.forget(decision_id)
+        self._errors.guard(lambda: self._learner.forget(task_type))
+        self._ab_tests.on_revised(decision_id, outcome_id)
+        self._exchange_verdicts()
+
+    def _exchange_verdicts(self) -> None:
+        """Have A/B tests take in the verdicts that were replaced, unless these wait to be moved into the store."""
+        if not self._store.busy and self._store.degraded is None:
+            timeouts = self.config.quality.timeouts
+            self._errors.guard(lambda: within(SPARE_SECONDS, lambda: self._ab_tests.revise(timeouts)))
 
     def _on_new(self, task_type: str, model_id: str, entry: Entry) -> None:
         self._spending.on_outcome(task_type, model_id, entry.ended_ms, entry.outcome.cost_nano_usd)
@@ -308,6 +368,7 @@ class ModelPerf:
         self._catch_up_at = time.monotonic() + _CATCH_UP_SECONDS
         self._errors.guard(self._learn)
         self._errors.guard(self._ab_tests.catch_up)
+        self._exchange_verdicts()
         self._errors.guard(lambda: self._retention.step_if_due(self._now_ms))
         self._errors.guard(self.tracker.take_over)
         self._decision_writer.flush_if_due()

@@ -126,10 +126,15 @@ class DecisionWriter:
         if not self._backoff.due or (decision is None and not self._is_known(decision_id)):
             return None
         try:
-            outcome = DecisionOutcome(decision_id, entry.model_id, entry.outcome, entry.ended_ms)
+            outcome_id = entry.outcome.outcome_id
+            outcome = DecisionOutcome(decision_id, entry.model_id, entry.outcome, entry.ended_ms, outcome_id)
             return Joining(None if decision is None else DecisionRecord.of(decision), outcome)
         except Exception:  # noqa: BLE001 - reported when it is written without its outcome
             return None
+
+    def waiting(self, decision_id: str) -> Decision | None:
+        """Return a decision of this process that is not in the log yet."""
+        return self._decisions.get(decision_id)
 
     def on_stored(self, joining: Joining) -> Sequence[DecisionOutcome]:
         """Note what was stored with an outcome; return the outcomes that were joined."""
@@ -146,7 +151,7 @@ class DecisionWriter:
         decision = self._decisions.get(decision_id)
         if decision is None and not self._is_known(decision_id):
             decision_id = f"foreign-{os.urandom(8).hex()}"
-        ended = DecisionOutcome(decision_id, model_id, outcome, ended_ms)
+        ended = DecisionOutcome(decision_id, model_id, outcome, ended_ms, outcome.outcome_id)
         if self._backoff.due:
             decisions = [] if decision is None else [decision]
             seconds = CALL_WAIT_SECONDS if self._busy_since is None else NO_WAIT

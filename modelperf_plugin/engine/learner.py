@@ -148,6 +148,10 @@ class Learner:
         """Discard all that depends on weights: a model or a setting has changed."""
         self._change(self._reset)
 
+    def forget(self, task_type: str) -> None:
+        """Discard what depends on the counts of a task type, which may be lower than before."""
+        self._change(lambda: self._tasks.discard(task_type))
+
     def refit_if_due(self) -> bool:
         """Take a slice of the fit if enough outcomes are new, after an outcome was recorded; return whether it did."""
         if not self.is_behind and not self._is_new(1):

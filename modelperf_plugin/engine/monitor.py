@@ -89,6 +89,7 @@ class Monitor:
         self._reload_at = 0.0
         self._position = self._restore()
         self._saved = self._position
+        self._revised = self._events.last_revision()
 
     def demoted(self, task_type: str) -> Mapping[str, str]:
         """Return why models are demoted on ``task_type``; the same object as long as nothing changes."""
@@ -115,6 +116,7 @@ class Monitor:
             self._process_up_to(CALL_COST)
 
     def _process_up_to(self, cost: int) -> None:
+        self._take_in_revisions()
         newest = self._events.last_id()
         self._position = max(self._position, newest - MAX_BACKLOG_OUTCOMES)
         while cost > 0 and self._position < newest:
@@ -163,6 +165,39 @@ class Monitor:
             threshold = self._threshold(event, beliefs, evidence)
             if threshold is not None:
                 self._watch_for_fall(event, pair, threshold, later)
+
+    def _take_in_revisions(self) -> None:
+        """Take back what was held against models by verdicts that were replaced since the last call."""
+        for revision in self._events.revised_after(self._revised, CALL_COST):
+            self._revised = revision.number
+            if revision.after.event_id <= self._position:  # it was processed with the former verdict
+                self._correct(revision.before, revision.after)
+
+    def _correct(self, before: Event, after: Event) -> None:
+        """Correct the watch over a pair for another verdict; see :meth:`FallWatch.excused` and the probation's."""
+        pair = (after.task_type, after.model_id)
+        timeouts = self._config().quality.timeouts
+        was, now = (
+            each.grade if is_informative(each.blame, each.timed_out and each.score is None, timeouts) else None
+            for each in (before, after)
+        )
+        if was == now or after.event_id <= self._last_turns.get(pair, 0):
+            return
+        if pair in self._demotions:
+            probation = self._watches.probations.get(pair)
+            if probation is not None and not after.tried:
+                self._watches.set_probation(pair, probation.revised(was, now))
+            return
+        watch = self._watches.falls.get(pair)
+        if watch is None or was is None or (now is not None and now <= was):
+            return
+        evidence, beliefs = self._evidence.get(after.task_type) or self._read_evidence(after.task_type)
+        if beliefs.keys() >= {after.model_id, *after.tried}:
+            later = self._later_try(after, beliefs) if after.tried else None
+            threshold = self._threshold(after, beliefs, evidence)
+            if threshold is not None:
+                harder = None if later is None else later.lowest
+                self._watches.set_fall(pair, watch.excused(was, now, threshold, harder))
 
     def _read_evidence(self, task_type: str) -> tuple[Mapping[str, Tally], Mapping[str, Belief]]:
         """Read the evidence of a task type, and keep it for a batch of outcomes."""

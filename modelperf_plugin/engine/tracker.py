@@ -73,19 +73,22 @@ class Tracker:
         self._canonical_ids, self._pairs = canonical_ids, {}
 
     def record_outcome(self, task_type: str, model_id: str, outcome: Outcome | Mapping[str, Any]) -> bool:
-        """Write one outcome in one transaction; return False if its ``outcome_id`` was recorded before.
+        """Write one outcome in one transaction; return whether that changed the store.
+
+        It does not if its ``outcome_id`` was recorded before with the same verdict; another verdict replaces the first.
 
         Raises:
             InvalidValueError: a value is invalid; nothing was written.
             StoreError: it could not be written, not even in part.
         """
-        return self.store.outcomes.record(self.entry(task_type, model_id, outcome))
+        return bool(self.store.outcomes.record(self.entry(task_type, model_id, outcome)))
 
     def record_many(self, outcomes: Iterable[tuple[str, str, Outcome | Mapping[str, Any]]]) -> int:
         """Write many outcomes, each with its task type and model id, in one transaction: all of them or none.
 
         Returns:
-            How many were new. The others have an ``outcome_id`` that was recorded before, or occurs twice.
+            How many changed the store. The others have an ``outcome_id`` that was recorded before, or occurs twice,
+            with the same verdict.
 
         Raises:
             InvalidValueError: a value is invalid; the message says which. Nothing was written.

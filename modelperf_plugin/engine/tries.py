@@ -156,6 +156,11 @@ class Tries:
                 if tries.belongs_to(entry.task_type):
                     self._put(decision_id, tries.plus(entry.model_id, success=outcome.success))
 
+    def forget(self, decision_id: str) -> None:
+        """Forget the tries under a decision, one of which has another verdict now: the log has them."""
+        for known in self._known:
+            known.pop(decision_id, None)
+
     def of(self, decision: Decision | str, timeouts: Timeouts, *, reads: bool = True) -> TaskTries | None:
         """Return the tries of the task of ``decision``, those under earlier decisions included; None if unknown.
 
@@ -248,7 +253,7 @@ def _of_logged(decision: LoggedDecision, timeouts: Timeouts) -> TaskTries:
 
 def _of_waiting(outcomes: Sequence[DecisionOutcome], timeouts: Timeouts) -> TaskTries | None:
     tries = TaskTries()
-    for _, model_id, outcome, _ in outcomes:
+    for _, model_id, outcome, *_ in outcomes:
         if is_verdict(outcome, timeouts):
             tries = tries.plus(model_id, success=outcome.success)
     return tries if outcomes else None

@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import Final, NamedTuple
 
 from modelperf_plugin.errors import InvalidValueError
-from modelperf_plugin.policy.belief import Belief, own_belief
+from modelperf_plugin.policy.belief import Belief, own_belief, reduced
 from modelperf_plugin.policy.cost import CostObjective, Estimate, ExpectedCost, Success, expected_cost
 from modelperf_plugin.policy.cost.base import ModelCosts
 from modelperf_plugin.policy.cost.prices import RecentCosts
@@ -26,7 +26,8 @@ from modelperf_plugin.policy.exploration import ExplorationStrategy
 from modelperf_plugin.policy.planning import Arm, Planner
 from modelperf_plugin.policy.ranking import RankingStrategy, Score
 from modelperf_plugin.policy.retries import Setting
-from modelperf_plugin.values import Context, Exclusion, RankedModel, Ranking, Status, Tally
+from modelperf_plugin.policy.timing import NO_DURATIONS, Timing
+from modelperf_plugin.values import Context, Durations, Exclusion, RankedModel, Ranking, Status, Tally
 from modelperf_plugin.values.names import likely_meant
 
 _SUCCESS: Final = Success()
@@ -79,13 +80,15 @@ class Knowledge(NamedTuple):
     """The costs on this task type that still count, by model; one without any is judged by its tally."""
     waiting: Mapping[str, int] = NOTHING_WAITS
     """How many outcomes of the task type there have been since the last one of each model."""
+    durations: Mapping[str, Durations] = NO_DURATIONS
+    """How long tries take, by model, as far as it matters to this decision and is known."""
 
 
-Rank = tuple[int, int, float, float, float, int, str]
-"""Group, tier and the negated sort key; ties are broken by more outcomes and then by name."""
+Rank = tuple[int, int, float, float, float, float, int, str]
+"""Group, tier, the negated sort key and the median duration; ties are broken by more outcomes and then by name."""
 _SURE: Final = 1.645
 """Standard deviations that another model must be better, if success alone matters and changing the model costs."""
-_MERIT: Final = 5
+_MERIT: Final = 6
 """Candidates are equally good if this many parts of their ranks are equal."""
 
 
@@ -108,11 +111,15 @@ class Candidate(NamedTuple):
     """The posterior of the chance to succeed where there is no outage, if that differs."""
     availability: float = 1.0
     """The chance that a try meets no outage."""
+    timing: Timing | None = None
+    """How long the candidates take, if that matters and is known."""
 
     def reason(self, ranking: RankingStrategy) -> str:
         """Return the evidence for its score."""
         evidence = ranking.reason(self.tally, self.quality or self.belief)
-        return evidence if self.availability >= 1.0 else f"{evidence}, recent availability {self.availability:.2f}"
+        if self.availability < 1.0:
+            evidence = f"{evidence}, recent availability {self.availability:.2f}"
+        return evidence if self.timing is None else f"{evidence}, {self.timing.reason(self.tally.model_id)}"
 
 
 _RANK: Final = attrgetter("rank")
@@ -140,6 +147,11 @@ class Assessment(NamedTuple):
     """The model that the conversation has used so far, if changing it costs something."""
     probes: tuple[int, ...] = ()
     """Rows that are due to be probed for a lower price."""
+
+    @property
+    def has_tied_outcomes(self) -> bool:
+        """Whether equally good candidates lead, of which some have outcomes."""
+        return self.tied > 1 and any(each.tally.samples for each in self.candidates[: self.tied])
 
 
 def assess(
@@ -171,14 +183,19 @@ def assess(
         excluded = tuple([each for each in excluded if each.model_id not in too_expensive])
         tallies = [*tallies, *[evidence.get(each) or Tally(task_type, each) for each in too_expensive]]
     current = _current(policy, tallies, knowledge, context)
-    placed = _place(policy, tallies, knowledge, costs, too_expensive, current)
+    timing = Timing.of(knowledge.durations, [tally.model_id for tally in tallies], context.max_seconds)
+    placed = _place(policy, tallies, knowledge, costs, timing, too_expensive, current)
     available = _count_first_group(placed)
     planner: Planner | None = None
     attempts = policy.attempts if context.attempts is None else context.attempts
     if placed and (attempts > 1 or policy.cost.weighs_costs):
-        setting = _setting(max(1, attempts - len(knowledge.tried)), task_type, knowledge, context)
+        left = max(1, attempts - len(knowledge.tried))
+        if timing is not None:
+            left = min(left, timing.tries_in_time([each.tally.model_id for each in placed[:available]]))
+        setting = _setting(left, task_type, knowledge, context)
         key = (policy.policy_id, task_type, knowledge.tried, setting.attempts, setting.max_usd, current)
         planner = Planner(policy.cost, setting, [_arm(each) for each in placed], available, knowledge.plans, key)
+        planner.timing = timing
         if setting.attempts > 1 and policy.cost.weighs_costs:
             planner.rank_by_plan()
             by_name = {each.tally[1]: each for each in placed}
@@ -301,16 +318,14 @@ _COST_NOTES: Final = {
 
 def _place(
     policy: Policy, tallies: Sequence[Tally], knowledge: Knowledge, costs: Mapping[str, ExpectedCost | None],
-    too_expensive: Mapping[str, str], current: str | None,
+    timing: Timing | None, too_expensive: Mapping[str, str], current: str | None,
 ) -> tuple[Candidate, ...]:  # fmt: skip
-    known, unavailable = knowledge.beliefs, knowledge.unavailable
-    beliefs: Sequence[Belief] | None = None
-    if known is not None:
-        beliefs = policy.ranking.believed(tallies, [known[tally.model_id] for tally in tallies])
-    qualities, availability = beliefs, knowledge.availability
-    if availability and beliefs is not None:
-        beliefs = _with_outages(tallies, beliefs, availability)
-    scores = policy.ranking(tallies, beliefs)
+    unavailable, availability = knowledge.unavailable, knowledge.availability
+    in_time = NO_OUTAGES if timing is None else timing.chances()
+    scores, beliefs, qualities = _scored(policy, tallies, knowledge, in_time)
+    prices = {name: None if cost is None else cost.usd for name, cost in costs.items()}
+    if timing is not None and policy.cost.usd_per_minute:
+        prices = timing.prices(costs, policy.cost.usd_per_minute)
     reasons = policy.demotion(tallies, knowledge.demotions)
     weigh = policy.cost.weighs_costs
     backing_off = list(unavailable)
@@ -323,22 +338,25 @@ def _place(
         if too_expensive and tally[1] in too_expensive:
             group, tier, reason = TOO_EXPENSIVE, 0, too_expensive[tally[1]]
         cost = costs.get(tally[1]) if costs else None
+        seconds = 0.0 if timing is None else timing.median(tally[1])
         if weigh:
-            estimate = _estimate(score, belief, cost)
+            estimate = _estimate(score, belief, prices[tally[1]])
             if current is not None and tally[1] != current:
                 estimate = estimate._replace(switch=policy.cost.switch_usd)
-            peers.setdefault((group, tier), []).append((tally, score, reason, belief, cost, estimate))
+            peers.setdefault((group, tier), []).append((tally, score, reason, belief, cost, estimate, seconds))
             continue
-        rank = (group, tier, -score[1], 0.0, 0.0, -tally[2] - tally[3], tally[1])  # faster than by name
+        rank = (group, tier, -score[1], 0.0, 0.0, seconds, -tally[2] - tally[3], tally[1])  # faster than by name
         candidates.append(Candidate(tally, score, group, reason, belief, cost, rank))
     for (group, tier), members in peers.items():
         candidates += _weigh(policy.cost, group, tier, members)
-    if availability and qualities is not None:
+    if (availability or in_time) and qualities is not None:
         quality = dict(zip([tally[1] for tally in tallies], qualities, strict=True))
         candidates = [
             each._replace(quality=quality[each.tally[1]], availability=availability.get(each.tally[1], 1.0))
             for each in candidates
         ]
+    if timing is not None:
+        candidates = [each._replace(timing=timing) for each in candidates]
     candidates.sort(key=_RANK)
     return tuple(candidates if current is None or weigh else _staying(candidates, current))
 
@@ -353,18 +371,26 @@ def _staying(candidates: list[Candidate], current: str) -> list[Candidate]:
     return [own._replace(rank=(*best.rank[:2], -inf, *own.rank[3:])), *[each for each in candidates if each is not own]]
 
 
-def _with_outages(
-    tallies: Sequence[Tally], beliefs: Sequence[Belief], availability: Mapping[str, float]
-) -> list[Belief]:
-    """Return the posteriors of the chance that a try meets no outage and succeeds: the mean falls, the weight stays."""
-    shares = [availability.get(tally.model_id, 1.0) for tally in tallies]
-    return [
-        Belief(alpha * share, beta + alpha * (1.0 - share), outcomes)
-        for (alpha, beta, outcomes), share in zip(beliefs, shares, strict=True)
-    ]
+def _scored(
+    policy: Policy, tallies: Sequence[Tally], knowledge: Knowledge, in_time: Mapping[str, float]
+) -> tuple[list[Score], Sequence[Belief] | None, Sequence[Belief] | None]:
+    """Return scores and beliefs that a try succeeds without an outage and in time; and those of its quality."""
+    known = knowledge.beliefs
+    if known is None:
+        beliefs = qualities = None
+    else:
+        beliefs = qualities = policy.ranking.believed(tallies, [known[tally.model_id] for tally in tallies])
+    if knowledge.availability and beliefs is not None:
+        beliefs = reduced(beliefs, [knowledge.availability.get(tally.model_id, 1.0) for tally in tallies])
+    scores = policy.ranking(tallies, beliefs)
+    if in_time:
+        shares = [in_time[tally.model_id] for tally in tallies]
+        scores = [(tier, value * share) for (tier, value), share in zip(scores, shares, strict=True)]
+        beliefs = beliefs and reduced(beliefs, shares)
+    return scores, beliefs, qualities
 
 
-_Unweighed = tuple[Tally, Score, str | None, Belief | None, ExpectedCost | None, Estimate]
+_Unweighed = tuple[Tally, Score, str | None, Belief | None, ExpectedCost | None, Estimate, float]
 
 
 def _weigh(objective: CostObjective, group: int, tier: int, members: Sequence[_Unweighed]) -> list[Candidate]:
@@ -373,8 +399,8 @@ def _weigh(objective: CostObjective, group: int, tier: int, members: Sequence[_U
     sort_keys = objective(estimates, [estimate[0] for estimate in estimates])
     weighed: list[Candidate] = []
     for each, (first, second, third) in zip(members, sort_keys, strict=True):
-        tally, score, why, belief, cost, estimate = each
-        rank = (group, tier, -first, -second, -third, -tally[2] - tally[3], tally[1])
+        tally, score, why, belief, cost, estimate, seconds = each
+        rank = (group, tier, -first, -second, -third, seconds, -tally[2] - tally[3], tally[1])
         weighed.append(Candidate(tally, score, group, why, belief, cost, rank, estimate))
     return weighed
 
@@ -384,9 +410,8 @@ def beliefs_of(candidates: Sequence[Candidate]) -> tuple[Belief, ...]:
     return tuple([each.belief for each in candidates if each.belief is not None])
 
 
-def _estimate(score: Score, belief: Belief | None, cost: ExpectedCost | None) -> Estimate:
+def _estimate(score: Score, belief: Belief | None, usd: float | None) -> Estimate:
     """Return a candidate as a cost objective sees it."""
-    usd = None if cost is None else cost[0]
     if belief is None:
         return Estimate(score[1], 0.0, usd)
     alpha, beta, _ = belief
@@ -411,7 +436,9 @@ def _row(policy: Policy, each: Candidate, pin: str | None) -> RankedModel:
     tally = each.tally
     explanation = policy.ranking.explain(tally, each.belief)
     status: Status = "ranked" if explanation.proven else "unproven"
-    reason = explanation.reason if each.availability >= 1.0 else each.reason(policy.ranking)
+    reason = explanation.reason
+    if each.availability < 1.0 or each.timing is not None:
+        reason = each.reason(policy.ranking)
     if each.group in {DEMOTED, TOO_EXPENSIVE}:
         status, reason = "demoted", each.why or reason
     elif each.group == UNAVAILABLE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from modelperf_plugin.policy.quality import by_score
@@ -29,3 +30,14 @@ def own_belief(tally: Tally) -> Belief:
     """Return the posterior of a model from its own outcomes on a uniform prior."""
     successes, failures = by_score(tally.successes, tally.quality_failures, tally.score_shift)
     return Belief(1.0 + successes, 1.0 + failures)
+
+
+def reduced(beliefs: Sequence[Belief], shares: Sequence[float]) -> list[Belief]:
+    """Return the posteriors of success under a condition with these chances, such as no outage, or an end in time.
+
+    The mean falls, the weight stays.
+    """
+    return [
+        Belief(alpha * share, beta + alpha * (1.0 - share), outcomes)
+        for (alpha, beta, outcomes), share in zip(beliefs, shares, strict=True)
+    ]

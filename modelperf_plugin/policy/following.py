@@ -13,12 +13,13 @@ def follow(planner: Planner, plan: Order) -> Followed:
     """Return what following a plan means for the host.
 
     After a plan that uses all tries the others follow by rank, because an outage does not use up a try. A plan that
-    uses fewer ends the list.
+    uses fewer ends the list. Tries that no time is left for stay in the order, but are not planned.
     """
     known = planner.followed.get(plan)
     if known is None:
-        tries = _planned_tries(planner, plan)
         order, left_out = _order(planner, plan)
+        timely = planner.in_time(plan)
+        tries = _planned_tries(planner, timely)
         known = planner.followed[plan] = Followed(order, left_out, tries, _explain(planner, plan, tries))
     return known
 
@@ -65,7 +66,7 @@ def _explain(planner: Planner, plan: Order, tries: Sequence[PlannedTry]) -> str:
     costs = [each.expected_usd for each in tries]
     usd = sum([each.chance_reached * (each.expected_usd or 0.0) for each in tries])
     price = "" if None in costs else f" at ${usd:.3g}"
-    head = planner.objective.explain_plan(len(plan))
+    head = planner.objective.explain_plan(len(tries))
     if planner.objective.weighs_costs and plan != planner.best():
         head = f"one of the orders that might be {head}"
     return f"{head}: {names} ({solved:.3f} solved{price} a task)"

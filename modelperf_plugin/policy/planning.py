@@ -17,6 +17,7 @@ from modelperf_plugin.policy.cost import CostObjective, Estimate
 from modelperf_plugin.policy.drawing import Basis, Component, Drawn, Memory, doubted, draw, draw_single
 from modelperf_plugin.policy.intervals import expit
 from modelperf_plugin.policy.retries import Further, Order, Setting, by_rank, evaluate, furthers, is_exact, walk
+from modelperf_plugin.policy.timing import Timing
 from modelperf_plugin.values import Exclusion, PlannedTry
 from modelperf_plugin.values.recent import Recent
 
@@ -90,6 +91,8 @@ class Planner:
         self.knows_costs = any(self._known[:available])
         self.followed: dict[Order, Followed] = {}
         """Plans that were followed before."""
+        self.timing: Timing | None = None
+        """How long tries take, if that matters."""
         self._memory: Memory = Recent(0) if memory is None else memory
         self._key = (key, tuple(positions)[:available])
         self._best: dict[Order, Order] = {}
@@ -185,6 +188,13 @@ class Planner:
     def steps(self, order: Order) -> list[tuple[float, float]]:
         """Return for each try the chance that it is reached, and that it then solves the task."""
         return walk(self.setting, self.logits, order)
+
+    def in_time(self, order: Order) -> Order:
+        """Return the tries of a plan that fit into the time that the task has; at least one."""
+        timing = self.timing
+        if timing is None or timing.max_seconds is None:
+            return order
+        return order[: max(1, timing.fitting([timing.median(self.arms[each].model_id) for each in order]))]
 
     def ends(self, order: Order) -> bool:
         """Return whether the list ends after a plan: there are tries and models left, but no reason to make them."""

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from modelperf_plugin.store.ab_tests import ContestVerdict, DrawnDecisions, StoredContest, StoredTest
+from modelperf_plugin.store.ab_tests import ContestVerdict, DrawnDecisions, Stake, StoredContest, StoredTest
 from modelperf_plugin.store.decision_summary import DecisionSummary, ModeSummary
 from modelperf_plugin.store.decisions import (
     DecisionOutcome,
     DecisionRecord,
+    FormerVerdict,
     JoinedOutcome,
     Joining,
     LoggedCandidate,
     LoggedDecision,
 )
-from modelperf_plugin.store.entries import CountedProblem, DroppedStep, Entry, Finding
+from modelperf_plugin.store.entries import CountedProblem, DroppedStep, Entry, Finding, Recorded
 from modelperf_plugin.store.exchange import Attached, EventRow, ImportRecord, Merged, Prior, Step, Sums
 from modelperf_plugin.store.opening import open_store, open_to_read, open_with_fallback
 from modelperf_plugin.store.store import Store
 from modelperf_plugin.store.trends import Days, DecisionSums, TrendStep
-from modelperf_plugin.store.watches import Baseline, Change, Demotion, Direction, Event, Faded, WatchState
+from modelperf_plugin.store.watches import Baseline, Change, Demotion, Direction, Event, Faded, Revision, WatchState
 
 __all__ = [
     "Attached",
@@ -39,6 +40,7 @@ __all__ = [
     "EventRow",
     "Faded",
     "Finding",
+    "FormerVerdict",
     "ImportRecord",
     "JoinedOutcome",
     "Joining",
@@ -47,6 +49,9 @@ __all__ = [
     "Merged",
     "ModeSummary",
     "Prior",
+    "Recorded",
+    "Revision",
+    "Stake",
     "Step",
     "Store",
     "StoredContest",

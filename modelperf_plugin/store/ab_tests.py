@@ -44,6 +44,21 @@ class DrawnDecisions(NamedTuple):
     """Whether they are so old that hardly any outcome is still to come."""
 
 
+class Stake(NamedTuple):
+    """What a contest staked on an outcome."""
+
+    grade: float | None
+    """The verdict that is counted, from 0 to 1; None if the outcome says nothing about its model by now."""
+    side: str
+    """``A`` for the incumbent, ``B`` for the challenger."""
+    share_b: float
+    """The probability of the challenger, given that one of the two was drawn."""
+    proves: bool
+    """Whether it is evidence, or only updated the rates."""
+    before: tuple[float, ...]
+    """State of the sequential test before it; empty if it was the first."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredTest:
     """An A/B test of one task type: its sides, terms and progress."""

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from modelperf_plugin.store.roles import Span, Tallies
 from modelperf_plugin.store.store import Store
 from modelperf_plugin.store.watches import Baseline, Faded, PastCosts
-from modelperf_plugin.values import LaterTries, Tally, Tried, combine
+from modelperf_plugin.values import Durations, LaterTries, Tally, Tried, combine
 from modelperf_plugin.values.recent import Recent
 
 TalliesByTaskType = Mapping[str, Mapping[str, Tally]]
@@ -86,6 +86,10 @@ class TalliesWithAttached:
     def faded(self, within: Span, today: int, half_life_days: float) -> dict[tuple[str, str], Faded]:
         """Return what the store's own dated outcomes weigh: attached tallies have no days."""
         return self._own.faded(within, today, half_life_days)
+
+    def durations(self, within: Span, today: int, half_life_days: float) -> dict[tuple[str, str], Durations]:
+        """Return the store's own durations: attached tallies have none."""
+        return self._own.durations(within, today, half_life_days)
 
     def costs(self, task_type: str, today: int, half_life_days: float, since_ms: Mapping[str, int]) -> PastCosts:
         """Return what tasks have cost by the store's own outcomes: attached tallies have no days."""

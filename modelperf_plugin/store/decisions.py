@@ -115,12 +115,14 @@ class DecisionOutcome(NamedTuple):
     outcome: Outcome
     ended_ms: int
     """When, in milliseconds since the Unix epoch."""
+    ref: int | str | None = None
+    """Which outcome it is: its id or, without one, the number of its event; None if neither is known."""
 
 
 class Joining:
     """What the log is to get in the transaction that records an outcome, and whether that was done."""
 
-    __slots__ = ("decision", "is_stored", "joined", "outcome")
+    __slots__ = ("decision", "has_verdict", "is_stored", "joined", "outcome")
 
     def __init__(self, decision: DecisionRecord | None, outcome: DecisionOutcome) -> None:
         self.decision = decision
@@ -128,6 +130,8 @@ class Joining:
         self.outcome = outcome
         self.joined: list[DecisionOutcome] = []
         """As returned by :meth:`~modelperf_plugin.store.roles.DecisionLog.write`."""
+        self.has_verdict = False
+        """Whether a verdict has waited for the decision, which may have replaced that of the outcome."""
         self.is_stored = False
         """Whether the transaction was committed with it; a store that cannot do so leaves this False."""
 
@@ -156,6 +160,31 @@ class LoggedCandidate(NamedTuple):
         return {**self._asdict(), "interval": None if self.interval is None else list(self.interval)}
 
 
+class FormerVerdict(NamedTuple):
+    """What the verdict of an outcome was before another one replaced it."""
+
+    revised_ms: int
+    """When the later one was given, in milliseconds since the Unix epoch."""
+    success: bool
+    timeout: bool
+    error_kind: str | None
+    score: float | None
+    tokens_used: int
+    cost_nano_usd: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the verdict as plain JSON values."""
+        return {
+            "revised_at": from_milliseconds(self.revised_ms).isoformat(),
+            "success": self.success,
+            "timeout": self.timeout,
+            "error_kind": self.error_kind,
+            "score": self.score,
+            "tokens_used": self.tokens_used,
+            "cost_usd": self.cost_nano_usd / NANO_USD,
+        }
+
+
 class JoinedOutcome(NamedTuple):
     """The outcome of a logged decision."""
 
@@ -174,6 +203,10 @@ class JoinedOutcome(NamedTuple):
     """Which outcome of the decision it is, in the order of arrival."""
     score: float | None = None
     """How good the result is, from 0 to 1, if the host graded it."""
+    ref: int | str | None = None
+    """Which outcome it is: its id or, without one, the number of its event; None if neither is known."""
+    former: tuple[FormerVerdict, ...] = ()
+    """Its verdicts before this one, the first one first."""
 
     @property
     def cost_usd(self) -> float:
@@ -192,6 +225,7 @@ class JoinedOutcome(NamedTuple):
             "error_kind": self.error_kind,
             "duration_seconds": None if self.duration_ms is None else self.duration_ms / 1000,
             "score": self.score,
+            "former_verdicts": [verdict.as_dict() for verdict in self.former],
         }
 
 

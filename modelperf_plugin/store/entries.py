@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from enum import IntEnum
+from typing import Any, Final, NamedTuple, Self
 
 from modelperf_plugin.values import Outcome, Tried
 
@@ -20,17 +22,82 @@ class Entry(NamedTuple):
     """The models that had failed on the same task before; empty for a first try."""
 
 
-def without_known(entries: Iterable[Entry], known: set[str]) -> list[Entry]:
-    """Return the outcomes whose id is not in ``known``, each id once; the new ids are added to ``known``."""
-    new = []
+class Recorded(IntEnum):
+    """What recording an outcome has changed."""
+
+    NOTHING = 0
+    """Its id is known, with the same verdict."""
+    NEW = 1
+    REVISED = 2
+    """Its id was known, and its verdict has replaced another one."""
+
+
+class Verdict(NamedTuple):
+    """What a later outcome with the same id may change."""
+
+    task_type: str
+    model_id: str
+    success: bool
+    timeout: bool
+    error_kind: str | None
+    score: int | None
+    """In millionths."""
+    tokens: int
+    cost_nano_usd: int
+
+    @classmethod
+    def of(cls, entry: Entry) -> Self:
+        """Return the verdict of an outcome."""
+        task_type, model_id, outcome, *_ = entry
+        return cls(
+            task_type, model_id, outcome.success, outcome.timeout, outcome.error_kind, outcome.score_millionths,
+            outcome.tokens_used, outcome.cost_nano_usd,
+        )  # fmt: skip
+
+    def revised_by(self, entry: Entry) -> Self | None:
+        """Return the verdict after ``entry`` was recorded under the same id; None if that changes nothing.
+
+        Tokens and cost stay where the new outcome does not know them.
+        """
+        new, outcome_id = self.of(entry), entry.outcome.outcome_id
+        if outcome_id is not None and decision_of(outcome_id) is not None:  # a report: success and score, no more
+            kind = None if new.success else self.error_kind
+            new = new._replace(task_type=self.task_type, model_id=self.model_id, timeout=self.timeout, error_kind=kind)
+        new = new._replace(tokens=new.tokens or self.tokens, cost_nano_usd=new.cost_nano_usd or self.cost_nano_usd)
+        return None if new == self or new[:2] != self[:2] else new
+
+
+_OF_DECISION: Final = re.compile("decision:([0-9a-f]{20})")
+
+
+def id_by_decision(decision_id: str) -> str:
+    """Return the outcome id that stands for the last outcome of a decision, whatever its own id."""
+    return f"decision:{decision_id}"
+
+
+def decision_of(outcome_id: str) -> str | None:
+    """Return the decision whose last outcome an id stands for; None if it is an id of its own."""
+    found = _OF_DECISION.fullmatch(outcome_id)
+    return None if found is None else found[1]
+
+
+def split_known(entries: Iterable[Entry], known: set[str]) -> tuple[list[Entry], list[Entry]]:
+    """Return the outcomes whose id is not in ``known``, each id once, and the others; their ids are in it then.
+
+    An id that stands for the last outcome of a decision is always among the others.
+    """
+    new: list[Entry] = []
+    others: list[Entry] = []
     for entry in entries:
         outcome_id = entry.outcome.outcome_id
-        if outcome_id is not None:
-            if outcome_id in known:
-                continue
+        if outcome_id is None:
+            new.append(entry)
+        elif outcome_id in known or decision_of(outcome_id) is not None:
+            others.append(entry)
+        else:
             known.add(outcome_id)
-        new.append(entry)
-    return new
+            new.append(entry)
+    return new, others
 
 
 class CountedProblem(NamedTuple):

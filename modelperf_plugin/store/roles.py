@@ -10,9 +10,9 @@ These promises hold for every role of every store, and one suite of contract tes
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
-from modelperf_plugin.store.ab_tests import DrawnDecisions, StoredContest, StoredTest
+from modelperf_plugin.store.ab_tests import DrawnDecisions, Stake, StoredContest, StoredTest
 from modelperf_plugin.store.decision_summary import DecisionSummary
 from modelperf_plugin.store.decisions import (
     DECISIONS_PER_STEP,
@@ -22,7 +22,7 @@ from modelperf_plugin.store.decisions import (
     Joining,
     LoggedDecision,
 )
-from modelperf_plugin.store.entries import CountedProblem, DroppedStep, Entry, Finding
+from modelperf_plugin.store.entries import CountedProblem, DroppedStep, Entry, Finding, Recorded
 from modelperf_plugin.store.spending import CostEvent, CostSums
 from modelperf_plugin.store.trends import Days, DecisionSums, TrendStep
 from modelperf_plugin.store.watches import (
@@ -33,13 +33,16 @@ from modelperf_plugin.store.watches import (
     Event,
     Faded,
     PastCosts,
+    Revision,
     WatchKey,
     WatchState,
 )
-from modelperf_plugin.values import LaterTries, Tally, Tried
+from modelperf_plugin.values import Durations, LaterTries, Outcome, Tally, Tried
 
 Span = tuple[str, str]
 """The first and the last of the task types that are meant, in the order of their characters."""
+EVERYTHING: Final[Span] = ("", "\U0010ffff")
+"""The span of all task types."""
 
 
 class Connection(Protocol):
@@ -76,14 +79,19 @@ class Outcomes(Protocol):
     outcome survives the death of the process; with ``durability = "full"`` also a loss of power.
     """
 
-    def record(self, entry: Entry, joining: Joining | None = None) -> bool:
-        """Write one outcome; return False if its ``outcome_id`` is known and nothing was written.
+    def record(self, entry: Entry, joining: Joining | None = None) -> Recorded:
+        """Write one outcome; say whether it is new, or has replaced the verdict of a known one.
+
+        If its ``outcome_id`` is known, only its verdict may change: success, timeout, error kind and score as a whole,
+        tokens and cost where they are given. Event, sums and decision log are corrected as if the first verdict had
+        never been, which is kept. Nothing happens if it is the same, or of another task type or model; if the outcome
+        came with a time, and the verdict in force was given later; and if the event was dropped, which is logged.
 
         With ``joining`` its decision is stored in the same transaction, if the store can; otherwise the outcome alone.
         """
 
     def record_many(self, entries: Iterable[Entry]) -> int:
-        """Write many outcomes in one transaction; return how many were new."""
+        """Write many outcomes in one transaction; return how many were new or have changed a verdict."""
 
 
 class Tallies(Protocol):
@@ -126,6 +134,14 @@ class Tallies(Protocol):
         Days are counted from the Unix epoch in UTC. For a model that has changed, only the days since then count.
         """
 
+    def durations(self, within: Span, today: int, half_life_days: float) -> dict[tuple[str, str], Durations]:
+        """Return how long the tasks of each pair ``within`` took, as far as hosts have reported it.
+
+        Successes and the model's own failures count, each 2^(−age / half-life) on day ``today``, where the ages are
+        those of periods of 28 days; with a half-life of 0 nothing fades. Outcomes that are spooled follow once they are
+        in the database.
+        """
+
     def costs(self, task_type: str, today: int, half_life_days: float, since_ms: Mapping[str, int]) -> PastCosts:
         """Return what tasks of ``task_type`` have cost, as of day ``today``: 2^(−age / half-life) each; 0: all count.
 
@@ -144,6 +160,12 @@ class Events(Protocol):
 
     def last_id(self) -> int:
         """Return the number of the newest outcome; 0 if there is none."""
+
+    def revised_after(self, number: int, limit: int) -> list[Revision]:
+        """Return up to ``limit`` verdicts that were replaced after the one with this number, in order."""
+
+    def last_revision(self) -> int:
+        """Return the number of the verdict that was replaced last; 0 if there is none."""
 
     def long_outages(self, after_id: int, until_id: int, now_ms: int) -> list[Event]:
         """Return outages after which a model may be out for long, of those after ``after_id`` and up to ``until_id``.
@@ -263,6 +285,12 @@ class DecisionLog(Protocol):
         :data:`~modelperf_plugin.store.decisions.MAX_UNMATCHED_OUTCOMES` the oldest are dropped.
         """
 
+    def report(self, decision_id: str, outcome: Outcome, given_ms: int) -> Recorded:
+        """Give the last outcome of a decision the verdict of ``outcome``, or let it wait for the decision.
+
+        Meant for a decision that is not known; the verdict is recorded as an outcome if there is none.
+        """
+
     def get(self, decision_id: str) -> LoggedDecision | None:
         """Return a stored decision, or None."""
 
@@ -317,12 +345,29 @@ class ABTests(Protocol):
         """
 
     def advance(
-        self, test_id: int, unit: int | None, step: Callable[[StoredTest], Sequence[StoredContest]]
+        self,
+        test_id: int,
+        unit: int | None,
+        step: Callable[[StoredTest], Sequence[StoredContest]],
+        stakes: Callable[[], tuple[str, int, Mapping[str, Stake]] | None] = lambda: None,
     ) -> StoredTest | None:
         """Replace the contests of a test by what ``step`` returns for it; None if the test has ended.
 
         ``step`` only calculates: no other outcome can come between its input and its result. A contest stays as it is
-        if it has counted an outcome of this ``unit`` before.
+        if it has counted an outcome of this ``unit`` before. ``stakes``, called after it, returns the decision of the
+        outcome, when it ended, and what each contest staked on it: that is kept for as long as test and decision are.
+        """
+
+    def revise(
+        self,
+        decision_id: str | None,
+        outcome_id: str | None,
+        step: Callable[[StoredTest, Mapping[str, Stake], Outcome], tuple[Sequence[StoredContest], Mapping[str, Stake]]],
+    ) -> StoredTest | None:
+        """Replace the contests of a test and its stakes after an outcome that it counted got another verdict.
+
+        The outcome is that in the decision, which is known by its own id or by that of one of its outcomes. None if no
+        test has a stake in it, or the test has ended.
         """
 
     def drawn(self, test_id: int, now_ms: int) -> list[DrawnDecisions]:

@@ -37,6 +37,15 @@ class Event(NamedTuple):
         return float(self.success) if self.score is None else self.score
 
 
+class Revision(NamedTuple):
+    """A verdict that was replaced, as the watches read it."""
+
+    number: int
+    """In the order of replacing."""
+    before: Event
+    after: Event
+
+
 class Change(NamedTuple):
     """A change of a model on all its task types: detected, or announced by an operator."""
 

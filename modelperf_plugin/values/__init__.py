@@ -6,6 +6,7 @@ that names field and value.
 
 from modelperf_plugin.values.context import MAX_ATTEMPTS, NO_CONTEXT, Context
 from modelperf_plugin.values.decision import Assignment, Decision, Exclusion, Mode, PlannedTry
+from modelperf_plugin.values.durations import Durations
 from modelperf_plugin.values.failures import Failure, error_kind_of, failure_of
 from modelperf_plugin.values.ids import MAX_ID_LENGTH, check_amount, check_id, check_ids
 from modelperf_plugin.values.moments import (
@@ -64,6 +65,7 @@ __all__ = [
     "Blame",
     "Context",
     "Decision",
+    "Durations",
     "ErrorKind",
     "Exclusion",
     "Failure",

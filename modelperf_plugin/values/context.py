@@ -28,6 +28,8 @@ class Context:
     """Models not to use, whatever the reason. Failed models belong to ``retry_of``."""
     max_cost_usd: float | None = None
     """Maximum cost of this task in US dollars, compared with each model's mean cost on this task type."""
+    max_seconds: float | None = None
+    """How many seconds this task has, all its tries together: models count by their chance to succeed within them."""
     retry_of: Decision | str | None = None
     """An earlier decision for the same task, or its id: models that failed under it are left out and count as tried."""
     attempts: int | None = None
@@ -42,6 +44,7 @@ class Context:
             self.pin is None
             and not self.exclude
             and self.max_cost_usd is None
+            and self.max_seconds is None
             and self.retry_of is None
             and self.attempts is None
             and self.current_model is None
@@ -75,6 +78,13 @@ def _check_exclude(name: str, value: Any) -> frozenset[str]:
     return frozenset(check_ids(name, value))
 
 
+def _check_seconds(name: str, value: Any) -> float:
+    seconds = check_amount(name, value)
+    if seconds <= 0.0:
+        raise InvalidValueError(name, "a positive number of seconds", value)
+    return seconds
+
+
 def _check_retry_of(name: str, value: Any) -> Decision | str:
     if not isinstance(value, (Decision, str)):
         raise InvalidValueError(name, "the earlier decision for this task, or its decision_id", value)
@@ -93,6 +103,7 @@ _CHECKS: Final[Mapping[str, Callable[[str, Any], Any]]] = {
     "unit_id": check_id,
     "exclude": _check_exclude,
     "max_cost_usd": check_amount,
+    "max_seconds": _check_seconds,
     "retry_of": _check_retry_of,
     "attempts": _check_attempts,
     "current_model": check_id,

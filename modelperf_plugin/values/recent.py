@@ -50,6 +50,13 @@ class Recent(Generic[_K, _V]):
             self.put(key, *entry)
         return entry[0]
 
+    def discard(self, key: _K) -> None:
+        """Remove an entry, if it is there."""
+        entry = self._young.pop(key, None)
+        if entry is not None:
+            self._room += entry[1]
+        self._old.pop(key, None)
+
     def put(self, key: _K, value: _V, size: int = 1) -> None:
         """Add an entry or replace it."""
         before = self._young.get(key)

@@ -9,8 +9,16 @@ from typing import Any
 import pytest
 
 import modelperf_plugin as mp
-from modelperf_plugin.analysis.views.tasks import MAX_DECISIONS, LoggedTask, plan_text, steps_of, task_of, with_tasks
-from modelperf_plugin.store import DecisionRecord, JoinedOutcome, LoggedDecision
+from modelperf_plugin.analysis.views.tasks import (
+    MAX_DECISIONS,
+    LoggedTask,
+    Try,
+    plan_text,
+    steps_of,
+    task_of,
+    with_tasks,
+)
+from modelperf_plugin.store import DecisionRecord, FormerVerdict, JoinedOutcome, LoggedDecision
 from modelperf_plugin.values import PlannedTry, to_milliseconds
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -214,3 +222,12 @@ def test_a_decision_that_follows_itself(engine: mp.ModelPerf) -> None:
     decision = logged("d1", ended("a"), retry_of="d1")
     seen = task_of(engine.store.decisions, decision)
     assert (seen.decisions, seen.is_complete) == ((decision,), True)
+
+
+def test_a_try_shows_its_first_verdict() -> None:
+    """What another verdict has replaced stays visible; a cost that came later is no verdict."""
+    now = ended("a", success=True)._replace(score=0.9)
+    first = FormerVerdict(NOW_MS, False, True, None, None, 0, 0)
+    assert Try(1, "d", now._replace(former=(first,))).ending == "succeeded, score 0.9 (at first: failed, timed out)"
+    same = FormerVerdict(NOW_MS, True, False, None, 0.9, 0, 0)
+    assert Try(1, "d", now._replace(former=(same,))).ending == "succeeded, score 0.9"

@@ -308,3 +308,37 @@ def test_successes_on_harder_tasks_reinstate_sooner() -> None:
     assert first.updated_later(grade=True, threshold=0.6, harder=task).successes > first.successes + 0.5
     failed = first.updated_later(grade=False, threshold=0.6, harder=task)
     assert 0 < failed.failures - first.failures < 0.5
+
+
+@pytest.mark.parametrize("after", [1.0, 0.5, None])
+def test_a_failure_that_turns_out_better_is_taken_back(after: float | None) -> None:
+    """E is then at most what it would be with either verdict from the start; one against the model changes nothing."""
+    verdicts = [True] * 5 + [False, True, False]
+    first = final = FallWatch()
+    for number, success in enumerate(verdicts):
+        first = first.updated(success, 0.75)
+        final = final if after is None and number == 5 else final.updated(after or 0 if number == 5 else success, 0.75)
+    excused = first.excused(0.0, after, 0.75)
+    assert excused.e_value <= min(first.e_value, final.e_value) + 1e-12
+    assert first.excused(1.0, 0.0, 0.75) == first
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flips", [0.2, 1.0])
+def test_verdicts_that_flip_at_random_demote_nobody(flips: float) -> None:
+    """A model whose final verdicts are at the threshold is demoted in 5 % at most, looked at after each."""
+    generator = random.Random(f"flips {flips}")
+    runs = 400
+    demoted = 0
+    for _ in range(runs):
+        watch, failures = FallWatch(), 0
+        for _ in range(500):
+            success = generator.random() < 0.75
+            watch = watch.updated(success, 0.75)
+            failures += not success
+            if failures and generator.random() < flips * 0.25:  # a failure is judged again
+                watch, failures = watch.excused(0.0, 1.0, 0.75), failures - 1
+            if watch.demotes():
+                demoted += 1
+                break
+    assert demoted / runs <= 0.05

@@ -9,7 +9,7 @@ from typing import Final
 
 from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.store import Attached, Entry, Merged, Step, Sums
-from modelperf_plugin.store.ab_tests import StoredContest, StoredTest
+from modelperf_plugin.store.ab_tests import Stake, StoredContest, StoredTest
 from modelperf_plugin.store.decisions import DecisionOutcome, DecisionRecord
 from modelperf_plugin.store.entries import CountedProblem
 from modelperf_plugin.store.opening import open_file
@@ -54,6 +54,16 @@ def fill(path: Path) -> None:
             store.outcomes.record(Entry("plan", model_id, Outcome(success=False), NOON_MS, ("a", "y")))
         store.outcomes.record(Entry("plan", "y", Outcome(success=True), NOON_MS, ("a", "x")))
         store.outcomes.ingest_batch("batch", [Entry("plan", "x", Outcome(success=True), NOON_MS)])
+        store.outcomes.record(Entry("plan", "b", Outcome(success=False, error_kind="other", outcome_id="b-2"), NOON_MS))
+        store.outcomes.record(Entry("plan", "b", Outcome(success=True, outcome_id="b-2"), NOON_MS))
+        store.decisions.report("0" * 20, Outcome(success=True), NOON_MS)
+        counted = (1.0, 1.0, *[0.0] * 7)
+        store.ab_tests.advance(
+            store.ab_tests.all()[0].test_id,
+            None,
+            lambda test: [contest._replace(state=counted) for contest in test.contests],
+            lambda: (store.decisions.newest()[0].decision_id, NOON_MS, {"x": Stake(1.0, "A", 0.5, True, ())}),
+        )
         store.decisions.write([], [DecisionOutcome("not-logged", "x", Outcome(success=True), NOON_MS)])
         for first in store.decisions.newest():
             failed = [DecisionOutcome(first.decision_id, each, Outcome(success=False), NOON_MS) for each in "xy"]

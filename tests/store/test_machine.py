@@ -18,6 +18,7 @@ from modelperf_plugin.errors import StoreFailedError
 from modelperf_plugin.store import Entry, open_with_fallback
 from modelperf_plugin.store.opening import open_file
 from modelperf_plugin.values import ERROR_KINDS, LaterTries, Outcome, Tally, Tried
+from tests.store.contract.examples import revised
 from tests.store.faults import check_now, copy, switch_of
 from tests.store.later import tried_sets
 
@@ -50,9 +51,10 @@ class Life(RuleBasedStateMachine):
         self._folder = Path(tempfile.mkdtemp())
         self._path = self._folder / "0.db"
         self._moves = 0
-        self._tallies: dict[tuple[str, str], Tally] = {}
-        self._later: dict[str, dict[str, dict[Tried, LaterTries]]] = {}
-        self._ids: set[str] = set()
+        self._events: list[Entry] = []
+        self._dropped: set[int] = set()
+        self._numbers: dict[str, int] = {}
+        self._imported: dict[tuple[str, str], Tally] = {}
         self._open()
 
     def _open(self) -> None:
@@ -60,23 +62,43 @@ class Life(RuleBasedStateMachine):
         self._store = store
 
     def _count(self, entry: Entry) -> bool:
+        """Take in an outcome; return whether it is new, or has another verdict than the one under its id."""
         outcome_id = entry.outcome.outcome_id
-        if outcome_id is not None and outcome_id in self._ids:
+        number = None if outcome_id is None else self._numbers.get(outcome_id)
+        if number is None:
+            if outcome_id is not None:
+                self._numbers[outcome_id] = len(self._events)
+            self._events.append(entry)
+            return True
+        changed = None if number in self._dropped else revised(self._events[number], entry)
+        if changed is None:
             return False
-        self._ids.update(() if outcome_id is None else (outcome_id,))
-        key = (entry.task_type, entry.model_id)
-        tally = self._tallies.get(key, Tally(*key))
-        self._tallies[key] = tally.plus(entry.outcome, entry.ended_ms, later=bool(entry.tried))
-        if entry.tried and entry.outcome.blame in {None, "model"}:
-            sets = self._later.setdefault(entry.task_type, {}).setdefault(entry.model_id, {})
-            sets[entry.tried] = sets.get(entry.tried, LaterTries()).plus(entry.outcome)
+        self._events[number] = changed
         return True
+
+    @property
+    def _tallies(self) -> dict[tuple[str, str], Tally]:
+        tallies = dict(self._imported)
+        for entry in self._events:
+            key = (entry.task_type, entry.model_id)
+            tally = tallies.get(key, Tally(*key))
+            tallies[key] = tally.plus(entry.outcome, entry.ended_ms, later=bool(entry.tried))
+        return tallies
+
+    @property
+    def _later(self) -> dict[str, dict[str, dict[Tried, LaterTries]]]:
+        later: dict[str, dict[str, dict[Tried, LaterTries]]] = {}
+        for entry in self._events:
+            if entry.tried and entry.outcome.blame in {None, "model"}:
+                sets = later.setdefault(entry.task_type, {}).setdefault(entry.model_id, {})
+                sets[entry.tried] = sets.get(entry.tried, LaterTries()).plus(entry.outcome)
+        return later
 
     @precondition(lambda self: self._store.degraded is None)
     @rule(entry=entries)
     def record(self, entry: Entry) -> None:
         """Record one outcome."""
-        assert self._store.outcomes.record(entry) == self._count(entry)
+        assert bool(self._store.outcomes.record(entry)) == self._count(entry)
 
     @precondition(lambda self: self._store.degraded is None)
     @rule(many=st.lists(entries, max_size=5))
@@ -89,7 +111,7 @@ class Life(RuleBasedStateMachine):
     def record_without_a_database(self, entry: Entry) -> None:
         """Record while SQLite fails; ids that only the database knows are told apart when they arrive there."""
         outcome = entry.outcome
-        if outcome.outcome_id is None or outcome.outcome_id not in self._ids:
+        if outcome.outcome_id is None or outcome.outcome_id not in self._numbers:
             assert self._store.outcomes.record(entry)
             self._count(entry)
 
@@ -138,7 +160,9 @@ class Life(RuleBasedStateMachine):
     @rule(days=st.integers(0, 30))
     def drop(self, days: int) -> None:
         """Drop outcomes older than so many days."""
-        self._store.events.drop(NOON_MS - days * DAY_MS)
+        before_ms = NOON_MS - days * DAY_MS
+        self._store.events.drop(before_ms)
+        self._dropped |= {number for number, each in enumerate(self._events[:-1]) if each.ended_ms < before_ms}
 
     @precondition(lambda self: self._store.degraded is None)
     @rule(model_id=st.sampled_from("xyz"), successes=st.integers(0, 9), failures=st.integers(0, 9))
@@ -153,8 +177,8 @@ class Life(RuleBasedStateMachine):
             )
             connection.commit()
         key = ("plan", model_id)
-        known = self._tallies.get(key, Tally(*key))
-        self._tallies[key] = known._replace(successes=known.successes + successes, failures=known.failures + failures)
+        known = self._imported.get(key, Tally(*key))
+        self._imported[key] = known._replace(successes=known.successes + successes, failures=known.failures + failures)
 
     @precondition(lambda self: self._store.degraded is None)
     @rule()
@@ -167,7 +191,8 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def everything_adds_up(self) -> None:
         """Tallies are those counted by hand, and the store finds nothing wrong with itself."""
-        assert self._store.tallies.all() == [self._tallies[key] for key in sorted(self._tallies)]
+        tallies = self._tallies
+        assert self._store.tallies.all() == [tallies[key] for key in sorted(tallies)]
         for task_type, expected in self._later.items():
             assert self._store.tallies.later(task_type) == expected
         unsound = {finding.name for finding in self._store.maintenance.check() if not finding.ok}

@@ -13,7 +13,17 @@ from modelperf_plugin.store import Baseline, Change, Event, Faded, Store
 from modelperf_plugin.store.exchange_roles import MergedExperience
 from modelperf_plugin.store.roles import Events, Span
 from modelperf_plugin.store.watches import CostSums, PastCosts
-from modelperf_plugin.values import DAY_MS, UNKNOWN_TRIED, Blame, ErrorKind, LaterTries, Outcome, Tally, Tried
+from modelperf_plugin.values import (
+    DAY_MS,
+    UNKNOWN_TRIED,
+    Blame,
+    Durations,
+    ErrorKind,
+    LaterTries,
+    Outcome,
+    Tally,
+    Tried,
+)
 
 PAGE_SIZE: Final = 5_000
 _Pair = tuple[str, str]
@@ -135,6 +145,10 @@ class StoreAsOf:
             for task_type, models in self._days_within(within)
             for model_id, days in models.items()
         }
+
+    def durations(self, within: Span, today: int, half_life_days: float) -> dict[_Pair, Durations]:  # noqa: ARG002
+        """Return none: a policy is judged as if all models took equally long."""
+        return {}
 
     def costs(self, task_type: str, today: int, half_life_days: float, since_ms: Mapping[str, int]) -> PastCosts:
         """Return what tasks of ``task_type`` have cost, as of day ``today``; single costs are not known again."""

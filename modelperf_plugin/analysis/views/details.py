@@ -9,10 +9,11 @@ from typing import Final
 from modelperf_plugin.analysis.views.ab_tests import Trial, trials
 from modelperf_plugin.analysis.views.overview import MAX_TASK_TYPES, Exploration, changes_in, exploration_of
 from modelperf_plugin.analysis.views.tasks import DecisionRow, with_tasks
+from modelperf_plugin.analysis.views.timings import timings_of
 from modelperf_plugin.analysis.views.trends import Period, Trend, trend_of, trends_of
 from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.store import Change, Demotion
-from modelperf_plugin.values import Decision, RankedModel, mean_costs, to_milliseconds
+from modelperf_plugin.values import Decision, Durations, RankedModel, mean_costs, to_milliseconds
 
 MAX_MODELS: Final = 50
 """Default number of models shown for a task type, best first."""
@@ -31,6 +32,8 @@ class ModelRow:
     """None without outcomes in the period."""
     mean_cost_usd: float | None
     """Mean US dollars a task over all task types; None if unknown."""
+    durations: Durations | None = None
+    """How long its tasks took; None if no host has reported it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +99,7 @@ def task_view(
     steps = store.trends.series(period.days, task_type, shown if len(shown) < len(decision.ranking) else None)
     trends = trends_of(period, steps, before, by="model_id")
     known = {row.model_id for row in decision.ranking}
-    means = mean_costs(store.tallies.all())
+    means, timings = mean_costs(store.tallies.all()), timings_of(engine, task_type, now=now)
     sums = store.trends.decision_sums(period.days, to_milliseconds(now or datetime.now(UTC)))
     if len(shown) < len(known):  # one sum for all models is smaller than a row for each
         steps = [each for each in store.trends.series_of_task_types(period.days) if each.tally.task_type == task_type]
@@ -106,7 +109,13 @@ def task_view(
         trend=trend_of(period, steps, before, task_type),
         decision=decision,
         models=tuple(
-            ModelRow(row=row, share=share, trend=trends.get(row.model_id), mean_cost_usd=means.get(row.model_id))
+            ModelRow(
+                row=row,
+                share=share,
+                trend=trends.get(row.model_id),
+                mean_cost_usd=means.get(row.model_id),
+                durations=timings.get((task_type, row.model_id)),
+            )
             for row, share in ranked
         ),
         hidden=len(known) - len(shown),
@@ -129,7 +138,7 @@ def model_view(engine: ModelPerf, model_id: str, period: Period, *, task_type: s
     before = store.trends.totals(period.before, task_type, model_id)
     trends = trends_of(period, steps, before, by="task_type")
     names = [name for _, name in sorted(((tally.samples, tally.task_type) for tally in tallies), reverse=True)]
-    mean = mean_costs(everywhere).get(model_id)
+    mean, timings = mean_costs(everywhere).get(model_id), timings_of(engine, task_type)
     return ModelView(
         model_id=model_id,
         task_type=task_type,
@@ -141,6 +150,7 @@ def model_view(engine: ModelPerf, model_id: str, period: Period, *, task_type: s
                 share=decision.propensities[model_id],
                 trend=trends.get(name),
                 mean_cost_usd=mean,
+                durations=timings.get((name, model_id)),
             )
             for name in names[:MAX_TASK_TYPES]
             if (decision := engine.explain(name)) is not None

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
-from modelperf_plugin.store import JoinedOutcome, LoggedDecision
+from modelperf_plugin.store import FormerVerdict, JoinedOutcome, LoggedDecision
 from modelperf_plugin.store.decisions import OVERDUE_MS
 from modelperf_plugin.store.roles import DecisionLog
 from modelperf_plugin.text import count, dollars, ordinal, percent, seconds, short
@@ -37,16 +37,21 @@ class Try(NamedTuple):
 
     @property
     def ending(self) -> str:
-        """How it ended, in a few words: ``failed, score 0.4, timed out``."""
-        words = ["succeeded" if self.outcome.success else "failed"]
-        words += [] if self.outcome.score is None else [f"score {self.outcome.score:.3g}"]
-        words += ["timed out"] if self.outcome.timeout else []
-        words += [] if self.outcome.error_kind is None else [self.outcome.error_kind]
-        return ", ".join(words)
+        """How it ended, in a few words: ``failed, score 0.4, timed out``, and with which verdict at first."""
+        words = _verdict(self.outcome)
+        first = _verdict(self.outcome.former[0]) if self.outcome.former else words
+        return ", ".join(words) + ("" if first == words else f" (at first: {', '.join(first)})")
 
     def as_dict(self) -> dict[str, Any]:
         """Return the try as plain JSON values."""
         return {**self.outcome.as_dict(), "number": self.number, "decision_id": self.decision_id}
+
+
+def _verdict(given: JoinedOutcome | FormerVerdict) -> list[str]:
+    words = ["succeeded" if given.success else "failed"]
+    words += [] if given.score is None else [f"score {given.score:.3g}"]
+    words += ["timed out"] if given.timeout else []
+    return words + ([] if given.error_kind is None else [given.error_kind])
 
 
 class Step(NamedTuple):

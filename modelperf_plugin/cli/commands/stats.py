@@ -14,7 +14,8 @@ from modelperf_plugin.cli.options import Common, common_options, csv_option, jso
 from modelperf_plugin.cli.task_types import unknown_task_type
 from modelperf_plugin.cli.terminal_text import bars
 from modelperf_plugin.text import count, spent_per_success
-from modelperf_plugin.values import Tally, mean_costs
+from modelperf_plugin.values import Durations, Tally, mean_costs
+from modelperf_plugin.values.durations import shown as times
 
 if TYPE_CHECKING:
     from modelperf_plugin.engine.core import ModelPerf
@@ -31,6 +32,7 @@ _RECENT_DAYS: Final = 14
 @common_options
 def stats(common: Common, answer: Answer, task_type: str | None) -> None:
     """Show all recorded counts, by task type and model."""
+    from modelperf_plugin.analysis.views.timings import timings_of, with_sums
     from modelperf_plugin.analysis.views.trends import add_up
 
     empty: dict[str, Any] = {"tallies": [], "totals": None, "budgets": []}
@@ -40,21 +42,23 @@ def stats(common: Common, answer: Answer, task_type: str | None) -> None:
         shown = [tally for tally in tallies if task_type in {None, tally.task_type}]
         if not shown:
             unknown_task_type(answer, engine, task_type or "", **empty)
+        timings = timings_of(engine, task_type)
         recent = {} if answer.as_json or answer.as_csv else _recent_rates(engine)
         budgets = engine.budgets()
     totals, means = add_up(shown), mean_costs(tallies)
     if answer.as_json:
-        listed = [tally.as_dict() for tally in shown]
+        listed = [{**tally.as_dict(), **times(timings.get(tally[:2]))} for tally in shown]
         sums = {key: value for key, value in totals.as_dict().items() if key not in {"task_type", "model_id"}}
         answer.print_json(
             store=location, tallies=listed, totals=sums, note=None, budgets=[each.as_dict() for each in budgets]
         )
     elif answer.as_csv:
-        answer.print_csv(list(totals.as_dict()), [tally.as_dict() for tally in shown])
+        listed = [{**tally.as_dict(), **times(timings.get(tally[:2]))} for tally in shown]
+        answer.print_csv([*totals.as_dict(), *times(None)], listed)
     else:
         answer.print_line((count(totals.samples, "outcome"), "bold"), f" in {location}")
         answer.print_line()
-        columns = _columns(shown, means, recent)
+        columns = _columns(shown, means, recent, with_sums(timings))
         if answer.is_terminal:
             answer.print_table([Column("task type / model", _name), *columns], _with_sums(shown))
         else:
@@ -65,8 +69,11 @@ def stats(common: Common, answer: Answer, task_type: str | None) -> None:
         column.print_tries_note(answer, shown)
 
 
-def _columns(shown: Sequence[Tally], means: Mapping[str, float], recent: _Rates) -> tuple[Column[Tally], ...]:
+def _columns(
+    shown: Sequence[Tally], means: Mapping[str, float], recent: _Rates, timings: Mapping[tuple[str, str], Durations]
+) -> tuple[Column[Tally], ...]:
     no_days = [None] * _RECENT_DAYS
+    timed: tuple[Column[Tally], ...] = column.time_columns(timings, lambda tally: tally[:2])
     return (
         column.OUTCOMES,
         column.SUCCESS,
@@ -75,6 +82,7 @@ def _columns(shown: Sequence[Tally], means: Mapping[str, float], recent: _Rates)
         *column.tries_columns(shown),
         column.COST,
         number("$/success", lambda tally: spent_per_success(tally, means.get(tally.model_id))),
+        *timed,
         column.TIMEOUTS,
         column.OUTAGES,
         column.TOKENS,

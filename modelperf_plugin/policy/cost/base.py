@@ -80,6 +80,10 @@ class CostObjective(Protocol):
     def weighs_costs(self) -> bool:
         """Whether costs matter; if not, only the chances of success are compared."""
 
+    @property
+    def usd_per_minute(self) -> float:
+        """The price of a minute that a try takes; 0: time does not matter."""
+
     def __call__(self, estimates: Sequence[Estimate], chances: Sequence[float]) -> list[SortKey]:
         """Return the sort key of each candidate for the given ``chances`` of success.
 

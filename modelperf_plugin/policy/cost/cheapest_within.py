@@ -34,6 +34,7 @@ class CheapestWithin(Strategy):
     objective: Literal["cheapest_within"] = "cheapest_within"
     ends_list: ClassVar[bool] = False
     weighs_costs: ClassVar[bool] = True
+    usd_per_minute: ClassVar[float] = 0.0
     margin: float = Field(
         default=0.03, ge=0, lt=1, description="How much lower the success rate of a cheaper model may be."
     )

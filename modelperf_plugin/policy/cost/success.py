@@ -17,6 +17,7 @@ class Success(Strategy):
     switch_usd: float = SWITCH_USD
     ends_list: ClassVar[bool] = False
     weighs_costs: ClassVar[bool] = False
+    usd_per_minute: ClassVar[float] = 0.0
 
     def __call__(self, estimates: Sequence[Estimate], chances: Sequence[float]) -> list[SortKey]:  # noqa: ARG002
         return [(chance, 0.0, 0.0) for chance in chances]

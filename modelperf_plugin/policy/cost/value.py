@@ -12,12 +12,18 @@ from modelperf_plugin.policy.strategy import Strategy
 
 
 class Value(Strategy):
-    """The model with the highest net value: chance of success × ``usd_per_success`` − expected cost of a task."""
+    """The model with the highest net value: chance of success × ``usd_per_success`` − expected cost of a task.
+
+    With ``usd_per_minute`` the cost includes the price of the minutes that the task is expected to take.
+    """
 
     objective: Literal["value"] = "value"
     ends_list: ClassVar[bool] = True
     weighs_costs: ClassVar[bool] = True
     usd_per_success: float = Field(gt=0, le=1_000_000, description="Value of one success in US dollars.")
+    usd_per_minute: float = Field(
+        default=0.0, ge=0, le=1_000_000, description="Price in US dollars of a minute that a try takes."
+    )
     switch_usd: float = SWITCH_USD
 
     def __call__(self, estimates: Sequence[Estimate], chances: Sequence[float]) -> list[SortKey]:
@@ -40,12 +46,18 @@ class Value(Strategy):
         return max(0.0, best_usd - cheaper_usd) / self.usd_per_success
 
     def at_price(self, price: float) -> Value:
-        return self.model_copy(update={"usd_per_success": worth_at(1.0 / self.usd_per_success + price)})
+        worth = worth_at(1.0 / self.usd_per_success + price)
+        minute = self.usd_per_minute * worth / self.usd_per_success  # time is not paid from the budget
+        return self.model_copy(update={"usd_per_success": worth, "usd_per_minute": minute})
 
     def explain_plan(self, models: int) -> str:
-        return f"the best value of {models} tries at ${self.usd_per_success:g} a solved task"
+        return f"the best value of {models} tries at ${self.usd_per_success:g} a solved task{self._time}"
 
     def explain(self, cost: ExpectedCost | None) -> str:
         if cost is None:
-            return "the best value; its cost is unknown"
-        return f"the best value at ${self.usd_per_success:g} a success ({describe_cost(cost)})"
+            return f"the best value{self._time}; its cost is unknown"
+        return f"the best value at ${self.usd_per_success:g} a success{self._time} ({describe_cost(cost)})"
+
+    @property
+    def _time(self) -> str:
+        return f" and ${self.usd_per_minute:g} a minute" if self.usd_per_minute else ""

@@ -66,6 +66,7 @@ def settled(alpha: float, beta: float, groups: Collection[Group], logit: float) 
     ``alpha`` and ``beta`` are those of the prior and its first tries, ``logit`` is where to start. The mean is where
     the score of all evidence is zero, the weight is its information there.
     """
+    logit = max(-MAX_LOGIT, min(MAX_LOGIT, logit))
     for _ in range(MAX_STEPS):
         successes, failures = equivalent(groups, logit)
         p = expit(logit)

@@ -82,17 +82,23 @@ class FallWatch(NamedTuple):
         """
         count = self.outcomes
         spent = START / log(count + OFFSET) - START / log(count + OFFSET + 1)
-        limit = min(max(threshold, 0.0), MAX_THRESHOLD)
-        failure, success = (_on_failure(limit), RATIOS) if harder is None else _on_later_try(limit, harder)
-        if 0.0 < grade < 1.0:
-            rest = 1.0 - grade
-            factors = tuple([grade * won + rest * lost for won, lost in zip(success, failure, strict=True)])
-        else:
-            factors = success if grade else failure
+        factors = _factors(grade, threshold, harder)
         masses = tuple([(mass + spent) * factor for mass, factor in zip(self.masses, factors, strict=True)])
         if max(masses) > MAX_MASS:
             masses = tuple([min(MAX_MASS, mass) for mass in masses])
         return FallWatch(count + 1, masses)
+
+    def excused(self, before: float, after: float | None, threshold: float, harder: Harder | None = None) -> FallWatch:
+        """Return the state after an earlier outcome got another verdict; ``after`` is None if it says nothing by now.
+
+        A verdict in favour of the model takes back what the former one had won against it, from all wealth since. One
+        against it changes nothing. So E is at most what it is with the first verdicts, and what it is with the final
+        ones: the bound holds if either have a rate of at least the threshold.
+        """
+        won = _factors(before, threshold, harder)
+        due = (1.0,) * len(won) if after is None else _factors(after, threshold, harder)
+        masses = [mass * min(1.0, new / old) for mass, new, old in zip(self.masses, due, won, strict=True)]
+        return FallWatch(self.outcomes, tuple(masses))
 
     @property
     def e_value(self) -> float:
@@ -140,6 +146,15 @@ class Probation(NamedTuple):
         """Return the counts after another first try: its score, or 1 for a success and 0 for a failure."""
         return Probation(self.successes + grade, self.failures + (1 - grade))
 
+    def revised(self, before: float | None, after: float | None) -> Probation:
+        """Return the counts after a first try got another verdict; None stands for one that says nothing."""
+        successes, failures = self
+        if before is not None:
+            successes, failures = successes - before, failures - (1 - before)
+        if after is not None:
+            successes, failures = successes + after, failures + (1 - after)
+        return Probation(max(0.0, successes), max(0.0, failures))  # they may have started over since
+
     def updated_later(self, grade: float, threshold: float, harder: Harder) -> Probation:
         """Return the counts after a later try, where ``harder`` gives the highest plausible chance."""
         limit = min(max(threshold, MIN_RATE), MAX_THRESHOLD)
@@ -178,6 +193,16 @@ class Probation(NamedTuple):
             raise InvalidValueError("stored", "the 2 numbers of a probation", stored)
         successes, failures = stored
         return cls(successes, failures)
+
+
+def _factors(grade: float, threshold: float, harder: Harder | None) -> tuple[float, ...]:
+    """Return L for each alternative, of an outcome with this score."""
+    limit = min(max(threshold, 0.0), MAX_THRESHOLD)
+    failure, success = (_on_failure(limit), RATIOS) if harder is None else _on_later_try(limit, harder)
+    if 0.0 < grade < 1.0:
+        rest = 1.0 - grade
+        return tuple([grade * won + rest * lost for won, lost in zip(success, failure, strict=True)])
+    return success if grade else failure
 
 
 @lru_cache(maxsize=1024)

@@ -12,8 +12,8 @@ from modelperf_plugin.store.exchange import Prior
 from modelperf_plugin.store.roles import Span, Tallies
 from modelperf_plugin.store.spending import CostEvent, CostSums
 from modelperf_plugin.store.trends import Days, TrendStep
-from modelperf_plugin.store.watches import Baseline, Event, Faded, PastCosts
-from modelperf_plugin.values import LaterTries, Tally, Tried, combine
+from modelperf_plugin.store.watches import Baseline, Event, Faded, PastCosts, Revision
+from modelperf_plugin.values import Durations, LaterTries, Tally, Tried, combine
 from modelperf_plugin.values.names import Aliases, CanonicalIds
 from modelperf_plugin.values.recent import Recent
 
@@ -66,6 +66,11 @@ class RenamedTallies:
         own, ids = self._own.faded(within, today, half_life_days), self._aliases.ids
         return values.merged(_by_pair(own, ids), values.faded) if ids else own
 
+    def durations(self, within: Span, today: int, half_life_days: float) -> dict[tuple[str, str], Durations]:
+        """Return how long the tasks of each pair took, under all names of its model."""
+        own, ids = self._own.durations(within, today, half_life_days), self._aliases.ids
+        return values.merged(_by_pair(own, ids), Durations.plus) if ids else own
+
     def costs(self, task_type: str, today: int, half_life_days: float, since_ms: Mapping[str, int]) -> PastCosts:
         """Return what tasks of ``task_type`` have cost, under all names of each model."""
         ids = self._aliases.ids
@@ -90,6 +95,12 @@ class RenamedEvents(Renamed):
         own: list[Event] = self._own.after(event_id, limit)
         ids = self._aliases.ids
         return [values.event(each, ids) for each in own] if ids else own
+
+    def revised_after(self, number: int, limit: int) -> list[Revision]:
+        """Return verdicts that were replaced, on outcomes of the canonical models."""
+        own: list[Revision] = self._own.revised_after(number, limit)
+        ids = self._aliases.ids
+        return [Revision(each[0], *[values.event(one, ids) for one in each[1:]]) for each in own] if ids else own
 
     def long_outages(self, after_id: int, until_id: int, now_ms: int) -> list[Event]:
         """Return outages as those of the canonical models; an answer ends those under its own name."""

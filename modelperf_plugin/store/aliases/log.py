@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from modelperf_plugin.store.ab_tests import DrawnDecisions, StoredContest, StoredTest
+from modelperf_plugin.store.ab_tests import DrawnDecisions, Stake, StoredContest, StoredTest
 from modelperf_plugin.store.aliases import values
 from modelperf_plugin.store.aliases.role import Renamed
 from modelperf_plugin.store.decisions import DecisionOutcome, DecisionRecord, JoinedOutcome, LoggedDecision
+from modelperf_plugin.values import Outcome
 
 
 class RenamedDecisions(Renamed):
@@ -84,17 +85,55 @@ class RenamedABTests(Renamed):
         return [values.drawn(each, ids) for each in own] if ids else own
 
     def advance(
-        self, test_id: int, unit: int | None, step: Callable[[StoredTest], Sequence[StoredContest]]
+        self,
+        test_id: int,
+        unit: int | None,
+        step: Callable[[StoredTest], Sequence[StoredContest]],
+        stakes: Callable[[], tuple[str, int, Mapping[str, Stake]] | None] = lambda: None,
     ) -> StoredTest | None:
         """Replace the contests of a test by what ``step`` returns for it."""
         ids = self._aliases.ids
         if not ids:
-            return self._own.advance(test_id, unit, step)  # type: ignore[no-any-return]
+            return self._own.advance(test_id, unit, step, stakes)  # type: ignore[no-any-return]
+        names: dict[str, str] = {}
+
+        def stored_stakes() -> tuple[str, int, Mapping[str, Stake]] | None:
+            staked = stakes()
+            return staked and (*staked[:2], {names.get(name, name): stake for name, stake in staked[2].items()})
 
         def stored_step(stored: StoredTest) -> list[StoredContest]:
             shown = values.test(stored, ids)
+            names.update(_own_names(stored, shown))
             known = zip(stored.contests, shown.contests, step(shown), strict=True)
             return [own if after == before else after._replace(challenger=own[0]) for own, before, after in known]
 
-        advanced: StoredTest | None = self._own.advance(test_id, unit, stored_step)
+        advanced: StoredTest | None = self._own.advance(test_id, unit, stored_step, stored_stakes)
         return None if advanced is None else values.test(advanced, ids)
+
+    def revise(
+        self,
+        decision_id: str | None,
+        outcome_id: str | None,
+        step: Callable[[StoredTest, Mapping[str, Stake], Outcome], tuple[Sequence[StoredContest], Mapping[str, Stake]]],
+    ) -> StoredTest | None:
+        """Replace the contests of a test and its stakes by what ``step`` returns for them."""
+        ids = self._aliases.ids
+        if not ids:
+            return self._own.revise(decision_id, outcome_id, step)  # type: ignore[no-any-return]
+
+        def stored_step(
+            stored: StoredTest, stakes: Mapping[str, Stake], outcome: Outcome
+        ) -> tuple[list[StoredContest], dict[str, Stake]]:
+            shown = values.test(stored, ids)
+            contests, kept = step(shown, {ids.get(name, name): stake for name, stake in stakes.items()}, outcome)
+            names = _own_names(stored, shown)
+            own = [each._replace(challenger=own[0]) for each, own in zip(contests, stored.contests, strict=True)]
+            return own, {names.get(name, name): stake for name, stake in kept.items()}
+
+        revised: StoredTest | None = self._own.revise(decision_id, outcome_id, stored_step)
+        return None if revised is None else values.test(revised, ids)
+
+
+def _own_names(stored: StoredTest, shown: StoredTest) -> dict[str, str]:
+    """Return the stored names of the challengers of a test by their canonical ids."""
+    return {after.challenger: before.challenger for before, after in zip(stored.contests, shown.contests, strict=True)}

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from modelperf_plugin.errors import StoreBusyError, StoreError, StoreFailedError
 from modelperf_plugin.log import logger
-from modelperf_plugin.store.entries import Entry, without_known
+from modelperf_plugin.store.entries import Entry, Recorded, Verdict
 from modelperf_plugin.store.fallback.interim import Notes
 from modelperf_plugin.store.fallback.own_spool import Spool
 from modelperf_plugin.store.fallback.spool import Place, ingest_left, places
@@ -50,18 +50,20 @@ class Backlog:
         self._later: dict[str, Mapping[str, Mapping[Tried, LaterTries]]] = {}
         """What was returned last, by task type."""
 
-    def add(self, store: SqliteStore, entries: Sequence[Entry], reason: str) -> int:
-        """Spool outcomes; return how many are new, as far as is known now."""
+    def add(self, store: SqliteStore, entries: Sequence[Entry], reason: str) -> list[Recorded]:
+        """Spool outcomes; return what each of them changes, as far as is known now."""
         with self._lock:
-            new = self._new(store, entries)
+            recorded = self._compare(store, entries)
+            new = [entry for entry, each in zip(entries, recorded, strict=True) if each]
             if not new:
-                return 0
+                return recorded
             if not self.own_wait:
                 where = self._spool.begin(reason)
                 logger.info("%s: outcomes wait in %s", reason, where)
-            self._spool.append(new)
+            revised = [each is Recorded.REVISED for each in recorded if each]
+            self._spool.append(new, revised)
             self.own_wait = self.waits = True
-            return len(new)
+            return recorded
 
     def find_batches_of_others(self) -> None:
         """Have the batches moved that processes have left which have ended, or use the database again."""
@@ -165,13 +167,27 @@ class Backlog:
         self._tallies.clear()
         self._later.clear()
 
-    def _new(self, store: SqliteStore, entries: Sequence[Entry]) -> list[Entry]:
-        """Return the outcomes whose id neither waits nor is in the database, each id once."""
+    def _compare(self, store: SqliteStore, entries: Sequence[Entry]) -> list[Recorded]:
+        """Return what outcomes change, by the verdicts that wait or are in the database under their ids."""
         ids = {entry.outcome.outcome_id for entry in entries if entry.outcome.outcome_id is not None}
-        known = {each for each in ids if self._spool.knows(each)}
-        if ids:
-            known |= store.outcomes.known_ids(ids)
-        return without_known(entries, known)
+        known_ids = store.outcomes.known_ids(ids) if ids else set()
+        verdicts: dict[str, Verdict] = {}
+        recorded = []
+        for entry in entries:
+            outcome_id = entry.outcome.outcome_id
+            if outcome_id is None:
+                recorded.append(Recorded.NEW)
+                continue
+            verdict = verdicts.get(outcome_id) or self._spool.verdict_of(outcome_id)
+            verdict = verdict or store.outcomes.verdict_of(outcome_id)
+            if verdict is None:  # unknown, or its event is gone
+                recorded.append(Recorded.NOTHING if outcome_id in known_ids else Recorded.NEW)
+                verdicts[outcome_id] = Verdict.of(entry)
+            else:
+                revised = verdict.revised_by(entry)
+                recorded.append(Recorded.NOTHING if revised is None else Recorded.REVISED)
+                verdicts[outcome_id] = revised or verdict
+        return recorded
 
 
 def _kept(returned: dict[str, _T], task_type: str, counts: _T) -> _T:

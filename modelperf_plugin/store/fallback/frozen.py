@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from typing import NoReturn, Self
 
 from modelperf_plugin.errors import StoreError, StoreFailedError
-from modelperf_plugin.store.ab_tests import DrawnDecisions, StoredContest, StoredTest
+from modelperf_plugin.store.ab_tests import DrawnDecisions, Stake, StoredContest, StoredTest
 from modelperf_plugin.store.entries import DroppedStep
 from modelperf_plugin.store.exchange import Attached, EventRow, ImportRecord, Merged, Prior, Step, Sums
-from modelperf_plugin.store.roles import Span
+from modelperf_plugin.store.roles import EVERYTHING, Span
 from modelperf_plugin.store.sqlite.store import open_sqlite_read_only
 from modelperf_plugin.store.store import Store
-from modelperf_plugin.store.watches import Baseline, Change, Demotion, Direction, Event, WatchKey, WatchState
-from modelperf_plugin.values import LaterTries, Tally, Tried
+from modelperf_plugin.store.watches import Baseline, Change, Demotion, Direction, Event, Revision, WatchKey, WatchState
+from modelperf_plugin.values import Durations, LaterTries, Outcome, Tally, Tried
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +31,8 @@ class Snapshot:
     last_event_id: int = 0
     changes: list[Change] = field(default_factory=list)
     baselines: dict[tuple[str, str], Baseline] = field(default_factory=dict)
+    durations: dict[tuple[str, str], Durations] = field(default_factory=dict)
+    """How long tasks took; nothing has faded."""
     demotions: list[Demotion] = field(default_factory=list)
     watch_states: tuple[int | None, list[WatchState]] = (None, [])
     tests: list[StoredTest] = field(default_factory=list)
@@ -49,6 +51,7 @@ class Snapshot:
             last_event_id=store.events.last_id(),
             changes=store.changes.all(),
             baselines=store.tallies.baselines(),
+            durations=store.tallies.durations(EVERYTHING, 0, 0.0),
             demotions=store.demotions.all(),
             watch_states=store.watch_states.load(),
             tests=store.ab_tests.all(),
@@ -92,6 +95,12 @@ class SuspendedEvents(_Refusing):
 
     def last_id(self) -> int:
         return self._last_id
+
+    def revised_after(self, number: int, limit: int) -> list[Revision]:
+        return []
+
+    def last_revision(self) -> int:
+        return 0
 
     def long_outages(self, after_id: int, until_id: int, now_ms: int) -> list[Event]:
         return []
@@ -178,7 +187,19 @@ class FrozenABTests(_Refusing):
         self._refuse()
 
     def advance(
-        self, test_id: int, unit: int | None, step: Callable[[StoredTest], Sequence[StoredContest]]
+        self,
+        test_id: int,
+        unit: int | None,
+        step: Callable[[StoredTest], Sequence[StoredContest]],
+        stakes: Callable[[], tuple[str, int, Mapping[str, Stake]] | None] = lambda: None,
+    ) -> StoredTest | None:
+        self._refuse()
+
+    def revise(
+        self,
+        decision_id: str | None,
+        outcome_id: str | None,
+        step: Callable[[StoredTest, Mapping[str, Stake], Outcome], tuple[Sequence[StoredContest], Mapping[str, Stake]]],
     ) -> StoredTest | None:
         self._refuse()
 

@@ -12,7 +12,7 @@ from typing import Final
 from modelperf_plugin.errors import StoreError
 from modelperf_plugin.store import forks
 from modelperf_plugin.store.decisions import DecisionOutcome, DecisionRecord, Joining
-from modelperf_plugin.store.entries import CountedProblem, Entry
+from modelperf_plugin.store.entries import CountedProblem, Entry, Recorded, Verdict
 from modelperf_plugin.store.fallback.frozen import (
     FrozenABTests,
     FrozenAttachments,
@@ -24,6 +24,7 @@ from modelperf_plugin.store.fallback.frozen import (
     SuspendedEvents,
     SuspendedImports,
 )
+from modelperf_plugin.store.fallback.naming import named
 from modelperf_plugin.store.fallback.own_spool import Spool
 from modelperf_plugin.store.fallback.spool import spooled
 from modelperf_plugin.store.roles import Span
@@ -34,7 +35,7 @@ from modelperf_plugin.store.sqlite.store import SqliteStore, open_sqlite
 from modelperf_plugin.store.sqlite.tallies import SqliteTallies
 from modelperf_plugin.store.store import Store
 from modelperf_plugin.store.watches import Baseline, Faded
-from modelperf_plugin.values import Tally
+from modelperf_plugin.values import Durations, Outcome, Tally
 
 SUMMARY_SECONDS: Final = 1.0
 """The summary is written at most this often."""
@@ -115,26 +116,30 @@ class SpooledOutcomes:
     def __init__(self, memory: SqliteStore, spool: Spool, path: str) -> None:
         self.spool = spool
         self._memory = memory
-        self._ids: set[str] = set()
+        self._verdicts: dict[str, Verdict] = {}
         self._waiting: dict[tuple[str, str], Tally] = {}
         self._summarise_at = 0.0
         for entry in [*(entry for _, batch in spooled(path) for entry in batch.entries), *spool.in_memory()]:
             with suppress(StoreError):
-                self._remember(self._count([entry]))
+                self._remember(self._count([entry])[1])
 
-    def record(self, entry: Entry, joining: Joining | None = None) -> bool:  # noqa: ARG002 - decisions wait in memory
-        return self.record_many([entry]) == 1
+    def record(self, entry: Entry, joining: Joining | None = None) -> Recorded:
+        return self._record([named(entry, joining)])[0]  # the decision waits in memory
 
     def record_many(self, entries: Iterable[Entry]) -> int:
+        return sum(map(bool, self._record(entries)))
+
+    def _record(self, entries: Iterable[Entry]) -> list[Recorded]:
+        """Spool outcomes; return what each of them changes, as far as is known."""
         with self._memory.connection.write_lock:
             self._memory.connection.ensure_open()
-            new = self._count(entries)
+            recorded, new = self._count(entries)
             if new:
-                self.spool.append(new)
+                self.spool.append(new, [each is Recorded.REVISED for each in recorded if each])
                 self._remember(new)
             if time.monotonic() >= self._summarise_at:
                 self.summarise()
-            return len(new)
+            return recorded
 
     def spool_counted(self, entries: Iterable[Entry]) -> None:
         """Spool outcomes that are part of the snapshot."""
@@ -148,26 +153,33 @@ class SpooledOutcomes:
         self._summarise_at = time.monotonic() + SUMMARY_SECONDS
         self.spool.summarise(self._waiting[pair] for pair in sorted(self._waiting))
 
-    def _count(self, entries: Iterable[Entry]) -> list[Entry]:
-        """Add outcomes to the tallies, all or none; return the new ones."""
-        ids: set[str] = set()
-        new = []
+    def _count(self, entries: Iterable[Entry]) -> tuple[list[Recorded], list[Entry]]:
+        """Add outcomes to the tallies, all or none; return what each changes, and those that change anything."""
+        entries = list(entries)
+        verdicts: dict[str, Verdict] = {}
+        recorded = []
+        for entry in entries:
+            outcome_id = entry.outcome.outcome_id
+            known = None if outcome_id is None else verdicts.get(outcome_id, self._verdicts.get(outcome_id))
+            revised = None if known is None else known.revised_by(entry)
+            recorded.append(Recorded.NEW if known is None else Recorded.REVISED if revised else Recorded.NOTHING)
+            if outcome_id is not None:
+                verdicts[outcome_id] = revised or known or Verdict.of(entry)
+        new = [entry for entry, each in zip(entries, recorded, strict=True) if each]
+        with suppress(StoreError):  # an old SQLite cannot count them, and then only choices suffer
+            self._memory.outcomes.record_many(new)
+        for entry, each in zip(entries, recorded, strict=True):
+            if each is Recorded.NEW:  # a later verdict is not in the summary
+                self._add_waiting(entry)
+        return recorded, new
+
+    def _remember(self, entries: Iterable[Entry]) -> None:
+        """Remember verdicts once they are spooled: until then the host may have to record them again."""
         for entry in entries:
             outcome_id = entry.outcome.outcome_id
             if outcome_id is not None:
-                if outcome_id in self._ids or outcome_id in ids:
-                    continue
-                ids.add(outcome_id)
-            new.append(entry)
-        with suppress(StoreError):  # an old SQLite cannot count them, and then only choices suffer
-            self._memory.outcomes.record_many(new)
-        for entry in new:
-            self._add_waiting(entry)
-        return new
-
-    def _remember(self, entries: Iterable[Entry]) -> None:
-        """Remember the ids of outcomes once they are spooled: until then the host may have to record them again."""
-        self._ids.update(entry.outcome.outcome_id for entry in entries if entry.outcome.outcome_id is not None)
+                known = self._verdicts.get(outcome_id)
+                self._verdicts[outcome_id] = (known and known.revised_by(entry)) or Verdict.of(entry)
 
     def _add_waiting(self, entry: Entry) -> None:
         pair = (entry.task_type, entry.model_id)
@@ -181,10 +193,18 @@ class InterimTallies(SqliteTallies):
     def __init__(self, connection: SqliteConnection, snapshot: Snapshot) -> None:
         super().__init__(connection)
         self._baselines = snapshot.baselines
+        self._durations = snapshot.durations
 
     def faded(self, within: Span, today: int, half_life_days: float) -> dict[tuple[str, str], Faded]:
         weights = super().faded(within, today, half_life_days)
         return {pair: weight for pair, weight in weights.items() if pair not in self._baselines}
+
+    def durations(self, within: Span, today: int, half_life_days: float) -> dict[tuple[str, str], Durations]:
+        found = super().durations(within, today, half_life_days)
+        for pair, before in self._durations.items():
+            if within[0] <= pair[0] <= within[1]:
+                found[pair] = found[pair].plus(before) if pair in found else before
+        return found
 
     def baselines(self, within: Span | None = None) -> dict[tuple[str, str], Baseline]:
         if within is None:
@@ -206,6 +226,9 @@ class InterimDecisionLog(SqliteDecisionLog):
         joined = super().write(decisions, outcomes)
         self.writes.append((decisions, outcomes))
         return joined
+
+    def report(self, decision_id: str, outcome: Outcome, given_ms: int) -> Recorded:  # noqa: ARG002 - the protocol's
+        raise StoreError(f"the verdict on {decision_id} cannot wait for its decision while the database is not in use")
 
     def _begin_in_child(self) -> None:
         """Leave the decisions from before a fork to the parent."""

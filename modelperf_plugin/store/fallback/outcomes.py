@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
 from modelperf_plugin.errors import StoreBusyError, StoreError
 from modelperf_plugin.store.decisions import Joining
-from modelperf_plugin.store.entries import Entry
+from modelperf_plugin.store.entries import Entry, Recorded
 from modelperf_plugin.store.fallback.interim import InterimStore
+from modelperf_plugin.store.fallback.naming import named
 from modelperf_plugin.store.fallback.switch import Switch
 from modelperf_plugin.store.roles import Span
 from modelperf_plugin.store.sqlite.store import SqliteStore
 from modelperf_plugin.store.watches import Baseline, Faded, PastCosts
-from modelperf_plugin.values import LaterTries, Tally, Tried
+from modelperf_plugin.values import Durations, LaterTries, Tally, Tried
+
+_T = TypeVar("_T")
 
 
 class FallbackOutcomes:
@@ -22,7 +26,7 @@ class FallbackOutcomes:
     def __init__(self, switch: Switch) -> None:
         self._switch = switch
 
-    def record(self, entry: Entry, joining: Joining | None = None) -> bool:
+    def record(self, entry: Entry, joining: Joining | None = None) -> Recorded:
         switch = self._switch
         while True:  # as `ask`, which would cost every outcome two more calls
             store = switch.store
@@ -31,12 +35,12 @@ class FallbackOutcomes:
                     switch.check()
                     store = switch.store
                 if switch.backlog.waits:
-                    return self._record_behind(store, [entry]) > 0
+                    return self._record_one_behind(store, entry, joining)
                 new = store.outcomes.record(entry, joining)
             except StoreBusyError as error:
-                spooled = switch.postpone([entry], store, error)
+                spooled = switch.postpone([named(entry, joining)], store, error)
                 if spooled is not None:
-                    return spooled > 0
+                    return spooled[0]
             except StoreError as error:
                 switch.handle(error, store)
             else:
@@ -48,23 +52,42 @@ class FallbackOutcomes:
         entries = list(entries)
         return self._switch.ask(lambda store: self._record_behind(store, entries))
 
+    def _record_one_behind(self, store: SqliteStore | InterimStore, entry: Entry, joining: Joining | None) -> Recorded:
+        """Record an outcome behind those that wait; its decision follows."""
+        entry = named(entry, joining)
+        return self._behind(store, [entry], lambda store: store.outcomes.record(entry), lambda recorded: recorded[0])
+
     def _record_behind(self, store: SqliteStore | InterimStore, entries: list[Entry]) -> int:
-        """Record outcomes behind those that wait; return how many are new."""
+        """Record outcomes behind those that wait; return how many were new or have changed a verdict."""
+        return self._behind(
+            store, entries, lambda store: store.outcomes.record_many(entries), lambda recorded: sum(map(bool, recorded))
+        )
+
+    def _behind(
+        self,
+        store: SqliteStore | InterimStore,
+        entries: list[Entry],
+        write: Callable[[SqliteStore | InterimStore], _T],
+        answer: Callable[[list[Recorded]], _T],
+    ) -> _T:
+        """Return what ``write`` returns or, if outcomes have to wait, the ``answer`` for what they change."""
         switch = self._switch
         if switch.backlog.waits:
             switch.move_waiting()
         busy: StoreBusyError | None = None
         if not switch.backlog.own_wait:
             try:
-                new = store.outcomes.record_many(entries)
+                written = write(store)
             except StoreBusyError as error:
                 busy = error
             else:
                 if switch.interim is None:
                     switch.recent.extend(entries)
-                return new
+                return written
         spooled = switch.postpone(entries, store, busy)
-        return self.record_many(entries) if spooled is None else spooled
+        if spooled is None:  # another store is in use by now
+            return switch.ask(lambda other: self._behind(other, entries, write, answer))
+        return answer(spooled)
 
 
 class FallbackTallies:
@@ -115,6 +138,9 @@ class FallbackTallies:
 
     def faded(self, within: Span, today: int, half_life_days: float) -> dict[tuple[str, str], Faded]:
         return self._switch.ask(lambda store: store.tallies.faded(within, today, half_life_days))
+
+    def durations(self, within: Span, today: int, half_life_days: float) -> dict[tuple[str, str], Durations]:
+        return self._switch.ask(lambda store: store.tallies.durations(within, today, half_life_days))
 
     def costs(self, task_type: str, today: int, half_life_days: float, since_ms: Mapping[str, int]) -> PastCosts:
         return self._switch.ask(lambda store: store.tallies.costs(task_type, today, half_life_days, since_ms))

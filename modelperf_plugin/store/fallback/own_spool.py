@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from modelperf_plugin.files import create_private, sync_folder, try_lock
 from modelperf_plugin.log import logger
 from modelperf_plugin.paths import absolute
 from modelperf_plugin.store import forks
-from modelperf_plugin.store.entries import Entry
+from modelperf_plugin.store.entries import Entry, Verdict
 from modelperf_plugin.store.fallback.batches import FORMAT, Batch, group_of, read_batch, set_aside
 from modelperf_plugin.store.fallback.owner import this_process
 from modelperf_plugin.store.fallback.spool import Place, places
@@ -71,14 +72,17 @@ class Spool:
             self._begin_batch()
             return self._batches[-1].where
 
-    def append(self, entries: Sequence[Entry]) -> None:
-        """Spool outcomes: all of them or, if the process dies meanwhile, none."""
+    def append(self, entries: Sequence[Entry], revised: Sequence[bool] = ()) -> None:
+        """Spool outcomes: all of them or, if the process dies meanwhile, none.
+
+        Those that are ``revised`` verdicts of known ones count when they are moved: until then the former ones do.
+        """
         with self._lock:
             if not self._batches or self._batches[-1].is_closed or self._batches[-1].is_gone:
                 self._begin_batch()
             while True:
                 try:
-                    self._batches[-1].append(entries)
+                    self._batches[-1].append(entries, revised)
                 except OSError:
                     self._places.pop(0)
                     self._begin_batch()
@@ -90,9 +94,12 @@ class Spool:
         """Return the id of each batch with the counts of its outcomes by task type."""
         return [(batch.batch_id, batch.counts) for batch in self._batches.copy()]
 
-    def knows(self, outcome_id: str) -> bool:
-        """Return whether an outcome with this id waits."""
-        return any(outcome_id in batch.outcome_ids for batch in self._batches.copy())
+    def verdict_of(self, outcome_id: str) -> Verdict | None:
+        """Return the newest verdict that waits under this id."""
+        for batch in reversed(self._batches.copy()):
+            if outcome_id in batch.verdicts:
+                return batch.verdicts[outcome_id]
+        return None
 
     def in_memory(self) -> list[Entry]:
         """Return the outcomes that could not be written to any file."""
@@ -184,7 +191,8 @@ class _OwnBatch:
         self.is_closed = False
         """Whether it takes no more outcomes: it is full, or there was an attempt to move it."""
         self.outcomes = 0
-        self.outcome_ids: set[str] = set()
+        self.verdicts: dict[str, Verdict] = {}
+        """The newest by outcome id."""
         self.counts: dict[str, Counts] = {}
         """Of the outcomes, by task type."""
         self.in_memory: list[Entry] = []
@@ -216,7 +224,7 @@ class _OwnBatch:
         """Whether the file was deleted: by another process that took it for one left behind, and has moved it."""
         return self._descriptor >= 0 and os.fstat(self._descriptor).st_nlink == 0
 
-    def append(self, entries: Sequence[Entry]) -> None:
+    def append(self, entries: Sequence[Entry], revised: Sequence[bool]) -> None:
         """Add outcomes; raise OSError if there is no room: then nothing of them stays."""
         if self._path is None:
             self.in_memory.extend(entries)
@@ -224,8 +232,8 @@ class _OwnBatch:
             self._write([*group_of(len(entries)), *map(_line, entries)])
         self.outcomes += len(entries)
         self.is_closed = self.is_closed or self.outcomes >= MAX_BATCH_OUTCOMES
-        for entry in entries:
-            self._count(entry)
+        for entry, is_revised in zip(entries, chain(revised, repeat(False)), strict=False):
+            self._count(entry, is_revised=is_revised)
 
     def entries(self) -> list[Entry]:
         """Return the outcomes, from the file if there is one."""
@@ -262,11 +270,12 @@ class _OwnBatch:
         if descriptor >= 0:
             os.close(descriptor)
 
-    def _count(self, entry: Entry) -> None:
+    def _count(self, entry: Entry, *, is_revised: bool) -> None:
         outcome_id = entry.outcome.outcome_id
         if outcome_id is not None:
-            self.outcome_ids.add(outcome_id)
-        self.counts[entry.task_type] = self.counts.get(entry.task_type, NO_COUNTS).plus(entry)
+            self.verdicts[outcome_id] = Verdict.of(entry)
+        if not is_revised:
+            self.counts[entry.task_type] = self.counts.get(entry.task_type, NO_COUNTS).plus(entry)
 
     def _create(self, place: Place) -> None:
         """Create the file and lock it. Until it is locked, another process may take it for one left behind."""

@@ -21,6 +21,7 @@ def missing_from(store: Store, entries: Sequence[Entry], last_id: int) -> list[E
         entries: the last outcomes recorded in that other file.
         last_id: its newest event; an older copy of it ends earlier, and has none of these outcomes.
     """
+    entries = _last_verdicts(entries)
     limit = len(entries) + _BY_OTHERS
     newest = store.events.after(max(0, last_id - limit), 2 * limit)
     present = Counter((event.task_type, event.model_id, event.success, event.ended_ms) for event in newest)
@@ -32,3 +33,12 @@ def missing_from(store: Store, entries: Sequence[Entry], last_id: int) -> list[E
         else:
             missing.append(entry)
     return missing
+
+
+def _last_verdicts(entries: Sequence[Entry]) -> list[Entry]:
+    """Return outcomes with the last verdict of each only, in its place."""
+    last = {entry.outcome.outcome_id: number for number, entry in enumerate(entries)}
+    return [
+        entry for number, entry in enumerate(entries)
+        if entry.outcome.outcome_id is None or last[entry.outcome.outcome_id] == number
+    ]  # fmt: skip

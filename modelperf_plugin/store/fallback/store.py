@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from modelperf_plugin.store.ab_tests import DrawnDecisions, StoredContest, StoredTest
+from modelperf_plugin.store.ab_tests import DrawnDecisions, Stake, StoredContest, StoredTest
 from modelperf_plugin.store.deadline import PATIENCE_SECONDS
 from modelperf_plugin.store.decision_summary import DecisionSummary
 from modelperf_plugin.store.decisions import (
@@ -14,7 +14,7 @@ from modelperf_plugin.store.decisions import (
     JoinedOutcome,
     LoggedDecision,
 )
-from modelperf_plugin.store.entries import CountedProblem, DroppedStep, Finding
+from modelperf_plugin.store.entries import CountedProblem, DroppedStep, Finding, Recorded
 from modelperf_plugin.store.exchange import Attached, EventRow, ImportRecord, Merged, Prior, Step, Sums
 from modelperf_plugin.store.fallback.outcomes import FallbackOutcomes, FallbackTallies
 from modelperf_plugin.store.fallback.switch import Switch
@@ -23,8 +23,8 @@ from modelperf_plugin.store.spending import CostEvent, CostSums
 from modelperf_plugin.store.sqlite.file import Durability
 from modelperf_plugin.store.store import Store
 from modelperf_plugin.store.trends import Days, DecisionSums, TrendStep
-from modelperf_plugin.store.watches import Change, Demotion, Direction, Event, WatchKey, WatchState
-from modelperf_plugin.values import Tally
+from modelperf_plugin.store.watches import Change, Demotion, Direction, Event, Revision, WatchKey, WatchState
+from modelperf_plugin.values import Outcome, Tally
 
 
 def open_fallback(path: str, *, durability: Durability = "normal", patience: float = PATIENCE_SECONDS) -> Store:
@@ -72,6 +72,12 @@ class FallbackEvents(_Role):
 
     def last_id(self) -> int:
         return self._switch.ask(lambda store: store.events.last_id())
+
+    def revised_after(self, number: int, limit: int) -> list[Revision]:
+        return self._switch.ask(lambda store: store.events.revised_after(number, limit))
+
+    def last_revision(self) -> int:
+        return self._switch.ask(lambda store: store.events.last_revision())
 
     def long_outages(self, after_id: int, until_id: int, now_ms: int) -> list[Event]:
         return self._switch.ask(lambda store: store.events.long_outages(after_id, until_id, now_ms))
@@ -163,6 +169,9 @@ class FallbackDecisionLog(_Role):
             self._switch.ask(lambda _: self._switch.move_waiting())
         return joined
 
+    def report(self, decision_id: str, outcome: Outcome, given_ms: int) -> Recorded:
+        return self._switch.ask(lambda store: store.decisions.report(decision_id, outcome, given_ms))
+
     def get(self, decision_id: str) -> LoggedDecision | None:
         return self._switch.ask(lambda store: store.decisions.get(decision_id))
 
@@ -204,9 +213,21 @@ class FallbackABTests(_Role):
         return self._switch.ask(lambda store: store.ab_tests.begin(test, named=named))
 
     def advance(
-        self, test_id: int, unit: int | None, step: Callable[[StoredTest], Sequence[StoredContest]]
+        self,
+        test_id: int,
+        unit: int | None,
+        step: Callable[[StoredTest], Sequence[StoredContest]],
+        stakes: Callable[[], tuple[str, int, Mapping[str, Stake]] | None] = lambda: None,
     ) -> StoredTest | None:
-        return self._switch.ask(lambda store: store.ab_tests.advance(test_id, unit, step))
+        return self._switch.ask(lambda store: store.ab_tests.advance(test_id, unit, step, stakes))
+
+    def revise(
+        self,
+        decision_id: str | None,
+        outcome_id: str | None,
+        step: Callable[[StoredTest, Mapping[str, Stake], Outcome], tuple[Sequence[StoredContest], Mapping[str, Stake]]],
+    ) -> StoredTest | None:
+        return self._switch.ask(lambda store: store.ab_tests.revise(decision_id, outcome_id, step))
 
     def drawn(self, test_id: int, now_ms: int) -> list[DrawnDecisions]:
         return self._switch.ask(lambda store: store.ab_tests.drawn(test_id, now_ms))

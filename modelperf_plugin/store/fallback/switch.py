@@ -16,7 +16,7 @@ from modelperf_plugin.log import logger
 from modelperf_plugin.paths import absolute
 from modelperf_plugin.store import forks
 from modelperf_plugin.store.deadline import NO_WAIT, within
-from modelperf_plugin.store.entries import CountedProblem, Entry
+from modelperf_plugin.store.entries import CountedProblem, Entry, Recorded
 from modelperf_plugin.store.fallback.backlog import Backlog
 from modelperf_plugin.store.fallback.frozen import Snapshot
 from modelperf_plugin.store.fallback.interim import InterimStore, open_interim
@@ -129,8 +129,8 @@ class Switch:
 
     def postpone(
         self, entries: Sequence[Entry], store: SqliteStore | InterimStore, error: StoreBusyError | None = None
-    ) -> int | None:
-        """Spool outcomes, because of ``error`` or behind others; return how many are new.
+    ) -> list[Recorded] | None:
+        """Spool outcomes, because of ``error`` or behind others; return what each of them changes.
 
         None if ``store`` is no longer in use: ask the other one.
         """

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import groupby
 from typing import Any
 
 from modelperf_plugin.errors import StoreError
 from modelperf_plugin.json_text import parse_json
-from modelperf_plugin.store.ab_tests import MAX_DRAWN, DrawnDecisions, StoredContest, StoredTest
+from modelperf_plugin.store.ab_tests import MAX_DRAWN, DrawnDecisions, Stake, StoredContest, StoredTest
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
 from modelperf_plugin.store.sqlite.rows import fetch, moments, numbers, usable
+from modelperf_plugin.values import ERROR_KINDS, WHOLE_SCORE, Outcome
 
 _TEST = (
     "test_id", "task_type", "fingerprint", "incumbent", "share", "salt", "alpha", "min_samples", "max_samples",
@@ -68,7 +69,11 @@ class SqliteABTests:
         connection.execute(self._sql["delete_unused_ab_challengers"], row)
 
     def advance(
-        self, test_id: int, unit: int | None, step: Callable[[StoredTest], Sequence[StoredContest]]
+        self,
+        test_id: int,
+        unit: int | None,
+        step: Callable[[StoredTest], Sequence[StoredContest]],
+        stakes: Callable[[], tuple[str, int, Mapping[str, Stake]] | None] = lambda: None,
     ) -> StoredTest | None:
         def write(connection: sqlite3.Connection) -> StoredTest | None:
             found = _find(connection, self._sql["ab_test"], test_id)
@@ -84,6 +89,7 @@ class SqliteABTests:
                     continue
                 row = (json.dumps(contest.state), *contest[2:5], test_id, contest.challenger)
                 connection.execute(self._sql["set_ab_challenger"], row)
+            self._keep(connection, test, contests, stakes())
             return replace(test, contests=tuple(contests))
 
         return self._connection.write(write)
@@ -101,9 +107,66 @@ class SqliteABTests:
         terms = {"test_id": test_id, "most": MAX_DRAWN, **moments_ms}
         return usable(_drawn, self._connection.fetch(self._sql["ab_drawn"], terms))
 
+    def _keep(
+        self,
+        connection: sqlite3.Connection,
+        test: StoredTest,
+        contests: Sequence[StoredContest],
+        stakes: tuple[str, int, Mapping[str, Stake]] | None,
+    ) -> None:
+        """Keep what was staked on an outcome by the contests that have counted it."""
+        changed = {new.challenger for new, old in zip(contests, test.contests, strict=True) if new != old}
+        if stakes is not None and changed:
+            decision_id, ended_ms, by_challenger = stakes
+            kept = {challenger: stake for challenger, stake in by_challenger.items() if challenger in changed}
+            row = (decision_id, test.test_id, ended_ms, json.dumps(kept), decision_id)
+            connection.execute(self._sql["add_ab_bet"], row)
+
+    def revise(
+        self,
+        decision_id: str | None,
+        outcome_id: str | None,
+        step: Callable[[StoredTest, Mapping[str, Stake], Outcome], tuple[Sequence[StoredContest], Mapping[str, Stake]]],
+    ) -> StoredTest | None:
+        def write(connection: sqlite3.Connection) -> StoredTest | None:
+            bet = connection.execute(self._sql["ab_bet"], (decision_id, outcome_id)).fetchone()
+            found = [] if bet is None else _find(connection, self._sql["ab_test"], bet[1])
+            if not found:
+                return None
+            (test,) = found
+            staked = {name: _stake(*each) for name, each in parse_json(bet[2]).items()}
+            new, stakes = step(test, staked, _outcome(*bet[3:]))
+            for contest, known in zip(new, test.contests, strict=True):
+                if contest != known:
+                    connection.execute(
+                        self._sql["set_ab_state"], (json.dumps(contest.state), test.test_id, contest.challenger)
+                    )
+            connection.execute(self._sql["set_ab_bet"], (json.dumps(stakes), bet[0]))
+            return replace(test, contests=tuple(new))
+
+        if not self._connection.fetch(self._sql["ab_bet"], decision_id, outcome_id):
+            return None
+        return self._connection.write(write)
+
     def end(self, task_type: str, ended_ms: int) -> int:
-        row = (ended_ms, task_type)
-        return self._connection.write(lambda connection: connection.execute(self._sql["end_ab_tests"], row).rowcount)
+        def write(connection: sqlite3.Connection) -> int:
+            connection.execute(self._sql["delete_ab_bets"], (task_type,))
+            return connection.execute(self._sql["end_ab_tests"], (ended_ms, task_type)).rowcount
+
+        return self._connection.write(write)
+
+
+def _stake(grade: float | None, side: str, share_b: float, proves: bool, before: Sequence[float]) -> Stake:
+    return Stake(grade, side, share_b, proves, tuple(before))
+
+
+def _outcome(success: int, timeout: int, error_kind: str | None, score: int | None) -> Outcome:
+    return Outcome(
+        success=bool(success),
+        timeout=bool(timeout),
+        error_kind=error_kind if error_kind in {None, *ERROR_KINDS} else "other",
+        score=None if score is None else score / WHOLE_SCORE,
+    )
 
 
 def _find(connection: sqlite3.Connection, sql: str, test_id: int) -> list[StoredTest]:

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from modelperf_plugin.store.entries import Entry, without_known
+from modelperf_plugin.store.entries import Entry, split_known
 from modelperf_plugin.store.sqlite.rows import MAX_INTEGER
 from modelperf_plugin.values import BLAMES, DAY_MS, NANO_USD, LaterTries, Outcome, Tried
 
@@ -97,14 +97,15 @@ def write(
     entries: Sequence[Entry],
     intern: Callable[[str, str], int],
     intern_tried: Callable[[Tried], int],
-) -> int:
-    """Write outcomes within a transaction; return how many were new."""
-    new = _new(connection, sql, entries)
+) -> tuple[int, Sequence[Entry]]:
+    """Write the new ones of some outcomes within a transaction; return how many these are, and the others."""
+    new, known = _new(connection, sql, entries)
     first_id = connection.execute(sql["next_event_id"]).fetchone()[0]
     rows, sums = _add_up(new, intern, first_id)
     tried_ids = {tried: intern_tried(tried) for tried in {entry.tried for entry in new if entry.tried}}
     later = _add_up_later(new, rows, sums, tried_ids) if tried_ids else {}
-    if not tried_ids and not any(_has_details(entry.outcome) for entry in new):
+    timed = any(entry.outcome.duration_seconds is not None for entry in new)
+    if not tried_ids and not timed and not any(_has_details(entry.outcome) for entry in new):
         connection.executemany(sql["add_events"], rows)
     else:  # one statement for all: events are written in the order of their numbers
         detailed = [
@@ -124,16 +125,20 @@ def write(
         sql["add_to_tally"], [(*each.counts(), each.last_ms, tally_id) for (tally_id, _), each in sums.items()]
     )
     connection.executemany(sql["add_later"], [(*key, *each) for key, each in later.items()])
-    return len(new)
+    if timed:
+        connection.execute(sql["add_durations"], (first_id,))
+    return len(new), known
 
 
-def _new(connection: sqlite3.Connection, sql: Mapping[str, str], entries: Sequence[Entry]) -> Sequence[Entry]:
-    """Return the outcomes with an unknown id, each id once."""
+def _new(
+    connection: sqlite3.Connection, sql: Mapping[str, str], entries: Sequence[Entry]
+) -> tuple[Sequence[Entry], Sequence[Entry]]:
+    """Return the outcomes with an unknown id, each id once, and the others."""
     ids = [entry.outcome.outcome_id for entry in entries if entry.outcome.outcome_id is not None]
     if not ids:
-        return entries
+        return entries, ()
     known = {outcome_id for (outcome_id,) in connection.execute(sql["known_outcome_keys"], (json.dumps(ids),))}
-    return without_known(entries, known)
+    return split_known(entries, known)
 
 
 def _add_up(
@@ -191,12 +196,7 @@ def _add_up_later(
 
 
 def _has_details(outcome: Outcome) -> bool:
-    return (
-        outcome.error_kind is not None
-        or outcome.duration_seconds is not None
-        or outcome.score is not None
-        or outcome.retry_after_seconds is not None
-    )
+    return outcome.error_kind is not None or outcome.score is not None or outcome.retry_after_seconds is not None
 
 
 def _detailed(row: _Row, outcome: Outcome, tried_id: int | None) -> _DetailedRow:

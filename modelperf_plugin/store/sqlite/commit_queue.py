@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Final
 
 from modelperf_plugin.store.decisions import Joining
-from modelperf_plugin.store.entries import Entry
+from modelperf_plugin.store.entries import Entry, Recorded
 
 MAX_GATHERING_SECONDS: Final = 0.002
 LOOK_SECONDS: Final = 0.05
@@ -41,8 +41,8 @@ class Ticket:
         self.has_joined = False
         """Whether its decision was written, too; valid once the batch is committed."""
         self.batch: CommitBatch | None = None
-        self.answer = False
-        """Whether the outcome was new; valid once the batch is committed."""
+        self.answer = Recorded.NOTHING
+        """What recording it has changed; valid once the batch is committed."""
         self.error: Exception | None = None
         self._turn = threading.Lock()
         self._turn.acquire()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from modelperf_plugin.store.decision_summary import DecisionSummary, ModeSummary
@@ -16,17 +17,20 @@ from modelperf_plugin.store.decisions import (
     UNMATCHED_MS,
     DecisionOutcome,
     DecisionRecord,
+    FormerVerdict,
     JoinedOutcome,
     LoggedDecision,
 )
+from modelperf_plugin.store.entries import Recorded
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
+from modelperf_plugin.store.sqlite.revising import apply_waiting
 from modelperf_plugin.store.sqlite.rows import fetch, moments, usable
 from modelperf_plugin.values import ERROR_KINDS, NANO_USD, WHOLE_SCORE, Outcome
 
 _BEFORE_ALL_MS: Final = -(2**63)
 _RECORD_COLUMNS: Final = len(DecisionRecord._fields)
-_NO_OUTCOME: Final = (None,) * (len(JoinedOutcome._fields) - 1)  # the number is known by default
+_NO_OUTCOME: Final = (None,) * (len(JoinedOutcome._fields) - 2)  # the number and former verdicts are added later
 
 
 class SqliteDecisionLog:
@@ -38,7 +42,23 @@ class SqliteDecisionLog:
 
     def write(self, decisions: Iterable[DecisionRecord], outcomes: Iterable[DecisionOutcome]) -> list[DecisionOutcome]:
         decisions, outcomes = list(decisions), list(outcomes)  # a slow iterable must not keep the transaction open
-        return self._connection.write(lambda connection: add_decisions(connection, decisions, outcomes))
+        clear = self._connection.cache.clear
+        return self._connection.write(lambda connection: add_decisions(connection, decisions, outcomes, clear))
+
+    def report(self, decision_id: str, outcome: Outcome, given_ms: int) -> Recorded:
+        def write(connection: sqlite3.Connection) -> Recorded:
+            self._connection.cache.clear()
+            row = (decision_id, given_ms, int(outcome.success), outcome.score_millionths)
+            connection.execute(self._sql["add_waiting_verdict"], row)
+            connection.execute(self._sql["limit_waiting_verdicts"], (MAX_UNMATCHED_OUTCOMES,))
+            found = fetch(connection, self._sql["decision"], (decision_id,))
+            if found:
+                reported = apply_waiting(connection, _split(found[0])[0])
+                if reported is not None:
+                    _join(connection, reported)
+            return Recorded.REVISED
+
+        return self._connection.write(write)
 
     def get(self, decision_id: str) -> LoggedDecision | None:
         return next(iter(restored(self._connection, self._connection.fetch(self._sql["decision"], decision_id))), None)
@@ -75,6 +95,7 @@ class SqliteDecisionLog:
     def forget(self, before_ms: int, limit: int = DECISIONS_PER_STEP) -> int:
         def forget(connection: sqlite3.Connection) -> int:
             connection.execute(self._sql["forget_unmatched"], (before_ms, limit))
+            connection.execute(self._sql["forget_waiting_verdicts"], (before_ms, limit))
             return connection.execute(self._sql["forget_decisions"], (before_ms, limit)).rowcount
 
         return self._connection.write(forget)
@@ -92,11 +113,18 @@ class SqliteUnmatchedOutcomes:
 
 
 def add_decisions(
-    connection: sqlite3.Connection, decisions: Iterable[DecisionRecord], outcomes: Sequence[DecisionOutcome]
+    connection: sqlite3.Connection,
+    decisions: Iterable[DecisionRecord],
+    outcomes: Sequence[DecisionOutcome],
+    on_verdict: Callable[[], None],
 ) -> list[DecisionOutcome]:
-    """Store decisions and join outcomes within a transaction; see ``write`` of the decision log."""
+    """Store decisions and join outcomes within a transaction; see ``write`` of the decision log.
+
+    ``on_verdict`` is called if that changes tallies, because a verdict has waited for one of the decisions.
+    """
     sql = load_queries("sqlite")
-    has_unmatched: bool = connection.execute(sql["has_unmatched"]).fetchone()[0]
+    decisions = list(decisions)
+    has_unmatched, has_verdicts = connection.execute(sql["has_unmatched"]).fetchone()
     # one statement for a decision and its first outcome, unless an earlier one may wait in the store
     firsts = {} if has_unmatched else {outcome.decision_id: outcome for outcome in reversed(outcomes)}
     joined: list[DecisionOutcome] = []
@@ -109,13 +137,26 @@ def add_decisions(
             joined.append(first)
         if has_unmatched:
             joined += _join_unmatched(connection, decision.decision_id)
-    return joined + [outcome for outcome in others if _join(connection, outcome)]
+        if first is not None:
+            _name_decision(connection, first)
+    joined += [outcome for outcome in others if _join(connection, outcome)]
+    if has_verdicts:
+        for decision in decisions:
+            on_verdict()
+            reported = apply_waiting(connection, decision)
+            if reported is not None and _join(connection, reported):
+                joined.append(reported)
+    return joined
 
 
 def _join(connection: sqlite3.Connection, outcome: DecisionOutcome) -> bool:
     """Add an outcome to its decision, or let it wait for that; return whether it is the one in the decision."""
     sql = load_queries("sqlite")
     row, decision_id = _outcome_row(outcome), outcome.decision_id
+    if isinstance(outcome.ref, str):
+        _name_decision(connection, outcome)
+        if connection.execute(sql["is_joined"], {"decision_id": decision_id, "ref": outcome.ref}).fetchone()[0]:
+            return False
     if connection.execute(sql["join_outcome"], (*row, decision_id)).rowcount > 0:
         return True
     found = connection.execute(sql["outcomes_so_far"], (decision_id,)).fetchone()
@@ -133,6 +174,12 @@ def _join(connection: sqlite3.Connection, outcome: DecisionOutcome) -> bool:
     return False
 
 
+def _name_decision(connection: sqlite3.Connection, outcome: DecisionOutcome) -> None:
+    """Note the decision of an outcome with an id, for those who replace its verdict and do not know it."""
+    if isinstance(outcome.ref, str):
+        connection.execute(load_queries("sqlite")["name_decision"], (outcome.decision_id, outcome.ref))
+
+
 def _join_unmatched(connection: sqlite3.Connection, decision_id: str) -> list[DecisionOutcome]:
     """Join the outcomes that have waited for a decision, and return them."""
     sql = load_queries("sqlite")
@@ -144,11 +191,34 @@ def _join_unmatched(connection: sqlite3.Connection, decision_id: str) -> list[De
 
 def restored(connection: SqliteConnection, rows: Sequence[Sequence[Any]]) -> list[LoggedDecision]:
     """Return the decisions in ``rows``, with all their outcomes; rows that hold none are left out."""
+    sql = load_queries("sqlite")
     ids = json.dumps([row[0] for row in rows if isinstance(row[0], str)])
     attempts: dict[str, list[JoinedOutcome]] = {}
-    for decision_id, *joined in connection.fetch(load_queries("sqlite")["attempts"], ids) if rows else ():
+    for decision_id, *joined in connection.fetch(sql["attempts"], ids) if rows else ():
         attempts.setdefault(decision_id, []).extend(usable(_attempt, [joined]))
-    return usable(lambda row: _restore(row, attempts.get(row[0], ())), rows)
+    decisions = usable(lambda row: _restore(row, attempts.get(row[0], ())), rows)
+    refs = [each.ref for decision in decisions for each in decision.tries if isinstance(each.ref, (int, str))]
+    former: dict[int | str, list[FormerVerdict]] = {}
+    for ref, *verdict in connection.fetch(sql["revisions"], json.dumps(refs)) if refs else ():
+        former.setdefault(ref, []).extend(usable(_former, [verdict]))
+    return [_with_former(decision, former) for decision in decisions] if former else decisions
+
+
+def _with_former(decision: LoggedDecision, former: Mapping[int | str, Sequence[FormerVerdict]]) -> LoggedDecision:
+    """Return a decision with the verdicts of its outcomes before the present ones."""
+
+    def with_own(outcome: JoinedOutcome) -> JoinedOutcome:
+        return outcome._replace(former=tuple(former.get(outcome.ref or 0, ())))
+
+    outcome = None if decision.outcome is None else with_own(decision.outcome)
+    return replace(decision, outcome=outcome, tries=tuple(map(with_own, decision.tries)))
+
+
+def _former(row: Sequence[Any]) -> FormerVerdict:
+    revised_ms, success, timeout, error_kind, score, tokens, cost_nano_usd = row
+    moments(revised_ms)
+    score = None if score is None else score / WHOLE_SCORE
+    return FormerVerdict(revised_ms, bool(success), bool(timeout), error_kind, score, tokens, cost_nano_usd)
 
 
 def _restore(row: Sequence[Any], others: Sequence[JoinedOutcome]) -> LoggedDecision:
@@ -175,11 +245,12 @@ def _outcome_row(joined: DecisionOutcome) -> tuple[Any, ...]:
         joined.model_id, joined.ended_ms, outcome.success, outcome.timeout, outcome.tokens_used,
         outcome.cost_nano_usd, outcome.error_kind, None if duration is None else round(duration * 1000),
         None if outcome.score is None else outcome.score_millionths,
+        outcome.outcome_id if joined.ref is None else joined.ref,
     )  # fmt: skip
 
 
 def _unmatched(row: Sequence[Any]) -> DecisionOutcome:
-    decision_id, model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score = row
+    decision_id, model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score, ref = row
     outcome = Outcome(
         success=bool(success),
         timeout=bool(timeout),
@@ -188,8 +259,9 @@ def _unmatched(row: Sequence[Any]) -> DecisionOutcome:
         duration_seconds=None if duration_ms is None else duration_ms / 1000,
         error_kind=error_kind if error_kind in {None, *ERROR_KINDS} else "other",
         score=None if score is None else score / WHOLE_SCORE,
+        outcome_id=ref if isinstance(ref, str) else None,
     )
-    return DecisionOutcome(decision_id, model_id, outcome, ended_ms)
+    return DecisionOutcome(decision_id, model_id, outcome, ended_ms, ref)
 
 
 def _attempt(row: Sequence[Any]) -> JoinedOutcome:
@@ -199,8 +271,8 @@ def _attempt(row: Sequence[Any]) -> JoinedOutcome:
 
 
 def _joined(row: Sequence[Any]) -> JoinedOutcome:
-    model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score, number = row
+    model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score, ref, number = row
     return JoinedOutcome(
         model_id, ended_ms, bool(success), bool(timeout), tokens, cost_nano_usd, error_kind, duration_ms, number or 1,
-        None if score is None else score / WHOLE_SCORE,
+        None if score is None else score / WHOLE_SCORE, ref,
     )  # fmt: skip

@@ -301,7 +301,7 @@ def missing_migrations(connection: sqlite3.Connection, path: str) -> tuple[Migra
             f"{path} was written by a newer version of modelperf-plugin (its schema is {version}, this version "
             f"knows {newest}); it was not changed. Upgrade modelperf-plugin, or choose another path."
         )
-    return migrations[version:]
+    return tuple(each for each in migrations if each.version > version)
 
 
 def _migrate(connection: sqlite3.Connection, path: str) -> None:

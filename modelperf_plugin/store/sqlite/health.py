@@ -38,6 +38,7 @@ def examine(connection: sqlite3.Connection, path: str, sql: dict[str, str]) -> l
         ),
         _sums("daily roll-up", "adds up to the tallies", fetch(connection, sql["daily_drift"])),
         _sums("later tries", "add up to the tallies", fetch(connection, sql["later_drift"])),
+        _sums("durations", "are those of the outcomes", fetch(connection, sql["duration_drift"])),
         *_file(path),
         _version(),
     ]

@@ -143,11 +143,12 @@ class SqliteImports:
         return True
 
     def _count(self, connection: sqlite3.Connection, before: int) -> None:
-        """Add the events after ``before`` to tallies, daily roll-ups and later tries."""
+        """Add the events after ``before`` to tallies, daily roll-ups, later tries and durations."""
         sums = fetch(connection, self._sql["sums_of_batch"], (before,))
         connection.executemany(self._sql["add_daily"], (row[:17] for row in sums))
         connection.executemany(self._sql["add_to_tally"], ((*row[2:], row[0]) for row in sums))
         connection.execute(self._sql["add_later_of_batch"], (before,))
+        connection.execute(self._sql["add_durations"], (before + 1,))
 
     def _pair_id(self, connection: sqlite3.Connection, pair: tuple[str, str]) -> int:
         connection.execute(self._sql["add_pair"], pair)

@@ -13,6 +13,7 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "imported": ("tally_id", "source"),
     "dropped": ("tally_id",),
     "later": ("tally_id", "tried_id"),
+    "duration": ("tally_id", "period", "from_ms"),
 }
 """Tables whose rows are added up if two pairs turn out to be one, with their keys."""
 

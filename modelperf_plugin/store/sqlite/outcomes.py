@@ -12,9 +12,9 @@ from typing import Final, TypeVar
 
 from modelperf_plugin.store.deadline import remaining
 from modelperf_plugin.store.decisions import Joining
-from modelperf_plugin.store.entries import Entry
+from modelperf_plugin.store.entries import Entry, Recorded, Verdict, decision_of
 from modelperf_plugin.store.queries import load_queries
-from modelperf_plugin.store.sqlite import bulk
+from modelperf_plugin.store.sqlite import bulk, revising
 from modelperf_plugin.store.sqlite.commit_queue import Ticket
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
 from modelperf_plugin.store.sqlite.decisions import add_decisions
@@ -41,7 +41,7 @@ class SqliteOutcomes:
         self._sql = load_queries("sqlite")
         self._commit_seconds = 0.0
 
-    def record(self, entry: Entry, joining: Joining | None = None) -> bool:
+    def record(self, entry: Entry, joining: Joining | None = None) -> Recorded:
         connection = self._connection
         if connection.holder or connection.queue.crowded:
             return self._record_in_group(entry, joining)
@@ -80,7 +80,8 @@ class SqliteOutcomes:
 
         def write(connection: sqlite3.Connection) -> int:
             self._connection.cache.clear()
-            return bulk.write(connection, self._sql, entries, self._intern, self._intern_tried)
+            new, known = bulk.write(connection, self._sql, entries, self._intern, self._intern_tried)
+            return new + sum(map(bool, map(self._write, known)))
 
         return self._connection.write(write)
 
@@ -89,6 +90,17 @@ class SqliteOutcomes:
         rows = self._connection.fetch(self._sql["known_outcome_keys"], json.dumps(list(outcome_ids)))
         return {outcome_id for (outcome_id,) in rows}
 
+    def verdict_of(self, outcome_id: str) -> Verdict | None:
+        """Return the verdict of a known outcome, as long as its event exists; waits for no writer."""
+        connection = self._connection
+        if connection.is_at_rest:
+            connection.resume()
+        try:
+            with connection.read_lock:
+                return revising.verdict_of(connection.reader, outcome_id)
+        except sqlite3.Error as error:
+            connection.fail(error)
+
     def ingest_batch(self, batch_id: str, entries: Iterable[Entry]) -> int:
         """Write spooled outcomes in one transaction, unless the batch was ingested before; return how many were new."""
 
@@ -96,13 +108,13 @@ class SqliteOutcomes:
             if connection.execute(self._sql["add_moved"], (batch_id,)).rowcount < 1:
                 return 0
             self._connection.cache.clear()
-            new = sum(self._write(entry) for entry in entries)
+            new = sum(bool(self._write(entry, is_stamped=True)) for entry in entries)
             connection.execute(self._sql["count_moved"], (new, batch_id))
             return new
 
         return self._connection.write(write)
 
-    def _record_in_group(self, entry: Entry, joining: Joining | None) -> bool:
+    def _record_in_group(self, entry: Entry, joining: Joining | None) -> Recorded:
         """Write one outcome together with those of other threads."""
         connection, queue = self._connection, self._connection.queue
         connection.refuse_interrupted()
@@ -176,15 +188,14 @@ class SqliteOutcomes:
     def _write_ticket(self, ticket: Ticket) -> None:
         """Write one outcome of a batch; its failure does not concern the others."""
         try:
-            ticket.answer = self._write(ticket.entry)
-            ticket.has_joined = ticket.answer and ticket.joining is not None and self._join(ticket.joining)
+            ticket.answer, ticket.has_joined = self._write_joined(ticket.entry, ticket.joining)
         except Exception as error:
             if not self._connection.writer.in_transaction:
                 raise  # SQLite has rolled back the whole batch
             ticket.error = error
 
-    def _write_both(self, entry: Entry, joining: Joining, deadline: float) -> bool:
-        """Write one outcome, to the log as well, in one transaction; return whether it was new."""
+    def _write_both(self, entry: Entry, joining: Joining, deadline: float) -> Recorded:
+        """Write one outcome, to the log as well, in one transaction."""
         connection = self._connection
         if (entry.task_type, entry.model_id) not in connection.pair_ids:
             self._intern(entry.task_type, entry.model_id)
@@ -192,25 +203,51 @@ class SqliteOutcomes:
             self._intern_tried(entry.tried)
         with connection.writer:  # commits or rolls back, in C
             begin(connection.writer, deadline)
-            new = self._write(entry)
-            has_joined = new and self._join(joining)
-        joining.is_stored = has_joined
-        return new
+            recorded, joining.is_stored = self._write_joined(entry, joining)
+        return recorded
+
+    def _write_joined(self, entry: Entry, joining: Joining | None) -> tuple[Recorded, bool]:
+        """Write one outcome, and to the log if it is new, within a transaction; return whether the log has it."""
+        if joining is None:
+            return self._write(entry), False
+        decision_id = joining.outcome.decision_id
+        if joining.decision is None and entry.outcome.outcome_id is None:  # it may have been reported on
+            completed = revising.complete(self._connection.writer, decision_id, entry)
+            if completed is not None:
+                self._connection.cache.clear()
+                return completed, True
+        recorded = self._write(entry, decision_id=decision_id)
+        return recorded, recorded is Recorded.NEW and self._join(joining)
 
     def _join(self, joining: Joining) -> bool:
         """Write an outcome and its decision to the log, within its transaction; return False if only that fails."""
         writer = self._connection.writer
         decisions = [] if joining.decision is None else [joining.decision]
+        ref: int | str | None = joining.outcome.outcome.outcome_id
+        if ref is None:
+            (ref,) = self._connection.execute(self._sql["newest_event_id"]).fetchone()
+        outcome = joining.outcome._replace(ref=ref)
+
+        def on_verdict() -> None:
+            self._connection.cache.clear()
+            joining.has_verdict = True
+
         try:
-            joining.joined = add_decisions(writer, decisions, [joining.outcome])
+            joining.joined = add_decisions(writer, decisions, [outcome], on_verdict)
         except Exception:
             if not writer.in_transaction:
                 raise  # SQLite has rolled back the outcome as well
             return False
         return True
 
-    def _write(self, entry: Entry) -> bool:
-        """Write one outcome, in one statement, unless its id is known; return whether it was new."""
+    def _write(self, entry: Entry, *, decision_id: str | None = None, is_stamped: bool = False) -> Recorded:
+        """Write one outcome, in one statement; one whose id is known may replace its verdict, in another one.
+
+        Args:
+            entry: the outcome.
+            decision_id: its decision, if known.
+            is_stamped: whether its time is that at which its verdict was given, and a later one counts more.
+        """
         task_type, model_id, outcome, ended_ms, tried = entry
         connection = self._connection
         row = (
@@ -226,21 +263,31 @@ class SqliteOutcomes:
         plain = error_kind is None and duration is None and score is None and wait is None
         if plain and outcome_id is None and not tried:
             connection.execute(self._sql["record"], row)
-            return True
+            return Recorded.NEW
         detailed = (
             *row, error_kind, None if duration is None else round(duration * 1000),
             None if score is None else outcome.score_millionths, None if wait is None else round(wait * 1000),
         )  # fmt: skip
         if outcome_id is None and not tried:
             connection.execute(self._sql["record_detailed"], detailed)
-            return True
+            return Recorded.NEW
+        of = None if outcome_id is None else decision_of(outcome_id)
+        if of is not None:  # the outcome of that decision, whatever its own id
+            given = outcome.success, outcome.score_millionths, ended_ms, is_stamped
+            reported = revising.report(connection.writer, of, revising.Reported(*given))
+            if reported is not None:
+                connection.cache.clear()
+                return reported
         tried_id = (connection.tried_ids.get(tried) or self._intern_tried(tried)) if tried else 0
         before = connection.writer.total_changes
         if tried:
             connection.execute(self._sql["record_later"], (*detailed, outcome_id, tried_id))
         else:
             connection.execute(self._sql["record_once"], (*detailed, outcome_id))
-        return connection.writer.total_changes > before
+        if connection.writer.total_changes > before:
+            return Recorded.NEW
+        connection.cache.clear()
+        return revising.revise(connection.writer, row[0], entry, decision_id, is_stamped=is_stamped)
 
     def _intern(self, task_type: str, model_id: str) -> int:
         """Return the number that stands for a pair, adding the pair if need be."""
@@ -271,9 +318,9 @@ class ReadOnlyOutcomes:
     def __init__(self, connection: SqliteConnection) -> None:
         self._connection = connection
 
-    def record(self, entry: Entry, joining: Joining | None = None) -> bool:  # noqa: ARG002 - the protocol's signature
+    def record(self, entry: Entry, joining: Joining | None = None) -> Recorded:  # noqa: ARG002 - the protocol's
         """Raise StoreError."""
-        return self.record_many([entry]) > 0
+        return Recorded(self.record_many([entry]))
 
     def record_many(self, entries: Iterable[Entry]) -> int:  # noqa: ARG002 - the protocol's signature
         """Raise StoreError."""

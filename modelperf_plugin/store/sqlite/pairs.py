@@ -14,7 +14,7 @@ from modelperf_plugin.values import MAX_ID_LENGTH, check_id
 
 LOST_TASK_TYPE: Final = "name-lost"
 """The task type of pairs whose names could not be recovered."""
-_OF_PAIRS: Final = ("event", "daily", "imported", "dropped", "later", "baseline", "demotion")
+_OF_PAIRS: Final = ("event", "daily", "imported", "dropped", "later", "duration", "baseline", "demotion")
 """Tables that refer to pairs."""
 
 

@@ -1,4 +1,4 @@
-"""Recomputing tallies, later tries and daily roll-up from the events, for a file in which they differ."""
+"""Recomputing tallies, later tries, durations and daily roll-up from the events, for a file in which they differ."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from modelperf_plugin.store.sqlite.rows import execute, fetch
 
 _SIGNED: Final = -2
 """The last columns are sums of differences, which may be negative."""
-_DRIFTS: Final = ("tally_drift", "daily_drift", "later_drift")
+_DRIFTS: Final = ("tally_drift", "daily_drift", "later_drift", "duration_drift")
 
 
 def rebuild(connection: sqlite3.Connection) -> int:
-    """Recompute tallies, later tries and roll-up from events, dropped events and imports; return how many were wrong.
+    """Recompute all sums from events, dropped events and imports; return of how many pairs some were wrong.
 
     Runs within a transaction. The events are authoritative. For a wrong pair with dropped events, the roll-up from
     before its first event is kept unless it exceeds the dropped counts.
@@ -44,4 +44,7 @@ def rebuild(connection: sqlite3.Connection) -> int:
         elif any(missing):  # the remainder of the day on which dropping stopped
             connection.execute(sql["add_daily"], (tally_id, day, *missing))
     rebuild_later(connection, sql)
+    for _ in range(2):  # again, in case that those of a pair with dropped events are too many with those of its events
+        connection.execute(sql["forget_durations"])
+        connection.execute(sql["add_durations_of_events"])
     return len(wrong)

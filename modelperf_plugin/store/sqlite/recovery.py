@@ -21,6 +21,8 @@ from modelperf_plugin.store.sqlite.trees import Trees
 
 _SINGLE: Final = frozenset({"identity"})
 """Tables in which a new file has a row of its own already."""
+_CONSTANT: Final = frozenset({"duration_border"})
+"""Tables of which a new file has all rows already."""
 
 _ROWS_AT_ONCE: Final = 1_000
 
@@ -104,14 +106,14 @@ class _Copy:
         pairs.write(target)
         tables = {"tally": len(pairs.rows)}
         for table in self._shapes:
-            if table != "tally":
+            if table != "tally" and table not in _CONSTANT:
                 tables[table] = self._copy(table, pairs.aliases)
         target.execute(sql["forget_index_rows"])
         target.execute(sql["forget_index_rows_of_retries"])
         lost_names = pairs.name_strays(target, sql)
         target.execute(sql["forget_stray_events"])
         target.execute(sql["forget_stray_attempts"])
-        for table in ("daily", "imported", "dropped", "later", "baseline", "demotion"):
+        for table in ("daily", "imported", "dropped", "later", "duration", "baseline", "demotion"):
             target.execute(f"DELETE FROM {table} WHERE tally_id NOT IN (SELECT id FROM tally)")  # noqa: S608 - our names
         target.execute(sql["add_daily_of_events"])
         pairs.count_by_days(target, sql)

@@ -43,7 +43,9 @@ def drop_step(connection: SqliteConnection, sql: Mapping[str, str], before_ms: i
 
 def _drop(sql: Mapping[str, str], bounds: Mapping[str, int], connection: sqlite3.Connection) -> int:
     execute(connection, sql["add_dropped"], bounds)
-    return connection.execute(sql["drop_events"], bounds).rowcount
+    dropped = connection.execute(sql["drop_events"], bounds).rowcount
+    connection.execute(sql["drop_revisions"], bounds)
+    return dropped
 
 
 def shrink_step(connection: sqlite3.Connection, pages: int) -> int:

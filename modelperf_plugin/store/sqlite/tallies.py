@@ -17,7 +17,7 @@ from modelperf_plugin.store.sqlite.rows import MAX_INTEGER, moments, usable
 from modelperf_plugin.store.sqlite.tally_cache import NO_COUNTS, Counts
 from modelperf_plugin.store.sqlite.tried import number_of, tried_of
 from modelperf_plugin.store.watches import Baseline, CostSums, Faded, PastCosts
-from modelperf_plugin.values import UNKNOWN_TRIED, LaterTries, Tally, Tried, most_sets
+from modelperf_plugin.values import UNKNOWN_TRIED, Durations, LaterTries, Tally, Tried, most_sets
 from modelperf_plugin.values.locks import attempt
 
 _MAX_PAGE: Final = 1_000_000
@@ -72,6 +72,17 @@ class UncachedTallies:
             for task_type, model_id, *sums in self._connection.fetch(self._fading_sql["faded_later_within"], wanted)
         }
         return dict(usable(partial(_faded, later), rows))
+
+    def durations(self, within: Span, today: int, half_life_days: float) -> dict[tuple[str, str], Durations]:
+        decay = log(2.0) / half_life_days if half_life_days else 0.0
+        wanted = {"first": within[0], "last": within[1], "today": today, "decay": decay}
+        buckets: dict[tuple[str, str], list[tuple[int, float]]] = {}
+        for task_type, model_id, border_ms, weight in self._connection.fetch(
+            self._fading_sql["durations_within"], wanted
+        ):
+            buckets.setdefault((task_type, model_id), []).append((border_ms, weight))
+        found = {pair: Durations.of(each) for pair, each in buckets.items()}
+        return {pair: durations for pair, durations in found.items() if durations is not None}
 
     def baselines(self, within: Span | None = None) -> dict[tuple[str, str], Baseline]:
         if within is None:

@@ -18,12 +18,14 @@ from modelperf_plugin.values.locks import Guard, Undo
 
 _JSON: Final = {
     ("decision", "record"), ("attached", "columns"), ("watch", "state"), ("ab_challenger", "state"),
+    ("ab_bet", "state"),
 }  # fmt: skip
 """Columns whose text is JSON."""
 _SET: Final = ("tried", "models")
 """The column whose text is a set of models that had failed."""
 _MAX_SHOWN: Final = 60
 _REMEDIES: Final = {
+    "ab_bet": ("delete_ab_bet",),
     "ab_challenger": ("end_ab_test", "delete_ab_challenger"),
     "ab_test": ("delete_ab_units", "delete_ab_challengers", "delete_ab_test"),
     "attached": ("delete_attached",),
@@ -40,12 +42,14 @@ _REMEDIES: Final = {
     "outcome_key": ("escape_outcome_key",),
     "prior": ("delete_prior",),
     "problem": ("delete_problem",),
+    "revision": ("escape_revision",),
     "tally": (
         "delete_outcome_keys", "delete_events", "delete_daily", "delete_imported", "delete_dropped", "delete_later",
-        "delete_baseline", "delete_demotions", "delete_tally",
+        "delete_durations", "delete_baseline", "delete_demotions", "delete_tally",
     ),
     "tried": ("add_usable_set", "use_usable_set", "add_later_of_usable_set", "delete_later_of_tried", "delete_tried"),
     "unmatched_outcome": ("delete_unmatched_outcome",),
+    "waiting_verdict": ("delete_waiting_verdict",),
     "watch": ("delete_watch",),
 }  # fmt: skip
 """For each table with text, the statements that remove an unreadable row or escape its text."""

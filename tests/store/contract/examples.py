@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -20,9 +22,10 @@ def entry(
     success: bool = True,
     outcome_id: str | None = None,
     ended_ms: int = NEW_YEAR_MS,
+    **details: Any,
 ) -> Entry:
     """Return an outcome on its way into a store."""
-    return Entry(task_type, model_id, Outcome(success=success, outcome_id=outcome_id), ended_ms)
+    return Entry(task_type, model_id, Outcome(success=success, outcome_id=outcome_id, **details), ended_ms)
 
 
 def unsound(store: Store) -> list[str]:
@@ -54,16 +57,40 @@ entries = st.builds(
 )
 
 
+def revised(old: Entry, new: Entry) -> Entry | None:
+    """Return an outcome after another one was recorded under its id; None if that changes nothing."""
+    was, now = old.outcome, new.outcome
+    if (old.task_type, old.model_id) != (new.task_type, new.model_id):
+        return None
+    outcome = replace(
+        now,
+        tokens_used=now.tokens_used or was.tokens_used,
+        cost_usd=now.cost_usd if now.cost_nano_usd else was.cost_usd,
+        duration_seconds=was.duration_seconds,
+    )
+    same = (outcome.cost_nano_usd, replace(outcome, cost_usd=0.0)) == (was.cost_nano_usd, replace(was, cost_usd=0.0))
+    return None if same else old._replace(outcome=outcome)
+
+
+def final(recorded: Iterable[Entry]) -> list[Entry]:
+    """Return outcomes with their final verdicts, each id once."""
+    by_id: dict[str, Entry] = {}
+    others = []
+    for each in recorded:
+        outcome_id = each.outcome.outcome_id
+        if outcome_id is None:
+            others.append(each)
+        elif outcome_id in by_id:
+            by_id[outcome_id] = revised(by_id[outcome_id], each) or by_id[outcome_id]
+        else:
+            by_id[outcome_id] = each
+    return [*others, *by_id.values()]
+
+
 def by_hand(recorded: list[Entry]) -> dict[tuple[str, str], Tally]:
     """Return the tallies of ``recorded``, counted without a store."""
     tallies: dict[tuple[str, str], Tally] = {}
-    known: set[str] = set()
-    for each in recorded:
-        outcome_id = each.outcome.outcome_id
-        if outcome_id is not None and outcome_id in known:
-            continue
-        if outcome_id is not None:
-            known.add(outcome_id)
+    for each in final(recorded):
         key = (each.task_type, each.model_id)
         tally = tallies.get(key, Tally(*key))
         tallies[key] = tally.plus(each.outcome, each.ended_ms, later=bool(each.tried))

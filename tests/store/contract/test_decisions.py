@@ -145,6 +145,7 @@ def test_an_outcome_is_joined(store: Store) -> None:
             "error_kind": "network",
             "duration_seconds": None,
             "score": None,
+            "former_verdicts": [],
         }
 
 
@@ -334,7 +335,7 @@ def test_an_outcome_is_recorded_together_with_its_decision(store: Store, kind: s
     if kept is not None:
         assert kept.outcome is not None
         assert (kept.outcome.model_id, kept.outcome.ended_ms) == ("best", NOON_MS + 5000)
-        assert joined.joined == [joined.outcome]
+        assert joined.joined == [joined.outcome._replace(ref=1)]
 
 
 def test_an_outcome_that_is_known_stores_no_decision(store: Store) -> None:

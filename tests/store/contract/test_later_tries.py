@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from modelperf_plugin.store import DecisionOutcome, Entry, Joining, Store
 from modelperf_plugin.values import LaterTries, Outcome, Tried
-from tests.store.contract.examples import NEW_YEAR_MS, OpenStore, entries, entry, unsound
+from tests.store.contract.examples import NEW_YEAR_MS, OpenStore, entries, entry, final, unsound
 
 _Counts = dict[str, dict[Tried, LaterTries]]
 FOREVER_DAYS = 1e12
@@ -20,13 +20,8 @@ FOREVER_DAYS = 1e12
 def later_by_hand(recorded: Iterable[Entry], task_type: str) -> _Counts:
     """Return the later tries of a task type, counted without a store."""
     counts: _Counts = {}
-    known: set[str] = set()
-    for each in recorded:
-        outcome, outcome_id = each.outcome, each.outcome.outcome_id
-        if outcome_id is not None:
-            if outcome_id in known:
-                continue
-            known.add(outcome_id)
+    for each in final(recorded):
+        outcome = each.outcome
         if each.task_type == task_type and each.tried and (outcome.success or outcome.blame == "model"):
             sets = counts.setdefault(each.model_id, {})
             sets[each.tried] = sets.get(each.tried, LaterTries()).plus(outcome)

@@ -103,6 +103,31 @@ UPDATE ab_challenger SET state = ?, verdict = ?, decided_ms = ?, last_ms = ? WHE
 -- End all tests of a task type.
 UPDATE ab_test SET ended_ms = ? WHERE task_type = ? AND ended_ms IS NULL;
 
+-- add_ab_bet --
+-- Keep what a test staked on the outcome of a decision in the log.
+INSERT INTO ab_bet (decision_id, test_id, ended_ms, state)
+SELECT ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM decision WHERE id = ?) ON CONFLICT (decision_id) DO NOTHING;
+
+-- ab_bet --
+-- What a test staked on a decision, which is known by its id or that of an outcome, and the outcome as it is by now.
+SELECT
+    ab_bet.decision_id, test_id, ab_bet.state, decision.success, decision.timeout, decision.error_kind, decision.score
+FROM ab_bet JOIN decision ON decision.id = ab_bet.decision_id
+WHERE ab_bet.decision_id = coalesce(?, (SELECT decision_id FROM outcome_key WHERE outcome_id = ?))
+    AND decision.outcome_model_id = decision.model_id;
+
+-- set_ab_bet --
+-- What is staked after a verdict was replaced.
+UPDATE ab_bet SET state = ? WHERE decision_id = ?;
+
+-- set_ab_state --
+-- The state of a contest after a verdict was replaced.
+UPDATE ab_challenger SET state = ? WHERE test_id = ? AND model_id = ?;
+
+-- delete_ab_bets --
+-- Delete what the running tests of a task type have staked.
+DELETE FROM ab_bet WHERE test_id IN (SELECT id FROM ab_test WHERE task_type = ? AND ended_ms IS NULL);
+
 -- ab_delays --
 -- The first decision of a test, and for how long its decisions waited for their outcome: mean and maximum.
 SELECT min(made_ms), avg(max(ended_ms - made_ms, 0)), max(ended_ms - made_ms) FROM decision

@@ -15,6 +15,29 @@ SELECT max(id) FROM (SELECT id FROM event WHERE id > ? ORDER BY id LIMIT ?);
 -- The newest outcome.
 SELECT coalesce(max(id), 0) FROM event;
 
+-- revised_after --
+-- Verdicts that were replaced, in order: each with the one that replaced it.
+SELECT
+    was.number, event.id, tally.task_type, tally.model_id, event.ended_ms,
+    iif(event.tried_id IS NULL, NULL, coalesce(CAST(tried.models AS BLOB), x'')),
+    was.success, was.error_kind, was.timeout AND NOT was.success, was.score,
+    iif(next.number IS NULL, event.success, next.success),
+    iif(next.number IS NULL, event.error_kind, next.error_kind),
+    iif(next.number IS NULL, event.timeout AND NOT event.success, next.timeout AND NOT next.success),
+    iif(next.number IS NULL, event.score, next.score)
+FROM revision AS was
+JOIN event ON event.id = was.event_id
+JOIN tally ON tally.id = event.tally_id
+LEFT JOIN tried ON tried.id = event.tried_id
+LEFT JOIN revision AS next ON next.number = (
+    SELECT min(later.number) FROM revision AS later WHERE later.event_id = was.event_id AND later.number > was.number
+)
+WHERE was.number > ? ORDER BY was.number LIMIT ?;
+
+-- last_revision --
+-- The verdict that was replaced last.
+SELECT coalesce(max(number), 0) FROM revision;
+
 -- has_long_outages --
 -- Whether any outcome tells that its model is gone, or when to retry.
 SELECT EXISTS (
@@ -105,6 +128,15 @@ ON CONFLICT (tally_id) DO UPDATE SET
 -- set_baseline_rate --
 -- The success rate expected of one pair after the change.
 UPDATE baseline SET rate = ? WHERE tally_id = (SELECT id FROM tally WHERE task_type = ? AND model_id = ?);
+
+-- durations_within --
+-- What the durations of the pairs within a span of task types weigh, by bucket; a period is as old as its middle.
+SELECT
+    tally.task_type, tally.model_id, duration.from_ms,
+    sum(duration.outcomes * exp(:decay * min(0, 28 * duration.period + 14 - :today)))
+FROM tally CROSS JOIN duration ON duration.tally_id = tally.id
+WHERE tally.task_type BETWEEN :first AND :last AND duration.outcomes > 0
+GROUP BY tally.id, duration.from_ms;
 
 -- baselines --
 -- The counts from before the last change of each model.

@@ -29,6 +29,10 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 -- The id of the next event.
 SELECT coalesce(max(id), 0) + 1 FROM event;
 
+-- newest_event_id --
+-- The event that was written last.
+SELECT max(id) FROM event;
+
 -- add_events --
 -- Write many events; add_daily and add_to_tally add their sums in the same transaction.
 INSERT INTO event (id, tally_id, ended_ms, success, timeout, tokens, cost_nano_usd) VALUES (?, ?, ?, ?, ?, ?, ?);
@@ -106,6 +110,12 @@ ON CONFLICT (tally_id, tried_id) DO UPDATE SET
     failures = failures + excluded.failures,
     timeout_failures = timeout_failures + excluded.timeout_failures,
     score_shift = score_shift + excluded.score_shift;
+
+-- add_durations --
+-- Add the durations of the events from one on to those of their pairs.
+INSERT INTO duration (tally_id, period, from_ms, outcomes)
+SELECT tally_id, period, from_ms, count(*) FROM timed_outcome WHERE id >= ? GROUP BY 1, 2, 3
+ON CONFLICT (tally_id, period, from_ms) DO UPDATE SET outcomes = outcomes + excluded.outcomes;
 
 -- add_pair --
 -- Add the row of a (task type, model), unless it exists.
@@ -391,6 +401,32 @@ WHERE tally.later_successes <> coalesce(sets.successes, 0)
 UNION
 SELECT 'a deleted pair', 'number ' || tally_id FROM later WHERE tally_id NOT IN (SELECT id FROM tally);
 
+-- duration_drift --
+-- Pairs whose durations lack some of their events', are more than these and those that were dropped can be, or are in no
+-- bucket; and those without a tally: must be none.
+SELECT tally.task_type, tally.model_id
+FROM tally
+JOIN (
+    SELECT
+        tally_id, sum(outcomes) AS outcomes,
+        max(outcomes < 1 OR from_ms NOT IN (SELECT from_ms FROM duration_border)) AS wrong
+    FROM duration GROUP BY tally_id
+) AS known ON known.tally_id = tally.id
+LEFT JOIN (SELECT tally_id, count(*) AS outcomes FROM timed_outcome GROUP BY tally_id) AS events
+    ON events.tally_id = tally.id
+LEFT JOIN dropped AS gone ON gone.tally_id = tally.id
+WHERE known.wrong
+    OR known.outcomes > coalesce(events.outcomes, 0)
+        + coalesce(gone.successes + gone.failures - gone.outages - gone.caller_errors, 0)
+UNION
+SELECT tally.task_type, tally.model_id
+FROM (SELECT tally_id, period, from_ms, count(*) AS outcomes FROM timed_outcome GROUP BY 1, 2, 3) AS events
+JOIN tally ON tally.id = events.tally_id
+LEFT JOIN duration USING (tally_id, period, from_ms)
+WHERE events.outcomes > coalesce(duration.outcomes, 0)
+UNION
+SELECT 'a deleted pair', 'number ' || tally_id FROM duration WHERE tally_id NOT IN (SELECT id FROM tally);
+
 -- events_to_drop --
 -- The last of the next thousand events, and how many of these are too old; the newest event always stays.
 SELECT max(id), count(*), coalesce(sum(ended_ms < :before_ms), 0)
@@ -445,20 +481,22 @@ DELETE FROM event WHERE id > :after_id AND id <= :last_id AND ended_ms < :before
 -- Store a decision with its first outcome, if there is one; one that is stored already may only get that outcome.
 INSERT INTO decision (
     id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of,
-    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score
+    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score,
+    outcome_ref
 )
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
     outcome_model_id = excluded.outcome_model_id, ended_ms = excluded.ended_ms, success = excluded.success,
     timeout = excluded.timeout, tokens = excluded.tokens, cost_nano_usd = excluded.cost_nano_usd,
-    error_kind = excluded.error_kind, duration_ms = excluded.duration_ms, score = excluded.score
+    error_kind = excluded.error_kind, duration_ms = excluded.duration_ms, score = excluded.score,
+    outcome_ref = excluded.outcome_ref
 WHERE excluded.outcome_model_id IS NOT NULL AND outcome_model_id IS NULL;
 
 -- join_outcome --
 -- Join the first outcome to its decision.
 UPDATE decision SET
     outcome_model_id = ?, ended_ms = ?, success = ?, timeout = ?, tokens = ?, cost_nano_usd = ?, error_kind = ?,
-    duration_ms = ?, score = ?
+    duration_ms = ?, score = ?, outcome_ref = ?
 WHERE id = ? AND outcome_model_id IS NULL;
 
 -- outcomes_so_far --
@@ -469,48 +507,52 @@ FROM decision WHERE id = ?;
 -- move_outcome --
 -- Move the outcome in a decision to the others: a fallback's, if the chosen model's comes.
 INSERT INTO attempt (
-    decision_id, number, model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score
+    decision_id, number, model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score,
+    outcome_ref
 )
 SELECT
     id, coalesce(outcome_number, 1), outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind,
-    duration_ms, score
+    duration_ms, score, outcome_ref
 FROM decision WHERE id = ?;
 
 -- replace_outcome --
 -- Put the chosen model's outcome in its place.
 UPDATE decision SET
     outcome_model_id = ?, ended_ms = ?, success = ?, timeout = ?, tokens = ?, cost_nano_usd = ?, error_kind = ?,
-    duration_ms = ?, score = ?, outcome_number = ?
+    duration_ms = ?, score = ?, outcome_ref = ?, outcome_number = ?
 WHERE id = ?;
 
 -- add_attempt --
 -- Add a further outcome of a decision.
 INSERT INTO attempt (
-    model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score, number, decision_id
+    model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score, outcome_ref,
+    number, decision_id
 )
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- attempts --
 -- The further outcomes of some decisions, a JSON array of ids, in the order of arrival.
 SELECT
-    decision_id, model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score, number
+    decision_id, model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score, outcome_ref,
+    number
 FROM attempt WHERE decision_id IN (SELECT value FROM json_each(?)) ORDER BY decision_id, number;
 
 -- has_unmatched --
--- Whether outcomes wait for their decision.
-SELECT EXISTS (SELECT 1 FROM unmatched_outcome);
+-- Whether outcomes, or verdicts alone, wait for their decision.
+SELECT EXISTS (SELECT 1 FROM unmatched_outcome), EXISTS (SELECT 1 FROM waiting_verdict);
 
 -- unmatched_outcomes --
 -- The outcomes that wait for a decision, in the order of arrival.
-SELECT decision_id, model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score
+SELECT decision_id, model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score, outcome_ref
 FROM unmatched_outcome WHERE decision_id = ? ORDER BY number;
 
 -- add_unmatched --
 -- Keep an outcome whose decision is not in the log.
 INSERT INTO unmatched_outcome (
-    model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score, decision_id
+    model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score, outcome_ref,
+    decision_id
 )
-SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM decision WHERE id = ?)
+SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM decision WHERE id = ?)
 ON CONFLICT (decision_id, model_id, ended_ms) DO NOTHING;
 
 -- delete_unmatched --
@@ -530,12 +572,126 @@ WHERE ended_ms < ? AND number IN (SELECT number FROM unmatched_outcome ORDER BY 
 -- How many outcomes have waited for their decision since before a moment.
 SELECT count(*) FROM unmatched_outcome WHERE ended_ms <= ?;
 
+-- add_waiting_verdict --
+-- Keep a verdict whose decision is not in the log.
+INSERT INTO waiting_verdict (decision_id, given_ms, success, score) VALUES (?, ?, ?, ?);
+
+-- limit_waiting_verdicts --
+-- Delete the oldest of too many verdicts that wait for their decision.
+DELETE FROM waiting_verdict WHERE number <= (SELECT max(number) FROM waiting_verdict) - ?;
+
+-- forget_waiting_verdicts --
+-- Delete the oldest verdicts that wait for their decision, up to a limit.
+DELETE FROM waiting_verdict
+WHERE given_ms < ? AND number IN (SELECT number FROM waiting_verdict ORDER BY number LIMIT ?);
+
+-- waiting_verdicts --
+-- The verdicts that wait for a decision, in the order of arrival.
+SELECT success, score, given_ms FROM waiting_verdict WHERE decision_id = ? ORDER BY number;
+
+-- delete_waiting_verdicts --
+-- Delete the verdicts that waited for a decision, which has come.
+DELETE FROM waiting_verdict WHERE decision_id = ?;
+
+-- name_decision --
+-- Note the decision of an outcome with an id.
+UPDATE outcome_key SET decision_id = ? WHERE outcome_id = ? AND decision_id IS NULL;
+
+-- is_joined --
+-- Whether an outcome is in the log of its decision.
+SELECT
+    EXISTS (SELECT 1 FROM decision WHERE id = :decision_id AND outcome_ref = :ref)
+    OR EXISTS (SELECT 1 FROM attempt WHERE decision_id = :decision_id AND outcome_ref = :ref);
+
+-- last_outcome --
+-- Which outcome is the last one of a decision; no row without any.
+SELECT ref
+FROM (
+    SELECT outcome_ref AS ref, coalesce(outcome_number, 1) AS number
+    FROM decision WHERE id = :decision_id AND outcome_model_id IS NOT NULL
+    UNION ALL
+    SELECT outcome_ref, number FROM attempt WHERE decision_id = :decision_id
+)
+ORDER BY number DESC LIMIT 1;
+
+-- event_of_key --
+-- The event of an outcome with an id.
+SELECT event_id FROM outcome_key WHERE outcome_id = ?;
+
+-- verdict_of_event --
+-- The verdict of an event; no row if it is gone.
+SELECT task_type, model_id, success, timeout, error_kind, score, event.tokens, event.cost_nano_usd
+FROM event JOIN tally ON tally.id = event.tally_id WHERE event.id = ?;
+
+-- revise --
+-- Replace the verdict of an outcome with an id: event, sums and log, by the trigger of the view.
+INSERT INTO revising (
+    event_id, tally_id, success, timeout, tokens, cost_nano_usd, error_kind, score, given_ms, is_stamped, outcome_id,
+    decision_id
+)
+SELECT
+    event_id, :tally_id, :success, :timeout, :tokens, :cost_nano_usd, :error_kind, :score, :given_ms, :is_stamped,
+    outcome_id, coalesce(decision_id, :decision_id)
+FROM outcome_key WHERE outcome_id = :outcome_id;
+
+-- revise_by_decision --
+-- The same by what the log knows of an outcome: success and score only.
+INSERT INTO revising (
+    event_id, tally_id, success, timeout, tokens, cost_nano_usd, error_kind, score, given_ms, is_stamped, outcome_id,
+    decision_id
+)
+SELECT
+    id, tally_id, :success, timeout, 0, 0, iif(:success, NULL, error_kind),
+    iif(:success OR error_kind IS NULL OR error_kind IN ('context_overflow', 'other', 'refused'), :score, NULL),
+    :given_ms, :is_stamped, :ref, :decision_id
+FROM event WHERE id = :event_id;
+
+-- reported_first --
+-- The event of an outcome whose verdict came before it: of this model, and with nothing but that verdict.
+SELECT outcome_key.event_id
+FROM decision JOIN outcome_key ON outcome_key.outcome_id = decision.outcome_ref
+WHERE decision.id = :decision_id AND outcome_ref = :ref AND outcome_model_id = :model_id;
+
+-- complete --
+-- Add what is known of an outcome whose verdict came before it, which stays.
+INSERT INTO revising (
+    event_id, tally_id, success, timeout, tokens, cost_nano_usd, error_kind, score, given_ms, is_stamped, outcome_id,
+    decision_id
+)
+SELECT
+    id, tally_id, success, :timeout, :tokens, :cost_nano_usd, iif(success, NULL, :error_kind),
+    iif(success OR :error_kind IS NULL OR :error_kind IN ('context_overflow', 'other', 'refused'), score, NULL),
+    :given_ms, 0, :ref, :decision_id
+FROM event WHERE id = :event_id;
+
+-- complete_event --
+-- The same for what is no part of a verdict.
+UPDATE event SET duration_ms = :duration_ms, retry_after_ms = :retry_after_ms WHERE id = :event_id;
+
+-- complete_decision --
+-- The same in the log: from now on it is an outcome like any other.
+UPDATE decision SET duration_ms = :duration_ms, outcome_ref = :event_id WHERE id = :decision_id;
+
+-- revisions --
+-- What the verdicts of some outcomes were before, in order: a JSON array of ids and numbers of events.
+SELECT wanted.value, revised_ms, success, timeout, error_kind, score, tokens, cost_nano_usd
+FROM json_each(?) AS wanted
+LEFT JOIN outcome_key ON wanted.type = 'text' AND outcome_id = wanted.value
+JOIN revision ON revision.event_id = iif(wanted.type = 'text', outcome_key.event_id, wanted.value)
+ORDER BY number;
+
+-- drop_revisions --
+-- Drop what the verdicts of events were that are dropped; the newest stays, or its number would be used again.
+DELETE FROM revision
+WHERE event_id > :after_id AND event_id <= :last_id AND number < (SELECT max(number) FROM revision)
+    AND NOT EXISTS (SELECT 1 FROM event WHERE event.id = event_id);
+
 -- decision --
 -- One decision, by its id.
 SELECT
     id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of,
     outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score,
-    outcome_number
+    outcome_ref, outcome_number
 FROM decision WHERE id = ?;
 
 -- decisions_by_prefix --
@@ -543,7 +699,7 @@ FROM decision WHERE id = ?;
 SELECT
     id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of,
     outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score,
-    outcome_number
+    outcome_ref, outcome_number
 FROM decision WHERE id >= ? AND id < ? || char(1114111) ORDER BY id LIMIT ?;
 
 -- decisions --
@@ -551,7 +707,7 @@ FROM decision WHERE id >= ? AND id < ? || char(1114111) ORDER BY id LIMIT ?;
 SELECT
     id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of,
     outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score,
-    outcome_number
+    outcome_ref, outcome_number
 FROM decision
 WHERE made_ms >= ? AND (? IS NULL OR task_type = ?)
 ORDER BY made_ms DESC, rowid DESC LIMIT ?;
@@ -561,7 +717,7 @@ ORDER BY made_ms DESC, rowid DESC LIMIT ?;
 SELECT
     id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of,
     outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score,
-    outcome_number
+    outcome_ref, outcome_number
 FROM decision WHERE retry_of = ? ORDER BY made_ms, rowid;
 
 -- logged_after --
@@ -569,7 +725,7 @@ FROM decision WHERE retry_of = ? ORDER BY made_ms, rowid;
 SELECT
     rowid, id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of,
     outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score,
-    outcome_number
+    outcome_ref, outcome_number
 FROM decision WHERE rowid > ? ORDER BY rowid LIMIT ?;
 
 -- last_logged_of_page --

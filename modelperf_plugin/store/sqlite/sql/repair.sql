@@ -105,6 +105,28 @@ SELECT
     coalesce(sum(tries.score_shift), 0)
 FROM event LEFT JOIN later_try AS tries ON tries.id = event.id GROUP BY 1, 2;
 
+-- forget_durations --
+-- Delete the durations of pairs without dropped events, those in no bucket, and all of a pair with too many.
+DELETE FROM duration
+WHERE tally_id NOT IN (SELECT tally_id FROM dropped) OR tally_id NOT IN (SELECT id FROM tally)
+    OR outcomes < 1 OR from_ms NOT IN (SELECT from_ms FROM duration_border)
+    OR tally_id IN (
+        SELECT known.tally_id
+        FROM (SELECT tally_id, sum(outcomes) AS outcomes FROM duration GROUP BY tally_id) AS known
+        LEFT JOIN (SELECT tally_id, count(*) AS outcomes FROM timed_outcome GROUP BY tally_id) AS events
+            ON events.tally_id = known.tally_id
+        LEFT JOIN dropped AS gone ON gone.tally_id = known.tally_id
+        WHERE known.outcomes > coalesce(events.outcomes, 0)
+            + coalesce(gone.successes + gone.failures - gone.outages - gone.caller_errors, 0)
+    );
+
+-- add_durations_of_events --
+-- The durations of the existing events, where fewer or none are stored.
+INSERT INTO duration (tally_id, period, from_ms, outcomes)
+SELECT tally_id, period, from_ms, count(*) FROM timed_outcome WHERE tally_id IN (SELECT id FROM tally)
+GROUP BY 1, 2, 3
+ON CONFLICT (tally_id, period, from_ms) DO UPDATE SET outcomes = max(outcomes, excluded.outcomes);
+
 -- early_daily --
 -- The sums of the roll-up of a pair before a day.
 SELECT

@@ -60,7 +60,7 @@ GROUP BY task_type, mode ORDER BY task_type, mode;
 -- The newest decisions of a task type or model, among the same sample.
 SELECT
     id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of,
-    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score,
+    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score, outcome_ref,
     outcome_number
 FROM decision
 WHERE rowid IN (

@@ -43,6 +43,10 @@ DELETE FROM dropped WHERE tally_id = :id;
 -- Delete the later tries of a pair by what had failed before.
 DELETE FROM later WHERE tally_id = :id;
 
+-- delete_durations --
+-- Delete the durations of a pair.
+DELETE FROM duration WHERE tally_id = :id;
+
 -- delete_baseline --
 -- Delete the counts of a pair from before a change.
 DELETE FROM baseline WHERE tally_id = :id;
@@ -162,8 +166,20 @@ UPDATE OR IGNORE moved SET batch_id = :batch_id_escaped WHERE CAST(batch_id AS B
 
 -- escape_outcome_key --
 -- An outcome keeps an id.
-UPDATE OR IGNORE outcome_key SET outcome_id = :outcome_id_escaped WHERE CAST(outcome_id AS BLOB) = :outcome_id;
+UPDATE OR IGNORE outcome_key SET outcome_id = :outcome_id_escaped, decision_id = :decision_id_escaped WHERE CAST(outcome_id AS BLOB) = :outcome_id;
 
 -- renew_identity --
 -- The store is told apart from others by a new id.
 UPDATE identity SET origin = lower(hex(randomblob(8)));
+
+-- delete_ab_bet --
+-- Delete what a test staked on an outcome.
+DELETE FROM ab_bet WHERE CAST(decision_id AS BLOB) = :decision_id;
+
+-- escape_revision --
+-- Escape the text of a former verdict.
+UPDATE revision SET error_kind = :error_kind_escaped WHERE number = :number;
+
+-- delete_waiting_verdict --
+-- Delete a verdict that waits for its decision.
+DELETE FROM waiting_verdict WHERE number = :number;
