@@ -97,7 +97,7 @@ def test_an_ample_budget_changes_nothing(clock: FakeClock) -> None:
 
 @pytest.mark.parametrize(("then", "rest"), [("overdraw", CHEAP), ("cheapest", "none"), ("none", "none")])
 def test_what_happens_when_the_money_is_used_up(clock: FakeClock, then: str, rest: str) -> None:
-    """There is no decision, unless the budget may be overdrawn: then only the cheapest is permitted, with the reason."""
+    """There is no decision, unless the budget may be overdrawn: then only the cheapest is permitted, and it says so."""
     with mp.ModelPerf(config(1.0, then=then), store=":memory:", clock=clock, seed=1) as perf:
         known(perf)
         perf.record("t", DEAR, mp.Outcome(success=True, cost_usd=1.5, timestamp=MIDNIGHT))
@@ -169,7 +169,8 @@ def test_a_model_whose_costs_are_never_reported_is_not_of_unknown_cost(clock: Fa
         perf.record("t", DEAR, mp.Outcome(success=True, cost_usd=1.5, timestamp=MIDNIGHT))
         perf.select("t", [*MODELS, "local"])
         decision = perf.select("t", [*MODELS, "local"])
-        assert decision is None
+        assert decision is not None
+        assert decision.model_id == "local"
 
 
 def test_the_price_is_in_the_reason_and_in_the_state(clock: FakeClock) -> None:

@@ -101,9 +101,9 @@ def refused(
 
     These are the ones after which no ``rest_usd`` would be left for the remaining tasks; with ``then = "none"`` it is
     not kept back. The cheapest one is permitted as long as there is money for it or, if the budget may be overdrawn,
-    always. One that is not in ``costs``, of unknown cost, is taken to be one of the dearer ones, and is tried only for
-    ``trial_usd`` at most; as long as the others cannot make the money last that is reason enough, because it may be
-    cheaper.
+    always; so is one that costs nothing. One that is not in ``costs``, of unknown cost, is taken to be one of the
+    dearer ones, and is tried only for ``trial_usd`` at most; as long as the others cannot make the money last that is
+    reason enough, because it may be cheaper.
     """
     known = [each for each in offered if each in costs]
     cheapest = min(known, key=lambda each: (costs[each], each), default=None)
@@ -111,7 +111,9 @@ def refused(
     assumed = assumed_usd([costs[each] for each in known] or costs.values())
     may_try = left_usd > 0.0 and assumed <= trial_usd
     may_try = may_try and (not known or _TAIL * assumed < spare or _is_hopeless(left_usd, rest_usd))
-    permitted = [each for each in offered if (_TAIL * costs[each] < spare if each in costs else may_try)]
+    permitted = [
+        each for each in offered if (_TAIL * costs[each] < spare or not costs[each] if each in costs else may_try)
+    ]
     may_overdraw = budget.then == "overdraw"
     if cheapest is not None and (may_overdraw or costs[cheapest] <= left_usd > 0.0):
         permitted.append(cheapest)
