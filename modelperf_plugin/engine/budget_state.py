@@ -34,6 +34,11 @@ class BudgetState(NamedTuple):
         return self.pace.is_short(self.outlook)
 
     @property
+    def is_used_up(self) -> bool:
+        """Whether there is no money for another task, even with the cheapest candidate."""
+        return self.outlook.left_usd <= 0.0 or self.outlook.left_usd < self.pace.least_usd
+
+    @property
     def urgency(self) -> tuple[bool, float]:
         """Of several budgets the one with the highest is most short."""
         return self.is_short, self.pace.price.usual
@@ -45,7 +50,7 @@ class BudgetState(NamedTuple):
             "rolling": self.budget.rolling, "then": self.budget.then, "spent_usd": self.outlook.spent_usd,
             "left_usd": self.outlook.left_usd, "until": from_milliseconds(self.outlook.until_ms).isoformat(),
             "expected_outcomes": self.outlook.tasks, "usd_per_success": self.usd_per_success,
-            "is_short": self.is_short,
+            "is_short": self.is_short, "is_used_up": self.is_used_up,
         }  # fmt: skip
 
     def describe(self) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from modelperf_plugin.policy.budget import assumed_usd, cautious_usd
 from modelperf_plugin.policy.cost import ExpectedCost
 from modelperf_plugin.values import NANO_USD
 
@@ -30,7 +29,7 @@ class CandidateCosts(NamedTuple):
     def with_seen(
         self, model_costs: Mapping[str, ExpectedCost], seen: Mapping[str, tuple[int, int]]
     ) -> dict[str, float]:
-        """Return the expected costs, where they are of few outcomes by those of other task types, and with caution.
+        """Return the expected costs, those of few outcomes by what is known of other task types by now.
 
         ``seen`` are number and nano-dollars of the costs that were seen one by one, which ``model_costs``, the means
         over all task types, need not contain yet.
@@ -40,11 +39,7 @@ class CandidateCosts(NamedTuple):
             known = costs.get(model_id)
             if number > 0 and (known is None or 0 < known.outcomes < min(FEW, number)):
                 costs[model_id] = ExpectedCost(nano_usd / NANO_USD / number, "model", number)
-        assumed = assumed_usd([cost.usd for cost in costs.values()])
-        return {
-            model_id: cautious_usd(cost.usd, cost.outcomes, assumed) if 0 < cost.outcomes < FEW else cost.usd
-            for model_id, cost in costs.items()
-        }
+        return {model_id: cost.usd for model_id, cost in costs.items()}
 
 
 NO_COSTS: Final = CandidateCosts({}, {}, is_settled=True)

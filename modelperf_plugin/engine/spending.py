@@ -314,7 +314,7 @@ class SpendingControl:
         left = (budget.usd or 0.0) - used - self._reserved(scope)
         if scope.kind != "model":
             rest = state.pace.rest_usd
-            trial = usd_for_trials(budget, state.outlook, outcomes, left, rest)
+            trial = usd_for_trials(budget, state.outlook, outcomes, left)
             return refused(budget, offered, costs, left, rest, trial)
         cost = costs.get(scope.name, 0.0)
         may_stay = len(offered) == 1 and (budget.then == "overdraw" or left > cost)

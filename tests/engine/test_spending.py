@@ -149,13 +149,15 @@ def test_what_is_under_way_with_unknown_costs_is_reserved(clock: FakeClock) -> N
 
 
 def test_a_used_up_budget_is_logged_once_in_a_period(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
-    """Without a decision a host may go on with a model of its own, which the operator should know."""
+    """Without a decision a host may go on with a model of its own, which the operator should know; it can ask."""
     with mp.ModelPerf(config(1.0, then="none"), store=":memory:", clock=clock, seed=1) as perf:
         known(perf)
         for _ in range(2):
             perf.record("t", DEAR, mp.Outcome(success=True, cost_usd=1.5, timestamp=clock.now))
             assert [perf.select("t", MODELS) for _ in range(5)] == [None] * 5
+            assert [state.is_used_up for state in perf.budgets()] == [True]
             clock.now += timedelta(days=1)
+            assert [state.is_used_up for state in perf.budgets()] == [False]
     warnings = [each for each in caplog.records if "no decision: over budget" in each.getMessage()]
     assert len(warnings) == 2
     assert warnings[0].levelname == "WARNING"

@@ -166,10 +166,19 @@ def test_a_candidate_of_unknown_cost_is_refused_when_the_money_is_used_up() -> N
     for then in ("cheapest", "overdraw"):
         budget = Budget.model_validate({"usd": 9.0, "then": then})
         assert refused(budget, ["a", "new"], COSTS, 5.0, 1.0, 5.0) == []
-        assert refused(budget, ["b", "new"], COSTS, 0.5, 1.0, 0.5) == []
         assert refused(budget, ["b", "new"], COSTS, 0.9, 1.0, 0.9) == ["new"]
         assert "new" in refused(budget, ["b", "new"], COSTS, 0.0, 1.0, 0.0)
         assert refused(budget, ["new"], {}, -1.0, 0.0, -1.0) == ([] if then == "overdraw" else ["new"])
+
+
+def test_a_candidate_of_unknown_cost_is_tried_first_while_the_others_are_too_dear() -> None:
+    """Unless so many are known, or so little is left, that finding a cheaper one is not worth its cost."""
+    budget = Budget(usd=9.0)
+    assert refused(budget, ["b", "new"], COSTS, 0.5, 1.0, 0.0) == ["b"]
+    assert refused(budget, ["b", "new"], COSTS, 0.3, 1.0, 0.0) == ["new"]
+    many = {f"m{n}": 0.1 for n in range(9)}
+    assert refused(budget, [*many, "new"], many, 1.9, 5.0, 0.0)[-1] == "new"
+    assert refused(budget, [*many, "new"], many, 2.1, 5.0, 0.0) == [*many]
 
 
 def test_a_candidate_of_unknown_cost_is_taken_to_be_one_of_the_dearer_ones() -> None:
@@ -181,16 +190,6 @@ def test_a_candidate_of_unknown_cost_is_taken_to_be_one_of_the_dearer_ones() -> 
     assert refused(budget, offered, costs, 4.9, 1.0, 1.1) == ["c", "new"]
 
 
-def test_one_cost_does_not_make_a_model_the_cheapest() -> None:
-    """The first tasks of a model may be easy ones: with few costs it is taken to be nearer to the others."""
-    known = {"a": ExpectedCost(0.02, "own", 50), "b": ExpectedCost(1.0, "own", 50), "new": ExpectedCost(0.01, "own", 1)}
-    usd = CandidateCosts.of(known).with_seen({}, {})
-    assert usd["new"] > usd["a"] == 0.02
-    later = CandidateCosts.of({**known, "new": ExpectedCost(0.01, "own", 8)})
-    assert later.is_settled
-    assert later.usd["new"] == 0.01
-
-
 def test_what_was_seen_of_other_task_types_counts_at_once() -> None:
     """Until there are some costs of this one."""
     seen = {"new": (3, 3 * NANO_USD), "a": (9, 9 * NANO_USD)}
@@ -199,21 +198,16 @@ def test_what_was_seen_of_other_task_types_counts_at_once() -> None:
 
 
 def test_trials_are_spread_over_the_period() -> None:
-    """An eighth of the budget at first; what was spent beyond that must come back by tasks that cost less.
+    """An eighth of the budget at first; what was spent beyond that must come back by tasks that cost less."""
 
-    If no known model can make the money last, all of it may go into finding one that can.
-    """
-    budget = Budget(usd=8.0)
-
-    def trials(outcomes: int, left_usd: float, rest_usd: float = 0.5) -> float:
+    def trials(outcomes: int, left_usd: float) -> float:
         seen = Outlook(0.0, 0.0, 100.0 - outcomes, 0.0, 100.0 - outcomes, 0)
-        return usd_for_trials(budget, seen, outcomes, left_usd, rest_usd)
+        return usd_for_trials(Budget(usd=8.0), seen, outcomes, left_usd)
 
     assert trials(0, 8.0) == pytest.approx(1.0)
     assert trials(10, 6.5) == pytest.approx(0.3)
     assert trials(10, 6.0) < 0.0
     assert trials(30, 6.0) == pytest.approx(1.4)
-    assert trials(10, 6.0, rest_usd=10.0) == pytest.approx(6.0)
     assert trials(99, 0.2) == pytest.approx(0.2)
 
 

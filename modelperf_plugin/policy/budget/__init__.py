@@ -5,7 +5,6 @@ from modelperf_plugin.policy.budget.outlook import Outlook, Spent, outlook
 from modelperf_plugin.policy.budget.pacing import (
     Pace,
     assumed_usd,
-    cautious_usd,
     is_ahead,
     is_ample,
     pace,
@@ -15,7 +14,7 @@ from modelperf_plugin.policy.budget.pacing import (
 from modelperf_plugin.policy.budget.settings import Budget, Period, Then, window_start_ms
 
 __all__ = [
-    "FREE", "Budget", "Menu", "Outlook", "Pace", "Period", "Price", "Spent", "Then", "assumed_usd", "cautious_usd",
-    "cheapest_usd", "is_ahead", "is_ample", "outlook", "pace", "price_of_money", "refused", "usd_for_trials",
+    "FREE", "Budget", "Menu", "Outlook", "Pace", "Period", "Price", "Spent", "Then", "assumed_usd", "cheapest_usd",
+    "is_ahead", "is_ample", "outlook", "pace", "price_of_money", "refused", "usd_for_trials",
     "window_start_ms",
 ]  # fmt: skip

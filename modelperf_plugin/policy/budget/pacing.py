@@ -21,6 +21,8 @@ _HOPELESS: Final = 1.5
 """How many times what is left the rest must cost for any model of unknown cost to be worth a try."""
 _UPPER: Final = 0.75
 """A model of unknown cost is taken to cost as much as this quantile of the known costs."""
+_COMPARED: Final = 3
+"""If so many costs are known, they say what is cheap."""
 _CREDIT: Final = 0.125
 """The part of a budget by which spending may be ahead of its plan for models of unknown cost to be tried."""
 _TAIL: Final = 4.0
@@ -34,6 +36,8 @@ class Pace(NamedTuple):
     """Successes that a dollar must bring."""
     rest_usd: float
     """What the remaining tasks may cost at least, with the cheapest candidates."""
+    least_usd: float = 0.0
+    """What one task costs with the cheapest candidate of any task type."""
 
     def is_short(self, outlook: Outlook) -> bool:
         """Return whether no more is left than that."""
@@ -44,7 +48,8 @@ def pace(menus: Sequence[Menu], outlook: Outlook) -> Pace:
     """Return how the money that is left is made to last for tasks with these ``menus``."""
     tasks = outlook.reserve
     rest = cheapest_usd(menus) * (tasks + _CAUTION * _VARIATION * sqrt(tasks))
-    return Pace(price_of_money(menus, outlook.usd_per_task), rest)
+    least = min([min(menu.options)[0] for menu in menus], default=0.0)
+    return Pace(price_of_money(menus, outlook.usd_per_task), rest, least)
 
 
 def is_ample(left_usd: float, rest_usd: float, most_usd: float, waiting: int) -> bool:
@@ -62,35 +67,16 @@ def assumed_usd(costs: Iterable[float]) -> float:
     return known[int(_UPPER * len(known))] if known else 0.0
 
 
-def cautious_usd(usd: float, outcomes: int, assumed: float) -> float:
-    """Return what a model costs whose cost is the mean of few ``outcomes``: nearer to what is assumed of others.
-
-    Costs differ about as much between models as between the tasks of one, so what is assumed counts like one outcome,
-    by logarithms.
-
-    >>> [round(cautious_usd(0.01, outcomes, 1.0), 3) for outcomes in (1, 2, 8)]
-    [0.1, 0.046, 0.017]
-    """
-    return usd * (assumed / usd) ** (1.0 / (1.0 + outcomes)) if 0.0 < usd < assumed else usd
-
-
-def usd_for_trials(budget: Budget, outlook: Outlook, outcomes: float, left_usd: float, rest_usd: float) -> float:
+def usd_for_trials(budget: Budget, outlook: Outlook, outcomes: float, left_usd: float) -> float:
     """Return how much the trial of a model of unknown cost may cost now; ``outcomes`` have come in this period.
 
     By the plan spending grows with the tasks. Trials may make it run ahead of that by a part of the budget, and
     then wait until the plan has caught up: so they are spread over the period, and what they leave is enough for it.
-    As long as no known model can make the money last, finding one that can is worth all of it.
     """
     limit = budget.usd or 0.0
     done = outcomes / (outcomes + outlook.tasks)
     planned = limit * (min(1.0, 2.0 * done) if budget.rolling else done)
-    if _is_hopeless(left_usd, rest_usd):
-        return left_usd
     return min(left_usd, planned + _CREDIT * limit - (limit - left_usd))
-
-
-def _is_hopeless(left_usd: float, rest_usd: float) -> bool:
-    return rest_usd > _HOPELESS * left_usd
 
 
 def refused(
@@ -102,15 +88,22 @@ def refused(
     These are the ones after which no ``rest_usd`` would be left for the remaining tasks; with ``then = "none"`` it is
     not kept back. The cheapest one is permitted as long as there is money for it or, if the budget may be overdrawn,
     always; so is one that costs nothing. One that is not in ``costs``, of unknown cost, is taken to be one of the
-    dearer ones, and is tried only for ``trial_usd`` at most; as long as the others cannot make the money last that is
-    reason enough, because it may be cheaper.
+    dearer ones, and is tried only for ``trial_usd`` at most.
+
+    As long as the known ones cannot make the money last, others may be tried because they may be cheaper. Of k + 1
+    models the last one is the cheapest with the chance 1 / (k + 1), and what is left then goes about twice as far: so
+    the trial may cost that part of half of it. Until a few are known only trials are permitted.
     """
     known = [each for each in offered if each in costs]
     cheapest = min(known, key=lambda each: (costs[each], each), default=None)
     spare = left_usd - (0.0 if budget.then == "none" else max(0.0, rest_usd))
     assumed = assumed_usd([costs[each] for each in known] or costs.values())
-    may_try = left_usd > 0.0 and assumed <= trial_usd
-    may_try = may_try and (not known or _TAIL * assumed < spare or _is_hopeless(left_usd, rest_usd))
+    is_hopeless = rest_usd > _HOPELESS * left_usd
+    if is_hopeless:
+        trial_usd = 0.5 * left_usd / (len(known) + 1)
+    may_try = left_usd > 0.0 and assumed <= trial_usd and (is_hopeless or not known or _TAIL * assumed < spare)
+    if is_hopeless and may_try and len(known) < min(_COMPARED, len(offered)):
+        return known
     permitted = [
         each for each in offered if (_TAIL * costs[each] < spare or not costs[each] if each in costs else may_try)
     ]
