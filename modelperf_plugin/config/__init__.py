@@ -3,14 +3,8 @@
 from modelperf_plugin.config.describe import Setting, describe, json_schema, strategies
 from modelperf_plugin.config.load import ConfigSource, LoadedConfig, load
 from modelperf_plugin.config.models import ModelConfig
-from modelperf_plugin.config.schema import (
-    POLICY_SECTIONS,
-    Config,
-    LogConfig,
-    StoreConfig,
-    TaskTypeConfig,
-    naming_key,
-)
+from modelperf_plugin.config.schema import POLICY_SECTIONS, Config, TaskTypeConfig, naming_key
+from modelperf_plugin.config.sections import LogConfig, StoreConfig
 from modelperf_plugin.config.template import template
 from modelperf_plugin.config.watch import ConfigWatch
 

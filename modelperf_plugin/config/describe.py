@@ -9,14 +9,8 @@ from pydantic import BaseModel
 
 from modelperf_plugin.config.messages import requirement
 from modelperf_plugin.config.models import ModelConfig
-from modelperf_plugin.config.schema import (
-    PLAIN_SECTIONS,
-    POLICY_SECTIONS,
-    TASK_TYPE_SECTIONS,
-    Config,
-    FederationConfig,
-    naming_key,
-)
+from modelperf_plugin.config.schema import PLAIN_SECTIONS, POLICY_SECTIONS, TASK_TYPE_SECTIONS, Config, naming_key
+from modelperf_plugin.config.sections import FederationConfig
 from modelperf_plugin.policy import AnyCostObjective, AnyDemotion, AnyExploration, AnyRanking
 from modelperf_plugin.policy.strategy import Strategy
 

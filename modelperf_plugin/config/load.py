@@ -35,10 +35,10 @@ from modelperf_plugin.config.schema import (
     POLICY_SECTIONS,
     TASK_TYPE_SECTIONS,
     Config,
-    FederationConfig,
     TaskTypeConfig,
     naming_key,
 )
+from modelperf_plugin.config.sections import FederationConfig
 from modelperf_plugin.errors import ConfigError, InvalidValueError, Problem, brief
 from modelperf_plugin.paths import NO_HOME, expanded, unreachable
 from modelperf_plugin.values import check_id

@@ -8,36 +8,32 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from modelperf_plugin.config import Config, ConfigSource, ConfigWatch, LoadedConfig
 from modelperf_plugin.engine.ab_tests import ABTests
 from modelperf_plugin.engine.background import BackgroundErrors
 from modelperf_plugin.engine.budget_state import BudgetState
+from modelperf_plugin.engine.catching_up import CatchingUp
 from modelperf_plugin.engine.choosing import Chooser, Parts
 from modelperf_plugin.engine.clock import Clock, HostClock
-from modelperf_plugin.engine.decision_writer import DecisionWriter, is_decision_id, is_in_share
+from modelperf_plugin.engine.decision_writer import DecisionWriter
 from modelperf_plugin.engine.learning import Learning
 from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
+from modelperf_plugin.engine.recording import Followers, Recording
 from modelperf_plugin.engine.retention import Retention
-from modelperf_plugin.engine.spelling import as_logged
-from modelperf_plugin.engine.telemetry import Telemetry
+from modelperf_plugin.engine.telemetry import Measurements
 from modelperf_plugin.engine.timed import Timed
 from modelperf_plugin.engine.tries import Tries
-from modelperf_plugin.errors import ConfigError, ModelPerfError
+from modelperf_plugin.errors import ConfigError
 from modelperf_plugin.exchange.attached.databases import AttachedDatabases, from_configuration
 from modelperf_plugin.log import logger
-from modelperf_plugin.store import Joining, Store, forks
+from modelperf_plugin.store import Store, forks
 from modelperf_plugin.store.aliases.store import with_aliases
 from modelperf_plugin.store.attached import with_attached
-from modelperf_plugin.store.deadline import NO_WAIT, SPARE_SECONDS, within
-from modelperf_plugin.store.entries import Entry, Recorded, id_by_decision
+from modelperf_plugin.store.deadline import within
 from modelperf_plugin.values import DAY_MS, Decision, Outcome, check_id, to_milliseconds
 from modelperf_plugin.values.names import Aliases
-
-_CATCH_UP_OUTCOMES: Final = 8
-_CATCH_UP_SECONDS: Final = 1.0
-"""After this many outcomes, or this time, a recording call also processes the new outcomes."""
 
 
 class ModelPerf:
@@ -104,10 +100,6 @@ class ModelPerf:
 
     def _begin(self) -> None:
         """Start with what the store holds, and with nothing in memory."""
-        self._has_recorded = False
-        self._new_outcomes = 0
-        self._catch_up_at = 0.0
-        self._has_fitted = False
         self._decision_writer = DecisionWriter(
             self._store.decisions,
             lambda: self._in_force().log,
@@ -118,9 +110,17 @@ class ModelPerf:
             self._store.ab_tests, self._store.decisions, write_decisions=self._decision_writer.flush
         )
         self._tries = Tries(self._store.decisions, self._store.unmatched, self._errors)
-        self._retention = Retention(self._store.events, self._in_force().store.retention_days)
-        self._telemetry: Telemetry | None = None
-        self._measures = self._in_force().telemetry.metrics
+        self._measurements = Measurements(self._errors, are_wanted=self._in_force().telemetry.metrics)
+        retention = Retention(self._store.events, self._in_force().store.retention_days)
+        self._catching_up = CatchingUp(
+            self._store, self.tracker, self._ab_tests, self._decision_writer, retention, self._errors,
+            config=self._newest, now_ms=self._now_ms,
+        )  # fmt: skip
+        followers = Followers(self._tries, self._ab_tests, self._decision_writer, self._measurements, self._errors)
+        self._recording = Recording(
+            self._store, self.tracker, self._aliases, followers, self._catching_up,
+            config=self._newest, now_ms=self._now_ms,
+        )  # fmt: skip
         self._begin_learning()
 
     def _begin_learning(self) -> None:
@@ -131,10 +131,14 @@ class ModelPerf:
         timed = Timed(self._store.tallies, self._in_force, lambda: self._now_ms() // DAY_MS)
         parts = Parts(self._store.tallies, *learning, self._ab_tests, self._tries, timed)
         self._chooser = Chooser(parts, now=self._now, errors=self._errors)
-        self._learner, self._monitor, self._availability, self._spending = learning
+        self._learner, self._monitor, self._availability, _ = learning
+        self._catching_up.learning = self._recording.learning = learning
 
     def _in_force(self) -> Config:
         return self._watch.current.config
+
+    def _newest(self) -> Config:
+        return self._watch.poll().config
 
     def _renew(self) -> None:
         """Start over in a forked process: waiting entries are the parent's, and its threads may have held locks."""
@@ -183,8 +187,7 @@ class ModelPerf:
             return None
         decision, for_host = made
         self._decision_writer.on_decision(decision)
-        if self._measures and (telemetry := self._open_telemetry()):
-            telemetry.on_decision(decision)
+        self._measurements.on_decision(decision)
         if config.mode == "apply":
             self._tries.on_decision(decision)
             self._availability.on_decision(decision.model_id, to_milliseconds(decision.created_at))
@@ -211,49 +214,7 @@ class ModelPerf:
         ``decision`` is the decision that chose the model, its id, or None. What has failed before on its task makes
         this a later try; without a decision it is a first try.
         """
-        decision_id = None if decision is None else _decision_id(decision)
-        config = self._watch.poll().config
-        if config.mode == "off":
-            return False
-        entry = _passing(self.tracker.entry(task_type, model_id, outcome), config)
-        model_id, decision = entry.model_id, as_logged(decision, self._aliases.ids)
-        joining = None
-        if decision is not None and decision_id is not None:
-            if tried := self._tries.before(decision, task_type, model_id, config.quality.timeouts):
-                entry = entry._replace(tried=tried)
-            joining = self._decision_writer.joining(decision_id, entry)
-        recorded = self.tracker.store.outcomes.record(entry, joining)
-        new = recorded is Recorded.NEW
-        if new:
-            self._on_new(task_type, model_id, entry)
-        self._learner.pending.settle(decision_id, task_type, model_id)
-        if new and decision is not None and decision_id is not None:
-            self._on_tried(decision, decision_id, entry, joining, config)
-        elif recorded is Recorded.REVISED:
-            self._on_revised(task_type, decision_id, entry.outcome.outcome_id)
-        if new and self._availability.concerns(model_id, entry.outcome):
-            self._errors.guard(self._availability.refresh)
-        self._has_recorded = True
-        self._new_outcomes += 1
-        if self._new_outcomes >= _CATCH_UP_OUTCOMES or time.monotonic() >= self._catch_up_at:
-            self._catch_up_briefly()
-        return recorded is not Recorded.NOTHING
-
-    def _on_tried(
-        self, decision: Decision | str, decision_id: str, entry: Entry, joining: Joining | None, config: Config
-    ) -> None:
-        """Take in that an outcome under a decision was recorded."""
-        self._tries.add(decision, entry, config.quality.timeouts)
-        self._ab_tests.on_outcome(decision, entry, config.quality.timeouts)
-        if joining is not None and joining.is_stored:
-            joined = self._decision_writer.on_stored(joining)
-        else:
-            outcome = entry.outcome if joining is None else joining.outcome.outcome
-            joined = self._decision_writer.on_outcome(decision_id, entry.model_id, outcome, entry.ended_ms)
-        if joined and isinstance(decision, str):
-            self._ab_tests.on_joined(joined, config.quality.timeouts)
-        if joining is not None and joining.has_verdict:
-            self._on_revised(entry.task_type, decision_id, entry.outcome.outcome_id)
+        return self._recording.record(task_type, model_id, outcome, decision)
 
     def report(self, decision: Decision | str, *, success: bool | None = None, score: float | None = None) -> bool:
         """Give the last outcome of a decision its verdict, or another one; return whether that changed the store.
@@ -268,54 +229,11 @@ class ModelPerf:
             InvalidValueError: an argument is invalid, or there is neither ``success`` nor ``score``.
             StoreError: the store cannot be used.
         """
-        decision_id, config = _decision_id(decision), self._watch.poll().config
-        outcome = Outcome(success=success, score=score, outcome_id=id_by_decision(decision_id))  # type: ignore[arg-type]
-        if config.mode == "off":
-            return False
-        chosen = self._decision_writer.waiting(decision_id) or self._store.decisions.get(decision_id)
-        if chosen is None and isinstance(decision, Decision) and (self._store.busy or self._store.degraded is not None):
-            chosen = decision  # the log is not at hand: the verdict finds its outcome when it is moved into the store
-        if chosen is not None:
-            return self.record(chosen.task_type, chosen.model_id, outcome, decision)
-        if not (is_decision_id(decision_id) and is_in_share(decision_id, config.log.share)):
-            logger.warning("the verdict on %s is lost: that decision is not in the log", decision_id)
-            return False
-        outcome = outcome.passing(config.quality.pass_score)
-        return self._store.decisions.report(decision_id, outcome, self._now_ms()) is not Recorded.NOTHING
-
-    def _on_revised(self, task_type: str, decision_id: str | None, outcome_id: str | None) -> None:
-        """Take in that a verdict was replaced in the store, or will be once the store can be written to."""
-        if decision_id is not None:
-            self._tries.forget(decision_id)
-        self._errors.guard(lambda: self._learner.forget(task_type))
-        self._ab_tests.on_revised(decision_id, outcome_id)
-        self._exchange_verdicts()
-
-    def _exchange_verdicts(self) -> None:
-        """Have A/B tests take in the verdicts that were replaced, unless these wait to be moved into the store."""
-        if not self._store.busy and self._store.degraded is None:
-            timeouts = self.config.quality.timeouts
-            self._errors.guard(lambda: within(SPARE_SECONDS, lambda: self._ab_tests.revise(timeouts)))
-
-    def _on_new(self, task_type: str, model_id: str, entry: Entry) -> None:
-        self._spending.on_outcome(task_type, model_id, entry.ended_ms, entry.outcome.cost_nano_usd)
-        if self._measures and (telemetry := self._open_telemetry()):
-            telemetry.on_outcome(task_type, model_id, entry.outcome)
+        return self._recording.report(decision, success=success, score=score)
 
     def record_many(self, outcomes: Iterable[tuple[str, str, Outcome | Mapping[str, Any]]]) -> int:
         """Write many outcomes, as :meth:`modelperf_plugin.ModelPerformanceTracker.record_many` does."""
-        config = self._watch.poll().config
-        if config.mode == "off":
-            return 0
-        entries = [_passing(entry, config) for entry in self.tracker.entries(outcomes)]
-        if not entries:
-            return 0
-        new = self.store.outcomes.record_many(entries)
-        for entry in entries:
-            self._learner.pending.settle(None, entry.task_type, entry.model_id)
-        self._has_recorded = True
-        self._catch_up_briefly()
-        return new
+        return self._recording.record_many(outcomes)
 
     def budgets(self) -> list[BudgetState]:
         """Return each budget as it stands: what is left of it, and what money costs.
@@ -350,48 +268,13 @@ class ModelPerf:
 
     def _close(self) -> None:
         guard = self._errors.guard  # whatever fails, the rest is closed
-        if self._has_recorded:  # read-only engines do not process outcomes
+        if self._catching_up.has_recorded:  # read-only engines do not process outcomes
             guard(self._monitor.close)
         guard(self._decision_writer.close, "the rest of the decision log was not written")
         guard(self._ab_tests.close)
         guard(self.attached.close, "an attached database was not closed")
         guard(self.tracker.close, "the store was not closed")
         self._closed = True
-
-    def _catch_up_briefly(self) -> None:
-        """Do what a call that records does besides; what would have to wait for others is left to the next call."""
-        within(NO_WAIT if self._store.busy else SPARE_SECONDS, self._catch_up)
-
-    def _catch_up(self) -> None:
-        """Process new outcomes: learn from them, detect changes, advance A/B tests, write the decision log."""
-        self._new_outcomes = 0
-        self._catch_up_at = time.monotonic() + _CATCH_UP_SECONDS
-        self._errors.guard(self._learn)
-        self._errors.guard(self._ab_tests.catch_up)
-        self._exchange_verdicts()
-        self._errors.guard(lambda: self._retention.step_if_due(self._now_ms))
-        self._errors.guard(self.tracker.take_over)
-        self._decision_writer.flush_if_due()
-
-    def _learn(self) -> None:
-        """Go on with the fit or with the watches: no call does both, and the next one does what is left.
-
-        While slices of the fit are left, they take turns.
-        """
-        is_their_turn = self._has_fitted and self._learner.is_behind
-        self._has_fitted = not is_their_turn and self._learner.refit_if_due()
-        if self._has_fitted or self._monitor.process_new_outcomes() or self._learner.is_behind:
-            self._catch_up_at = 0.0
-
-    def _open_telemetry(self) -> Telemetry | None:
-        """Return the telemetry, opened when first used; None if its packages are not installed."""
-        if self._telemetry is None:
-            try:
-                self._telemetry = Telemetry(partial(self._errors.report, "a measurement is missing"))
-            except ModelPerfError as error:
-                self._measures = False
-                self._errors.report("nothing is measured", error)
-        return self._telemetry
 
     def _now(self) -> datetime:
         return datetime.now(UTC) if self._clock is None else self._clock()
@@ -422,15 +305,3 @@ class ModelPerf:
                 " and ".join(changed),
                 self._store.location,
             )
-
-
-def _passing(entry: Entry, config: Config) -> Entry:
-    """Return an entry; one that came with a score alone is a success from the configured score on."""
-    outcome = entry.outcome
-    if outcome.score is None:
-        return entry
-    return entry._replace(outcome=outcome.passing(config.quality.pass_score))
-
-
-def _decision_id(decision: Decision | str) -> str:
-    return decision.decision_id if isinstance(decision, Decision) else check_id("decision", decision)

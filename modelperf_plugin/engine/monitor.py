@@ -11,23 +11,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from math import floor
 from typing import Final
 
 from modelperf_plugin.config import Config
+from modelperf_plugin.engine.expectations import Expectations
 from modelperf_plugin.engine.learner import Learner
 from modelperf_plugin.engine.watches import Watches
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.log import logger
 from modelperf_plugin.policy.belief import Belief
-from modelperf_plugin.policy.intervals import beta_interval
 from modelperf_plugin.policy.quality import is_informative
-from modelperf_plugin.policy.sequential import ChangeWatch, FallWatch, LaterTry, Probation, later_try, shifted
+from modelperf_plugin.policy.sequential import ChangeWatch, FallWatch, LaterTry, Probation, shifted
 from modelperf_plugin.store import Demotion, Event
 from modelperf_plugin.store.roles import Changes, Demotions, Events, Tallies, WatchStates
-from modelperf_plugin.values import Tally, Tried
 from modelperf_plugin.values.locks import attempt
 
 RELOAD_SECONDS: Final = 1.0
@@ -46,8 +44,6 @@ CLOSE_SECONDS: Final = 5.0
 """How long the end of a process waits for a thread that processes outcomes."""
 MAX_BACKLOG_OUTCOMES: Final = 5_000
 """Of a larger backlog (an import) only the newest are processed: present beliefs do not predict the older ones."""
-Z_LOWER: Final = 1.2815515655446004
-"""The success rate of a model is compared with the rate that the best one exceeds with a probability of 0.9."""
 
 _Pair = tuple[str, str]
 
@@ -69,7 +65,6 @@ class Monitor:
         """Start where the last process stopped; ``config`` returns the configuration in force."""
         self._learner = learner
         self._config = config
-        self._tallies = tallies
         self._events = events
         self._stored_changes = changes
         self._stored_demotions = demotions
@@ -80,10 +75,7 @@ class Monitor:
         self._demotions: dict[_Pair, Demotion] = {}
         self._last_turns: dict[_Pair, int] = {}
         self._changed: dict[str, int] = {}
-        self._evidence: dict[str, tuple[Mapping[str, Tally], Mapping[str, Belief]]] = {}
-        self._later_tries: dict[tuple[str, Tried], LaterTry] = {}
-        self._lower_of: Mapping[str, Belief] | None = None
-        self._lower: dict[str, float] = {}
+        self._expected = Expectations(learner, tallies, config)
         self._newest_change = 0
         self._behind = self._save_next = False
         self._reload_at = 0.0
@@ -134,17 +126,17 @@ class Monitor:
     def _process_some(self, events: Iterable[Event], cost: int) -> int:
         """Process outcomes until ``cost`` is spent; return what is left of it."""
         self._reload_if_due()
-        self._forget_evidence()
+        self._expected.clear()
         for event in events:
             if cost <= 0:
                 break
-            known, newest_change = len(self._evidence), self._newest_change
+            known, newest_change = len(self._expected), self._newest_change
             self._process(event)
             cost -= OUTCOME_COST
             if self._newest_change != newest_change:
                 cost -= CALL_COST  # all rows have to be read again: by the next call
-            if len(self._evidence) > known:
-                cost -= len(self._evidence[event.task_type][0])
+            if len(self._expected) > known:
+                cost -= len(self._expected.of(event.task_type)[0])
         return cost
 
     def _process(self, event: Event) -> None:
@@ -153,16 +145,16 @@ class Monitor:
         timed_out = event.timed_out and event.score is None
         if not is_informative(event.blame, timed_out, config.quality.timeouts):
             return
-        evidence, beliefs = self._evidence.get(event.task_type) or self._read_evidence(event.task_type)
+        evidence, beliefs = self._expected.of(event.task_type)
         belief = beliefs.get(event.model_id)
         if belief is None or event.model_id in event.tried or not beliefs.keys() >= set(event.tried):
             return  # a repeated failure of the same model is not a matter of difficulty
-        later = self._later_try(event, beliefs) if event.tried else None
+        later = self._expected.later_try(event, beliefs)
         if config.drift.detect and event.event_id > self._changed.get(event.model_id, 0):
             self._watch_for_change(event, belief, later)
         pair = (event.task_type, event.model_id)
         if event.event_id > self._last_turns.get(pair, 0) and event.event_id > self._contained(pair):
-            threshold = self._threshold(event, beliefs, evidence)
+            threshold = self._expected.threshold(event, beliefs, evidence, is_demoted=pair in self._demotions)
             if threshold is not None:
                 self._watch_for_fall(event, pair, threshold, later)
 
@@ -191,31 +183,13 @@ class Monitor:
         watch = self._watches.falls.get(pair)
         if watch is None or was is None or (now is not None and now <= was):
             return
-        evidence, beliefs = self._evidence.get(after.task_type) or self._read_evidence(after.task_type)
+        evidence, beliefs = self._expected.of(after.task_type)
         if beliefs.keys() >= {after.model_id, *after.tried}:
-            later = self._later_try(after, beliefs) if after.tried else None
-            threshold = self._threshold(after, beliefs, evidence)
+            later = self._expected.later_try(after, beliefs)
+            threshold = self._expected.threshold(after, beliefs, evidence, is_demoted=False)
             if threshold is not None:
                 harder = None if later is None else later.lowest
                 self._watches.set_fall(pair, watch.excused(was, now, threshold, harder))
-
-    def _read_evidence(self, task_type: str) -> tuple[Mapping[str, Tally], Mapping[str, Belief]]:
-        """Read the evidence of a task type, and keep it for a batch of outcomes."""
-        evidence = self._tallies.of(task_type)
-        self._evidence[task_type] = (evidence, self._learner.know(task_type, evidence, evidence, advance=False))
-        return self._evidence[task_type]
-
-    def _forget_evidence(self) -> None:
-        self._evidence.clear()
-        self._later_tries.clear()
-
-    def _later_try(self, event: Event, beliefs: Mapping[str, Belief]) -> LaterTry:
-        """Return what to expect of a model after the failures before this outcome, kept for a batch of outcomes."""
-        key = (event.task_type, event.tried)
-        if key not in self._later_tries:
-            difficulty = self._learner.difficulty(event.task_type)
-            self._later_tries[key] = later_try(difficulty, event.tried, beliefs)
-        return self._later_tries[key]
 
     def _watch_for_change(self, event: Event, belief: Belief, later: LaterTry | None) -> None:
         watch = self._watches.changes.get(event.model_id) or _watch_from(event.event_id - 1)
@@ -237,22 +211,6 @@ class Monitor:
         self._watches.set_change(event.model_id, _watch_from(event.event_id))
         self._reload()
 
-    def _threshold(self, event: Event, beliefs: Mapping[str, Belief], tried: Container[str]) -> float | None:
-        demotion = self._config().policy_for(event.task_type).demotion
-        if beliefs is not self._lower_of:
-            self._lower_of = beliefs
-            self._lower = {
-                model_id: beta_interval(belief.alpha, belief.beta, Z_LOWER)[0]
-                for model_id, belief in beliefs.items()
-                if model_id in tried
-            }
-        best = max([rate for model_id, rate in self._lower.items() if model_id != event.model_id], default=None)
-        threshold = demotion.effective_threshold(best)
-        rounded = None if threshold is None else floor(threshold * 100) / 100 or None
-        if rounded is None and demotion.alpha > 0 and (event.task_type, event.model_id) in self._demotions:
-            return 0.0  # the threshold was removed: probe and reinstate models demoted under it
-        return rounded
-
     def _watch_for_fall(self, event: Event, pair: _Pair, threshold: float, later: LaterTry | None) -> None:
         if pair in self._demotions:
             probation = self._watches.probations.get(pair, Probation())
@@ -271,7 +229,7 @@ class Monitor:
             self._reload()
             if self._watches.falls.get(pair) is not watch:
                 return  # demoted elsewhere, or demoted and reinstated: the watch starts over
-            tally = self._evidence[event.task_type][0].get(event.model_id)
+            tally = self._expected.of(event.task_type)[0].get(event.model_id)
             what = "mean score" if tally is not None and tally.graded else "success rate"
             reason = f"{what} below {threshold:g} after {watch.outcomes} outcomes (e-value {watch.e_value:.3g})"
             if self._stored_demotions.add(*pair, event.ended_ms, threshold, watch.e_value, reason):
@@ -327,7 +285,7 @@ class Monitor:
             if watch is not None and _start_of(watch) < noticed:
                 self._watches.drop_change(change.model_id)
         self._learner.reset()
-        self._forget_evidence()
+        self._expected.clear()
         self._changed, self._newest_change = changed, newest  # last: should it be interrupted, it is done again
 
     def _restore(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
-from modelperf_plugin.config.schema import AvailabilityConfig
+from modelperf_plugin.config.sections import AvailabilityConfig
 from modelperf_plugin.store import Event
 from modelperf_plugin.values import from_milliseconds
 

@@ -15,9 +15,9 @@ from modelperf_plugin.engine.budget_state import BudgetState, Standing
 from modelperf_plugin.engine.candidate_costs import NO_COSTS, CandidateCosts
 from modelperf_plugin.engine.learner import Learner
 from modelperf_plugin.policy import Assessment, Policy
-from modelperf_plugin.policy.assessment import UNAVAILABLE
 from modelperf_plugin.policy.belief import own_belief
 from modelperf_plugin.policy.budget import Menu, assumed_usd, is_ahead, is_ample, pace, refused, usd_for_trials
+from modelperf_plugin.policy.candidates import UNAVAILABLE
 from modelperf_plugin.policy.cost import ExpectedCost, expected_cost
 from modelperf_plugin.store.roles import Connection, Spending, Tallies
 from modelperf_plugin.values import Exclusion

@@ -6,9 +6,11 @@ Without an SDK in the host nothing is measured; where measurements go is the hos
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
+from modelperf_plugin.engine.background import BackgroundErrors
 from modelperf_plugin.errors import HostCodeError, MissingExtraError, ModelPerfError
 from modelperf_plugin.values import Decision, Outcome
 
@@ -86,6 +88,35 @@ class Telemetry:
         if not self._has_failed:
             self._has_failed = True
             self._on_error(HostCodeError("an instrument of the meter provider", error, "a measurement is missing"))
+
+
+class Measurements:
+    """The telemetry if it is wanted, opened when first used. Any thread may call any method; none ever raises."""
+
+    def __init__(self, errors: BackgroundErrors, *, are_wanted: bool) -> None:
+        self._errors = errors
+        self._are_wanted = are_wanted
+        self._telemetry: Telemetry | None = None
+
+    def on_decision(self, decision: Decision) -> None:
+        """Count a decision."""
+        if self._are_wanted and (telemetry := self._open()):
+            telemetry.on_decision(decision)
+
+    def on_outcome(self, task_type: str, model_id: str, outcome: Outcome) -> None:
+        """Measure an outcome."""
+        if self._are_wanted and (telemetry := self._open()):
+            telemetry.on_outcome(task_type, model_id, outcome)
+
+    def _open(self) -> Telemetry | None:
+        """Return the telemetry; None if its packages are not installed."""
+        if self._telemetry is None:
+            try:
+                self._telemetry = Telemetry(partial(self._errors.report, "a measurement is missing"))
+            except ModelPerfError as error:
+                self._are_wanted = False
+                self._errors.report("nothing is measured", error)
+        return self._telemetry
 
 
 def _of(task_type: str, model_id: str) -> _Attributes:

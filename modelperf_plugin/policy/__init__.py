@@ -1,6 +1,7 @@
 """The policy: pure functions from evidence to a decision, without store, clock or files."""
 
-from modelperf_plugin.policy.assessment import Assessment, Knowledge, Policy, assess
+from modelperf_plugin.policy.assessment import Assessment, assess
+from modelperf_plugin.policy.candidates import Knowledge, Policy
 from modelperf_plugin.policy.choice import Choice, choose, pick, ranking_of
 from modelperf_plugin.policy.cost import AnyCostObjective, CheapestWithin, Success, Value
 from modelperf_plugin.policy.demotion import AnyDemotion, DemoteByEvidence, DemoteBySuccessRate, NeverDemote

@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from modelperf_plugin.policy.assessment import (
-    AVAILABLE,
-    DEMOTED,
-    TOO_EXPENSIVE,
-    UNAVAILABLE,
-    Assessment,
-    beliefs_of,
-)
+from modelperf_plugin.policy.assessment import Assessment
+from modelperf_plugin.policy.candidates import AVAILABLE, DEMOTED, TOO_EXPENSIVE, UNAVAILABLE, beliefs_of
 from modelperf_plugin.policy.cost.probing import SHARE
 from modelperf_plugin.policy.exploration import ChoiceSet, Shares
 from modelperf_plugin.policy.exploration.base import best_only

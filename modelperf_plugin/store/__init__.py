@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 from modelperf_plugin.store.ab_tests import ContestVerdict, DrawnDecisions, Stake, StoredContest, StoredTest
+from modelperf_plugin.store.decision_records import DecisionOutcome, DecisionRecord, Joining
 from modelperf_plugin.store.decision_summary import DecisionSummary, ModeSummary
-from modelperf_plugin.store.decisions import (
-    DecisionOutcome,
-    DecisionRecord,
-    FormerVerdict,
-    JoinedOutcome,
-    Joining,
-    LoggedCandidate,
-    LoggedDecision,
-)
+from modelperf_plugin.store.decisions import FormerVerdict, JoinedOutcome, LoggedCandidate, LoggedDecision
 from modelperf_plugin.store.entries import CountedProblem, DroppedStep, Entry, Finding, Recorded
 from modelperf_plugin.store.exchange import Attached, EventRow, ImportRecord, Merged, Prior, Step, Sums
 from modelperf_plugin.store.opening import open_store, open_to_read, open_with_fallback

@@ -1,8 +1,7 @@
-"""Values of the decision log."""
+"""Values of the decision log, as it is read."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,17 +9,15 @@ from operator import attrgetter
 from typing import Any, Final, NamedTuple, Self
 
 from modelperf_plugin.json_text import parse_json
+from modelperf_plugin.store.decision_records import DecisionRecord
 from modelperf_plugin.values import (
     NANO_USD,
     Assignment,
-    Decision,
     Exclusion,
-    Outcome,
     PlannedTry,
     Tried,
     check_id,
     from_milliseconds,
-    to_milliseconds,
 )
 
 OVERDUE_MS: Final = 3_600_000
@@ -36,104 +33,6 @@ DECISIONS_PER_STEP: Final = 1_000
 
 
 _NUMBER: Final = attrgetter("number")
-_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
-class DecisionRecord(NamedTuple):
-    """A decision as a row of the log."""
-
-    decision_id: str
-    made_ms: int
-    """In milliseconds since the Unix epoch."""
-    task_type: str
-    model_id: str
-    propensity: float
-    """The probability with which this model was chosen."""
-    explored: bool
-    """Whether a model other than the best was chosen, to learn about it."""
-    exploring: float
-    """The probability of exploring."""
-    mode: str
-    """``apply``, or ``observe`` when the host was answered None."""
-    policy_id: str
-    record: str
-    """Everything else, as JSON: candidates with status, score, propensity and reason, excluded models, the plan."""
-    retry_of: str | None = None
-    """Id of the earlier decision for the same task, if the host named one."""
-
-    @classmethod
-    def of(cls, decision: Decision) -> Self:
-        """Return the row for ``decision``."""
-        rows, shares = decision.ranking.rows, decision.probabilities
-        record: dict[str, Any] = {
-            "ranking_strategy": decision.ranking.strategy,
-            "reason": decision.reason,
-            "candidates": [
-                {
-                    "model_id": row.model_id,
-                    "status": row.status,
-                    "score": row.score,
-                    "interval": row.interval,
-                    "propensity": share,
-                    "samples": row.tally.samples,
-                    "reason": row.reason,
-                    "expected_cost_usd": row.expected_cost_usd,
-                }
-                for row, share in zip(rows, shares, strict=True)
-            ],
-            "excluded": [row._asdict() for row in decision.excluded],
-        }
-        if decision.assignment is not None:
-            record["assignment"] = decision.assignment._asdict()
-        if decision.plan:
-            record["plan"] = decision.plan
-        if decision.tried:
-            record["tried"] = decision.tried
-        if decision.attempt > 1:
-            record["attempt"] = decision.attempt
-        return cls(
-            decision.decision_id,
-            to_milliseconds(decision.created_at),
-            decision.task_type,
-            decision.model_id,
-            decision.propensity,
-            decision.explored,
-            _exploring(decision),
-            decision.mode,
-            decision.policy_id,
-            _encode(record),
-            decision.retry_of,
-        )
-
-
-class DecisionOutcome(NamedTuple):
-    """An outcome that belongs to a decision."""
-
-    decision_id: str
-    model_id: str
-    """The chosen model, or a fallback."""
-    outcome: Outcome
-    ended_ms: int
-    """When, in milliseconds since the Unix epoch."""
-    ref: int | str | None = None
-    """Which outcome it is: its id or, without one, the number of its event; None if neither is known."""
-
-
-class Joining:
-    """What the log is to get in the transaction that records an outcome, and whether that was done."""
-
-    __slots__ = ("decision", "has_verdict", "is_stored", "joined", "outcome")
-
-    def __init__(self, decision: DecisionRecord | None, outcome: DecisionOutcome) -> None:
-        self.decision = decision
-        """None if it has been stored, or another process stores it."""
-        self.outcome = outcome
-        self.joined: list[DecisionOutcome] = []
-        """As returned by :meth:`~modelperf_plugin.store.roles.DecisionLog.write`."""
-        self.has_verdict = False
-        """Whether a verdict has waited for the decision, which may have replaced that of the outcome."""
-        self.is_stored = False
-        """Whether the transaction was committed with it; a store that cannot do so leaves this False."""
 
 
 class LoggedCandidate(NamedTuple):
@@ -335,18 +234,3 @@ def _in_order(outcome: JoinedOutcome | None, others: Sequence[JoinedOutcome]) ->
         return ()
     # without one that was moved to the others after the decision was read
     return tuple(sorted([outcome, *(each for each in others if each.number != outcome.number)], key=_NUMBER))
-
-
-def _exploring(decision: Decision) -> float:
-    """Return the probability of choosing a model other than the best.
-
-    The best are the first of the ranking and all that tie with it. A pin does not explore.
-    """
-    rows = decision.ranking.rows
-    first, best = rows[0], 0.0
-    for row, share in zip(rows, decision.probabilities, strict=True):
-        if row.status == "pinned":
-            return 0.0
-        if row.score == first.score and row.status == first.status:
-            best += share
-    return min(1.0, max(0.0, 1.0 - best))

@@ -76,7 +76,10 @@ class Change(NamedTuple):
 
 
 class Baseline(NamedTuple):
-    """The counts of a pair from before the last change of its model, which no longer count as evidence."""
+    """The counts of a pair up to the last noticed change of its model, which no longer count as evidence.
+
+    Those that raised the alarm are among them: they were selected for it, and would make a false alarm final.
+    """
 
     successes: int
     failures: int
@@ -86,7 +89,7 @@ class Baseline(NamedTuple):
     timeout_failures: int = 0
     """The failures that timed out."""
     since_ms: int = 0
-    """When the first outcome after the change ended, about; in milliseconds since the Unix epoch."""
+    """When the change was noticed, in milliseconds since the Unix epoch."""
     direction: Direction = "announced"
     """Better or worse since then, or announced."""
     later_successes: int = 0

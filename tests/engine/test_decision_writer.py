@@ -418,7 +418,7 @@ def test_a_host_does_not_notice_a_failing_log(path: Path, caplog: pytest.LogCapt
                 assert decision is not None
             pm.hook.on_task_complete(task_type="plan", model_id=decision.model_id, outcome=GOOD, decision=decision)
         plugin._guarded.get()._decision_writer._backoff.succeeded()
-        plugin._guarded.get()._catch_up_at = 0.0
+        plugin._guarded.get()._catching_up._next_at = 0.0
         pm.hook.on_task_complete(task_type="plan", model_id=decision.model_id, outcome=GOOD, decision=decision)
         assert plugin.failure_count() == 2
         plugin._guarded.failures.save(plugin.engine().store.problems, at_once=True)

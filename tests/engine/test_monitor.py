@@ -598,7 +598,7 @@ def test_models_without_outcomes_set_no_threshold() -> None:
             perf.record("plan", "other", mp.Outcome(success=False))
         catch_up(perf)
         assert [each for each in perf.store.demotions.all() if each.task_type == "plan"] == []
-        assert set(perf._monitor._lower) == {"other"}
+        assert set(perf._monitor._expected._lower) == {"other"}
 
 
 def test_a_restart_resumes_the_saved_fit(tmp_path: Path) -> None:

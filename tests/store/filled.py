@@ -10,7 +10,7 @@ from typing import Final
 from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.store import Attached, Entry, Merged, Step, Sums
 from modelperf_plugin.store.ab_tests import Stake, StoredContest, StoredTest
-from modelperf_plugin.store.decisions import DecisionOutcome, DecisionRecord
+from modelperf_plugin.store.decision_records import DecisionOutcome, DecisionRecord
 from modelperf_plugin.store.entries import CountedProblem
 from modelperf_plugin.store.opening import open_file
 from modelperf_plugin.store.watches import WatchState

@@ -19,6 +19,7 @@ import modelperf_plugin as mp
 from modelperf_plugin.cli import modelperf
 from modelperf_plugin.store import Prior, open_store, open_to_read, open_with_fallback
 from modelperf_plugin.store.opening import open_file
+from modelperf_plugin.store.sqlite.schema import missing_triggers, newest_schema
 from tests.store.filled import GOOD, VICTIMS, columns_of, fill, overwrite
 
 LATIN_1 = b"mod\xe8le"
@@ -248,21 +249,35 @@ def test_a_schema_that_is_not_text_is_no_reason_to_stop_a_host(template: Path, t
     assert sum(tally["successes"] for tally in json.loads(run(path, "stats", "--json").stdout)["tallies"]) > 8
 
 
-@pytest.mark.parametrize("trigger", ["recording_insert", "recording_once_insert"])
+@pytest.mark.parametrize(
+    "trigger",
+    ["recording_insert", "recording_once_insert", "recording_score", "recording_later_insert", "revising_insert"],
+)
 def test_a_trigger_that_is_missing_costs_no_outcome(template: Path, tmp_path: Path, trigger: str) -> None:
-    """Without the trigger that records, outcomes wait in a file until the database is repaired."""
+    """Without a trigger that records, outcomes wait in a file until the database is repaired."""
     path = copy_of(template, tmp_path)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(f"DROP TRIGGER {trigger}")
     pm = pluggy.PluginManager("host")
     plugin = mp.register(pm, {}, store=path, seed=1)
-    for outcome in (mp.Outcome(success=True), mp.Outcome(success=True, outcome_id="one")):
+    for outcome in (mp.Outcome(success=True), mp.Outcome(score=0.75, outcome_id="one")):
         pm.hook.on_task_complete(task_type="plan", model_id="a", outcome=outcome, decision=None)
     assert plugin.failure_count() == 0
     plugin.close()
     assert run(path, "doctor", "--repair").exit_code in {0, 1}
     with closing(open_with_fallback(path)) as store:
-        assert store.tallies.of("plan")["a"].samples == 5
+        tally = store.tallies.of("plan")["a"]
+        assert (tally.samples, tally.graded) == (5, 1)
+
+
+def test_the_triggers_that_are_looked_for_are_those_of_the_schema() -> None:
+    """Opening a file looks for every trigger of the newest schema, and for no other."""
+    with closing(newest_schema()) as connection:
+        assert missing_triggers(connection) == []
+        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")]
+        for name in names:
+            connection.execute(f"DROP TRIGGER {name}")
+        assert missing_triggers(connection) == sorted(names)
 
 
 @pytest.mark.parametrize("column", ["tally.successes", "decision.model_id", "event.ended_ms", "change.direction"])

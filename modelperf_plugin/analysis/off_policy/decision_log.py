@@ -15,7 +15,8 @@ from modelperf_plugin.analysis.off_policy.estimators import Floats, Integers, Lo
 from modelperf_plugin.analysis.simulation.play import Progress
 from modelperf_plugin.json_text import parse_json
 from modelperf_plugin.store import Store
-from modelperf_plugin.store.decisions import DecisionRecord, JoinedOutcome
+from modelperf_plugin.store.decision_records import DecisionRecord
+from modelperf_plugin.store.decisions import JoinedOutcome
 from modelperf_plugin.values import NANO_USD, blame_of, check_id
 
 Flags = npt.NDArray[np.bool_]

@@ -199,7 +199,7 @@ class StoreAsOf:
             if is_later and event.tried != UNKNOWN_TRIED:
                 self._add_later(event, outcome)
         for change in self._changes:
-            if change.model_id == event.model_id and event.event_id <= change.since_event_id:
+            if change.model_id == event.model_id and event.event_id <= change.noticed_event_id:
                 before = self._before[change.change_id]
                 before[pair] = before.get(pair, Tally(*pair)).plus(outcome, event.ended_ms, later=is_later)
 

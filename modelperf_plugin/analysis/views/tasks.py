@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from modelperf_plugin.store import FormerVerdict, JoinedOutcome, LoggedDecision
 from modelperf_plugin.store.decisions import OVERDUE_MS
-from modelperf_plugin.store.roles import DecisionLog
+from modelperf_plugin.store.roles import DecisionHistory
 from modelperf_plugin.text import count, dollars, ordinal, percent, seconds, short
 from modelperf_plugin.values import NANO_USD, PlannedTry, blame_of
 
@@ -157,7 +157,7 @@ class DecisionRow(NamedTuple):
     task: LoggedTask
 
 
-def task_of(log: DecisionLog, decision: LoggedDecision) -> LoggedTask:
+def task_of(log: DecisionHistory, decision: LoggedDecision) -> LoggedTask:
     """Return the task of ``decision``, with the decisions before it and after it."""
     earlier, is_complete = _before(log, decision)
     decisions = [*earlier, decision]
@@ -177,7 +177,7 @@ def task_of(log: DecisionLog, decision: LoggedDecision) -> LoggedTask:
     return LoggedTask(decisions=tuple(ordered), is_complete=is_complete)
 
 
-def with_tasks(log: DecisionLog, decisions: Iterable[LoggedDecision]) -> list[DecisionRow]:
+def with_tasks(log: DecisionHistory, decisions: Iterable[LoggedDecision]) -> list[DecisionRow]:
     """Return each decision with its task; decisions of one task share it."""
     known: dict[str, LoggedTask] = {}
     rows = []
@@ -210,7 +210,7 @@ def steps_of(decision: LoggedDecision, task: LoggedTask) -> list[Step]:
     return steps
 
 
-def _before(log: DecisionLog, decision: LoggedDecision) -> tuple[list[LoggedDecision], bool]:
+def _before(log: DecisionHistory, decision: LoggedDecision) -> tuple[list[LoggedDecision], bool]:
     """Return the decisions that ``decision`` follows, oldest first, and whether these are all."""
     earlier: list[LoggedDecision] = []
     seen, wanted = {decision.decision_id}, decision.retry_of

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from modelperf_plugin.config.schema import FederationConfig
+from modelperf_plugin.config.sections import FederationConfig
 from modelperf_plugin.errors import StoreError
 from modelperf_plugin.exchange.attached.table import AttachedTable
 from modelperf_plugin.log import logger

@@ -18,11 +18,9 @@ Tasks differ in cost, and there may be more of them than expected.
 _CAUTION: Final = 2.0
 """Standard deviations that the cost of all remaining tasks may be above its mean."""
 _HOPELESS: Final = 1.5
-"""How many times what is left the rest must cost for any model of unknown cost to be worth a try."""
+"""How many times what is left the rest must cost for known models not to make the money last."""
 _UPPER: Final = 0.75
 """A model of unknown cost is taken to cost as much as this quantile of the known costs."""
-_COMPARED: Final = 3
-"""If so many costs are known, they say what is cheap."""
 _CREDIT: Final = 0.125
 """The part of a budget by which spending may be ahead of its plan for models of unknown cost to be tried."""
 _TAIL: Final = 4.0
@@ -90,9 +88,9 @@ def refused(
     always; so is one that costs nothing. One that is not in ``costs``, of unknown cost, is taken to be one of the
     dearer ones, and is tried only for ``trial_usd`` at most.
 
-    As long as the known ones cannot make the money last, others may be tried because they may be cheaper. Of k + 1
-    models the last one is the cheapest with the chance 1 / (k + 1), and what is left then goes about twice as far: so
-    the trial may cost that part of half of it. Until a few are known only trials are permitted.
+    As long as the known ones cannot make the money last, one of unknown cost is tried first, because it may be cheaper.
+    Of k + 1 models the last one is the cheapest with the chance 1 / (k + 1), and what is left then goes about twice as
+    far: so the trial may cost that part of half of it.
     """
     known = [each for each in offered if each in costs]
     cheapest = min(known, key=lambda each: (costs[each], each), default=None)
@@ -102,7 +100,7 @@ def refused(
     if is_hopeless:
         trial_usd = 0.5 * left_usd / (len(known) + 1)
     may_try = left_usd > 0.0 and assumed <= trial_usd and (is_hopeless or not known or _TAIL * assumed < spare)
-    if is_hopeless and may_try and len(known) < min(_COMPARED, len(offered)):
+    if is_hopeless and may_try and len(known) < len(offered):
         return known
     permitted = [
         each for each in offered if (_TAIL * costs[each] < spare or not costs[each] if each in costs else may_try)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from modelperf_plugin.store.aliases import values
 from modelperf_plugin.store.aliases.role import Renamed
@@ -18,7 +18,11 @@ from modelperf_plugin.values.names import Aliases, CanonicalIds
 from modelperf_plugin.values.recent import Recent
 
 MAX_SUMS: Final = 1000
-"""Approximate number of tallies of which sums are kept."""
+"""Approximate number of tallies of which sums are kept, and of models with later tries."""
+
+_Value = TypeVar("_Value")
+_Sums = tuple[Mapping[str, _Value], CanonicalIds, Mapping[str, _Value]]
+"""What the store has, the aliases in force, and their sums."""
 
 
 class RenamedTallies:
@@ -27,20 +31,12 @@ class RenamedTallies:
     def __init__(self, own: Tallies, aliases: Aliases) -> None:
         self._own = own
         self._aliases = aliases
-        self._sums: Recent[str, tuple[Mapping[str, Tally], CanonicalIds, Mapping[str, Tally]]] = Recent(MAX_SUMS)
+        self._sums: Recent[str, _Sums[Tally]] = Recent(MAX_SUMS)
+        self._later: Recent[str, _Sums[Mapping[Tried, LaterTries]]] = Recent(MAX_SUMS)
 
     def of(self, task_type: str) -> Mapping[str, Tally]:
         """Return the tallies of ``task_type`` by canonical id: the same object as long as nothing changes."""
-        own, ids = self._own.of(task_type), self._aliases.ids
-        if not ids:
-            return own
-        known = self._sums.get(task_type)
-        if known is not None and known[0] is own and known[1] is ids:
-            return known[2]
-        sums = values.tallies(own, ids)
-        if own:
-            self._sums.put(task_type, (own, ids, sums), len(own))
-        return sums
+        return _kept(self._sums, task_type, self._own.of(task_type), self._aliases.ids, values.tallies)
 
     @property
     def revision(self) -> object:
@@ -48,9 +44,8 @@ class RenamedTallies:
         return self._own.revision
 
     def later(self, task_type: str) -> Mapping[str, Mapping[Tried, LaterTries]]:
-        """Return the later tries of ``task_type`` by canonical ids."""
-        own, ids = self._own.later(task_type), self._aliases.ids
-        return values.later(own, ids) if ids and own else own
+        """Return the later tries of ``task_type`` by canonical ids: the same object as long as nothing changes."""
+        return _kept(self._later, task_type, self._own.later(task_type), self._aliases.ids, values.later)
 
     def all(self) -> list[Tally]:
         """Return the tallies of all task types, sorted by task type and canonical id."""
@@ -197,6 +192,23 @@ class RenamedMerged(Renamed):
         renamed = [each._replace(tally=values.tally(each.tally, ids)) for each in own]
         keyed = (((each.tally.task_type, each.tally.model_id, each.source), each) for each in renamed)
         return list(values.merged(keyed, lambda one, two: one._replace(tally=combine(one.tally, two.tally))).values())
+
+
+def _kept(
+    sums: Recent[str, _Sums[_Value]],
+    task_type: str,
+    own: Mapping[str, _Value],
+    ids: CanonicalIds,
+    add_up: Callable[[Mapping[str, _Value], CanonicalIds], Mapping[str, _Value]],
+) -> Mapping[str, _Value]:
+    """Return what the store has on a task type by canonical id; added up only when it or the aliases have changed."""
+    if not ids or not own:
+        return own
+    known = sums.get(task_type)
+    if known is None or known[0] is not own or known[1] is not ids:
+        known = (own, ids, add_up(own, ids))
+        sums.put(task_type, known, len(own))
+    return known[2]
 
 
 def _by_pair(found: Mapping[tuple[str, str], Any], ids: CanonicalIds) -> Iterable[tuple[tuple[str, str], Any]]:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from modelperf_plugin.store.ab_tests import DrawnDecisions, Stake, StoredContest, StoredTest
 from modelperf_plugin.store.aliases import values
 from modelperf_plugin.store.aliases.role import Renamed
-from modelperf_plugin.store.decisions import DecisionOutcome, DecisionRecord, JoinedOutcome, LoggedDecision
+from modelperf_plugin.store.decision_records import DecisionOutcome, DecisionRecord
+from modelperf_plugin.store.decisions import JoinedOutcome, LoggedDecision
 from modelperf_plugin.values import Outcome
 
 

@@ -10,13 +10,8 @@ from typing import Any, TypeVar
 
 from modelperf_plugin.json_text import parse_json
 from modelperf_plugin.store.ab_tests import DrawnDecisions, StoredContest, StoredTest
-from modelperf_plugin.store.decisions import (
-    DecisionOutcome,
-    DecisionRecord,
-    JoinedOutcome,
-    LoggedCandidate,
-    LoggedDecision,
-)
+from modelperf_plugin.store.decision_records import DecisionOutcome, DecisionRecord
+from modelperf_plugin.store.decisions import JoinedOutcome, LoggedCandidate, LoggedDecision
 from modelperf_plugin.store.watches import Baseline, CostSums, Event, Faded
 from modelperf_plugin.values import LaterTries, PlannedTry, Tally, Tried, combine
 from modelperf_plugin.values.names import CanonicalIds

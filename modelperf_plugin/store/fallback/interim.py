@@ -11,7 +11,7 @@ from typing import Final
 
 from modelperf_plugin.errors import StoreError
 from modelperf_plugin.store import forks
-from modelperf_plugin.store.decisions import DecisionOutcome, DecisionRecord, Joining
+from modelperf_plugin.store.decision_records import DecisionOutcome, DecisionRecord, Joining
 from modelperf_plugin.store.entries import CountedProblem, Entry, Recorded, Verdict
 from modelperf_plugin.store.fallback.frozen import (
     FrozenABTests,

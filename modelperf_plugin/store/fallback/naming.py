@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from typing import Final
 
-from modelperf_plugin.store.decisions import Joining
+from modelperf_plugin.store.decision_records import Joining
 from modelperf_plugin.store.entries import Entry
 
 _ID_BYTES: Final = 10

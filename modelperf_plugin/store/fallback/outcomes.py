@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from modelperf_plugin.errors import StoreBusyError, StoreError
-from modelperf_plugin.store.decisions import Joining
+from modelperf_plugin.store.decision_records import Joining
 from modelperf_plugin.store.entries import Entry, Recorded
 from modelperf_plugin.store.fallback.interim import InterimStore
 from modelperf_plugin.store.fallback.naming import named

@@ -6,19 +6,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from modelperf_plugin.store.ab_tests import DrawnDecisions, Stake, StoredContest, StoredTest
 from modelperf_plugin.store.deadline import PATIENCE_SECONDS
+from modelperf_plugin.store.decision_records import DecisionOutcome, DecisionRecord
 from modelperf_plugin.store.decision_summary import DecisionSummary
-from modelperf_plugin.store.decisions import (
-    DECISIONS_PER_STEP,
-    DecisionOutcome,
-    DecisionRecord,
-    JoinedOutcome,
-    LoggedDecision,
-)
+from modelperf_plugin.store.decisions import DECISIONS_PER_STEP, JoinedOutcome, LoggedDecision
 from modelperf_plugin.store.entries import CountedProblem, DroppedStep, Finding, Recorded
-from modelperf_plugin.store.exchange import Attached, EventRow, ImportRecord, Merged, Prior, Step, Sums
+from modelperf_plugin.store.fallback.exchange import FallbackAttachments, FallbackImports, FallbackMerged
 from modelperf_plugin.store.fallback.outcomes import FallbackOutcomes, FallbackTallies
+from modelperf_plugin.store.fallback.role import Role
 from modelperf_plugin.store.fallback.switch import Switch
-from modelperf_plugin.store.roles import Span
 from modelperf_plugin.store.spending import CostEvent, CostSums
 from modelperf_plugin.store.sqlite.file import Durability
 from modelperf_plugin.store.store import Store
@@ -59,12 +54,7 @@ def open_fallback(path: str, *, durability: Durability = "normal", patience: flo
     )
 
 
-class _Role:
-    def __init__(self, switch: Switch) -> None:
-        self._switch = switch
-
-
-class FallbackEvents(_Role):
+class FallbackEvents(Role):
     """Reads and drops events of the store in use."""
 
     def after(self, event_id: int, limit: int) -> list[Event]:
@@ -92,7 +82,7 @@ class FallbackEvents(_Role):
         return self._switch.ask(lambda store: store.events.drop(before_ms, after_id))
 
 
-class FallbackSpending(_Role):
+class FallbackSpending(Role):
     """What outcomes have cost, by the store in use: a stand-in knows only what came since it took over."""
 
     def after(self, event_id: int, limit: int) -> list[CostEvent]:
@@ -107,7 +97,7 @@ class FallbackSpending(_Role):
         return self._switch.ask(lambda store: store.spending.by_step(step_ms, since_ms, most, task_type, model_id))
 
 
-class FallbackChanges(_Role):
+class FallbackChanges(Role):
     """Changes of models in the store in use."""
 
     def all(self) -> list[Change]:
@@ -126,7 +116,7 @@ class FallbackChanges(_Role):
         return self._switch.ask(lambda store: store.changes.add(*change))
 
 
-class FallbackDemotions(_Role):
+class FallbackDemotions(Role):
     """Demotions in the store in use."""
 
     def all(self, *, in_force: bool = False) -> list[Demotion]:
@@ -140,7 +130,7 @@ class FallbackDemotions(_Role):
         return self._switch.ask(lambda store: store.demotions.end(task_type, model_id, ended_ms, ended_by))
 
 
-class FallbackWatchStates(_Role):
+class FallbackWatchStates(Role):
     """States of watches in the store in use."""
 
     def load(self) -> tuple[int | None, list[WatchState]]:
@@ -157,7 +147,7 @@ class FallbackWatchStates(_Role):
         self._switch.ask(lambda store: store.watch_states.save(event_id, states, ended))
 
 
-class FallbackDecisionLog(_Role):
+class FallbackDecisionLog(Role):
     """The decision log of the store in use."""
 
     def write(self, decisions: Iterable[DecisionRecord], outcomes: Iterable[DecisionOutcome]) -> list[DecisionOutcome]:
@@ -196,14 +186,14 @@ class FallbackDecisionLog(_Role):
         return self._switch.ask(lambda store: store.decisions.forget(before_ms, limit))
 
 
-class FallbackUnmatchedOutcomes(_Role):
+class FallbackUnmatchedOutcomes(Role):
     """Outcomes that wait for their decision, in the store in use."""
 
     def of(self, decision_id: str) -> list[DecisionOutcome]:
         return self._switch.ask(lambda store: store.unmatched.of(decision_id))
 
 
-class FallbackABTests(_Role):
+class FallbackABTests(Role):
     """A/B tests in the store in use."""
 
     def all(self, task_type: str | None = None, *, ended: bool = False) -> list[StoredTest]:
@@ -236,7 +226,7 @@ class FallbackABTests(_Role):
         return self._switch.ask(lambda store: store.ab_tests.end(task_type, ended_ms))
 
 
-class FallbackTrends(_Role):
+class FallbackTrends(Role):
     """Counts over time of the store in use."""
 
     def totals(self, days: Days, task_type: str | None = None, model_id: str | None = None) -> list[Tally]:
@@ -260,73 +250,7 @@ class FallbackTrends(_Role):
         return self._switch.ask(lambda store: store.trends.decisions(days, task_type, model_id, limit))
 
 
-class FallbackImports(_Role):
-    """Imports into the store in use."""
-
-    def all(self, kind: str | None = None) -> list[ImportRecord]:
-        return self._switch.ask(lambda store: store.imports.all(kind))
-
-    def pair_id(self, task_type: str, model_id: str) -> int:
-        return self._switch.ask(lambda store: store.imports.pair_id(task_type, model_id))
-
-    def add_events(
-        self, step: Step, rows: Sequence[EventRow], outcome_ids: Sequence[str | None] = ()
-    ) -> tuple[int, int] | None:
-        return self._switch.ask(lambda store: store.imports.add_events(step, rows, outcome_ids))
-
-    def add_sums(self, step: Step, sums: Sequence[Sums], *, once: bool = False) -> bool:
-        return self._switch.ask(lambda store: store.imports.add_sums(step, sums, once=once))
-
-    def add_some_sums(self, step: Step, sums: Sequence[Sums]) -> int | None:
-        return self._switch.ask(lambda store: store.imports.add_some_sums(step, sums))
-
-    def remove_some_sums(self, step: Step, limit: int) -> int | None:
-        return self._switch.ask(lambda store: store.imports.remove_some_sums(step, limit))
-
-    def archive(self, import_id: int, compress: Callable[[], str]) -> bool:
-        return self._switch.ask(lambda store: store.imports.archive(import_id, compress))
-
-
-class FallbackAttachments(_Role):
-    """Attached databases of the store in use."""
-
-    def all(self) -> list[Attached]:
-        return self._switch.ask(lambda store: store.attachments.all())
-
-    def add(self, attached: Attached) -> None:
-        self._switch.ask(lambda store: store.attachments.add(attached))
-
-    def remove(self, path: str) -> bool:
-        return self._switch.ask(lambda store: store.attachments.remove(path))
-
-
-class FallbackMerged(_Role):
-    """Merged experience of the store in use."""
-
-    def origin(self) -> str:
-        return self._switch.ask(lambda store: store.merged.origin())
-
-    def all(self) -> list[Merged]:
-        return self._switch.ask(lambda store: store.merged.all())
-
-    def version(self) -> tuple[float, ...]:
-        return self._switch.ask(lambda store: store.merged.version())
-
-    def priors(self, within: Span | None = None) -> list[Prior]:
-        return self._switch.ask(lambda store: store.merged.priors(within))
-
-    def task_types(self, after: tuple[int, str], limit: int) -> list[tuple[int, str]]:
-        return self._switch.ask(lambda store: store.merged.task_types(after, limit))
-
-    def add(self, source: Merged, tallies: Iterable[Tally], *, replaces: str | None = None) -> None:
-        tallies = list(tallies)
-        self._switch.ask(lambda store: store.merged.add(source, tallies, replaces=replaces))
-
-    def remove(self, name: str) -> bool:
-        return self._switch.ask(lambda store: store.merged.remove(name))
-
-
-class FallbackProblems(_Role):
+class FallbackProblems(Role):
     """Failures counted by the store in use."""
 
     def add(self, problem: CountedProblem) -> None:
@@ -339,7 +263,7 @@ class FallbackProblems(_Role):
         self._switch.ask(lambda store: store.problems.clear())
 
 
-class FallbackMaintenance(_Role):
+class FallbackMaintenance(Role):
     """Examines the store in use; a fallback in use is a finding."""
 
     def check(self) -> list[Finding]:

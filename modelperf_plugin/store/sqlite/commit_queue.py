@@ -10,7 +10,7 @@ import threading
 from contextlib import suppress
 from typing import Final
 
-from modelperf_plugin.store.decisions import Joining
+from modelperf_plugin.store.decision_records import Joining
 from modelperf_plugin.store.entries import Entry, Recorded
 
 MAX_GATHERING_SECONDS: Final = 0.002

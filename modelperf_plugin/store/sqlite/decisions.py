@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from modelperf_plugin.store.decision_records import DecisionOutcome, DecisionRecord
 from modelperf_plugin.store.decision_summary import DecisionSummary, ModeSummary
 from modelperf_plugin.store.decisions import (
     DECISIONS_PER_STEP,
@@ -15,8 +16,6 @@ from modelperf_plugin.store.decisions import (
     MAX_UNMATCHED_OUTCOMES,
     OVERDUE_MS,
     UNMATCHED_MS,
-    DecisionOutcome,
-    DecisionRecord,
     FormerVerdict,
     JoinedOutcome,
     LoggedDecision,

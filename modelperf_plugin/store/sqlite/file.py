@@ -31,7 +31,7 @@ from modelperf_plugin.store.sqlite.identity import describe, is_ours
 from modelperf_plugin.store.sqlite.ownership import note_opened, settle_empty_file, settle_log, was_in_use
 from modelperf_plugin.store.sqlite.requirements import check_requirements, migrate_in_memory, old_sqlite
 from modelperf_plugin.store.sqlite.rows import fetch, is_undecodable
-from modelperf_plugin.store.sqlite.schema import APPLICATION_ID, GUIDE_TABLES, REPAIR_HINT
+from modelperf_plugin.store.sqlite.schema import APPLICATION_ID, GUIDE_TABLES, REPAIR_HINT, missing_triggers
 
 Durability = Literal["normal", "full"]
 _T = TypeVar("_T")
@@ -267,6 +267,7 @@ def _open(path: str, durability: Durability, opened: list[sqlite3.Connection]) -
                 connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # makes the page size final
             connection.execute("PRAGMA journal_mode = WAL")
             _migrate(connection, path)
+            _refuse_incomplete(connection, path)
         except BaseException:
             connection.close()
             raise
@@ -282,6 +283,13 @@ def refuse_strangers(connection: sqlite3.Connection, path: str) -> None:
     if application_id == 0 and _has_guide_tables(connection):
         return
     raise NotATrackerError(f"{path} is a database of another program; it was not changed. Choose another path.")
+
+
+def _refuse_incomplete(connection: sqlite3.Connection, path: str) -> None:
+    """Raise StoreDamagedError if a trigger is missing: what it should write would be lost."""
+    if missing := missing_triggers(connection):
+        message = f"{path} is damaged (no trigger {', '.join(missing)}); it was not changed. {REPAIR_HINT}"
+        raise StoreDamagedError(message)
 
 
 def _has_guide_tables(connection: sqlite3.Connection) -> bool:

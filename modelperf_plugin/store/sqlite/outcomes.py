@@ -11,7 +11,7 @@ from threading import get_ident
 from typing import Final, TypeVar
 
 from modelperf_plugin.store.deadline import remaining
-from modelperf_plugin.store.decisions import Joining
+from modelperf_plugin.store.decision_records import Joining
 from modelperf_plugin.store.entries import Entry, Recorded, Verdict, decision_of
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.sqlite import bulk, revising

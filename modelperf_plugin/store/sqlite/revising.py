@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from modelperf_plugin.json_text import parse_json
 from modelperf_plugin.log import logger
-from modelperf_plugin.store.decisions import DecisionOutcome, DecisionRecord
+from modelperf_plugin.store.decision_records import DecisionOutcome, DecisionRecord
 from modelperf_plugin.store.entries import Entry, Recorded, Verdict, decision_of, id_by_decision
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.sqlite.tried import number_of
@@ -85,6 +85,7 @@ def complete(connection: sqlite3.Connection, decision_id: str, entry: Entry) -> 
     }  # fmt: skip
     connection.execute(sql["complete"], values)
     connection.execute(sql["complete_event"], values)
+    connection.execute(sql["complete_durations"], values)
     connection.execute(sql["complete_decision"], values)
     return Recorded.REVISED
 

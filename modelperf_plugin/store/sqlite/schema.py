@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
+from functools import cache
 from typing import Final
 
 from modelperf_plugin.store.queries import load_migrations
@@ -18,6 +20,24 @@ GUIDE_TABLES: Final = {
 """The migration guide's two tables, with their columns: a file that has them is converted."""
 REPAIR_HINT: Final = "Save what can be read with `modelperf doctor --repair`, or choose another path."
 """The advice for a damaged database of ours."""
+
+_TRIGGER: Final = re.compile(r"^CREATE TRIGGER (\w+)", re.MULTILINE)
+
+
+def missing_triggers(connection: sqlite3.Connection) -> list[str]:
+    """Return the triggers that a file with the newest schema lacks.
+
+    Several share the work on one view. As long as one of them is there, SQLite accepts outcomes without an error, and
+    what the others would have written is lost.
+    """
+    found = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")}
+    return sorted(_triggers() - found)
+
+
+@cache
+def _triggers() -> frozenset[str]:
+    """Return the names of all triggers. A migration may replace one, and none is ever removed."""
+    return frozenset(name for migration in load_migrations("sqlite") for name in _TRIGGER.findall(migration.script))
 
 
 def newest_schema() -> sqlite3.Connection:

@@ -42,14 +42,14 @@ events = st.lists(
 def test_a_baseline_is_what_was_counted_before(
     before: list[tuple[str, bool, ErrorKind | None]], after: list[tuple[str, bool, ErrorKind | None]]
 ) -> None:
-    """The baseline of a changed model holds exactly the quality counts up to the change, and its expected rate."""
+    """The baseline of a changed model holds exactly the quality counts until it was noticed, and its expected rate."""
     with_store = open_store(":memory:")
     for model_id, success, error_kind in before:
         record(with_store, model_id, success=success, error_kind=error_kind)
     position = with_store.events.last_id()
     for model_id, success, error_kind in after:
         record(with_store, model_id, success=success, error_kind=error_kind)
-    with_store.changes.add("a", "down", (position, position + 99), (0, 0), 1.0, {"t": 0.5})
+    with_store.changes.add("a", "down", (position // 2, position), (0, 0), 1.0, {"t": 0.5})
     successes = sum(success for model_id, success, _ in before if model_id == "a")
     failures = sum(
         not success and kind not in {"rate_limit", "cancelled"} for model_id, success, kind in before if model_id == "a"
@@ -69,7 +69,7 @@ def test_the_later_tries_of_a_baseline_are_those_before(before: list[Entry], aft
         position = with_store.events.last_id()
         tallies = {(tally.task_type, tally.model_id): tally for tally in with_store.tallies.all()}
         with_store.outcomes.record_many(after)
-        with_store.changes.add("x", "announced", (position, position + 99), (0, 0), None, {})
+        with_store.changes.add("x", "announced", (position, position), (0, 0), None, {})
         for pair, baseline in with_store.tallies.baselines().items():
             tally = tallies.get(pair, Tally(*pair))
             assert baseline[:2] == (tally.successes, tally.quality_failures)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from modelperf_plugin.store import DecisionRecord, Entry, Joining, Recorded, Store
-from modelperf_plugin.store.decisions import DecisionOutcome
+from modelperf_plugin.store.decision_records import DecisionOutcome
 from modelperf_plugin.values import Outcome
 from tests.store.contract.examples import NEW_YEAR_MS, OpenStore, entry, unsound
 from tests.store.contract.test_decisions import decided

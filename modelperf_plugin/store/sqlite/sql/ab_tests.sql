@@ -131,16 +131,14 @@ DELETE FROM ab_bet WHERE test_id IN (SELECT id FROM ab_test WHERE task_type = ? 
 -- ab_delays --
 -- The first decision of a test, and for how long its decisions waited for their outcome: mean and maximum.
 SELECT min(made_ms), avg(max(ended_ms - made_ms, 0)), max(ended_ms - made_ms) FROM decision
-WHERE CASE WHEN instr(record, '"assignment":') AND json_valid(record)
-    THEN json_extract(record, '$.assignment.test_id') END = ?;
+WHERE ab_test_id = ?;
 
 -- ab_drawn --
 -- The newest decisions of a test up to a moment, with the probabilities of the sides, whether there is an outcome, and
 -- whether they are old: of a unit only the first, because its later ones get the same side.
 WITH newest AS (
     SELECT rowid AS number, made_ms, model_id, record, outcome_model_id IS NOT NULL AS reported FROM decision
-    WHERE CASE WHEN instr(record, '"assignment":') AND json_valid(record)
-        THEN json_extract(record, '$.assignment.test_id') END = :test_id AND made_ms <= :until_ms AND mode = 'apply'
+    WHERE ab_test_id = :test_id AND made_ms <= :until_ms AND mode = 'apply' AND json_valid(record)
     ORDER BY made_ms DESC LIMIT :most
 ), drawn AS (
     SELECT model_id, record, reported, min(made_ms) AS made_ms FROM newest

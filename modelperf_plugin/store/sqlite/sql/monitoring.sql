@@ -82,7 +82,7 @@ SELECT :model_id, :direction, :since_event_id, :noticed_event_id, :since_ms, :no
 WHERE NOT EXISTS (SELECT 1 FROM change WHERE model_id = :model_id AND noticed_event_id > :since_event_id);
 
 -- add_baselines --
--- The counts of a changed model's pairs up to the change: all, less those after it.
+-- The counts of a changed model's pairs until the change was noticed: all, less those after it.
 INSERT INTO baseline (
     tally_id, change_id, successes, failures, rate, timeout_failures, later_successes, later_failures,
     later_timeout_failures, score_shift, later_score_shift
@@ -110,13 +110,13 @@ LEFT JOIN (
             AND (error_kind IS NULL OR error_kind IN ('context_overflow', 'other', 'refused'))
         ) AS timeout_failures,
         sum(score - 1000000 * success) AS score_shift
-    FROM event WHERE id > :since_event_id GROUP BY tally_id
+    FROM event WHERE id > :noticed_event_id GROUP BY tally_id
 ) AS since ON since.tally_id = tally.id
 LEFT JOIN (
     SELECT
         tally_id, sum(success) AS successes, sum(failure) AS failures, sum(timeout_failure) AS timeout_failures,
         sum(score_shift) AS score_shift
-    FROM later_try WHERE id > :since_event_id GROUP BY tally_id
+    FROM later_try WHERE id > :noticed_event_id GROUP BY tally_id
 ) AS tries ON tries.tally_id = tally.id
 WHERE tally.model_id = :model_id
 ON CONFLICT (tally_id) DO UPDATE SET
@@ -139,10 +139,10 @@ WHERE tally.task_type BETWEEN :first AND :last AND duration.outcomes > 0
 GROUP BY tally.id, duration.from_ms;
 
 -- baselines --
--- The counts from before the last change of each model.
+-- The counts from before the last change of each model was noticed.
 SELECT
     tally.task_type, tally.model_id, baseline.successes, baseline.failures, baseline.rate, baseline.timeout_failures,
-    change.since_ms, change.direction, baseline.later_successes, baseline.later_failures,
+    change.noticed_ms, change.direction, baseline.later_successes, baseline.later_failures,
     baseline.later_timeout_failures, baseline.score_shift, baseline.later_score_shift
 FROM baseline JOIN tally ON tally.id = baseline.tally_id JOIN change ON change.id = baseline.change_id;
 
@@ -150,7 +150,7 @@ FROM baseline JOIN tally ON tally.id = baseline.tally_id JOIN change ON change.i
 -- The same on the task types from one to another, if there are any at all.
 SELECT
     tally.task_type, tally.model_id, baseline.successes, baseline.failures, baseline.rate, baseline.timeout_failures,
-    change.since_ms, change.direction, baseline.later_successes, baseline.later_failures,
+    change.noticed_ms, change.direction, baseline.later_successes, baseline.later_failures,
     baseline.later_timeout_failures, baseline.score_shift, baseline.later_score_shift
 FROM tally CROSS JOIN baseline ON baseline.tally_id = tally.id JOIN change ON change.id = baseline.change_id
 WHERE tally.task_type BETWEEN ? AND ? AND EXISTS (SELECT 1 FROM baseline);
@@ -186,7 +186,7 @@ FROM (
     CROSS JOIN daily ON daily.tally_id = tally.id
     WHERE
         tally.task_type BETWEEN :first AND :last
-        AND (change.since_ms IS NULL OR daily.day > change.since_ms / 86400000)
+        AND (change.noticed_ms IS NULL OR daily.day > change.noticed_ms / 86400000)
 )
 GROUP BY task_type, model_id;
 
@@ -219,7 +219,7 @@ FROM (
     WHERE
         tally.task_type BETWEEN :first AND :last
         AND tally.later_successes + tally.later_failures > 0
-        AND (change.since_ms IS NULL OR daily.day > change.since_ms / 86400000)
+        AND (change.noticed_ms IS NULL OR daily.day > change.noticed_ms / 86400000)
 )
 GROUP BY task_type, model_id;
 

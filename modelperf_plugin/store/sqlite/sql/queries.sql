@@ -480,11 +480,11 @@ DELETE FROM event WHERE id > :after_id AND id <= :last_id AND ended_ms < :before
 -- add_decision --
 -- Store a decision with its first outcome, if there is one; one that is stored already may only get that outcome.
 INSERT INTO decision (
-    id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of,
+    id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of, ab_test_id,
     outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score,
     outcome_ref
 )
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
     outcome_model_id = excluded.outcome_model_id, ended_ms = excluded.ended_ms, success = excluded.success,
     timeout = excluded.timeout, tokens = excluded.tokens, cost_nano_usd = excluded.cost_nano_usd,
@@ -668,6 +668,12 @@ FROM event WHERE id = :event_id;
 -- The same for what is no part of a verdict.
 UPDATE event SET duration_ms = :duration_ms, retry_after_ms = :retry_after_ms WHERE id = :event_id;
 
+-- complete_durations --
+-- The same in the sums of durations: the outcome had none before.
+INSERT INTO duration (tally_id, period, from_ms, outcomes)
+SELECT tally_id, period, from_ms, 1 FROM timed_outcome WHERE id = :event_id
+ON CONFLICT (tally_id, period, from_ms) DO UPDATE SET outcomes = outcomes + 1;
+
 -- complete_decision --
 -- The same in the log: from now on it is an outcome like any other.
 UPDATE decision SET duration_ms = :duration_ms, outcome_ref = :event_id WHERE id = :decision_id;
@@ -689,7 +695,7 @@ WHERE event_id > :after_id AND event_id <= :last_id AND number < (SELECT max(num
 -- decision --
 -- One decision, by its id.
 SELECT
-    id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of,
+    id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of, ab_test_id,
     outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score,
     outcome_ref, outcome_number
 FROM decision WHERE id = ?;
@@ -697,7 +703,7 @@ FROM decision WHERE id = ?;
 -- decisions_by_prefix --
 -- The decisions whose id has a prefix.
 SELECT
-    id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of,
+    id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of, ab_test_id,
     outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score,
     outcome_ref, outcome_number
 FROM decision WHERE id >= ? AND id < ? || char(1114111) ORDER BY id LIMIT ?;
@@ -705,7 +711,7 @@ FROM decision WHERE id >= ? AND id < ? || char(1114111) ORDER BY id LIMIT ?;
 -- decisions --
 -- The newest decisions, of one task type or all.
 SELECT
-    id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of,
+    id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of, ab_test_id,
     outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score,
     outcome_ref, outcome_number
 FROM decision
@@ -715,7 +721,7 @@ ORDER BY made_ms DESC, rowid DESC LIMIT ?;
 -- follow_ups --
 -- The decisions that follow one, for the same task.
 SELECT
-    id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of,
+    id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of, ab_test_id,
     outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score,
     outcome_ref, outcome_number
 FROM decision WHERE retry_of = ? ORDER BY made_ms, rowid;
@@ -723,7 +729,7 @@ FROM decision WHERE retry_of = ? ORDER BY made_ms, rowid;
 -- logged_after --
 -- Decisions in the order of storing, for reading many of them in batches.
 SELECT
-    rowid, id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of,
+    rowid, id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of, ab_test_id,
     outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score,
     outcome_ref, outcome_number
 FROM decision WHERE rowid > ? ORDER BY rowid LIMIT ?;

@@ -59,7 +59,7 @@ GROUP BY task_type, mode ORDER BY task_type, mode;
 -- recent_decisions --
 -- The newest decisions of a task type or model, among the same sample.
 SELECT
-    id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of,
+    id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of, ab_test_id,
     outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score, outcome_ref,
     outcome_number
 FROM decision

@@ -138,7 +138,7 @@ BEGIN
         later_score_shift = baseline.later_score_shift - was.is_later * was.score_shift
     FROM counted_event AS was
     WHERE was.id = NEW.event_id AND baseline.tally_id = was.tally_id
-        AND was.id <= (SELECT since_event_id FROM change WHERE change.id = baseline.change_id);
+        AND was.id <= (SELECT noticed_event_id FROM change WHERE change.id = baseline.change_id);
     UPDATE event SET
         success = NEW.success, timeout = NEW.timeout, error_kind = NEW.error_kind, score = NEW.score,
         tokens = iif(NEW.tokens > 0, NEW.tokens, tokens),
@@ -199,7 +199,7 @@ BEGIN
         later_score_shift = baseline.later_score_shift + now.is_later * now.score_shift
     FROM counted_event AS now
     WHERE now.id = NEW.event_id AND baseline.tally_id = now.tally_id
-        AND now.id <= (SELECT since_event_id FROM change WHERE change.id = baseline.change_id);
+        AND now.id <= (SELECT noticed_event_id FROM change WHERE change.id = baseline.change_id);
     UPDATE decision SET
         success = NEW.success, timeout = NEW.timeout, error_kind = NEW.error_kind, score = NEW.score,
         tokens = iif(NEW.tokens > 0, NEW.tokens, tokens),

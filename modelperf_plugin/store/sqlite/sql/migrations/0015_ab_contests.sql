@@ -20,10 +20,9 @@ INSERT INTO ab_unit (test_id, position, unit)
 SELECT counted_unit.test_id, position, unit FROM counted_unit JOIN ab_challenger USING (test_id);
 DROP TABLE counted_unit;
 
--- The decisions of a test, to see on which side outcomes are missing.
-CREATE INDEX decision_by_ab_test ON decision (
-    CASE WHEN instr(record, '"assignment":') AND json_valid(record)
-    THEN json_extract(record, '$.assignment.test_id') END,
-    made_ms
-) WHERE CASE WHEN instr(record, '"assignment":') AND json_valid(record)
-    THEN json_extract(record, '$.assignment.test_id') END IS NOT NULL;
+-- The A/B test that made a decision, to see on which side outcomes are missing; NULL if none did.
+ALTER TABLE decision ADD COLUMN ab_test_id INTEGER;
+UPDATE decision SET ab_test_id = json_extract(record, '$.assignment.test_id')
+WHERE CASE WHEN instr(record, '"assignment":') THEN json_valid(record) END;
+
+CREATE INDEX decision_by_ab_test ON decision (ab_test_id, made_ms) WHERE ab_test_id IS NOT NULL;
