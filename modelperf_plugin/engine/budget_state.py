@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from modelperf_plugin.config.schema import BudgetScope
 from modelperf_plugin.engine.ledger import Ledger
+from modelperf_plugin.log import logger
 from modelperf_plugin.policy.budget import Budget, Outlook, Pace
 from modelperf_plugin.values import from_milliseconds
 
@@ -33,6 +34,11 @@ class BudgetState(NamedTuple):
         return self.pace.is_short(self.outlook)
 
     @property
+    def is_used_up(self) -> bool:
+        """Whether there is no money for another task, even with the cheapest candidate."""
+        return self.outlook.left_usd <= 0.0 or self.outlook.left_usd < self.pace.least_usd
+
+    @property
     def urgency(self) -> tuple[bool, float]:
         """Of several budgets the one with the highest is most short."""
         return self.is_short, self.pace.price.usual
@@ -44,7 +50,7 @@ class BudgetState(NamedTuple):
             "rolling": self.budget.rolling, "then": self.budget.then, "spent_usd": self.outlook.spent_usd,
             "left_usd": self.outlook.left_usd, "until": from_milliseconds(self.outlook.until_ms).isoformat(),
             "expected_outcomes": self.outlook.tasks, "usd_per_success": self.usd_per_success,
-            "is_short": self.is_short,
+            "is_short": self.is_short, "is_used_up": self.is_used_up,
         }  # fmt: skip
 
     def describe(self) -> str:
@@ -72,6 +78,7 @@ class Standing:
         self.made_of = (-1, -1)
         """Numbers of outcomes and of menus that the state was worked out from."""
         self.valid_ms = (0, 0)
+        self._reported_until_ms = 0
 
     @cached_property
     def note(self) -> str:
@@ -81,6 +88,12 @@ class Standing:
     @property
     def urgency(self) -> tuple[bool, float]:
         return (False, 0.0) if self.state is None else self.state.urgency
+
+    def report_used_up(self, now_ms: int) -> None:
+        """Log, once in a period, that there is no decision because of this budget."""
+        if self.state is not None and now_ms >= self._reported_until_ms:
+            self._reported_until_ms = self.state.outlook.until_ms
+            logger.warning("no decision: over budget%s; a host that goes on by itself spends more", self.note)
 
     def set(self, state: BudgetState, made_of: tuple[int, int], now_ms: int) -> BudgetState:
         """Replace the state."""

@@ -12,12 +12,13 @@ from typing import Final, NamedTuple
 from modelperf_plugin.config import Config
 from modelperf_plugin.config.schema import BudgetScope
 from modelperf_plugin.engine.budget_state import BudgetState, Standing
+from modelperf_plugin.engine.candidate_costs import NO_COSTS, CandidateCosts
 from modelperf_plugin.engine.learner import Learner
 from modelperf_plugin.policy import Assessment, Policy
 from modelperf_plugin.policy.belief import own_belief
-from modelperf_plugin.policy.budget import Menu, is_ahead, is_ample, pace, refused
+from modelperf_plugin.policy.budget import Menu, assumed_usd, is_ahead, is_ample, pace, refused, usd_for_trials
 from modelperf_plugin.policy.candidates import UNAVAILABLE
-from modelperf_plugin.policy.cost import expected_cost
+from modelperf_plugin.policy.cost import ExpectedCost, expected_cost
 from modelperf_plugin.store.roles import Connection, Spending, Tallies
 from modelperf_plugin.values import Exclusion
 from modelperf_plugin.values.recent import Recent
@@ -31,6 +32,8 @@ UPDATES: Final = 128
 """So many times in the rest of a period the price is set again."""
 EARLY_TASKS, MENU_TASKS = 64, 8
 """After so many tasks of a type its candidates are taken in again only with every eighth, which saves time."""
+UNREPORTED: Final = 3
+"""After so many successes without a cost, a model is taken to be one whose costs the host does not report."""
 MAX_POLICIES: Final = 256
 _GOLDEN_RATIO: Final = 0.6180339887498949
 """Its multiples, modulo 1, are spread evenly, however many there are."""
@@ -77,8 +80,10 @@ class SpendingControl:
         """Outcomes recorded here since the store was last read."""
         self._menus: Recent[str, _Known] = Recent(MAX_MENUS)
         """The assessments that menus were made of, and cost and chance by model."""
-        self._costs: Recent[str, Mapping[str, float]] = Recent(MAX_MENUS)
-        """The expected costs of candidates by task type, those of demoted ones as well."""
+        self._costs: Recent[str, CandidateCosts] = Recent(MAX_MENUS)
+        """What candidates cost by task type, those that are demoted as well."""
+        self._seen: dict[str, tuple[int, int]] = {}
+        """Number and nano-dollars of the costs that were seen one by one, by model."""
         self._tasks: Counter[str] = Counter()
         self._choices = 0
         self._most_usd = 0.0
@@ -105,14 +110,16 @@ class SpendingControl:
             point = (self._choices * _GOLDEN_RATIO) % 1.0
             self._choices += 1
             price, most = 0.0, None
+            costs = self._costs_of(task_type, offered)
+            has_unknown = not costs.keys() >= set(offered)
             excluded: tuple[Exclusion, ...] = ()
             for standing in self._standings.values():
                 kind, name = standing.scope
                 if kind == "task_type" and name != task_type:
                     continue
                 state = self._state(standing, now_ms)
-                if kind == "model" or not self._is_ample(standing, state, now_ms):
-                    offered, excluded = self._permit(standing, state, task_type, offered, excluded, pin, now_ms)
+                if kind == "model" or has_unknown or not self._is_ample(standing, state, now_ms):
+                    offered, excluded = self._permit(standing, state, costs, offered, excluded, pin, now_ms)
                 if kind != "model":
                     price = max(price, state.pace.price.at(point))
                     if most is None or state.urgency > most.urgency:
@@ -204,6 +211,9 @@ class SpendingControl:
 
     def _add(self, cost: _Cost, event_id: int | None = None, sign: int = 1) -> None:
         task_type, model_id, ended_ms, nano_usd = cost
+        if nano_usd and (event_id is None or event_id > self._position):
+            number, usd = self._seen.get(model_id, (0, 0))
+            self._seen[model_id] = (number + sign, usd + sign * nano_usd)
         for scope, standing in self._standings.items():
             if scope.kind == "task_type" and scope.name != task_type:
                 continue
@@ -232,16 +242,18 @@ class SpendingControl:
     def _take_in(self, assessment: Assessment, before: _Known | None) -> None:
         """Make a menu of the candidates of a task type; of others, what was known ``before``."""
         task_type, model_costs = assessment.task_type, self._learner.model_costs
-        options, usd = ({}, {}) if before is None else (dict(before[1]), dict(self._costs_of(task_type)))
+        options, costs = ({}, {}) if before is None else (dict(before[1]), dict(self._known(task_type).costs))
         for position, each in enumerate(assessment.candidates):
-            cost = each.cost or expected_cost(each.tally, model_costs)
+            model_id, cost = each.tally.model_id, each.cost or expected_cost(each.tally, model_costs)
+            if cost is None and each.tally.successes >= UNREPORTED:
+                cost = ExpectedCost(0.0, "own")
             if cost is not None and each.group != UNAVAILABLE:
-                usd[each.tally.model_id] = cost.usd
+                costs[model_id] = cost
                 if position < assessment.available:
                     alpha, beta, _ = each.belief or own_belief(each.tally)
-                    options[each.tally.model_id] = (cost.usd, alpha / (alpha + beta))
-        self._costs.put(task_type, usd)
-        self._most_usd = max(self._most_usd, *usd.values(), 0.0)
+                    options[model_id] = (cost.usd, alpha / (alpha + beta))
+        self._costs.put(task_type, CandidateCosts.of(costs))
+        self._most_usd = max(self._most_usd, *[cost.usd for cost in costs.values()], 0.0)
         self._menu_changes += self._menus.get(task_type) is None
         self._menus.put(task_type, (assessment, options))
 
@@ -250,15 +262,23 @@ class SpendingControl:
         known = {task_type: self._menus.get(task_type) for task_type in names}
         return {task_type: menu[1] for task_type, menu in known.items() if menu is not None and menu[1]}
 
-    def _costs_of(self, task_type: str) -> Mapping[str, float]:
-        return self._costs.get(task_type) or {}
+    def _known(self, task_type: str) -> CandidateCosts:
+        return self._costs.get(task_type) or NO_COSTS
+
+    def _costs_of(self, task_type: str, offered: Sequence[str]) -> Mapping[str, float]:
+        """Return what candidates are expected to cost; those of few known costs as all task types know them by now."""
+        known = self._known(task_type)
+        if known.is_settled and known.usd.keys() >= set(offered):
+            return known.usd
+        return known.with_seen(self._learner.model_costs, self._seen)
 
     def _reserved(self, scope: BudgetScope) -> float:
         """Return the expected cost of the decisions of this process that wait for their outcome."""
         usd = 0.0
         for (task_type, model_id), waiting in self._learner.pending.waiting():
             if scope.kind == "all" or scope.name == (task_type if scope.kind == "task_type" else model_id):
-                usd += waiting * self._costs_of(task_type).get(model_id, 0.0)
+                costs = self._costs_of(task_type, [model_id])
+                usd += waiting * (costs[model_id] if model_id in costs else assumed_usd(costs.values()))
         return usd
 
     def _is_ample(self, standing: Standing, state: BudgetState, now_ms: int) -> bool:
@@ -267,16 +287,22 @@ class SpendingControl:
         return is_ample(left, state.pace.rest_usd, self._most_usd, self._learner.pending.total)
 
     def _permit(
-        self, standing: Standing, state: BudgetState, task_type: str, offered: tuple[str, ...],
+        self, standing: Standing, state: BudgetState, costs: Mapping[str, float], offered: tuple[str, ...],
         excluded: tuple[Exclusion, ...], pin: str | None, now_ms: int,
     ) -> tuple[tuple[str, ...], tuple[Exclusion, ...]]:  # fmt: skip
         """Return the candidates that a budget permits as well, and those that budgets do not permit."""
         candidates = [each for each in offered if each != pin]
-        over = self._refused(standing, state, candidates, self._costs_of(task_type), now_ms)
+        over = self._refused(standing, state, candidates, costs, now_ms)
         if not over:
             return offered, excluded
-        refusals = [Exclusion(each, f"over budget{standing.note}") for each in over]
-        return tuple([each for each in offered if each not in over]), (*excluded, *refusals)
+        refusals = [
+            Exclusion(each, f"over budget{'' if each in costs else ': its cost is unknown'}{standing.note}")
+            for each in over
+        ]
+        permitted = tuple([each for each in offered if each not in over])
+        if not permitted:
+            standing.report_used_up(now_ms)
+        return permitted, (*excluded, *refusals)
 
     def _refused(
         self, standing: Standing, state: BudgetState, offered: Sequence[str], costs: Mapping[str, float], now_ms: int
@@ -287,7 +313,9 @@ class SpendingControl:
         outcomes, used = standing.ledger.used(now_ms)
         left = (budget.usd or 0.0) - used - self._reserved(scope)
         if scope.kind != "model":
-            return refused(budget, offered, costs, left, state.pace.rest_usd)
+            rest = state.pace.rest_usd
+            trial = usd_for_trials(budget, state.outlook, outcomes, left)
+            return refused(budget, offered, costs, left, rest, trial)
         cost = costs.get(scope.name, 0.0)
-        may_stay = len(offered) == 1 and (budget.then == "cheapest" or left > cost)
+        may_stay = len(offered) == 1 and (budget.then == "overdraw" or left > cost)
         return [] if may_stay or not is_ahead(budget, state.outlook, outcomes, cost, left) else [scope.name]

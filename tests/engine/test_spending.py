@@ -95,16 +95,16 @@ def test_an_ample_budget_changes_nothing(clock: FakeClock) -> None:
         assert ": enough" in decision.reason
 
 
-@pytest.mark.parametrize(("then", "rest"), [("cheapest", CHEAP), ("none", "none")])
+@pytest.mark.parametrize(("then", "rest"), [("overdraw", CHEAP), ("cheapest", "none"), ("none", "none")])
 def test_what_happens_when_the_money_is_used_up(clock: FakeClock, then: str, rest: str) -> None:
-    """Either only the cheapest candidate is permitted, the others with the reason, or there is no decision."""
+    """There is no decision, unless the budget may be overdrawn: then only the cheapest is permitted, and it says so."""
     with mp.ModelPerf(config(1.0, then=then), store=":memory:", clock=clock, seed=1) as perf:
         known(perf)
         perf.record("t", DEAR, mp.Outcome(success=True, cost_usd=1.5, timestamp=MIDNIGHT))
         assert day(perf, clock, 10, Random(1))[rest] == 10
         clock.now -= timedelta(seconds=1)
         decision = perf.explain("t", MODELS)
-        if then == "none":
+        if rest == "none":
             assert decision is None
         else:
             assert decision is not None
@@ -114,6 +114,65 @@ def test_what_happens_when_the_money_is_used_up(clock: FakeClock, then: str, res
         pinned = perf.explain("t", MODELS, {"pin": DEAR})
         assert pinned is not None
         assert pinned.model_id == DEAR
+
+
+@pytest.mark.parametrize("then", ["cheapest", "none"])
+def test_a_budget_holds_although_no_cost_is_known(clock: FakeClock, then: str) -> None:
+    """One model of twelve is cheap enough. Trials of the others are spread over the day, and the money lasts for it.
+
+    One task may cost ten times the mean. No more is spent over the budget than its last task may cost.
+    """
+    costs = {f"m{n}": 0.5 for n in range(12)} | {"m7": 0.01}
+    for seed in range(4):
+        clock.now = MIDNIGHT
+        numbers = Random(seed)
+        with mp.ModelPerf({"budget": {"usd": 10.0, "then": then}}, store=":memory:", clock=clock, seed=seed) as perf:
+            last = 0.0
+            for _ in range(400):
+                decision = perf.select("t", list(costs))
+                if decision is not None:
+                    last = costs[decision.model_id] * (10.0 if numbers.random() < 0.05 else 0.526)
+                    outcome = mp.Outcome(success=numbers.random() < 0.6, cost_usd=last)
+                    perf.record("t", decision.model_id, outcome, decision)
+                clock.now += timedelta(days=1) / 401
+            assert spent(perf) <= 10.0 + last
+
+
+def test_what_is_under_way_with_unknown_costs_is_reserved(clock: FakeClock) -> None:
+    """Each counts like one of the dearer known ones, so no more are begun than the budget can bear."""
+    unknown = [f"new{n}" for n in range(40)]
+    with mp.ModelPerf(config(20.0), store=":memory:", clock=clock, seed=1) as perf:
+        known(perf)
+        chosen = [decision for _ in range(40) if (decision := perf.select("t", [*MODELS, *unknown])) is not None]
+        tried = [each.model_id for each in chosen if each.model_id in unknown]
+        assert len(tried) * COSTS[DEAR] <= 2.5
+
+
+def test_a_used_up_budget_is_logged_once_in_a_period(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    """Without a decision a host may go on with a model of its own, which the operator should know; it can ask."""
+    with mp.ModelPerf(config(1.0, then="none"), store=":memory:", clock=clock, seed=1) as perf:
+        known(perf)
+        for _ in range(2):
+            perf.record("t", DEAR, mp.Outcome(success=True, cost_usd=1.5, timestamp=clock.now))
+            assert [perf.select("t", MODELS) for _ in range(5)] == [None] * 5
+            assert [state.is_used_up for state in perf.budgets()] == [True]
+            clock.now += timedelta(days=1)
+            assert [state.is_used_up for state in perf.budgets()] == [False]
+    warnings = [each for each in caplog.records if "no decision: over budget" in each.getMessage()]
+    assert len(warnings) == 2
+    assert warnings[0].levelname == "WARNING"
+
+
+def test_a_model_whose_costs_are_never_reported_is_not_of_unknown_cost(clock: FakeClock) -> None:
+    """What is not reported is not counted, so it costs the budget nothing and is always permitted."""
+    with mp.ModelPerf(config(1.0, then="none"), store=":memory:", clock=clock, seed=1) as perf:
+        known(perf)
+        perf.record_many(("t", "local", mp.Outcome(success=True)) for _ in range(3))
+        perf.record("t", DEAR, mp.Outcome(success=True, cost_usd=1.5, timestamp=MIDNIGHT))
+        perf.select("t", [*MODELS, "local"])
+        decision = perf.select("t", [*MODELS, "local"])
+        assert decision is not None
+        assert decision.model_id == "local"
 
 
 def test_the_price_is_in_the_reason_and_in_the_state(clock: FakeClock) -> None:
@@ -235,7 +294,8 @@ def test_what_is_under_way_is_reserved(clock: FakeClock) -> None:
 def test_a_task_type_has_its_own_limit(clock: FakeClock) -> None:
     """It holds besides the common one, whose period it inherits; other task types are not limited by it."""
     settings: Mapping[str, Any] = {
-        **PLAIN, "budget": {"usd": 1000.0, "per": "week"}, "task_types": {"t": {"budget": {"usd": 1.0}}},
+        **PLAIN, "budget": {"usd": 1000.0, "per": "week", "then": "overdraw"},
+        "task_types": {"t": {"budget": {"usd": 1.0}}},
     }  # fmt: skip
     with mp.ModelPerf(settings, store=":memory:", clock=clock, seed=1) as perf:
         known(perf)
@@ -247,8 +307,8 @@ def test_a_task_type_has_its_own_limit(clock: FakeClock) -> None:
 
 
 def test_a_model_has_its_own_limit(clock: FakeClock) -> None:
-    """It is used evenly over the day, and no more when its money is used up, unless there is no other."""
-    settings = {**PLAIN, "models": {DEAR: {"budget": {"usd": 10.0}}}}
+    """It is used evenly over the day, and no more when its money is used up, unless there is no other to overdraw."""
+    settings = {**PLAIN, "models": {DEAR: {"budget": {"usd": 10.0, "then": "overdraw"}}}}
     with mp.ModelPerf(settings, store=":memory:", clock=clock, seed=1) as perf:
         known(perf)
         clock.now += timedelta(microseconds=1)

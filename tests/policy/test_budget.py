@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from modelperf_plugin.engine.candidate_costs import CandidateCosts
 from modelperf_plugin.policy.budget import (
     Budget,
     Menu,
@@ -18,7 +19,9 @@ from modelperf_plugin.policy.budget import (
     pace,
     price_of_money,
     refused,
+    usd_for_trials,
 )
+from modelperf_plugin.policy.cost import ExpectedCost
 from modelperf_plugin.values import DAY_MS, NANO_USD, to_milliseconds
 
 MIDNIGHT_MS = to_milliseconds(datetime(2026, 3, 2, tzinfo=UTC))
@@ -141,28 +144,71 @@ COSTS = {"a": 0.01, "b": 0.1, "c": 1.0}
         ("cheapest", 5.1, 1.0, ""),
         ("cheapest", 1.9, 1.0, "c"),
         ("cheapest", 1.05, 1.0, "bc"),
-        ("cheapest", -1.0, 1.0, "bc"),
-        ("none", 1.05, 1.0, "bc"),
-        ("none", 0.5, 1.0, "bc"),
+        ("cheapest", 0.005, 1.0, "abc"),
+        ("cheapest", -1.0, 1.0, "abc"),
+        ("overdraw", 1.05, 1.0, "bc"),
+        ("overdraw", -1.0, 1.0, "bc"),
+        ("none", 5.1, 5.0, ""),
+        ("none", 1.05, 1.0, "c"),
+        ("none", 0.3, 1.0, "bc"),
         ("none", 0.005, 1.0, "abc"),
         ("none", 0.0, 0.0, "abc"),
     ],
 )
 def test_who_is_refused(then: str, left: float, rest: float, out: str) -> None:
-    """Those after which too little is left; the cheapest only if there is no decision once the money is used up."""
+    """Those after which too little is left; the cheapest only once the money is used up, unless it may be overdrawn."""
     budget = Budget.model_validate({"usd": 9.0, "then": then})
-    assert refused(budget, list("abc"), COSTS, left, rest) == list(out)
+    assert refused(budget, list("abc"), COSTS, left, rest, left) == list(out)
 
 
 def test_a_candidate_of_unknown_cost_is_refused_when_the_money_is_used_up() -> None:
     """Until then it may be tried if it can be afforded, or if the known ones are too dear: it may be the cheapest."""
-    for then in ("cheapest", "none"):
+    for then in ("cheapest", "overdraw"):
         budget = Budget.model_validate({"usd": 9.0, "then": then})
-        assert refused(budget, ["a", "new"], COSTS, 5.0, 1.0) == []
-        assert refused(budget, ["b", "new"], COSTS, 0.5, 1.0) == []
-        assert refused(budget, ["b", "new"], COSTS, 0.9, 1.0) == ["new"]
-        assert "new" in refused(budget, ["b", "new"], COSTS, 0.0, 1.0)
-        assert refused(budget, ["new"], {}, -1.0, 0.0) == ([] if then == "cheapest" else ["new"])
+        assert refused(budget, ["a", "new"], COSTS, 5.0, 1.0, 5.0) == []
+        assert refused(budget, ["b", "new"], COSTS, 0.9, 1.0, 0.9) == ["new"]
+        assert "new" in refused(budget, ["b", "new"], COSTS, 0.0, 1.0, 0.0)
+        assert refused(budget, ["new"], {}, -1.0, 0.0, -1.0) == ([] if then == "overdraw" else ["new"])
+
+
+def test_a_candidate_of_unknown_cost_is_tried_first_while_the_others_are_too_dear() -> None:
+    """Unless so many are known, or so little is left, that finding a cheaper one is not worth its cost."""
+    budget = Budget(usd=9.0)
+    assert refused(budget, ["b", "new"], COSTS, 0.5, 1.0, 0.0) == ["b"]
+    assert refused(budget, ["b", "new"], COSTS, 0.3, 1.0, 0.0) == ["new"]
+    many = {f"m{n}": 0.1 for n in range(9)}
+    assert refused(budget, [*many, "new"], many, 1.9, 5.0, 0.0)[-1] == "new"
+    assert refused(budget, [*many, "new"], many, 2.1, 5.0, 0.0) == [*many]
+
+
+def test_a_candidate_of_unknown_cost_is_taken_to_be_one_of_the_dearer_ones() -> None:
+    """So it is tried only where one of those could be afforded, and only for the money that trials may cost now."""
+    offered, costs = ["a", "b", "c", "new"], COSTS
+    budget = Budget(usd=9.0)
+    assert refused(budget, offered, costs, 9.0, 1.0, 1.1) == []
+    assert refused(budget, offered, costs, 9.0, 1.0, 0.9) == ["new"]
+    assert refused(budget, offered, costs, 4.9, 1.0, 1.1) == ["c", "new"]
+
+
+def test_what_was_seen_of_other_task_types_counts_at_once() -> None:
+    """Until there are some costs of this one."""
+    seen = {"new": (3, 3 * NANO_USD), "a": (9, 9 * NANO_USD)}
+    usd = CandidateCosts.of({"a": ExpectedCost(0.02, "own", 50)}).with_seen({}, seen)
+    assert usd == {"a": 0.02, "new": 1.0}
+
+
+def test_trials_are_spread_over_the_period() -> None:
+    """An eighth of the budget at first; what was spent beyond that must come back by tasks that cost less."""
+
+    def trials(outcomes: int, left_usd: float) -> float:
+        seen = Outlook(0.0, 0.0, 100.0 - outcomes, 0.0, 100.0 - outcomes, 0)
+        return usd_for_trials(Budget(usd=8.0), seen, outcomes, left_usd)
+
+    assert trials(0, 8.0) == pytest.approx(1.0)
+    assert trials(10, 6.5) == pytest.approx(0.3)
+    assert trials(10, 6.0) < 0.0
+    assert trials(30, 6.0) == pytest.approx(1.4)
+    assert trials(99, 0.2) == pytest.approx(0.2)
 
 
 def test_a_model_waits_until_its_plan_has_caught_up() -> None:

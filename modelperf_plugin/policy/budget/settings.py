@@ -11,7 +11,7 @@ from modelperf_plugin.policy.strategy import Strategy
 from modelperf_plugin.values import DAY_MS, from_milliseconds, to_milliseconds
 
 Period = Literal["hour", "day", "week", "month"]
-Then = Literal["cheapest", "none"]
+Then = Literal["cheapest", "none", "overdraw"]
 
 _HOUR_MS: Final = 3_600_000
 _MINUTE_MS: Final = 60_000
@@ -38,8 +38,9 @@ class Budget(Strategy):
     )
     then: Then = Field(
         default="cheapest",
-        description="What to do when the money is used up. cheapest: only the cheapest candidate is permitted; none: "
-        "none is, so there is no decision.",
+        description="What to do near the end of the money. cheapest: enough is kept back for the cheapest candidate, "
+        "and once there is no money even for that, there is no decision; none: nothing is kept back; overdraw: the "
+        "cheapest candidate is permitted even when the money is used up.",
     )
 
     @property
