@@ -66,7 +66,7 @@ def merge(
     common: Common, answer: Answer, /, *, files: tuple[Path, ...], strength: float | None, name: str | None,
     dry_run: bool, **reading: Any,
 ) -> None:  # fmt: skip
-    """Use what another project exported, or a leaderboard, as a prior.
+    """Use another project's export or a leaderboard as a prior.
 
     A leaderboard is a CSV file with the columns model and score, or model, successes and n.
 

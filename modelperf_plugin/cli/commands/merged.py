@@ -32,7 +32,7 @@ def _is_of_scores(source: Merged) -> bool:
 
 @click.group()
 def merged() -> None:
-    """List or remove what was merged: other projects' exports, and leaderboards."""
+    """List or remove what was merged: exports and leaderboards."""
 
 
 @merged.command(name="list")
