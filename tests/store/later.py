@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from modelperf_plugin.store import Entry, Store
 from modelperf_plugin.values import DAY_MS, ERROR_KINDS, LaterTries, Outcome, Tally, Tried
+from tests.store.contract.examples import final
 
 NOON_MS: Final = 1_767_268_800_000
 TASK_TYPES: Final = ("build", "plan")
@@ -57,15 +58,10 @@ def mixed(count: int, seed: int = 1) -> list[Entry]:
 
 
 def by_hand(recorded: Iterable[Entry]) -> tuple[list[Tally], Sets]:
-    """Return tallies and later tries of outcomes, counted without a store; each id counts once."""
+    """Return tallies and later tries of outcomes, counted without a store; of each id the last verdict."""
     tallies: dict[tuple[str, str], Tally] = {}
     sets: Sets = {}
-    known: set[str] = set()
-    for each in recorded:
-        outcome_id = each.outcome.outcome_id
-        if outcome_id in known:
-            continue
-        known.update(() if outcome_id is None else (outcome_id,))
+    for each in final(recorded):
         key = (each.task_type, each.model_id)
         tallies[key] = tallies.get(key, Tally(*key)).plus(each.outcome, each.ended_ms, later=bool(each.tried))
         if each.tried and each.outcome.blame in {None, "model"}:

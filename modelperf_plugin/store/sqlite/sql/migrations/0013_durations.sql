@@ -63,16 +63,3 @@ BEGIN
     ON CONFLICT (tally_id, period, from_ms) DO UPDATE SET outcomes = outcomes + excluded.outcomes;
     DELETE FROM duration WHERE tally_id = NEW.tally_id AND outcomes = 0;
 END;
-
--- The duration may come after the verdict.
-CREATE TRIGGER event_set_duration AFTER UPDATE OF duration_ms ON event
-WHEN OLD.duration_ms IS NULL AND NEW.duration_ms >= 0
-    AND (NEW.success OR coalesce(NEW.error_kind IN ('context_overflow', 'other', 'refused'), 1))
-BEGIN
-    INSERT INTO duration (tally_id, period, from_ms, outcomes)
-    VALUES (
-        NEW.tally_id, NEW.ended_ms / 2419200000 - (NEW.ended_ms % 2419200000 < 0),
-        (SELECT max(from_ms) FROM duration_border WHERE from_ms <= NEW.duration_ms), 1
-    )
-    ON CONFLICT (tally_id, period, from_ms) DO UPDATE SET outcomes = outcomes + 1;
-END;
