@@ -13,6 +13,7 @@ from modelperf_plugin.analysis.views.trends import Period, Trend, trend_of, tren
 from modelperf_plugin.engine.availability import Availability, GoneModel
 from modelperf_plugin.engine.budget_state import BudgetState
 from modelperf_plugin.engine.core import ModelPerf
+from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.store import Change, CountedProblem, DecisionSums, Demotion
 from modelperf_plugin.values import NANO_USD, RankedModel, Tally, from_milliseconds, to_milliseconds
 
@@ -176,7 +177,10 @@ def _rows(
     names = sorted(trends, key=lambda name: (-trends[name].total.samples, name))[:most]
     rows = []
     for name in names:
-        decision = engine.explain(name)
+        try:
+            decision = engine.explain(name)
+        except InvalidValueError:
+            continue  # not a name of a task type: another program has written it past all checks
         ranking = () if decision is None else decision.ranking.rows
         rows.append(TaskRow(task_type=name, trend=trends[name], ranking=ranking, demoted=demoted[name]))
     return tuple(rows)
