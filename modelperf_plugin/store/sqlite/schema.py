@@ -30,8 +30,9 @@ def missing_triggers(connection: sqlite3.Connection) -> list[str]:
     Several share the work on one view. As long as one of them is there, SQLite accepts outcomes without an error, and
     what the others would have written is lost.
     """
-    found = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")}
-    return sorted(_triggers() - found)
+    # all at once: SQLite keeps a file open that is closed while a query runs, as after an interrupt
+    rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
+    return sorted(_triggers().difference(*rows))
 
 
 @cache
