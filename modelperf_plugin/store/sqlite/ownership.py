@@ -51,13 +51,10 @@ def note_opened(path: str, lock: Path | None) -> None:
     """Note in the lock file, under its lock, which file and which log are open."""
     if lock is None:
         return
-    with suppress(OSError):
-        descriptor = os.open(lock, os.O_WRONLY)
-        try:
-            note = _FORMAT.format(_number(target_of(path)), _log_number(beside(path, LOG))).encode()
-            os.write(descriptor, note.ljust(_MAX_NOTE_BYTES))
-        finally:
-            os.close(descriptor)
+    # a file object: an interrupt between opening and closing leaves no descriptor open
+    with suppress(OSError), lock.open("r+b", buffering=0) as file:
+        note = _FORMAT.format(_number(target_of(path)), _log_number(beside(path, LOG))).encode()
+        file.write(note.ljust(_MAX_NOTE_BYTES))
 
 
 def note_open_here(path: str, opener: object) -> None:
