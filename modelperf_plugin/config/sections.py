@@ -149,8 +149,8 @@ class DriftConfig(Section):
     )  # fmt: skip
     detect: bool = Field(
         default=True,
-        description="Whether to detect silent changes of a model, over all its task types; the outcomes before a "
-        "change then count as two.",
+        description="Whether to detect silent changes of a model, over all its task types; the outcomes until a "
+        "change was noticed then count as eight.",
     )
 
 
