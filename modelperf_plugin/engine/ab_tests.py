@@ -48,12 +48,14 @@ class ABTests:
     """
 
     def __init__(
-        self, tests: StoredTests, decisions: DecisionLog, *, write_decisions: Callable[[], None] = lambda: None
-    ) -> None:
+        self, tests: StoredTests, decisions: DecisionLog, *, write_decisions: Callable[[], None],
+        now_ms: Callable[[], int],
+    ) -> None:  # fmt: skip
         """Keep the tests in ``tests``; ``write_decisions`` writes those that still wait into ``decisions``."""
         self._stored = tests
         self._decisions = decisions
         self._write_decisions = write_decisions
+        self._now_ms = now_ms
         self._check_at: dict[tuple[int, str], float] = {}
         """By test and challenger: at how many outcomes a contest with a mismatch is checked again."""
         self._lock = threading.RLock()
@@ -254,7 +256,7 @@ class ABTests:
         if not due:
             return
         self._write_decisions()
-        drawn = self._stored.drawn(test.test_id, time.time_ns() // 1_000_000)
+        drawn = self._stored.drawn(test.test_id, self._now_ms())
         checked = {
             each.challenger: check(test, each, drawn).withholds for each in test.contests if each.challenger in due
         }

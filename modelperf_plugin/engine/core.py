@@ -107,7 +107,10 @@ class ModelPerf:
             on_joined=lambda joined: self._ab_tests.on_joined(joined, self._in_force().quality.timeouts),
         )
         self._ab_tests = ABTests(
-            self._store.ab_tests, self._store.decisions, write_decisions=self._decision_writer.flush
+            self._store.ab_tests,
+            self._store.decisions,
+            write_decisions=self._decision_writer.flush,
+            now_ms=self._now_ms,
         )
         self._tries = Tries(self._store.decisions, self._store.unmatched, self._errors)
         self._measurements = Measurements(self._errors, are_wanted=self._in_force().telemetry.metrics)
