@@ -44,7 +44,7 @@ class MergedCosts:
         """Replace the costs of the task types of ``priors``, which are all that there are of these."""
         rows: dict[tuple[str, str], dict[str, tuple[float, float]]] = {}
         for tally, source, _ in priors:
-            if tally.priced:
+            if tally.priced and tally.total_cost_nano_usd:
                 row = rows.setdefault((source, tally.task_type), {})
                 row[tally.model_id] = (float(tally.total_cost_nano_usd), float(tally.priced))
         for (source, task_type), row in rows.items():

@@ -34,14 +34,15 @@ def later_counts(tally: Tally) -> tuple[int, int, int, int]:
 def by_score(successes: float, failures: float, score_shift: float) -> tuple[float, float]:
     """Return counts in which an outcome with a score counts as that much of a success, and the rest of a failure.
 
-    ``score_shift`` is Σ (score − success) over these outcomes, in millionths.
+    ``score_shift`` is Σ (score − success) over these outcomes, in millionths. What another program has written may
+    exceed what they allow: neither count falls below zero.
 
     >>> by_score(2, 1, -500_000), by_score(2, 1, 0)
     ((1.5, 1.5), (2, 1))
     """
     if not score_shift:
         return successes, failures
-    shift = score_shift / WHOLE_SCORE
+    shift = max(-successes, min(failures, score_shift / WHOLE_SCORE))
     return successes + shift, failures - shift
 
 

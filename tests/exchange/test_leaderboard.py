@@ -127,8 +127,8 @@ def test_each_leaderboard_has_a_difficulty_of_its_own() -> None:
         ("\x1fa", "a"),
         ("\x1fb", "b"),
     ]
-    with pytest.raises(mp.errors.InvalidValueError):
-        mp.ModelPerf({}, store=":memory:").record("\x1fa", "x", Outcome(success=True))
+    with mp.ModelPerf({}, store=":memory:") as engine, pytest.raises(mp.errors.InvalidValueError):
+        engine.record("\x1fa", "x", Outcome(success=True))
     store.close()
 
 

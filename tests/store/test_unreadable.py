@@ -26,7 +26,12 @@ LATIN_1 = b"mod\xe8le"
 BYTES = st.binary(max_size=40) | st.sampled_from(
     [LATIN_1, b"\xff", b"\xed\xa0\x80", b"a\x00b", b"", b"[" * 5000, b"{}", b"[1, 2]", b'{"candidates": 1}', b"9" * 600]
 )
-NUMBERS = st.sampled_from([-1, 0, 1, -(2**53), 2**53, 2**62, 2**63 - 1, -(2**63), -1.5, 1e308, float("inf")])
+NUMBERS = [-1, 0, 1, -(2**53), 2**53, 2**62, 2**63 - 1, -(2**63), -1.5, 1e308, float("inf")]
+OUTCOMES: list[mp.Outcome] = [
+    mp.Outcome(success=True, score=0.7, cost_usd=0.1, tokens_used=5, duration_seconds=1.0),
+    mp.Outcome(success=False, timeout=True),
+    mp.Outcome(success=False, error_kind="rate_limit"),
+]
 COMMANDS = (
     ("stats",), ("rank", "plan"), ("explain", "plan"), ("decisions",), ("trend",), ("changes",), ("demotions",),
     ("compare", "plan"), ("merged", "list"), ("federate", "list"), ("doctor",), ("report", "-o", "r.html"),
@@ -142,21 +147,34 @@ def test_no_bytes_in_any_column_harm_a_host(
         store.maintenance.check()
 
 
-@settings(max_examples=40)
-@given(data=st.data(), number=NUMBERS)
-def test_no_number_in_any_column_harms_a_choice(
-    template: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, number: float
-) -> None:
-    """A host chooses, and every role reads, whatever counts, times and weights another program has written."""
-    table, column = data.draw(st.sampled_from(columns_of(template, "INTEGER", "REAL")))
-    path = copy_of(template, tmp_path_factory.mktemp("copy"))
+def check_number(path: Path, table: str, column: str, number: float) -> None:
+    """Fail unless a host chooses and records, and every role reads, with ``number`` in a column."""
     if not overwrite(path, table, column, number):
         return
     read(path)
     with mp.ModelPerf({"log": {"share": 0.0}}, store=path, seed=1) as engine:
         assert engine.select("plan", ["a", "b", "x", "y"]) is not None
-        assert engine.record("plan", "a", {"success": True})
+        for outcome in OUTCOMES:
+            assert engine.record("plan", "a", outcome)
         assert engine.select("plan", ["a", "b", "x", "y"]) is not None
+
+
+@settings(max_examples=40)
+@given(data=st.data(), number=st.sampled_from(NUMBERS))
+def test_no_number_in_any_column_harms_a_choice(
+    template: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, number: float
+) -> None:
+    """A host chooses, and every role reads, whatever counts, times and weights another program has written."""
+    table, column = data.draw(st.sampled_from(columns_of(template, "INTEGER", "REAL")))
+    check_number(copy_of(template, tmp_path_factory.mktemp("copy")), table, column, number)
+
+
+@pytest.mark.slow
+def test_no_number_of_all_harms_a_choice(template: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A host chooses and records, and every role reads, with each number in each column."""
+    for table, column in columns_of(template, "INTEGER", "REAL"):
+        for number in NUMBERS:
+            check_number(copy_of(template, tmp_path_factory.mktemp("copy")), table, column, number)
 
 
 @settings(max_examples=40)

@@ -61,44 +61,43 @@ INSERT INTO daily (
 )
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (tally_id, day) DO UPDATE SET
-    successes = successes + excluded.successes,
-    failures = failures + excluded.failures,
-    timeouts = timeouts + excluded.timeouts,
-    outages = outages + excluded.outages,
-    caller_errors = caller_errors + excluded.caller_errors,
-    tokens = iif(tokens > 9223372036854775807 - excluded.tokens, 9223372036854775807, tokens + excluded.tokens),
-    cost_nano_usd = iif(
-        cost_nano_usd > 9223372036854775807 - excluded.cost_nano_usd,
-        9223372036854775807,
-        cost_nano_usd + excluded.cost_nano_usd
-    ),
-    priced = priced + excluded.priced,
-    timeout_failures = timeout_failures + excluded.timeout_failures,
-    later_successes = later_successes + excluded.later_successes,
-    later_failures = later_failures + excluded.later_failures,
-    later_timeout_failures = later_timeout_failures + excluded.later_timeout_failures,
-    graded = graded + excluded.graded,
-    score_shift = score_shift + excluded.score_shift,
-    later_score_shift = later_score_shift + excluded.later_score_shift;
+    successes = min(successes + excluded.successes, 9223372036854775807),
+    failures = min(failures + excluded.failures, 9223372036854775807),
+    timeouts = min(timeouts + excluded.timeouts, 9223372036854775807),
+    outages = min(outages + excluded.outages, 9223372036854775807),
+    caller_errors = min(caller_errors + excluded.caller_errors, 9223372036854775807),
+    tokens = min(tokens + excluded.tokens, 9223372036854775807),
+    cost_nano_usd = min(cost_nano_usd + excluded.cost_nano_usd, 9223372036854775807),
+    priced = min(priced + excluded.priced, 9223372036854775807),
+    timeout_failures = min(timeout_failures + excluded.timeout_failures, 9223372036854775807),
+    later_successes = min(later_successes + excluded.later_successes, 9223372036854775807),
+    later_failures = min(later_failures + excluded.later_failures, 9223372036854775807),
+    later_timeout_failures = min(later_timeout_failures + excluded.later_timeout_failures, 9223372036854775807),
+    graded = min(graded + excluded.graded, 9223372036854775807),
+    score_shift = max(min(score_shift + excluded.score_shift, 9223372036854775807), -9223372036854775807),
+    later_score_shift = max(
+        min(later_score_shift + excluded.later_score_shift, 9223372036854775807),
+        -9223372036854775807
+    );
 
 -- add_to_tally --
 -- Add sums to one existing tally.
 UPDATE tally SET
-    successes = successes + ?,
-    failures = failures + ?,
-    timeouts = timeouts + ?,
-    outages = outages + ?,
-    caller_errors = caller_errors + ?,
+    successes = min(successes + ?, 9223372036854775807),
+    failures = min(failures + ?, 9223372036854775807),
+    timeouts = min(timeouts + ?, 9223372036854775807),
+    outages = min(outages + ?, 9223372036854775807),
+    caller_errors = min(caller_errors + ?, 9223372036854775807),
     tokens = min(tokens + ?, 9223372036854775807),
     cost_nano_usd = min(cost_nano_usd + ?, 9223372036854775807),
-    priced = priced + ?,
-    timeout_failures = timeout_failures + ?,
-    later_successes = later_successes + ?,
-    later_failures = later_failures + ?,
-    later_timeout_failures = later_timeout_failures + ?,
-    graded = graded + ?,
-    score_shift = score_shift + ?,
-    later_score_shift = later_score_shift + ?,
+    priced = min(priced + ?, 9223372036854775807),
+    timeout_failures = min(timeout_failures + ?, 9223372036854775807),
+    later_successes = min(later_successes + ?, 9223372036854775807),
+    later_failures = min(later_failures + ?, 9223372036854775807),
+    later_timeout_failures = min(later_timeout_failures + ?, 9223372036854775807),
+    graded = min(graded + ?, 9223372036854775807),
+    score_shift = max(min(score_shift + ?, 9223372036854775807), -9223372036854775807),
+    later_score_shift = max(min(later_score_shift + ?, 9223372036854775807), -9223372036854775807),
     last_used_ms = max(coalesce(last_used_ms, -9223372036854775808), ?)
 WHERE id = ?;
 
@@ -106,10 +105,10 @@ WHERE id = ?;
 -- Add counts to the later tries of one pair after one set of failed tries.
 INSERT INTO later (tally_id, tried_id, successes, failures, timeout_failures, score_shift) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (tally_id, tried_id) DO UPDATE SET
-    successes = successes + excluded.successes,
-    failures = failures + excluded.failures,
-    timeout_failures = timeout_failures + excluded.timeout_failures,
-    score_shift = score_shift + excluded.score_shift;
+    successes = min(successes + excluded.successes, 9223372036854775807),
+    failures = min(failures + excluded.failures, 9223372036854775807),
+    timeout_failures = min(timeout_failures + excluded.timeout_failures, 9223372036854775807),
+    score_shift = max(min(score_shift + excluded.score_shift, 9223372036854775807), -9223372036854775807);
 
 -- add_durations --
 -- Add the durations of the events from one on to those of their pairs.

@@ -78,24 +78,23 @@ BEGIN
         NEW.duration_ms, NEW.score, NEW.retry_after_ms
     );
     UPDATE tally SET
-        successes = successes + NEW.success,
-        failures = failures + (1 - NEW.success),
-        timeouts = timeouts + NEW.timeout,
+        successes = min(successes + NEW.success, 9223372036854775807),
+        failures = min(failures + (1 - NEW.success), 9223372036854775807),
+        timeouts = min(timeouts + NEW.timeout, 9223372036854775807),
         -- a CASE for each: what SQLite computes it computes in full, also beside a 0 in an AND
-        outages = outages + CASE WHEN NEW.success OR NEW.error_kind IS NULL THEN 0
-            ELSE NEW.error_kind IN ('rate_limit', 'server_error', 'network', 'unavailable') END,
-        caller_errors = caller_errors + CASE WHEN NEW.success OR NEW.error_kind IS NULL THEN 0
-            ELSE NEW.error_kind IN ('cancelled', 'caller_error') END,
-        tokens = iif(tokens > 9223372036854775807 - NEW.tokens, 9223372036854775807, tokens + NEW.tokens),
-        cost_nano_usd = iif(
-            cost_nano_usd > 9223372036854775807 - NEW.cost_nano_usd,
-            9223372036854775807,
-            cost_nano_usd + NEW.cost_nano_usd
-        ),
-        priced = priced + (NEW.cost_nano_usd > 0),
+        outages = min(outages + CASE WHEN NEW.success OR NEW.error_kind IS NULL THEN 0
+            ELSE NEW.error_kind IN ('rate_limit', 'server_error', 'network', 'unavailable') END, 9223372036854775807),
+        caller_errors = min(caller_errors + CASE WHEN NEW.success OR NEW.error_kind IS NULL THEN 0
+            ELSE NEW.error_kind IN ('cancelled', 'caller_error') END, 9223372036854775807),
+        tokens = min(tokens + NEW.tokens, 9223372036854775807),
+        cost_nano_usd = min(cost_nano_usd + NEW.cost_nano_usd, 9223372036854775807),
+        priced = min(priced + (NEW.cost_nano_usd > 0), 9223372036854775807),
         last_used_ms = max(coalesce(last_used_ms, NEW.ended_ms), NEW.ended_ms),
-        timeout_failures = timeout_failures + CASE WHEN NEW.success OR NOT NEW.timeout OR NEW.score IS NOT NULL THEN 0
-            ELSE coalesce(NEW.error_kind IN ('context_overflow', 'other', 'refused'), 1) END
+        timeout_failures = min(
+            timeout_failures + CASE WHEN NEW.success OR NOT NEW.timeout OR NEW.score IS NOT NULL THEN 0
+                ELSE coalesce(NEW.error_kind IN ('context_overflow', 'other', 'refused'), 1) END,
+            9223372036854775807
+        )
     WHERE id = NEW.tally_id;
     INSERT INTO daily (
         tally_id, day, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
@@ -119,25 +118,26 @@ BEGIN
             ELSE coalesce(NEW.error_kind IN ('context_overflow', 'other', 'refused'), 1) END
     )
     ON CONFLICT (tally_id, day) DO UPDATE SET
-        successes = successes + excluded.successes,
-        failures = failures + excluded.failures,
-        timeouts = timeouts + excluded.timeouts,
-        outages = outages + excluded.outages,
-        caller_errors = caller_errors + excluded.caller_errors,
-        tokens = iif(tokens > 9223372036854775807 - excluded.tokens, 9223372036854775807, tokens + excluded.tokens),
-        cost_nano_usd = iif(
-            cost_nano_usd > 9223372036854775807 - excluded.cost_nano_usd,
-            9223372036854775807,
-            cost_nano_usd + excluded.cost_nano_usd
-        ),
-        priced = priced + excluded.priced,
-        timeout_failures = timeout_failures + excluded.timeout_failures;
+        successes = min(successes + excluded.successes, 9223372036854775807),
+        failures = min(failures + excluded.failures, 9223372036854775807),
+        timeouts = min(timeouts + excluded.timeouts, 9223372036854775807),
+        outages = min(outages + excluded.outages, 9223372036854775807),
+        caller_errors = min(caller_errors + excluded.caller_errors, 9223372036854775807),
+        tokens = min(tokens + excluded.tokens, 9223372036854775807),
+        cost_nano_usd = min(cost_nano_usd + excluded.cost_nano_usd, 9223372036854775807),
+        priced = min(priced + excluded.priced, 9223372036854775807),
+        timeout_failures = min(timeout_failures + excluded.timeout_failures, 9223372036854775807);
 END;
 
 -- The counts of a score: outcomes without one, nearly all, do not pay for it.
 CREATE TRIGGER recording_score INSTEAD OF INSERT ON recording WHEN NEW.score IS NOT NULL
 BEGIN
-    UPDATE tally SET graded = graded + 1, score_shift = score_shift + NEW.score - 1000000 * NEW.success
+    UPDATE tally SET
+        graded = min(graded + 1, 9223372036854775807),
+        score_shift = max(
+            min(score_shift + NEW.score - 1000000 * NEW.success, 9223372036854775807),
+            -9223372036854775807
+        )
     WHERE id = NEW.tally_id;
     INSERT INTO daily (
         tally_id, day, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced, graded,
@@ -148,7 +148,8 @@ BEGIN
         NEW.score - 1000000 * NEW.success
     )
     ON CONFLICT (tally_id, day) DO UPDATE SET
-        graded = graded + 1, score_shift = score_shift + excluded.score_shift;
+        graded = min(graded + 1, 9223372036854775807),
+        score_shift = max(min(score_shift + excluded.score_shift, 9223372036854775807), -9223372036854775807);
 END;
 
 DROP VIEW recording_once;
@@ -200,22 +201,32 @@ BEGIN
         NEW.timeout AND NOT NEW.success AND NEW.score IS NULL, coalesce(NEW.score - 1000000 * NEW.success, 0)
     WHERE NEW.success OR NEW.error_kind IS NULL OR NEW.error_kind IN ('context_overflow', 'other', 'refused')
     ON CONFLICT (tally_id, tried_id) DO UPDATE SET
-        successes = successes + excluded.successes,
-        failures = failures + excluded.failures,
-        timeout_failures = timeout_failures + excluded.timeout_failures,
-        score_shift = score_shift + excluded.score_shift;
+        successes = min(successes + excluded.successes, 9223372036854775807),
+        failures = min(failures + excluded.failures, 9223372036854775807),
+        timeout_failures = min(timeout_failures + excluded.timeout_failures, 9223372036854775807),
+        score_shift = max(min(score_shift + excluded.score_shift, 9223372036854775807), -9223372036854775807);
     UPDATE tally SET
-        later_successes = later_successes + NEW.success,
-        later_failures = later_failures + (1 - NEW.success),
-        later_timeout_failures = later_timeout_failures + (NEW.timeout AND NOT NEW.success AND NEW.score IS NULL),
-        later_score_shift = later_score_shift + coalesce(NEW.score - 1000000 * NEW.success, 0)
+        later_successes = min(later_successes + NEW.success, 9223372036854775807),
+        later_failures = min(later_failures + (1 - NEW.success), 9223372036854775807),
+        later_timeout_failures = min(
+            later_timeout_failures + (NEW.timeout AND NOT NEW.success AND NEW.score IS NULL), 9223372036854775807
+        ),
+        later_score_shift = max(
+            min(later_score_shift + coalesce(NEW.score - 1000000 * NEW.success, 0), 9223372036854775807),
+            -9223372036854775807
+        )
     WHERE id = NEW.tally_id
         AND (NEW.success OR NEW.error_kind IS NULL OR NEW.error_kind IN ('context_overflow', 'other', 'refused'));
     UPDATE daily SET
-        later_successes = later_successes + NEW.success,
-        later_failures = later_failures + (1 - NEW.success),
-        later_timeout_failures = later_timeout_failures + (NEW.timeout AND NOT NEW.success AND NEW.score IS NULL),
-        later_score_shift = later_score_shift + coalesce(NEW.score - 1000000 * NEW.success, 0)
+        later_successes = min(later_successes + NEW.success, 9223372036854775807),
+        later_failures = min(later_failures + (1 - NEW.success), 9223372036854775807),
+        later_timeout_failures = min(
+            later_timeout_failures + (NEW.timeout AND NOT NEW.success AND NEW.score IS NULL), 9223372036854775807
+        ),
+        later_score_shift = max(
+            min(later_score_shift + coalesce(NEW.score - 1000000 * NEW.success, 0), 9223372036854775807),
+            -9223372036854775807
+        )
     WHERE tally_id = NEW.tally_id AND day = NEW.ended_ms / 86400000 - (NEW.ended_ms % 86400000 < 0)
         AND (NEW.success OR NEW.error_kind IS NULL OR NEW.error_kind IN ('context_overflow', 'other', 'refused'));
 END;
