@@ -117,9 +117,10 @@ class Outcome:
             object.__setattr__(self, "outcome_id", check_id("outcome_id", self.outcome_id))
 
     def _take_score(self, score: float) -> None:
-        object.__setattr__(self, "score", check_amount("score", score, 1.0))
+        amount = check_amount("score", score, 1.0)
+        object.__setattr__(self, "score", amount)
         if self.success is None:
-            object.__setattr__(self, "success", score >= DEFAULT_PASS_SCORE)
+            object.__setattr__(self, "success", amount >= DEFAULT_PASS_SCORE)
             object.__setattr__(self, "_has_derived_success", True)
 
     def _check_seconds(self, name: str) -> None:
