@@ -122,6 +122,23 @@ def test_earlier_outcomes_count_as_soon_as_an_alias_is_configured(
         assert [row.tally.samples for row in choose(perf, ["haiku", "anthropic/haiku"]).ranking] == [6, 6]
 
 
+@pytest.mark.parametrize("name", ["openai/gpt-4o", "gpt-4o"])
+@pytest.mark.parametrize("many", [False, True])
+def test_a_later_verdict_finds_an_outcome_from_before_the_alias(tmp_path: Path, name: str, many: bool) -> None:
+    """The id says which outcome it is, and the verdict is replaced once, under the name that the store has."""
+    first, second = (mp.Outcome(success=success, outcome_id="run-1") for success in (True, False))
+    with mp.ModelPerf({}, store=tmp_path / "x.db") as perf:
+        perf.record("t", "openai/gpt-4o", first)
+        perf.record("t", "gpt-4o", SUCCESS)
+    with engine(tmp_path / "x.db") as perf:
+        for changed in (True, False):
+            assert changed == (perf.record_many([("t", name, second)]) if many else perf.record("t", name, second))
+        tally = perf.store.tallies.of("t")["gpt-4o"]
+        assert (tally.successes, tally.failures) == (1, 1)
+    with mp.ModelPerf({}, store=tmp_path / "x.db") as perf:
+        assert perf.store.tallies.of("t")["openai/gpt-4o"].failures == 1
+
+
 def test_changes_and_demotions_are_those_of_the_model(tmp_path: Path) -> None:
     """An announced change voids the outcomes of all names; a demotion of any name ends under any name."""
     with engine(tmp_path / "x.db", {}) as perf:

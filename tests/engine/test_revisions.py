@@ -104,6 +104,23 @@ def test_a_report_by_another_process_waits_for_the_decision(perf: ModelPerf, pat
         assert is_sound(grader)
 
 
+def test_a_score_alone_is_judged_by_the_configured_score(path: Path) -> None:
+    """However it is reported: with the outcome, later, or by a process that does not know the decision yet."""
+    strict = {"quality": {"pass_score": 0.9}}
+    with ModelPerf(strict, store=path, seed=1) as perf, ModelPerf(strict, store=path) as grader:
+        perf._decision_writer._background.close()
+        perf.record("plan", "a", {"score": 0.8})
+        perf.record_many([("plan", "a", {"score": 0.8})])
+        known, unknown = select(perf), select(perf)
+        perf.record("plan", known.model_id, Outcome(success=True), known)
+        assert perf.report(known, score=0.8)
+        assert grader.report(unknown.decision_id, score=0.8)
+        perf.record("plan", unknown.model_id, Outcome(success=True), unknown)
+        assert sum(tally.successes for tally in perf.store.tallies.of("plan").values()) == 0
+        assert sum(tally.graded for tally in perf.store.tallies.of("plan").values()) == 4
+        assert is_sound(perf)
+
+
 def test_the_last_outcome_of_a_task_is_judged(perf: ModelPerf) -> None:
     """After a fallback the verdict is on its answer, not on the failure of the model that was chosen."""
     decision = select(perf)

@@ -317,6 +317,8 @@ def test_an_outcome_that_comes_after_its_verdict_and_an_import_is_not_new(tmp_pa
         decision = theirs.select("plan", ["x"])
         assert decision is not None
         theirs.report(decision, success=True)
-        assert import_from(ours, TrackerFile(path)).outcomes == 1
+        theirs.record("plan", "x", Outcome(success=True))
+        assert import_from(ours, TrackerFile(path)).outcomes == 2
         theirs.record("plan", "x", Outcome(success=True, cost_usd=0.5, duration_seconds=3.0), decision)
-        assert import_from(ours, TrackerFile(path)).outcomes == 0
+        again = import_from(ours, TrackerFile(path))
+        assert (again.outcomes, again.before) == (0, 2)
