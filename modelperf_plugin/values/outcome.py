@@ -56,7 +56,8 @@ def _check_flag(name: str, value: Any) -> bool:
         return value
     if isinstance(value, int) and value in {0, 1}:
         return bool(value)
-    raise InvalidValueError(name, "True or False (or 1 or 0)", value)
+    unless = ", unless there is a score" if name == "success" and value is None else ""
+    raise InvalidValueError(name, f"True or False (or 1 or 0){unless}", value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.values import ERROR_KINDS, ErrorKind, Outcome
 
 
@@ -26,6 +27,12 @@ def test_a_score_alone_is_a_verdict(score: Any) -> None:
     assert outcome.grade == outcome.score
     for bar in (0.0, outcome.score, 1.0):
         assert outcome.passing(bar).success is (outcome.score >= bar)
+
+
+def test_without_a_verdict_and_a_score_there_is_no_outcome() -> None:
+    """The message names both ways to give one."""
+    with pytest.raises(InvalidValueError, match=r"True or False .*, unless there is a score, but got None"):
+        Outcome()
 
 
 @pytest.mark.parametrize("success", [True, False])
