@@ -69,13 +69,13 @@ class Durations(NamedTuple):
         return self.quantile(HIGH)
 
     def quantile(self, share: float) -> float:
-        """Return how many seconds a ``share`` of the tasks takes at most."""
+        """Return within how many seconds a ``share`` of the tasks ends."""
         least = share * self.weight * (1.0 - _ROUNDING)
         sums = list(accumulate(self.weights))
         return _middle(self.borders_ms[min(bisect_left(sums, least), len(sums) - 1)])
 
     def share_within(self, seconds: float) -> float:
-        """Return the share of the tasks that takes at most so many seconds."""
+        """Return the share of the tasks that end within ``seconds``."""
         within_ms = seconds * 1000.0
         begun = bisect_right(self.borders_ms, within_ms)
         if not begun:

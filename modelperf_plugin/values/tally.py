@@ -21,7 +21,7 @@ class Tally(NamedTuple):
     timeouts: int = 0
     """Outcomes that timed out, failed or not."""
     outages: int = 0
-    """Failures of the provider: rate_limit, server_error, network."""
+    """Failures of the provider: rate_limit, server_error, network, unavailable."""
     caller_errors: int = 0
     """Failures of the caller: cancelled, caller_error."""
     total_tokens: int = 0

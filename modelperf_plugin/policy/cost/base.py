@@ -129,7 +129,7 @@ _NOTES: Final = {"model": ", estimated from other task types", "merged": ", esti
 SWITCH_USD: Final[float] = Field(
     default=0.0, ge=0, le=1_000_000,
     description="Cost in US dollars of changing the model in the middle of a conversation (context current_model), "
-    "for example of what the provider has cached.",
+    "for example because the provider's cache is lost.",
 )  # fmt: skip
 
 

@@ -106,7 +106,7 @@ class _AtPrice(CheapestWithin):
     def __call__(self, estimates: Sequence[Estimate], chances: Sequence[float]) -> list[SortKey]:
         """Return (value, chance, 0) for each candidate.
 
-        Its value is, in dollars, what it lacks to the chance of the one that is chosen without a budget, and its cost.
+        Its value is minus the cost, and minus the dollars for the success lost against the choice without a budget.
         """
         unlimited = super().__call__(estimates, chances)
         usual = max(range(len(estimates)), key=unlimited.__getitem__)

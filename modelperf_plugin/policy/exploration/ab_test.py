@@ -45,8 +45,8 @@ class ABTest(Strategy):
     min_samples: int = Field(
         default=100,
         ge=0,
-        description="First outcomes of incumbent and challenger together that do not count yet: choose twice as many "
-        "as are under way at the same time.",
+        description="Number of first outcomes, of incumbent and challenger together, that do not count yet: set it to "
+        "twice the number of concurrent tasks.",
     )
     max_samples: int | None = Field(
         default=None,
