@@ -29,11 +29,11 @@ class Context:
     max_cost_usd: float | None = None
     """Maximum cost of this task in US dollars, compared with the expected cost of each model."""
     max_seconds: float | None = None
-    """How many seconds this task has, all its tries together: models count by their chance to succeed within them."""
+    """How many seconds this task has for all its tries: models count by their chance to succeed within that time."""
     retry_of: Decision | str | None = None
     """An earlier decision for the same task, or its id: models that failed under it are left out and count as tried."""
     attempts: int | None = None
-    """How many tries the host makes of this task in all; None: as configured."""
+    """How many tries the host makes of this task in total; None: as configured."""
     current_model: str | None = None
     """The model that the conversation has used so far: it stays until another one is worth ``[cost] switch_usd``."""
 

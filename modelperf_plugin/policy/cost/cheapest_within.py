@@ -99,7 +99,7 @@ class CheapestWithin(Strategy):
 
 
 class _AtPrice(CheapestWithin):
-    """The same under a budget: success below the margin is worth so many dollars, rather than any number."""
+    """The same under a budget: success below the margin is worth a given number of dollars, not any number."""
 
     usd_per_success: float
 
