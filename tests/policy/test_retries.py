@@ -277,6 +277,18 @@ def test_the_list_ends_where_a_further_try_is_not_worth_its_price() -> None:
     assert set(one.order) == set(EVIDENCE)
 
 
+@pytest.mark.parametrize("objective", [Success(), *OBJECTIVES], ids=str)
+def test_what_the_budget_of_the_task_leaves_out_is_said(objective: CostObjective) -> None:
+    """A pinned model that uses up the budget ends the list, because of the money, not of the chances."""
+    context = Context(pin="dear", max_cost_usd=0.2)
+    choice = choose(assess(policy(objective, NeverExplore(), 3), "t", [*EVIDENCE], KNOWN, context), context, 0.5)
+    assert choice.order == ("dear",)
+    assert choice.left_out
+    for each in choice.left_out:
+        assert each.reason.startswith("with a try of it the task costs $")
+        assert each.reason.endswith(" on average, more than max_cost_usd = 0.2")
+
+
 def test_a_draw_explores_later_tries_but_never_ends_the_list() -> None:
     """A model too expensive to begin with is learned about by later tries; no plan is shorter than it is worth."""
     evidence = {
