@@ -333,6 +333,7 @@ def test_a_plan_says_in_words_why() -> None:
     names = ", ".join(each.model_id for each in choice.plan)
     head = f"the cheapest order of {len(choice.plan)} tries within 0.02 of the best: {names} (0."
     assert choice.reason.startswith(head)
+    assert rules.cost.explain_plan(1) == "the cheapest order of 1 try within 0.02 of the best"
 
 
 def test_a_pin_begins_the_plan() -> None:

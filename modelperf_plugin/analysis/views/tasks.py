@@ -128,7 +128,7 @@ class LoggedTask:
     def _has_planned_try(self, decision: LoggedDecision) -> bool:
         """Return whether a try of its plan is left, and a model to make it: an outage leaves it to a substitute."""
         own = [each for each in self.tries if each.decision_id == decision.decision_id]
-        listed = {row.model_id for row in (*decision.plan, *decision.candidates)}
+        listed = {step.model_id for step in decision.plan} | {row.model_id for row in decision.candidates}
         listed -= {each.model_id for each in decision.excluded}
         used_up = sum(each.is_counted for each in own)
         return used_up < len(decision.plan) and not listed.issubset(each.outcome.model_id for each in own)
