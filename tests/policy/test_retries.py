@@ -345,6 +345,13 @@ def test_a_pin_begins_the_plan() -> None:
     assert len(choice.plan) > 1
 
 
+@pytest.mark.parametrize(("tried", "left"), [((), 3), (("dear",), 2), (("dear", "fair"), 1), (("x", "y", "z", "z"), 1)])
+def test_failures_use_up_tries(tried: tuple[str, ...], left: int) -> None:
+    """Of three tries those are planned that are left; one is, whatever has failed, if the host asks."""
+    assessment = assess(policy(Success(), NeverExplore(), 3), "t", [*EVIDENCE], KNOWN._replace(tried=tried), NO_CONTEXT)
+    assert len(choose(assessment, NO_CONTEXT, 0.5).plan) == left
+
+
 def test_failed_models_count_as_tries_of_the_task() -> None:
     """After one failure of three tries two are left, and they are less likely to solve the task than first tries."""
     known = KNOWN._replace(tried=("dear",))
