@@ -25,7 +25,11 @@ def follow(planner: Planner, plan: Order) -> Followed:
 
 
 def _order(planner: Planner, plan: Order) -> tuple[tuple[str, ...], tuple[Exclusion, ...]]:
-    """Return the models in the order to try them, and those that are left out."""
+    """Return the models in the order to try them, and those that are left out.
+
+    If the list ends, models that are not available stay as a last resort where a try of them would be worth it: that
+    the plan is content without them is not the plan's choice.
+    """
     model_ids = [arm.model_id for arm in planner.arms]
     order = [model_ids[position] for position in plan]
     others = [position for position in planner.ranked if position not in plan]
@@ -35,10 +39,11 @@ def _order(planner: Planner, plan: Order) -> tuple[tuple[str, ...], tuple[Exclus
     left_out: list[Exclusion] = []
     furthers = planner.furthers(plan, others)
     for position, further, worthwhile in zip(others, furthers, planner.worthwhile(plan, furthers), strict=True):
-        if ends or not worthwhile:
-            left_out.append(Exclusion(model_ids[position], _objection(planner, plan, position, further)))
-        else:
+        may_follow = not ends or (position >= planner.available and further.cost <= planner.setting.max_usd)
+        if worthwhile and may_follow:
             order.append(model_ids[position])
+        else:
+            left_out.append(Exclusion(model_ids[position], _objection(planner, plan, position, further)))
     return tuple(order), tuple(left_out)
 
 

@@ -277,6 +277,46 @@ def test_the_list_ends_where_a_further_try_is_not_worth_its_price() -> None:
     assert set(one.order) == set(EVIDENCE)
 
 
+def test_a_substitute_is_worth_its_price_under_value() -> None:
+    """After a plan with all tries others follow, for outages; not those whose price no further try would be worth."""
+    for usd, follows in ((0.8, False), (100.0, True)):
+        rules = policy(Value(usd_per_success=usd), NeverExplore(), 2)
+        choice = choose(assess(rules, "t", [*EVIDENCE], KNOWN, NO_CONTEXT), NO_CONTEXT, 0.5)
+        assert len(choice.plan) == 2
+        if follows:
+            assert set(choice.order) == set(EVIDENCE)
+        else:
+            assert "dear" in {each.model_id for each in choice.left_out}
+
+
+def test_a_plan_with_every_available_model_does_not_end_the_list() -> None:
+    """Unavailable models follow as a last resort if there are fewer others than tries."""
+    known = KNOWN._replace(unavailable={"dear": "down", "fair": "down", "poor": "down"})
+    for objective in (Success(), CheapestWithin(margin=0.02)):
+        rules = policy(objective, NeverExplore(), 3)
+        choice = choose(assess(rules, "t", [*EVIDENCE], known, NO_CONTEXT), NO_CONTEXT, 0.5)
+        assert [each.model_id for each in choice.plan] == ["cheap"]
+        assert (set(choice.order), choice.left_out) == (set(EVIDENCE), ())
+
+
+@pytest.mark.parametrize("objective", [CheapestWithin(margin=0.02), Value(usd_per_success=5.0)], ids=str)
+def test_a_list_that_ends_keeps_what_is_only_unavailable(objective: CostObjective) -> None:
+    """A plan without the good models, because these are unavailable, leaves out what it does not need, but not them."""
+    evidence = {**EVIDENCE, "useless": tally("useless", 0, 60, 0.5)}
+    beliefs = {name: Belief(each.successes + 1.0, each.failures + 1.0) for name, each in evidence.items()}
+    known = Knowledge(evidence, beliefs, unavailable={"dear": "down", "fair": "down"})
+    assessment = assess(policy(objective, NeverExplore(), 3), "t", [*evidence], known, NO_CONTEXT)
+    choice = choose(assessment, NO_CONTEXT, 0.5)
+    planned = [each.model_id for each in choice.plan]
+    assert len(planned) < 3
+    assert choice.order[: len(planned)] == tuple(planned)
+    assert set(choice.order[len(planned) :]) == {"dear", "fair"}
+    assert "useless" in {each.model_id for each in choice.left_out}
+    context, known = Context(pin="dear", max_cost_usd=0.5), known._replace(unavailable={"fair": "down"})
+    pinned = choose(assess(assessment.policy, "t", [*evidence], known, context), context, 0.5)
+    assert pinned.order == ("dear",)
+
+
 @pytest.mark.parametrize("objective", [Success(), *OBJECTIVES], ids=str)
 def test_what_the_budget_of_the_task_leaves_out_is_said(objective: CostObjective) -> None:
     """A pinned model that uses up the budget ends the list, because of the money, not of the chances."""
