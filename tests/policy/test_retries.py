@@ -299,6 +299,18 @@ def test_a_plan_with_every_available_model_does_not_end_the_list() -> None:
         assert (set(choice.order), choice.left_out) == (set(EVIDENCE), ())
 
 
+def test_a_drawn_plan_that_is_short_ends_the_list() -> None:
+    """What could have been planned and was not is left out, though by present knowledge it would solve more."""
+    assessment = assess(policy(CheapestWithin(margin=0.15), Adaptive(), 3), "t", [*EVIDENCE], KNOWN, NO_CONTEXT)
+    ended = 0
+    for number in range(500):
+        choice = choose(assessment, NO_CONTEXT, (number + 0.5) / 500)
+        if len(choice.plan) < 3:
+            ended += 1
+            assert choice.order == tuple(each.model_id for each in choice.plan)
+    assert ended >= 300
+
+
 @pytest.mark.parametrize("objective", [CheapestWithin(margin=0.02), Value(usd_per_success=5.0)], ids=str)
 def test_a_list_that_ends_keeps_what_is_only_unavailable(objective: CostObjective) -> None:
     """A plan without the good models, because these are unavailable, leaves out what it does not need, but not them."""
