@@ -397,6 +397,16 @@ def test_a_pin_begins_the_plan() -> None:
     assert len(choice.plan) > 1
 
 
+def test_the_host_says_how_many_tries_it_makes_of_a_task() -> None:
+    """For this task its number takes the place of the policy's, more or fewer; there are no more tries than models."""
+    rules = policy(Success(), NeverExplore(), 3)
+    for attempts, planned in ((None, 3), (1, 0), (2, 2), (10, 4)):
+        context = Context(attempts=attempts)
+        choice = choose(assess(rules, "t", [*EVIDENCE], KNOWN, context), context, 0.5)
+        assert len(choice.plan) == planned
+        assert set(choice.order) == set(EVIDENCE)
+
+
 @pytest.mark.parametrize(("tried", "left"), [((), 3), (("dear",), 2), (("dear", "fair"), 1), (("x", "y", "z", "z"), 1)])
 def test_failures_use_up_tries(tried: tuple[str, ...], left: int) -> None:
     """Of three tries those are planned that are left; one is, whatever has failed, if the host asks."""
