@@ -22,9 +22,11 @@ class Ledger:
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
         self.changes = 0
-        """Number of outcomes added or taken back so far."""
+        """Number of outcomes added, taken back or corrected so far."""
         self.position = 0
         """The last recorded outcome that was part of the sums when they were read."""
+        self.corrected = 0
+        """The last correction that was."""
         self._sums: dict[int, tuple[int, int]] = {}
         self._since_ms: int | None = None
         self._window = (0, 0)
@@ -40,12 +42,12 @@ class Ledger:
             day = now_ms // DAY_MS
             for _ in range(_READINGS):
                 days, read = read, spending.by_step(budget.step_ms, since_ms, MAX_EVENTS, task_type, model_id)
-                if days.position == read.position:
+                if days[:2] == read[:2]:
                     break
                 days = read = _by_day(spending, since_ms, task_type, model_id)
             if budget.per == "day" and not budget.rolling:
                 read.steps.append(_missing(days, read, day, budget.step_ms))
-        self.position = read.position
+        self.position, self.corrected = read.position, read.corrected
         self._sums = {}
         for step, outcomes, nano_usd in read.steps:
             known = self._sums.get(step, (0, 0))
@@ -55,16 +57,16 @@ class Ledger:
             self._since_ms = min(now_ms, min(known_steps) * budget.step_ms + budget.step_ms // 2)
         self._window = (0, 0)
 
-    def add(self, ended_ms: int, nano_usd: int, sign: int = 1) -> None:
-        """Add an outcome or, with a ``sign`` of -1, take it back."""
+    def add(self, ended_ms: int, nano_usd: int, outcomes: int = 1) -> None:
+        """Add an outcome; with -1 ``outcomes`` take it back, with 0 correct its cost by ``nano_usd``."""
         self.changes += 1
         step = ended_ms // self.budget.step_ms
-        outcomes, sum_nano_usd = self._sums.get(step, (0, 0))
-        self._sums[step] = (outcomes + sign, sum_nano_usd + sign * nano_usd)
+        known, known_nano_usd = self._sums.get(step, (0, 0))
+        self._sums[step] = (known + outcomes, known_nano_usd + nano_usd)
         if self._since_ms is None or ended_ms < self._since_ms:
             self._since_ms = ended_ms
         if self._window[0] <= ended_ms:
-            self._used = (self._used[0] + sign, self._used[1] + sign * nano_usd)
+            self._used = (self._used[0] + outcomes, self._used[1] + nano_usd)
 
     def used(self, now_ms: int) -> tuple[int, float]:
         """Return the outcomes of the current period, and what they cost in US dollars."""
