@@ -61,6 +61,8 @@ class Accounts:
     def read(self, now_ms: int, *, at_once: bool = False) -> None:
         """Count what was recorded since the last time, ``at_once`` or if it is due."""
         revision = self._tallies.revision
+        if any(each.ledger.lacks(now_ms) for each in self.standings.values()):
+            self._revision = None
         if revision == self._revision and time.monotonic() < self._read_at and not at_once:
             return
         self._read_at = time.monotonic() + READ_SECONDS
