@@ -51,6 +51,8 @@ class Advice(NamedTuple):
     """Successes that a dollar must bring."""
     note: str = ""
     """What money costs and how much is left of the budget that is most short, for the reason of the decision."""
+    used_up: Standing | None = None
+    """The budget that leaves no candidate."""
 
 
 class SpendingControl:
@@ -95,7 +97,7 @@ class SpendingControl:
             self._accounts.read(now_ms)
             point = (self._choices * _GOLDEN_RATIO) % 1.0
             self._choices += 1
-            price, most = 0.0, None
+            price, most, used_up = 0.0, None, None
             costs = self._costs_of(task_type, offered)
             has_unknown = not costs.keys() >= set(offered)
             excluded: tuple[Exclusion, ...] = ()
@@ -106,11 +108,12 @@ class SpendingControl:
                 state = self._state(standing, now_ms)
                 if kind == "model" or has_unknown or not self._is_ample(standing, state, now_ms):
                     offered, excluded = self._permit(standing, state, costs, offered, excluded, pin, now_ms)
+                    used_up = used_up or (None if offered else standing)
                 if kind != "model":
                     price = max(price, state.pace.price.at(point))
                     if most is None or state.urgency > most.urgency:
                         most = standing
-            return Advice(offered, excluded, price, "" if most is None else most.note)
+            return Advice(offered, excluded, price, "" if most is None else most.note, used_up)
 
     def priced(self, policy: Policy, price: float) -> Policy:
         """Return a policy where a dollar must bring ``price`` successes: the same object as long as it is used."""
@@ -239,10 +242,7 @@ class SpendingControl:
             Exclusion(each, f"over budget{'' if each in costs else ': its cost is unknown'}{standing.note}")
             for each in over
         ]
-        permitted = tuple([each for each in offered if each not in over])
-        if not permitted:
-            standing.report_used_up(now_ms)
-        return permitted, (*excluded, *refusals)
+        return tuple([each for each in offered if each not in over]), (*excluded, *refusals)
 
     def _refused(
         self, standing: Standing, state: BudgetState, offered: Sequence[str], costs: Mapping[str, float], now_ms: int
