@@ -155,7 +155,10 @@ class Answer:
     def _split(
         self, columns: Sequence[Column[Any]], cells: Sequence[Sequence[Text]], kept: list[int], moved: list[int]
     ) -> list[list[int]]:
-        """Return the columns of each table, no more of them in one than have room without breaking words."""
+        """Return the columns of each table, no more of them in one than have room without breaking words.
+
+        Names are not broken up to half of the width.
+        """
         texts = [position for position in kept if position and not columns[position].align_right]
         tables = [[0, *texts]]
         for position in [*[each for each in kept if each and each not in texts], *moved]:
@@ -176,10 +179,11 @@ class Answer:
         table = Table(box=table_box, show_edge=False, pad_edge=False, padding=(0, 1, 0, left), header_style="bold")
         for position in shown:
             column, title = columns[position], Text(columns[position].title)
-            whole = max([row[position].cell_len for row in cells], default=0)
+            whole = max([title.cell_len, *[row[position].cell_len for row in cells]])
+            is_whole = column.align_right or (not position and whole <= self._console.width // 2)
             table.add_column(
                 title, justify="right" if column.align_right else "left", style=column.style, overflow="fold",
-                no_wrap=column.align_right, min_width=max(title.cell_len, whole) if column.align_right else None,
+                no_wrap=is_whole, min_width=whole if is_whole else None,
             )  # fmt: skip
         for row in cells:
             table.add_row(*(row[position] for position in shown))
