@@ -15,6 +15,8 @@ from modelperf_plugin.store.spending import Correction
 READ_SECONDS: Final = 1.0
 """How often costs are read from the store, even if no other process seems to have recorded any."""
 PAGE: Final = 1_000
+MAX_FOLLOWED: Final = 10_000
+"""Maximum number of new outcomes that are read one by one; of more the sums are read."""
 
 _Item = TypeVar("_Item")
 Cost = tuple[str, str, int, int]
@@ -66,31 +68,55 @@ class Accounts:
         if revision == self._revision and time.monotonic() < self._read_at and not at_once:
             return
         self._read_at = time.monotonic() + READ_SECONDS
-        if self._revision is None:
-            for scope, standing in self.standings.items():
-                standing.ledger.begin(self._spending, now_ms, *scope.names)
-            self._position = min([each.ledger.position for each in self.standings.values()])
-            self._corrected = min([each.ledger.corrected for each in self.standings.values()])
-        elif self.are_waiting:
+        is_known = self._revision is not None
+        if is_known and self.are_waiting:
             return  # what waits is counted as recorded here
-        else:
+        if not (is_known and self._follow(now_ms)):
+            self._begin(now_ms)
+            self._follow(now_ms)
+        self._revision = revision
+
+    def _begin(self, now_ms: int) -> None:
+        """Read the sums of what was recorded before."""
+        for scope, standing in self.standings.items():
+            standing.ledger.begin(self._spending, now_ms, *scope.names)
+            standing.state = None
+        self._position = min([each.ledger.position for each in self.standings.values()])
+        self._corrected = min([each.ledger.corrected for each in self.standings.values()])
+        if not self.are_waiting:
+            self._own.clear()
+        for cost in self._own:
+            self._count(cost)
+
+    def _follow(self, now_ms: int) -> bool:
+        """Count outcome by outcome what was recorded since; False if that is too much for a call to wait for."""
+        if not self.are_waiting:
             for cost in self._own:
                 self._add(cost, sign=-1)
-        self._own.clear()
-        self._revision = revision
-        for event in _paged(lambda: self._spending.after(self._position, PAGE, self._corrected)):
+            self._own.clear()
+        events = _paged(lambda: self._spending.after(self._position, PAGE, self._corrected))
+        for number, event in enumerate(events, 1):
             cost = (event.task_type, event.model_id, min(event.ended_ms, now_ms), event.cost_nano_usd)
             self._add(cost, event.event_id)
             self._position = event.event_id
+            if number > MAX_FOLLOWED:
+                return False
         for correction in _paged(lambda: self._spending.corrections(self._corrected, PAGE)):
             self._correct(correction, now_ms)
             self._corrected = correction.number
+        return True
 
     def _add(self, cost: Cost, event_id: int | None = None, sign: int = 1) -> None:
-        task_type, model_id, ended_ms, nano_usd = cost
+        """Count an outcome, and what its model costs."""
+        _, model_id, _, nano_usd = cost
         if nano_usd and (event_id is None or event_id > self._position):
             number, usd = self.seen.get(model_id, (0, 0))
             self.seen[model_id] = (number + sign, usd + sign * nano_usd)
+        self._count(cost, event_id, sign)
+
+    def _count(self, cost: Cost, event_id: int | None = None, sign: int = 1) -> None:
+        """Add an outcome to each ledger that it belongs to and that does not contain it."""
+        task_type, model_id, ended_ms, nano_usd = cost
         for scope, standing in self.standings.items():
             if scope.kind == "task_type" and scope.name != task_type:
                 continue

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 import modelperf_plugin as mp
+from modelperf_plugin.config import watch
+from modelperf_plugin.engine.accounts import MAX_FOLLOWED
 from tests.clocks import FakeClock
 from tests.store.faults import SQLITE_LOCK, held
 
@@ -90,3 +92,30 @@ def test_outcomes_that_were_recorded_together_count_while_they_wait(tmp_path: Pa
             assert spent(perf) == [7.0, 7.0, 5.0], before
     with mp.ModelPerf(BUDGETS, store=path, clock=clock) as perf:
         assert spent(perf) == [7.0, 7.0, 5.0]
+
+
+def test_a_budget_that_is_changed_meanwhile_counts_what_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its sums are read again, and what waits for the store is not in them."""
+    monkeypatch.setattr(watch, "CHECK_SECONDS", 0.0)
+    path, file = tmp_path / "x.db", tmp_path / "modelperf.toml"
+    file.write_text("[budget]\nusd = 10.0\n[store]\npatience_seconds = 0.1\n")
+    with mp.ModelPerf(file, store=path, clock=FakeClock()) as perf:
+        perf.record("t", "a", mp.Outcome(success=True, cost_usd=1.0))
+        assert spent(perf) == [1.0]
+        with held(path, SQLITE_LOCK):
+            perf.record("t", "a", mp.Outcome(success=True, cost_usd=1.0))
+            file.write_text(file.read_text().replace("10.0", "200.0"))
+            assert [(state.budget.usd, state.outlook.spent_usd) for state in perf.budgets()] == [(200.0, 2.0)]
+
+
+def test_many_outcomes_of_other_processes(tmp_path: Path) -> None:
+    """They are counted by their sums, and those after them one by one; what is known of models' costs stays."""
+    path, clock = tmp_path / "x.db", FakeClock()
+    with mp.ModelPerf(BUDGETS, store=path, clock=clock) as one, mp.ModelPerf(store=path, clock=clock) as other:
+        one.record("t", "a", mp.Outcome(success=True, cost_usd=1.0))
+        assert spent(one) == [1.0, 1.0, 1.0]
+        one.record("t", "a", mp.Outcome(success=True, cost_usd=1.0))
+        other.record_many([("t", "b", mp.Outcome(success=True, cost_usd=0.01))] * (MAX_FOLLOWED + 1))
+        assert spent(one) == [102.01, 102.01, 2.0]
+        other.record("u", "a", mp.Outcome(success=True, cost_usd=1.0))
+        assert spent(one) == [103.01, 102.01, 3.0]
