@@ -122,7 +122,8 @@ def test_the_faster_of_equals_is_first() -> None:
 def test_the_faster_of_equals_is_first_where_costs_matter(cost: dict[str, Any]) -> None:
     """Chance and cost come first, and they are equal."""
     with filled({"cost": cost}, tie=True) as perf:
-        assert choice(perf).ranking.model_ids == ("fast", "slow")
+        decision = choice(perf)
+        assert (decision.ranking.model_ids, decision.probabilities) == (("fast", "slow"), (1.0, 0.0))
 
 
 def test_time_is_not_paid_from_a_budget() -> None:
