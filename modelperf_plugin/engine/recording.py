@@ -97,6 +97,8 @@ class Recording:
         if not entries:
             return 0
         new = self._store.outcomes.record_many(entries)
+        are_new = new == len(entries)
+        self.learning.spending.on_many(each for each in entries if are_new or each.outcome.outcome_id is None)
         for entry in entries:
             self.learning.learner.pending.settle(None, entry.task_type, entry.model_id)
         self._catching_up.after_many()

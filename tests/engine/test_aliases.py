@@ -90,6 +90,18 @@ def test_context_and_retries_take_any_name() -> None:
         assert list(perf.store.tallies.later("t")["b"]) == [("gpt-4o",)]
 
 
+def test_the_current_model_may_have_any_name() -> None:
+    """A conversation goes on with it, whichever of its names the host gives, here or among the candidates."""
+    with engine(":memory:", {**ALIASES, "cost": {"switch_usd": 1.0}}) as perf:
+        record_some(perf, "gpt-4o", 8, 2)
+        record_some(perf, "haiku", 9, 1)
+        for current in NAMES["gpt-4o"]:
+            for offered in NAMES["gpt-4o"]:
+                decision = choose(perf, ["anthropic/haiku", offered], current_model=current)
+                assert (decision.model_id, decision.propensity) == (offered, 1.0)
+                assert decision.reason.startswith("goes on with the current model")
+
+
 def test_an_outcome_under_another_name_is_that_of_the_chosen_model(tmp_path: Path) -> None:
     """It joins the decision as its own outcome, in the log under the canonical id."""
     with engine(tmp_path / "x.db") as perf:
