@@ -19,6 +19,7 @@ from modelperf_plugin.policy.belief import own_belief
 from modelperf_plugin.policy.budget import Menu, assumed_usd, is_ahead, is_ample, pace, refused, usd_for_trials
 from modelperf_plugin.policy.candidates import UNAVAILABLE
 from modelperf_plugin.policy.cost import ExpectedCost, expected_cost
+from modelperf_plugin.store import Entry
 from modelperf_plugin.store.roles import Connection, Spending, Tallies
 from modelperf_plugin.values import Exclusion
 from modelperf_plugin.values.recent import Recent
@@ -55,6 +56,10 @@ class Advice(NamedTuple):
     """Successes that a dollar must bring."""
     note: str = ""
     """What money costs and how much is left of the budget that is most short, for the reason of the decision."""
+
+
+NO_ADVICE: Final = Advice(())
+"""Without a budget."""
 
 
 class SpendingControl:
@@ -98,13 +103,11 @@ class SpendingControl:
                 self._configure(config)
         return bool(self._standings)
 
-    def advise(self, config: Config, task_type: str, offered: tuple[str, ...], pin: str | None, now_ms: int) -> Advice:
-        """Return what the budgets mean for a choice among ``offered``.
+    def advise(self, task_type: str, offered: tuple[str, ...], pin: str | None, now_ms: int) -> Advice:
+        """Return what the budgets mean for a choice among ``offered``, if there are any.
 
         Call it after the tallies were asked for: that notices what others have recorded.
         """
-        if not self.is_on(config):
-            return Advice(offered)
         with self._lock:
             self._read(now_ms)
             point = (self._choices * _GOLDEN_RATIO) % 1.0
@@ -128,8 +131,6 @@ class SpendingControl:
 
     def priced(self, policy: Policy, price: float) -> Policy:
         """Return a policy where a dollar must bring ``price`` successes: the same object as long as it is used."""
-        if not price:
-            return policy
         known = self._policies.get((policy.policy_id, price))
         if known is None or known[0] is not policy:
             known = policy, replace(policy, cost=policy.cost.at_price(price))
@@ -153,12 +154,12 @@ class SpendingControl:
             return False
         return not self._menus if task_type is None else self._menus.get(task_type) is None
 
-    def on_outcome(self, task_type: str, model_id: str, ended_ms: int, cost_nano_usd: int) -> None:
+    def on_outcome(self, entry: Entry) -> None:
         """Count an outcome that was recorded here."""
         if not self._standings:
             return
         with self._lock:
-            cost = (task_type, model_id, ended_ms, cost_nano_usd)
+            cost = (entry.task_type, entry.model_id, entry.ended_ms, entry.outcome.cost_nano_usd)
             self._own.append(cost)
             self._add(cost)
 
