@@ -114,7 +114,7 @@ class SpendingControl:
             self._choices += 1
             price, most = 0.0, None
             costs = self._costs_of(task_type, offered)
-            has_unknown = not costs.keys() >= set(offered)
+            has_unknown = not all(map(costs.__contains__, offered))
             excluded: tuple[Exclusion, ...] = ()
             for standing in self._standings.values():
                 kind, name = standing.scope
@@ -269,7 +269,7 @@ class SpendingControl:
     def _costs_of(self, task_type: str, offered: Sequence[str]) -> Mapping[str, float]:
         """Return what candidates are expected to cost; those of few known costs as all task types know them by now."""
         known = self._known(task_type)
-        if known.is_settled and known.usd.keys() >= set(offered):
+        if known.is_settled and all(map(known.usd.__contains__, offered)):
             return known.usd
         return known.with_seen(self._learner.model_costs, self._seen)
 

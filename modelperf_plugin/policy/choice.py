@@ -200,8 +200,11 @@ def _order(model_ids: tuple[str, ...], position: int) -> tuple[str, ...]:
 
 
 def _evidence(assessment: Assessment, position: int) -> str:
-    each = assessment.candidates[position]
-    return each.why or each.reason(assessment.policy.ranking)
+    reason = assessment.reasons.get(position)
+    if reason is None:
+        each = assessment.candidates[position]
+        reason = assessment.reasons[position] = each.why or each.reason(assessment.policy.ranking)
+    return reason
 
 
 def _reason(assessment: Assessment, position: int, followed: Followed | None) -> str:

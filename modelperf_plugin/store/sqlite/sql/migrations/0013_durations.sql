@@ -51,19 +51,18 @@ BEGIN
         failures = CAST(failures + (1 - NEW.success) AS INTEGER),
         timeouts = CAST(timeouts + NEW.timeout AS INTEGER),
         -- a CASE for each: what SQLite computes it computes in full, also beside a 0 in an AND
-        outages = CAST(outages + CASE WHEN NEW.success OR NEW.error_kind IS NULL THEN 0
-            ELSE NEW.error_kind IN ('rate_limit', 'server_error', 'network', 'unavailable') END AS INTEGER),
-        caller_errors = CAST(caller_errors + CASE WHEN NEW.success OR NEW.error_kind IS NULL THEN 0
-            ELSE NEW.error_kind IN ('cancelled', 'caller_error') END AS INTEGER),
+        outages = CASE WHEN NEW.error_kind IS NULL OR NEW.success THEN outages ELSE CAST(
+            outages + (NEW.error_kind IN ('rate_limit', 'server_error', 'network', 'unavailable')) AS INTEGER) END,
+        caller_errors = CASE WHEN NEW.error_kind IS NULL OR NEW.success THEN caller_errors ELSE CAST(
+            caller_errors + (NEW.error_kind IN ('cancelled', 'caller_error')) AS INTEGER) END,
         tokens = CAST(tokens + NEW.tokens AS INTEGER),
         cost_nano_usd = CAST(cost_nano_usd + NEW.cost_nano_usd AS INTEGER),
         priced = CAST(priced + (NEW.cost_nano_usd > 0) AS INTEGER),
         last_used_ms = max(coalesce(last_used_ms, NEW.ended_ms), NEW.ended_ms),
-        timeout_failures = CAST(
-            timeout_failures + CASE WHEN NEW.success OR NOT NEW.timeout OR NEW.score IS NOT NULL THEN 0
-                ELSE coalesce(NEW.error_kind IN ('context_overflow', 'other', 'refused'), 1) END AS INTEGER
-        ),
-        graded = CAST(graded + (NEW.score IS NOT NULL) AS INTEGER),
+        timeout_failures = CASE WHEN NEW.success OR NOT NEW.timeout OR NEW.score IS NOT NULL THEN timeout_failures
+            ELSE CAST(timeout_failures + coalesce(NEW.error_kind IN ('context_overflow', 'other', 'refused'), 1)
+                AS INTEGER) END,
+        graded = CASE WHEN NEW.score IS NULL THEN graded ELSE CAST(graded + 1 AS INTEGER) END,
         score_shift = CASE WHEN NEW.score IS NULL THEN score_shift
             ELSE max(CAST(score_shift + NEW.score - 1000000 * NEW.success AS INTEGER), -9223372036854775807) END
     WHERE id = NEW.tally_id;
@@ -78,9 +77,9 @@ BEGIN
         NEW.success,
         1 - NEW.success,
         NEW.timeout,
-        CASE WHEN NEW.success OR NEW.error_kind IS NULL THEN 0
+        CASE WHEN NEW.error_kind IS NULL OR NEW.success THEN 0
             ELSE NEW.error_kind IN ('rate_limit', 'server_error', 'network', 'unavailable') END,
-        CASE WHEN NEW.success OR NEW.error_kind IS NULL THEN 0
+        CASE WHEN NEW.error_kind IS NULL OR NEW.success THEN 0
             ELSE NEW.error_kind IN ('cancelled', 'caller_error') END,
         NEW.tokens,
         NEW.cost_nano_usd,
@@ -94,15 +93,16 @@ BEGIN
         successes = CAST(successes + excluded.successes AS INTEGER),
         failures = CAST(failures + excluded.failures AS INTEGER),
         timeouts = CAST(timeouts + excluded.timeouts AS INTEGER),
-        outages = CAST(outages + excluded.outages AS INTEGER),
-        caller_errors = CAST(caller_errors + excluded.caller_errors AS INTEGER),
+        outages = CASE WHEN NEW.error_kind IS NULL THEN outages ELSE CAST(outages + excluded.outages AS INTEGER) END,
+        caller_errors = CASE WHEN NEW.error_kind IS NULL THEN caller_errors
+            ELSE CAST(caller_errors + excluded.caller_errors AS INTEGER) END,
         tokens = CAST(tokens + excluded.tokens AS INTEGER),
         cost_nano_usd = CAST(cost_nano_usd + excluded.cost_nano_usd AS INTEGER),
         priced = CAST(priced + excluded.priced AS INTEGER),
         timeout_failures = CAST(timeout_failures + excluded.timeout_failures AS INTEGER),
-        graded = CAST(graded + excluded.graded AS INTEGER),
-        score_shift = CASE WHEN excluded.graded
-            THEN max(CAST(score_shift + excluded.score_shift AS INTEGER), -9223372036854775807) ELSE score_shift END;
+        graded = CASE WHEN NEW.score IS NULL THEN graded ELSE CAST(graded + 1 AS INTEGER) END,
+        score_shift = CASE WHEN NEW.score IS NULL THEN score_shift
+            ELSE max(CAST(score_shift + excluded.score_shift AS INTEGER), -9223372036854775807) END;
     INSERT INTO duration (tally_id, period, from_ms, outcomes)
     SELECT
         NEW.tally_id, NEW.ended_ms / 2419200000 - (NEW.ended_ms % 2419200000 < 0),
