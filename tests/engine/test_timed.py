@@ -52,6 +52,14 @@ def test_a_limit_of_time_counts_the_chance_to_succeed_within_it(perf: ModelPerf,
     assert row.score == pytest.approx(within * mean, abs=0.002)
 
 
+def test_each_limit_has_a_ranking_of_its_own(perf: ModelPerf) -> None:
+    """A choice that repeats a limit, or has none, is ranked as by an engine that was asked for nothing else."""
+    for seconds in (10, None, 200, 10, None):
+        context = {} if seconds is None else {"max_seconds": seconds}
+        with filled({}) as other:
+            assert choice(perf, context).ranking == choice(other, context).ranking
+
+
 def test_a_model_whose_durations_are_unknown_is_not_left_out(perf: ModelPerf) -> None:
     """It counts as usual among the others; if none is known, the limit changes nothing."""
     decision = perf.select("code", MODELS, {"max_seconds": 10})
