@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from modelperf_plugin import Decision, InvalidValueError, ModelPerf, Outcome
+from modelperf_plugin.text import duration
 
 MODELS = ["fast", "new", "slow"]
 
@@ -53,11 +54,13 @@ def test_a_limit_of_time_counts_the_chance_to_succeed_within_it(perf: ModelPerf,
 
 
 def test_each_limit_has_a_ranking_of_its_own(perf: ModelPerf) -> None:
-    """A choice that repeats a limit, or has none, is ranked as by an engine that was asked for nothing else."""
-    for seconds in (10, None, 200, 10, None):
-        context = {} if seconds is None else {"max_seconds": seconds}
-        with filled({}) as other:
-            assert choice(perf, context).ranking == choice(other, context).ranking
+    """A choice that repeats a limit, or has none, is not ranked by the limit of another choice."""
+    for seconds in (10, None, 200, 10, None, 200):
+        decision = choice(perf, None if seconds is None else {"max_seconds": seconds})
+        assert decision.model_id == ("fast" if seconds == 10 else "slow")
+        assert [f" % within {duration(seconds)} (" in row.reason for row in decision.ranking] == [
+            seconds is not None
+        ] * 2
 
 
 def test_a_model_whose_durations_are_unknown_is_not_left_out(perf: ModelPerf) -> None:
