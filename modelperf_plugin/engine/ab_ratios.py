@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from math import log
 from typing import NamedTuple
 
-from modelperf_plugin.engine.ab_verdicts import in_words, level_of, standing, state_of
+from modelperf_plugin.engine.ab_verdicts import in_words, level_of, standing, state_of, winner_of
 from modelperf_plugin.policy.sequential import Reported, SampleRatio, Side, excess, sample_ratio
 from modelperf_plugin.store import DrawnDecisions, StoredContest, StoredTest
 from modelperf_plugin.text import count, percent
@@ -30,7 +30,7 @@ class RatioCheck(NamedTuple):
 
 def undecided_winners(test: StoredTest) -> list[StoredContest]:
     """Return the contests with enough evidence for a winner but no verdict: the sample ratio is to be checked first."""
-    return [each for each in test.contests if each.verdict is None and standing(test, each).winner is not None]
+    return [each for each in test.contests if each.verdict is None and winner_of(test, each) is not None]
 
 
 def check(test: StoredTest, contest: StoredContest, drawn: Iterable[DrawnDecisions]) -> RatioCheck:
@@ -83,7 +83,7 @@ def settled(test: StoredTest, withheld: Mapping[str, bool]) -> list[StoredContes
 
 
 def _settled(test: StoredTest, contest: StoredContest, withheld: bool | None) -> StoredContest:
-    winner = standing(test, contest).winner
+    winner = winner_of(test, contest)
     if withheld is None or winner is None or contest.verdict is not None:
         return contest
     if withheld:

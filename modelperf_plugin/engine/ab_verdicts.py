@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import lru_cache
 from math import exp
 
 from modelperf_plugin.engine.ab_draws import Draw
@@ -33,17 +34,27 @@ def _advanced(test: StoredTest, contest: StoredContest, draw: Draw, entry: Entry
     proves = state.outcomes >= contest.calibrate_from + test.min_samples
     state = state.updated(side, entry.outcome.grade, challenger / (incumbent + challenger), counts=proves)
     contest = contest._replace(state=tuple(state.as_list()), last_ms=entry.ended_ms)
-    current = standing(test, contest)
-    if contest.verdict is None and current.decided and current.winner is None:
+    is_full = test.max_samples is not None and state.outcomes >= test.max_samples
+    if is_full and contest.verdict is None and winner_of(test, contest) is None:
         contest = contest._replace(verdict="none", decided_ms=entry.ended_ms)
     return contest
 
 
 def state_of(contest: StoredContest) -> TwoSampleTest:
     """Return the state of a contest: the incumbent is side A, the challenger side B."""
+    return _restored(contest.state)
+
+
+@lru_cache(maxsize=256)
+def _restored(stored: tuple[float, ...]) -> TwoSampleTest:
     with suppress(InvalidValueError):  # empty, or written by another version: start over
-        return TwoSampleTest.from_list(contest.state)
+        return TwoSampleTest.from_list(stored)
     return TwoSampleTest()
+
+
+def winner_of(test: StoredTest, contest: StoredContest) -> Side | None:
+    """Return the winner of a contest by its evidence, whatever its verdict: the quick part of :func:`standing`."""
+    return state_of(contest).winner(level_of(test), test.min_samples)
 
 
 def level_of(test: StoredTest) -> float:

@@ -20,7 +20,7 @@ from modelperf_plugin.engine.budget_state import BudgetState
 from modelperf_plugin.engine.learner import Learner
 from modelperf_plugin.engine.monitor import Monitor
 from modelperf_plugin.engine.spelling import Offer, Offers, canonical_context
-from modelperf_plugin.engine.spending import Advice, SpendingControl
+from modelperf_plugin.engine.spending import NO_ADVICE, Advice, SpendingControl
 from modelperf_plugin.engine.timed import Timed
 from modelperf_plugin.engine.tries import TaskTries, Tries, id_of
 from modelperf_plugin.errors import InvalidValueError, StoreBusyError, StoreError
@@ -100,7 +100,7 @@ class Chooser:
         self._timed = parts.timed
         self._now = now
         self._errors = errors
-        self._assessments: Recent[tuple[int, str, tuple[str, ...]], tuple[tuple[object, ...], Assessment]]
+        self._assessments: Recent[tuple[int, str, tuple[str, ...], float | None], tuple[tuple[object, ...], Assessment]]
         self._assessments = Recent(MAX_ASSESSED)
         self._misspelled: set[str] = set()
         """The keys of contexts, and the excluded names in them, that a warning was logged for."""
@@ -129,11 +129,13 @@ class Chooser:
             return None
         now = self._now()
         now_ms = to_milliseconds(now)
-        timeouts = config.quality.timeouts
-        question = _Question(task_type, self._tallies.of(task_type), offered, timeouts, context, None, now_ms)
-        advice = self._advise(config, question)
+        timeouts, evidence = config.quality.timeouts, self._tallies.of(task_type)
+        advice = NO_ADVICE
+        if self._spending.is_on(config):
+            advice = self._advise(config, _Question(task_type, evidence, offered, timeouts, context, None, now_ms))
+            offered = advice.offered
         task = None if context.retry_of is None else self._task(context.retry_of, task_type, timeouts)
-        question = question._replace(offered=advice.offered, task=task)
+        question = _Question(task_type, evidence, offered, timeouts, context, task, now_ms)
         policy, test = self._policy(config, task_type, task, advice.price)
         assessment = self._assess(question, policy, test)
         if numbers is None or config.mode != "apply":
@@ -147,7 +149,8 @@ class Chooser:
                 advice.used_up.report_used_up(now_ms)
             logger.info("no candidate is left for %s: %s", task_type, assessment.excluded + advice.excluded)
             return None
-        self._spending.on_assessment(assessment, is_whole=context.plain and not advice.excluded)
+        if advice is not NO_ADVICE:
+            self._spending.on_assessment(assessment, is_whole=context.plain and not advice.excluded)
         choice = self._choose(assessment, context, numbers)
         assignment = None if test is None else test.assignment(assessment, choice, context.unit_id)
         decision = _decision(assessment, choice, context, task, assignment, config.mode, now, advice)
@@ -185,12 +188,12 @@ class Chooser:
         return self._spending.states(config, to_milliseconds(self._now()))
 
     def _advise(self, config: Config, question: _Question) -> Advice:
-        """Return what the budgets mean for a choice."""
+        """Return what the budgets mean for a choice, if there are any."""
         spending, task_type = self._spending, question.task_type
         if spending.lacks(config, task_type):
             assessment = self._assess(question._replace(context=NO_CONTEXT), config.policy_for(task_type), None)
             spending.on_assessment(assessment)
-        return spending.advise(config, task_type, question.offered, question.context.pin, question.now_ms)
+        return spending.advise(task_type, question.offered, question.context.pin, question.now_ms)
 
     def _policy(
         self, config: Config, task_type: str, task: TaskTries | None, price: float
@@ -202,7 +205,7 @@ class Chooser:
             if task is None:
                 return configured, test
             configured = test.policy_of_retries
-        return self._spending.priced(configured, price), None
+        return self._spending.priced(configured, price) if price else configured, None
 
     def _choose(self, assessment: Assessment, context: Context, numbers: Random | None) -> Choice:
         waiting = self._learner.pending.counts(assessment.task_type, assessment.ranking.model_ids)
@@ -260,8 +263,8 @@ class Chooser:
             policy, demotions = test.policy, test.without_sides(demotions)
         unavailable, availability = self._availability.now(now_ms)
         basis = (policy, evidence, beliefs, demotions, unavailable, availability)
-        key = (id(policy), task_type, offered)
-        last = self._assessments.get(key) if context.plain else None
+        key = (id(policy), task_type, offered, context.max_seconds)
+        last = self._assessments.get(key) if context.is_open else None
         if last is not None and all(map(is_, last[0], basis)):
             return last[1]
         tallies = classified(evidence, timeouts)
@@ -278,7 +281,7 @@ class Chooser:
             knowledge = knowledge._replace(durations=self._timed.of(task_type, evidence))
             if knowledge.durations:
                 assessment = assess(policy, task_type, offered, knowledge, context)
-        if context.plain and evidence:  # a host may ask for any number of task types without outcomes
+        if context.is_open and evidence:  # a host may ask for any number of task types without outcomes
             self._assessments.put(key, (basis, assessment), len(offered))
         return assessment
 

@@ -65,10 +65,13 @@ class Recording:
         config = self._config()
         if config.mode == "off":
             return False
-        entry = _passing(self._tracker.entry(task_type, model_id, outcome), config)
-        model_id, decision = entry.model_id, as_logged(decision, self._aliases.ids)
-        joining = None
+        entry = self._tracker.entry(task_type, model_id, outcome)
+        if entry.outcome.score is not None:
+            entry = _passing(entry, config)
+        model_id, joining = entry.model_id, None
         if decision is not None and decision_id is not None:
+            if ids := self._aliases.ids:
+                decision = as_logged(decision, ids)
             if tried := self._tries.before(decision, task_type, model_id, config.quality.timeouts):
                 entry = entry._replace(tried=tried)
             joining = self._decision_writer.joining(decision_id, entry)
@@ -76,8 +79,8 @@ class Recording:
         new = recorded is Recorded.NEW
         learning = self.learning
         if new:
-            learning.spending.on_outcome(task_type, model_id, entry.ended_ms, entry.outcome.cost_nano_usd)
-            self._measurements.on_outcome(task_type, model_id, entry.outcome)
+            learning.spending.on_outcome(entry)
+            self._measurements.on_outcome(entry)
         learning.learner.pending.settle(decision_id, task_type, model_id)
         if new and decision is not None and decision_id is not None:
             self._on_tried(decision, decision_id, entry, joining, config)
@@ -154,9 +157,8 @@ class Recording:
 def _passing(entry: Entry, config: Config) -> Entry:
     """Return an entry; one that came with a score alone is a success from the configured score on."""
     outcome = entry.outcome
-    if outcome.score is None:
-        return entry
-    return entry._replace(outcome=outcome.passing(config.quality.pass_score))
+    passing = outcome.passing(config.quality.pass_score)
+    return entry if passing is outcome else entry._replace(outcome=passing)
 
 
 def _decision_id(decision: Decision | str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from modelperf_plugin.values import Context, Decision, Exclusion, RankedModel, Ranking
+from modelperf_plugin.values import NO_CONTEXT, Context, Decision, Exclusion, RankedModel, Ranking
 from modelperf_plugin.values.names import CanonicalIds
 from modelperf_plugin.values.recent import Recent
 
@@ -63,6 +63,8 @@ class Offers:
 
 def canonical_context(context: Context, ids: CanonicalIds) -> Context:
     """Return what a host told about a task, with canonical ids."""
+    if context is NO_CONTEXT:
+        return context
     pin, current = context.pin, context.current_model
     if not ids.keys().isdisjoint((pin, current, *context.exclude)):
         context = replace(
@@ -76,24 +78,34 @@ def canonical_context(context: Context, ids: CanonicalIds) -> Context:
     return context
 
 
-def as_logged(decision: Decision | str | None, ids: CanonicalIds) -> Decision | str | None:
+def as_logged(decision: Decision | str, ids: CanonicalIds) -> Decision | str:
     """Return a decision that a host passes back, with canonical ids."""
-    return renamed(decision, ids) if ids and isinstance(decision, Decision) else decision
+    return renamed(decision, ids) if isinstance(decision, Decision) else decision
 
 
 def renamed(decision: Decision, names: Mapping[str, str]) -> Decision:
     """Return a decision with other names of its models; exclusions keep those of the reasons that they give."""
     if names.keys().isdisjoint((*decision.ranking.model_ids, *decision.tried)):
         return decision
-    get, ranking = names.get, decision.ranking
+    get, ranking, excluded, plan = names.get, decision.ranking, decision.excluded, decision.plan
     model_ids = tuple([get(each, each) for each in ranking.model_ids])
-    return replace(
-        decision,
+    return Decision(  # `replace` would take most of the time of a choice that is answered with other names
         order=tuple([get(each, each) for each in decision.order]),
+        decision_id=decision.decision_id,
+        task_type=decision.task_type,
         ranking=Ranking.deferred(model_ids, ranking.strategy, lambda: _rows(ranking.rows, names)),
-        excluded=tuple([each._replace(model_id=get(each.model_id, each.model_id)) for each in decision.excluded]),
-        plan=tuple([step._replace(model_id=get(step.model_id, step.model_id)) for step in decision.plan]),
-        tried=tuple(sorted([get(each, each) for each in decision.tried])),
+        probabilities=decision.probabilities,
+        reason=decision.reason,
+        explored=decision.explored,
+        excluded=excluded and tuple([each._replace(model_id=get(each.model_id, each.model_id)) for each in excluded]),
+        policy_id=decision.policy_id,
+        mode=decision.mode,
+        created_at=decision.created_at,
+        assignment=decision.assignment,
+        plan=plan and tuple([step._replace(model_id=get(step.model_id, step.model_id)) for step in plan]),
+        attempt=decision.attempt,
+        tried=decision.tried and tuple(sorted([get(each, each) for each in decision.tried])),
+        retry_of=decision.retry_of,
     )
 
 

@@ -19,7 +19,7 @@ from modelperf_plugin.policy.belief import own_belief
 from modelperf_plugin.policy.budget import Menu, assumed_usd, is_ahead, is_ample, pace, refused, usd_for_trials
 from modelperf_plugin.policy.candidates import UNAVAILABLE
 from modelperf_plugin.policy.cost import ExpectedCost, expected_cost
-from modelperf_plugin.store.entries import Entry
+from modelperf_plugin.store import Entry
 from modelperf_plugin.store.roles import Connection, Spending, Tallies
 from modelperf_plugin.values import Exclusion
 from modelperf_plugin.values.recent import Recent
@@ -55,6 +55,10 @@ class Advice(NamedTuple):
     """The budget that leaves no candidate."""
 
 
+NO_ADVICE: Final = Advice(())
+"""Without a budget."""
+
+
 class SpendingControl:
     """Follows what outcomes cost, and sets the price of money. Any thread may call any method.
 
@@ -86,20 +90,18 @@ class SpendingControl:
                 self._config = config
         return bool(self._accounts.standings)
 
-    def advise(self, config: Config, task_type: str, offered: tuple[str, ...], pin: str | None, now_ms: int) -> Advice:
-        """Return what the budgets mean for a choice among ``offered``.
+    def advise(self, task_type: str, offered: tuple[str, ...], pin: str | None, now_ms: int) -> Advice:
+        """Return what the budgets mean for a choice among ``offered``, if there are any.
 
         Call it after the tallies were asked for: that notices what others have recorded.
         """
-        if not self.is_on(config):
-            return Advice(offered)
         with self._lock:
             self._accounts.read(now_ms)
             point = (self._choices * _GOLDEN_RATIO) % 1.0
             self._choices += 1
             price, most, used_up = 0.0, None, None
             costs = self._costs_of(task_type, offered)
-            has_unknown = not costs.keys() >= set(offered)
+            has_unknown = not all(map(costs.__contains__, offered))
             excluded: tuple[Exclusion, ...] = ()
             for standing in self._accounts.standings.values():
                 kind, name = standing.scope
@@ -117,8 +119,6 @@ class SpendingControl:
 
     def priced(self, policy: Policy, price: float) -> Policy:
         """Return a policy where a dollar must bring ``price`` successes: the same object as long as it is used."""
-        if not price:
-            return policy
         known = self._policies.get((policy.policy_id, price))
         if known is None or known[0] is not policy:
             known = policy, replace(policy, cost=policy.cost.at_price(price))
@@ -142,18 +142,18 @@ class SpendingControl:
             return False
         return not self._menus if task_type is None else self._menus.get(task_type) is None
 
-    def on_outcome(self, task_type: str, model_id: str, ended_ms: int, cost_nano_usd: int) -> None:
+    def on_outcome(self, entry: Entry) -> None:
         """Count an outcome that was recorded here."""
         if not self._accounts.standings:
             return
         with self._lock:
-            self._accounts.on_outcome((task_type, model_id, ended_ms, cost_nano_usd))
+            self._accounts.on_outcome((entry.task_type, entry.model_id, entry.ended_ms, entry.outcome.cost_nano_usd))
 
     def on_many(self, entries: Iterable[Entry]) -> None:
         """Count outcomes that were recorded here together and wait to be moved into the store; it is read otherwise."""
         if self._accounts.are_waiting:
-            for task_type, model_id, outcome, ended_ms, _ in entries:
-                self.on_outcome(task_type, model_id, ended_ms, outcome.cost_nano_usd)
+            for entry in entries:
+                self.on_outcome(entry)
 
     def states(self, config: Config, now_ms: int) -> list[BudgetState]:
         """Return all budgets as they stand."""
@@ -211,7 +211,7 @@ class SpendingControl:
     def _costs_of(self, task_type: str, offered: Sequence[str]) -> Mapping[str, float]:
         """Return what candidates are expected to cost; those of few known costs as all task types know them by now."""
         known = self._known(task_type)
-        if known.is_settled and known.usd.keys() >= set(offered):
+        if known.is_settled and all(map(known.usd.__contains__, offered)):
             return known.usd
         return known.with_seen(self._learner.model_costs, self._accounts.seen)
 

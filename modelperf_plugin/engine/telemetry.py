@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from modelperf_plugin.engine.background import BackgroundErrors
 from modelperf_plugin.errors import HostCodeError, MissingExtraError, ModelPerfError
+from modelperf_plugin.store import Entry
 from modelperf_plugin.values import Decision, Outcome
 
 # written out: the conventions for these names are not stable yet, and their package changes with every release
@@ -103,10 +104,10 @@ class Measurements:
         if self._are_wanted and (telemetry := self._open()):
             telemetry.on_decision(decision)
 
-    def on_outcome(self, task_type: str, model_id: str, outcome: Outcome) -> None:
+    def on_outcome(self, entry: Entry) -> None:
         """Measure an outcome."""
         if self._are_wanted and (telemetry := self._open()):
-            telemetry.on_outcome(task_type, model_id, outcome)
+            telemetry.on_outcome(entry.task_type, entry.model_id, entry.outcome)
 
     def _open(self) -> Telemetry | None:
         """Return the telemetry; None if its packages are not installed."""

@@ -49,6 +49,8 @@ class Assessment(NamedTuple):
     """How many of the first rows are equally good."""
     excluded: tuple[Exclusion, ...]
     pin: str | None
+    reasons: dict[int, str]
+    """The evidence for rows in words, as far as choices have asked for it: hardly any row is chosen only once."""
     planner: Planner | None = None
     """Set if several tries are made or costs matter."""
     outcomes: int = 0
@@ -118,7 +120,7 @@ def assess(
     if costs and may_probe(policy, knowledge, context):
         probes = due_probes(policy, placed, available, outcomes, knowledge)
     return Assessment(
-        policy, task_type, placed, ranking, available, tied, excluded, pin, planner, outcomes, current, probes
+        policy, task_type, placed, ranking, available, tied, excluded, pin, {}, planner, outcomes, current, probes
     )
 
 

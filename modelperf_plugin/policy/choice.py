@@ -55,11 +55,14 @@ def choose(assessment: Assessment, context: Context, number: float | None, pendi
             plan = _drawn_plan(planner, shares, probabilities, position, point)
         followed = follow(planner, plan)
     reason = _why(assessment, shares, position, probabilities[position], followed)
-    if followed is None:
-        followed = Followed(_order(assessment.ranking.model_ids, position), (), (), "")
-    order, left_out = _within_budget(assessment, followed.order, followed.left_out)
     explored, probed = position >= assessment.tied, position >= assessment.available
-    return Choice(order, tuple(probabilities), reason, explored, probed, followed.tries, left_out)
+    if followed is None:
+        order = _order(assessment.ranking.model_ids, position)
+        choice = Choice(order, tuple(probabilities), reason, explored, probed)
+    else:
+        order, left_out, tries, _ = followed
+        choice = Choice(order, tuple(probabilities), reason, explored, probed, tries, left_out)
+    return _within_budget(assessment, choice) if candidates[-1].group == TOO_EXPENSIVE else choice
 
 
 def _with_probes(assessment: Assessment, shares: Shares, pending: Sequence[int]) -> list[float]:
@@ -67,8 +70,8 @@ def _with_probes(assessment: Assessment, shares: Shares, pending: Sequence[int])
     candidates = assessment.candidates
     probabilities = [*shares.probabilities, *[0.0] * (len(candidates) - assessment.available)]
     if shares.point is None and candidates[0].group != DEMOTED and assessment.current is None:
-        if any(each.group == DEMOTED for each in candidates):
-            demoted = [position for position, each in enumerate(candidates) if each.group == DEMOTED]
+        rest = range(assessment.available, len(candidates))
+        if demoted := [position for position in rest if candidates[position].group == DEMOTED]:
             _probe(probabilities, demoted, assessment.policy.demotion.probe_share)
         if assessment.probes:
             waits = {position for position, number in enumerate(pending) if number}
@@ -104,17 +107,14 @@ def _switching(assessment: Assessment, position: int) -> str:
     return f"worth {price} for changing the current model {current}"
 
 
-def _within_budget(
-    assessment: Assessment, order: tuple[str, ...], left_out: tuple[Exclusion, ...]
-) -> tuple[tuple[str, ...], tuple[Exclusion, ...]]:
-    """Return the models to try without those that are too expensive, unless one begins as a probe."""
-    if assessment.candidates[-1].group != TOO_EXPENSIVE:
-        return order, left_out
+def _within_budget(assessment: Assessment, choice: Choice) -> Choice:
+    """Return a choice without the models that are too expensive, unless one begins as a probe."""
+    order = choice.order
     reasons = {each.tally.model_id: each.why or "" for each in assessment.candidates if each.group == TOO_EXPENSIVE}
     beyond = [model_id for model_id in reasons if model_id != order[0]]
-    kept = tuple([each for each in left_out if each.model_id not in reasons])
+    kept = [each for each in choice.left_out if each.model_id not in reasons]
     exclusions = [Exclusion(model_id, reasons[model_id]) for model_id in beyond]
-    return tuple([each for each in order if each not in beyond]), (*kept, *exclusions)
+    return choice._replace(order=tuple([each for each in order if each not in beyond]), left_out=(*kept, *exclusions))
 
 
 def ranking_of(assessment: Assessment, choice: Choice) -> Ranking:
@@ -200,8 +200,11 @@ def _order(model_ids: tuple[str, ...], position: int) -> tuple[str, ...]:
 
 
 def _evidence(assessment: Assessment, position: int) -> str:
-    each = assessment.candidates[position]
-    return each.why or each.reason(assessment.policy.ranking)
+    reason = assessment.reasons.get(position)
+    if reason is None:
+        each = assessment.candidates[position]
+        reason = assessment.reasons[position] = each.why or each.reason(assessment.policy.ranking)
+    return reason
 
 
 def _reason(assessment: Assessment, position: int, followed: Followed | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, Final
@@ -37,18 +37,24 @@ class Context:
     current_model: str | None = None
     """The model that the conversation has used so far: it stays until another one is worth ``[cost] switch_usd``."""
 
-    @property
-    def plain(self) -> bool:
-        """Whether it affects neither the permitted candidates nor their ranking."""
-        return (
+    is_open: bool = field(init=False, repr=False, compare=False)
+    """Whether it affects neither the permitted candidates nor, ``max_seconds`` aside, their ranking."""
+
+    def __post_init__(self) -> None:
+        is_open = (
             self.pin is None
             and not self.exclude
             and self.max_cost_usd is None
-            and self.max_seconds is None
             and self.retry_of is None
             and self.attempts is None
             and self.current_model is None
         )
+        object.__setattr__(self, "is_open", is_open)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it affects neither the permitted candidates nor their ranking."""
+        return self.is_open and self.max_seconds is None
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any] | None) -> Context:

@@ -1,11 +1,17 @@
-"""One record and one choice through the hooks, beside the raw transaction in plain sqlite3."""
+"""One record and one choice through the hooks, beside the raw transaction in plain sqlite3.
+
+Then what each feature adds: the same call with and without it, in turn, as a ratio of medians.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pluggy
 
@@ -16,6 +22,8 @@ RECORD_GOAL = 0.95
 CHOICE_GOAL_MICROSECONDS = 40.0
 FRESH_CHOICE_GOAL_MICROSECONDS = 60.0
 COUNT = 4000
+FEATURE_COUNT, FEATURE_ROUNDS = 200, 15
+WARM_UP = 1000
 MODELS = [f"model-{number}" for number in range(10)]
 
 DOCUMENT_SCHEMA = """
@@ -66,6 +74,57 @@ class Raw:
         execute("COMMIT")
 
 
+class Engine:
+    """An engine with some outcomes, for the calls that are compared."""
+
+    def __init__(self, path: Path, config: dict[str, Any]) -> None:
+        self.engine = mp.ModelPerf(config, store=path, seed=1)
+        for number in range(WARM_UP):
+            self.record(number, duration_seconds=1.0 + number % 20)
+
+    def record(self, number: int, decision: mp.Decision | None = None, **details: Any) -> None:
+        """Record an outcome, by default of the ten models in turn."""
+        model_id = MODELS[number % 10] if decision is None else decision.model_id
+        outcome = mp.Outcome(success=number % 3 > 0, tokens_used=1200, cost_usd=0.012, **details)
+        self.engine.record(f"task-{number // 10 % 5}", model_id, outcome, decision)
+
+    def choose(self, number: int, context: dict[str, Any] | None = None) -> mp.Decision | None:
+        """Choose among the ten models."""
+        return self.engine.select(f"task-{number // 10 % 5}", MODELS, context)
+
+    def choose_and_record(self, number: int) -> None:
+        """Choose, and record an outcome of the choice."""
+        self.record(number, self.choose(number))
+
+
+def features(folder: Path) -> dict[str, float]:
+    """Return for each feature the time of a call with it, as a ratio to the same call without."""
+    aliases = {"original": {"aliases": [MODELS[2]]}}
+    configs: dict[str, dict[str, Any]] = {
+        "plain": {}, "aliases": {"models": aliases}, "budget": {"budget": {"usd": 900_000.0, "per": "day"}},
+        "test": {"exploration": {"strategy": "ab_test"}},
+    }  # fmt: skip
+    with ExitStack() as stack:
+        engines = {name: Engine(folder / f"{name}.db", config) for name, config in configs.items()}
+        for each in engines.values():
+            stack.enter_context(each.engine)
+        plain, budget = engines["plain"], engines["budget"]
+        calls: dict[str, Callable[[int], object]] = {
+            "record": plain.record,
+            "record, duration": lambda number: plain.record(number, duration_seconds=1.0 + number % 20),
+            "record, score": lambda number: plain.record(number, score=number % 100 / 100),
+            "record, budget": budget.record,
+            "choice": plain.choose,
+            "choice, alias": engines["aliases"].choose,
+            "choice, budget": budget.choose,
+            "choice, max_seconds": lambda number: plain.choose(number, {"max_seconds": 30.0}),
+            "choice and record": plain.choose_and_record,
+            "choice and record, A/B test": engines["test"].choose_and_record,
+        }
+        found = interleaved(calls, FEATURE_COUNT, FEATURE_ROUNDS)
+    return {name: found[name] / found[name.partition(",")[0]] for name in found if "," in name}
+
+
 def main() -> None:
     """Print p50 of a record (as a ratio to the raw transaction) and of a choice among ten candidates."""
     with tempfile.TemporaryDirectory() as folder:
@@ -106,3 +165,6 @@ def main() -> None:
         ("choice of 10 after a record", fresh, FRESH_CHOICE_GOAL_MICROSECONDS),
     ):
         print(f"{name:<28} {figure:5.1f} µs (goal ≤ {goal:g} µs: {verdict(figure, goal)})")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, ratio in features(Path(folder)).items():
+            print(f"{name:<28} {ratio:5.2f} × the same call without it")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 import modelperf_plugin as mp
 from modelperf_plugin.config import watch
 from modelperf_plugin.engine.ab_verdicts import state_of
-from modelperf_plugin.values import Tally
+from modelperf_plugin.engine.spelling import renamed
+from modelperf_plugin.values import Assignment, Exclusion, PlannedTry, Tally
 from tests.clocks import FakeClock
 
 NAMES = {
@@ -49,6 +51,22 @@ def choose(perf: mp.ModelPerf, candidates: Sequence[str], **context: Any) -> mp.
 def record_some(perf: mp.ModelPerf, name: str, successes: int, failures: int) -> None:
     """Record outcomes of one name."""
     perf.record_many([("t", name, SUCCESS)] * successes + [("t", name, FAILURE)] * failures)
+
+
+def test_other_names_change_nothing_else_of_a_decision() -> None:
+    """What is answered by the names of the host has every other field of the decision that is logged."""
+    with engine(":memory:", {}) as perf:
+        record_some(perf, "gpt-4o", 8, 1)
+        decision = replace(
+            choose(perf, ["gpt-4o", "b"]), explored=True, excluded=(Exclusion("gpt-4o", "too slow"),), mode="observe",
+            assignment=Assignment(3, 7), plan=(PlannedTry("gpt-4o", 1.0, 0.7, 0.01),), attempt=3,
+            tried=("gpt-4o", "haiku"), retry_of="other",
+        )  # fmt: skip
+    assert not [each.name for each in fields(decision) if getattr(decision, each.name) == each.default]
+    there = renamed(decision, {"gpt-4o": "openai/gpt-4o"})
+    assert "openai/gpt-4o" in there.order
+    assert there.plan[0].model_id == there.excluded[0].model_id == there.tried[1] == "openai/gpt-4o"
+    assert renamed(there, {"openai/gpt-4o": "gpt-4o"}) == decision
 
 
 def test_a_host_gets_back_the_name_that_it_offered() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from modelperf_plugin import Decision, InvalidValueError, ModelPerf, Outcome
 from modelperf_plugin.policy import Value
+from modelperf_plugin.text import duration
 
 MODELS = ["fast", "new", "slow"]
 
@@ -51,6 +52,16 @@ def test_a_limit_of_time_counts_the_chance_to_succeed_within_it(perf: ModelPerf,
     within = float(row.reason.split(", ")[1].split(" %")[0]) / 100
     mean = float(row.reason.removeprefix("posterior mean ").split(" ")[0])
     assert row.score == pytest.approx(within * mean, abs=0.002)
+
+
+def test_each_limit_has_a_ranking_of_its_own(perf: ModelPerf) -> None:
+    """A choice that repeats a limit, or has none, is not ranked by the limit of another choice."""
+    for seconds in (10, None, 200, 10, None, 200):
+        decision = choice(perf, None if seconds is None else {"max_seconds": seconds})
+        assert decision.model_id == ("fast" if seconds == 10 else "slow")
+        assert [f" % within {duration(seconds)} (" in row.reason for row in decision.ranking] == [
+            seconds is not None
+        ] * 2
 
 
 def test_a_model_whose_durations_are_unknown_is_not_left_out(perf: ModelPerf) -> None:

@@ -113,6 +113,10 @@ class TwoSampleTest(NamedTuple):
         """The current E against equal rates; 1 without any outcome."""
         return exp(min(self.log_e_value, MAX_LOG_E_VALUE))
 
+    def winner(self, level: float, minimum: int = 0) -> Side | None:
+        """Return the side that was ahead when E reached ``level``, but not before ``minimum`` outcomes of both."""
+        return self.leader if self.peak >= log(level) and self.outcomes >= minimum else None
+
     def as_list(self) -> list[float]:
         """Return the state as finite numbers, for storage."""
         counts = (self.outcomes_a, _whole(self.successes_a), self.outcomes_b, _whole(self.successes_b))
@@ -168,8 +172,7 @@ def verdict(
     a = _rate(state.successes_a, state.outcomes_a)
     b = _rate(state.successes_b, state.outcomes_b)
     short = max(0, minimum - state.outcomes)
-    won = state.peak >= log(level)
-    winner = state.leader if won and not short else None
+    winner = state.winner(level, minimum)
     over = winner is None and maximum is not None and state.outcomes >= maximum
     more: int | None = None
     if winner is not None:
@@ -177,7 +180,7 @@ def verdict(
     elif over:
         text = f"no winner within {state.outcomes:,} outcomes (maximum {maximum:,})"
     else:
-        needed = 0 if won else outcomes_needed(state, level)
+        needed = 0 if state.peak >= log(level) else outcomes_needed(state, level)
         more = None if needed is None else short + needed
         text = _waiting(more, a, b, None if maximum is None else maximum - state.outcomes, names)
     return Verdict(winner, winner is not None or over, state.e_value, a, b, more, text)

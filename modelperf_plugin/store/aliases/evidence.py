@@ -36,7 +36,8 @@ class RenamedTallies:
 
     def of(self, task_type: str) -> Mapping[str, Tally]:
         """Return the tallies of ``task_type`` by canonical id: the same object as long as nothing changes."""
-        return _kept(self._sums, task_type, self._own.of(task_type), self._aliases.ids, values.tallies)
+        own, ids = self._own.of(task_type), self._aliases.ids
+        return _kept(self._sums, task_type, own, ids, values.tallies) if ids else own
 
     @property
     def revision(self) -> object:

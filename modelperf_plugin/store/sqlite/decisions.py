@@ -116,14 +116,19 @@ def add_decisions(
     decisions: Iterable[DecisionRecord],
     outcomes: Sequence[DecisionOutcome],
     on_verdict: Callable[[], None],
+    *,
+    of_newest_event: bool = False,
 ) -> list[DecisionOutcome]:
     """Store decisions and join outcomes within a transaction; see ``write`` of the decision log.
 
-    ``on_verdict`` is called if that changes tallies, because a verdict has waited for one of the decisions.
+    ``on_verdict`` is called if that changes tallies, because a verdict has waited for one of the decisions. With
+    ``of_newest_event`` an outcome without an id is that of the event that was written last.
     """
     sql = load_queries("sqlite")
     decisions = list(decisions)
-    has_unmatched, has_verdicts = connection.execute(sql["has_unmatched"]).fetchone()
+    has_unmatched, has_verdicts, newest_id = connection.execute(sql["has_unmatched"]).fetchone()
+    if of_newest_event:
+        outcomes = [each._replace(ref=newest_id) if each.outcome.outcome_id is None else each for each in outcomes]
     # one statement for a decision and its first outcome, unless an earlier one may wait in the store
     firsts = {} if has_unmatched else {outcome.decision_id: outcome for outcome in reversed(outcomes)}
     joined: list[DecisionOutcome] = []

@@ -223,17 +223,13 @@ class SqliteOutcomes:
         """Write an outcome and its decision to the log, within its transaction; return False if only that fails."""
         writer = self._connection.writer
         decisions = [] if joining.decision is None else [joining.decision]
-        ref: int | str | None = joining.outcome.outcome.outcome_id
-        if ref is None:
-            (ref,) = self._connection.execute(self._sql["newest_event_id"]).fetchone()
-        outcome = joining.outcome._replace(ref=ref)
 
         def on_verdict() -> None:
             self._connection.cache.clear()
             joining.has_verdict = True
 
         try:
-            joining.joined = add_decisions(writer, decisions, [outcome], on_verdict)
+            joining.joined = add_decisions(writer, decisions, [joining.outcome], on_verdict, of_newest_event=True)
         except Exception:
             if not writer.in_transaction:
                 raise  # SQLite has rolled back the outcome as well

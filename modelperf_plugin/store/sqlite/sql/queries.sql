@@ -29,10 +29,6 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 -- The id of the next event.
 SELECT coalesce(max(id), 0) + 1 FROM event;
 
--- newest_event_id --
--- The event that was written last.
-SELECT max(id) FROM event;
-
 -- add_events --
 -- Write many events; add_daily and add_to_tally add their sums in the same transaction.
 INSERT INTO event (id, tally_id, ended_ms, success, timeout, tokens, cost_nano_usd) VALUES (?, ?, ?, ?, ?, ?, ?);
@@ -537,8 +533,8 @@ SELECT
 FROM attempt WHERE decision_id IN (SELECT value FROM json_each(?)) ORDER BY decision_id, number;
 
 -- has_unmatched --
--- Whether outcomes, or verdicts alone, wait for their decision.
-SELECT EXISTS (SELECT 1 FROM unmatched_outcome), EXISTS (SELECT 1 FROM waiting_verdict);
+-- Whether outcomes, or verdicts alone, wait for their decision; and the event that was written last.
+SELECT EXISTS (SELECT 1 FROM unmatched_outcome), EXISTS (SELECT 1 FROM waiting_verdict), (SELECT max(id) FROM event);
 
 -- unmatched_outcomes --
 -- The outcomes that wait for a decision, in the order of arrival.

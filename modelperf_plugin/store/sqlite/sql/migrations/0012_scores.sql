@@ -61,96 +61,13 @@ SELECT
 FROM event
 WHERE tried_id IS NOT NULL AND (success OR error_kind IS NULL OR error_kind IN ('context_overflow', 'other', 'refused'));
 
+-- Its trigger comes with the next migration, which adds durations to what an outcome counts for.
 DROP VIEW recording;
 
 CREATE VIEW recording AS
 SELECT
     tally_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score, retry_after_ms
 FROM event;
-
-CREATE TRIGGER recording_insert INSTEAD OF INSERT ON recording
-BEGIN
-    INSERT INTO event (
-        tally_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score, retry_after_ms
-    )
-    VALUES (
-        NEW.tally_id, NEW.ended_ms, NEW.success, NEW.timeout, NEW.tokens, NEW.cost_nano_usd, NEW.error_kind,
-        NEW.duration_ms, NEW.score, NEW.retry_after_ms
-    );
-    UPDATE tally SET
-        successes = min(successes + NEW.success, 9223372036854775807),
-        failures = min(failures + (1 - NEW.success), 9223372036854775807),
-        timeouts = min(timeouts + NEW.timeout, 9223372036854775807),
-        -- a CASE for each: what SQLite computes it computes in full, also beside a 0 in an AND
-        outages = min(outages + CASE WHEN NEW.success OR NEW.error_kind IS NULL THEN 0
-            ELSE NEW.error_kind IN ('rate_limit', 'server_error', 'network', 'unavailable') END, 9223372036854775807),
-        caller_errors = min(caller_errors + CASE WHEN NEW.success OR NEW.error_kind IS NULL THEN 0
-            ELSE NEW.error_kind IN ('cancelled', 'caller_error') END, 9223372036854775807),
-        tokens = min(tokens + NEW.tokens, 9223372036854775807),
-        cost_nano_usd = min(cost_nano_usd + NEW.cost_nano_usd, 9223372036854775807),
-        priced = min(priced + (NEW.cost_nano_usd > 0), 9223372036854775807),
-        last_used_ms = max(coalesce(last_used_ms, NEW.ended_ms), NEW.ended_ms),
-        timeout_failures = min(
-            timeout_failures + CASE WHEN NEW.success OR NOT NEW.timeout OR NEW.score IS NOT NULL THEN 0
-                ELSE coalesce(NEW.error_kind IN ('context_overflow', 'other', 'refused'), 1) END,
-            9223372036854775807
-        )
-    WHERE id = NEW.tally_id;
-    INSERT INTO daily (
-        tally_id, day, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
-        timeout_failures
-    )
-    VALUES (
-        NEW.tally_id,
-        -- floored also before 1970, where integer division rounds towards zero
-        NEW.ended_ms / 86400000 - (NEW.ended_ms % 86400000 < 0),
-        NEW.success,
-        1 - NEW.success,
-        NEW.timeout,
-        CASE WHEN NEW.success OR NEW.error_kind IS NULL THEN 0
-            ELSE NEW.error_kind IN ('rate_limit', 'server_error', 'network', 'unavailable') END,
-        CASE WHEN NEW.success OR NEW.error_kind IS NULL THEN 0
-            ELSE NEW.error_kind IN ('cancelled', 'caller_error') END,
-        NEW.tokens,
-        NEW.cost_nano_usd,
-        NEW.cost_nano_usd > 0,
-        CASE WHEN NEW.success OR NOT NEW.timeout OR NEW.score IS NOT NULL THEN 0
-            ELSE coalesce(NEW.error_kind IN ('context_overflow', 'other', 'refused'), 1) END
-    )
-    ON CONFLICT (tally_id, day) DO UPDATE SET
-        successes = min(successes + excluded.successes, 9223372036854775807),
-        failures = min(failures + excluded.failures, 9223372036854775807),
-        timeouts = min(timeouts + excluded.timeouts, 9223372036854775807),
-        outages = min(outages + excluded.outages, 9223372036854775807),
-        caller_errors = min(caller_errors + excluded.caller_errors, 9223372036854775807),
-        tokens = min(tokens + excluded.tokens, 9223372036854775807),
-        cost_nano_usd = min(cost_nano_usd + excluded.cost_nano_usd, 9223372036854775807),
-        priced = min(priced + excluded.priced, 9223372036854775807),
-        timeout_failures = min(timeout_failures + excluded.timeout_failures, 9223372036854775807);
-END;
-
--- The counts of a score: outcomes without one, nearly all, do not pay for it.
-CREATE TRIGGER recording_score INSTEAD OF INSERT ON recording WHEN NEW.score IS NOT NULL
-BEGIN
-    UPDATE tally SET
-        graded = min(graded + 1, 9223372036854775807),
-        score_shift = max(
-            min(score_shift + NEW.score - 1000000 * NEW.success, 9223372036854775807),
-            -9223372036854775807
-        )
-    WHERE id = NEW.tally_id;
-    INSERT INTO daily (
-        tally_id, day, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced, graded,
-        score_shift
-    )
-    VALUES (
-        NEW.tally_id, NEW.ended_ms / 86400000 - (NEW.ended_ms % 86400000 < 0), 0, 0, 0, 0, 0, 0, 0, 0, 1,
-        NEW.score - 1000000 * NEW.success
-    )
-    ON CONFLICT (tally_id, day) DO UPDATE SET
-        graded = min(graded + 1, 9223372036854775807),
-        score_shift = max(min(score_shift + excluded.score_shift, 9223372036854775807), -9223372036854775807);
-END;
 
 DROP VIEW recording_once;
 
