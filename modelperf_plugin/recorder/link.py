@@ -106,6 +106,14 @@ class EngineLink:
             return False
 
 
+def check_models(models: Iterable[str]) -> tuple[str, ...]:
+    """Return the models in their order, without duplicates; raise InvalidValueError unless there are valid ones."""
+    checked = check_ids("models", models)
+    if not checked:
+        raise InvalidValueError("models", "at least one model id", checked)
+    return checked
+
+
 def _own_order(task_type: str, models: tuple[str, ...], context: Mapping[str, Any] | None) -> tuple[str, ...]:
     check_id("task_type", task_type)
     wishes = Context.from_mapping(context)

@@ -8,10 +8,10 @@ from typing import Any, ParamSpec, TypeVar
 from modelperf_plugin.recorder import calls, streams
 from modelperf_plugin.recorder.judging import Judgement, Options
 from modelperf_plugin.recorder.learned import learned
-from modelperf_plugin.recorder.link import EngineLink
+from modelperf_plugin.recorder.link import EngineLink, check_models
 from modelperf_plugin.recorder.streams import AsyncSource
 from modelperf_plugin.recorder.task import Task, Verdict
-from modelperf_plugin.values import check_id, check_ids
+from modelperf_plugin.values import check_id
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -146,5 +146,5 @@ class CallRecorder:
         type checkers let callers leave it out. A caller that passes ``model`` gets that one; it is recorded, too.
         """
         options: Options[Any] = Options(context, check, usage, timeout)
-        offered = check_ids("models", models)
+        offered = check_models(models)
         return learned(self._link, check_id("task_type", task_type), offered, options.checked())

@@ -10,10 +10,10 @@ from typing import Any, Final, Literal, Self
 
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.recorder.classifying import RAISED_AT_ONCE, FailureKind, failure, failure_by
-from modelperf_plugin.recorder.link import EngineLink, Order
+from modelperf_plugin.recorder.link import EngineLink, Order, check_models
 from modelperf_plugin.recorder.ticket import Ticket
 from modelperf_plugin.recorder.usage import cost_of, tokens_of
-from modelperf_plugin.values import Decision, Failure, Outcome, check_amount, check_id, check_ids
+from modelperf_plugin.values import Decision, Failure, Outcome, check_amount, check_id
 
 Verdict = Literal["call", "later"]
 """Who says whether a try has succeeded: the call, by not raising; or the host, later."""
@@ -123,9 +123,7 @@ class Task:
             raise InvalidValueError("verdict", '"call" or "later"', verdict)
         self._link = link
         self._task_type = check_id("task_type", task_type)
-        self._models = check_ids("models", models)
-        if not self._models:
-            raise InvalidValueError("models", "at least one model id", models)
+        self._models = check_models(models)
         self._context = context
         self._verdict = verdict
         self._has_tickets = has_tickets

@@ -45,17 +45,9 @@ def tokens_of(usage: Any) -> int:
     """
     if usage is None:
         return 0
-    if isinstance(usage, (int, float)):
-        return _whole(usage)
-    if not isinstance(usage, Mapping) and callable(usage):  # pydantic-ai before 2.0
-        with suppress(Exception):
-            return tokens_of(None if callable(found := usage()) else found)
-        return 0
-    for name in _TOTALS:
-        if total := _whole(field(usage, name)):
-            return total
-    sums = (sum(_whole(field(usage, name)) for name in names) for names in _PARTS)
-    return min(next(filter(None, sums), 0), MAX_TOKENS)
+    with suppress(Exception):  # objects of others may do anything
+        return _tokens(usage)
+    return 0
 
 
 def cost_of(value: Any) -> float:
@@ -94,6 +86,19 @@ def field(place: Any, name: str) -> Any:
     with suppress(Exception):  # attributes of foreign objects may do anything
         return place.get(name) if isinstance(place, Mapping) else getattr(place, name, None)
     return None
+
+
+def _tokens(usage: Any) -> int:
+    if isinstance(usage, (int, float)):
+        return _whole(usage)
+    if not isinstance(usage, Mapping) and callable(usage):  # pydantic-ai before 2.0
+        found = usage()
+        return 0 if callable(found) else tokens_of(found)
+    for name in _TOTALS:
+        if total := _whole(field(usage, name)):
+            return total
+    sums = (sum(_whole(field(usage, name)) for name in names) for names in _PARTS)
+    return min(next(filter(None, sums), 0), MAX_TOKENS)
 
 
 def _whole(number: Any) -> int:
