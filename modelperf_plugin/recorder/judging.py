@@ -47,7 +47,7 @@ def examine(link: EngineLink, attempt: Attempt, result: Any, usage: Callable[[An
     except Exception as error:  # noqa: BLE001 - it is the host's code
         link.note("an outcome lacks tokens and cost", HostCodeError("usage", error, "tokens and cost are unknown"))
         found = Usage()
-    attempt.usage(found.tokens, found.cost_usd)
+    attempt.tokens_used, attempt.cost_usd = found
     if _FILTERED in _finish_reasons(result):
         attempt.fail("refused")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from modelperf_plugin.values import MAX_COST_USD, MAX_TOKENS
@@ -45,18 +44,21 @@ def tokens_of(usage: Any) -> int:
     """
     if usage is None:
         return 0
-    with suppress(Exception):  # objects of others may do anything
+    try:
         return _tokens(usage)
-    return 0
+    except Exception:  # noqa: BLE001 - objects of others may do anything
+        return 0
 
 
 def cost_of(value: Any) -> float:
     """Return a cost in US dollars; 0 if it is unknown or not a possible one."""
-    with suppress(Exception):
+    if value is None or isinstance(value, (bool, str)):
+        return 0.0
+    try:
         cost = float(value)
-        if not isinstance(value, (bool, str)) and 0.0 <= cost <= MAX_COST_USD:
-            return cost
-    return 0.0
+    except Exception:  # noqa: BLE001 - objects of others may do anything
+        return 0.0
+    return cost if 0.0 <= cost <= MAX_COST_USD else 0.0
 
 
 def usage_in(result: Any) -> Usage:
@@ -64,13 +66,16 @@ def usage_in(result: Any) -> Usage:
     if type(result) in _WITHOUT_USAGE:
         return Usage()
     hidden = field(result, "_hidden_params")  # litellm
-    cost = cost_of(hidden.get("response_cost")) if isinstance(hidden, Mapping) else 0.0
+    cost = 0.0 if hidden is None else cost_of(field(hidden, "response_cost"))
     return Usage(tokens_of(usage_field(result)), cost)
 
 
 def usage_field(result: Any) -> Any:
     """Return the usage object of a result, or of a chunk of a stream; None if it has none."""
-    return next((found for name in _PLACES if (found := field(result, name)) is not None), None)
+    for name in _PLACES:
+        if (found := field(result, name)) is not None:
+            return found
+    return None
 
 
 def usage_as_given(given: Any) -> Usage:
@@ -83,9 +88,14 @@ def usage_as_given(given: Any) -> Usage:
 
 def field(place: Any, name: str) -> Any:
     """Return a key of a mapping or an attribute; None without it."""
-    with suppress(Exception):  # attributes of foreign objects may do anything
-        return place.get(name) if isinstance(place, Mapping) else getattr(place, name, None)
-    return None
+    try:
+        if type(place) is not dict:
+            found = getattr(place, name, None)
+            if found is not None or not isinstance(place, Mapping):
+                return found
+        return place.get(name)
+    except Exception:  # noqa: BLE001 - attributes of foreign objects may do anything
+        return None
 
 
 def _tokens(usage: Any) -> int:
