@@ -39,7 +39,7 @@ async def arun(
     result: _R
     async with Task(link, task_type, models, options.context, has_tickets=False) as task:
         for model in task:
-            with task.attempt(model) as attempt:
+            async with task.attempt(model) as attempt:
                 async with limited(options.timeout):
                     result = await _awaitable(call(model))
                 attempt.stop()

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from modelperf_plugin.config import Config
 from modelperf_plugin.errors import InvalidValueError, StoreBusyError
+from modelperf_plugin.recorder.turns import Turns
 from modelperf_plugin.store.deadline import within
 from modelperf_plugin.values import Context, Decision, Outcome, check_id, check_ids
 
-LOOP_SECONDS: Final = 0.02
+LOOP_SECONDS: Final = 0.01
 """How long an event loop waits for others that write. After the first wait outcomes are spooled without any."""
+
+_T = TypeVar("_T")
 
 
 class Engine(Protocol):
@@ -59,6 +63,8 @@ class EngineLink:
         self.now_ms = now_ms
         """Returns the engine's time, in milliseconds since the Unix epoch."""
         self.note = note
+        self.turns = Turns()
+        """When to choose and record without waiting."""
 
     @property
     def pass_score(self) -> float:
@@ -79,7 +85,7 @@ class EngineLink:
             if waits:
                 decision = select(task_type, models, context)
             else:
-                decision = within(LOOP_SECONDS, partial(select, task_type, models, context))
+                decision = self._at_once(partial(select, task_type, models, context))
         except InvalidValueError:
             raise
         except Exception as error:  # noqa: BLE001 - a choice is help, and the host's call works without
@@ -98,12 +104,19 @@ class EngineLink:
             if waits:
                 return write()
             try:
-                return within(LOOP_SECONDS, write)
+                return self._at_once(write)
             except StoreBusyError:  # a store in memory spools nothing, and is only kept busy for moments
                 return write()
         except Exception as error:  # noqa: BLE001 - the host has its result
             self.note("an outcome was not recorded", error)
             return False
+
+    def _at_once(self, action: Callable[[], _T]) -> _T:
+        started = time.perf_counter()
+        try:
+            return within(LOOP_SECONDS, action)
+        finally:
+            self.turns.spend(time.perf_counter() - started)
 
 
 def check_models(models: Iterable[str]) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ async def astream(
     """See :meth:`modelperf_plugin.ModelPerf.astream`."""
     async with task:
         for model in task:
-            with task.attempt(model) as attempt:
+            async with task.attempt(model) as attempt:
                 watch: StreamWatch[_T] = StreamWatch(attempt, keeps=options.check is not None)
                 away = 0.0
                 async with limited(options.timeout):

@@ -12,6 +12,7 @@ from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.recorder.classifying import RAISED_AT_ONCE, FailureKind, failure, failure_by
 from modelperf_plugin.recorder.link import EngineLink, Order, check_models
 from modelperf_plugin.recorder.ticket import Ticket
+from modelperf_plugin.recorder.turns import Turns
 from modelperf_plugin.recorder.usage import cost_of, tokens_of
 from modelperf_plugin.values import Decision, Failure, Outcome, check_amount, check_id
 
@@ -28,7 +29,7 @@ class Attempt:
     otherwise it is raised as it was.
     """
 
-    def __init__(self, model: str, on_end: Callable[[Attempt, BaseException | None], bool]) -> None:
+    def __init__(self, model: str, turns: Turns, on_end: Callable[[Attempt, BaseException | None], bool]) -> None:
         """Try ``model``; ``on_end`` is called at the end with the exception, and returns whether to suppress it."""
         self.model = model
         """The model to call."""
@@ -41,6 +42,7 @@ class Attempt:
         self.is_committed = False
         """Whether no other model follows, whatever happens."""
         self.duration_seconds = 0.0
+        self._turns = turns
         self._on_end = on_end
         self._started: float | None = None
         self._has_ended = False
@@ -94,7 +96,13 @@ class Attempt:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
-        return self.__exit__(kind, error, traceback)
+        self.stop()
+        try:
+            if error is None or isinstance(error, Exception):  # a cancellation is recorded at once
+                await self._turns.take()
+        finally:
+            is_suppressed = self.__exit__(kind, error, traceback)
+        return is_suppressed
 
 
 class Task:
@@ -156,7 +164,7 @@ class Task:
     def attempt(self, model: str) -> Attempt:
         """Return an attempt with a model, to be entered around its call."""
         self._begun()
-        return Attempt(check_id("model", model), self._on_end)
+        return Attempt(check_id("model", model), self._link.turns, self._on_end)
 
     def report(self, success: bool | None = None, *, score: float | None = None) -> bool:
         """Give the last attempt its verdict, or another one; return whether that changed the store.
@@ -188,6 +196,7 @@ class Task:
 
     async def __aenter__(self) -> Self:
         self._waits = False
+        await self._link.turns.take()
         return self.__enter__()
 
     async def __aexit__(self, *_: object) -> None:
