@@ -28,7 +28,7 @@ class Turns(threading.local):
         if loop is not self._loop:
             self._loop = loop
             self._begin_round()
-        while self._spent >= TURN_SECONDS:
+        while self._spent >= TURN_SECONDS:  # noqa: ASYNC110 - it waits for the next round, not for an event
             await asyncio.sleep(0)
         if not self._is_counting:
             self._is_counting = True

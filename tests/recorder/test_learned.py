@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ def test_a_generator_stays_one(perf: mp.ModelPerf) -> None:
     closed = []
 
     @perf.learned("qa", MODELS)
-    def answer(question: str, *, model: str = "") -> Iterator[str]:
+    def answer(question: str, *, model: str = "") -> Generator[str, None, None]:
         if model == "a":
             raise ProviderError(503)
         try:
@@ -59,7 +60,7 @@ def test_a_generator_stays_one(perf: mp.ModelPerf) -> None:
     assert list(answer("hello")) == ["b", "hello"]
     chunks = answer("hello")
     next(chunks)
-    chunks.close()  # type: ignore[attr-defined]
+    chunks.close()
     assert len(closed) == 2
     assert [kind for _, kind in verdicts(perf)][-1] == "cancelled"
 
@@ -112,6 +113,7 @@ def test_a_method_can_be_learned(perf: mp.ModelPerf) -> None:
 
 def test_invalid_arguments_are_raised_where_it_is_applied(perf: mp.ModelPerf) -> None:
     """A mistake is found when the module is imported, not by the first call."""
-    for arguments in (("", MODELS), ("qa", "gpt-4o"), ("qa", [])):
+    wrong: list[tuple[Any, Any]] = [("", MODELS), ("qa", "gpt-4o"), ("qa", [])]
+    for arguments in wrong:
         with pytest.raises(mp.InvalidValueError):
             perf.learned(*arguments)

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import modelperf_plugin as mp
+from modelperf_plugin.recorder import Attempt
 from modelperf_plugin.recorder.ticket import Ticket
 from tests.recorder.world import IN_ORDER, MODELS, ProviderError, Recorded, recorded, verdicts
 
@@ -57,11 +59,16 @@ def test_the_last_error_and_a_wrong_request_are_raised(perf: mp.ModelPerf, statu
     """Where no other model follows, the exception of an attempt is raised as it was."""
     error = ProviderError(status)
     tried = []
-    with pytest.raises(ProviderError) as raised, perf.task("qa", MODELS) as task:
-        for model in task:
-            with task.attempt(model):
-                tried.append(model)
-                raise error
+
+    def work() -> None:
+        with perf.task("qa", MODELS) as task:
+            for model in task:
+                with task.attempt(model):
+                    tried.append(model)
+                    raise error
+
+    with pytest.raises(ProviderError) as raised:
+        work()
     assert raised.value is error
     assert error.__context__ is None
     assert len(tried) == (3 if status == 503 else 1)
@@ -94,15 +101,17 @@ def test_a_score_decides(perf: mp.ModelPerf) -> None:
 
 def test_invalid_arguments_are_raised_within_an_attempt(perf: mp.ModelPerf) -> None:
     """A mistake in the use of the recorder is not taken for one of the model's: it is raised at once."""
-    for use in (
+    uses: list[Callable[[Any], object]] = [
         lambda attempt: attempt.score(7),
         lambda attempt: attempt.fail("bad luck"),
-        lambda attempt: perf.select(7, MODELS),  # type: ignore[arg-type]
-    ):
+        lambda attempt: perf.select(attempt, MODELS),
+    ]
+    for use in uses:
         with pytest.raises(mp.InvalidValueError), perf.task("qa", MODELS) as task, task.attempt("a") as attempt:
             use(attempt)
     assert {kind for _, kind in verdicts(perf)} == {"caller_error"}
-    for arguments in (("qa", []), (7, MODELS), ("qa", MODELS, None, "never")):
+    wrong: list[tuple[Any, ...]] = [("qa", []), (7, MODELS), ("qa", MODELS, None, "never")]
+    for arguments in wrong:
         with pytest.raises(mp.InvalidValueError):
             perf.task(*arguments)
 
@@ -175,7 +184,7 @@ def report(path: Path, ticket: str, verdict: str) -> str:
 
 @pytest.mark.parametrize("mode", ["apply", "observe"])
 def test_a_ticket_is_reported_in_another_process(path: Path, mode: str) -> None:
-    """A ticket has all that is needed: another process records the try with what was measured, once for each verdict."""
+    """A ticket has all that is needed: another process records the try with what was measured, each verdict once."""
     with mp.ModelPerf({**IN_ORDER, "mode": mode}, store=path, seed=1) as perf:
         with perf.task("qa", MODELS, verdict="later") as task, task.attempt("a") as attempt:
             attempt.usage(10, 0.25)
@@ -250,70 +259,75 @@ def test_a_malformed_ticket_is_a_clear_error(perf: mp.ModelPerf, text: str) -> N
     assert verdicts(perf) == []
 
 
-steps = st.sampled_from(["good", "error", "outage", "wrong", "cancel", "fail", "low", "skip"])
-LAST_WORDS = {"good": "good", "error": "other", "outage": "server_error", "wrong": "caller_error", "cancel": "cancelled",
-              "fail": "failed", "low": "failed"}  # fmt: skip
+VERDICTS = {
+    "good": "good", "error": "other", "outage": "server_error", "wrong": "caller_error", "cancel": "cancelled",
+    "fail": "failed", "low": "failed",
+}  # fmt: skip
+ERRORS: dict[str, BaseException] = {
+    "error": ValueError(), "outage": ProviderError(503), "wrong": ProviderError(400), "cancel": KeyboardInterrupt()
+}  # fmt: skip
 
 
-@settings(max_examples=60)
-@given(st.lists(steps, min_size=3, max_size=3), st.sampled_from(["call", "later"]), st.booleans())
-def test_every_try_is_recorded_exactly_once(script: list[str], verdict: Any, is_async: bool) -> None:
-    """Whatever mix of errors, verdicts and cancellations comes: each attempt that was entered is one outcome."""
-    errors: dict[str, BaseException] = {
-        "error": ValueError(), "outage": ProviderError(503), "wrong": ProviderError(400), "cancel": KeyboardInterrupt()
-    }  # fmt: skip
-    todo = dict(zip(MODELS, script, strict=True))
-    entered: list[str] = []
+def play(attempt: Attempt, step: str) -> None:
+    """Do within an attempt what a script says."""
+    if step in ERRORS:
+        raise ERRORS[step]
+    if step == "fail":
+        attempt.fail()
+    if step == "low":
+        attempt.score(0.1)
 
-    def act(attempt: Any) -> None:
-        step = todo[attempt.model]
-        entered.append(step)
-        if step in errors:
-            raise errors[step]
-        if step == "fail":
-            attempt.fail()
-        if step == "low":
-            attempt.score(0.1)
 
-    def sync(perf: mp.ModelPerf) -> Any:
-        with perf.task("qa", MODELS, verdict=verdict) as task:
-            for model in task:
-                if todo[model] != "skip":
-                    with task.attempt(model) as attempt:
-                        act(attempt)
-        return task
+def work(perf: mp.ModelPerf, script: dict[str, str], verdict: Any) -> None:
+    """Follow a script: what each model does, or that the host skips it."""
+    with perf.task("qa", MODELS, verdict=verdict) as task:
+        for model in task:
+            if script[model] != "skip":
+                with task.attempt(model) as attempt:
+                    play(attempt, script[model])
+    if script[model] == "good":
+        task.report(True)
 
-    async def asynchronous(perf: mp.ModelPerf) -> Any:
-        async with perf.task("qa", MODELS, verdict=verdict) as task:
-            for model in task:
-                if todo[model] != "skip":
-                    async with task.attempt(model) as attempt:
-                        act(attempt)
-        return task
 
-    raised: BaseException | None = None
-    with mp.ModelPerf(IN_ORDER, store=":memory:", seed=1) as perf:
-        task = None
-        try:
-            task = asyncio.run(asynchronous(perf)) if is_async else sync(perf)
-        except (ValueError, ProviderError, KeyboardInterrupt) as error:
-            raised = error
-        if task is not None and verdict == "later" and entered[-1:] == ["good"]:
-            assert task.report(True)
-        kinds = [
-            event.error_kind or ("good" if event.success else "failed") for event in perf.store.events.after(0, 10)
-        ]
-    assert kinds == [LAST_WORDS[step] for step in entered]
-    expected: list[str] = []
-    ending = None
+async def work_async(perf: mp.ModelPerf, script: dict[str, str], verdict: Any) -> None:
+    """Do the same from an event loop."""
+    async with perf.task("qa", MODELS, verdict=verdict) as task:
+        for model in task:
+            if script[model] != "skip":
+                async with task.attempt(model) as attempt:
+                    play(attempt, script[model])
+    if script[model] == "good":
+        task.report(True)
+
+
+def expected(script: list[str]) -> tuple[list[str], BaseException | None]:
+    """Return the verdicts that a script leads to, and what it raises."""
+    found = []
     for place, step in enumerate(script):
         if step == "skip":
             continue
-        expected.append(step)
+        found.append(VERDICTS[step])
         if step == "good":
             break
-        if step in {"wrong", "cancel"} or (step in errors and place == len(script) - 1):
-            ending = errors[step]
-            break
-    assert entered == expected
-    assert raised is ending
+        if step in {"wrong", "cancel"} or (step in ERRORS and place == len(script) - 1):
+            return found, ERRORS[step]
+    return found, None
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.sampled_from([*VERDICTS, "skip"]), min_size=3, max_size=3),
+    st.sampled_from(["call", "later"]),
+    st.booleans(),
+)
+def test_every_try_is_recorded_exactly_once(script: list[str], verdict: str, is_async: bool) -> None:
+    """Whatever mix of errors, verdicts and cancellations comes: each attempt that was entered is one outcome."""
+    todo = dict(zip(MODELS, script, strict=True))
+    raised: BaseException | None = None
+    with mp.ModelPerf(IN_ORDER, store=":memory:", seed=1) as perf:
+        try:
+            asyncio.run(work_async(perf, todo, verdict)) if is_async else work(perf, todo, verdict)
+        except (ValueError, ProviderError, KeyboardInterrupt) as error:
+            raised = error
+        kinds = [each.error_kind or ("good" if each.success else "failed") for each in perf.store.events.after(0, 10)]
+    assert (kinds, raised) == expected(script)

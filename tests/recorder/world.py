@@ -6,14 +6,13 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 import modelperf_plugin as mp
 from modelperf_plugin.store import open_store
 
 MODELS: Final = ("a", "b", "c")
 IN_ORDER: Final[dict[str, Any]] = {"exploration": {"strategy": "never"}}
-_R = TypeVar("_R")
 
 
 class ProviderError(Exception):
