@@ -70,7 +70,7 @@ class Attempt:
         self.is_committed = True
 
     def stop(self, *, excluding: float = 0.0) -> None:
-        """Stop the time, before the answer is judged for example; ``excluding`` seconds are not counted."""
+        """Stop the time, before the answer is judged for example; ``excluding`` seconds are left out."""
         if self._started is not None:
             self.duration_seconds = max(0.0, time.perf_counter() - self._started - excluding)
             self._started = None
