@@ -241,8 +241,10 @@ class ModelPerf(CallRecorder):
         """
         if is_ticket(decision):
             ticket = Ticket.read(decision)
-            outcome = ticket.outcome(success, score)
-            return self.record(ticket.task_type, ticket.model_id, outcome, ticket.decision_id)
+            return ticket.report(
+                lambda outcome: self.record(ticket.task_type, ticket.model_id, outcome, ticket.decision_id),
+                success, score,
+            )  # fmt: skip
         return self._recording.report(decision, success=success, score=score)
 
     def record_many(self, outcomes: Iterable[tuple[str, str, Outcome | Mapping[str, Any]]]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from inspect import isawaitable, iscoroutine
+from numbers import Real
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from modelperf_plugin.errors import HostCodeError, InvalidValueError
@@ -30,11 +31,11 @@ class Options(NamedTuple, Generic[_R]):
     usage: Callable[[Any], Any] | None = None
     timeout: float | None = None
 
-    def checked(self) -> Options[_R]:
-        """Return these options; raise InvalidValueError if one is not possible."""
-        for name, value in (("check", self.check), ("usage", self.usage)):
+    def checked(self, call: Callable[[str], Any] | None = None) -> Options[_R]:
+        """Return these options; raise InvalidValueError if one of them, or ``call``, is not possible."""
+        for name, value in (("call", call), ("check", self.check), ("usage", self.usage)):
             if value is not None and not callable(value):
-                raise InvalidValueError(name, "a function or None", value)
+                raise InvalidValueError(name, "a function", value)
         if self.timeout is not None and check_amount("timeout", self.timeout) <= 0.0:
             raise InvalidValueError("timeout", "a positive number of seconds, or None", self.timeout)
         return self
@@ -129,12 +130,14 @@ def _asked(attempt: Attempt, check: Callable[[_R], Any], answer: _R) -> Any:
 
 def _take(link: EngineLink, attempt: Attempt, verdict: Any) -> None:
     """Note what a check has said."""
-    if isinstance(verdict, float):
+    if verdict is True or verdict is None:
+        return
+    if isinstance(verdict, Real) and not isinstance(verdict, int):  # numpy's numbers, too
         try:
-            attempt.score(verdict)
+            attempt.score(float(verdict))
         except InvalidValueError as error:
             link.note("an answer counts as good, because its check has returned no score", error)
-    elif verdict is not None and not verdict:
+    elif not verdict:
         attempt.fail()
 
 

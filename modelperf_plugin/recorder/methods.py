@@ -57,7 +57,7 @@ class CallRecorder:
         With a ``timeout`` each call runs in a thread with a copy of the context; it is abandoned when the time is up.
         """
         options: Options[_R] = Options(context, check, usage, timeout)
-        return calls.run(self._link, task_type, models, call, options.checked())
+        return calls.run(self._link, task_type, models, call, options.checked(call))
 
     async def arun(
         self,
@@ -75,7 +75,7 @@ class CallRecorder:
         ``check`` may be asynchronous. The event loop never waits for others that use the store.
         """
         options: Options[_R] = Options(context, check, usage, timeout)
-        return await calls.arun(self._link, task_type, models, call, options.checked())
+        return await calls.arun(self._link, task_type, models, call, options.checked(call))
 
     def stream(
         self,
@@ -98,7 +98,7 @@ class CallRecorder:
         """
         options: Options[list[_T]] = Options(context, check, usage, timeout)
         task = Task(self._link, task_type, models, context, has_tickets=False)
-        return streams.stream(self._link, task, call, options.checked())
+        return streams.stream(self._link, task, call, options.checked(call))
 
     def astream(
         self,
@@ -114,7 +114,7 @@ class CallRecorder:
         """Do the same as :meth:`stream`, asynchronously: ``call`` returns an asynchronous iterator, or awaits one."""
         options: Options[list[_T]] = Options(context, check, usage, timeout)
         task = Task(self._link, task_type, models, context, has_tickets=False)
-        return streams.astream(self._link, task, call, options.checked())
+        return streams.astream(self._link, task, call, options.checked(call))
 
     def task(
         self,

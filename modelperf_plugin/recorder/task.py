@@ -108,8 +108,9 @@ class Attempt:
 class Task:
     """One task, and a context manager: chooses once, yields the models to try, and records each attempt.
 
-    Iterate over it for the models: it ends when an attempt has succeeded, when the tries of the plan are used up, or
-    after the last model. Outages use up no try of a plan. With ``async with`` nothing blocks the event loop.
+    For one thread at a time. Iterate over it for the models: it ends when an attempt has succeeded, when the tries of
+    the plan are used up, or after the last model. Outages use up no try of a plan. With ``async with`` nothing blocks
+    the event loop.
     """
 
     def __init__(
@@ -139,6 +140,7 @@ class Task:
         self._order: Order | None = None
         self._id = ""
         self._next = 0
+        self._is_iterated = False
         self._tries = 0
         self._used_tries = 0
         self._is_over = False
@@ -174,18 +176,20 @@ class Task:
         Raises:
             InvalidValueError: no attempt has ended yet, an argument is invalid, or there is none.
         """
-        outcome = self._last_ticket().outcome(success, score)
-        if score is not None:
-            outcome = outcome.passing(self._link.pass_score)
-        self._take(outcome)
-        return self._record(outcome)
+        ticket = self._last_ticket()
+        has_changed = ticket.report(self._record_verdict, success, score)
+        self._ticket = ticket._replace(is_recorded=True)
+        return has_changed
 
     def __iter__(self) -> Iterator[str]:
         models = self._begun().models
-        while self._goes_on:
-            model = models[self._next]
-            self._next += 1
-            yield model
+        self._is_iterated = True
+        try:
+            while self._goes_on:
+                self._next += 1
+                yield models[self._next - 1]
+        finally:
+            self._is_iterated = False
 
     def __enter__(self) -> Self:
         self._begun()
@@ -221,15 +225,16 @@ class Task:
         self._last, self._last_uses_try = attempt, False
         self._tries += 1
         outcome = self._outcome(attempt)
+        is_awaited = outcome.success and self._verdict == "later"
         if self._has_tickets:
-            self._ticket = self._ticket_of(attempt)
-        if outcome.success and self._verdict == "later":
+            self._ticket = self._ticket_of(attempt, is_recorded=not is_awaited)
+        if is_awaited:
             self._is_over = True
             return False
         self._take(outcome)
         self._record(outcome)
         is_raised = not isinstance(error, Exception) or outcome.error_kind in RAISED_AT_ONCE
-        return not is_raised and self._goes_on
+        return not is_raised and self._is_iterated and self._goes_on
 
     def _outcome(self, attempt: Attempt) -> Outcome:
         """Return the outcome of an attempt, by what is known at its end."""
@@ -257,7 +262,7 @@ class Task:
         )
         return outcome if score is None else outcome.passing(self._link.pass_score)
 
-    def _ticket_of(self, attempt: Attempt) -> Ticket:
+    def _ticket_of(self, attempt: Attempt, *, is_recorded: bool) -> Ticket:
         decision = self._begun().decision
         return Ticket(
             decision_id=None if decision is None else decision.decision_id,
@@ -269,12 +274,19 @@ class Task:
             duration_seconds=attempt.duration_seconds,
             ended_ms=self._link.now_ms(),
             timeout=attempt.failure is not None and attempt.failure.timeout,
+            is_recorded=is_recorded,
         )
 
     def _last_ticket(self) -> Ticket:
         if self._ticket is None:
             raise InvalidValueError("ticket", "asked for after an attempt has ended", "no attempt", typed=True)
         return self._ticket
+
+    def _record_verdict(self, outcome: Outcome) -> bool:
+        if outcome.score is not None:
+            outcome = outcome.passing(self._link.pass_score)
+        self._take(outcome)
+        return self._record(outcome)
 
     def _take(self, outcome: Outcome) -> None:
         """Note whether the last attempt has succeeded, and whether it has used up a try."""

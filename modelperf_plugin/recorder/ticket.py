@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Final, NamedTuple, Self, TypeGuard
 from zlib import crc32
 
@@ -32,9 +34,22 @@ class Ticket(NamedTuple):
     ended_ms: int
     """In milliseconds since the Unix epoch."""
     timeout: bool
+    is_recorded: bool
+    """Whether the store has its outcome already, so that a verdict replaces another one."""
 
-    def outcome(self, success: bool | None, score: float | None) -> Outcome:
-        """Return the outcome of the try with its verdict; raise InvalidValueError if there is none."""
+    def report(self, record: Callable[[Outcome], bool], success: bool | None, score: float | None) -> bool:
+        """Record the verdict of the try by ``record``, which returns whether that changed the store; return whether.
+
+        Its first verdict belongs to the time when it ended, further ones to now: an earlier one would not replace them.
+
+        Raises:
+            InvalidValueError: there is no verdict, or an invalid one.
+        """
+        if not self.is_recorded and record(self._outcome(success, score, from_milliseconds(self.ended_ms))):
+            return True
+        return record(self._outcome(success, score))
+
+    def _outcome(self, success: bool | None, score: float | None, ended: datetime | None = None) -> Outcome:
         return Outcome(
             success=success,  # type: ignore[arg-type]  # then the score decides
             score=score,
@@ -42,8 +57,8 @@ class Ticket(NamedTuple):
             tokens_used=self.tokens_used,
             cost_usd=self.cost_usd,
             duration_seconds=self.duration_seconds,
-            timestamp=from_milliseconds(self.ended_ms),
             outcome_id=self.outcome_id,
+            timestamp=ended,
         )
 
     def __str__(self) -> str:
@@ -78,7 +93,7 @@ class Ticket(NamedTuple):
             check_id(name, getattr(self, name))
         if self.decision_id is not None:
             check_id("decision_id", self.decision_id)
-        self.outcome(success=True, score=None)
+        self._outcome(success=True, score=None, ended=from_milliseconds(self.ended_ms))
 
 
 def is_ticket(text: Any) -> TypeGuard[str]:

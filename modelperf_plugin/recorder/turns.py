@@ -28,15 +28,19 @@ class Turns(threading.local):
         if loop is not self._loop:
             self._loop = loop
             self._begin_round()
-        while self._spent >= TURN_SECONDS:  # noqa: ASYNC110 - it waits for the next round, not for an event
+        self._count(loop)
+        while self._spent >= TURN_SECONDS:
             await asyncio.sleep(0)
-        if not self._is_counting:
-            self._is_counting = True
-            loop.call_soon(self._begin_round)  # first in the next round, before those that wait
+            self._count(loop)
 
     def spend(self, seconds: float) -> None:
         """Note that this round has taken ``seconds`` so far."""
         self._spent += seconds
+
+    def _count(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._is_counting:
+            self._is_counting = True
+            loop.call_soon(self._begin_round)  # first in the next round, before those that wait
 
     def _begin_round(self) -> None:
         self._spent = 0.0

@@ -9,11 +9,14 @@ import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import modelperf_plugin as mp
 from tests.recorder.world import IN_ORDER, MODELS, ProviderError, Recorded, answering, recorded, verdicts
@@ -261,6 +264,43 @@ def test_an_invalid_argument_is_an_error(
             run(perf, models, answering(), **options)
         assert refused.value.field == field
         assert verdicts(perf) == []
+
+
+def test_a_call_must_be_a_function(perf: mp.ModelPerf) -> None:
+    """A mistake that would fail with every model is no failure of the models."""
+    with pytest.raises(mp.InvalidValueError, match="call must be a function"):
+        perf.run("qa", MODELS, "gpt-4o")  # type: ignore[arg-type]
+    assert verdicts(perf) == []
+
+
+@given(
+    st.lists(st.sampled_from(["good", "low", "broken", "error", "outage", "wrong"]), min_size=3, max_size=3),
+    st.booleans(),
+)
+def test_every_call_is_recorded_exactly_once(script: list[str], is_async: bool) -> None:
+    """Whatever mix of errors, scores and failing checks comes: each call is one outcome, in the order of the calls."""
+    errors = {"error": KeyError("x"), "outage": ProviderError(503), "wrong": ProviderError(400)}
+    kinds = {"low": None, "broken": "other", "error": "other", "outage": "server_error", "wrong": "caller_error"}
+    todo = dict(zip(MODELS, script, strict=True))
+    made: list[str] = []
+
+    def call(model: str) -> str:
+        made.append(model)
+        if todo[model] in errors:
+            raise errors[todo[model]]
+        return todo[model]
+
+    def check(answer: str) -> float:
+        return {"good": 0.9, "low": 0.1}[answer]
+
+    with mp.ModelPerf(IN_ORDER, store=":memory:", seed=1) as perf:
+        with suppress(KeyError, ProviderError):
+            answer = (_arun if is_async else _run)(perf, MODELS, call, check=check)
+            assert answer == todo[made[-1]]
+        events = perf.store.events.after(0, 10)
+    assert [event.model_id for event in events] == made
+    assert [event.error_kind for event in events] == [kinds.get(todo[model]) for model in made]
+    assert len(made) == next((place for place, step in enumerate(script, 1) if step in {"good", "wrong"}), 3)
 
 
 def test_the_two_kinds_of_functions_are_told_apart(perf: mp.ModelPerf) -> None:

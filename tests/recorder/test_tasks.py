@@ -74,6 +74,19 @@ def test_the_last_error_and_a_wrong_request_are_raised(perf: mp.ModelPerf, statu
     assert len(tried) == (3 if status == 503 else 1)
 
 
+def test_nothing_is_suppressed_without_a_loop(perf: mp.ModelPerf) -> None:
+    """An exception is only suppressed where a loop would go on with another model."""
+    with perf.task("qa", MODELS) as task:
+        with pytest.raises(ProviderError), task.attempt("a"):
+            raise ProviderError(503)
+        for model in task:
+            if model:
+                break
+        with pytest.raises(ProviderError), task.attempt("b"):
+            raise ProviderError(503)
+    assert [kind for _, kind in verdicts(perf)] == ["server_error"] * 2
+
+
 def test_an_attempt_may_fail_without_an_exception(perf: mp.ModelPerf) -> None:
     """``fail`` says so, with a kind or without, and ``usage`` what it has used."""
     kinds: list[Any] = [None, "timeout", "refused"]
@@ -205,6 +218,32 @@ def test_a_ticket_of_a_recorded_attempt_replaces_its_verdict(perf: mp.ModelPerf)
     assert [(each.model, each.verdict, each.score) for each in recorded(perf)] == [("a", "failed", 0.1)]
 
 
+def test_the_configured_bar_holds_for_later_scores(path: Path) -> None:
+    """A score that comes by ticket, or by a report of the task, is compared with ``[quality] pass_score``."""
+    with mp.ModelPerf({**IN_ORDER, "quality": {"pass_score": 0.9}}, store=path, seed=1) as perf:
+        for _ in range(2):
+            with perf.task("qa", ["a"], verdict="later") as task, task.attempt("a"):
+                pass
+            assert perf.report(task.ticket, score=0.75)
+        with perf.task("qa", ["a"], verdict="later") as task, task.attempt("a"):
+            pass
+        assert task.report(score=0.75)
+        assert verdicts(perf) == [("a", "failed")] * 3
+
+
+def test_the_latest_report_wins(perf: mp.ModelPerf) -> None:
+    """Reports by ticket and by decision replace one another in the order in which they come."""
+    with perf.task("qa", MODELS, verdict="later") as task, task.attempt("a"):
+        pass
+    ticket, decision = task.ticket, task.decision
+    assert decision is not None
+    for success in (True, False, True):
+        assert perf.report(ticket, success=success)
+        assert perf.report(decision, success=not success)
+        assert task.report(success)
+    assert verdicts(perf) == [("a", "good")]
+
+
 def test_an_attempt_that_ended_long_ago_counts_for_its_time(perf: mp.ModelPerf) -> None:
     """What is reported by a ticket has ended when the attempt did."""
     with perf.task("qa", MODELS, verdict="later") as task, task.attempt("a"):
@@ -229,6 +268,7 @@ names = st.text(min_size=1, max_size=40).filter(lambda text: text.isprintable())
         duration_seconds=st.floats(0, 1e9),
         ended_ms=st.integers(0, 4_000_000_000_000),
         timeout=st.booleans(),
+        is_recorded=st.booleans(),
     )
 )
 def test_a_ticket_survives_as_text(ticket: Ticket) -> None:
@@ -242,7 +282,9 @@ def test_a_ticket_survives_as_text(ticket: Ticket) -> None:
 @given(st.data())
 def test_a_damaged_ticket_is_refused(data: st.DataObject) -> None:
     """A ticket that was cut or changed anywhere is an InvalidValueError, and never another ticket."""
-    text = str(Ticket("0" * 20, "qa", "gpt-4o", "0-1", 10, 0.25, 1.5, 1_700_000_000_000, timeout=False))
+    text = str(
+        Ticket("0" * 20, "qa", "gpt-4o", "0-1", 10, 0.25, 1.5, 1_700_000_000_000, timeout=False, is_recorded=True)
+    )
     position = data.draw(st.integers(0, len(text) - 1))
     damaged = data.draw(
         st.sampled_from([text[:position], text[:position] + "?" + text[position + 1 :], text + "A", text + "A" * 4])
