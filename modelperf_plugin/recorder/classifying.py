@@ -18,7 +18,8 @@ def classify(error: BaseException | int) -> FailureKind:
     """Return why a call failed, by its exception or an HTTP status; never raises.
 
     As :func:`modelperf_plugin.failure_of`, whose rule it applies, except that whatever is no ``Exception``, such as
-    ``CancelledError`` or ``SystemExit``, is ``cancelled``, and an invalid argument of ours is a ``caller_error``.
+    ``CancelledError`` or ``SystemExit``, is ``cancelled``, an invalid argument of ours is a ``caller_error``, and a
+    group of exceptions is as its first one.
 
     >>> classify(429), classify(TimeoutError()), classify(KeyboardInterrupt()), classify(ValueError())
     ('rate_limit', 'timeout', 'cancelled', 'other')
@@ -28,6 +29,8 @@ def classify(error: BaseException | int) -> FailureKind:
 
 def failure(error: BaseException | int) -> Failure:
     """Return why a call failed, as fields of an outcome; without an error kind, it ran out of time."""
+    while isinstance(error, BaseExceptionGroup):  # of a task group, around the error of one of its tasks
+        error = error.exceptions[0]
     if isinstance(error, InvalidValueError):
         return Failure("caller_error")
     if isinstance(error, BaseException) and not isinstance(error, Exception):

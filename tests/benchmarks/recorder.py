@@ -1,18 +1,21 @@
 """What the recorder costs a call, and how long an event loop stands still while another program holds the database.
 
 ``python -m tests.benchmarks recorder``. Overhead is in processor time of the thread, paired in one loop: a busy machine
-changes it less than wall time. Stalls are wall time, so other programs lengthen them: the processor time that the
-longest one took stands beside it, and the same calls without the recorder as a control.
+changes it less than wall time. Stalls are wall time, so other programs lengthen them. Beside the longest stand the
+processor time that it took, the longest garbage collection, which is the interpreter's and belongs to any program of
+this size, and the same calls without the recorder as a control.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from types import SimpleNamespace
@@ -110,21 +113,42 @@ def stalls(path: Path, kind: str) -> None:
         async def alone() -> str:
             return await _answer("gpt-4o")
 
-        control, _, _ = asyncio.run(_longest_gap(alone))
+        control, *_ = asyncio.run(_longest_gap(alone))
         command = [sys.executable, "-c", HOLDER, str(path), kind, str(HELD_SECONDS)]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
             assert holder.stdout is not None
             holder.stdout.readline()
-            gap, processor, made = asyncio.run(_longest_gap(recorded))
+            with _collections() as collections:
+                gap, processor, made = asyncio.run(_longest_gap(recorded))
             holder.wait()
     with mp.ModelPerf(store=path) as perf:
         kept = sum(tally.samples for tally in perf.store.tallies.all())
     name = f"longest stall of {PARALLEL_CALLS} calls at once, {kind} held"
     print(
         f"{name:<60} {gap:7.1f} ms  goal 50  {verdict(gap, 50.0)}"
-        f"  (processor {processor:.1f} ms; without recorder {control:.1f} ms)"
+        f"  (processor {processor:.1f} ms, collection {max(collections):.1f} ms; without recorder {control:.1f} ms)"
     )
     print(f"{'outcomes lost':<60} {made + 1 - kept:7d}     goal 0   {verdict(made + 1 - kept, 0)}")
+
+
+@contextmanager
+def _collections() -> Iterator[list[float]]:
+    """Collect the processor times of garbage collections, in milliseconds."""
+    times = [0.0]
+    started = 0.0
+
+    def on_collection(phase: str, _info: dict[str, int]) -> None:
+        nonlocal started
+        if phase == "start":
+            started = time.thread_time()
+        else:
+            times.append(1000 * (time.thread_time() - started))
+
+    gc.callbacks.append(on_collection)
+    try:
+        yield times
+    finally:
+        gc.callbacks.remove(on_collection)
 
 
 async def _answer(model: str) -> str:

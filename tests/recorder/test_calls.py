@@ -8,12 +8,13 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pluggy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -408,6 +409,34 @@ def test_a_plan_is_walked_and_outages_use_up_no_step(path: Path, run: Runner) ->
         with pytest.raises(ProviderError):
             run(perf, models, answering(**{model: ProviderError(503) for model in models}))
         assert len(verdicts(perf)) == before + len(decision.plan) + len(decision.order)
+
+
+def test_arun_does_without_asyncio(perf: mp.ModelPerf) -> None:
+    """Without a time limit nothing of asyncio is needed, so calls of other asynchronous libraries work as well."""
+
+    async def answer(model: str) -> str:
+        return model
+
+    async def chunks(model: str) -> AsyncIterator[str]:
+        yield model
+
+    async def host() -> list[str]:
+        return [await perf.arun("qa", MODELS, answer), *[chunk async for chunk in perf.astream("qa", MODELS, chunks)]]
+
+    running = host()
+    with pytest.raises(StopIteration) as ended:
+        running.send(None)
+    assert ended.value.value == ["a", "a"]
+
+
+def test_the_engine_of_a_registered_plugin_records(path: Path) -> None:
+    """A host with the plugin gets the recorder from it; mistakes of its functions are counted like those in hooks."""
+    plugin = mp.register(pluggy.PluginManager("host"), config=IN_ORDER, store=path, seed=1)
+    perf = plugin.engine()
+    assert perf.run("qa", MODELS, answering(a="yes"), usage=lambda answer: answer.missing) == "yes"
+    assert plugin.failure_count() == 1
+    plugin.close()
+    assert verdicts(path) == [("a", "good")]
 
 
 def test_awaitables_of_all_kinds(perf: mp.ModelPerf) -> None:

@@ -116,6 +116,8 @@ def test_tokens_are_always_possible(usage: Any) -> None:
         (KeyboardInterrupt(), "cancelled"),
         (mp.InvalidValueError("models", "something else", 7), "caller_error"),
         (KeyError("x"), "other"),
+        (ExceptionGroup("tasks", [ExceptionGroup("tasks", [ProviderError(429)]), ValueError()]), "rate_limit"),
+        (BaseExceptionGroup("tasks", [KeyboardInterrupt()]), "cancelled"),
     ],
     ids=str,
 )
