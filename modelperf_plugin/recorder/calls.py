@@ -58,5 +58,5 @@ def _awaitable(result: Awaitable[_R]) -> Awaitable[_R]:
 def _call(call: Callable[[str], _R], model: str, timeout: float | None) -> _R:
     if timeout is None:
         return call(model)
-    with Worker() as worker:
-        return worker.call(partial(call, model), timeout)
+    with Worker(timeout) as worker:
+        return worker.call(partial(call, model))

@@ -24,24 +24,30 @@ def limited(seconds: float | None) -> AbstractAsyncContextManager[object]:
 
 
 class Worker:
-    """Calls functions in a thread of its own, with a copy of the caller's context; a context manager.
+    """Calls functions with a time limit, in a thread with a copy of the caller's context; a context manager.
 
-    A function that takes too long is abandoned: its thread ends with it, and never keeps the process alive.
+    A function that takes too long is abandoned: its thread ends with it, and never keeps the process alive. Without a
+    limit there is no thread.
     """
 
-    def __init__(self) -> None:
-        """Start the thread."""
+    def __init__(self, seconds: float | None) -> None:
+        """Start the thread, if there is a limit."""
+        self._seconds = seconds
         self._jobs: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
+        if seconds is None:
+            return
         context = copy_context()
         Thread(target=context.run, args=(_work, self._jobs), name="modelperf-call", daemon=True).start()
 
-    def call(self, function: Callable[[], _T], seconds: float) -> _T:
-        """Return what ``function`` returns, or raise what it raises; TimeoutError after ``seconds``."""
+    def call(self, function: Callable[[], _T]) -> _T:
+        """Return what ``function`` returns, or raise what it raises; TimeoutError if it takes too long."""
+        if self._seconds is None:
+            return function()
         answer: Future[_T] = Future()
         self._jobs.put((function, answer))
-        wait((answer,), seconds)
+        wait((answer,), self._seconds)
         if not answer.done():
-            raise TimeoutError(f"the call took longer than {seconds:g} s")
+            raise TimeoutError(f"the call took longer than {self._seconds:g} s")
         return answer.result()
 
     def __enter__(self) -> Self:

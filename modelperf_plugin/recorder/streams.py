@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from functools import partial
 from inspect import isawaitable
 from typing import Any, Final, TypeVar
@@ -68,18 +68,11 @@ def _chunks(
     """Yield the chunks of one stream, as they are asked for; closes it if it is not read to its end."""
     away = 0.0
     source: Iterable[_T] = ()
-    with ExitStack() as stack:
-        worker = None if timeout is None else stack.enter_context(Worker())
+    with Worker(timeout) as worker:
         try:
-            source = call() if worker is None or timeout is None else worker.call(call, timeout)
-            chunks = iter(source)
-            while True:
-                if worker is None or timeout is None:
-                    chunk = next(chunks, _END)
-                else:
-                    chunk = worker.call(partial(next, chunks, _END), timeout)
-                if chunk is _END:
-                    break
+            source = worker.call(call)
+            ask = partial(next, iter(source), _END)
+            while (chunk := worker.call(ask)) is not _END:
                 watch.see(chunk)
                 left = time.perf_counter()
                 yield chunk
