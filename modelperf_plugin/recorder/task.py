@@ -76,6 +76,8 @@ class Attempt:
             self._started = None
 
     def __enter__(self) -> Self:
+        if self._has_ended:
+            raise InvalidValueError("attempt", "a new one for each try", "one that has ended", typed=True)
         self._started = time.perf_counter()
         return self
 
@@ -83,8 +85,6 @@ class Attempt:
         self, _type: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
     ) -> bool:
         self.stop()
-        if self._has_ended:
-            return False
         self._has_ended = True
         if error is not None and self.failure is None:
             self.failure = failure(error)

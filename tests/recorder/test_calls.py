@@ -179,6 +179,8 @@ def test_usage_is_found_in_the_answer(perf: mp.ModelPerf, run: Runner) -> None:
         ({"tokensUsed": None, "costUsd": 0.5}, (0, 0.5)),
         ({"input_tokens": 1, "output_tokens": 2}, (3, 0.0)),
         ({"cost_usd": -1.0}, (0, 0.0)),
+        ({"cost_usd": object()}, (0, 0.0)),
+        ({"cost_usd": "0.5", "tokens_used": "12"}, (0, 0.0)),
     ],
 )
 def test_usage_may_be_given(perf: mp.ModelPerf, run: Runner, given: Any, expected: tuple[int, float]) -> None:
@@ -330,6 +332,22 @@ def test_an_asynchronous_check(perf: mp.ModelPerf) -> None:
     assert asyncio.run(perf.arun("qa", MODELS, call, check=check)) == "b"
     with pytest.raises(mp.InvalidValueError, match="check"):
         perf.run("qa", MODELS, str, check=check)  # type: ignore[arg-type]
+
+
+def test_an_asynchronous_check_that_raises_is_a_verdict(perf: mp.ModelPerf) -> None:
+    """An exception that an asynchronous check raises says that the answer cannot be used."""
+
+    async def check(answer: str) -> bool:
+        await asyncio.sleep(0)
+        if answer == "a":
+            raise ProviderError(503)
+        return True
+
+    async def call(model: str) -> str:
+        return model
+
+    assert asyncio.run(perf.arun("qa", MODELS, call, check=check)) == "b"
+    assert verdicts(perf) == [("a", "other"), ("b", "good")]
 
 
 def test_a_call_that_takes_too_long_is_abandoned(perf: mp.ModelPerf, run: Runner) -> None:

@@ -140,6 +140,18 @@ def test_a_stream_that_is_not_begun_asks_nobody(perf: mp.ModelPerf) -> None:
         perf.astream("qa", MODELS, source.asynchronous, timeout=-1)
 
 
+def test_a_plain_iterator_is_refused_by_astream(perf: mp.ModelPerf) -> None:
+    """``astream`` needs an asynchronous iterator; another one is the caller's error, not the model's."""
+
+    async def host() -> None:
+        async for _ in perf.astream("qa", MODELS, lambda _: iter("x")):  # type: ignore[arg-type, return-value]
+            pass
+
+    with pytest.raises(mp.InvalidValueError, match="asynchronous iterator"):
+        asyncio.run(host())
+    assert verdicts(perf) == [("a", "caller_error")]
+
+
 def test_a_stream_that_was_cut_is_not_a_success(perf: mp.ModelPerf, read: Reader) -> None:
     """Chunks with choices end with a finish_reason; without one the stream was cut, which raises nothing anywhere."""
     read(perf, Source(a=[chunk("x"), chunk(finish="stop"), chunk(tokens=7)]))

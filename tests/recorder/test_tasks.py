@@ -87,6 +87,17 @@ def test_nothing_is_suppressed_without_a_loop(perf: mp.ModelPerf) -> None:
     assert [kind for _, kind in verdicts(perf)] == ["server_error"] * 2
 
 
+def test_an_attempt_is_entered_once(perf: mp.ModelPerf) -> None:
+    """Each try has an attempt of its own: a second one by the same would not be recorded."""
+    with perf.task("qa", MODELS) as task:
+        attempt = task.attempt("a")
+        with attempt:
+            pass
+        with pytest.raises(mp.InvalidValueError, match="a new one for each try"), attempt:
+            pass
+    assert verdicts(perf) == [("a", "good")]
+
+
 def test_an_attempt_may_fail_without_an_exception(perf: mp.ModelPerf) -> None:
     """``fail`` says so, with a kind or without, and ``usage`` what it has used."""
     kinds: list[Any] = [None, "timeout", "refused"]
