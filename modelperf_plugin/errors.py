@@ -50,7 +50,7 @@ class ModelPerfError(Exception):
 
 
 class InvalidValueError(ModelPerfError, ValueError):
-    """An argument is not usable; the message names the field, the requirement and what was received.
+    """An argument is invalid; the message names the field, the requirement and what was received.
 
     A host may pass a prompt or an answer by mistake, and it logs its errors. Of a value that can hold text, the error
     therefore keeps only type and length, unless an operator typed it (``typed=True``).
@@ -94,7 +94,7 @@ class Problem:
 
 
 class ConfigError(ModelPerfError):
-    """A configuration is not usable; all its problems are reported at once.
+    """A configuration is invalid; all its problems are reported at once.
 
     Attributes:
         problems: in the order of the sources.
@@ -110,7 +110,7 @@ class RegistrationError(ModelPerfError):
 
 
 class OutcomesFileError(ModelPerfError):
-    """A file of recorded outcomes is not usable; the message names file, line and remedy.
+    """A file of recorded outcomes is invalid; the message names file, line and remedy.
 
     Attributes:
         path: the file.

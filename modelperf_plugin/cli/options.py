@@ -174,7 +174,7 @@ seed_option = click.option(
 )  # fmt: skip
 attempts_option = click.option(
     "--attempts", type=click.IntRange(1, MAX_ATTEMPTS), metavar="N",
-    help="Maximum number of tries at a task, with the models of a decision in its order. [default: [retries] attempts]",
+    help="Maximum number of tries per task, in the order of the decision. [default: [retries] attempts]",
 )  # fmt: skip
 policy_option = click.option(
     "--policy", "files", multiple=True, metavar="TOML", type=click.Path(exists=True, dir_okay=False),

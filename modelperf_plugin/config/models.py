@@ -37,7 +37,7 @@ class ModelConfig(Section):
     aliases: Annotated[tuple[str, ...], BeforeValidator(_check_names)] = Field(
         default=(),
         description="Other names of this model, which hosts may offer and report: outcomes under any of them are "
-        "outcomes of this model, also those recorded before.",
+        "outcomes of this model, including those recorded earlier.",
     )
 
     prior_success: float | None = Field(
@@ -55,7 +55,7 @@ class ModelConfig(Section):
         description="The day, in UTC, on which the price changed to cost_usd: the costs of earlier outcomes no longer "
         "count.",
     )
-    budget: Budget | None = Field(default=None, description="A limit for this model, besides [budget].")
+    budget: Budget | None = Field(default=None, description="A limit for this model, in addition to [budget].")
 
 
 def ambiguous_names(models: Mapping[str, ModelConfig]) -> list[str]:

@@ -58,7 +58,7 @@ def naming_key(section: str) -> str:
 
 
 class TaskTypeConfig(Section):
-    """The policy of one task type, where it differs; each strategy is complete."""
+    """Settings of one task type that differ from the common ones; each strategy is complete."""
 
     ranking: AnyRanking | None = Field(default=None, description="As [ranking], for this task type.")
     demotion: AnyDemotion | None = Field(default=None, description="As [demotion], for this task type.")
@@ -66,7 +66,7 @@ class TaskTypeConfig(Section):
     exploration: AnyExploration | None = Field(default=None, description="As [exploration], for this task type.")
     retries: RetriesConfig | None = Field(default=None, description="As [retries], for this task type.")
     budget: Budget | None = Field(
-        default=None, description="A limit for this task type, besides [budget], whose other keys it inherits."
+        default=None, description="A limit for this task type, in addition to [budget], whose other keys it inherits."
     )
 
 

@@ -46,7 +46,7 @@ class StoreConfig(Section):
     )
     patience_seconds: float = Field(
         default=1.0, ge=0, le=60,
-        description="Seconds that a record waits for others that write; then the outcome is put into a file beside the "
+        description="Seconds that a record waits for other writers; then the outcome is written to a file beside the "
         "database and moved in later. Choices never wait.",
     )  # fmt: skip
     retention_days: int | None = Field(
@@ -87,7 +87,7 @@ class RetriesConfig(Section):
 
     attempts: int = Field(
         default=1, ge=1, le=MAX_ATTEMPTS,
-        description="Tries that the host makes at a task until one succeeds. With more than 1, the order of the models "
+        description="Tries that the host makes per task until one succeeds. With more than 1, the order of the models "
         "is planned for the whole task.",
     )  # fmt: skip
 
@@ -97,33 +97,33 @@ class QualityConfig(Section):
 
     timeouts: Timeouts = Field(
         default="failure",
-        description="What a failed task that timed out counts as. failure: a failure of the model; outage: it was "
-        "unavailable; ignore: neither. An outcome with a score counts by its score.",
+        description="How a failed task that timed out counts. failure: as a failure of the model; outage: as an "
+        "outage; ignore: as neither. An outcome with a score counts by its score.",
     )
     pass_score: float = Field(
         default=DEFAULT_PASS_SCORE, ge=0, le=1,
-        description="The score from which an outcome is a success, where the host reports a score alone.",
+        description="Lowest score that is a success, if the host reports a score alone.",
     )  # fmt: skip
 
 
 class AvailabilityConfig(Section):
-    """Back-off from models that have outages, and how much recent ones count against a model."""
+    """Back-off from models that have outages, and how much recent outages lower a model's score."""
 
     pause_seconds: float = Field(
         default=2.0, ge=0, le=86_400,
         description="Seconds of back-off from a model after an outage; doubles with each further one in a row. "
-        "0: no back-off, unless the model is gone or the provider says for how long.",
+        "0: no back-off, unless the model is gone or the provider says how long to wait.",
     )  # fmt: skip
     longest_pause_seconds: float = Field(default=300.0, ge=0, le=604_800, description="Maximum back-off in seconds.")
     jitter: float = Field(
         default=0.5, ge=0, le=1,
-        description="Each back-off is longer by a random fraction of up to this, so that hosts do not all return at "
-        "once.",
+        description="Each back-off is extended by a random fraction of at most this, so that hosts do not all return "
+        "at once.",
     )  # fmt: skip
     half_life_minutes: float = Field(
         default=240.0, ge=0, le=525_600,
         description="Minutes after which a try counts half in the recent availability, by which the score of a model "
-        "is multiplied; 0: outages do not count in the score.",
+        "is multiplied; 0: outages do not affect the score.",
     )  # fmt: skip
     gone_pause_minutes: float = Field(
         default=60.0, ge=0, le=10_080,
@@ -136,7 +136,7 @@ class AvailabilityConfig(Section):
     longest_retry_after_hours: float = Field(
         default=24.0, ge=0, le=720,
         description="Maximum back-off in hours if the provider says when to retry (retry_after_seconds); "
-        "0: what it says is not followed.",
+        "0: that is ignored.",
     )  # fmt: skip
 
 
@@ -145,12 +145,13 @@ class DriftConfig(Section):
 
     half_life_days: float = Field(
         default=30.0, ge=0, le=36_500,
-        description="Days after which an outcome counts half, after twice as many a quarter; 0: outcomes do not fade.",
+        description="Days after which an outcome counts half, and after twice as many a quarter; 0: outcomes do not "
+        "fade.",
     )  # fmt: skip
     detect: bool = Field(
         default=True,
-        description="Whether to detect silent changes of a model, over all its task types; the outcomes until a "
-        "change was noticed then count as eight.",
+        description="Whether to detect silent changes of a model, over all its task types; all outcomes up to the "
+        "detection then count as eight.",
     )
 
 
@@ -171,8 +172,8 @@ class FederationConfig(Section):
     table: str = Field(default="llm_task_outcomes", min_length=1, description="Table or view with one row per outcome.")
     columns: dict[str, str] = Field(
         default={},
-        description="Its columns for task_type, model_id, success, timeout, tokens_used, cost_usd and timestamp, if "
-        "its schema is not recognised.",
+        description="Names of its columns for task_type, model_id, success, timeout, tokens_used, cost_usd and "
+        "timestamp, if its schema is not recognised.",
     )
 
     @field_validator("columns")

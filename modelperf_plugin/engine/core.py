@@ -81,7 +81,7 @@ class ModelPerf(CallRecorder):
         self._overridden = set() if store is None else {"path"}
         location = configured.path if store is None else store
         self.patience = configured.patience_seconds
-        """For how many seconds a record, and closing, wait for others that write."""
+        """For how many seconds a record, and closing, wait for other writers."""
         self.tracker = ModelPerformanceTracker(
             location, durability=configured.durability, patience=self.patience, clock=clock
         )
@@ -215,8 +215,8 @@ class ModelPerf(CallRecorder):
         """Write an outcome, as :meth:`modelperf_plugin.ModelPerformanceTracker.record_outcome` does.
 
         Returns:
-            Whether the store has changed: the outcome is new, or has another verdict than the one that was recorded
-            under its ``outcome_id``, which it replaces.
+            Whether the store has changed: the outcome is new, or its verdict replaces a different one that was
+            recorded under its ``outcome_id``.
 
         ``decision`` is the decision that chose the model, its id, or None. What has failed before on its task makes
         this a later try; without a decision it is a first try.
@@ -226,14 +226,14 @@ class ModelPerf(CallRecorder):
     def report(self, decision: Decision | str, *, success: bool | None = None, score: float | None = None) -> bool:
         """Give the last outcome of a decision its verdict, or another one; return whether that changed the store.
 
-        Or give it to the attempt of a ticket, :attr:`modelperf_plugin.recorder.Task.ticket`, which has all that is
-        needed: no log, and no decision. The rest is about decisions.
+        Or to the attempt of a ticket, :attr:`modelperf_plugin.recorder.Task.ticket`, which needs neither decision nor
+        log. The rest is about decisions.
 
-        The short form of :meth:`record` for who judges a result and knows the decision only, in any process and at any
-        time. It replaces ``success`` and ``score`` of the outcome, whichever of its models it is from; the error kind
-        goes with a success. Without an outcome the verdict is recorded as that of the chosen model, and the rest is
-        added when the outcome comes. It waits for a decision that another process has yet to log. The decision must be
-        in the log (``[log] share``): otherwise use an ``outcome_id``.
+        The short form of :meth:`record` for callers that know only the decision, in any process and at any time. It
+        replaces ``success`` and ``score`` of the outcome, whichever model of the decision it is from; a success clears
+        the error kind. Without an outcome the verdict is recorded as that of the chosen model, and the rest is added
+        when the outcome arrives. If another process has yet to log the decision, the verdict waits for it. The
+        decision must be in the log (``[log] share``): otherwise use an ``outcome_id``.
 
         Raises:
             InvalidValueError: an argument is invalid, or there is neither ``success`` nor ``score``.
@@ -252,7 +252,7 @@ class ModelPerf(CallRecorder):
         return self._recording.record_many(outcomes)
 
     def budgets(self) -> list[BudgetState]:
-        """Return each budget as it stands: what is left of it, and what money costs.
+        """Return the state of each budget: what is left of it, and the price of money.
 
         Raises:
             StoreError: what was spent could not be read.
@@ -278,7 +278,7 @@ class ModelPerf(CallRecorder):
     def close(self) -> None:
         """Write the rest of the decision log and release the store; closing twice is fine.
 
-        Others that write are waited for as long as by one record.
+        It waits for other writers no longer than one record does.
         """
         within(self.patience, self._close)
 

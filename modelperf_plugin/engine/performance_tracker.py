@@ -29,8 +29,8 @@ class ModelPerformanceTracker(Tracker):
     ) -> None:
         """Open the store at ``path_or_url``: a path, ``":memory:"`` or a URL; a new file is created.
 
-        An outcome that would wait for others longer than ``patience`` seconds is put into a file beside the store, and
-        moved in later. ``clock`` returns an aware datetime and stamps outcomes that come without a time.
+        An outcome that would wait for other writers longer than ``patience`` seconds is written to a file beside the
+        store, and moved in later. ``clock`` returns an aware datetime, for outcomes without a timestamp.
 
         Raises:
             InvalidValueError: this version has no store for such a URL.

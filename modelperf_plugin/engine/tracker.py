@@ -16,7 +16,7 @@ from modelperf_plugin.values.names import NO_ALIASES, CanonicalIds
 
 
 class Importer(Protocol):
-    """Brings what an earlier tool recorded into a store."""
+    """Imports what an earlier tool recorded into a store."""
 
     def run(self) -> None:
         """Import what is due, or have a thread do it."""
@@ -34,7 +34,7 @@ class ABCandidates(NamedTuple):
     """The two sides of a possible A/B test."""
 
     incumbent: str
-    """The best-ranked model."""
+    """The model named, or else the best-ranked one."""
     challenger: str
     """The one with the fewest outcomes among the others."""
 

@@ -37,9 +37,10 @@ def select_model(task_type: str, candidates: Sequence[str], context: Mapping[str
 
     :param task_type: the class of work, as in ``on_task_complete``.
     :param candidates: the ids of the models that may be used; copied, never changed. Their order does not matter.
-    :param context: None, or a mapping that may hold ``pin`` (use this model, whatever the policy says), ``unit_id``
-        (a unit always gets the same side of an A/B test), ``exclude`` (models not to use, for example because they
-        were tried on this task before) and ``max_cost_usd``. The plugin ignores all other keys.
+    :param context: None, or a mapping that may hold ``pin`` (use this model, whatever the policy says), ``exclude``
+        (models not to use), ``retry_of`` (an earlier decision for the same task), ``attempts``, ``max_cost_usd``,
+        ``max_seconds``, ``current_model`` (the model of the conversation so far) and ``unit_id`` (a unit always gets
+        the same side of an A/B test). The plugin ignores all other keys.
     :returns: a Decision, which is a sequence of model ids in the order to try them; or None for "no opinion": the mode
         is ``observe`` or ``off``, no candidate is left, or the plugin has failed. The host then chooses as it would
         without the plugin.

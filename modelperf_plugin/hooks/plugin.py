@@ -112,8 +112,8 @@ def register(
 
     Raises:
         RegistrationError: the plugin is registered already, a hook of the host lacks a required argument, another
-            plugin implements one of our hooks with undeclared arguments, or the manager does not take our hooks.
-        ConfigError: the configuration is not usable; every problem is in the message.
+            plugin implements one of our hooks with undeclared arguments, or the manager does not accept our hooks.
+        ConfigError: the configuration is invalid; the message contains every problem.
         InvalidValueError: ``store`` is neither a path nor a URL that this version knows.
 
     After an error nothing is registered and nothing stays open. A store that cannot be opened does not stop the host:

@@ -1,4 +1,4 @@
-"""What a host may tell about one task besides its type."""
+"""What a host may say about one task besides its type."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_ATTEMPTS: Final = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What a host may tell about one task besides its type; unknown keys are ignored."""
+    """What a host may say about one task besides its type; unknown keys are ignored."""
 
     pin: str | None = None
     """Use this model regardless of the policy; it must be one of the candidates."""
@@ -27,13 +27,13 @@ class Context:
     exclude: frozenset[str] = frozenset()
     """Models not to use, whatever the reason. Failed models belong to ``retry_of``."""
     max_cost_usd: float | None = None
-    """Maximum cost of this task in US dollars, compared with each model's mean cost on this task type."""
+    """Maximum cost of this task in US dollars, compared with the expected cost of each model."""
     max_seconds: float | None = None
-    """How many seconds this task has, all its tries together: models count by their chance to succeed within them."""
+    """How many seconds this task has for all its tries: models count by their chance to succeed within that time."""
     retry_of: Decision | str | None = None
     """An earlier decision for the same task, or its id: models that failed under it are left out and count as tried."""
     attempts: int | None = None
-    """How many tries the host makes of this task in all; None: as configured."""
+    """How many tries the host makes of this task in total; None: as configured."""
     current_model: str | None = None
     """The model that the conversation has used so far: it stays until another one is worth ``[cost] switch_usd``."""
 
@@ -112,7 +112,7 @@ _KEYS: Final = {name: name for name in _CHECKS} | {camel_case(name): name for na
 _MAX_KEY_LENGTH: Final = 20
 _LETTERS: Final = {name.replace("_", ""): name for name in _CHECKS}
 _SIMILARITY: Final = 0.8
-"""From which similarity of their letters, from 0 to 1, one key is taken for a misspelling of another."""
+"""Lowest similarity of their letters, from 0 to 1, at which one key is taken for a misspelling of another."""
 
 NO_CONTEXT: Final = Context()
 

@@ -9,9 +9,9 @@ from math import log, sqrt
 from typing import Any, Final, NamedTuple, Self
 
 LAST_BORDER_MS: Final = 2_592_000_000
-"""Durations from the first border that is not below this on, 30 days, are in one bucket."""
+"""Durations from the first border at or above this, 30 days, share one bucket."""
 PERIOD_DAYS: Final = 28
-"""Days that a store counts together: as old as their middle."""
+"""Number of days that a store counts together; all are taken to be as old as their middle."""
 HIGH: Final = 0.95
 """The high quantile that is shown."""
 _ROUNDING: Final = 1e-9
@@ -69,13 +69,13 @@ class Durations(NamedTuple):
         return self.quantile(HIGH)
 
     def quantile(self, share: float) -> float:
-        """Return how many seconds a ``share`` of the tasks takes at most."""
+        """Return within how many seconds a ``share`` of the tasks ends."""
         least = share * self.weight * (1.0 - _ROUNDING)
         sums = list(accumulate(self.weights))
         return _middle(self.borders_ms[min(bisect_left(sums, least), len(sums) - 1)])
 
     def share_within(self, seconds: float) -> float:
-        """Return the share of the tasks that takes at most so many seconds."""
+        """Return the share of the tasks that end within ``seconds``."""
         within_ms = seconds * 1000.0
         begun = bisect_right(self.borders_ms, within_ms)
         if not begun:
@@ -100,7 +100,7 @@ def shown(durations: Durations | None) -> dict[str, Any]:
 
 
 def average(each: Sequence[Durations]) -> Durations:
-    """Return what durations are on average, each histogram counting the same; it weighs 1."""
+    """Return the average of histograms, each counting the same; its weight is 1."""
     share = 1.0 / len(each)
     total = Durations(each[0].borders_ms, tuple([weight * share / each[0].weight for weight in each[0].weights]))
     for other in each[1:]:

@@ -92,9 +92,9 @@ def error_kind_of(error: BaseException | int) -> ErrorKind | None:
 def failure_of(error: BaseException | int) -> Failure:
     """Return what an exception of a client library, or an HTTP status, says about a failed call; never raises.
 
-    No library is imported: an exception tells by the provider's code, by the names of its classes, or by its status.
-    What it was raised ``from`` is asked first; what was only handled meanwhile (``__context__``) may be the error of
-    another model, and is not.
+    No library is imported: the provider's code, the names of the classes, or the status of an exception tell the kind.
+    The exception that it was raised ``from`` is read first. One that was only being handled (``__context__``) is not
+    read, because it may be the error of another model.
 
     >>> failure_of(503)
     Failure(error_kind='server_error', timeout=False, retry_after_seconds=None)

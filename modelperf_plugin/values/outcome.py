@@ -43,7 +43,7 @@ NANO_USD: Final = 1_000_000_000
 WHOLE_SCORE: Final = 1_000_000
 """Scores are stored in millionths, for the same reason."""
 DEFAULT_PASS_SCORE: Final = 0.5
-"""The score from which an outcome is a success, unless the host says or the configuration sets another."""
+"""The lowest score that is a success, unless the host gives ``success`` or the configuration sets another score."""
 
 
 def blame_of(success: bool, error_kind: str | None) -> Blame | None:
@@ -85,10 +85,10 @@ class Outcome:
     timestamp: datetime | None = None
     """When it ended (aware); None means now."""
     outcome_id: str | None = None
-    """Recording the same id again changes nothing; None: no such protection."""
+    """Recording the same id again counts no second time, but replaces the verdict. None: no such protection."""
     score: float | None = None
     """How good the result is, from 0 to 1, if the host grades: models are judged by it rather than by ``success``.
-    That of a failure which is not the model's is not used."""
+    The score of a failure that is not the model's is not used."""
     retry_after_seconds: float | None = None
     """How long the provider asked to wait, as its ``Retry-After`` header does; None if it did not say."""
     _has_derived_success: bool = field(default=False, init=False, repr=False, compare=False)
@@ -151,7 +151,7 @@ class Outcome:
         return 0 if score is None else score - WHOLE_SCORE * self.success
 
     def passing(self, pass_score: float) -> Self:
-        """Return this outcome; one whose ``success`` follows from the score with ``pass_score`` as the bar."""
+        """Return this outcome; if its ``success`` follows from the score, with ``pass_score`` as the threshold."""
         if not self._has_derived_success or self.score is None:
             return self
         return replace(self, success=self.score >= pass_score)

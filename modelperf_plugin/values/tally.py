@@ -21,7 +21,7 @@ class Tally(NamedTuple):
     timeouts: int = 0
     """Outcomes that timed out, failed or not."""
     outages: int = 0
-    """Failures of the provider: rate_limit, server_error, network."""
+    """Failures of the provider: rate_limit, server_error, network, unavailable."""
     caller_errors: int = 0
     """Failures of the caller: cancelled, caller_error."""
     total_tokens: int = 0
@@ -41,10 +41,10 @@ class Tally(NamedTuple):
     graded: int = 0
     """Outcomes with a score, without failures that say nothing about the model."""
     score_shift: int = 0
-    """Their scores less their successes, summed up, in millionths. So the sum of all verdicts, where one without a
+    """The sum of their scores minus their successes, in millionths. So the sum of all verdicts, where one without a
     score is 0 or 1, is ``successes`` + ``score_shift`` / 1,000,000."""
     later_score_shift: int = 0
-    """The part of it in later tries."""
+    """The part of ``score_shift`` from later tries."""
 
     @property
     def samples(self) -> int:

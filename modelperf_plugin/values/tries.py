@@ -16,10 +16,10 @@ Tried = tuple[str, ...]
 MAX_TRIED: Final = 8
 """Maximum number of failed tries to keep; beyond it, the latest."""
 MAX_SETS: Final = 48
-"""Different sets of failed models that the later tries of a pair are told apart by: each takes a microsecond or two,
-and up to a tenth of a millisecond where it has not been looked at for long."""
+"""Maximum number of sets of failed models by which the later tries of a pair are told apart: each takes a microsecond
+or two, and up to a tenth of a millisecond if it was not used for long."""
 MAX_ROW_SETS: Final = 480
-"""The same of all pairs of a task type together, so that many models do not make a call long."""
+"""The same for all pairs of a task type together, so that many models do not slow down a call."""
 UNKNOWN_TRIED: Final[Tried] = ("",)
 """Stands for unknown models: a later try of which nothing else is known."""
 

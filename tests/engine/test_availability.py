@@ -13,30 +13,16 @@ import pytest
 
 import modelperf_plugin as mp
 from tests.clocks import FakeClock
+from tests.engine.outages import CONFIG, MODELS, SUCCESS, make_first_better
 
 OUTAGE = mp.Outcome(success=False, error_kind="rate_limit")
-SUCCESS = mp.Outcome(success=True)
-MODELS = ["first", "second"]
-CONFIG: dict[str, Any] = {
-    "availability": {"pause_seconds": 10, "longest_pause_seconds": 100, "jitter": 0},
-    "exploration": {"strategy": "never"},
-    "demotion": {"strategy": "never"},
-}
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    """Return a clock at noon."""
-    return FakeClock()
 
 
 @pytest.fixture
 def perf(tmp_path: Path, clock: FakeClock) -> Iterator[mp.ModelPerf]:
     """Return an engine in which ``first`` is the better model, backs off for 10 s and more, without randomness."""
     with mp.ModelPerf(CONFIG, store=tmp_path / "x.db", clock=clock, seed=0) as engine:
-        for _ in range(20):
-            engine.record("t", "first", SUCCESS)
-            engine.record("t", "second", mp.Outcome(success=False))
+        make_first_better(engine)
         yield engine
 
 

@@ -13,26 +13,14 @@ import modelperf_plugin as mp
 from modelperf_plugin.engine.availability import Availability
 from modelperf_plugin.values import to_milliseconds
 from tests.clocks import FakeClock
+from tests.engine.outages import CONFIG, MODELS, SUCCESS, make_first_better
 
 GONE = mp.Outcome(success=False, error_kind="unavailable")
-SUCCESS = mp.Outcome(success=True)
-MODELS = ["first", "second"]
-CONFIG: dict[str, Any] = {
-    "availability": {"pause_seconds": 10, "longest_pause_seconds": 100, "jitter": 0},
-    "exploration": {"strategy": "never"},
-    "demotion": {"strategy": "never"},
-}
 
 
 def limited(seconds: float, kind: Any = "rate_limit") -> mp.Outcome:
     """Return an outage with the provider's word for how long."""
     return mp.Outcome(success=False, error_kind=kind, retry_after_seconds=seconds)
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    """Return a clock at noon."""
-    return FakeClock()
 
 
 def open_engine(tmp_path: Path, clock: FakeClock, **availability: float) -> mp.ModelPerf:
@@ -45,9 +33,7 @@ def open_engine(tmp_path: Path, clock: FakeClock, **availability: float) -> mp.M
 def perf(tmp_path: Path, clock: FakeClock) -> Iterator[mp.ModelPerf]:
     """Return an engine in which ``first`` is the better model."""
     with open_engine(tmp_path, clock) as engine:
-        for _ in range(20):
-            engine.record("t", "first", SUCCESS)
-            engine.record("t", "second", mp.Outcome(success=False))
+        make_first_better(engine)
         yield engine
 
 

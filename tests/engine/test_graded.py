@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,20 +21,6 @@ from modelperf_plugin.values import Tally
 from tests.clocks import FakeClock
 
 SCORES = (0.9, 0.25, 0.7, 1.0)
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    """Return a clock at noon."""
-    return FakeClock()
-
-
-@pytest.fixture
-def perf(tmp_path: Path, clock: FakeClock) -> Iterator[mp.ModelPerf]:
-    """Return an engine on that clock with a half-life of ten days and no shared evidence."""
-    config = {"drift": {"half_life_days": 10, "detect": False}}
-    with mp.ModelPerf(config, store=tmp_path / "x.db", clock=clock, seed=0) as engine:
-        yield engine
 
 
 def cell(perf: mp.ModelPerf, clock: FakeClock, timeouts: str = "failure") -> tuple[float, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,20 +18,6 @@ from modelperf_plugin.values import DAY_MS, MAX_SETS, LaterTries, Tally, Tried
 from tests.clocks import FakeClock
 
 SUCCESS, FAILURE = mp.Outcome(success=True), mp.Outcome(success=False)
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    """Return a clock at noon."""
-    return FakeClock()
-
-
-@pytest.fixture
-def perf(tmp_path: Path, clock: FakeClock) -> Iterator[mp.ModelPerf]:
-    """Return an engine on that clock with a half-life of ten days and no shared evidence."""
-    config = {"drift": {"half_life_days": 10, "detect": False}}
-    with mp.ModelPerf(config, store=tmp_path / "x.db", clock=clock, seed=0) as engine:
-        yield engine
 
 
 def cell(store: Store, clock: FakeClock, model_id: str = "m", **sections: dict[str, Any]) -> tuple[float, float]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from math import log
 from typing import Any
 
@@ -16,7 +16,7 @@ from modelperf_plugin.policy import ABTest
 from modelperf_plugin.policy.sequential import SampleRatio, Verdict
 from modelperf_plugin.policy.sequential.two_sample_test import Rate
 from modelperf_plugin.store import Store, StoredContest, StoredTest
-from modelperf_plugin.values import from_milliseconds
+from modelperf_plugin.values import from_milliseconds, to_milliseconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,9 +112,9 @@ class Trial:
         ]
 
 
-def trials(engine: ModelPerf, task_type: str | None = None) -> tuple[Trial, ...]:
+def trials(engine: ModelPerf, task_type: str | None = None, *, now: datetime | None = None) -> tuple[Trial, ...]:
     """Return every challenger in the tests of a task type, or of all task types; newest test first."""
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = to_milliseconds(now or datetime.now(UTC))
     return tuple(
         trial
         for test in engine.store.ab_tests.all(task_type)

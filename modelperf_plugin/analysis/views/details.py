@@ -89,6 +89,7 @@ def task_view(
     decisions: int = MAX_LISTED_DECISIONS,
 ) -> TaskView | None:
     """Return the details of a task type; None if it has no outcomes at all."""
+    now = now or datetime.now(UTC)
     store = engine.store
     decision = engine.explain(task_type)
     if decision is None:
@@ -100,7 +101,7 @@ def task_view(
     trends = trends_of(period, steps, before, by="model_id")
     known = {row.model_id for row in decision.ranking}
     means, timings = mean_costs(store.tallies.all()), timings_of(engine, task_type, now=now)
-    sums = store.trends.decision_sums(period.days, to_milliseconds(now or datetime.now(UTC)))
+    sums = store.trends.decision_sums(period.days, to_milliseconds(now))
     if len(shown) < len(known):  # one sum for all models is smaller than a row for each
         steps = [each for each in store.trends.series_of_task_types(period.days) if each.tally.task_type == task_type]
     return TaskView(
@@ -120,7 +121,7 @@ def task_view(
         ),
         hidden=len(known) - len(shown),
         exploration=exploration_of([each for each in sums if each.task_type == task_type]),
-        trials=trials(engine, task_type),
+        trials=trials(engine, task_type, now=now),
         demotions=tuple(each for each in store.demotions.all() if each.task_type == task_type),
         changes=tuple(each for each in changes_in(engine, period) if each.model_id in known),
         decisions=_decisions(engine, period, task_type, limit=decisions) if decisions else (),

@@ -139,7 +139,7 @@ def overview(
     return Overview(
         store=store.location, mode=engine.config.mode, period=period, trend=trend, task_types=rows,
         hidden=len(by_task_type) - len(rows), exploration=exploration_of(sums),
-        comparison=_compare(rows) if len(rows) == len(by_task_type) else None, trials=trials(engine),
+        comparison=_compare(rows) if len(rows) == len(by_task_type) else None, trials=trials(engine, now=now),
         demotions=demotions, changes=changes_in(engine, period),
         gone=tuple(Availability.read(store.events, engine.config, to_milliseconds(now)).gone()),
         quality=_quality(trend.total, sums, store.problems.all(), tallies),

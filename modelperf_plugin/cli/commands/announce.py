@@ -17,7 +17,7 @@ def announce(common: Common, answer: Answer, model_id: str) -> None:
     """Announce that a model has changed.
 
     Its outcomes so far stay in the store but no longer count as evidence, and demotions and back-offs that rest on them
-    end. Until new outcomes arrive, what the plugin expects of the model follows from the other models.
+    end. Until new outcomes arrive, expectations of the model are based on the other models.
     """
     with common.writing(answer) as engine:
         model_id = engine.config.canonical_ids.get(model_id, model_id)

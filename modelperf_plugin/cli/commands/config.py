@@ -53,10 +53,10 @@ def config() -> None:
 @json_option
 @common_options
 def _check(common: Common, answer: Answer, path: str | None) -> None:
-    """Report everything that is wrong with the configuration.
+    """Report every problem in the configuration.
 
     PATH is the same as --config; without it, the configuration is found as a host finds it. Exits with code 2 if
-    anything is wrong. Hints, at names that match no outcome in the store or may mean one model, are no errors.
+    there is a problem. Hints about names that match no outcome in the store or may mean one model are not problems.
     """
     from modelperf_plugin.errors import ConfigError
 

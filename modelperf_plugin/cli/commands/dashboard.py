@@ -31,7 +31,7 @@ _HOST_NAME: Final = re.compile(r"[A-Za-z0-9.-]+|\[?[0-9A-Fa-f:.]+\]?")
     "--allow-host", "allowed", metavar="NAME", multiple=True,
     help="Also answer to this host name, of a proxy that passes it on; may be repeated.",
 )  # fmt: skip
-@click.option("--root-path", metavar="PATH", default="", help="Path below which a proxy serves the pages.")
+@click.option("--root-path", metavar="PATH", default="", help="Path under which a proxy serves the pages.")
 @common_options
 def dashboard(
     common: Common, answer: Answer, /, host: str, port: int, token: str | None, *, allowed: tuple[str, ...],

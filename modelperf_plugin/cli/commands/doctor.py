@@ -55,7 +55,7 @@ class _Examination(NamedTuple):
 def doctor(common: Common, answer: Answer, clear: bool, repair: bool) -> None:
     """Check whether the plugin is active and healthy.
 
-    Checks the configuration and the store, and lists problems that hosts had without noticing. Exits with code 1 if
+    Checks the configuration and the store, and lists problems that hosts did not notice. Exits with code 1 if
     anything is wrong.
     """
     from modelperf_plugin.errors import StoreError
@@ -131,6 +131,7 @@ def _examine(loaded: LoadedConfig, location: str) -> _Examination:
     from modelperf_plugin.store.fallback.spool import waiting_for
     from modelperf_plugin.values.names import Aliases
 
+    now_ms = time.time_ns() // 1_000_000
     mode = loaded.config.mode
     files = ", ".join(str(file) for file in loaded.files)
     findings = [
@@ -148,11 +149,11 @@ def _examine(loaded: LoadedConfig, location: str) -> _Examination:
             tallies = store.tallies.all()
             names = sorted({tally.task_type for tally in tallies})
             policies = {name: loaded.config.policy_for(name).policy_id for name in names}
-            decisions = store.decisions.summary(time.time_ns() // 1_000_000)
+            decisions = store.decisions.summary(now_ms)
             findings += [_policies(policies), _outcomes(tallies), *_decisions(loaded, decisions)]
-            findings += [*_hints(loaded, tallies), *_gone(loaded, store), *_ab_tests(loaded, store)]
-            findings += _budgets(loaded, store)
-            old_file = check_legacy_file(store, time.time_ns() // 1_000_000)
+            findings += [*_hints(loaded, tallies), *_gone(loaded, store, now_ms), *_ab_tests(loaded, store, now_ms)]
+            findings += _budgets(loaded, store, now_ms)
+            old_file = check_legacy_file(store, now_ms)
             findings += [*check_attached(store, loaded.config.federation), *([] if old_file is None else [old_file])]
             findings += store.maintenance.check()
             return _Examination(findings, store.problems.all(), policies, decisions)
@@ -173,21 +174,20 @@ def _hints(loaded: LoadedConfig, tallies: Sequence[Tally]) -> Iterator[Finding]:
         yield _finding("verdicts", sentence, ok=False)
 
 
-def _gone(loaded: LoadedConfig, store: Store) -> Iterator[Finding]:
+def _gone(loaded: LoadedConfig, store: Store, now_ms: int) -> Iterator[Finding]:
     """Yield a finding for each model that is gone."""
     from modelperf_plugin.analysis.views.hints import gone_models
     from modelperf_plugin.engine.availability import Availability
 
-    availability = Availability.read(store.events, loaded.config, time.time_ns() // 1_000_000)
+    availability = Availability.read(store.events, loaded.config, now_ms)
     for sentence in gone_models(availability.gone()):
         yield _finding("gone", sentence, ok=False)
 
 
-def _ab_tests(loaded: LoadedConfig, store: Store) -> Iterator[Finding]:
+def _ab_tests(loaded: LoadedConfig, store: Store, now_ms: int) -> Iterator[Finding]:
     """Yield how the A/B tests that are configured get their outcomes."""
     from modelperf_plugin.analysis.views.ab_tests import trials_of
 
-    now_ms = time.time_ns() // 1_000_000
     for test in store.ab_tests.all():
         for trial in trials_of(store, loaded.config, test, now_ms):
             if trial.configured:
@@ -195,13 +195,12 @@ def _ab_tests(loaded: LoadedConfig, store: Store) -> Iterator[Finding]:
                 yield _finding("A/B test", f"{what}: {trial.verdict}", ok=not trial.withheld)
 
 
-def _budgets(loaded: LoadedConfig, store: Store) -> Iterator[Finding]:
+def _budgets(loaded: LoadedConfig, store: Store, now_ms: int) -> Iterator[Finding]:
     """Yield what is left of each budget; a host says in each decision what that means for it."""
     from modelperf_plugin.engine.budget_state import BudgetState
     from modelperf_plugin.engine.ledger import Ledger
     from modelperf_plugin.policy.budget import pace
 
-    now_ms = time.time_ns() // 1_000_000
     for scope, budget in loaded.config.budgets.items():
         ledger = Ledger(budget)
         ledger.begin(store.spending, now_ms, *scope.names)

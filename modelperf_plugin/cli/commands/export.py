@@ -54,7 +54,7 @@ def export(
     """Export what was learned, for another project.
 
     Exports counts and sums but no single outcomes, and the store's own counts only, not those of attached databases or
-    merged sources. Pairs with 10 outcomes or more are marked as confident; the others tell which models were avoided.
+    merged sources. Pairs with 10 outcomes or more are marked as confident; the others show which models were avoided.
     """
     from modelperf_plugin.exchange.sharing.share import CONFIDENT_OUTCOMES, Names, select
     from modelperf_plugin.store import open_store

@@ -38,13 +38,13 @@ class _Reading:
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--strength", metavar="N", type=click.FloatRange(0),
-    help="Weight of each pair, as a maximum number of own outcomes. "
-    "[default: 10, for a leaderboard on no particular task type 30]",
+    help="Maximum weight of each pair, in own outcomes. "
+    "[default: 10, or 30 for a leaderboard on no particular task type]",
 )  # fmt: skip
 @click.option("--name", metavar="NAME", help="Name of the source. Default: the name of the file.")
 @click.option(
     "--alias", "aliases", metavar="THEIRS=OURS", multiple=True,
-    help="Our id of a model that they call otherwise; may be repeated.",
+    help="Our id for a model that they name differently; may be repeated.",
 )  # fmt: skip
 @click.option("--salt", metavar="TEXT", help="Salt of hashed names, to recognise those that are known here.")
 @click.option(
@@ -58,7 +58,7 @@ class _Reading:
 )  # fmt: skip
 @click.option(
     "--task-type", metavar="TASK",
-    help="Task type that a leaderboard is about. Default: none in particular, its models in general.",
+    help="Task type that a leaderboard is about. Default: none in particular.",
 )  # fmt: skip
 @dry_run_option
 @common_options

@@ -44,7 +44,7 @@ _TRIES: Final[tuple[Column[tuple[str, TriesResult]], ...]] = (
 @click.option("--models", metavar="A,B", multiple=True, help="Offer these models only, separated by commas.")
 @click.option(
     "--repeats", type=click.IntRange(min=1), metavar="N", default=5, show_default=True,
-    help="How often to replay the file; the standard error is that between repeats.",
+    help="How often to replay the file; the standard error is that over the repeats.",
 )  # fmt: skip
 @click.option(
     "--order", type=click.Choice(["shuffled", "recorded"]), default="shuffled", show_default=True,

@@ -48,9 +48,9 @@ def _demotions(common: Common, answer: Answer) -> None:
 @click.argument("model_id", metavar="MODEL")
 @common_options
 def _outage(common: Common, answer: Answer, model_id: str) -> None:
-    """Use a model again at once that is out after outages, in all hosts.
+    """End the back-off from a model at once, in all hosts.
 
-    For one that is gone, and back: its key works again, or it is deployed. Its evidence stays as it is.
+    For a model that was gone and is back: its key works again, or it is deployed again. Its evidence is unchanged.
     """
     from modelperf_plugin.engine.availability import Availability
 

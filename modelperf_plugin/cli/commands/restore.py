@@ -16,10 +16,10 @@ from modelperf_plugin.text import count
 @json_option
 @common_options
 def restore(common: Common, answer: Answer, copy: Path) -> None:
-    """Replace the database by FILE, a copy of it.
+    """Replace the database with a copy of FILE.
 
-    The copy is checked first, and stays as it is. The database and its log are set aside, not deleted. Stop the hosts
-    before.
+    The copy is checked first, and FILE is not changed. The old database and its log are set aside, not deleted. Stop
+    the hosts first.
     """
     from modelperf_plugin.store.fallback.spool import count_waiting
     from modelperf_plugin.store.opening import file_of

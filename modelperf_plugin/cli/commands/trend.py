@@ -33,7 +33,7 @@ def trend(common: Common, answer: Answer, task_type: str | None, model_id: str |
     """Show the success rate day by day.
 
     With TASK, shows each of its models; otherwise each task type. Bars go from 0 to 100 %, a dot is a day without
-    outcomes; the column "before" compares with as many days before.
+    outcomes; the column "before" compares with the same number of days before.
     """
     from modelperf_plugin.analysis.views.overview import changes_in
     from modelperf_plugin.analysis.views.trends import Period

@@ -36,7 +36,7 @@ _MAX_DECISIONS: Final = 8
 def watch(common: Common, answer: Answer, every: float, days: int) -> None:
     """Follow outcomes and decisions live, until Ctrl-C.
 
-    Needs a terminal; programs read `trend --json` and `decisions --json`.
+    Needs a terminal; programs can read `trend --json` and `decisions --json`.
     """
     from rich.console import Console, Group
     from rich.live import Live

@@ -51,7 +51,7 @@ def pace(menus: Sequence[Menu], outlook: Outlook) -> Pace:
 
 
 def is_ample(left_usd: float, rest_usd: float, most_usd: float, waiting: int) -> bool:
-    """Return whether any candidate is permitted, with ``waiting`` decisions under way: ``most_usd`` is the dearest."""
+    """Return whether every candidate is permitted, at ``most_usd`` for a task and ``waiting`` decisions under way."""
     return left_usd - rest_usd > most_usd * (_TAIL + waiting)
 
 
@@ -83,12 +83,12 @@ def refused(
 ) -> list[str]:  # fmt: skip
     """Return the candidates that are not permitted with ``left_usd`` left.
 
-    These are the ones after which no ``rest_usd`` would be left for the remaining tasks; with ``then = "none"`` it is
-    not kept back. The cheapest one is permitted as long as there is money for it or, if the budget may be overdrawn,
-    always; so is one that costs nothing. One that is not in ``costs``, of unknown cost, is taken to be one of the
-    dearer ones, and is tried only for ``trial_usd`` at most.
+    Those are the ones after which ``rest_usd`` might not be left for the remaining tasks; with ``then = "none"`` it is
+    not held back. The cheapest one is permitted as long as there is money for it or, if the budget may be overdrawn,
+    always; so is one that costs nothing. One that is not in ``costs``, of unknown cost, is assumed to be one of the
+    more expensive ones, and is tried only for ``trial_usd`` at most.
 
-    As long as the known ones cannot make the money last, one of unknown cost is tried first, because it may be cheaper.
+    While the known ones cannot make the money last, one of unknown cost is tried first, because it may be cheaper.
     Of k + 1 models the last one is the cheapest with the chance 1 / (k + 1), and what is left then goes about twice as
     far: so the trial may cost that part of half of it.
     """

@@ -27,7 +27,7 @@ class Budget(Strategy):
 
     usd: float | None = Field(
         default=None, gt=0, le=1e9,
-        description="US dollars that may be spent in a period: money is made to last by raising its price. Unset: no "
+        description="US dollars that may be spent in a period; a rising price of money makes them last. Unset: no "
         "limit.",
     )  # fmt: skip
     per: Period = Field(default="day", description="The period, in UTC; a week begins on Monday.")
@@ -38,8 +38,8 @@ class Budget(Strategy):
     )
     then: Then = Field(
         default="cheapest",
-        description="What to do near the end of the money. cheapest: enough is kept back for the cheapest candidate, "
-        "and once there is no money even for that, there is no decision; none: nothing is kept back; overdraw: the "
+        description="What to do when the money runs low. cheapest: enough is held back for the cheapest candidate, and "
+        "once there is no money even for that, there is no decision; none: nothing is held back; overdraw: the "
         "cheapest candidate is permitted even when the money is used up.",
     )
 

@@ -100,7 +100,7 @@ class CostObjective(Protocol):
 
     @property
     def avoids_unknown_costs(self) -> bool:
-        """Whether a model of unknown cost never takes the place of another; otherwise it counts as the cheapest."""
+        """Whether a model of unknown cost never replaces another; otherwise it counts as the cheapest."""
 
     @property
     def ends_list(self) -> bool:
@@ -129,7 +129,7 @@ _NOTES: Final = {"model": ", estimated from other task types", "merged": ", esti
 SWITCH_USD: Final[float] = Field(
     default=0.0, ge=0, le=1_000_000,
     description="Cost in US dollars of changing the model in the middle of a conversation (context current_model), "
-    "for example of what the provider has cached.",
+    "for example because the provider's cache is lost.",
 )  # fmt: skip
 
 
@@ -139,7 +139,7 @@ def describe_cost(cost: ExpectedCost) -> str:
 
 
 def worth_at(price: float) -> float:
-    """Return what a success is worth in dollars if a dollar must bring ``price`` of them, in three digits."""
+    """Return the value of a success in dollars if a dollar must bring ``price`` successes, to three digits."""
     return float(f"{1.0 / price:.3g}")
 
 

@@ -99,14 +99,14 @@ class CheapestWithin(Strategy):
 
 
 class _AtPrice(CheapestWithin):
-    """The same under a budget: success below the margin is worth so many dollars, rather than any number."""
+    """The same under a budget: success below the margin is worth a given number of dollars, not any number."""
 
     usd_per_success: float
 
     def __call__(self, estimates: Sequence[Estimate], chances: Sequence[float]) -> list[SortKey]:
         """Return (value, chance, 0) for each candidate.
 
-        Its value is, in dollars, what it lacks to the chance of the one that is chosen without a budget, and its cost.
+        Its value is minus the cost, and minus the dollars for the success lost against the choice without a budget.
         """
         unlimited = super().__call__(estimates, chances)
         usual = max(range(len(estimates)), key=unlimited.__getitem__)

@@ -14,9 +14,9 @@ from modelperf_plugin.values import Tally
 class DemoteBySuccessRate(Unwatched):
     """Demoted while the success rate is below ``threshold`` after at least ``min_samples`` outcomes.
 
-    Every outcome counts, also on tasks that others had failed. Easy to check by hand, but evaluated after every outcome
-    it demotes good models by bad luck: with a true rate of .80 and a threshold of .75, three of four runs of 2,000
-    outcomes demote at some time. A larger ``min_samples`` helps a little.
+    Every outcome counts, including those on tasks that others had failed. Easy to check by hand, but evaluated after
+    every outcome it demotes good models by bad luck: with a true rate of .80 and a threshold of .75, three of four runs
+    of 2,000 outcomes demote at some time. A larger ``min_samples`` helps a little.
     """
 
     strategy: Literal["success_rate"] = "success_rate"

@@ -22,7 +22,7 @@ class ABTest(Strategy):
 
     With a ``unit_id`` in the context the side is a hash of task type and unit, so that a unit always gets the same
     side; without one it is drawn for every decision. Either way the propensity of a side is its share. The order of
-    the challengers means nothing, and another list of them moves only the units that it has to. While a
+    the challengers does not matter, and another list of them moves only the units that it has to. While a
     challenger is not available, the incumbent gets its part; while the incumbent is not, the best-ranked named
     challenger gets all decisions, or the best-ranked candidate if none is named.
     """
@@ -45,8 +45,8 @@ class ABTest(Strategy):
     min_samples: int = Field(
         default=100,
         ge=0,
-        description="First outcomes of incumbent and challenger together that do not count yet: choose twice as many "
-        "as are under way at the same time.",
+        description="Number of first outcomes, of incumbent and challenger together, that do not count yet: set it to "
+        "twice the number of concurrent tasks.",
     )
     max_samples: int | None = Field(
         default=None,

@@ -1,4 +1,4 @@
-"""Adaptive exploration: candidates that might be best are tried, less and less as they become known."""
+"""Adaptive exploration: tries candidates that might be best, less and less as more is known about them."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ class Adaptive(Strategy):
         description="A further share drawn uniformly, for a limited time, to answer a question from the log.",
     )  # fmt: skip
     optimism: float = Field(
-        default=1.0, ge=0, le=4.5, description="Credit for uncertainty, as a factor of its usual size (0: none)."
+        default=1.0, ge=0, le=4.5, description="Credit for uncertainty, as a multiple of its usual size (0: none)."
     )
     price_probes: float = Field(
         default=0.02, ge=0, le=0.5,
-        description="Part of the money that calls of models which only their costs so far keep out may cost, to notice "
+        description="Approximate share of spending that goes to models which only their past costs keep out, to notice "
         "lower prices (0: none).",
     )  # fmt: skip
 

@@ -56,7 +56,7 @@ class ExplorationStrategy(Protocol):
 
     @property
     def price_probes(self) -> float:
-        """The part of the money that probes for lower prices may cost, about; 0: none is made."""
+        """The approximate share of spending that goes to probes for lower prices; 0: there are none."""
 
     def __call__(self, choice_set: ChoiceSet) -> Shares:
         """Return the probability of each row of the choice set."""

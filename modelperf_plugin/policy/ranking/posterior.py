@@ -17,13 +17,13 @@ from modelperf_plugin.values import Tally
 
 
 class Posterior(Strategy):
-    """The mean of Beta(k·p₀ + successes, k·(1 − p₀) + failures): the success rate, shrunk to a prior.
+    """The mean of Beta(k·p₀ + successes, k·(1 − p₀) + failures): the success rate, shrunk towards a prior.
 
     An outcome with a score x counts as x of a success and 1 − x of a failure. Failures do not include outages and the
     caller's own errors, which say nothing about the model. The prior is learned from all task types and models together
-    (see :mod:`modelperf_plugin.policy.pooling`), and tries on tasks that others had failed count as the first tries
-    that say the same. If ``pooled`` is false, the prior is ``prior_success`` with the weight of ``prior_strength``
-    outcomes, for each task type alone, and only first tries count.
+    (see :mod:`modelperf_plugin.policy.pooling`), and tries on tasks that others had failed count as the first
+    tries that would say the same. If ``pooled`` is false, the prior is ``prior_success`` with the weight of
+    ``prior_strength`` outcomes, for each task type alone, and only first tries count.
     """
 
     strategy: Literal["posterior"] = "posterior"
@@ -35,7 +35,7 @@ class Posterior(Strategy):
         default=0.5, ge=0.001, le=0.999, description="Without pooling: expected success rate of an unknown model (p₀)."
     )
     prior_strength: float = Field(
-        default=2.0, ge=0.001, le=10_000, description="Without pooling: weight of that in outcomes (k)."
+        default=2.0, ge=0.001, le=10_000, description="Without pooling: weight of that expectation, in outcomes (k)."
     )
 
     def __call__(self, tallies: Sequence[Tally], beliefs: Sequence[Belief] | None = None) -> list[Score]:

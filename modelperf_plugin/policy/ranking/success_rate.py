@@ -17,8 +17,8 @@ from modelperf_plugin.values import Tally
 class SuccessRate(Strategy):
     """Successes over all outcomes, for candidates with at least ``min_samples`` of them; the others rank last.
 
-    Every outcome counts, also on tasks that others had failed. Easy to check by hand, but it only learns about untried
-    models through exploration, and a few lucky outcomes look like certainty. The interval is Wilson's.
+    Every outcome counts, including those on tasks that others had failed. Easy to check by hand, but it only learns
+    about untried models through exploration, and a few lucky outcomes look like certainty. The interval is Wilson's.
     """
 
     strategy: Literal["success_rate"] = "success_rate"

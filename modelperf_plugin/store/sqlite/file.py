@@ -50,7 +50,7 @@ _MISSING: Final = re.compile(
 )
 """How SQLite says that a statement of ours does not fit the schema."""
 _FAILED: Final = {
-    sqlite3.SQLITE_FULL: "there is no room left for {path}: free some space on its disk",
+    sqlite3.SQLITE_FULL: "no space is left for {path}: free some on its disk",
     sqlite3.SQLITE_READONLY: "{path} cannot be written to: check the permissions of the file and its folder",
     **dict.fromkeys(
         (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH),
