@@ -117,8 +117,10 @@ def test_a_poisoned_outcome_fails_alone(store: SqliteStore) -> None:
     store.outcomes.record(known)
     poisoned = Entry("t", "\ud800", Outcome(success=True), 1)
     too_much = Entry("t", "full", Outcome(success=True), 1)
-    full = "INSERT INTO tally (task_type, model_id, successes) VALUES ('t', 'full', ?)"
-    store.connection.write(lambda writer: writer.execute(full, (2**63 - 1,)))
+    store.connection.writer.execute(
+        "CREATE TEMP TRIGGER full BEFORE INSERT ON main.event "
+        "WHEN NEW.tally_id IN (SELECT id FROM tally WHERE model_id = 'full') BEGIN SELECT RAISE(ABORT, 'full'); END"
+    )
     became = together(store, [GOOD, poisoned, known, too_much, GOOD])
     assert (became[0], became[2], became[4]) == (True, False, True)
     assert isinstance(became[1], UnicodeEncodeError)
