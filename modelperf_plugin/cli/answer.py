@@ -183,7 +183,7 @@ class Answer:
             is_whole = column.align_right or (not position and whole <= self._console.width // 2)
             table.add_column(
                 title, justify="right" if column.align_right else "left", style=column.style, overflow="fold",
-                no_wrap=is_whole, min_width=whole if is_whole else None,
+                no_wrap=is_whole, min_width=whole if is_whole and self.is_terminal else None,
             )  # fmt: skip
         for row in cells:
             table.add_row(*(row[position] for position in shown))
