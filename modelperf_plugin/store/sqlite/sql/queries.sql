@@ -50,50 +50,47 @@ SELECT outcome_id FROM outcome_key WHERE outcome_id IN (SELECT value FROM json_e
 INSERT INTO outcome_key (outcome_id, event_id) VALUES (?, ?);
 
 -- add_daily --
--- Add sums to the roll-up of one pair and day.
+-- Add sums to the roll-up of one pair and day. A sum that overflows stays at 2^63 - 1.
 INSERT INTO daily (
     tally_id, day, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
     timeout_failures, later_successes, later_failures, later_timeout_failures, graded, score_shift, later_score_shift
 )
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (tally_id, day) DO UPDATE SET
-    successes = min(successes + excluded.successes, 9223372036854775807),
-    failures = min(failures + excluded.failures, 9223372036854775807),
-    timeouts = min(timeouts + excluded.timeouts, 9223372036854775807),
-    outages = min(outages + excluded.outages, 9223372036854775807),
-    caller_errors = min(caller_errors + excluded.caller_errors, 9223372036854775807),
-    tokens = min(tokens + excluded.tokens, 9223372036854775807),
-    cost_nano_usd = min(cost_nano_usd + excluded.cost_nano_usd, 9223372036854775807),
-    priced = min(priced + excluded.priced, 9223372036854775807),
-    timeout_failures = min(timeout_failures + excluded.timeout_failures, 9223372036854775807),
-    later_successes = min(later_successes + excluded.later_successes, 9223372036854775807),
-    later_failures = min(later_failures + excluded.later_failures, 9223372036854775807),
-    later_timeout_failures = min(later_timeout_failures + excluded.later_timeout_failures, 9223372036854775807),
-    graded = min(graded + excluded.graded, 9223372036854775807),
-    score_shift = max(min(score_shift + excluded.score_shift, 9223372036854775807), -9223372036854775807),
-    later_score_shift = max(
-        min(later_score_shift + excluded.later_score_shift, 9223372036854775807),
-        -9223372036854775807
-    );
+    successes = CAST(successes + excluded.successes AS INTEGER),
+    failures = CAST(failures + excluded.failures AS INTEGER),
+    timeouts = CAST(timeouts + excluded.timeouts AS INTEGER),
+    outages = CAST(outages + excluded.outages AS INTEGER),
+    caller_errors = CAST(caller_errors + excluded.caller_errors AS INTEGER),
+    tokens = CAST(tokens + excluded.tokens AS INTEGER),
+    cost_nano_usd = CAST(cost_nano_usd + excluded.cost_nano_usd AS INTEGER),
+    priced = CAST(priced + excluded.priced AS INTEGER),
+    timeout_failures = CAST(timeout_failures + excluded.timeout_failures AS INTEGER),
+    later_successes = CAST(later_successes + excluded.later_successes AS INTEGER),
+    later_failures = CAST(later_failures + excluded.later_failures AS INTEGER),
+    later_timeout_failures = CAST(later_timeout_failures + excluded.later_timeout_failures AS INTEGER),
+    graded = CAST(graded + excluded.graded AS INTEGER),
+    score_shift = max(CAST(score_shift + excluded.score_shift AS INTEGER), -9223372036854775807),
+    later_score_shift = max(CAST(later_score_shift + excluded.later_score_shift AS INTEGER), -9223372036854775807);
 
 -- add_to_tally --
 -- Add sums to one existing tally.
 UPDATE tally SET
-    successes = min(successes + ?, 9223372036854775807),
-    failures = min(failures + ?, 9223372036854775807),
-    timeouts = min(timeouts + ?, 9223372036854775807),
-    outages = min(outages + ?, 9223372036854775807),
-    caller_errors = min(caller_errors + ?, 9223372036854775807),
-    tokens = min(tokens + ?, 9223372036854775807),
-    cost_nano_usd = min(cost_nano_usd + ?, 9223372036854775807),
-    priced = min(priced + ?, 9223372036854775807),
-    timeout_failures = min(timeout_failures + ?, 9223372036854775807),
-    later_successes = min(later_successes + ?, 9223372036854775807),
-    later_failures = min(later_failures + ?, 9223372036854775807),
-    later_timeout_failures = min(later_timeout_failures + ?, 9223372036854775807),
-    graded = min(graded + ?, 9223372036854775807),
-    score_shift = max(min(score_shift + ?, 9223372036854775807), -9223372036854775807),
-    later_score_shift = max(min(later_score_shift + ?, 9223372036854775807), -9223372036854775807),
+    successes = CAST(successes + ? AS INTEGER),
+    failures = CAST(failures + ? AS INTEGER),
+    timeouts = CAST(timeouts + ? AS INTEGER),
+    outages = CAST(outages + ? AS INTEGER),
+    caller_errors = CAST(caller_errors + ? AS INTEGER),
+    tokens = CAST(tokens + ? AS INTEGER),
+    cost_nano_usd = CAST(cost_nano_usd + ? AS INTEGER),
+    priced = CAST(priced + ? AS INTEGER),
+    timeout_failures = CAST(timeout_failures + ? AS INTEGER),
+    later_successes = CAST(later_successes + ? AS INTEGER),
+    later_failures = CAST(later_failures + ? AS INTEGER),
+    later_timeout_failures = CAST(later_timeout_failures + ? AS INTEGER),
+    graded = CAST(graded + ? AS INTEGER),
+    score_shift = max(CAST(score_shift + ? AS INTEGER), -9223372036854775807),
+    later_score_shift = max(CAST(later_score_shift + ? AS INTEGER), -9223372036854775807),
     last_used_ms = max(coalesce(last_used_ms, -9223372036854775808), ?)
 WHERE id = ?;
 
@@ -101,10 +98,10 @@ WHERE id = ?;
 -- Add counts to the later tries of one pair after one set of failed tries.
 INSERT INTO later (tally_id, tried_id, successes, failures, timeout_failures, score_shift) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (tally_id, tried_id) DO UPDATE SET
-    successes = min(successes + excluded.successes, 9223372036854775807),
-    failures = min(failures + excluded.failures, 9223372036854775807),
-    timeout_failures = min(timeout_failures + excluded.timeout_failures, 9223372036854775807),
-    score_shift = max(min(score_shift + excluded.score_shift, 9223372036854775807), -9223372036854775807);
+    successes = CAST(successes + excluded.successes AS INTEGER),
+    failures = CAST(failures + excluded.failures AS INTEGER),
+    timeout_failures = CAST(timeout_failures + excluded.timeout_failures AS INTEGER),
+    score_shift = max(CAST(score_shift + excluded.score_shift AS INTEGER), -9223372036854775807);
 
 -- add_durations --
 -- Add the durations of the events from one on to those of their pairs.
@@ -454,12 +451,8 @@ ON CONFLICT (tally_id) DO UPDATE SET
     successes = successes + excluded.successes, failures = failures + excluded.failures,
     timeouts = timeouts + excluded.timeouts, outages = outages + excluded.outages,
     caller_errors = caller_errors + excluded.caller_errors, priced = priced + excluded.priced,
-    tokens = iif(tokens > 9223372036854775807 - excluded.tokens, 9223372036854775807, tokens + excluded.tokens),
-    cost_nano_usd = iif(
-        cost_nano_usd > 9223372036854775807 - excluded.cost_nano_usd,
-        9223372036854775807,
-        cost_nano_usd + excluded.cost_nano_usd
-    ),
+    tokens = CAST(tokens + excluded.tokens AS INTEGER),
+    cost_nano_usd = CAST(cost_nano_usd + excluded.cost_nano_usd AS INTEGER),
     timeout_failures = timeout_failures + excluded.timeout_failures,
     later_successes = later_successes + excluded.later_successes,
     later_failures = later_failures + excluded.later_failures,

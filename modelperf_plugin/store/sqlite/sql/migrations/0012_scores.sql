@@ -99,6 +99,7 @@ SELECT
     NULL AS outcome_id, tried_id
 FROM event;
 
+-- Sums stop at 2^63 - 1: an integer that overflows becomes a real number, and a CAST takes that back to the largest one.
 CREATE TRIGGER recording_later_insert INSTEAD OF INSERT ON recording_later
 WHEN NEW.outcome_id IS NULL OR NOT EXISTS (SELECT 1 FROM outcome_key WHERE outcome_id = NEW.outcome_id)
 BEGIN
@@ -118,31 +119,29 @@ BEGIN
         NEW.timeout AND NOT NEW.success AND NEW.score IS NULL, coalesce(NEW.score - 1000000 * NEW.success, 0)
     WHERE NEW.success OR NEW.error_kind IS NULL OR NEW.error_kind IN ('context_overflow', 'other', 'refused')
     ON CONFLICT (tally_id, tried_id) DO UPDATE SET
-        successes = min(successes + excluded.successes, 9223372036854775807),
-        failures = min(failures + excluded.failures, 9223372036854775807),
-        timeout_failures = min(timeout_failures + excluded.timeout_failures, 9223372036854775807),
-        score_shift = max(min(score_shift + excluded.score_shift, 9223372036854775807), -9223372036854775807);
+        successes = CAST(successes + excluded.successes AS INTEGER),
+        failures = CAST(failures + excluded.failures AS INTEGER),
+        timeout_failures = CAST(timeout_failures + excluded.timeout_failures AS INTEGER),
+        score_shift = max(CAST(score_shift + excluded.score_shift AS INTEGER), -9223372036854775807);
     UPDATE tally SET
-        later_successes = min(later_successes + NEW.success, 9223372036854775807),
-        later_failures = min(later_failures + (1 - NEW.success), 9223372036854775807),
-        later_timeout_failures = min(
-            later_timeout_failures + (NEW.timeout AND NOT NEW.success AND NEW.score IS NULL), 9223372036854775807
+        later_successes = CAST(later_successes + NEW.success AS INTEGER),
+        later_failures = CAST(later_failures + (1 - NEW.success) AS INTEGER),
+        later_timeout_failures = CAST(
+            later_timeout_failures + (NEW.timeout AND NOT NEW.success AND NEW.score IS NULL) AS INTEGER
         ),
         later_score_shift = max(
-            min(later_score_shift + coalesce(NEW.score - 1000000 * NEW.success, 0), 9223372036854775807),
-            -9223372036854775807
+            CAST(later_score_shift + coalesce(NEW.score - 1000000 * NEW.success, 0) AS INTEGER), -9223372036854775807
         )
     WHERE id = NEW.tally_id
         AND (NEW.success OR NEW.error_kind IS NULL OR NEW.error_kind IN ('context_overflow', 'other', 'refused'));
     UPDATE daily SET
-        later_successes = min(later_successes + NEW.success, 9223372036854775807),
-        later_failures = min(later_failures + (1 - NEW.success), 9223372036854775807),
-        later_timeout_failures = min(
-            later_timeout_failures + (NEW.timeout AND NOT NEW.success AND NEW.score IS NULL), 9223372036854775807
+        later_successes = CAST(later_successes + NEW.success AS INTEGER),
+        later_failures = CAST(later_failures + (1 - NEW.success) AS INTEGER),
+        later_timeout_failures = CAST(
+            later_timeout_failures + (NEW.timeout AND NOT NEW.success AND NEW.score IS NULL) AS INTEGER
         ),
         later_score_shift = max(
-            min(later_score_shift + coalesce(NEW.score - 1000000 * NEW.success, 0), 9223372036854775807),
-            -9223372036854775807
+            CAST(later_score_shift + coalesce(NEW.score - 1000000 * NEW.success, 0) AS INTEGER), -9223372036854775807
         )
     WHERE tally_id = NEW.tally_id AND day = NEW.ended_ms / 86400000 - (NEW.ended_ms % 86400000 < 0)
         AND (NEW.success OR NEW.error_kind IS NULL OR NEW.error_kind IN ('context_overflow', 'other', 'refused'));

@@ -36,7 +36,7 @@ INSERT INTO duration (tally_id, period, from_ms, outcomes)
 SELECT tally_id, period, from_ms, count(*) FROM timed_outcome GROUP BY 1, 2, 3;
 
 -- One trigger counts everything: each further one costs every outcome as much as ten columns.
--- Sums stop at 2^63 - 1: an integer that overflows becomes a real number, and a CAST takes that back to the largest one.
+-- Sums stop at 2^63 - 1, as in migration 12.
 CREATE TRIGGER recording_insert INSTEAD OF INSERT ON recording
 BEGIN
     INSERT INTO event (
