@@ -48,7 +48,7 @@ def examine(link: EngineLink, attempt: Attempt, result: Any, usage: Callable[[An
     except Exception as error:  # noqa: BLE001 - it is the host's code
         link.note("an outcome lacks tokens and cost", HostCodeError("usage", error, "tokens and cost are unknown"))
         found = Usage()
-    attempt.tokens_used, attempt.cost_usd = found
+    attempt.tokens_used, attempt.cost_usd, attempt.output_tokens, attempt.served_model = found
     if _FILTERED in _finish_reasons(result):
         attempt.fail("refused")
 
