@@ -62,7 +62,9 @@ class ListPrices:
         self._refresh_at = 0.0
         self._offered: tuple[str, ...] = ()
         self._day = 0
-        """The day of the prices, since the Unix epoch."""
+        """The day of the prices, since the Unix epoch; 0 as long as it is not known."""
+        self._marked: set[str] = set()
+        """The models that are known to be marked with this day."""
         self._dates: Mapping[str, str] | None = None
 
     @property
@@ -101,7 +103,7 @@ class ListPrices:
         price = next(filter(None, map(self._prices.get, names)), None)
         if price is None:
             return 0.0
-        if self.dates.get(model_id, "") < iso_day(self._day):
+        if model_id not in self._marked:
             self._errors.guard(
                 lambda: within(NO_WAIT, lambda: self._mark(model_id)), "an estimated cost was not marked as such"
             )
@@ -116,8 +118,11 @@ class ListPrices:
         return entry._replace(outcome=replace(outcome, cost_usd=cost_usd)) if cost_usd else entry
 
     def _mark(self, model_id: str) -> None:
-        self._spending.mark_estimated(model_id, self._day)
-        self._dates = {**self.dates, model_id: iso_day(self._day)}
+        day = iso_day(self._day)
+        if self.dates.get(model_id, "") < day:
+            self._spending.mark_estimated(model_id, self._day)
+            self._dates = {**self.dates, model_id: day}
+        self._marked.add(model_id)
 
     def _look_up_new(self, names: Iterable[str]) -> None:
         """Look up the prices of new names in a thread."""
