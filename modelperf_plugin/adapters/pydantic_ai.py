@@ -13,6 +13,7 @@ from modelperf_plugin.errors import InvalidValueError, MissingExtraError
 from modelperf_plugin.recorder.classifying import FailureKind, classify
 from modelperf_plugin.recorder.judging import Judgement
 from modelperf_plugin.recorder.link import check_models
+from modelperf_plugin.values import check_id
 
 try:
     from pydantic_ai.capabilities import AbstractCapability, CapabilityOrdering
@@ -53,7 +54,8 @@ def learned(
     Args:
         perf: the engine, or a function that returns it.
         models: names as pydantic-ai knows them, or a mapping from model ids to models.
-        task_type: by default ``modelperf_task_type`` in the metadata of the run, or else the name of the agent.
+        task_type: by default what the metadata of the run say, by ``modelperf_task_type`` or by the rules of the
+            configuration, or else the name of the agent.
         context: as for ``select``.
         check: gets the output of a run and says whether it is good: a bool, a score from 0 to 1, or None for no
             objection. It may be asynchronous. If it raises, the run counts as failed, and nothing is raised.
@@ -63,6 +65,8 @@ def learned(
     """
     offered = models if isinstance(models, Mapping) else {name: name for name in check_models(models)}
     check_models(offered)
+    if task_type is not None:
+        check_id("task_type", task_type)
     if check is not None and not callable(check):
         raise InvalidValueError("check", "a function", check)
     return _LearnedModel(perf, dict(offered), task_type, context, check)
@@ -125,11 +129,13 @@ class _LearnedModel(AbstractCapability[Any]):
 
     async def for_run(self, ctx: Any) -> Self:
         """Return a copy for one run."""
+        engine = engine_of(self._perf)
         agent = None if ctx.agent is None else ctx.agent.name
-        task_type = task_type_of(self._task_type, ctx.metadata, agent)
+        labels = {"agent": agent, **(ctx.metadata or {})}
+        task_type = task_type_of(engine, self._task_type, labels, agent)
         run = copy(self)
         run.stream_metadata = {}
-        run.steps = Steps(engine_of(self._perf).task(task_type, self._offered, self._context))
+        run.steps = Steps(engine.task(task_type, self._offered, self._context))
         return run
 
     def get_model(self) -> Any:
