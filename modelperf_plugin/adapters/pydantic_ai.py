@@ -173,12 +173,11 @@ class _LearnedModel(AbstractCapability[Any]):
         if steps is None or not self._is_serving:
             return response
         steps.pause(response.usage, response.usage.cost)
-        if response.finish_reason == "content_filter":
-            following = await steps.refuse(is_final=request_context.streaming)
-            if following is not None:
-                raise RetryModelRequest(self._offered[following])
-        elif request_context.streaming and _is_cut(request_context, response):
-            steps.doubt("server_error")
+        kind = _failure_in(request_context, response)
+        if kind is not None and request_context.streaming:
+            steps.doubt(kind)
+        elif kind is not None and (following := await steps.reject(kind)) is not None:
+            raise RetryModelRequest(self._offered[following])
         return response
 
     async def wrap_run(self, ctx: Any, *, handler: Callable[[], Awaitable[Any]]) -> Any:
@@ -234,8 +233,15 @@ def _is_overdue(ctx: Any) -> bool:
     return remaining is not None and bool(remaining <= 0)
 
 
+def _failure_in(request_context: Any, response: Any) -> FailureKind | None:
+    """Return why a response is a failure, although nothing was raised; None if it is none."""
+    if response.finish_reason == "content_filter":
+        return "refused"
+    return "server_error" if request_context.streaming and _is_cut(request_context, response) else None
+
+
 def _is_cut(request_context: Any, response: Any) -> bool:
-    """Return whether a stream was cut off, although nothing was raised: its provider has not said why it ended.
+    """Return whether a stream was cut off: its provider has not said why it ended.
 
     pydantic-ai fills in "stop" for a stream of OpenAI's protocol, and leaves the provider's own word out.
     """

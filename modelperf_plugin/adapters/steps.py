@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from modelperf_plugin.recorder.classifying import FailureKind
+from modelperf_plugin.recorder.classifying import RAISED_AT_ONCE, FailureKind
 from modelperf_plugin.recorder.judging import check_answer_async
 from modelperf_plugin.recorder.task import Attempt, Task
 from modelperf_plugin.recorder.usage import cost_of, tokens_of
@@ -22,6 +22,8 @@ class Steps:
         """Choose a model for ``task`` when it is asked for."""
         self.model: str | None = None
         """The model to ask; None until it is chosen."""
+        self.asked: list[str] = []
+        """The models that were asked, in order."""
         self._task = task
         self._models: Iterator[str] = iter(())
         self._attempt: Attempt | None = None
@@ -51,7 +53,8 @@ class Steps:
     async def begin(self) -> None:
         """Begin a request to the model."""
         if self._attempt is None:
-            self._attempt = self._task.attempt(await self.choose())
+            self.asked.append(await self.choose())
+            self._attempt = self._task.attempt(self.asked[-1])
             await self._attempt.__aenter__()
         self._resume()
 
@@ -67,17 +70,15 @@ class Steps:
         is_followed = await self._record(error)
         return self._next() if is_followed else None
 
-    async def refuse(self, *, is_final: bool) -> str | None:
-        """Note that the model has declined; record the try and return the model that follows, unless it is final."""
-        self.doubt("refused")
-        if is_final:
-            return None
+    async def reject(self, kind: FailureKind) -> str | None:
+        """Record the try, whose answer is none although nothing was raised; return the model that follows, if any."""
+        self.doubt(kind)
         await self._record(None)
-        return self._next()
+        return None if kind in RAISED_AT_ONCE else self._next()
 
     def doubt(self, kind: FailureKind | None) -> None:
-        """Note that the try has failed, although nothing was raised; the task continues with the same model."""
-        if self._attempt is not None:
+        """Note that the try has failed, although nothing was raised; the first reason counts, and no model follows."""
+        if self._attempt is not None and self._attempt.failure is None:
             self._attempt.fail(kind)
 
     async def judge(self, check: Any, answer: Any) -> None:
@@ -93,8 +94,7 @@ class Steps:
 
     async def end(self, error: BaseException, kind: FailureKind | None) -> None:
         """End the task with an error that says ``kind`` of the model, and record the try."""
-        if self._attempt is not None and self._attempt.failure is None:
-            self._attempt.fail(kind)
+        self.doubt(kind)
         await self._record(error)
 
     def _next(self) -> str | None:
