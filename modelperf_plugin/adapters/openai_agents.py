@@ -182,7 +182,8 @@ class _LearnedModel(Model):
 
     def get_retry_advice(self, request: Any) -> Any:
         """Return what the model that was asked last says about a retry."""
-        tasks = self._runs.get(_run_owner(), {})
+        owner = _run_owner()
+        tasks = {} if owner is None else self._runs.get(owner, {})
         asked = [steps.model for steps in tasks.values() if steps.model is not None]
         return self._provider.offered(asked[-1]).get_retry_advice(request) if asked else None
 
