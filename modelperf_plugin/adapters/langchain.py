@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 from modelperf_plugin.adapters.common import DEFAULT_TASK_TYPE, TICKET_KEY, Perf, engine_of
 from modelperf_plugin.errors import MissingExtraError
 from modelperf_plugin.recorder import calls, streams, tokens_of
+from modelperf_plugin.recorder.classifying import failure_by
 from modelperf_plugin.recorder.judging import Judgement, Options
 from modelperf_plugin.recorder.link import check_models
-from modelperf_plugin.recorder.task import Task
+from modelperf_plugin.recorder.task import Attempt, Task
 from modelperf_plugin.values import ErrorKind, check_id
 
 try:
@@ -125,7 +126,9 @@ class LearnedRunnable(Runnable[Any, Any]):
         """Return the first good answer."""
         call = _Call(self._setup, self._models, config)
         answer = calls.run(
-            call.task, lambda model: self._models[model].invoke(input, call.next(), **kwargs), call.options
+            call.task,
+            lambda attempt: self._models[attempt.model].invoke(input, call.next(attempt), **kwargs),
+            call.options,
         )
         return _with_ticket(answer, call.task.ticket)
 
@@ -133,7 +136,9 @@ class LearnedRunnable(Runnable[Any, Any]):
         """Return the first good answer."""
         call = _Call(self._setup, self._models, config)
         answer = await calls.arun(
-            call.task, lambda model: self._models[model].ainvoke(input, call.next(), **kwargs), call.options
+            call.task,
+            lambda attempt: self._models[attempt.model].ainvoke(input, call.next(attempt), **kwargs),
+            call.options,
         )
         return _with_ticket(answer, call.task.ticket)
 
@@ -146,7 +151,9 @@ class LearnedRunnable(Runnable[Any, Any]):
         """Yield the chunks of the first model that has one; for messages, an empty chunk with the ticket follows."""
         call = _Call(self._setup, self._models, config)
         source = streams.stream(
-            call.task, lambda model: self._models[model].stream(input, call.next(), **kwargs), call.stream_options
+            call.task,
+            lambda attempt: self._models[attempt.model].stream(input, call.next(attempt), **kwargs),
+            call.stream_options,
         )
         last = None
         with closing(source) as chunks:
@@ -164,7 +171,9 @@ class LearnedRunnable(Runnable[Any, Any]):
         """Do the same as :meth:`stream`, asynchronously."""
         call = _Call(self._setup, self._models, config)
         source = streams.astream(
-            call.task, lambda model: self._models[model].astream(input, call.next(), **kwargs), call.stream_options
+            call.task,
+            lambda attempt: self._models[attempt.model].astream(input, call.next(attempt), **kwargs),
+            call.stream_options,
         )
         last = None
         async with aclosing(source) as chunks:
@@ -208,12 +217,13 @@ class Setup:
 
 
 class _Call:
-    """One call: its task, and what is seen of the current try."""
+    """One call: its task, and how the tries of it are configured and observed."""
+
+    _attempt: Attempt
 
     def __init__(self, setup: Setup, models: Iterable[str], config: RunnableConfig | None) -> None:
         self._config = ensure_config(config)
         self.task = setup.task(models, self._config, self._config["metadata"].get("langgraph_node"))
-        self._seen = _Observer()
         self.options = setup.options._replace(usage=self._usage)
 
     @property
@@ -222,40 +232,39 @@ class _Call:
         check = self.options.check
         return self.options if check is None else self.options._replace(check=lambda chunks: check(_sum(chunks)))
 
-    def next(self) -> RunnableConfig:
-        """Return the configuration for the next try."""
+    def next(self, attempt: Attempt) -> RunnableConfig:
+        """Return the configuration of the call for an attempt."""
+        self._attempt = attempt
         config = self._config
-        self._seen = _Observer()
         self._config = {**config, "run_id": None}  # only one run can have it
-        return {**config, "callbacks": _with_handler(config["callbacks"], self._seen)}
+        return {**config, "callbacks": _with_handler(config["callbacks"], _Observer(attempt))}
 
     def _usage(self, answer: Any) -> Mapping[str, Any]:
-        kind = self._seen.error_kind
-        if kind is None and isinstance(answer, Mapping) and answer.get("parsing_error") is not None:
-            kind = "other"  # as if it had been raised
-        return {"tokens_used": sum(self._seen.tokens), "error_kind": kind}
+        is_unparsed = isinstance(answer, Mapping) and answer.get("parsing_error") is not None
+        return {"tokens_used": self._attempt.tokens_used, "error_kind": "other" if is_unparsed else None}
 
 
 class _Observer(BaseCallbackHandler):
-    """Sees the ends of the model calls in a try: behind a parser, only they tell what was used."""
+    """Sees the answers of the models in an attempt: behind a parser, only they tell what was used."""
 
     run_inline = True
     ignore_chain = ignore_chat_model = ignore_retriever = ignore_agent = ignore_retry = ignore_custom_event = True
 
-    def __init__(self) -> None:
-        """Begin with nothing seen."""
-        self.tokens: list[int] = []
-        self.error_kind: ErrorKind | None = None
-        """Why the last answer is none."""
+    def __init__(self, attempt: Attempt) -> None:
+        """Note in ``attempt`` what is seen."""
+        self._attempt = attempt
+        self._tokens: list[int] = []
 
     def on_llm_end(self, response: Any, **_: Any) -> None:
-        """Note what a model has used, and how its answer has ended."""
+        """Note what a model has used, and whether its answer is one: the last one counts."""
         message = getattr(response.generations[0][0], "message", None)
         if isinstance(message, AIMessage):
-            self.tokens.append(tokens_of(message.usage_metadata))
-            self.error_kind = error_kind_of(message)
+            self._tokens.append(tokens_of(message.usage_metadata))
+            kind = error_kind_of(message)
+            self._attempt.failure = None if kind is None else failure_by(kind)
         else:
-            self.tokens.append(tokens_of((response.llm_output or {}).get("token_usage")))
+            self._tokens.append(tokens_of((response.llm_output or {}).get("token_usage")))
+        self._attempt.tokens_used = sum(self._tokens)
 
 
 def error_kind_of(message: AIMessage) -> ErrorKind | None:
