@@ -301,11 +301,15 @@ def _with_handler(callbacks: Any, handler: BaseCallbackHandler) -> Any:
 
 
 def _with_ticket(answer: Any, ticket: str) -> Any:
-    """Return an answer with its ticket, if it is a message or has one; others have no place for it."""
+    """Return an answer with its ticket, if it is a message, or has or ends with one; others have no place for it."""
     if isinstance(answer, AIMessage):  # a copy: a cache may return the same message again
         return answer.model_copy(update={"response_metadata": {**answer.response_metadata, TICKET_KEY: ticket}})
-    if isinstance(answer, dict) and isinstance(answer.get("raw"), AIMessage):
-        return {**answer, "raw": _with_ticket(answer["raw"], ticket)}
+    if isinstance(answer, dict):
+        raw, messages = answer.get("raw"), answer.get("messages")
+        if isinstance(raw, AIMessage):
+            return {**answer, "raw": _with_ticket(raw, ticket)}
+        if isinstance(messages, list) and messages and isinstance(messages[-1], AIMessage):
+            return {**answer, "messages": [*messages[:-1], _with_ticket(messages[-1], ticket)]}
     return answer
 
 

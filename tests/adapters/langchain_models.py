@@ -37,6 +37,9 @@ class Scripted(BaseChatModel):
 
     def _stream(self, messages: list[BaseMessage], *_: Any, **__: Any) -> Iterator[ChatGenerationChunk]:
         answer = self._next(messages)
+        if isinstance(answer, AIMessage):
+            yield ChatGenerationChunk(message=AIMessageChunk(answer.content, tool_calls=answer.tool_calls))
+            return
         for word in answer.split(" "):
             self.streamed += 1
             yield ChatGenerationChunk(message=AIMessageChunk(word))
