@@ -5,42 +5,27 @@ For ``create_agent`` there is a middleware, in :mod:`modelperf_plugin.adapters.l
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
 from contextlib import aclosing, closing
-from functools import reduce
-from operator import add
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from modelperf_plugin.adapters.common import DEFAULT_TASK_TYPE, TICKET_KEY, Perf, engine_of
 from modelperf_plugin.errors import MissingExtraError
-from modelperf_plugin.recorder import calls, streams, tokens_of
-from modelperf_plugin.recorder.classifying import failure_by
-from modelperf_plugin.recorder.judging import Judgement, Options
-from modelperf_plugin.recorder.link import check_models
-from modelperf_plugin.recorder.task import Attempt, Task
-from modelperf_plugin.values import ErrorKind, check_id
 
 try:
-    from langchain_core.callbacks import BaseCallbackHandler
-    from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+    from langchain_core.messages import AIMessage, BaseMessage
     from langchain_core.runnables import Runnable, RunnableConfig
-    from langchain_core.runnables.config import ensure_config
 except ImportError as error:
     raise MissingExtraError("langchain", "langchain") from error
+
+from modelperf_plugin.adapters.common import TICKET_KEY, Perf
+from modelperf_plugin.adapters.langchain_calls import Call, Check, Chunks, Setup, with_ticket
+from modelperf_plugin.recorder import calls, streams
+from modelperf_plugin.recorder.link import check_models
 
 if TYPE_CHECKING:
     from langchain.agents.middleware import AgentMiddleware
 
 __all__ = ["learned", "middleware", "ticket_of"]
-
-_Check = Callable[[Any], Judgement | Awaitable[Judgement]] | None
-_ENDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "openai": ("finish_reason", "status"),
-    "anthropic": ("stop_reason",),
-}
-"""Where a provider says why an answer has ended. Of one that says nothing there, the connection was cut."""
-_REFUSALS: Final = frozenset({"content_filter", "refusal"})
-"""Why an answer has ended that is none."""
 
 
 def learned(
@@ -49,7 +34,7 @@ def learned(
     *,
     task_type: str | None = None,
     context: Mapping[str, Any] | None = None,
-    check: _Check = None,
+    check: Check = None,
     timeout: float | None = None,
 ) -> LearnedRunnable:
     """Return a runnable that chooses one of ``models`` for each call, and falls back to the others.
@@ -78,7 +63,7 @@ def middleware(
     *,
     task_type: str | None = None,
     context: Mapping[str, Any] | None = None,
-    check: _Check = None,
+    check: Check = None,
     timeout: float | None = None,
 ) -> AgentMiddleware[Any, Any, Any]:
     """Return a middleware for ``create_agent`` that chooses the model once for each run of the agent.
@@ -124,23 +109,37 @@ class LearnedRunnable(Runnable[Any, Any]):
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002
         """Return the first good answer."""
-        call = _Call(self._setup, self._models, config)
-        answer = calls.run(
-            call.task,
-            lambda attempt: self._models[attempt.model].invoke(input, call.next(attempt), **kwargs),
-            call.options,
-        )
-        return _with_ticket(answer, call.task.ticket)
+        call = Call(self._setup, self._models, config)
+        run = call.start(input, self.get_name())
+        try:
+            answer = calls.run(
+                call.task,
+                lambda attempt: call.model(attempt).invoke(input, call.config(attempt), **kwargs),
+                call.options,
+            )
+            answer = with_ticket(answer, call.task.ticket)
+        except BaseException as error:
+            run.on_chain_error(error)
+            raise
+        run.on_chain_end(answer)
+        return answer
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002
         """Return the first good answer."""
-        call = _Call(self._setup, self._models, config)
-        answer = await calls.arun(
-            call.task,
-            lambda attempt: self._models[attempt.model].ainvoke(input, call.next(attempt), **kwargs),
-            call.options,
-        )
-        return _with_ticket(answer, call.task.ticket)
+        call = Call(self._setup, self._models, config)
+        run = await call.astart(input, self.get_name())
+        try:
+            answer = await calls.arun(
+                call.task,
+                lambda attempt: call.model(attempt).ainvoke(input, call.config(attempt), **kwargs),
+                call.options,
+            )
+            answer = with_ticket(answer, call.task.ticket)
+        except BaseException as error:
+            await run.on_chain_error(error)
+            raise
+        await run.on_chain_end(answer)
+        return answer
 
     def stream(
         self,
@@ -149,18 +148,24 @@ class LearnedRunnable(Runnable[Any, Any]):
         **kwargs: Any,
     ) -> Generator[Any, None, None]:
         """Yield the chunks of the first model that has one; for messages, an empty chunk with the ticket follows."""
-        call = _Call(self._setup, self._models, config)
+        call = Call(self._setup, self._models, config)
+        run = call.start(input, self.get_name())
+        seen = Chunks(call.task, keeps=bool(run.handlers))
         source = streams.stream(
             call.task,
-            lambda attempt: self._models[attempt.model].stream(input, call.next(attempt), **kwargs),
+            lambda attempt: call.model(attempt).stream(input, call.config(attempt), **kwargs),
             call.stream_options,
         )
-        last = None
-        with closing(source) as chunks:
-            for last in chunks:
-                yield last
-        if isinstance(last, AIMessageChunk):
-            yield _ticket_chunk(last, call.task.ticket)
+        try:
+            with closing(source) as chunks:
+                for chunk in chunks:
+                    yield seen.add(chunk)
+            if seen.has_ticket:
+                yield seen.add(seen.ticket_chunk())
+        except BaseException as error:
+            run.on_chain_error(error)
+            raise
+        run.on_chain_end(seen.sum())
 
     async def astream(
         self,
@@ -169,18 +174,24 @@ class LearnedRunnable(Runnable[Any, Any]):
         **kwargs: Any,
     ) -> AsyncGenerator[Any, None]:
         """Do the same as :meth:`stream`, asynchronously."""
-        call = _Call(self._setup, self._models, config)
+        call = Call(self._setup, self._models, config)
+        run = await call.astart(input, self.get_name())
+        seen = Chunks(call.task, keeps=bool(run.handlers))
         source = streams.astream(
             call.task,
-            lambda attempt: self._models[attempt.model].astream(input, call.next(attempt), **kwargs),
+            lambda attempt: call.model(attempt).astream(input, call.config(attempt), **kwargs),
             call.stream_options,
         )
-        last = None
-        async with aclosing(source) as chunks:
-            async for last in chunks:
-                yield last
-        if isinstance(last, AIMessageChunk):
-            yield _ticket_chunk(last, call.task.ticket)
+        try:
+            async with aclosing(source) as chunks:
+                async for chunk in chunks:
+                    yield seen.add(chunk)
+            if seen.has_ticket:
+                yield seen.add(seen.ticket_chunk())
+        except BaseException as error:
+            await run.on_chain_error(error)
+            raise
+        await run.on_chain_end(seen.sum())
 
     def bind_tools(self, tools: Any, **kwargs: Any) -> LearnedRunnable:
         """Return the same choice among these models with tools bound."""
@@ -192,88 +203,6 @@ class LearnedRunnable(Runnable[Any, Any]):
 
     def _with(self, change: Callable[[Any], Runnable[Any, Any]]) -> LearnedRunnable:
         return LearnedRunnable(self._setup, {name: change(model) for name, model in self._models.items()})
-
-
-class Setup:
-    """What a user says about calls."""
-
-    def __init__(
-        self, perf: Perf, task_type: str | None, context: Mapping[str, Any] | None, check: _Check, timeout: float | None
-    ) -> None:
-        """Check what can be checked before there is an engine."""
-        self._perf = perf
-        self._task_type = None if task_type is None else check_id("task_type", task_type)
-        self.options: Options[Any] = Options(context, check, None, timeout).checked()
-
-    def task(self, models: Iterable[str], config: RunnableConfig, known: str | None, **more: Any) -> Task:
-        """Return the task of a call with a ``config``; ``known`` is its task type if nobody names one."""
-        engine = engine_of(self._perf)
-        task_type = self._task_type
-        if task_type is None:
-            labels = {**config["metadata"], "tags": config["tags"]}
-            task_type = engine.task_type_for(labels, known or DEFAULT_TASK_TYPE)
-        context = self.options.context
-        return engine.task(task_type, models, {**more, **(context or {})} if more else context)
-
-
-class _Call:
-    """One call: its task, and how the tries of it are configured and observed."""
-
-    _attempt: Attempt
-
-    def __init__(self, setup: Setup, models: Iterable[str], config: RunnableConfig | None) -> None:
-        self._config = ensure_config(config)
-        self.task = setup.task(models, self._config, self._config["metadata"].get("langgraph_node"))
-        self.options = setup.options._replace(usage=self._usage)
-
-    @property
-    def stream_options(self) -> Options[list[Any]]:
-        """The options of a stream: its check gets the sum of the chunks, as in a call that returns."""
-        check = self.options.check
-        return self.options if check is None else self.options._replace(check=lambda chunks: check(_sum(chunks)))
-
-    def next(self, attempt: Attempt) -> RunnableConfig:
-        """Return the configuration of the call for an attempt."""
-        self._attempt = attempt
-        config = self._config
-        self._config = {**config, "run_id": None}  # only one run can have it
-        return {**config, "callbacks": _with_handler(config["callbacks"], _Observer(attempt))}
-
-    def _usage(self, answer: Any) -> Mapping[str, Any]:
-        is_unparsed = isinstance(answer, Mapping) and answer.get("parsing_error") is not None
-        return {"tokens_used": self._attempt.tokens_used, "error_kind": "other" if is_unparsed else None}
-
-
-class _Observer(BaseCallbackHandler):
-    """Sees the answers of the models in an attempt: behind a parser, only they tell what was used."""
-
-    run_inline = True
-    ignore_chain = ignore_chat_model = ignore_retriever = ignore_agent = ignore_retry = ignore_custom_event = True
-
-    def __init__(self, attempt: Attempt) -> None:
-        """Note in ``attempt`` what is seen."""
-        self._attempt = attempt
-        self._tokens: list[int] = []
-
-    def on_llm_end(self, response: Any, **_: Any) -> None:
-        """Note what a model has used, and whether its answer is one: the last one counts."""
-        message = getattr(response.generations[0][0], "message", None)
-        if isinstance(message, AIMessage):
-            self._tokens.append(tokens_of(message.usage_metadata))
-            kind = error_kind_of(message)
-            self._attempt.failure = None if kind is None else failure_by(kind)
-        else:
-            self._tokens.append(tokens_of((response.llm_output or {}).get("token_usage")))
-        self._attempt.tokens_used = sum(self._tokens)
-
-
-def error_kind_of(message: AIMessage) -> ErrorKind | None:
-    """Return why a message is no answer, by what its provider says about its end; None if it is one."""
-    metadata = message.response_metadata
-    if not _REFUSALS.isdisjoint((metadata.get("finish_reason"), metadata.get("stop_reason"))):
-        return "refused"
-    ends = _ENDS.get(metadata.get("model_provider", ""), ())
-    return "server_error" if ends and not any(metadata.get(name) for name in ends) else None
 
 
 def runnables(models: Iterable[str] | Mapping[str, Any]) -> dict[str, Any]:
@@ -290,38 +219,3 @@ def runnables(models: Iterable[str] | Mapping[str, Any]) -> dict[str, Any]:
     except ImportError as error:
         raise MissingExtraError("models given by their names", "langchain") from error
     return {name: init_chat_model(name) for name in check_models(models)}
-
-
-def _with_handler(callbacks: Any, handler: BaseCallbackHandler) -> Any:
-    if callbacks is None or isinstance(callbacks, list):
-        return [*(callbacks or ()), handler]
-    manager = callbacks.copy()
-    manager.add_handler(handler, inherit=True)
-    return manager
-
-
-def _with_ticket(answer: Any, ticket: str) -> Any:
-    """Return an answer with its ticket, if it is a message, or has or ends with one; others have no place for it."""
-    if isinstance(answer, AIMessage):  # a copy: a cache may return the same message again
-        return answer.model_copy(update={"response_metadata": {**answer.response_metadata, TICKET_KEY: ticket}})
-    if isinstance(answer, dict):
-        raw, messages = answer.get("raw"), answer.get("messages")
-        if isinstance(raw, AIMessage):
-            return {**answer, "raw": _with_ticket(raw, ticket)}
-        if isinstance(messages, list) and messages and isinstance(messages[-1], AIMessage):
-            return {**answer, "messages": [*messages[:-1], _with_ticket(messages[-1], ticket)]}
-    return answer
-
-
-def _ticket_chunk(last: AIMessageChunk, ticket: str) -> AIMessageChunk:
-    """Return the chunk with a ticket that follows the last one."""
-    empty: Any = "" if isinstance(last.content, str) else []
-    return AIMessageChunk(content=empty, id=last.id, response_metadata={TICKET_KEY: ticket})
-
-
-def _sum(chunks: list[Any]) -> Any:
-    """Return the chunks of a stream as one answer; the last one if they cannot be added, as LangChain does."""
-    try:
-        return reduce(add, chunks) if chunks else None
-    except TypeError:
-        return chunks[-1]

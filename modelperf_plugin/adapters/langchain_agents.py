@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Annotated, Any, Final
 
 from modelperf_plugin.adapters.common import TICKET_KEY
-from modelperf_plugin.adapters.langchain import Setup, error_kind_of
+from modelperf_plugin.adapters.langchain_calls import Setup, error_kind_of
 from modelperf_plugin.errors import MissingExtraError
 from modelperf_plugin.recorder import Attempt, Task, tokens_of
 from modelperf_plugin.recorder.judging import check_answer, check_answer_async

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from uuid import uuid4
 import pytest
 
 import modelperf_plugin as mp
+from modelperf_plugin.errors import MissingExtraError
 from tests.recorder.world import IN_ORDER, Recorded, recorded, verdicts
 
 pytest.importorskip("langchain_core")
@@ -263,27 +265,54 @@ def test_an_interrupt_of_a_graph_is_no_failure(perf: mp.ModelPerf) -> None:
     assert verdicts(perf) == [("a", "cancelled")]
 
 
-def test_callbacks_see_the_calls_as_without_it(perf: mp.ModelPerf) -> None:
-    """Each try is a run of its model, with the tags and the parent that it would have; only the first has the id."""
+class Seen(BaseCallbackHandler):
+    """Notes what starts and ends: the event, its run and its parent."""
 
-    class Seen(BaseCallbackHandler):
-        """Notes the runs of models."""
+    def __init__(self) -> None:
+        self.events: list[tuple[str, Any, Any]] = []
+        self.tags: list[list[str]] = []
+        self.outputs: list[Any] = []
 
-        def __init__(self) -> None:
-            self.runs: list[tuple[Any, Any, Any]] = []
+    def on_chain_start(self, *_: Any, run_id: Any, parent_run_id: Any, **__: Any) -> None:
+        self.events.append(("start", run_id, parent_run_id))
 
-        def on_chat_model_start(self, *_: Any, run_id: Any, parent_run_id: Any, tags: Any, **__: Any) -> None:
-            self.runs.append((run_id, parent_run_id, tags))
+    def on_chain_end(self, output: Any, *, run_id: Any, parent_run_id: Any, **_: Any) -> None:
+        self.events.append(("end", run_id, parent_run_id))
+        self.outputs.append(output)
 
+    def on_chain_error(self, *_: Any, run_id: Any, parent_run_id: Any, **__: Any) -> None:
+        self.events.append(("error", run_id, parent_run_id))
+
+    def on_chat_model_start(self, *_: Any, run_id: Any, parent_run_id: Any, tags: Any, **__: Any) -> None:
+        self.events.append(("model", run_id, parent_run_id))
+        self.tags.append(tags)
+
+
+def test_callbacks_see_one_run_with_its_tries(perf: mp.ModelPerf, run: Runner) -> None:
+    """As with LangChain's own fallbacks: the call is a run, and each try a child of it, with the tags of the call."""
     seen, run_id = Seen(), uuid4()
-    _invoke(
-        learned(perf, models_with(a=TimeoutError(), b="b")),
-        config={"callbacks": [seen], "tags": ["t"], "run_id": run_id},
-    )
-    assert (seen.runs[0], len(seen.runs)) == ((run_id, None, ["t"]), 2)
-    assert seen.runs[1][0] != run_id
-    _invoke(RunnableLambda(learned(perf, models_with(b="b")).invoke), config={"callbacks": [seen]})
-    assert seen.runs[2][1] is not None
+    config = {"callbacks": [seen], "tags": ["t"], "run_id": run_id}
+    answer = run(learned(perf, models_with(a=TimeoutError(), b="b")), config=config)
+    assert [event for event, *_ in seen.events] == ["start", "model", "model", "end"]
+    assert [parent for *_, parent in seen.events] == [None, run_id, run_id, None]
+    assert (seen.tags, ticket_of(seen.outputs[0])) == ([["t"]] * 2, ticket_of(answer))
+    failing = Seen()
+    with pytest.raises(TimeoutError):
+        run(learned(perf, models_with(a=TimeoutError())), config={"callbacks": [failing]})
+    assert [event for event, *_ in failing.events] == ["start", "model", "error"]
+
+
+def test_events_are_streamed_once(perf: mp.ModelPerf) -> None:
+    """``astream_events`` has the chunks of the model, and those of the whole, also after another one has failed."""
+
+    async def collect() -> list[tuple[str, str]]:
+        runnable = learned(perf, models_with(a=TimeoutError(), b="it is b"))
+        events = runnable.astream_events("hello", version="v2")
+        return [(each["event"], each["data"]["chunk"].content) async for each in events if "chunk" in each["data"]]
+
+    events = asyncio.run(collect())
+    for kind in ("on_chat_model_stream", "on_chain_stream"):
+        assert "".join(text for event, text in events if event == kind) == "itisb"
 
 
 def test_a_cached_answer_has_a_ticket_of_its_own(perf: mp.ModelPerf) -> None:
@@ -295,7 +324,7 @@ def test_a_cached_answer_has_a_ticket_of_its_own(perf: mp.ModelPerf) -> None:
 
 def test_a_verdict_from_another_process(perf: mp.ModelPerf, path: Path) -> None:
     """Whoever has an answer can report it by its ticket; the first verdict is replaced, and its tokens are kept."""
-    ticket = ticket_of(_invoke(learned(perf, models_with(a="a"))))
+    ticket = ticket_of(_invoke(learned(perf, models_with(a="a")))) or ""
     subprocess.run([sys.executable, "-c", REPORT, path, ticket], check=True, timeout=60)
     with mp.ModelPerf(IN_ORDER, store=path) as later:
         assert [(each.successes, each.failures, each.total_tokens) for each in later.store.tallies.all()] == [
@@ -353,5 +382,16 @@ def test_models_by_their_names(perf: mp.ModelPerf) -> None:
 
 def test_other_answers_have_no_ticket() -> None:
     """Whatever is no message, or has none, has no ticket, and nothing raises."""
-    for answer in (None, "text", 7, {}, {"messages": []}, {"raw": None}, [], AIMessage("a")):
+    answers: list[Any] = [None, "text", 7, {}, {"messages": []}, {"raw": None}, [], AIMessage("a")]
+    for answer in answers:
         assert ticket_of(answer) is None
+
+
+@pytest.mark.parametrize("module", ["langchain", "langchain_agents"])
+def test_without_the_framework_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+    """The error names the extra."""
+    missing = "langchain_core.messages" if module == "langchain" else "langchain.agents.middleware"
+    monkeypatch.delitem(sys.modules, f"modelperf_plugin.adapters.{module}", raising=False)
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(MissingExtraError, match=r"modelperf-plugin\[langchain\]"):
+        importlib.import_module(f"modelperf_plugin.adapters.{module}")

@@ -65,7 +65,7 @@ def test_a_run_is_one_outcome(perf: mp.ModelPerf, run: Runner) -> None:
     assert (state["messages"][-1].content, len(model.asked)) == ("done", 3)
     assert recorded(perf) == [Recorded("a", "good", 51)]
     assert len(perf.store.decisions.newest()) == 1
-    assert perf.report(ticket_of(state), success=False)
+    assert perf.report(ticket_of(state) or "", success=False)
     assert perf.store.tallies.all()[0].failures == 1
 
 
@@ -192,7 +192,7 @@ def test_a_run_that_waits_for_a_person(perf: mp.ModelPerf, run: Runner) -> None:
     state = run(agent, Command(resume="go on"), config)
     assert [each.content for each in state["messages"][-2:]] == ["go on", "done"]
     assert verdicts(perf) == [("a", "timeout"), ("a", "good"), ("b", "failed"), ("b", "good")]
-    assert perf.report(ticket_of(state), success=False)
+    assert perf.report(ticket_of(state) or "", success=False)
 
 
 def test_a_conversation_names_its_model(path: Path, run: Runner) -> None:
