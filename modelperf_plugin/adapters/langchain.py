@@ -46,9 +46,9 @@ def learned(
         task_type: by default ``modelperf_task_type`` in the metadata of the call, the first rule of
             ``[task_type_rules]`` that holds, or the name of the LangGraph node.
         context: as for ``select``.
-        check: gets the answer and says whether it is good: a bool, a score from 0 to 1, or None for no objection. It
-            may be asynchronous for asynchronous calls. If it raises, or says no, the next model is tried; in a stream
-            only the verdict is recorded.
+        check: gets the answer and says whether it is good: a bool, a score from 0 to 1, or None for no objection; or a
+            parser, which raises if it is not. It may be asynchronous for asynchronous calls. If it raises, or says no,
+            the next model is tried; in a stream only the verdict is recorded.
         timeout: seconds for each try, or for each wait in a stream.
 
     Raises:

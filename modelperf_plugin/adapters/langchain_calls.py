@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import reduce
 from operator import add
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import (
     ensure_config,
     get_async_callback_manager_for_config,
@@ -22,16 +22,17 @@ from modelperf_plugin.recorder import tokens_of
 from modelperf_plugin.recorder.classifying import failure_by
 from modelperf_plugin.recorder.judging import Judgement, Options
 from modelperf_plugin.recorder.task import Attempt, Task
+from modelperf_plugin.recorder.usage import field
 from modelperf_plugin.values import ErrorKind, check_id
 
-Check = Callable[[Any], Judgement | Awaitable[Judgement]] | None
+Check: TypeAlias = Callable[[Any], Judgement | Awaitable[Judgement]] | Runnable[Any, Any] | None
 _ENDS: Final[Mapping[str, tuple[str, ...]]] = {
     "openai": ("finish_reason", "status"),
     "anthropic": ("stop_reason",),
 }
 """Where a provider says why an answer has ended. Of one that says nothing there, the connection was cut."""
-_REFUSALS: Final = frozenset({"content_filter", "refusal"})
-"""Why an answer has ended that is none."""
+_REFUSALS: Final = frozenset({"content_filter", "refusal", "SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST"})
+"""Why an answer has ended that is none: openai, anthropic, google."""
 
 
 class Setup:
@@ -43,7 +44,8 @@ class Setup:
         """Check what can be checked before there is an engine."""
         self._perf = perf
         self._task_type = None if task_type is None else check_id("task_type", task_type)
-        self.options: Options[Any] = Options(context, check, None, timeout).checked()
+        judge = _parses(check) if isinstance(check, Runnable) else check
+        self.options: Options[Any] = Options(context, judge, None, timeout).checked()
 
     def task(self, models: Iterable[str], config: RunnableConfig, known: str | None, **more: Any) -> Task:
         """Return the task of a call with a ``config``; ``known`` is its task type if nobody names one."""
@@ -131,10 +133,27 @@ class _Observer(BaseCallbackHandler):
 def error_kind_of(message: AIMessage) -> ErrorKind | None:
     """Return why a message is no answer, by what its provider says about its end; None if it is one."""
     metadata = message.response_metadata
-    if not _REFUSALS.isdisjoint((metadata.get("finish_reason"), metadata.get("stop_reason"))):
+    places = ((metadata, "finish_reason"), (metadata, "stop_reason"), (metadata.get("incomplete_details"), "reason"))
+    reasons = (field(place, name) for place, name in places)
+    if any(isinstance(reason, str) and reason in _REFUSALS for reason in reasons) or _has_refusal(message):
         return "refused"
-    ends = _ENDS.get(metadata.get("model_provider", ""), ())
+    ends = _ENDS.get(str(metadata.get("model_provider")), ())
     return "server_error" if ends and not any(metadata.get(name) for name in ends) else None
+
+
+def _has_refusal(message: AIMessage) -> bool:
+    """Return whether a message says that it is a refusal, as those of openai do."""
+    content = message.content if isinstance(message.content, list) else ()
+    return bool(message.additional_kwargs.get("refusal")) or any(field(part, "type") == "refusal" for part in content)
+
+
+def _parses(parser: Runnable[Any, Any]) -> Callable[[Any], None]:
+    """Return a check that objects to what ``parser`` raises for, whatever it returns otherwise."""
+
+    def check(answer: Any) -> None:
+        parser.invoke(answer)
+
+    return check
 
 
 def with_ticket(answer: Any, ticket: str) -> Any:

@@ -122,12 +122,14 @@ def test_a_check_is_a_verdict(perf: mp.ModelPerf, run: Runner) -> None:
         assert (seen, verdicts(perf)) == (["ohno", "ohyes"], [("a", "failed"), ("b", "good")])
 
 
-def test_a_parser_as_a_check(perf: mp.ModelPerf) -> None:
-    """What a parser raises as a check is a failure, and raised if no model is left."""
-    for runner in (_invoke, _stream):
-        with pytest.raises(ValueError, match="Invalid json output"):
-            runner(learned(perf, models_with(a="no json"), check=JsonOutputParser().invoke))
-    assert verdicts(perf) == [("a", "other")] * 2
+def test_a_parser_as_a_check(perf: mp.ModelPerf, run: Runner) -> None:
+    """What it raises is a failure, and raised if no model is left; what it returns is not asked for."""
+    if run in {_invoke, _ainvoke}:
+        assert run(learned(perf, models_with(a="no json", b="{}"), check=JsonOutputParser())).content == "{}"
+        assert verdicts(perf) == [("a", "other"), ("b", "good")]
+    with pytest.raises(ValueError, match="Invalid json output"):
+        run(learned(perf, models_with(c="no json"), check=JsonOutputParser()))
+    assert verdicts(perf)[-1] == ("c", "other")
 
 
 @pytest.mark.parametrize(("runner", "scores"), [(_ainvoke, [0.2, 0.9]), (_astream, [0.2])])
@@ -313,6 +315,31 @@ def test_events_are_streamed_once(perf: mp.ModelPerf) -> None:
     events = asyncio.run(collect())
     for kind in ("on_chat_model_stream", "on_chain_stream"):
         assert "".join(text for event, text in events if event == kind) == "itisb"
+
+
+@pytest.mark.parametrize(
+    ("message", "verdict"),
+    [
+        (AIMessage("", response_metadata={"finish_reason": "content_filter"}), "refused"),
+        (AIMessage("", response_metadata={"finish_reason": "SAFETY"}), "refused"),
+        (AIMessage("", response_metadata={"stop_reason": "refusal"}), "refused"),
+        (AIMessage("", response_metadata={"incomplete_details": {"reason": "content_filter"}}), "refused"),
+        (AIMessage("", additional_kwargs={"refusal": "I will not"}), "refused"),
+        (AIMessage([{"type": "refusal", "refusal": "I will not"}]), "refused"),
+        (AIMessage("", response_metadata={"model_provider": "openai"}), "server_error"),
+        (AIMessage("", response_metadata={"model_provider": "anthropic", "stop_reason": None}), "server_error"),
+        (AIMessage("a", response_metadata={"model_provider": "openai", "finish_reason": "stop"}), "good"),
+        (AIMessage("a", response_metadata={"model_provider": "openai", "status": "completed"}), "good"),
+        (AIMessage("a", response_metadata={"model_provider": "anthropic", "stop_reason": "end_turn"}), "good"),
+        (AIMessage("a", response_metadata={"model_provider": "another", "finish_reason": ["odd"]}), "good"),
+        (AIMessage("a", additional_kwargs={"refusal": None}), "good"),
+    ],
+)
+def test_an_answer_that_is_none(perf: mp.ModelPerf, message: AIMessage, verdict: str) -> None:
+    """A refusal, or an answer whose provider does not say why it has ended, brings in the next model."""
+    answer = _invoke(learned(perf, models_with(a=message, b="b")))
+    assert verdicts(perf)[0] == ("a", verdict)
+    assert answer.content == (message.content if verdict == "good" else "b")
 
 
 def test_a_cached_answer_has_a_ticket_of_its_own(perf: mp.ModelPerf) -> None:

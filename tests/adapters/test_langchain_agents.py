@@ -267,3 +267,12 @@ def test_a_retry_around_it_is_another_run(perf: mp.ModelPerf, run: Runner) -> No
     assert run(agent)["messages"][-1].content == "done"
     assert verdicts(perf) == [("a", "timeout"), ("a", "good")]
     assert len(perf.store.decisions.newest()) == 2
+
+
+def test_the_runnable_as_the_model_of_an_agent(perf: mp.ModelPerf, run: Runner) -> None:
+    """It is possible, and chooses at every step."""
+    models = {"a": Scripted(answer=[CALL, DONE]), "b": Scripted(answer=DONE)}
+    state = run(create_agent(learned(perf, models, context={"pin": "a"}), [look]))
+    assert state["messages"][-1].content == "done"
+    assert verdicts(perf) == [("a", "good")] * 2
+    assert {each.task_type for each in perf.store.decisions.newest()} == {"model"}
