@@ -100,6 +100,7 @@ class Call:
         return self.options if check is None else self.options._replace(check=lambda chunks: check(_sum(chunks)))
 
     def _names(self, name: str) -> dict[str, Any]:
+        """Return the name and the id of the run, as the user wants them."""
         return {"name": self._config.get("run_name") or name, "run_id": self._config.get("run_id")}
 
     def _usage(self, answer: Any) -> Mapping[str, Any]:
@@ -120,7 +121,8 @@ class _Observer(BaseCallbackHandler):
 
     def on_llm_end(self, response: Any, **_: Any) -> None:
         """Note what a model has used, and whether its answer is one: the last one counts."""
-        message = getattr(response.generations[0][0], "message", None)
+        generation = next((each for several in response.generations for each in several), None)
+        message = getattr(generation, "message", None)
         if isinstance(message, AIMessage):
             self._tokens.append(tokens_of(message.usage_metadata))
             kind = error_kind_of(message)
@@ -133,8 +135,8 @@ class _Observer(BaseCallbackHandler):
 def error_kind_of(message: AIMessage) -> ErrorKind | None:
     """Return why a message is no answer, by what its provider says about its end; None if it is one."""
     metadata = message.response_metadata
-    places = ((metadata, "finish_reason"), (metadata, "stop_reason"), (metadata.get("incomplete_details"), "reason"))
-    reasons = (field(place, name) for place, name in places)
+    incomplete = metadata.get("incomplete_details")
+    reasons = [metadata.get("finish_reason"), metadata.get("stop_reason"), incomplete and field(incomplete, "reason")]
     if any(isinstance(reason, str) and reason in _REFUSALS for reason in reasons) or _has_refusal(message):
         return "refused"
     ends = _ENDS.get(str(metadata.get("model_provider")), ())
