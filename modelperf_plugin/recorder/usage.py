@@ -29,7 +29,7 @@ _OUTPUTS: Final = (
 )
 """Those of them that are output, of which a token costs more."""
 _PLACES: Final = ("usage", "usage_metadata", "usageMetadata")
-_OWN_KEYS: Final = ("tokens_used", "cost_usd", "tokensUsed", "costUsd")
+_OWN_KEYS: Final = ("tokens_used", "cost_usd", "error_kind", "tokensUsed", "costUsd", "errorKind")
 _WITHOUT_USAGE: Final = frozenset({str, bytes, int, float, bool, list, tuple, type(None)})
 """Types of results that are not searched."""
 
@@ -39,6 +39,8 @@ class Usage(NamedTuple):
 
     tokens: int = 0
     cost_usd: float = 0.0
+    error_kind: Any = None
+    """Why the answer is none, by the host's word; None if it is one."""
     output: int | None = None
     """How many of the tokens are output; None if unknown."""
     served: str | None = None
@@ -96,7 +98,8 @@ def usage_as_given(given: Any) -> Usage:
     """Return what a function of the host says: a usage object, tokens, or a mapping as an outcome has them."""
     if isinstance(given, Mapping) and any(key in given for key in _OWN_KEYS):
         tokens = given.get("tokens_used", given.get("tokensUsed"))
-        return Usage(tokens_of(tokens), cost_of(given.get("cost_usd", given.get("costUsd"))))
+        error_kind = given.get("error_kind", given.get("errorKind"))
+        return Usage(tokens_of(tokens), cost_of(given.get("cost_usd", given.get("costUsd"))), error_kind)
     return _usage(given)
 
 
@@ -112,7 +115,7 @@ def output_of(usage: Any) -> int | None:
 
 def _usage(usage: Any, cost: float = 0.0, served: Any = None) -> Usage:
     name = served if isinstance(served, str) and 0 < len(served) <= MAX_ID_LENGTH else None
-    return Usage(tokens_of(usage), cost, output_of(usage), name)
+    return Usage(tokens_of(usage), cost, output=output_of(usage), served=name)
 
 
 def field(place: Any, name: str) -> Any:
