@@ -39,8 +39,8 @@ class Steps:
 
     @property
     def ticket(self) -> str | None:
-        """The ticket of the last try; None before one has ended."""
-        return self._task.ticket if self._has_ended else None
+        """The ticket of the last try; None before it has ended."""
+        return self._task.ticket if self._has_ended and self._attempt is None else None
 
     async def choose(self) -> str:
         """Return the model to ask; it is chosen once."""
