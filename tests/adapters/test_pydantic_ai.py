@@ -283,6 +283,17 @@ def test_the_task_type_is_the_most_specific_name(perf: mp.ModelPerf, path: Path)
     assert rows(path, "SELECT task_type FROM model_outcomes") == ["from-name", "from-metadata", "said", "default"]
 
 
+def test_rules_see_the_name_of_the_agent(path: Path) -> None:
+    """A rule of the configuration may name the task types of several agents, by their names or metadata."""
+    rules = {"support": [{"agent": "help-*"}, {"team": "desk"}]}
+    with mp.ModelPerf({"task_type_rules": rules}, store=path) as engine:
+        capabilities = [learned(engine, {"a": TestModel()})]
+        run(Agent(capabilities=capabilities, name="help-desk"))
+        run(Agent(capabilities=capabilities, name="other"), metadata={"team": "desk"})
+        run(Agent(capabilities=capabilities, name="other"))
+    assert rows(path, "SELECT task_type FROM model_outcomes") == ["support", "support", "other"]
+
+
 def test_a_run_that_names_its_model_is_left_alone(perf: mp.ModelPerf) -> None:
     """``model=`` and ``override`` win, as in tests of the host; nothing is chosen or recorded."""
     agent = Agent(capabilities=[learned(perf, {"a": raising(ModelHTTPError(500, "a"))})])
