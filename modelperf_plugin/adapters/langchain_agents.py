@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from types import TracebackType
 from typing import Annotated, Any, Final
 
 from modelperf_plugin.adapters.common import TICKET_KEY
 from modelperf_plugin.adapters.langchain_calls import Setup, error_kind_of
-from modelperf_plugin.errors import MissingExtraError
+from modelperf_plugin.errors import InvalidValueError, MissingExtraError
 from modelperf_plugin.recorder import Attempt, Task, tokens_of
 from modelperf_plugin.recorder.judging import check_answer, check_answer_async
 from modelperf_plugin.recorder.limits import Worker, limited
@@ -101,11 +102,8 @@ class LearnedMiddleware(AgentMiddleware):
             return None
         if run.is_open:
             run.stop()
-            try:
+            with _verdict():
                 check_answer(run.task.link, run.attempt, self._setup.options.check, state)
-            except BaseException as error:
-                run.end(error)
-                raise
             run.end()
         return {TICKET_KEY: run.task.ticket}
 
@@ -116,11 +114,8 @@ class LearnedMiddleware(AgentMiddleware):
             return None
         if run.is_open:
             run.stop()
-            try:
+            with _verdict():
                 await check_answer_async(run.task.link, run.attempt, self._setup.options.check, state)
-            except BaseException as error:
-                await run.aend(error)
-                raise
             await run.aend()
         return {TICKET_KEY: run.task.ticket}
 
@@ -226,6 +221,17 @@ def _run_in(state: Mapping[str, Any]) -> _Run | None:
     """Return the run under way, if the state of an agent has one."""
     kept = state.get(_RUN)
     return kept.run if isinstance(kept, _RunInState) else None
+
+
+@contextmanager
+def _verdict() -> Iterator[None]:
+    """Suppress what a check raises: it has failed the attempt, and the agent has its answer."""
+    try:
+        yield
+    except InvalidValueError:  # the check cannot be asked at all
+        raise
+    except Exception:  # noqa: BLE001, S110 - see above
+        pass
 
 
 def _details(
