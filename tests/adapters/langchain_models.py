@@ -1,4 +1,4 @@
-"""A chat model for LangChain that says what it is told to, or raises it."""
+"""A chat model for LangChain that says what it is told to, or raises it; and every way to call a runnable."""
 
 from __future__ import annotations
 
