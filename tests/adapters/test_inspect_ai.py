@@ -17,10 +17,11 @@ from tests.recorder.world import IN_ORDER, recorded, verdicts
 
 pytest.importorskip("inspect_ai")
 
-from inspect_ai import Task, eval_async
+from inspect_ai import Task
+from inspect_ai import eval as evaluate
 from inspect_ai.dataset import Sample
 from inspect_ai.log import EvalLog, read_eval_log, write_eval_log
-from inspect_ai.model import Model, ModelOutput, ModelUsage, get_model
+from inspect_ai.model import GenerateConfig, Model, ModelOutput, ModelUsage, get_model
 from inspect_ai.scorer import Score, Target, accuracy, includes, scorer
 from inspect_ai.solver import Generate, Solver, TaskState, generate, solver
 
@@ -44,7 +45,7 @@ def _not_recording(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[
 def run(task: Task, model: Model | list[Model] | str, **options: Any) -> list[EvalLog]:
     """Evaluate, and return the logs."""
     defaults = {"display": "none", "log_level": "critical", "fail_on_error": False, "max_retries": 0}
-    return asyncio.run(eval_async(task, model=model, **{**defaults, **options}))
+    return list(evaluate(task, model=model, **{**defaults, **options}))
 
 
 def offline(name: str, *answers: str | ModelOutput, tokens: int = 10, cost: float | None = None) -> Model:
@@ -71,7 +72,8 @@ def questions(count: int = 1, **options: Any) -> Task:
 def from_provider(*names: str, **options: Any) -> dict[str, Model]:
     """Return models of the local provider that do not retry."""
     arguments = {"responses_api": False, "memoize": False, "max_retries": 0, **options}
-    return {name: get_model(f"openai/{name}", **arguments) for name in names}
+    config = GenerateConfig(max_retries=0)
+    return {name: get_model(f"openai/{name}", config=config, **arguments) for name in names}
 
 
 def test_scored_samples_become_outcomes(perf: mp.ModelPerf) -> None:
@@ -106,7 +108,7 @@ def test_nothing_is_recorded_unless_asked(perf: mp.ModelPerf) -> None:
     ("value", "reason", "expected"),
     [
         ("C", None, [("good", None)]), ("I", None, [("failed", None)]), ("N", None, [("failed", None)]),
-        ("P", None, [("failed", 0.5)]), (True, None, [("good", None)]), (False, None, [("failed", None)]),
+        ("P", None, [("good", 0.5)]), (True, None, [("good", None)]), (False, None, [("failed", None)]),
         ("yes", None, [("good", None)]), (1, None, [("good", 1.0)]), (0.7, None, [("good", 0.7)]),
         ("0.2", None, [("failed", 0.2)]), (1.5, None, []), (-1, None, []), (float("nan"), None, []), ("great", None, []),
         ({"a": 1}, None, []), ([1, 0], None, []), ("I", "grader_failed", []), (0.0, "scoring_failed", []),
@@ -126,7 +128,7 @@ def test_grades(
         return score
 
     logs = run(questions(scorer=rating()), offline("a", "yes"))
-    caplog.clear()
+    caplog.set_level("WARNING", "modelperf_plugin")
     assert adapter.record_log(perf, logs[0]) == len(expected)
     assert [(each.verdict, each.score) for each in recorded(perf)] == expected
     said = [record.getMessage() for record in caplog.records if record.name == "modelperf_plugin"]
@@ -181,14 +183,16 @@ def test_a_score_that_changes_replaces_the_first(perf: mp.ModelPerf, tmp_path: P
 def test_a_header_is_refused(perf: mp.ModelPerf) -> None:
     """A log without its samples gets one clear message."""
     log = run(questions(), offline("a", "yes"))[0]
-    with pytest.raises(mp.InvalidValueError, match="log must be a log with its samples, but got only a header"):
+    with pytest.raises(mp.InvalidValueError, match="log must be a log with its samples"):
         adapter.record_log(perf, read_eval_log(log.location, header_only=True))
 
 
 def test_an_evaluation_learns_as_it_goes(path: Path) -> None:
     """The engine chooses for each sample, and its score is the verdict on that choice."""
     with mp.ModelPerf(store=path, seed=1) as perf:
-        log = run(questions(40), adapter.learned(perf, [offline("bad", "no"), offline("good", "yes")]), max_samples=1)[0]
+        log = run(questions(40), adapter.learned(perf, [offline("bad", "no"), offline("good", "yes")]), max_samples=1)[
+            0
+        ]
         rows = verdicts(perf)
     assert len(rows) == 40
     assert set(rows) == {("mockllm/bad", "failed"), ("mockllm/good", "good")}
@@ -234,13 +238,14 @@ def test_options_of_the_evaluation_reach_the_model(perf: mp.ModelPerf) -> None:
     assert seen == [(0.25, 77)]
 
 
-def test_another_model_follows(perf: mp.ModelPerf, provider: Provider) -> None:
+def test_another_model_follows(path: Path, provider: Provider) -> None:
     """A model that fails, hangs, is filtered or overflows is recorded as such, and the next one answers the sample."""
     provider.behaviours = {"down": "server_error", "slow": "hang", "shy": "filter", "short": "too_long"}
     provider.answers = {"good": "yes"}
     models = from_provider("down", "slow", "shy", "short", "good")
-    log = run(questions(), adapter.learned(perf, models, timeout=0.5))[0]
-    assert recorded(perf) == [
+    with mp.ModelPerf({"mode": "observe"}, store=path) as perf:  # then the models are tried in their order
+        log = run(questions(), adapter.learned(perf, models, timeout=2.0))[0]
+    assert recorded(path) == [
         ("down", "server_error", 0, 0.0, None, None),
         ("slow", "timeout", 0, 0.0, None, None),
         ("shy", "refused", 17, 0.0, None, None),
@@ -402,6 +407,7 @@ def test_errors_of_other_code_are_left_out(perf: mp.ModelPerf, caplog: pytest.Lo
         return solve
 
     adapter.record_scores(perf)
+    caplog.set_level("WARNING", "modelperf_plugin")
     run(questions(2, solver=[generate(), broken()]), offline("a", "yes"))
     assert verdicts(perf) == []
     said = "samples of ask by mockllm/a were not recorded: 2 × an error that is not of a provider"
