@@ -275,7 +275,8 @@ class _LearnedModel(Model):
             return None
         if active not in self._runs:
             self._runs[active] = _Run()
-        return self._runs[active]
+        run: _Run = self._runs[active]
+        return run
 
     def _current(self) -> Model:
         run = self._run()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,6 +58,12 @@ def end_of(model: Model) -> tuple[Any, ...]:
             causes.append(cause)
         return tuple((type(each), str(each).partition("Request")[0].partition(" at 0x")[0]) for each in causes)
     return output.stop_reason, output.completion
+
+
+@pytest.fixture(autouse=True)
+def _tidy() -> Iterator[None]:
+    yield
+    gc.collect()  # what inspect leaves open is reported here, and not in the next test
 
 
 @pytest.mark.parametrize("behaviour", KINDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 
 import modelperf_plugin as mp
 from tests.adapters.provider import Provider
+
+pytest.register_assert_rewrite("tests.adapters.recipes.page")
 
 QUIET: Final = {
     "ANONYMIZED_TELEMETRY": "False",  # chromadb, of crewai
@@ -43,6 +46,7 @@ def reached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: Provider)
     monkeypatch.setenv("CREWAI_STORAGE_DIR", str(tmp_path / "crewai"))
     monkeypatch.setattr(socket, "getaddrinfo", local_only)
     yield hosts
+    gc.collect()  # what a framework leaves open is reported here, and not in the next test
     assert hosts == []
 
 

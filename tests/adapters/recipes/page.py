@@ -40,20 +40,21 @@ def check(heading: str, perf: mp.ModelPerf, provider: Provider, expected: Any = 
     names: dict[str, Any] = {"perf": perf, "MODELS": ["down"], "SECONDS": 60.0, "__name__": "__main__"}
     exec(compile(code_of(heading), f"{PAGE}#{heading}", "exec"), names)  # noqa: S102 - that is what is tested
     provider.answers.setdefault("down", provider.answers.get("good", "good"))
-    assert ask(names) == expected
-    assert provider.asked == ["down"]
-    provider.behaviours = BEHAVIOURS
-    names.update(MODELS=list(MODELS), SECONDS=SECONDS)
-    assert ask(names) == expected
+    with asyncio.Runner() as runner:
+        assert _ask(runner, names) == expected
+        assert provider.asked == ["down"]
+        provider.behaviours = BEHAVIOURS
+        names.update(MODELS=list(MODELS), SECONDS=SECONDS)
+        assert _ask(runner, names) == expected
     assert provider.asked == ["down", *MODELS]  # each once: no client retries
     tries = [(each.model, each.verdict, each.tokens) for each in recorded(perf)]
     assert tries == [("down", "good", USAGE["total_tokens"]), *TRIES]
 
 
-def ask(names: dict[str, Any]) -> Any:
+def _ask(runner: asyncio.Runner, names: dict[str, Any]) -> Any:
     """Return the answer of the recipe, asynchronous or not."""
     answer = names["answer"]("a secret question")
-    return asyncio.run(_awaited(answer)) if inspect.isawaitable(answer) else answer
+    return runner.run(_awaited(answer)) if inspect.isawaitable(answer) else answer
 
 
 async def _awaited(answer: Any) -> Any:
