@@ -37,21 +37,28 @@ def code_of(heading: str) -> str:
 
 def check(heading: str, perf: mp.ModelPerf, provider: Provider, expected: Any = "good") -> None:
     """Follow a recipe: with models that work, and with models that fail, hang and work."""
-    names: dict[str, Any] = {"perf": perf, "MODELS": ["down"], "SECONDS": 60.0, "__name__": "__main__"}
-    exec(compile(code_of(heading), f"{PAGE}#{heading}", "exec"), names)  # noqa: S102 - that is what is tested
+    names = names_of(heading, ["down"])
+    names["perf"] = perf
     provider.answers.setdefault("down", provider.answers.get("good", "good"))
     with asyncio.Runner() as runner:
-        assert _ask(runner, names) == expected
+        assert ask(runner, names) == expected
         assert provider.asked == ["down"]
         provider.behaviours = BEHAVIOURS
         names.update(MODELS=list(MODELS), SECONDS=SECONDS)
-        assert _ask(runner, names) == expected
+        assert ask(runner, names) == expected
     assert provider.asked == ["down", *MODELS]  # each once: no client retries
     tries = [(each.model, each.verdict, each.tokens) for each in recorded(perf)]
     assert tries == [("down", "good", USAGE["total_tokens"]), *TRIES]
 
 
-def _ask(runner: asyncio.Runner, names: dict[str, Any]) -> Any:
+def names_of(heading: str, models: list[str]) -> dict[str, Any]:
+    """Return what the block of a recipe defines, with models and a generous time limit for it."""
+    names: dict[str, Any] = {"MODELS": models, "SECONDS": 60.0, "__name__": "__main__"}
+    exec(compile(code_of(heading), f"{PAGE}#{heading}", "exec"), names)  # noqa: S102 - that is what is tested
+    return names
+
+
+def ask(runner: asyncio.Runner, names: dict[str, Any]) -> Any:
     """Return the answer of the recipe, asynchronous or not."""
     answer = names["answer"]("a secret question")
     return runner.run(_awaited(answer)) if inspect.isawaitable(answer) else answer
