@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import cache
 from os import PathLike
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
-from modelperf_plugin.adapters.inspect_scores import grade_of, outcome_of, stopped
+from modelperf_plugin.adapters.common import Perf
+from modelperf_plugin.adapters.inspect_scores import KEY, PROVIDER, Scoring, note_in, stopped
 from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.errors import InvalidValueError, MissingExtraError
 from modelperf_plugin.log import logger
@@ -32,17 +33,9 @@ except ImportError:
 
 __all__ = ["learned", "record_log", "record_scores", "ticket_of"]
 
-_PROVIDER: Final = "modelperf"
-_KEY: Final = "modelperf"
-"""Where a sample keeps its ticket and its model: in its store, which is a part of the log."""
-_TASK_TYPE: Final = "modelperf_task_type"
-
-Engine = ModelPerf | Callable[[], ModelPerf]
-"""An engine, or what returns it when it is first needed."""
-
 
 def learned(
-    perf: Engine,
+    perf: Perf,
     models: Iterable[str | Model] | Mapping[str, str | Model],
     *,
     task_type: str | None = None,
@@ -74,10 +67,10 @@ def learned(
         check_id("task_type", task_type)
     options: Options[ModelOutput] = Options(context, check, None, timeout)
     _register()
-    return _LearnedModel(_Scoring(perf, task_type, scorer), named, options.checked())
+    return _LearnedModel(Scoring(perf, task_type, scorer), named, options.checked())
 
 
-def record_scores(perf: Engine, *, task_type: str | None = None, scorer: str | None = None) -> None:
+def record_scores(perf: Perf, *, task_type: str | None = None, scorer: str | None = None) -> None:
     """Record each scored sample of all evaluations in this process, as an outcome of the model that was evaluated.
 
     Calling it again replaces the arguments.
@@ -88,7 +81,7 @@ def record_scores(perf: Engine, *, task_type: str | None = None, scorer: str | N
             the task.
         scorer: as for :func:`learned`.
     """
-    _evaluations.scoring = _Scoring(perf, task_type, scorer)
+    _evaluations.scoring = Scoring(perf, task_type, scorer)
     _register()
 
 
@@ -107,7 +100,7 @@ def record_log(
         log = read_eval_log(str(log))
     if log.samples is None:
         raise InvalidValueError("log", "a log with its samples", "only a header", typed=True)
-    scoring = _Scoring(perf, task_type, scorer)
+    scoring = Scoring(perf, task_type, scorer)
     left_out: Counter[str] = Counter()
     changed = 0
     for sample in log.samples:
@@ -122,39 +115,8 @@ def record_log(
 
 def ticket_of(answer: ModelOutput | EvalSample) -> str | None:
     """Return the ticket of an answer of a :func:`learned` model, or of a sample of its log; None without one."""
-    note = _note(answer.store if isinstance(answer, EvalSample) else answer.metadata)
+    note = note_in(answer.store if isinstance(answer, EvalSample) else answer.metadata)
     return note.get("ticket")
-
-
-class _Scoring(NamedTuple):
-    """How samples become outcomes."""
-
-    perf: Engine
-    task_type: str | None
-    scorer: str | None
-
-    @property
-    def engine(self) -> ModelPerf:
-        return self.perf if isinstance(self.perf, ModelPerf) else self.perf()
-
-    def entry(self, sample: EvalSample, spec: EvalSpec) -> tuple[str, str, Outcome, str | None] | str:
-        """Return the arguments for ``record``, or why the sample is left out."""
-        note = _note(sample.store)
-        if not note and spec.model.startswith(f"{_PROVIDER}/"):
-            return "no model has answered"
-        ticket = Ticket.read(note["ticket"]) if note else None
-        outcome_id = f"inspect-{sample.uuid}" if ticket is None else ticket.outcome_id
-        outcome = outcome_of(sample, grade_of(sample, self.scorer), note.get("model", spec.model), outcome_id)
-        if outcome is None:
-            return "an error that is not of a provider" if sample.error else "no verdict"
-        if ticket is None:
-            return self.type_of(sample.metadata, spec.metadata, spec.task), spec.model, outcome, None
-        return ticket.task_type, ticket.model_id, outcome, ticket.decision_id
-
-    def type_of(self, *places: Mapping[str, Any] | str | None) -> str:
-        """Return the task type: as told, by metadata in one of ``places``, or the name of the task among them."""
-        found = (place if isinstance(place, str) else (place or {}).get(_TASK_TYPE) for place in places)
-        return self.task_type or next((str(each) for each in found if each), "default")
 
 
 class _Run:
@@ -174,13 +136,13 @@ class _NamedOnly(ModelAPI):
         raise InvalidValueError("model", "made by modelperf_plugin.adapters.inspect_ai.learned", self.model_name)
 
 
-_provider = modelapi(_PROVIDER)(_NamedOnly)
+_provider = modelapi(PROVIDER)(_NamedOnly)
 
 
 class _LearnedModel(Model):
     """Generates by the model that the engine has chosen. Whatever inspect counts and logs is of that one."""
 
-    def __init__(self, scoring: _Scoring, models: Mapping[str, str | Model], options: Options[ModelOutput]) -> None:
+    def __init__(self, scoring: Scoring, models: Mapping[str, str | Model], options: Options[ModelOutput]) -> None:
         super().__init__(_provider(model_name=scoring.task_type or "auto"), GenerateConfig())
         self.scoring = scoring
         self._models = models
@@ -238,7 +200,7 @@ class _LearnedModel(Model):
         """Generate with one model after the other until there is a good answer; a run stays with its model."""
         engine = self.scoring.engine
         active = sample_active()
-        task_type = self.scoring.type_of(*(() if active is None else (active.sample.metadata, active.task)))
+        task_type = self.scoring.type_of(active and active.task, active and active.sample.metadata)
         output: ModelOutput
         task = engine.task(task_type, self._models, self._options.context, "call" if run is None else "later")
         try:
@@ -253,7 +215,7 @@ class _LearnedModel(Model):
         except LimitExceededError:
             self._stay(run, task.ticket)
             raise
-        output.metadata = {**(output.metadata or {}), _KEY: self._stay(run, task.ticket)}
+        output.metadata = {**(output.metadata or {}), KEY: self._stay(run, task.ticket)}
         return output
 
     def _stay(self, run: _Run | None, text: str) -> dict[str, str]:
@@ -264,7 +226,7 @@ class _LearnedModel(Model):
         note = {"ticket": str(ticket), "model": str(self._model(ticket.model_id))}
         if run is not None:
             run.ticket = ticket
-            store().set(_KEY, note)
+            store().set(KEY, note)
             _evaluations.learned[ticket.outcome_id] = self
         return note
 
@@ -290,7 +252,7 @@ class _Evaluations:
     """The evaluations that run in this process."""
 
     def __init__(self) -> None:
-        self.scoring: _Scoring | None = None
+        self.scoring: Scoring | None = None
         """How the samples of other models than learned ones are recorded; None if they are not."""
         self.learned: WeakValueDictionary[str, _LearnedModel] = WeakValueDictionary()
         """The learned model of each sample that runs, by the outcome id of its ticket."""
@@ -299,7 +261,7 @@ class _Evaluations:
 
     async def on_sample_end(self, sample: EvalSample, eval_id: str) -> None:
         """Record a sample; by its learned model, if it has one."""
-        note = _note(sample.store)
+        note = note_in(sample.store)
         model = self.learned.pop(Ticket.read(note["ticket"]).outcome_id, None) if note else None
         scoring = self.scoring if model is None else model.scoring
         spec = self.specs.get(eval_id)
@@ -335,12 +297,6 @@ class _Hooks(Hooks):
 def _register() -> None:
     """Let inspect call the hooks, from now on."""
     hooks(name="modelperf", description="Learns which model is best at which task from the scores of samples.")(_Hooks)
-
-
-def _note(place: Mapping[str, Any] | None) -> Mapping[str, str]:
-    """Return what a store, or the metadata of an answer, says about the ticket; empty if it says nothing."""
-    note = (place or {}).get(_KEY)
-    return note if isinstance(note, Mapping) else {}
 
 
 async def _with_limits(answer: Awaitable[ModelOutput], attempt: Attempt) -> ModelOutput:

@@ -6,12 +6,19 @@ import builtins
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from modelperf_plugin.adapters.common import Perf, engine_of, task_type_of
+from modelperf_plugin.engine.core import ModelPerf
+from modelperf_plugin.recorder.ticket import Ticket
 from modelperf_plugin.recorder.usage import cost_of, tokens_of
 from modelperf_plugin.values import Failure, Outcome, failure_of
 
 Grade = bool | float
+PROVIDER: Final = "modelperf"
+"""The provider of learned models, in their names."""
+KEY: Final = "modelperf"
+"""Where a sample keeps its ticket and its model: in its store, which is a part of the log."""
 
 _GRADES: Final[Mapping[str, Grade]] = {
     "C": True, "I": False, "N": False, "P": 0.5, "yes": True, "true": True, "no": False, "false": False,
@@ -28,6 +35,49 @@ _STOPPED: Final[Mapping[str, Failure]] = {
 """Why an answer cannot be used, by its ``stop_reason``."""
 _NEXT_ERROR: Final = "\nThe above exception was the direct cause of the following exception:\n"
 _OTHER_ERROR: Final = "\nDuring handling of the above exception, another exception occurred:\n"
+
+
+class Scoring(NamedTuple):
+    """How samples become outcomes."""
+
+    perf: Perf
+    task_type: str | None
+    scorer: str | None
+
+    @property
+    def engine(self) -> ModelPerf:
+        """The engine to record with."""
+        return engine_of(self.perf)
+
+    def entry(self, sample: Any, spec: Any) -> tuple[str, str, Outcome, str | None] | str:
+        """Return the arguments for ``record``, or why the sample is left out."""
+        note = note_in(sample.store)
+        if not note and spec.model.startswith(f"{PROVIDER}/"):
+            return "no model has answered"
+        ticket = Ticket.read(note["ticket"]) if note else None
+        outcome_id = f"inspect-{sample.uuid}" if ticket is None else ticket.outcome_id
+        outcome = outcome_of(sample, grade_of(sample, self.scorer), note.get("model", spec.model), outcome_id)
+        if outcome is None:
+            return "an error that is not of a provider" if sample.error else "no verdict"
+        if ticket is None:
+            return (
+                self.type_of(spec.task, sample.metadata, spec.metadata, {"tags": spec.tags or []}),
+                spec.model,
+                outcome,
+                None,
+            )
+        return ticket.task_type, ticket.model_id, outcome, ticket.decision_id
+
+    def type_of(self, task: str | None, *metadata: Mapping[str, Any] | None) -> str:
+        """Return the task type of a sample: as told, by its metadata, the first ones first, or the name of its task."""
+        labels = {key: value for place in reversed(metadata) for key, value in (place or {}).items()}
+        return task_type_of(self.engine, self.task_type, labels, task)
+
+
+def note_in(place: Mapping[str, Any] | None) -> Mapping[str, str]:
+    """Return what a store, or the metadata of an answer, says about the ticket; empty if it says nothing."""
+    note = (place or {}).get(KEY)
+    return note if isinstance(note, Mapping) else {}
 
 
 def stopped(output: Any) -> Failure | None:
