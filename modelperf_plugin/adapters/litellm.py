@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter, OrderedDict, deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -26,14 +26,10 @@ __all__ = ["TICKET_HEADER", "learned", "ticket_of"]
 
 TICKET_HEADER: Final = "x-modelperf-ticket"
 """The header in which the proxy returns the ticket of an answer."""
-
 MAX_REQUESTS: Final = 2_000
 """Maximum number of requests that are remembered for their retries; the oldest are forgotten."""
-_BUCKETS: Final = ("metadata", "litellm_metadata")
 _BEFORE_A_VERDICT: Final = timedelta(milliseconds=2)
 """A verdict must be later than what it replaces, and the store counts in milliseconds."""
-
-Deployment = dict[str, Any]
 
 
 def learned(
@@ -104,11 +100,11 @@ class LearnedRouting(CustomLogger):
     async def async_filter_deployments(
         self,
         model: str,
-        healthy_deployments: list[Deployment],
+        healthy_deployments: list[dict[str, Any]],
         messages: Any,
         request_kwargs: dict[str, Any] | None = None,
         parent_otel_span: Any = None,
-    ) -> list[Deployment]:
+    ) -> list[dict[str, Any]]:
         """Return the deployments of one model, the one to try now."""
         if not healthy_deployments or not (self._groups is None or model in self._groups):
             return healthy_deployments
@@ -128,7 +124,7 @@ class LearnedRouting(CustomLogger):
 
     async def async_post_call_success_deployment_hook(self, request_data: Any, response: Any, call_type: Any) -> None:
         """End a try with an answer, before the caller gets it."""
-        running = _running(request_data.get("litellm_call_id"), request_data.get("model_info"))
+        running = self._running(request_data)
         if running is None:
             return
         running.attempt.stop()
@@ -141,7 +137,7 @@ class LearnedRouting(CustomLogger):
         self, request_data: Mapping[str, Any], exception: Exception, call_type: Any, fallback_depth: int | None = None
     ) -> None:
         """End a try with an error, before anything else is tried."""
-        running = _running(request_data.get("litellm_call_id"), request_data.get("model_info"))
+        running = self._running(request_data)
         if running is not None:
             await self._end(running, exception)
 
@@ -149,7 +145,7 @@ class LearnedRouting(CustomLogger):
         self, kwargs: Mapping[str, Any], response_obj: Any, start_time: Any, end_time: Any
     ) -> None:
         """End the try of a stream that was read to its end; all others have ended before."""
-        running = _running(kwargs.get("litellm_call_id"), field(kwargs.get("litellm_params"), "model_info"))
+        running = self._running(kwargs)
         if running is None:
             return
         if kwargs.get("cache_hit"):  # no model was asked
@@ -162,11 +158,9 @@ class LearnedRouting(CustomLogger):
         self, kwargs: Mapping[str, Any], response_obj: Any, start_time: Any, end_time: Any
     ) -> None:
         """End the try of a stream that broke; all others have ended before."""
-        call_id, failure = kwargs.get("litellm_call_id"), kwargs.get("exception")
-        request = self._requests.get(call_id or "")
-        running = None if request is None else request.broken()
-        running = running or _running(call_id, field(kwargs.get("litellm_params"), "model_info"))
-        if running is not None and isinstance(failure, Exception):
+        request = self._requests.get(kwargs.get("litellm_call_id", ""))
+        running = (request and request.broken()) or self._running(kwargs)
+        if running and isinstance(failure := kwargs.get("exception"), Exception):
             running.attempt.failure = None
             await self._end(running, failure)
 
@@ -182,8 +176,10 @@ class LearnedRouting(CustomLogger):
         ticket = ticket_of(response)
         return None if ticket is None else {TICKET_HEADER: ticket}
 
-    async def _choose(self, group: str, deployments: list[Deployment], kwargs: Mapping[str, Any]) -> list[Deployment]:
-        offered: dict[str, list[Deployment]] = {}
+    async def _choose(
+        self, group: str, deployments: list[dict[str, Any]], kwargs: Mapping[str, Any]
+    ) -> list[dict[str, Any]]:
+        offered: dict[str, list[dict[str, Any]]] = {}
         for deployment in deployments:
             offered.setdefault(_model_of(deployment), []).append(deployment)
         request = await self._request(group, tuple(offered), kwargs)
@@ -194,35 +190,42 @@ class LearnedRouting(CustomLogger):
     async def _request(self, group: str, offered: tuple[str, ...], kwargs: Mapping[str, Any]) -> _Request:
         """Return what is known of a request; a new one is decided."""
         key = kwargs.get("litellm_call_id") or kwargs.get("litellm_trace_id")
-        before = self._requests.get(key) if key is not None and _is_retry(kwargs) else None
+        metadata = _metadata(kwargs)
+        is_new = not (metadata.get("attempted_retries") or kwargs.get("fallback_depth"))
+        before = None if is_new else self._requests.get(key or "")
         if before is not None and before.offered.issuperset(offered):
             return before
         context = dict(self._options.context or {})
         if before is None:
-            task_type = task_type_of(self._task_type, _metadata(kwargs), group)
+            task_type = task_type_of(self._task_type, metadata, group)
         else:  # a fallback to another group
             task_type = before.task_type
             context["retry_of"] = before.task.decision
         task = engine_of(self._perf).task(task_type, offered, context)
         await task.__aenter__()
         request = _Request(task, task_type, frozenset(offered), None if before is None else before.last)
-        if key is not None:
-            self._requests[key] = request
-            while len(self._requests) > MAX_REQUESTS:
-                self._requests.popitem(last=False)
+        self._requests[key or ""] = request
+        if len(self._requests) > MAX_REQUESTS:
+            self._requests.popitem(last=False)
         return request
+
+    def _running(self, kwargs: Mapping[str, Any]) -> _Try | None:
+        """Return the try that a call of litellm is, if it is one of ours and has not ended."""
+        model_info = kwargs.get("model_info") or field(kwargs.get("litellm_params"), "model_info")
+        running = _TRIES.get((kwargs.get("litellm_call_id"), _deployment_id(model_info)))
+        return None if running is None or running.is_over or running.lost is not self._lost else running
 
     def _begin(self, kwargs: Mapping[str, Any]) -> None:
         call_id, log = kwargs.get("litellm_call_id"), kwargs.get("litellm_logging_obj")
         request = self._requests.get(call_id or "") or self._requests.get(kwargs.get("litellm_trace_id") or "")
         deployment_id = _deployment_id(kwargs.get("model_info"))
-        model = None if request is None else request.models.get(deployment_id)
-        if request is None or model is None or log is None or _running(call_id, kwargs.get("model_info")) is not None:
+        model = "" if request is None else request.models.get(deployment_id, "")
+        if request is None or not model or log is None or self._running(kwargs) is not None:
             return
         attempt = request.task.attempt(model)
-        running = _TRIES[call_id, deployment_id] = _Try(request.task, attempt, call_id)
+        running = _TRIES[call_id, deployment_id] = _Try(request.task, attempt, call_id, self._lost)
         request.begin(running)
-        weakref.finalize(log, running.on_gone, self._lost).atexit = False
+        weakref.finalize(log, running.on_gone).atexit = False
         attempt.__enter__()
 
     async def _succeed(self, running: _Try, answer: Any, cost_usd: Any) -> None:
@@ -241,7 +244,7 @@ class LearnedRouting(CustomLogger):
             return
         running.is_over = True
         try:
-            await running.attempt.__aexit__(type(error) if error else None, error, error and error.__traceback__)
+            await running.attempt.__aexit__(type(error) if error else None, error, None)
         except Exception as failure:  # noqa: BLE001 - the caller has its answer, or its error
             self._errors.report("a try was not recorded", failure)
 
@@ -283,18 +286,19 @@ class _Request:
             self._broken = last
 
     def broken(self) -> _Try | None:
-        """Return, once, the try that broke before the running one began."""
-        broken, self._broken = self._broken, None
-        return None if broken is None or broken.is_over else broken
+        """Return the try that broke before the running one began, until that is recorded."""
+        return None if self._broken is None or self._broken.is_over else self._broken
 
 
 class _Try:
     """One call of a deployment. It lives as long as litellm's own object for the call."""
 
-    def __init__(self, task: Task, attempt: Attempt, call_id: Any) -> None:
+    def __init__(self, task: Task, attempt: Attempt, call_id: Any, lost: deque[_Try]) -> None:
         self.task = task
         self.attempt = attempt
         self.call_id = call_id
+        self.lost = lost
+        """The list of its callback for tries of which litellm says nothing."""
         self.is_over = False
 
     def ticket(self) -> str:
@@ -303,50 +307,35 @@ class _Try:
             self.attempt.timestamp = datetime.now(UTC) - _BEFORE_A_VERDICT
         return self.task.ticket_of(self.attempt)
 
-    def on_gone(self, lost: deque[_Try]) -> None:
+    def on_gone(self) -> None:
         """Note that litellm has dropped the call. Any thread may be interrupted by this, so nothing is recorded."""
         if not self.is_over:
             self.attempt.stop()
-            lost.append(self)
+            self.lost.append(self)
 
 
 _TRIES: Final[weakref.WeakValueDictionary[tuple[Any, Any], _Try]] = weakref.WeakValueDictionary()
 """By litellm's id of the call, and the id of the deployment."""
 
 
-def _running(call_id: Any, model_info: Any) -> _Try | None:
-    running = _TRIES.get((call_id, _deployment_id(model_info)))
-    return None if running is None or running.is_over else running
-
-
 def _deployment_id(model_info: Any) -> str:
-    found = field(model_info, "id")
-    return found if isinstance(found, str) else ""
+    return str(field(model_info, "id") or "")
 
 
-def _model_of(deployment: Deployment) -> str:
+def _model_of(deployment: Mapping[str, Any]) -> str:
     """Return the model behind a deployment; behind one of Azure, whose name is the user's, the ``base_model``."""
     found: str = field(deployment.get("model_info"), "base_model") or deployment["litellm_params"]["model"]
     return found
 
 
-def _buckets(kwargs: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the metadata of a request; in the proxy, what the client sent is within them."""
-    for name in _BUCKETS:
-        bucket = kwargs.get(name)
-        if isinstance(bucket, Mapping):
-            yield bucket
-            sent = bucket.get("requester_metadata")
-            if isinstance(sent, Mapping):
-                yield sent
-
-
 def _metadata(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for bucket in _buckets(kwargs) for key, value in bucket.items()}
-
-
-def _is_retry(kwargs: Mapping[str, Any]) -> bool:
-    return bool(kwargs.get("fallback_depth")) or any(each.get("attempted_retries") for each in _buckets(kwargs))
+    """Return the metadata of a request, with those that a client has sent to the proxy."""
+    found: dict[str, Any] = {}
+    for bucket in (kwargs.get("litellm_metadata"), kwargs.get("metadata")):
+        if isinstance(bucket, Mapping):
+            sent = bucket.get("requester_metadata")
+            found |= {**(sent if isinstance(sent, Mapping) else {}), **bucket}
+    return found
 
 
 def _cost_of(request_data: Mapping[str, Any], response: Any) -> Any:
