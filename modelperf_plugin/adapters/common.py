@@ -8,8 +8,6 @@ from typing import Any, Final
 from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.errors import InvalidValueError
 
-TASK_TYPE_KEY: Final = "modelperf_task_type"
-"""The key of a framework's metadata that names the task type of a call."""
 TICKET_KEY: Final = "modelperf_ticket"
 """The key of a framework's metadata under which an answer has its ticket."""
 DEFAULT_TASK_TYPE: Final = "default"
@@ -30,7 +28,6 @@ def engine_of(perf: Perf) -> ModelPerf:
     return engine
 
 
-def task_type_of(explicit: str | None, metadata: Any, known: str | None) -> str:
-    """Return the task type of a call: what was said, what its metadata say, what the framework knows, or "default"."""
-    named = metadata.get(TASK_TYPE_KEY) if isinstance(metadata, Mapping) else None
-    return explicit or (named if isinstance(named, str) else None) or known or DEFAULT_TASK_TYPE
+def task_type_of(engine: ModelPerf, explicit: str | None, labels: Mapping[str, Any], known: str | None = None) -> str:
+    """Return the task type of a call: what was said, what its labels and the rules say, what the framework knows."""
+    return explicit or engine.task_type_for(labels, known or DEFAULT_TASK_TYPE)

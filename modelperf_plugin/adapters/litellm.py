@@ -195,13 +195,13 @@ class LearnedRouting(CustomLogger):
         before = None if is_new else self._requests.get(key or "")
         if before is not None and before.offered.issuperset(offered):
             return before
-        context = dict(self._options.context or {})
+        perf, context = engine_of(self._perf), dict(self._options.context or {})
         if before is None:
-            task_type = task_type_of(self._task_type, metadata, group)
+            task_type = task_type_of(perf, self._task_type, metadata, group)
         else:  # a fallback to another group
             task_type = before.task_type
             context["retry_of"] = before.task.decision
-        task = engine_of(self._perf).task(task_type, offered, context)
+        task = perf.task(task_type, offered, context)
         await task.__aenter__()
         request = _Request(task, task_type, frozenset(offered), None if before is None else before.last)
         self._requests[key or ""] = request

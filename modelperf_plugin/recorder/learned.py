@@ -33,19 +33,19 @@ def learned(
 
         def call(*args: Any, **kwargs: Any) -> Any:
             offered, with_model = asked(args, kwargs)
-            return calls.run(link, task_type, offered, with_model, options)
+            return calls.run(task_of(offered), with_model, options)
 
         async def call_async(*args: Any, **kwargs: Any) -> Any:
             offered, with_model = asked(args, kwargs)
-            return await calls.arun(link, task_type, offered, with_model, options)
+            return await calls.arun(task_of(offered), with_model, options)
 
         def generate(*args: Any, **kwargs: Any) -> Generator[Any, None, None]:
             offered, with_model = asked(args, kwargs)
-            yield from streams.stream(link, task_of(offered), with_model, options)
+            yield from streams.stream(task_of(offered), with_model, options)
 
         async def generate_async(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
             offered, with_model = asked(args, kwargs)
-            async with aclosing(streams.astream(link, task_of(offered), with_model, options)) as chunks:
+            async with aclosing(streams.astream(task_of(offered), with_model, options)) as chunks:
                 async for chunk in chunks:
                     yield chunk
 

@@ -12,7 +12,6 @@ from typing import Any, Final, TypeVar
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.recorder.judging import Options, StreamWatch, check_answer, check_answer_async
 from modelperf_plugin.recorder.limits import Worker, limited
-from modelperf_plugin.recorder.link import EngineLink
 from modelperf_plugin.recorder.task import Attempt, Task
 
 _T = TypeVar("_T")
@@ -22,21 +21,19 @@ AsyncSource = AsyncIterable[_T] | Awaitable[AsyncIterable[_T]]
 _END: Final[Any] = object()
 
 
-def stream(
-    link: EngineLink, task: Task, call: Callable[[str], Iterable[_T]], options: Options[list[_T]]
-) -> Generator[_T, None, None]:
+def stream(task: Task, call: Callable[[str], Iterable[_T]], options: Options[list[_T]]) -> Generator[_T, None, None]:
     """See :meth:`modelperf_plugin.ModelPerf.stream`."""
     with task:
         for model in task:
             with task.attempt(model) as attempt:
                 watch: StreamWatch[_T] = StreamWatch(attempt, keeps=options.check is not None)
                 yield from _chunks(partial(call, model), attempt, watch, options.timeout)
-                watch.conclude(link, options.usage)
-                check_answer(link, attempt, options.check, watch.chunks)
+                watch.conclude(task.link, options.usage)
+                check_answer(task.link, attempt, options.check, watch.chunks)
 
 
 async def astream(
-    link: EngineLink, task: Task, call: Callable[[str], AsyncSource[_T]], options: Options[list[_T]]
+    task: Task, call: Callable[[str], AsyncSource[_T]], options: Options[list[_T]]
 ) -> AsyncGenerator[_T, None]:
     """See :meth:`modelperf_plugin.ModelPerf.astream`."""
     async with task:
@@ -58,8 +55,8 @@ async def astream(
                     await _aclose(source)
                     raise
                 attempt.stop(excluding=away)
-                watch.conclude(link, options.usage)
-                await check_answer_async(link, attempt, options.check, watch.chunks)
+                watch.conclude(task.link, options.usage)
+                await check_answer_async(task.link, attempt, options.check, watch.chunks)
 
 
 def _chunks(

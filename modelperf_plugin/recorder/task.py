@@ -137,7 +137,8 @@ class Task:
         """
         if verdict not in {"call", "later"}:
             raise InvalidValueError("verdict", '"call" or "later"', verdict)
-        self._link = link
+        self.link = link
+        """The way to the engine."""
         self._task_type = check_id("task_type", task_type)
         self._models = check_models(models)
         self._context = context
@@ -155,11 +156,6 @@ class Task:
         self._last: Attempt | None = None
         self._last_uses_try = False
         self._ticket: Ticket | None = None
-
-    @property
-    def link(self) -> EngineLink:
-        """The way to the engine, for adapters."""
-        return self._link
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -184,7 +180,7 @@ class Task:
         """Return an attempt with a model, to be entered around its call."""
         self._begun()
         self._tries += 1
-        return Attempt(check_id("model", model), self._tries, self._link.turns, self._on_end)
+        return Attempt(check_id("model", model), self._tries, self.link.turns, self._on_end)
 
     def ticket_of(self, attempt: Attempt) -> str:
         """Return the ticket of an attempt that may still be running: for an answer that is sent before its end."""
@@ -222,7 +218,7 @@ class Task:
 
     async def __aenter__(self) -> Self:
         self._waits = False
-        await self._link.turns.take()
+        await self.link.turns.take()
         return self.__enter__()
 
     async def __aexit__(self, *_: object) -> None:
@@ -236,7 +232,7 @@ class Task:
 
     def _begun(self) -> Order:
         if self._order is None:
-            self._order = self._link.choose(self._task_type, self._models, self._context, waits=self._waits)
+            self._order = self.link.choose(self._task_type, self._models, self._context, waits=self._waits)
             if self._has_tickets:
                 decision = self._order.decision
                 self._id = os.urandom(_ID_BYTES).hex() if decision is None else decision.decision_id
@@ -283,7 +279,7 @@ class Task:
             timestamp=attempt.timestamp,
             outcome_id=outcome_id,
         )
-        return outcome if score is None else outcome.passing(self._link.pass_score)
+        return outcome if score is None else outcome.passing(self.link.pass_score)
 
     def _ticket_of(self, attempt: Attempt, *, is_recorded: bool) -> Ticket:
         decision = self._begun().decision
@@ -295,7 +291,7 @@ class Task:
             tokens_used=attempt.tokens_used,
             cost_usd=attempt.cost_usd,
             duration_seconds=attempt.duration_seconds,
-            ended_ms=self._link.now_ms(),
+            ended_ms=self.link.now_ms(),
             timeout=attempt.failure is not None and attempt.failure.timeout,
             is_recorded=is_recorded,
         )
@@ -310,7 +306,7 @@ class Task:
 
     def _record_verdict(self, outcome: Outcome) -> bool:
         if outcome.score is not None:
-            outcome = outcome.passing(self._link.pass_score)
+            outcome = outcome.passing(self.link.pass_score)
         self._take(outcome)
         return self._record(outcome)
 
@@ -323,4 +319,4 @@ class Task:
 
     def _record(self, outcome: Outcome) -> bool:
         model = "" if self._last is None else self._last.model
-        return self._link.record(self._task_type, model, outcome, self._begun().decision, waits=self._waits)
+        return self.link.record(self._task_type, model, outcome, self._begun().decision, waits=self._waits)
