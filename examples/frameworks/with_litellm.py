@@ -28,8 +28,8 @@ async def ask(router: litellm.Router, perf: mp.ModelPerf, count: int) -> None:
     for _ in range(count):
         answer = await router.acompletion("arithmetic", [{"role": "user", "content": "What is 6 times 7?"}])
         text, ticket = answer.choices[0].message.content, ticket_of(answer)
-        assert ticket is not None
-        perf.report(ticket, success=text == "42")
+        if ticket is not None:
+            perf.report(ticket, success=text == "42")
         given[text] += 1
     print(f"{count} answers:", ", ".join(f"{text} ({number} times)" for text, number in sorted(given.items())))
 
@@ -41,11 +41,10 @@ async def main() -> None:
         router = litellm.Router(model_list=DEPLOYMENTS, num_retries=2, disable_cooldowns=True)
         await ask(router, perf, 5)
         await ask(router, perf, 60)
-        decision = perf.explain("arithmetic")
-        assert decision is not None
-        print("next time:", decision.reason)
-        for row in decision.ranking:
-            print(f"  {row.model_id}: {row.status}, {row.reason}")
+        if decision := perf.explain("arithmetic"):
+            print("next time:", decision.reason)
+            for row in decision.ranking:
+                print(f"  {row.model_id}: {row.status}, {row.reason}")
 
 
 if __name__ == "__main__":

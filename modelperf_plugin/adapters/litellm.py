@@ -72,10 +72,7 @@ def ticket_of(answer: Any) -> str | None:
     Ask a stream for it when you have read it.
     """
     hidden = field(answer, "_hidden_params")
-    if hidden is None:
-        return None
-    ticket = field(hidden, TICKET_KEY)
-    if isinstance(ticket, str):
+    if isinstance(ticket := field(hidden, TICKET_KEY), str):
         return ticket
     running = _TRIES.get((field(hidden, "litellm_call_id"), field(hidden, "model_id")))
     return None if running is None else running.ticket()
@@ -128,10 +125,10 @@ class LearnedRouting(CustomLogger):
         if running is None:
             return
         running.attempt.stop()
-        await self._succeed(running, response, _cost_of(request_data, response))
-        hidden = field(response, "_hidden_params")
-        if isinstance(hidden, dict):
-            hidden[TICKET_KEY] = running.ticket()
+        cost_usd = _cost_of(request_data, response)
+        await self._succeed(running, response, cost_usd)
+        if isinstance(hidden := field(response, "_hidden_params"), dict):
+            hidden |= {"response_cost": cost_usd, TICKET_KEY: running.ticket()}  # litellm calculates no cost twice
 
     async def async_post_call_failure_deployment_hook(
         self, request_data: Mapping[str, Any], exception: Exception, call_type: Any, fallback_depth: int | None = None

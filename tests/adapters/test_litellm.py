@@ -87,6 +87,18 @@ def test_retries_of_a_request_are_the_tries_of_one_decision(perf: mp.ModelPerf, 
     assert outcome_ids(path) == [f"{decision_id}-{number}" for number in (1, 2, 3)]
 
 
+def test_the_caller_is_told_the_same_cost(perf: mp.ModelPerf, provider: Provider) -> None:
+    """What litellm puts into an answer does not depend on the adapter."""
+
+    async def program() -> float:
+        answer = await ask(router(provider))
+        return float(answer._hidden_params["response_cost"])
+
+    without = run(program)
+    with callback(learned(perf)):
+        assert run(program) == without == pytest.approx(COST)
+
+
 def test_a_cost_that_litellm_does_not_know_is_unknown(perf: mp.ModelPerf, provider: Provider) -> None:
     """A model without a price costs 0, which means unknown, and nothing fails."""
     free = deployment(provider, "a", input_cost_per_token=None, output_cost_per_token=None)
