@@ -19,6 +19,7 @@ from modelperf_plugin.values import check_id
 
 try:
     from litellm.integrations.custom_logger import CustomLogger
+    from litellm.utils import get_order_filtered_deployments
 except ImportError as error:
     raise MissingExtraError("litellm", "litellm") from error
 
@@ -177,7 +178,7 @@ class LearnedRouting(CustomLogger):
         self, group: str, deployments: list[dict[str, Any]], kwargs: Mapping[str, Any]
     ) -> list[dict[str, Any]]:
         offered: dict[str, list[dict[str, Any]]] = {}
-        for deployment in deployments:
+        for deployment in get_order_filtered_deployments(deployments, kwargs.get("_target_order")):
             offered.setdefault(_model_of(deployment), []).append(deployment)
         request = await self._request(group, tuple(offered), kwargs)
         for model, own in offered.items():

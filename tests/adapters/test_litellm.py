@@ -273,6 +273,16 @@ def test_all_deployments_of_a_model_remain(perf: mp.ModelPerf, provider: Provide
     assert provider.asked == ["a"]
 
 
+def test_the_order_of_deployments_holds(perf: mp.ModelPerf, provider: Provider) -> None:
+    """It chooses among those of the lowest ``order``, and litellm falls back to the next one as ever."""
+    provider.behaviours |= dict.fromkeys("bc", "server_error")
+    ordered = [deployment(provider, model, order=order) for model, order in (("a", 2), ("b", 1), ("c", 1))]
+    with callback(learned(perf)):
+        assert said(run(lambda: ask(router(provider, model_list=ordered, num_retries=1)))) == "a"
+    assert provider.asked == ["b", "c", "a"]
+    assert verdicts(perf) == [("openai/b", "server_error"), ("openai/c", "server_error"), ("openai/a", "good")]
+
+
 def test_a_model_goes_by_its_base_model(perf: mp.ModelPerf, provider: Provider) -> None:
     """A deployment whose name is the user's own, as in Azure, counts for the model that it says it is."""
     named = {**deployment(provider, "a"), "model_info": {"base_model": "gpt-4o"}}

@@ -81,8 +81,8 @@ class Proxy:
                 time.sleep(0.2)
         raise AssertionError(self._log.read_text(encoding="utf-8", errors="replace")[-3000:])
 
-    def ask(self, task_type: str, *, read: bool = True, **body: Any) -> Answer:
-        """Ask the group of models; without ``read`` leave when the headers have come."""
+    def ask(self, task_type: str, **body: Any) -> Answer:
+        """Ask the group of models."""
         content = {"model": "smart", "messages": [{"role": "user", "content": "secret"}], **body}
         request = urllib.request.Request(
             f"http://127.0.0.1:{self._port}/v1/chat/completions",
@@ -90,7 +90,7 @@ class Proxy:
             {"Content-Type": "application/json", "Authorization": "Bearer sk-0123456789abcdef0123456789abcdef"},
         )
         with urllib.request.urlopen(request, timeout=60) as answer:
-            return Answer(answer.status, dict(answer.headers), answer.read().decode() if read else "")
+            return Answer(answer.status, dict(answer.headers), answer.read().decode())
 
     def end(self) -> None:
         """End it as a supervisor does."""
@@ -128,7 +128,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
             provider.behaviours |= dict.fromkeys("abc", "event")
             answers["broken"] = proxy.ask("broken", stream=True)
             provider.behaviours.clear()
-            answers["last"] = proxy.ask("last")
+            answers["last"] = proxy.ask("last", stream=True)
             proxy.end()
         finally:
             if proxy.process.poll() is None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,8 @@ import pytest
 import modelperf_plugin as mp
 from tests.adapters.litellm_world import MESSAGES, callback, chunks_of, deployment, router, run, settled
 from tests.adapters.provider import Provider
-from tests.recorder.world import recorded, verdicts
+from tests.recorder.world import IN_ORDER, recorded, verdicts
+from tests.store.faults import held
 
 litellm = pytest.importorskip("litellm")
 
@@ -207,6 +210,22 @@ def test_an_engine_that_fails_breaks_no_request(provider: Provider, caplog: pyte
     messages = [each.getMessage() for each in caplog.records if each.name.startswith("modelperf_plugin")]
     assert len(messages) == 1
     assert messages[0].startswith("litellm chooses by itself: RuntimeError")
+
+
+def test_no_outcome_is_lost_while_others_hold_the_lock(path: Path, provider: Provider) -> None:
+    """Requests go on meanwhile, far sooner than a record is patient; each outcome is kept."""
+
+    async def program() -> float:
+        to = router(provider)
+        started = time.monotonic()
+        await asyncio.gather(*[ask(to) for _ in range(20)])
+        return time.monotonic() - started
+
+    with mp.ModelPerf({**IN_ORDER, "store": {"patience_seconds": 60.0}}, store=path, seed=1) as perf:
+        perf.run("smart", ["openai/a"], str)
+        with held(path), callback(learned(perf)):
+            assert run(program) < 40
+    assert [verdict for _, verdict in verdicts(path)] == ["good"] * 21
 
 
 def test_a_function_may_return_the_engine(perf: mp.ModelPerf, provider: Provider) -> None:
