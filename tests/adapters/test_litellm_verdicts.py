@@ -177,6 +177,20 @@ def test_a_check_judges_the_answer(
     assert (outcome.verdict, outcome.score) == (verdict, score)
 
 
+def test_two_callbacks_do_not_judge_for_each_other(perf: mp.ModelPerf, provider: Provider) -> None:
+    """Each records the requests of its own groups, a stream as well, with its own check."""
+    groups = [deployment(provider, "a", "one"), deployment(provider, "b", "two")]
+
+    async def program() -> None:
+        to = router(provider, model_list=groups)
+        for group in ("one", "two"):
+            await chunks_of(await ask(to, group, stream=True))
+
+    with callback(learned(perf, ["one"], check=lambda _: False), learned(perf, ["two"])):
+        run(program)
+    assert sorted(verdicts(perf)) == [("openai/a", "failed"), ("openai/b", "good")]
+
+
 def test_prompts_and_answers_are_not_stored(perf: mp.ModelPerf, path: Path, provider: Provider) -> None:
     """No file of the store has a word of them."""
     provider.answers["a"] = "the secret answer"
