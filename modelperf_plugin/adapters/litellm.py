@@ -7,6 +7,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from uuid import uuid4
 
 from modelperf_plugin.adapters.common import TICKET_KEY, Perf, engine_of, task_type_of
 from modelperf_plugin.engine.background import BackgroundErrors
@@ -86,6 +87,8 @@ class LearnedRouting(CustomLogger):
 
     def __init__(self, perf: Perf, groups: frozenset[str] | None, task_type: str | None, options: Options[Any]) -> None:
         super().__init__()
+        self.key = uuid4().hex
+        """Litellm ignores a callback whose class and public attributes are those of another one."""
         self._perf = perf
         self._groups = groups
         self._task_type = task_type
@@ -111,7 +114,7 @@ class LearnedRouting(CustomLogger):
             return await self._choose(model, healthy_deployments, request_kwargs or {})
         except Exception as error:  # noqa: BLE001 - a choice is help, and litellm can do without
             self._errors.report("litellm chooses by itself", error)
-            return healthy_deployments
+        return healthy_deployments
 
     async def async_pre_call_deployment_hook(self, kwargs: dict[str, Any], call_type: Any) -> None:
         """Begin a try."""
@@ -217,14 +220,12 @@ class LearnedRouting(CustomLogger):
         call_id, log = kwargs.get("litellm_call_id"), kwargs.get("litellm_logging_obj")
         request = self._requests.get(call_id or "") or self._requests.get(kwargs.get("litellm_trace_id") or "")
         deployment_id = _deployment_id(kwargs.get("model_info"))
-        model = "" if request is None else request.models.get(deployment_id, "")
-        if request is None or not model or log is None or self._running(kwargs) is not None:
+        if request is None or deployment_id not in request.models or log is None or self._running(kwargs) is not None:
             return
-        attempt = request.task.attempt(model)
+        attempt = request.task.attempt(request.models[deployment_id]).__enter__()
         running = _TRIES[call_id, deployment_id] = _Try(request.task, attempt, call_id, self._lost)
         request.begin(running)
         weakref.finalize(log, running.on_gone).atexit = False
-        attempt.__enter__()
 
     async def _succeed(self, running: _Try, answer: Any, cost_usd: Any) -> None:
         attempt, link = running.attempt, running.task.link

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary, finalize
 
 from modelperf_plugin.adapters.common import Perf, engine_of, task_type_of
+from modelperf_plugin.adapters.openai_events import HARMLESS, failure_in, is_refusal, limited_events
 from modelperf_plugin.adapters.steps import Steps
 from modelperf_plugin.errors import InvalidValueError, MissingExtraError
 from modelperf_plugin.recorder.classifying import FailureKind, classify
@@ -30,9 +31,15 @@ try:
         OutputGuardrailTripwireTriggered,
     )
     from agents.exceptions import ModelRefusalError, ModelTimeoutError
-    from agents.models._run_context import get_model_run_owner
 except ImportError as error:
     raise MissingExtraError("openai-agents", "openai-agents") from error
+try:
+    from agents.models._run_context import get_model_run_owner as _run_owner
+except ImportError:  # it is not public: each request is then a task of its own
+
+    def _run_owner() -> object | None:
+        return None
+
 
 __all__ = ["learned", "ticket_of"]
 
@@ -49,8 +56,6 @@ _VERDICTS: Final[tuple[tuple[type[BaseException], FailureKind | None], ...]] = (
     (BaseException, "cancelled"),
 )
 """What the exception that ends a run says of the model; the first one counts. None: no more than that it has failed."""
-_HARMLESS_EVENTS: Final = frozenset({"response.created", "response.in_progress"})
-"""Events of a stream after which the framework itself repeats a request."""
 _STEPS_BY_ITEM: Final[dict[int, Steps]] = {}
 """To whom the items of an answer belong, by their identity, as long as they live."""
 
@@ -177,7 +182,8 @@ class _LearnedModel(Model):
 
     def get_retry_advice(self, request: Any) -> Any:
         """Return what the model that was asked last says about a retry."""
-        tasks = self._runs.get(get_model_run_owner(), {})
+        owner = _run_owner()
+        tasks = {} if owner is None else self._runs.get(owner, {})
         asked = [steps.model for steps in tasks.values() if steps.model is not None]
         return self._provider.offered(asked[-1]).get_retry_advice(request) if asked else None
 
@@ -202,7 +208,7 @@ class _LearnedModel(Model):
                 kwargs = {**kwargs, "model_settings": ours}
             else:
                 args = (*args[:2], ours, *args[3:])
-        owner = get_model_run_owner()
+        owner = _run_owner()
         if owner is None:
             return _Request(args, kwargs, self._provider.start(self._task_type, metadata), is_alone=True)
         tasks = self._runs.setdefault(owner, {})
@@ -223,7 +229,7 @@ class _LearnedModel(Model):
                     raise
                 continue
             steps.pause(response.usage)
-            if not _is_refusal(response.output) or await steps.reject("refused") is None:
+            if not is_refusal(response.output) or await steps.reject("refused") is None:
                 _mark(response.output, steps)
                 return response
 
@@ -235,16 +241,16 @@ class _LearnedModel(Model):
             is_followed = is_committed = False
             stream = self._chosen(steps).stream_response(*args, **kwargs)
             try:
-                async with aclosing(_limited_events(stream, self._provider.timeout)) as events:
+                async with aclosing(limited_events(stream, self._provider.timeout)) as events:
                     async for event in events:
                         _observe(event, steps)
-                        kind = _failure_in(event)
+                        kind = failure_in(event)
                         if kind is not None and not is_committed and await steps.reject(kind) is not None:
                             is_followed = True
                             break
                         if kind is not None:
                             steps.doubt(kind)
-                        is_committed = is_committed or event.type not in _HARMLESS_EVENTS
+                        is_committed = is_committed or event.type not in HARMLESS
                         yield event
             except Exception as error:
                 if is_committed:
@@ -296,21 +302,6 @@ async def _prepare(steps: Steps) -> None:
         await steps.reject("timeout")
 
 
-async def _limited_events(stream: Any, seconds: float | None) -> AsyncGenerator[Any, None]:
-    """Yield the events of a stream, with a limit for each wait, and close it."""
-    events = aiter(stream)
-    try:
-        while True:
-            async with limited(seconds):
-                event = await anext(events, None)
-            if event is None:
-                return
-            yield event
-    finally:
-        if hasattr(stream, "aclose"):
-            await stream.aclose()
-
-
 def _observe(event: Any, steps: Steps) -> None:
     """Note what the model has used, and to whom its answer belongs."""
     if event.type == "response.output_item.done":
@@ -318,34 +309,6 @@ def _observe(event: Any, steps: Steps) -> None:
     elif event.type == "response.completed":
         steps.pause(event.response.usage)
         _mark(event.response.output, steps)
-
-
-def _failure_in(event: Any) -> FailureKind | None:
-    """Return why a model has failed, by an event of its stream; None if it has not."""
-    if event.type == "response.completed":
-        return "refused" if _is_refusal(event.response.output) else None
-    if event.type == "response.incomplete":
-        is_filtered = getattr(event.response.incomplete_details, "reason", None) == "content_filter"
-        return "refused" if is_filtered else "other"
-    if event.type not in {"response.failed", "error", "response.error"}:
-        return None
-    said = event.response.error if event.type == "response.failed" else event
-    error = _StreamError()
-    error.code = getattr(said, "code", None)
-    kind = classify(error)
-    return "server_error" if kind == "other" else kind
-
-
-class _StreamError(Exception):
-    """Stands for an error that came as an event of a stream."""
-
-    code: str | None
-
-
-def _is_refusal(output: Iterable[Any]) -> bool:
-    """Return whether a model has declined to answer."""
-    parts = (part for item in output for part in getattr(item, "content", None) or ())
-    return any(getattr(part, "type", None) == "refusal" for part in parts)
 
 
 def _mark(output: Sequence[Any], steps: Steps) -> None:

@@ -72,7 +72,9 @@ class CallRecorder:
         With a ``timeout`` each call runs in a thread with a copy of the context; it is abandoned when the time is up.
         """
         options: Options[_R] = Options(context, check, usage, timeout)
-        return calls.run(self._call(task_type, models, context), call, options.checked(call))
+        return calls.run(
+            self._call(task_type, models, context), lambda attempt: call(attempt.model), options.checked(call)
+        )
 
     async def arun(
         self,
@@ -90,7 +92,9 @@ class CallRecorder:
         ``check`` may be asynchronous. The event loop never waits for others that use the store.
         """
         options: Options[_R] = Options(context, check, usage, timeout)
-        return await calls.arun(self._call(task_type, models, context), call, options.checked(call))
+        return await calls.arun(
+            self._call(task_type, models, context), lambda attempt: call(attempt.model), options.checked(call)
+        )
 
     def stream(
         self,
@@ -112,7 +116,9 @@ class CallRecorder:
         one without chunks.
         """
         options: Options[list[_T]] = Options(context, check, usage, timeout)
-        return streams.stream(self._call(task_type, models, context), call, options.checked(call))
+        return streams.stream(
+            self._call(task_type, models, context), lambda attempt: call(attempt.model), options.checked(call)
+        )
 
     def astream(
         self,
@@ -127,7 +133,9 @@ class CallRecorder:
     ) -> AsyncGenerator[_T, None]:
         """Do the same as :meth:`stream`, asynchronously: ``call`` returns an asynchronous iterator, or awaits one."""
         options: Options[list[_T]] = Options(context, check, usage, timeout)
-        return streams.astream(self._call(task_type, models, context), call, options.checked(call))
+        return streams.astream(
+            self._call(task_type, models, context), lambda attempt: call(attempt.model), options.checked(call)
+        )
 
     def task(
         self,

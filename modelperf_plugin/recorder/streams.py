@@ -21,28 +21,30 @@ AsyncSource = AsyncIterable[_T] | Awaitable[AsyncIterable[_T]]
 _END: Final[Any] = object()
 
 
-def stream(task: Task, call: Callable[[str], Iterable[_T]], options: Options[list[_T]]) -> Generator[_T, None, None]:
-    """See :meth:`modelperf_plugin.ModelPerf.stream`."""
+def stream(
+    task: Task, call: Callable[[Attempt], Iterable[_T]], options: Options[list[_T]]
+) -> Generator[_T, None, None]:
+    """See :meth:`modelperf_plugin.ModelPerf.stream`; ``call`` gets the attempt."""
     with task:
         for model in task:
             with task.attempt(model) as attempt:
                 watch: StreamWatch[_T] = StreamWatch(attempt, keeps=options.check is not None)
-                yield from _chunks(partial(call, model), attempt, watch, options.timeout)
+                yield from _chunks(partial(call, attempt), attempt, watch, options.timeout)
                 watch.conclude(task.link, options.usage)
                 check_answer(task.link, attempt, options.check, watch.chunks)
 
 
 async def astream(
-    task: Task, call: Callable[[str], AsyncSource[_T]], options: Options[list[_T]]
+    task: Task, call: Callable[[Attempt], AsyncSource[_T]], options: Options[list[_T]]
 ) -> AsyncGenerator[_T, None]:
-    """See :meth:`modelperf_plugin.ModelPerf.astream`."""
+    """See :meth:`modelperf_plugin.ModelPerf.astream`; ``call`` gets the attempt."""
     async with task:
         for model in task:
             async with task.attempt(model) as attempt:
                 watch: StreamWatch[_T] = StreamWatch(attempt, keeps=options.check is not None)
                 away = 0.0
                 async with limited(options.timeout):
-                    source = await _opened(call(model))
+                    source = await _opened(call(attempt))
                 try:
                     chunks = aiter(source)
                     while (chunk := await _next(chunks, options.timeout)) is not _END:

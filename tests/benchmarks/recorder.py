@@ -83,7 +83,9 @@ def overhead(path: Path) -> None:
             "select + record by hand": by_hand,
             "run": lambda: perf.run("qa", MODELS, call),
             "task": task,
-            "run, recorder alone": lambda: calls.run(Task(link, "qa", MODELS, has_tickets=False), call, options),
+            "run, recorder alone": lambda: calls.run(
+                Task(link, "qa", MODELS, has_tickets=False), lambda attempt: call(attempt.model), options
+            ),
         }
         taken = _paired(ways)
     for name, microseconds in taken.items():
