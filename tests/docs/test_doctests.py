@@ -23,7 +23,8 @@ def test_examples_in_docstrings_are_true(name: str) -> None:
     """Every example in the docstrings of a module gives what stands below it."""
     try:
         module = importlib.import_module(name)
-    except MissingExtraError as error:
+    except (MissingExtraError, ModuleNotFoundError) as error:  # a framework is not installed
+        assert not str(getattr(error, "name", "")).startswith("modelperf_plugin")
         pytest.skip(str(error))
     assert doctest.testmod(module).failed == 0
 
