@@ -24,7 +24,8 @@ def test_examples_in_docstrings_are_true(name: str) -> None:
     try:
         module = importlib.import_module(name)
     except (MissingExtraError, ModuleNotFoundError) as error:  # a framework is not installed
-        assert not str(getattr(error, "name", "")).startswith("modelperf_plugin")
+        if str(getattr(error, "name", "")).startswith("modelperf_plugin"):
+            raise
         pytest.skip(str(error))
     assert doctest.testmod(module).failed == 0
 
