@@ -52,7 +52,7 @@ class Reader:
         """Follow the whole page."""
         do: dict[str, Callable[[Block], None]] = {
             "python": self.run_python, "toml": self.load_toml, "sh": self.type, "sql": self.query, "csv": self.keep,
-            "json": self.keep,
+            "json": self.keep, "diff": lambda _block: None,
         }  # fmt: skip
         try:
             self.follow(do)
