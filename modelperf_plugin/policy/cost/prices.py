@@ -219,5 +219,5 @@ class RecentCosts(NamedTuple):
         """Return the mean of the logarithms of the older costs, inferred where these were not seen one by one."""
         if self.older <= 0.0 or self.older_usd <= 0.0:
             return 0.0
-        inferred = log(self._without_outlier()[0] / self.older) - variance / 2.0
+        inferred = log(self.older_usd / self.older) - variance / 2.0
         return (_INFERRED * inferred + self.log_sum) / (_INFERRED + self.logged)
