@@ -30,9 +30,21 @@ _STEPS: Final = 60
 """Into how many steps a half-life is divided, at which weights are updated."""
 _MINUTE_MS: Final = 60_000
 
-_NONE: Final[Mapping[str, str]] = {}
-_ALL: Final[Mapping[str, float]] = {}
 _FOREVER_MS: Final = 2**62
+
+
+class CurrentOutages(NamedTuple):
+    """What speaks against models now; the same objects as long as nothing changes."""
+
+    reasons: Mapping[str, str]
+    """Why models are unavailable; the first to be back first, then those that are gone."""
+    down: frozenset[str]
+    """Those of them that will not answer during the back-off, because their provider says so."""
+    availability: Mapping[str, float]
+    """The availability of models, where below 1."""
+
+
+NO_OUTAGES: Final = CurrentOutages({}, frozenset(), {})
 
 
 class GoneModel(NamedTuple):
@@ -103,7 +115,7 @@ class Availability:
         self._records: dict[str, _Record] = {}
         self._position: int | None = None
         self._refresh_at = 0.0
-        self._current = (_NONE, _ALL)
+        self._current = NO_OUTAGES
         self._valid_ms = (0, 0)
 
     @classmethod
@@ -113,15 +125,12 @@ class Availability:
         availability.refresh()
         return availability
 
-    def now(self, now_ms: int) -> tuple[Mapping[str, str], Mapping[str, float]]:
-        """Return why models are unavailable, the first to be back first, and the availability of models where below 1.
-
-        They are the same objects as long as nothing changes.
-        """
+    def now(self, now_ms: int) -> CurrentOutages:
+        """Return which models are unavailable, and how available the others are."""
         if time.monotonic() >= self._refresh_at:
             self.refresh()
         if not self._records:
-            return _NONE, _ALL
+            return NO_OUTAGES
         first, last = self._valid_ms
         if not first <= now_ms < last:
             with self._lock:
@@ -215,16 +224,18 @@ class Availability:
             if streak.since_ms > now_ms:  # the clock has been set back
                 self._streaks[model_id] = streak.set_back(now_ms)
         backing_off = {each: streak for each, streak in self._streaks.items() if now_ms < streak.until_ms}
-        ordered = sorted(backing_off.items(), key=lambda item: item[1].until_ms)
-        unavailable = {model_id: streak.reason for model_id, streak in ordered} or _NONE
-        availability, last_ms = _ALL, min([streak.until_ms for streak in backing_off.values()], default=_FOREVER_MS)
+        ordered = sorted(backing_off.items(), key=lambda item: (item[1].cause == "gone", item[1].until_ms))
+        unavailable = {model_id: streak.reason for model_id, streak in ordered} or NO_OUTAGES.reasons
+        down = frozenset([model_id for model_id, streak in ordered if streak.is_announced])
+        availability = NO_OUTAGES.availability
+        last_ms = min([streak.until_ms for streak in backing_off.values()], default=_FOREVER_MS)
         half_life_ms = self._config().availability.half_life_minutes * _MINUTE_MS
         if half_life_ms:
             step_ms = max(1, round(half_life_ms / _STEPS))
             step = now_ms // step_ms  # so that all processes have the same rates
             availability = self._rates(step * step_ms, half_life_ms)
             last_ms = min(last_ms, (step + 1) * step_ms) if availability else last_ms
-        self._current = (unavailable, availability)
+        self._current = CurrentOutages(unavailable, down, availability)
         self._valid_ms = (now_ms, last_ms)
 
     def _rates(self, now_ms: int, half_life_ms: float) -> Mapping[str, float]:
@@ -233,4 +244,4 @@ class Availability:
             answered, outages, *_ = record.at(now_ms, half_life_ms)
             if outages > _NEGLIGIBLE:
                 rates[model_id] = (answered + PRIOR_TRIES) / (answered + outages + PRIOR_TRIES)
-        return rates or _ALL
+        return rates or NO_OUTAGES.availability

@@ -261,7 +261,7 @@ class Chooser:
         demotions = self._monitor.demoted(task_type)
         if test is not None:
             policy, demotions = test.policy, test.without_sides(demotions)
-        unavailable, availability = self._availability.now(now_ms)
+        unavailable, down, availability = self._availability.now(now_ms)
         basis = (policy, evidence, beliefs, demotions, unavailable, availability)
         key = (id(policy), task_type, offered, context.max_seconds)
         last = self._assessments.get(key) if context.is_open else None
@@ -272,7 +272,7 @@ class Chooser:
         costs = self._learner.costs(task_type, evidence) if weighs else NO_PAIR_COSTS
         knowledge = Knowledge(
             tallies, beliefs, demotions, unavailable, costs.models, tried, self._learner.difficulty(task_type),
-            self._plans, availability, costs.records, costs.waiting,
+            self._plans, availability, costs.records, costs.waiting, down=down,
         )  # fmt: skip
         if context.max_seconds is not None or policy.cost.usd_per_minute:
             knowledge = knowledge._replace(durations=self._timed.of(task_type, evidence))
