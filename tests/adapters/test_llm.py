@@ -349,3 +349,13 @@ def test_prompts_and_answers_are_not_in_the_database(perf: mp.ModelPerf, provide
     content = b"".join(file.read_bytes() for file in path.parent.glob("models.db*"))
     assert b"secret" not in content
     assert b"of its own" not in content
+
+
+def test_the_example_runs(tmp_path: Path) -> None:
+    """The example learns without a network, says nothing on the error channel and leaves nothing behind."""
+    script = Path(__file__).resolve().parents[2] / "examples" / "frameworks" / "with_llm.py"
+    command = [sys.executable, "-W", "error", str(script)]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    assert result.stderr == ""
+    assert "next time large" in result.stdout
+    assert {path.name for path in tmp_path.iterdir()} <= {"llm"}
