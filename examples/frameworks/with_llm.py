@@ -20,7 +20,7 @@ SKILL = {"small": 0.4, "medium": 0.6, "large": 0.95}
 RNG = random.Random(7)
 
 
-class Offline(llm.Model):
+class Offline(llm.Model):  # type: ignore[misc]  # the types of llm are not read
     """Answers right as often as its skill says, and is out of order now and then."""
 
     can_stream = True

@@ -131,6 +131,7 @@ class Task:
         if verdict not in {"call", "later"}:
             raise InvalidValueError("verdict", '"call" or "later"', verdict)
         self.link = link
+        """The way to the engine, for adapters."""
         self._task_type = check_id("task_type", task_type)
         self._models = check_models(models)
         self._context = context
