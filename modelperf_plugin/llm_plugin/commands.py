@@ -40,7 +40,7 @@ class _Program(click.Group):
         return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> Any:
-        ctx.ensure_object(Common).default_store = default_store()
+        ctx.ensure_object(Common).default_store = str(default_store())
         ctx.exit(exit_code_of(lambda: super(_Program, self).invoke(ctx)))
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import llm
 
-from modelperf_plugin.errors import InvalidValueError, ModelPerfError, StoreError
+from modelperf_plugin.errors import InvalidValueError, ModelPerfError
 
 if TYPE_CHECKING:
     from modelperf_plugin import ModelPerf
@@ -105,30 +105,21 @@ def candidates(settings: dict[str, list[str]], task_type: str) -> list[str]:
     return [model]
 
 
-def default_store() -> str:
+def default_store() -> Path:
     """Return the store if no other is configured: one for all directories in which llm is used."""
-    return str(Path(llm.user_dir()) / _DEFAULT_STORE)
+    return Path(llm.user_dir()) / _DEFAULT_STORE
 
 
 @cache
 def engine() -> ModelPerf:
     """Return the engine of this process, opened by the first call.
 
-    llm works without a store: then its models are used in their order.
-
     Raises:
         ConfigError: the configuration is invalid.
     """
-    from modelperf_plugin.config import load
-    from modelperf_plugin.engine.core import ModelPerf
-    from modelperf_plugin.log import logger
+    from modelperf_plugin.adapters.opening import engine_with
 
-    store = default_store() if load().origins["store.path"] == "default" else None
-    try:
-        return ModelPerf(store=store)
-    except StoreError as error:
-        logger.error("answers are not recorded: %s", error)
-        return ModelPerf({"mode": "off"}, store=":memory:")
+    return engine_with(default_store())
 
 
 def _names(models: Any) -> list[str]:
