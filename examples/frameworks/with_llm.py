@@ -20,18 +20,16 @@ SKILL = {"small": 0.4, "medium": 0.6, "large": 0.95}
 RNG = random.Random(7)
 
 
-class Offline(llm.Model):  # type: ignore[misc]  # the types of llm are not read
-    """Answers right as often as its skill says, and is out of order now and then."""
+class Offline(llm.Model):
+    """Answers right as often as its skill says."""
 
     can_stream = True
 
     def __init__(self, model_id: str) -> None:
         self.model_id = model_id
 
-    def execute(self, prompt: llm.Prompt, _stream: bool, response: llm.Response, _conversation: Any) -> Iterator[str]:
+    def execute(self, prompt: llm.Prompt, stream: bool, response: llm.Response, conversation: Any) -> Iterator[str]:  # noqa: ARG002
         """Yield the answer in chunks."""
-        if RNG.random() < 0.05:
-            raise ConnectionError(f"{self.model_id} is out of order")
         yield "four" if RNG.random() < SKILL[self.model_id] else "five"
         response.set_usage(input=len(prompt.prompt), output=1)
 

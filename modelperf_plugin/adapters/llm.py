@@ -20,7 +20,7 @@ except ImportError as error:
 
 if TYPE_CHECKING:
     from modelperf_plugin import ModelPerf
-    from modelperf_plugin.recorder import Task
+    from modelperf_plugin.recorder import Attempt, Task
     from modelperf_plugin.recorder.judging import Options as StreamOptions
 
 __all__ = ["learned", "learned_async", "ticket_of"]
@@ -166,14 +166,14 @@ class LearnedModel(_Learned, llm.KeyModel):
 
         task, ready = self._begin(_Call(prompt, stream, response, conversation, key))
 
-        def call(model_id: str) -> Generator[Any, None, None]:
-            prepared, is_empty = ready[model_id], True
+        def call(attempt: Attempt) -> Generator[Any, None, None]:
+            prepared, is_empty = ready[attempt.model], True
             for chunk in prepared.execute():
                 is_empty = False
                 yield chunk
-            yield from prepared.end(model_id, response, is_empty=is_empty)
+            yield from prepared.end(attempt.model, response, is_empty=is_empty)
 
-        with closing(streams.stream(task.link, task, call, self._options())) as chunks:
+        with closing(streams.stream(task, call, self._options())) as chunks:
             for chunk in chunks:
                 if not isinstance(chunk, _End):
                     yield chunk
@@ -196,16 +196,16 @@ class LearnedAsyncModel(_Learned, llm.AsyncKeyModel):
 
         task, ready = self._begin(_Call(prompt, stream, response, conversation, key))
 
-        async def call(model_id: str) -> AsyncGenerator[Any, None]:
-            prepared, is_empty = ready[model_id], True
+        async def call(attempt: Attempt) -> AsyncGenerator[Any, None]:
+            prepared, is_empty = ready[attempt.model], True
             async with aclosing(prepared.execute()) as chunks:
                 async for chunk in chunks:
                     is_empty = False
                     yield chunk
-            for end in prepared.end(model_id, response, is_empty=is_empty):
+            for end in prepared.end(attempt.model, response, is_empty=is_empty):
                 yield end
 
-        async with aclosing(streams.astream(task.link, task, call, self._options())) as chunks:
+        async with aclosing(streams.astream(task, call, self._options())) as chunks:
             async for chunk in chunks:
                 if not isinstance(chunk, _End):
                     yield chunk
@@ -239,12 +239,12 @@ class _Prepared(NamedTuple):
 
     model: Any
     call: _Call
-    key: tuple[str | None, ...]
+    key: dict[str, str | None]
 
     def execute(self) -> Any:
         """Return the chunks of the model."""
         prompt, stream, response, conversation, _ = self.call
-        return self.model.execute(prompt, stream, response, conversation, *self.key)
+        return self.model.execute(prompt, stream=stream, response=response, conversation=conversation, **self.key)
 
     def end(self, model_id: str, response: Any, *, is_empty: bool) -> Iterator[_End]:
         """Hand over to ``response`` what belongs to the answer, and yield its end, unless there is no answer."""
@@ -280,7 +280,7 @@ def _prepared(model_id: str, model: Any, call: _Call) -> _Prepared:
     if model is None:
         raise llm.UnknownModelError(f"Unknown model: {model_id}")
     model._validate_attachments(call.prompt.attachments)  # noqa: SLF001 - as llm's own prompt() does
-    key = (model.get_key(call.key),) if isinstance(model, (llm.KeyModel, llm.AsyncKeyModel)) else ()
+    key = {"key": model.get_key(call.key)} if isinstance(model, (llm.KeyModel, llm.AsyncKeyModel)) else {}
     given = {name: value for name, value in dict(call.prompt.options).items() if value is not None}
     prompt = copy.copy(call.prompt)
     prompt.model, prompt.options = model, model.Options(**{**_defaults(model), **given})

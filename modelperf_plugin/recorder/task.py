@@ -130,8 +130,7 @@ class Task:
         """
         if verdict not in {"call", "later"}:
             raise InvalidValueError("verdict", '"call" or "later"', verdict)
-        self.link = link
-        """The way to the engine, for adapters."""
+        self._link = link
         self._task_type = check_id("task_type", task_type)
         self._models = check_models(models)
         self._context = context
@@ -151,6 +150,11 @@ class Task:
         self._ticket: Ticket | None = None
 
     @property
+    def link(self) -> EngineLink:
+        """The way to the engine, for adapters."""
+        return self._link
+
+    @property
     def decision(self) -> Decision | None:
         """The decision; None if the engine has no opinion, and the models are tried in the host's own order."""
         return self._begun().decision
@@ -167,7 +171,7 @@ class Task:
     def attempt(self, model: str) -> Attempt:
         """Return an attempt with a model, to be entered around its call."""
         self._begun()
-        return Attempt(check_id("model", model), self.link.turns, self._on_end)
+        return Attempt(check_id("model", model), self._link.turns, self._on_end)
 
     def report(self, success: bool | None = None, *, score: float | None = None) -> bool:
         """Give the last attempt its verdict, or another one; return whether that changed the store.
@@ -201,7 +205,7 @@ class Task:
 
     async def __aenter__(self) -> Self:
         self._waits = False
-        await self.link.turns.take()
+        await self._link.turns.take()
         return self.__enter__()
 
     async def __aexit__(self, *_: object) -> None:
@@ -215,7 +219,7 @@ class Task:
 
     def _begun(self) -> Order:
         if self._order is None:
-            self._order = self.link.choose(self._task_type, self._models, self._context, waits=self._waits)
+            self._order = self._link.choose(self._task_type, self._models, self._context, waits=self._waits)
             if self._has_tickets:
                 decision = self._order.decision
                 self._id = os.urandom(_ID_BYTES).hex() if decision is None else decision.decision_id
@@ -261,7 +265,7 @@ class Task:
             duration_seconds=attempt.duration_seconds,
             outcome_id=outcome_id,
         )
-        return outcome if score is None else outcome.passing(self.link.pass_score)
+        return outcome if score is None else outcome.passing(self._link.pass_score)
 
     def _ticket_of(self, attempt: Attempt, *, is_recorded: bool) -> Ticket:
         decision = self._begun().decision
@@ -273,7 +277,7 @@ class Task:
             tokens_used=attempt.tokens_used,
             cost_usd=attempt.cost_usd,
             duration_seconds=attempt.duration_seconds,
-            ended_ms=self.link.now_ms(),
+            ended_ms=self._link.now_ms(),
             timeout=attempt.failure is not None and attempt.failure.timeout,
             is_recorded=is_recorded,
         )
@@ -285,7 +289,7 @@ class Task:
 
     def _record_verdict(self, outcome: Outcome) -> bool:
         if outcome.score is not None:
-            outcome = outcome.passing(self.link.pass_score)
+            outcome = outcome.passing(self._link.pass_score)
         self._take(outcome)
         return self._record(outcome)
 
@@ -298,4 +302,4 @@ class Task:
 
     def _record(self, outcome: Outcome) -> bool:
         model = "" if self._last is None else self._last.model
-        return self.link.record(self._task_type, model, outcome, self._begun().decision, waits=self._waits)
+        return self._link.record(self._task_type, model, outcome, self._begun().decision, waits=self._waits)
