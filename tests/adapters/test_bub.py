@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ Framework = Callable[..., BubFramework]
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Return bub's directory, with the provider as the only one, and without retries of its client."""
     monkeypatch.chdir(tmp_path)
     settings = {
@@ -52,7 +53,8 @@ def home(tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch) ->
     }  # fmt: skip
     for name, value in settings.items():
         monkeypatch.setenv(f"BUB_{name}", value)
-    return tmp_path / "bub"
+    yield tmp_path / "bub"
+    gc.collect()  # here, where its warnings are expected
 
 
 @pytest.fixture
