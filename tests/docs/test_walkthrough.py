@@ -55,7 +55,7 @@ class Reader:
         """Follow the whole page."""
         do: dict[str, Callable[[Block], None]] = {
             "python": self.run_python, "toml": self.load_toml, "sh": self.type, "sql": self.query, "csv": self.keep,
-            "json": self.keep, "diff": lambda _block: None,
+            "json": self.keep, "diff": ignore, "console": ignore,
         }  # fmt: skip
         try:
             self.follow(do)
@@ -142,6 +142,10 @@ class Reader:
             check=False,
         )
         return result.returncode, result.stdout
+
+
+def ignore(_: Block) -> None:
+    """Accept a block that no test can follow: a difference, or commands of another program."""
 
 
 def _plain(text: str) -> str:
