@@ -246,7 +246,7 @@ def overdue_since(now_ms: int) -> int:
 def _outcome_row(joined: DecisionOutcome) -> tuple[Any, ...]:
     outcome, duration = joined.outcome, joined.outcome.duration_seconds
     return (
-        joined.model_id, joined.ended_ms, outcome.success, outcome.timeout, outcome.tokens_used,
+        joined.model_id, joined.ended_ms, int(outcome.success), int(outcome.timeout), outcome.tokens_used,
         outcome.cost_nano_usd, outcome.error_kind, None if duration is None else round(duration * 1000),
         None if outcome.score is None else outcome.score_millionths,
         outcome.outcome_id if joined.ref is None else joined.ref,

@@ -260,9 +260,10 @@ class SqliteOutcomes:
         if plain and outcome_id is None and not tried:
             connection.execute(self._sql["record"], row)
             return Recorded.NEW
+        millionths = None if score is None else outcome.score_millionths
         detailed = (
-            *row, error_kind, None if duration is None else round(duration * 1000),
-            None if score is None else outcome.score_millionths, None if wait is None else round(wait * 1000),
+            *row, error_kind or "", -1 if duration is None else round(duration * 1000),
+            -1 if millionths is None else millionths, -1 if wait is None else round(wait * 1000),
         )  # fmt: skip
         if outcome_id is None and not tried:
             connection.execute(self._sql["record_detailed"], detailed)
