@@ -15,6 +15,7 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py"))
 EXPECTED = {
     "orchestrator.py": ("then ", "After 300 tasks:", "fix-bug: next time grand-large", "posterior mean"),
+    "recorder.py": ("answers of which", "a grader in another process", "after 200 calls: large first"),
     "async_orchestrator.py": ("of 200 tasks done well", "attempts audited", "thinker"),
 }
 

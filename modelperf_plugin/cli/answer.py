@@ -16,6 +16,7 @@ from modelperf_plugin.cli.terminal_text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
@@ -123,20 +124,19 @@ class Answer:
         """Print a table; the first column names the rows.
 
         On a terminal that is too narrow, as many of the last movable columns as necessary go into a second table, which
-        repeats the first column.
+        repeats the first column; if that is not enough, columns of numbers go into as many more as necessary.
         """
         cells = [[_text(column.cell(row)) for column in columns] for row in rows]
         movable = [position for position, column in enumerate(columns) if column.movable]
         for moves in range(len(movable) + 1 if self.is_terminal else 1):
             moved = movable[len(movable) - moves :]
             kept = [position for position in range(len(columns)) if position not in moved]
-            table = self._table(columns, cells, kept)
-            if self._fits(table):
+            if self._width(self._table(columns, cells, kept)).maximum <= self._console.width:
                 break
-        self._print(table)
-        if moved:
-            self.print_line()
-            self._print(self._table(columns, cells, [0, *moved]))
+        for number_of_table, shown in enumerate(self._split(columns, cells, kept, moved)):
+            if number_of_table:
+                self.print_line()
+            self._print(self._table(columns, cells, shown))
 
     def print_rows(
         self, name: str, columns: Sequence[Column[Record]], rows: Sequence[Record], *, csv_columns: Sequence[str] = (),
@@ -152,6 +152,24 @@ class Answer:
         else:
             self.print_line(none)
 
+    def _split(
+        self, columns: Sequence[Column[Any]], cells: Sequence[Sequence[Text]], kept: list[int], moved: list[int]
+    ) -> list[list[int]]:
+        """Return the columns of each table, no more of them in one than have room without breaking words.
+
+        Names are not broken up to half of the width.
+        """
+        texts = [position for position in kept if position and not columns[position].align_right]
+        tables = [[0, *texts]]
+        for position in [*[each for each in kept if each and each not in texts], *moved]:
+            table = sorted([*tables[-1], position])
+            is_whole = self._width(self._table(columns, cells, table)).minimum <= self._console.width
+            if (is_whole or tables[-1] == [0]) and (position not in moved or tables[-1][1:2] != kept[1:2]):
+                tables[-1] = table
+            else:
+                tables.append([0, position])
+        return tables
+
     def _table(self, columns: Sequence[Column[Any]], cells: Sequence[Sequence[Text]], shown: Sequence[int]) -> Table:
         from rich import box
         from rich.table import Table
@@ -159,10 +177,13 @@ class Answer:
 
         table_box, left = (box.SIMPLE_HEAD, 0) if self.is_terminal else (None, 1)
         table = Table(box=table_box, show_edge=False, pad_edge=False, padding=(0, 1, 0, left), header_style="bold")
-        for column in (columns[position] for position in shown):
+        for position in shown:
+            column, title = columns[position], Text(columns[position].title)
+            whole = max([title.cell_len, *[row[position].cell_len for row in cells]])
+            is_whole = column.align_right or (not position and whole <= self._console.width // 2)
             table.add_column(
-                Text(column.title), justify="right" if column.align_right else "left", style=column.style,
-                overflow="fold", no_wrap=column.align_right,
+                title, justify="right" if column.align_right else "left", style=column.style, overflow="fold",
+                no_wrap=is_whole, min_width=whole if is_whole else None,
             )  # fmt: skip
         for row in cells:
             table.add_row(*(row[position] for position in shown))
@@ -179,9 +200,9 @@ class Answer:
             markup=False, emoji=False,
         )  # fmt: skip
 
-    def _fits(self, table: Table) -> bool:
-        unlimited = self._console.options.update(width=_UNLIMITED_WIDTH)
-        return self._console.measure(table, options=unlimited).maximum <= self._console.width
+    def _width(self, table: Table) -> Measurement:
+        """Return how wide a table is at least and at most."""
+        return self._console.measure(table, options=self._console.options.update(width=_UNLIMITED_WIDTH))
 
     def _print(self, renderable: Any, *, soft_wrap: bool = False) -> None:
         if self.is_terminal:

@@ -44,7 +44,8 @@ def run_import(
             location = None if dry_run else store.location
             now_ms = time.time_ns() // 1_000_000
             summed = 0 if dry_run else prepare(store, now_ms)
-            report = import_history(store, source, now_ms, dry_run=dry_run, on_progress=progress)
+            pass_score = common.load().config.quality.pass_score
+            report = import_history(store, source, now_ms, pass_score=pass_score, dry_run=dry_run, on_progress=progress)
     except KeyboardInterrupt:
         progress.end()
         click.echo("outcomes imported so far are kept; run the same command again to continue", err=True)

@@ -72,6 +72,11 @@ class ABTests:
         self._reload_at = 0.0
         self._reload()
 
+    @property
+    def are_live(self) -> bool:
+        """Whether a test is running on any task type, as far as this process knows."""
+        return bool(self._live_task_types)
+
     def running(self, task_type: str, configured: Policy) -> RunningTest | None:
         """Return the A/B test that ``configured`` asks for, begun or not; None if it asks for none.
 

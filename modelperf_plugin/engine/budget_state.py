@@ -9,6 +9,7 @@ from modelperf_plugin.config.schema import BudgetScope
 from modelperf_plugin.engine.ledger import Ledger
 from modelperf_plugin.log import logger
 from modelperf_plugin.policy.budget import Budget, Outlook, Pace
+from modelperf_plugin.text import count
 from modelperf_plugin.values import from_milliseconds
 
 MOMENTS: Final = 2_000
@@ -55,17 +56,23 @@ class BudgetState(NamedTuple):
 
     def describe(self) -> str:
         """Return how much is left of which budget until when, and what money costs, in one phrase."""
+        if self.scope.kind == "model":
+            return self.rest_in_words
+        if self.is_short:
+            return f"{self.rest_in_words}: not enough"
+        worth = self.usd_per_success
+        return f"{self.rest_in_words}: " + ("enough" if worth is None else f"one more success may cost ${worth:.3g}")
+
+    @property
+    def rest_in_words(self) -> str:
+        """How much is left of which budget until when, and for how many outcomes."""
         left = f"${max(0.0, self.outlook.left_usd):.3g} left of {self.budget.in_words}"
         left += f" for {self.scope.name}" if self.scope.name else ""
         if not self.budget.rolling:
             left += f" until {from_milliseconds(self.outlook.until_ms):%Y-%m-%d %H:%M} UTC"
         if self.scope.kind == "model":
             return left
-        left += f", for about {self.outlook.tasks:.0f} outcomes"
-        if self.is_short:
-            return f"{left}: not enough"
-        worth = self.usd_per_success
-        return f"{left}: enough" if worth is None else f"{left}: one more success may cost ${worth:.3g}"
+        return f"{left}, for about {count(round(self.outlook.tasks), 'outcome')}"
 
 
 class Standing:

@@ -145,6 +145,8 @@ class Chooser:
             if begun is not test:
                 test, assessment = begun, self._assess(question, policy, begun)
         if not assessment.candidates:
+            if advice.used_up is not None and numbers is not None:
+                advice.used_up.report_used_up(now_ms)
             logger.info("no candidate is left for %s: %s", task_type, assessment.excluded + advice.excluded)
             return None
         if advice is not NO_ADVICE:

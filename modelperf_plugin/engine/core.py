@@ -28,6 +28,9 @@ from modelperf_plugin.engine.tries import Tries
 from modelperf_plugin.errors import ConfigError
 from modelperf_plugin.exchange.attached.databases import AttachedDatabases, from_configuration
 from modelperf_plugin.log import logger
+from modelperf_plugin.recorder.link import EngineLink
+from modelperf_plugin.recorder.methods import CallRecorder
+from modelperf_plugin.recorder.ticket import Ticket, is_ticket
 from modelperf_plugin.store import Store, forks
 from modelperf_plugin.store.aliases.store import with_aliases
 from modelperf_plugin.store.attached import with_attached
@@ -36,7 +39,7 @@ from modelperf_plugin.values import DAY_MS, Decision, Outcome, check_id, to_mill
 from modelperf_plugin.values.names import Aliases
 
 
-class ModelPerf:
+class ModelPerf(CallRecorder):
     """Learns from outcomes which model to use. A context manager; any thread may call any method.
 
     This is the direct API; :func:`modelperf_plugin.register` offers it as hooks. Here an invalid argument or a failing
@@ -95,6 +98,7 @@ class ModelPerf:
         # without: the system's numbers, so that forked workers do not draw the same ones
         self._random = random.SystemRandom() if seed is None else random.Random(f"modelperf/{seed}")
         self._closed = False
+        self._link = EngineLink(self, now_ms=self._now_ms, note=self._errors.report)
         self._begin()
         forks.renew(self, ModelPerf._renew)
 
@@ -222,6 +226,9 @@ class ModelPerf:
     def report(self, decision: Decision | str, *, success: bool | None = None, score: float | None = None) -> bool:
         """Give the last outcome of a decision its verdict, or another one; return whether that changed the store.
 
+        Or to the attempt of a ticket, :attr:`modelperf_plugin.recorder.Task.ticket`, which needs neither decision nor
+        log. The rest is about decisions.
+
         The short form of :meth:`record` for callers that know only the decision, in any process and at any time. It
         replaces ``success`` and ``score`` of the outcome, whichever model of the decision it is from; a success clears
         the error kind. Without an outcome the verdict is recorded as that of the chosen model, and the rest is added
@@ -232,6 +239,12 @@ class ModelPerf:
             InvalidValueError: an argument is invalid, or there is neither ``success`` nor ``score``.
             StoreError: the store cannot be used.
         """
+        if is_ticket(decision):
+            ticket = Ticket.read(decision)
+            return ticket.report(
+                lambda outcome: self.record(ticket.task_type, ticket.model_id, outcome, ticket.decision_id),
+                success, score,
+            )  # fmt: skip
         return self._recording.report(decision, success=success, score=score)
 
     def record_many(self, outcomes: Iterable[tuple[str, str, Outcome | Mapping[str, Any]]]) -> int:

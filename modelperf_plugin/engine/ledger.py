@@ -22,12 +22,17 @@ class Ledger:
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
         self.changes = 0
-        """Number of outcomes added or taken back so far."""
+        """Number of outcomes added, taken back or corrected so far."""
         self.position = 0
         """The last recorded outcome that was part of the sums when they were read."""
+        self.corrected = 0
+        """The last correction that was."""
         self._sums: dict[int, tuple[int, int]] = {}
         self._since_ms: int | None = None
+        self._known_from = 0
+        """The first step of which the sums are known."""
         self._window = (0, 0)
+        self._steps = range(0)
         self._used = (0, 0)
         """Outcomes and nano-dollars of the current period."""
 
@@ -35,17 +40,18 @@ class Ledger:
         """Read what was recorded before: of this task type, and of the costs those of this model."""
         budget = self.budget
         since_ms = now_ms - _PERIODS * budget.length_ms
+        self._known_from = since_ms // budget.step_ms
         read = _by_day(spending, since_ms, task_type, model_id)
         if budget.step_ms < DAY_MS:
             day = now_ms // DAY_MS
             for _ in range(_READINGS):
                 days, read = read, spending.by_step(budget.step_ms, since_ms, MAX_EVENTS, task_type, model_id)
-                if days.position == read.position:
+                if days[:2] == read[:2]:
                     break
                 days = read = _by_day(spending, since_ms, task_type, model_id)
             if budget.per == "day" and not budget.rolling:
                 read.steps.append(_missing(days, read, day, budget.step_ms))
-        self.position = read.position
+        self.position, self.corrected = read.position, read.corrected
         self._sums = {}
         for step, outcomes, nano_usd in read.steps:
             known = self._sums.get(step, (0, 0))
@@ -55,16 +61,20 @@ class Ledger:
             self._since_ms = min(now_ms, min(known_steps) * budget.step_ms + budget.step_ms // 2)
         self._window = (0, 0)
 
-    def add(self, ended_ms: int, nano_usd: int, sign: int = 1) -> None:
-        """Add an outcome or, with a ``sign`` of -1, take it back."""
+    def add(self, ended_ms: int, nano_usd: int, outcomes: int = 1) -> None:
+        """Add an outcome; with -1 ``outcomes`` take it back, with 0 correct its cost by ``nano_usd``."""
         self.changes += 1
         step = ended_ms // self.budget.step_ms
-        outcomes, sum_nano_usd = self._sums.get(step, (0, 0))
-        self._sums[step] = (outcomes + sign, sum_nano_usd + sign * nano_usd)
+        known, known_nano_usd = self._sums.get(step, (0, 0))
+        self._sums[step] = (known + outcomes, known_nano_usd + nano_usd)
         if self._since_ms is None or ended_ms < self._since_ms:
             self._since_ms = ended_ms
-        if self._window[0] <= ended_ms:
-            self._used = (self._used[0] + sign, self._used[1] + sign * nano_usd)
+        if step in self._steps:
+            self._used = (self._used[0] + outcomes, self._used[1] + nano_usd)
+
+    def lacks(self, now_ms: int) -> bool:
+        """Return whether the clock went back to a period that was forgotten."""
+        return (now_ms - self.budget.length_ms) // self.budget.step_ms < self._known_from
 
     def used(self, now_ms: int) -> tuple[int, float]:
         """Return the outcomes of the current period, and what they cost in US dollars."""
@@ -82,13 +92,13 @@ class Ledger:
     def _turn(self, now_ms: int) -> None:
         """Begin another period: forget what is too old to matter."""
         step_ms = self.budget.step_ms
-        oldest = (now_ms - _PERIODS * self.budget.length_ms) // step_ms
+        oldest = self._known_from = (now_ms - _PERIODS * self.budget.length_ms) // step_ms
         self._sums = {step: sums for step, sums in self._sums.items() if step >= oldest}
         begin, end = self.budget.window(now_ms)
         if self.budget.rolling:
             end = now_ms // step_ms * step_ms
-        self._window = (begin, end)
-        current = [sums for step, sums in self._sums.items() if step >= begin // step_ms]
+        self._window, self._steps = (begin, end), self.budget.steps(now_ms)
+        current = [sums for step, sums in self._sums.items() if step in self._steps]
         self._used = (sum([sums[0] for sums in current]), sum([sums[1] for sums in current]))
 
 

@@ -100,9 +100,16 @@ class Recording:
         if not entries:
             return 0
         new = self._store.outcomes.record_many(entries)
+        are_new = new == len(entries)
+        self.learning.spending.on_many(each for each in entries if are_new or each.outcome.outcome_id is None)
         for entry in entries:
             self.learning.learner.pending.settle(None, entry.task_type, entry.model_id)
         self._catching_up.after_many()
+        if self._ab_tests.are_live:  # any outcome with an id may have replaced a verdict that a test counts
+            for entry in entries:
+                if entry.outcome.outcome_id is not None:
+                    self._ab_tests.on_revised(None, entry.outcome.outcome_id)
+                    self._catching_up.exchange_verdicts()
         return new
 
     def report(self, decision: Decision | str, *, success: bool | None, score: float | None) -> bool:

@@ -65,10 +65,14 @@ def canonical_context(context: Context, ids: CanonicalIds) -> Context:
     """Return what a host told about a task, with canonical ids."""
     if context is NO_CONTEXT:
         return context
-    named = (context.pin, *context.exclude)
-    if not ids.keys().isdisjoint(named):
-        pin = context.pin if context.pin is None else ids.get(context.pin, context.pin)
-        context = replace(context, pin=pin, exclude=frozenset([ids.get(name, name) for name in context.exclude]))
+    pin, current = context.pin, context.current_model
+    if not ids.keys().isdisjoint((pin, current, *context.exclude)):
+        context = replace(
+            context,
+            pin=pin if pin is None else ids.get(pin, pin),
+            current_model=current if current is None else ids.get(current, current),
+            exclude=frozenset([ids.get(name, name) for name in context.exclude]),
+        )
     if isinstance(context.retry_of, Decision):
         context = replace(context, retry_of=renamed(context.retry_of, ids))
     return context

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
 from modelperf_plugin.config import Config
 from modelperf_plugin.config.schema import BudgetScope
+from modelperf_plugin.engine.accounts import Accounts
 from modelperf_plugin.engine.budget_state import BudgetState, Standing
 from modelperf_plugin.engine.candidate_costs import NO_COSTS, CandidateCosts
 from modelperf_plugin.engine.learner import Learner
@@ -24,9 +24,6 @@ from modelperf_plugin.store.roles import Connection, Spending, Tallies
 from modelperf_plugin.values import Exclusion
 from modelperf_plugin.values.recent import Recent
 
-READ_SECONDS: Final = 1.0
-"""How often costs are read from the store, even if no other process seems to have recorded any."""
-PAGE: Final = 1_000
 MAX_MENUS: Final = 64
 """Number of task types, those of the latest choices, whose candidates determine the price of money."""
 UPDATES: Final = 128
@@ -41,8 +38,6 @@ _GOLDEN_RATIO: Final = 0.6180339887498949
 
 _Known = tuple[Assessment, dict[str, tuple[float, float]]]
 """The candidates of a task type, and cost and chance by model."""
-_Cost = tuple[str, str, int, int]
-"""Task type, model, end and nano-dollars of an outcome."""
 
 
 class Advice(NamedTuple):
@@ -56,6 +51,8 @@ class Advice(NamedTuple):
     """Successes that a dollar must bring."""
     note: str = ""
     """What money costs and how much is left of the budget that is most short, for the reason of the decision."""
+    used_up: Standing | None = None
+    """The budget that leaves no candidate."""
 
 
 NO_ADVICE: Final = Advice(())
@@ -65,30 +62,19 @@ NO_ADVICE: Final = Advice(())
 class SpendingControl:
     """Follows what outcomes cost, and sets the price of money. Any thread may call any method.
 
-    Costs are read from the store: sums when a budget is first needed, then outcome by outcome, so all processes count
-    the same and a restart forgets nothing. Without a budget nothing is done.
+    Without a budget nothing is done.
     """
 
     def __init__(self, spending: Spending, tallies: Tallies, connection: Connection, learner: Learner) -> None:
         """Read costs from these roles of a store; ``learner`` knows the costs of models and the waiting decisions."""
-        self._spending = spending
-        self._tallies = tallies
-        self._connection = connection
+        self._accounts = Accounts(spending, tallies, connection)
         self._learner = learner
         self._lock = threading.RLock()
         self._config: Config | None = None
-        self._standings: dict[BudgetScope, Standing] = {}
-        self._position = 0
-        self._revision: object = None
-        self._read_at = 0.0
-        self._own: list[_Cost] = []
-        """Outcomes recorded here since the store was last read."""
         self._menus: Recent[str, _Known] = Recent(MAX_MENUS)
         """The assessments that menus were made of, and cost and chance by model."""
         self._costs: Recent[str, CandidateCosts] = Recent(MAX_MENUS)
         """What candidates cost by task type, those that are demoted as well."""
-        self._seen: dict[str, tuple[int, int]] = {}
-        """Number and nano-dollars of the costs that were seen one by one, by model."""
         self._tasks: Counter[str] = Counter()
         self._choices = 0
         self._most_usd = 0.0
@@ -100,8 +86,9 @@ class SpendingControl:
         """Return whether there is a budget."""
         if config is not self._config:
             with self._lock:
-                self._configure(config)
-        return bool(self._standings)
+                self._accounts.configure(config.budgets)
+                self._config = config
+        return bool(self._accounts.standings)
 
     def advise(self, task_type: str, offered: tuple[str, ...], pin: str | None, now_ms: int) -> Advice:
         """Return what the budgets mean for a choice among ``offered``, if there are any.
@@ -109,25 +96,26 @@ class SpendingControl:
         Call it after the tallies were asked for: that notices what others have recorded.
         """
         with self._lock:
-            self._read(now_ms)
+            self._accounts.read(now_ms)
             point = (self._choices * _GOLDEN_RATIO) % 1.0
             self._choices += 1
-            price, most = 0.0, None
+            price, most, used_up = 0.0, None, None
             costs = self._costs_of(task_type, offered)
             has_unknown = not all(map(costs.__contains__, offered))
             excluded: tuple[Exclusion, ...] = ()
-            for standing in self._standings.values():
+            for standing in self._accounts.standings.values():
                 kind, name = standing.scope
                 if kind == "task_type" and name != task_type:
                     continue
                 state = self._state(standing, now_ms)
                 if kind == "model" or has_unknown or not self._is_ample(standing, state, now_ms):
                     offered, excluded = self._permit(standing, state, costs, offered, excluded, pin, now_ms)
+                    used_up = used_up or (None if offered else standing)
                 if kind != "model":
                     price = max(price, state.pace.price.at(point))
                     if most is None or state.urgency > most.urgency:
                         most = standing
-            return Advice(offered, excluded, price, "" if most is None else most.note)
+            return Advice(offered, excluded, price, "" if most is None else most.note, used_up)
 
     def priced(self, policy: Policy, price: float) -> Policy:
         """Return a policy where a dollar must bring ``price`` successes: the same object as long as it is used."""
@@ -139,7 +127,7 @@ class SpendingControl:
 
     def on_assessment(self, assessment: Assessment, *, is_whole: bool = True) -> None:
         """Take in the candidates of a task as they are assessed; ``is_whole``: they are all that hosts offer."""
-        if not self._standings:
+        if not self._accounts.standings:
             return
         with self._lock:
             self._tasks[assessment.task_type] = tasks = self._tasks[assessment.task_type] + 1
@@ -156,73 +144,27 @@ class SpendingControl:
 
     def on_outcome(self, entry: Entry) -> None:
         """Count an outcome that was recorded here."""
-        if not self._standings:
+        if not self._accounts.standings:
             return
         with self._lock:
-            cost = (entry.task_type, entry.model_id, entry.ended_ms, entry.outcome.cost_nano_usd)
-            self._own.append(cost)
-            self._add(cost)
+            self._accounts.on_outcome((entry.task_type, entry.model_id, entry.ended_ms, entry.outcome.cost_nano_usd))
+
+    def on_many(self, entries: Iterable[Entry]) -> None:
+        """Count outcomes that were recorded here together and wait to be moved into the store; it is read otherwise."""
+        if self._accounts.are_waiting:
+            for entry in entries:
+                self.on_outcome(entry)
 
     def states(self, config: Config, now_ms: int) -> list[BudgetState]:
         """Return all budgets as they stand."""
         if not self.is_on(config):
             return []
         with self._lock:
-            self._read_at = 0.0
-            self._read(now_ms)
-            for standing in self._standings.values():
+            self._accounts.read(now_ms, at_once=True)
+            standings = self._accounts.standings.values()
+            for standing in standings:
                 standing.state = None
-            return [self._state(standing, now_ms) for standing in self._standings.values()]
-
-    # what was spent
-
-    def _configure(self, config: Config) -> None:
-        """Begin a ledger for each budget; what was spent before is read when it is first needed."""
-        budgets = config.budgets
-        if {scope: each.ledger.budget for scope, each in self._standings.items()} != budgets:
-            self._standings = {scope: Standing(scope, budget) for scope, budget in budgets.items()}
-            self._revision = None
-        self._config = config
-
-    def _read(self, now_ms: int) -> None:
-        """Count what was recorded since the last time."""
-        revision = self._tallies.revision
-        if revision == self._revision and time.monotonic() < self._read_at:
-            return
-        self._read_at = time.monotonic() + READ_SECONDS
-        if self._revision is None:
-            for scope, standing in self._standings.items():
-                standing.ledger.begin(self._spending, now_ms, *scope.names)
-            self._position = min([each.ledger.position for each in self._standings.values()])
-        elif self._connection.degraded or self._connection.busy:
-            return  # what waits is counted as recorded here
-        else:
-            for cost in self._own:
-                self._add(cost, sign=-1)
-        self._own.clear()
-        self._revision = revision
-        while True:
-            events = self._spending.after(self._position, PAGE)
-            for event in events:
-                cost = (event.task_type, event.model_id, min(event.ended_ms, now_ms), event.cost_nano_usd)
-                self._add(cost, event.event_id)
-                self._position = event.event_id
-            if len(events) < PAGE:
-                return
-
-    def _add(self, cost: _Cost, event_id: int | None = None, sign: int = 1) -> None:
-        task_type, model_id, ended_ms, nano_usd = cost
-        if nano_usd and (event_id is None or event_id > self._position):
-            number, usd = self._seen.get(model_id, (0, 0))
-            self._seen[model_id] = (number + sign, usd + sign * nano_usd)
-        for scope, standing in self._standings.items():
-            if scope.kind == "task_type" and scope.name != task_type:
-                continue
-            if event_id is None or event_id > standing.ledger.position:
-                is_counted = scope.kind != "model" or scope.name == model_id
-                standing.ledger.add(ended_ms, nano_usd if is_counted else 0, sign)
-
-    # what it means
+            return [self._state(standing, now_ms) for standing in standings]
 
     def _state(self, standing: Standing, now_ms: int) -> BudgetState:
         """Return the state of a budget, worked out again if enough has happened."""
@@ -271,7 +213,7 @@ class SpendingControl:
         known = self._known(task_type)
         if known.is_settled and all(map(known.usd.__contains__, offered)):
             return known.usd
-        return known.with_seen(self._learner.model_costs, self._seen)
+        return known.with_seen(self._learner.model_costs, self._accounts.seen)
 
     def _reserved(self, scope: BudgetScope) -> float:
         """Return the expected cost of the decisions of this process that wait for their outcome."""
@@ -300,10 +242,7 @@ class SpendingControl:
             Exclusion(each, f"over budget{'' if each in costs else ': its cost is unknown'}{standing.note}")
             for each in over
         ]
-        permitted = tuple([each for each in offered if each not in over])
-        if not permitted:
-            standing.report_used_up(now_ms)
-        return permitted, (*excluded, *refusals)
+        return tuple([each for each in offered if each not in over]), (*excluded, *refusals)
 
     def _refused(
         self, standing: Standing, state: BudgetState, offered: Sequence[str], costs: Mapping[str, float], now_ms: int

@@ -161,7 +161,9 @@ def register(
 
 def _where(error: Exception) -> str:
     """Return where work failed that no hook waited for."""
-    is_the_hosts = isinstance(error, (HostCodeError, InvalidValueError, MissingExtraError))
+    if isinstance(error, InvalidValueError):
+        return "using a value of the host"
+    is_the_hosts = isinstance(error, (HostCodeError, MissingExtraError))
     return "calling the host" if is_the_hosts else "writing the decision log"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from modelperf_plugin.policy.planning import Followed, Planner
-from modelperf_plugin.policy.retries import Order
+from modelperf_plugin.policy.retries import Further, Order
 from modelperf_plugin.values import Exclusion, PlannedTry
 
 
@@ -25,7 +25,11 @@ def follow(planner: Planner, plan: Order) -> Followed:
 
 
 def _order(planner: Planner, plan: Order) -> tuple[tuple[str, ...], tuple[Exclusion, ...]]:
-    """Return the models in the order to try them, and those that are left out."""
+    """Return the models in the order to try them, and those that are left out.
+
+    If the list ends, models that are not available stay as a last resort where a try of them would be worth it: that
+    the plan is content without them is not the plan's choice.
+    """
     model_ids = [arm.model_id for arm in planner.arms]
     order = [model_ids[position] for position in plan]
     others = [position for position in planner.ranked if position not in plan]
@@ -35,18 +39,23 @@ def _order(planner: Planner, plan: Order) -> tuple[tuple[str, ...], tuple[Exclus
     left_out: list[Exclusion] = []
     furthers = planner.furthers(plan, others)
     for position, further, worthwhile in zip(others, furthers, planner.worthwhile(plan, furthers), strict=True):
-        if ends or not worthwhile:
-            left_out.append(
-                Exclusion(model_ids[position], _objection(plan, further.chance, planner.arms[position].cost))
-            )
-        else:
+        may_follow = not ends or (position >= planner.available and further.cost <= planner.setting.max_usd)
+        if worthwhile and may_follow:
             order.append(model_ids[position])
+        else:
+            left_out.append(Exclusion(model_ids[position], _objection(planner, plan, position, further)))
     return tuple(order), tuple(left_out)
 
 
-def _objection(plan: Order, chance: float, cost: float | None) -> str:
+def _objection(planner: Planner, plan: Order, position: int, further: Further) -> str:
+    """Return why a model is not tried after a plan."""
+    most = planner.setting.max_usd
+    if further.cost > most:
+        return f"with a try of it the task costs ${further.cost:.3g} on average, more than max_cost_usd = {most:g}"
+    cost = planner.arms[position].cost
     price = "" if cost is None else f" for ${cost:.3g}"
-    return f"not worth a further try: solves {chance:.2f} of what the {len(plan)} before it have failed{price}"
+    failed = "the model before it has" if len(plan) == 1 else f"the {len(plan)} before it have"
+    return f"not worth a further try: solves {further.chance:.2f} of what {failed} failed{price}"
 
 
 def _planned_tries(planner: Planner, plan: Order) -> tuple[PlannedTry, ...]:

@@ -206,13 +206,9 @@ class Planner:
         return self.setting.attempts > 1 and self.objective.ends_list
 
     def worthwhile(self, plan: Order, furthers: Sequence[Further]) -> list[bool]:
-        """Return for each further try after a plan whether it is worth its price."""
-        if not self.may_leave_out:
-            return [True] * len(furthers)
-        utility = self.objective.utility(1.0)
-        before = evaluate(self.setting, self.logits, self.costs, plan)
-        least = utility(before.solved, before.cost)
-        return [utility(each.solved, each.cost) > least for each in furthers]
+        """Return for each further try after a plan whether it solves more than it may cost in solved tasks."""
+        before, tolerance = evaluate(self.setting, self.logits, self.costs, plan), self.objective.tolerance
+        return [each.solved - before.solved > tolerance(each.cost, before.cost) for each in furthers]
 
     def furthers(self, plan: Order, positions: Sequence[int]) -> list[Further]:
         """Return what one more try after a plan gets, for each of ``positions``."""

@@ -56,7 +56,8 @@ def _check_flag(name: str, value: Any) -> bool:
         return value
     if isinstance(value, int) and value in {0, 1}:
         return bool(value)
-    raise InvalidValueError(name, "True or False (or 1 or 0)", value)
+    unless = ", unless there is a score" if name == "success" and value is None else ""
+    raise InvalidValueError(name, f"True or False (or 1 or 0){unless}", value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,9 +118,10 @@ class Outcome:
             object.__setattr__(self, "outcome_id", check_id("outcome_id", self.outcome_id))
 
     def _take_score(self, score: float) -> None:
-        object.__setattr__(self, "score", check_amount("score", score, 1.0))
+        amount = check_amount("score", score, 1.0)
+        object.__setattr__(self, "score", amount)
         if self.success is None:
-            object.__setattr__(self, "success", score >= DEFAULT_PASS_SCORE)
+            object.__setattr__(self, "success", amount >= DEFAULT_PASS_SCORE)
             object.__setattr__(self, "_has_derived_success", True)
 
     def _check_seconds(self, name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,8 +19,8 @@ from modelperf_plugin.analysis.views.tasks import (
     task_of,
     with_tasks,
 )
-from modelperf_plugin.store import DecisionRecord, FormerVerdict, JoinedOutcome, LoggedDecision
-from modelperf_plugin.values import PlannedTry, to_milliseconds
+from modelperf_plugin.store import DecisionRecord, FormerVerdict, JoinedOutcome, LoggedCandidate, LoggedDecision
+from modelperf_plugin.values import Exclusion, PlannedTry, to_milliseconds
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 NOW_MS = to_milliseconds(NOW)
@@ -169,6 +170,18 @@ def test_a_task_is_open_while_a_try_is_due() -> None:
     retried = of(logged("d", ended("a"), ended("b")), logged("e", made_ms=NOW_MS + 5))
     assert retried.ending(NOW_MS) == "open after 2 tries"
     assert retried.ending(NOW_MS + 3_700_000) == "failed after 2 tries"
+
+
+def test_a_try_that_had_an_outage_is_still_due() -> None:
+    """A substitute makes it, if the list has one: it ends after its last model, whatever the outcomes."""
+    plan = (PlannedTry("a", 1.0, 0.5, 0.01), PlannedTry("b", 0.5, 0.4, 0.1))
+    outage = ended("a")._replace(error_kind="server_error")
+    substitute = LoggedCandidate("c", "ranked", 0.5, None, 0.0, 3, "")
+    followed = logged("d", outage, ended("b"), plan=plan, candidates=(substitute,))
+    assert of(followed).ending(NOW_MS) == "open after 1 try"
+    assert of(replace(followed, tries=(*followed.tries, ended("c")))).ending(NOW_MS) == "failed after 2 tries"
+    assert of(replace(followed, excluded=(Exclusion("c", "not worth it"),))).ending(NOW_MS) == "failed"
+    assert of(replace(followed, candidates=())).ending(NOW_MS) == "failed"
 
 
 def test_what_was_not_reported_is_not_invented() -> None:

@@ -80,6 +80,24 @@ def test_every_try_is_reported_with_its_decision() -> None:
     assert report.tries.policy.first_try_success_rate == report.policy.success_rate
 
 
+def test_the_policy_learns_from_later_tries() -> None:
+    """A model that solves what the other one fails is found without exploration: only as a fallback has it outcomes."""
+    rule = {"ranking": {"strategy": "success_rate"}, "exploration": {"strategy": "never"}}
+    config = load({**rule, "demotion": {"strategy": "never"}}).config
+    tasks = instances_of([(False, True, False)] * 20)
+    for seed in range(6):
+        steps = play(config, tasks, lambda task, model_id: task.outcomes[model_id], seed=seed, attempts=3)
+        assert {step.model_id for step in steps[10:]} == {"middle"}
+
+
+def test_the_policy_plans_for_the_tries_of_the_replay() -> None:
+    """Their number is that of the replay, not of the configuration: a list ends where another try is not worth it."""
+    config = load({"cost": {"objective": "value", "usd_per_success": 0.05}}).config
+    tasks = instances_of([(number % 2 == 0, False, False) for number in range(60)])
+    steps = play(config, tasks, lambda task, model_id: task.outcomes[model_id], seed=1, attempts=3)
+    assert [step.order for step in steps[-10:]].count(("small",)) >= 8
+
+
 def test_one_try_a_task_is_the_replay_without_tries() -> None:
     """The number of tries is the policy's unless it is given, and with one try there is nothing to add."""
     data = data_of(by_difficulty(30))

@@ -72,6 +72,24 @@ def test_a_terminal_is_never_overrun(hostile: str) -> None:
     assert "[red]boo[/red]" in text
 
 
+@pytest.mark.parametrize("columns", [50, 80])
+@pytest.mark.parametrize("command", [("stats",), ("rank", "plan-and-build"), ("explain", "plan-and-build")])
+def test_a_narrow_terminal_breaks_no_names_and_numbers(tmp_path: Path, columns: int, command: tuple[str, ...]) -> None:
+    """Columns that have no room go into further tables, each with the names."""
+    path, name = str(tmp_path / "long.db"), "llama-3.1-405b-instruct"
+    with ModelPerformanceTracker(path) as tracker:
+        for n in range(40):
+            outcome = {"success": n % 3 > 0, "cost_usd": 12.34, "duration_seconds": 754.0, "tokens_used": 123456}
+            tracker.record_outcome("plan-and-build", name, outcome)
+    code, text = Terminal(*command, "--store", path, columns=columns).finish()
+    assert code == 0
+    assert text.count(name) >= 2
+    for whole in ("median time", "$493.60", "65.0 %") if command == ("stats",) else ("outcomes", "score", "(26"):
+        assert whole in text
+    assert "…" not in text
+    assert max(len(line) for line in text.splitlines()) <= columns
+
+
 def test_control_characters_are_escaped(run: Run, run_json: RunJson, hostile: str) -> None:
     """Direction marks, and control characters that another program wrote to the database, are escaped."""
     with closing(sqlite3.connect(hostile)) as connection:

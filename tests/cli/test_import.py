@@ -51,6 +51,15 @@ def test_bad_lines_are_exit_code_1_and_on_standard_error(run: Run, run_json: Run
     assert answer["problems"][0]["line"] == 3
 
 
+def test_the_configured_score_is_the_bar_of_imported_scores(run: Run, run_json: RunJson, tmp_path: Path) -> None:
+    """An imported score counts like a recorded one."""
+    (tmp_path / "modelperf.toml").write_text("[quality]\npass_score = 0.8\n")
+    (tmp_path / "a.csv").write_text("task_type,model_id,score\nt,m,0.7\nt,m,0.8\n")
+    assert run("import", "csv", "a.csv").exit_code == 0
+    (tally,) = run_json("stats")["tallies"]
+    assert (tally["successes"], tally["failures"]) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

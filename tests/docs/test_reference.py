@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 
 import modelperf_plugin as mp
+from modelperf_plugin import recorder
 from modelperf_plugin.config import POLICY_SECTIONS, Setting, describe, naming_key, strategies
 from modelperf_plugin.hooks import hookspecs
+from modelperf_plugin.recorder.methods import CallRecorder
 from modelperf_plugin.store import open_store
 from modelperf_plugin.store.queries import load_migrations
 from modelperf_plugin.store.sqlite.schema import APPLICATION_ID
@@ -92,6 +94,16 @@ def test_every_public_name_is_documented(name: str) -> None:
         is_method = inspect.isroutine(value) and not isinstance(value, cached_property)
         written = f"{member}{signature_of(value)}" if is_method else member
         assert any(re.search(rf"(^|\.){re.escape(written)}$", each) for each in coded(text)), written
+
+
+def test_the_recorder_is_documented() -> None:
+    """The methods that call models are shown with all arguments, and so are those of a task and an attempt."""
+    shown = coded(section(PYTHON, "The recorder"))
+    methods = [f"{name}{signature_of(getattr(CallRecorder, name))}" for name in public_members(CallRecorder)]
+    for kind in (recorder.Task, recorder.Attempt):
+        public = {name: value for name, value in vars(kind).items() if not name.startswith("_")}
+        methods += [name + (signature_of(value) if inspect.isroutine(value) else "") for name, value in public.items()]
+    assert set(methods) <= set(shown)
 
 
 @pytest.mark.parametrize("name", ["register", "ModelPerf", "ModelPerformanceTracker"])

@@ -45,7 +45,7 @@ def chosen(perf: mp.ModelPerf) -> mp.Decision:
     return decision
 
 
-@pytest.mark.parametrize("how", ["report", "report by another", "outcome id", "outcome id only"])
+@pytest.mark.parametrize("how", ["report", "report by another", "outcome id", "outcome id only", "many ids"])
 def test_the_last_outcome_counts_as_if_its_final_verdict_had_been_the_first(how: str, tmp_path: Path) -> None:
     """After a correction a test is where it would be without the first verdict; the former one leaves no trace."""
     with (
@@ -63,6 +63,8 @@ def test_the_last_outcome_counts_as_if_its_final_verdict_had_been_the_first(how:
             each.record("t", decision.model_id, outcome, decision)
             if each is perf and how == "outcome id":
                 assert perf.record("t", decision.model_id, Outcome(success=True, outcome_id="last"), decision)
+            elif each is perf and how == "many ids":
+                assert other.record_many([("t", decision.model_id, Outcome(success=True, outcome_id="last"))]) == 1
             elif each is perf and how == "outcome id only":
                 assert other.record("t", decision.model_id, Outcome(success=True, outcome_id="last"))
             elif each is perf:

@@ -108,6 +108,18 @@ def test_context_and_retries_take_any_name() -> None:
         assert list(perf.store.tallies.later("t")["b"]) == [("gpt-4o",)]
 
 
+def test_the_current_model_may_have_any_name() -> None:
+    """A conversation goes on with it, whichever of its names the host gives, here or among the candidates."""
+    with engine(":memory:", {**ALIASES, "cost": {"switch_usd": 1.0}}) as perf:
+        record_some(perf, "gpt-4o", 8, 2)
+        record_some(perf, "haiku", 9, 1)
+        for current in NAMES["gpt-4o"]:
+            for offered in NAMES["gpt-4o"]:
+                decision = choose(perf, ["anthropic/haiku", offered], current_model=current)
+                assert (decision.model_id, decision.propensity) == (offered, 1.0)
+                assert decision.reason.startswith("goes on with the current model")
+
+
 def test_an_outcome_under_another_name_is_that_of_the_chosen_model(tmp_path: Path) -> None:
     """It joins the decision as its own outcome, in the log under the canonical id."""
     with engine(tmp_path / "x.db") as perf:
@@ -138,6 +150,23 @@ def test_earlier_outcomes_count_as_soon_as_an_alias_is_configured(
         file.write_text("")
         perf.select("t", ["haiku"])
         assert [row.tally.samples for row in choose(perf, ["haiku", "anthropic/haiku"]).ranking] == [6, 6]
+
+
+@pytest.mark.parametrize("name", ["openai/gpt-4o", "gpt-4o"])
+@pytest.mark.parametrize("many", [False, True])
+def test_a_later_verdict_finds_an_outcome_from_before_the_alias(tmp_path: Path, name: str, many: bool) -> None:
+    """The id says which outcome it is, and the verdict is replaced once, under the name that the store has."""
+    first, second = (mp.Outcome(success=success, outcome_id="run-1") for success in (True, False))
+    with mp.ModelPerf({}, store=tmp_path / "x.db") as perf:
+        perf.record("t", "openai/gpt-4o", first)
+        perf.record("t", "gpt-4o", SUCCESS)
+    with engine(tmp_path / "x.db") as perf:
+        for changed in (True, False):
+            assert changed == (perf.record_many([("t", name, second)]) if many else perf.record("t", name, second))
+        tally = perf.store.tallies.of("t")["gpt-4o"]
+        assert (tally.successes, tally.failures) == (1, 1)
+    with mp.ModelPerf({}, store=tmp_path / "x.db") as perf:
+        assert perf.store.tallies.of("t")["openai/gpt-4o"].failures == 1
 
 
 def test_changes_and_demotions_are_those_of_the_model(tmp_path: Path) -> None:

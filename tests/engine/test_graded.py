@@ -120,6 +120,35 @@ def test_low_scores_demote(tmp_path: Path) -> None:
         assert (perf.store.tallies.of("t")["other"].success_rate or 0.0) > 0.8
 
 
+def test_scores_reinstate_and_not_successes(tmp_path: Path) -> None:
+    """A demoted model that always succeeds, with scores below the threshold, stays demoted until they are higher."""
+    rng = random.Random(0)
+    config = {"demotion": {"threshold": 0.7}, "drift": {"detect": False}}
+    with mp.ModelPerf(config, store=tmp_path / "x.db", seed=0) as perf:
+        feed(perf, lambda model: rng.betavariate(*{"good": (45, 5), "other": (20, 30)}[model]), 150)
+        for score, is_demoted in ((0.6, True), (0.95, False)):
+            for _ in range(80):
+                perf.record("t", "other", mp.Outcome(success=True, score=score))
+            (demotion,) = perf.store.demotions.all()
+            assert (demotion.ended_ms is None) == is_demoted
+
+
+@pytest.mark.parametrize("timeouts", ["failure", "outage", "ignore"])
+def test_graded_timeouts_are_verdicts(tmp_path: Path, timeouts: str) -> None:
+    """What a task that ran out of time has achieved is a verdict on its model, whatever timeouts count as."""
+    config = {"quality": {"timeouts": timeouts}, "demotion": {"threshold": 0.7}}
+    with mp.ModelPerf(config, store=tmp_path / "x.db", seed=0) as perf:
+        for _ in range(60):
+            perf.record("t", "good", mp.Outcome(score=0.9))
+            perf.record("t", "late", mp.Outcome(success=False, score=0.85, timeout=True))
+            perf.record("t", "slow", mp.Outcome(score=0.3, timeout=True))
+        assert [demotion.model_id for demotion in perf.store.demotions.all()] == ["slow"]
+        decision = perf.select("t", ["good", "late", "slow"])
+        assert decision is not None
+        statuses = {row.model_id: row.status for row in decision.ranking}
+        assert statuses == {"good": "ranked", "late": "ranked", "slow": "demoted"}
+
+
 def test_a_fall_of_scores_is_a_change(tmp_path: Path) -> None:
     """A fall of the mean score from .9 to .6 is found, though every outcome is a success."""
     rng, config = random.Random(1), {"demotion": {"strategy": "never"}}

@@ -156,6 +156,23 @@ def test_a_failure_after_strong_models_counts_for_less() -> None:
     assert moved[0][0] > moved[1][0] > 1.0
 
 
+def test_another_verdict_on_a_later_try_corrects_a_later_try() -> None:
+    """A failure after another one that is a success by now: the watch is as if it had been one from the beginning."""
+    watched = []
+    for verdicts in ((False, True), (True,)):
+        with mp.ModelPerf({"demotion": {"threshold": 0.6}, "drift": {"detect": False}}, store=":memory:") as perf:
+            feed(perf, dict.fromkeys(MODELS, 0.7), 60, shuffled=True)
+            process(perf)
+            for success in verdicts:
+                outcome = mp.Outcome(success=success, outcome_id="x")
+                perf.store.outcomes.record(Entry("plan", "second", outcome, time.time_ns() // 1_000_000, ("first",)))
+                process(perf)
+            watched.append(perf._monitor._watches.falls["plan", "second"])
+    corrected, expected = watched
+    assert corrected.outcomes == expected.outcomes
+    assert corrected.masses == pytest.approx(expected.masses, rel=0.1)
+
+
 def test_states_with_later_tries_survive_a_restart(tmp_path: Path) -> None:
     """The counts of a demoted model are fractions then; the next process continues with them."""
     path = tmp_path / "x.db"

@@ -104,6 +104,64 @@ def test_a_report_by_another_process_waits_for_the_decision(perf: ModelPerf, pat
         assert is_sound(grader)
 
 
+def test_a_score_alone_is_judged_by_the_configured_score(path: Path) -> None:
+    """However it is reported: with the outcome, later, or by a process that does not know the decision yet."""
+    strict = {"quality": {"pass_score": 0.9}}
+    with ModelPerf(strict, store=path, seed=1) as perf, ModelPerf(strict, store=path) as grader:
+        perf._decision_writer._background.close()
+        perf.record("plan", "a", {"score": 0.8})
+        perf.record_many([("plan", "a", {"score": 0.8})])
+        known, unknown = select(perf), select(perf)
+        perf.record("plan", known.model_id, Outcome(success=True), known)
+        assert perf.report(known, score=0.8)
+        assert grader.report(unknown.decision_id, score=0.8)
+        perf.record("plan", unknown.model_id, Outcome(success=True), unknown)
+        assert sum(tally.successes for tally in perf.store.tallies.of("plan").values()) == 0
+        assert sum(tally.graded for tally in perf.store.tallies.of("plan").values()) == 4
+        assert is_sound(perf)
+
+
+def test_an_outage_that_turns_out_a_success_is_no_outage(perf: ModelPerf) -> None:
+    """A reported success has no error kind; a failure keeps its own, and its score does not count."""
+    outage = Outcome(success=False, error_kind="server_error", timeout=True)
+    for success in (False, True):
+        decision = select(perf)
+        perf.record("plan", decision.model_id, outage, decision)
+        perf.report(decision, success=success, score=0.75)
+        outcome = logged(perf, decision).outcome
+        assert outcome is not None
+        assert (outcome.error_kind, outcome.score) == ((None, 0.75) if success else ("server_error", None))
+    tallies = perf.store.tallies.of("plan").values()
+    assert [sum(each) for each in zip(*((t.successes, t.outages, t.graded) for t in tallies), strict=True)] == [1, 1, 1]
+    assert is_sound(perf)
+
+
+def test_a_retry_goes_by_the_verdict_in_force(perf: ModelPerf) -> None:
+    """A model whose success turns out a failure is not tried again on the task, and one that failed in error is."""
+    for success in (True, False):
+        decision = select(perf)
+        perf.record("plan", decision.model_id, Outcome(success=success), decision)
+        assert perf.report(decision, success=not success)
+        for which in (decision, decision.decision_id):
+            again = perf.select("plan", MODELS, {"retry_of": which})
+            assert again is not None
+            assert again.tried == ((decision.model_id,) if success else ())
+
+
+def test_the_next_choice_goes_by_the_verdicts_in_force(perf: ModelPerf, path: Path) -> None:
+    """The scores are those of an engine that never knew the first verdicts."""
+    for number in range(12):
+        perf.record("plan", "a", Outcome(success=True, outcome_id=f"a{number}"))
+        perf.record("plan", "b", Outcome(success=number % 2 == 0))
+    assert select(perf).ranking[0].model_id == "a"
+    for number in range(12):
+        perf.record("plan", "a", Outcome(score=0.1, outcome_id=f"a{number}"))
+    with ModelPerf({}, store=path) as other:
+        expected, found = select(other).ranking, select(perf).ranking
+    assert [row.model_id for row in found] == ["b", "a"]
+    assert [row.score for row in found] == pytest.approx([row.score for row in expected], abs=0.03)
+
+
 def test_the_last_outcome_of_a_task_is_judged(perf: ModelPerf) -> None:
     """After a fallback the verdict is on its answer, not on the failure of the model that was chosen."""
     decision = select(perf)
@@ -164,3 +222,18 @@ def test_a_failure_that_turns_out_well_is_taken_back_from_the_watch(path: Path) 
                 monitor.process_new_outcomes()
         for monitor, watch in zip(monitors, before, strict=True):
             assert monitor._watches.falls["plan", "a"].e_value < watch.e_value
+
+
+def test_a_success_that_turns_out_a_failure_adds_nothing_to_the_watch(path: Path) -> None:
+    """The bound on false demotions is proved for the first verdicts: the next outcomes have to show it."""
+    with ModelPerf({"demotion": {"threshold": 0.8}, "exploration": {"strategy": "never"}}, store=path) as perf:
+        for number in range(12):
+            perf.record("plan", "a", Outcome(success=number % 3 > 0, outcome_id=f"a{number}"))
+            perf.record("plan", "b", Outcome(success=True))
+        perf._monitor.process_new_outcomes()
+        before = perf._monitor._watches.falls["plan", "a"]
+        for number in range(1, 12, 3):
+            perf.record("plan", "a", Outcome(success=False, outcome_id=f"a{number}"))
+        for _ in range(3):
+            perf._monitor.process_new_outcomes()
+        assert perf._monitor._watches.falls["plan", "a"] == before

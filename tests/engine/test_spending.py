@@ -306,6 +306,28 @@ def test_a_task_type_has_its_own_limit(clock: FakeClock) -> None:
         assert [state.budget.per for state in perf.budgets()] == ["week", "week"]
 
 
+def test_of_several_budgets_the_scarcest_money_counts(clock: FakeClock) -> None:
+    """Whichever it is, decisions are the same as if it were the only one, and the reason names it."""
+    scarce, ample = {"usd": 5.0}, {"usd": 1000.0, "per": "week"}
+    settings: list[Mapping[str, Any]] = [
+        {**PLAIN, "budget": scarce},
+        {**PLAIN, "budget": scarce, "task_types": {"t": {"budget": ample}}},
+        {**PLAIN, "budget": ample, "task_types": {"t": {"budget": {**scarce, "per": "day"}}}},
+    ]
+    chosen = []
+    for each in settings:
+        clock.now = MIDNIGHT
+        with mp.ModelPerf(each, store=":memory:", clock=clock, seed=1) as perf:
+            known(perf)
+            chosen.append(day(perf, clock, 100, Random(1)))
+            clock.now -= timedelta(hours=1)
+            decision = perf.explain("t", MODELS)
+            assert decision is not None
+            assert " left of $5 a day" in decision.reason
+    assert chosen[0] == chosen[1] == chosen[2]
+    assert chosen[0][DEAR] < 50
+
+
 def test_a_model_has_its_own_limit(clock: FakeClock) -> None:
     """It is used evenly over the day, and no more when its money is used up, unless there is no other to overdraw."""
     settings = {**PLAIN, "models": {DEAR: {"budget": {"usd": 10.0, "then": "overdraw"}}}}

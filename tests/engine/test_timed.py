@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from modelperf_plugin import Decision, InvalidValueError, ModelPerf, Outcome
+from modelperf_plugin.policy import Value
 from modelperf_plugin.text import duration
 
 MODELS = ["fast", "new", "slow"]
@@ -126,6 +127,32 @@ def test_the_faster_of_equals_is_first() -> None:
         assert "median 4.9 s" in decision.reason or "median 5." in decision.reason
     with filled({}, timed=False, tie=True) as perf:
         assert choice(perf).probabilities == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("cost", [{"objective": "cheapest_within"}, {"objective": "value", "usd_per_success": 1.0}])
+def test_the_faster_of_equals_is_first_where_costs_matter(cost: dict[str, Any]) -> None:
+    """Chance and cost come first, and they are equal."""
+    with filled({"cost": cost}, tie=True) as perf:
+        decision = choice(perf)
+        assert (decision.ranking.model_ids, decision.probabilities) == (("fast", "slow"), (1.0, 0.0))
+
+
+def test_time_is_not_paid_from_a_budget() -> None:
+    """However dear a budget makes dollars, a minute is worth as many successes as before."""
+    cost = Value(usd_per_success=2.0, usd_per_minute=0.5)
+    for price in (0.1, 1.0, 10.0):
+        priced = cost.at_price(price)
+        assert priced.usd_per_success < cost.usd_per_success
+        assert priced.usd_per_minute / priced.usd_per_success == pytest.approx(0.25)
+
+
+def test_a_model_that_has_become_slower_is_noticed(perf: ModelPerf) -> None:
+    """Durations are read again when there are more of them."""
+    assert choice(perf, {"max_seconds": 15}).model_id == "fast"
+    for _ in range(200):
+        perf.record("code", "fast", Outcome(success=True, duration_seconds=300.0, cost_usd=0.01))
+        perf.record("code", "slow", Outcome(success=True, duration_seconds=5.0, cost_usd=0.01))
+    assert choice(perf, {"max_seconds": 15}).model_id == "slow"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import pytest
 
 from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
 from modelperf_plugin.errors import InvalidValueError
-from modelperf_plugin.values import ERROR_KINDS, Outcome
+from modelperf_plugin.store import Entry
+from modelperf_plugin.values import ERROR_KINDS, Outcome, to_milliseconds
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -27,6 +28,28 @@ def record(tracker: ModelPerformanceTracker, model_id: str, successes: int, fail
     """Record outcomes of one task type."""
     for number in range(successes + failures):
         tracker.record_outcome("execute-task", model_id, Outcome(success=number < successes))
+
+
+def test_later_tries_count_like_first_tries(tracker: ModelPerformanceTracker) -> None:
+    """The document's rules know no tasks: a failure on one that others had failed counts like any other."""
+    for model_id, successes, tried in (("fallback", 1, ("first",)), ("first", 2, ())):
+        record(tracker, model_id, successes, 1)
+        for _ in range(3):
+            entry = Entry("execute-task", model_id, Outcome(success=not tried), to_milliseconds(NOON), tried)
+            tracker.store.outcomes.record(entry)
+    rates = [tally.success_rate for tally in tracker.get_ranked_models("execute-task")]
+    assert rates == [5 / 6, 1 / 5]
+    assert tracker.should_demote("execute-task", "fallback", threshold=0.4)
+
+
+def test_fallbacks_that_solve_much_rank_first(tracker: ModelPerformanceTracker) -> None:
+    """Successes of later tries count as well."""
+    record(tracker, "first", 2, 1)
+    record(tracker, "fallback", 0, 1)
+    for _ in range(9):
+        entry = Entry("execute-task", "fallback", Outcome(success=True), to_milliseconds(NOON), ("first",))
+        tracker.store.outcomes.record(entry)
+    assert [tally.model_id for tally in tracker.get_ranked_models("execute-task")] == ["fallback", "first"]
 
 
 def test_a_recorded_outcome_is_there_after_reopening(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import modelperf_plugin as mp
 from modelperf_plugin.config import load
 from modelperf_plugin.engine.weighing import VoidRows, WeighedCounts
-from modelperf_plugin.store import Store
+from modelperf_plugin.store import Entry, Store
 from modelperf_plugin.values import DAY_MS, MAX_SETS, LaterTries, Tally, Tried
 from tests.clocks import FakeClock
 
@@ -26,6 +26,13 @@ def cell(store: Store, clock: FakeClock, model_id: str = "m", **sections: dict[s
     today = int(clock().timestamp() // 86_400)
     weighed = WeighedCounts(config, store.tallies, store.tallies.all(), today)
     return weighed.cell(store.tallies.of("t")[model_id])
+
+
+def test_later_tries_are_not_counted_as_first_tries(perf: mp.ModelPerf, clock: FakeClock) -> None:
+    """What a model did on tasks that others had failed is learned from elsewhere, success and failure alike."""
+    for tried, outcome in (((), SUCCESS), ((), SUCCESS), ((), FAILURE), (("a",), SUCCESS), (("a", "b"), FAILURE)):
+        perf.store.outcomes.record(Entry("t", "m", outcome, int(clock().timestamp() * 1000), tried))
+    assert cell(perf.store, clock) == (2.0, 1.0)
 
 
 def test_an_outcome_weighs_half_after_the_half_life(perf: mp.ModelPerf, clock: FakeClock) -> None:

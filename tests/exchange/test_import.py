@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -189,6 +190,27 @@ def test_columns_may_have_other_names(tmp_path: Path) -> None:
     assert store.tallies.of("plan")["m"].total_cost_usd == 0.5
     with pytest.raises(OutcomesFileError, match="must name the column passes"):
         CsvFile(path, {**columns, "success": "passes"}, "plan")
+    store.close()
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_a_score_alone_is_a_verdict(form: str, tmp_path: Path) -> None:
+    """A file need not have successes: from the given score on, an outcome is one, unless it says otherwise itself."""
+    path = tmp_path / "graded"
+    open_file: Any = CsvFile if form == "csv" else JsonLinesFile
+    lines = [json.dumps({"task_type": "plan", "model_id": "x", "score": score}) for score in (0.6, 0.8, 0.9)]
+    path.write_text(
+        "task_type,model_id,score\nplan,x,0.6\nplan,x,0.8\nplan,x,0.9\n" if form == "csv" else "\n".join(lines)
+    )
+    store = open_store(":memory:")
+    assert import_from(store, open_file(path), pass_score=0.8).outcomes == 3
+    tally = store.tallies.of("plan")["x"]
+    assert (tally.successes, tally.failures, tally.graded) == (2, 1, 3)
+    assert tally.mean_score == pytest.approx((0.6 + 0.8 + 0.9) / 3)
+    path.write_text("task_type,model_id,success,score\nplan,y,1,0.6\nplan,y,,0.7\nplan,y,,\n")
+    report = import_from(store, CsvFile(path), pass_score=0.8)
+    assert (report.outcomes, report.unknown) == (2, 1)
+    assert (store.tallies.of("plan")["y"].successes, store.tallies.of("plan")["y"].failures) == (1, 1)
     store.close()
 
 

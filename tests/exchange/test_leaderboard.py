@@ -25,7 +25,7 @@ from modelperf_plugin.values import Outcome, Tally
 def board(path: Path, text: str) -> Path:
     """Write a leaderboard."""
     file = path / "board.csv"
-    file.write_text(text)
+    file.write_text(text, encoding="utf-8", newline="")
     return file
 
 
@@ -38,6 +38,7 @@ def board(path: Path, text: str) -> Path:
         "name,% resolved,tasks\na,75,200\nb,5,200\n",
         "name,Accuracy,tasks\na,75 %,200\nb,5%,200\n",
         "model,score,n\na,75,200\nb,5,200\nc,,200\n",
+        "\ufeffmodel,score,n\r\na,75,200\r\nb,5,200\r\n",
     ],
 )
 def test_scores_are_fractions_percentages_or_successes(tmp_path: Path, text: str) -> None:

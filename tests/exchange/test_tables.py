@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import modelperf_plugin as mp
 from modelperf_plugin.errors import OutcomesFileError
 from modelperf_plugin.exchange.importing import tables
 from modelperf_plugin.exchange.importing.call_logs import LiteLLMLog, LlmLog, VerdictFields
@@ -285,3 +286,39 @@ def test_scores_of_another_store_are_imported(tmp_path: Path) -> None:
         assert store.tallies.all()[0].graded == 1
     with closing(TrackerFile(tmp_path / "plain.db")) as plain:
         assert [len(row) for row in plain.rows()] == [10]
+
+
+def test_verdicts_that_change_after_an_import_count_no_outcome_twice(tmp_path: Path) -> None:
+    """A store is recognised by its first verdicts; what was recorded since is imported as it is now."""
+    theirs, ours = filled(tmp_path / "theirs.db"), open_store(":memory:")
+    assert import_from(ours, TrackerFile(tmp_path / "theirs.db")).outcomes == 60
+    imported = ours.tallies.all()
+    for score in (0.75, 0.0, None):
+        outcome = Outcome(success=False, score=score, outcome_id="id-0")
+        theirs.outcomes.record(Entry("task-0", "model-0", outcome, NOW_MS))
+        again = import_from(ours, TrackerFile(tmp_path / "theirs.db"))
+        assert (again.outcomes, again.before) == (0, 60)
+    assert ours.tallies.all() == imported
+    for score in (1.0, 0.25):
+        outcome = Outcome(score=score, outcome_id="new")
+        theirs.outcomes.record(Entry("late", "x", outcome, NOW_MS))
+    assert import_from(ours, TrackerFile(tmp_path / "theirs.db")).outcomes == 1
+    assert ours.tallies.of("late")["x"].mean_score == 0.25
+    with closing(open_store(":memory:")) as another:
+        assert import_from(another, TrackerFile(tmp_path / "theirs.db")).outcomes == 61
+    theirs.close()
+    ours.close()
+
+
+def test_an_outcome_that_comes_after_its_verdict_and_an_import_is_not_new(tmp_path: Path) -> None:
+    """What it adds to the reported verdict changes nothing about which outcome it is."""
+    path = tmp_path / "theirs.db"
+    with mp.ModelPerf({}, store=path) as theirs, closing(open_store(":memory:")) as ours:
+        decision = theirs.select("plan", ["x"])
+        assert decision is not None
+        theirs.report(decision, success=True)
+        theirs.record("plan", "x", Outcome(success=True))
+        assert import_from(ours, TrackerFile(path)).outcomes == 2
+        theirs.record("plan", "x", Outcome(success=True, cost_usd=0.5, duration_seconds=3.0), decision)
+        again = import_from(ours, TrackerFile(path))
+        assert (again.outcomes, again.before) == (0, 2)

@@ -276,6 +276,18 @@ def test_unexpected_errors_are_logged_with_a_traceback(
     )
 
 
+def test_a_retry_of_a_task_of_another_type_is_a_mistake_of_the_host(
+    pm: pluggy.PluginManager, register: Register, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The host gets a first try all the same; the message does not sound as if calling the host had failed."""
+    plugin = register(pm)
+    first = choose(pm, task_type="review")
+    assert choose(pm, context={"retry_of": first.decision_id}).attempt == 1
+    (message,) = errors_logged(caplog)
+    assert message.startswith("using a value of the host failed: context['retry_of'] must be a decision for the same")
+    assert plugin.failure_count() == 1
+
+
 def test_one_kind_is_one_line(
     pm: pluggy.PluginManager, register: Register, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -82,6 +82,21 @@ def test_the_spread_is_learned_from_later_tries(truth: float) -> None:
     assert found == pytest.approx(truth, rel=0.35)
 
 
+def test_a_task_type_of_its_own_spread_needs_enough_later_tries() -> None:
+    """Below 20 later tries its difficulty is that of the store; with more it moves towards its own."""
+    chance = Difficulty.of(0.5).after([logit(0.7)]).chance(logit(0.6))
+    fit = SpreadFit()
+    for tries in (19.0, 2000.0):
+        later: LaterRow = {"b": {("a",): (tries * chance, tries * (1.0 - chance))}}
+        beliefs = TaskBeliefs(Pool(), "t", {"a": (1400.0, 600.0), "b": (600.0, 400.0)}, later, fit.difficulty("t"))
+        fit.visit("t", beliefs)
+        spreads = fit.difficulty("t").spread, fit.difficulty("other").spread
+        if tries < 20.0:
+            assert spreads[0] == spreads[1]
+        else:
+            assert spreads[0] < spreads[1] - 0.3
+
+
 @pytest.mark.parametrize("truth", [1.5, 2.0])
 def test_a_weak_model_without_first_tries_does_not_pass_for_hard_tasks(truth: float) -> None:
     """Its many failures on tasks that others had failed lower its rate; they hardly raise the spread."""

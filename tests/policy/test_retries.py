@@ -277,6 +277,70 @@ def test_the_list_ends_where_a_further_try_is_not_worth_its_price() -> None:
     assert set(one.order) == set(EVIDENCE)
 
 
+def test_a_substitute_is_worth_its_price_under_value() -> None:
+    """After a plan with all tries others follow, for outages; not those whose price no further try would be worth."""
+    for usd, follows in ((0.8, False), (100.0, True)):
+        rules = policy(Value(usd_per_success=usd), NeverExplore(), 2)
+        choice = choose(assess(rules, "t", [*EVIDENCE], KNOWN, NO_CONTEXT), NO_CONTEXT, 0.5)
+        assert len(choice.plan) == 2
+        if follows:
+            assert set(choice.order) == set(EVIDENCE)
+        else:
+            assert "dear" in {each.model_id for each in choice.left_out}
+
+
+def test_a_plan_with_every_available_model_does_not_end_the_list() -> None:
+    """Unavailable models follow as a last resort if there are fewer others than tries."""
+    known = KNOWN._replace(unavailable={"dear": "down", "fair": "down", "poor": "down"})
+    for objective in (Success(), CheapestWithin(margin=0.02)):
+        rules = policy(objective, NeverExplore(), 3)
+        choice = choose(assess(rules, "t", [*EVIDENCE], known, NO_CONTEXT), NO_CONTEXT, 0.5)
+        assert [each.model_id for each in choice.plan] == ["cheap"]
+        assert (set(choice.order), choice.left_out) == (set(EVIDENCE), ())
+
+
+def test_a_drawn_plan_that_is_short_ends_the_list() -> None:
+    """What could have been planned and was not is left out, though by present knowledge it would solve more."""
+    assessment = assess(policy(CheapestWithin(margin=0.15), Adaptive(), 3), "t", [*EVIDENCE], KNOWN, NO_CONTEXT)
+    ended = 0
+    for number in range(500):
+        choice = choose(assessment, NO_CONTEXT, (number + 0.5) / 500)
+        if len(choice.plan) < 3:
+            ended += 1
+            assert choice.order == tuple(each.model_id for each in choice.plan)
+    assert ended >= 300
+
+
+@pytest.mark.parametrize("objective", [CheapestWithin(margin=0.02), Value(usd_per_success=5.0)], ids=str)
+def test_a_list_that_ends_keeps_what_is_only_unavailable(objective: CostObjective) -> None:
+    """A plan without the good models, because these are unavailable, leaves out what it does not need, but not them."""
+    evidence = {**EVIDENCE, "useless": tally("useless", 0, 60, 0.5)}
+    beliefs = {name: Belief(each.successes + 1.0, each.failures + 1.0) for name, each in evidence.items()}
+    known = Knowledge(evidence, beliefs, unavailable={"dear": "down", "fair": "down"})
+    assessment = assess(policy(objective, NeverExplore(), 3), "t", [*evidence], known, NO_CONTEXT)
+    choice = choose(assessment, NO_CONTEXT, 0.5)
+    planned = [each.model_id for each in choice.plan]
+    assert len(planned) < 3
+    assert choice.order[: len(planned)] == tuple(planned)
+    assert set(choice.order[len(planned) :]) == {"dear", "fair"}
+    assert "useless" in {each.model_id for each in choice.left_out}
+    context, known = Context(pin="dear", max_cost_usd=0.5), known._replace(unavailable={"fair": "down"})
+    pinned = choose(assess(assessment.policy, "t", [*evidence], known, context), context, 0.5)
+    assert pinned.order == ("dear",)
+
+
+@pytest.mark.parametrize("objective", [Success(), *OBJECTIVES], ids=str)
+def test_what_the_budget_of_the_task_leaves_out_is_said(objective: CostObjective) -> None:
+    """A pinned model that uses up the budget ends the list, because of the money, not of the chances."""
+    context = Context(pin="dear", max_cost_usd=0.2)
+    choice = choose(assess(policy(objective, NeverExplore(), 3), "t", [*EVIDENCE], KNOWN, context), context, 0.5)
+    assert choice.order == ("dear",)
+    assert choice.left_out
+    for each in choice.left_out:
+        assert each.reason.startswith("with a try of it the task costs $")
+        assert each.reason.endswith(" on average, more than max_cost_usd = 0.2")
+
+
 def test_a_draw_explores_later_tries_but_never_ends_the_list() -> None:
     """A model too expensive to begin with is learned about by later tries; no plan is shorter than it is worth."""
     evidence = {
@@ -321,6 +385,7 @@ def test_a_plan_says_in_words_why() -> None:
     names = ", ".join(each.model_id for each in choice.plan)
     head = f"the cheapest order of {len(choice.plan)} tries within 0.02 of the best: {names} (0."
     assert choice.reason.startswith(head)
+    assert rules.cost.explain_plan(1) == "the cheapest order of 1 try within 0.02 of the best"
 
 
 def test_a_pin_begins_the_plan() -> None:
@@ -330,6 +395,23 @@ def test_a_pin_begins_the_plan() -> None:
     choice = choose(assess(rules, "t", [*EVIDENCE], KNOWN, context), context, 0.5)
     assert choice.order[0] == choice.plan[0].model_id == "poor"
     assert len(choice.plan) > 1
+
+
+def test_the_host_says_how_many_tries_it_makes_of_a_task() -> None:
+    """For this task its number takes the place of the policy's, more or fewer; there are no more tries than models."""
+    rules = policy(Success(), NeverExplore(), 3)
+    for attempts, planned in ((None, 3), (1, 0), (2, 2), (10, 4)):
+        context = Context(attempts=attempts)
+        choice = choose(assess(rules, "t", [*EVIDENCE], KNOWN, context), context, 0.5)
+        assert len(choice.plan) == planned
+        assert set(choice.order) == set(EVIDENCE)
+
+
+@pytest.mark.parametrize(("tried", "left"), [((), 3), (("dear",), 2), (("dear", "fair"), 1), (("x", "y", "z", "z"), 1)])
+def test_failures_use_up_tries(tried: tuple[str, ...], left: int) -> None:
+    """Of three tries those are planned that are left; one is, whatever has failed, if the host asks."""
+    assessment = assess(policy(Success(), NeverExplore(), 3), "t", [*EVIDENCE], KNOWN._replace(tried=tried), NO_CONTEXT)
+    assert len(choose(assessment, NO_CONTEXT, 0.5).plan) == left
 
 
 def test_failed_models_count_as_tries_of_the_task() -> None:

@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelperf_plugin.policy import (
+    ABTest,
     Adaptive,
     CheapestWithin,
     Choice,
+    DemoteByEvidence,
     Knowledge,
     NeverDemote,
     Policy,
@@ -24,23 +26,28 @@ from modelperf_plugin.policy import (
 )
 from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.cost import CostObjective
+from modelperf_plugin.policy.price_probes import may_probe
 from modelperf_plugin.values import NANO_USD, Context, Tally
 
 _CHANCES = {"good": 0.80, "fair": 0.78, "poor": 0.30}
 _COSTS = {"good": 0.05, "fair": 0.02, "poor": 0.02}
 
 
-def decide(cost: CostObjective, context: Context, number: float = 0.5, outcomes: int = 2_000, tries: int = 1) -> Choice:
-    """Choose among three models with so many outcomes each."""
+def decide(
+    cost: CostObjective, context: Context, number: float = 0.5, outcomes: int = 2_000, tries: int = 1, **known: Any
+) -> Choice:
+    """Choose among three models with so many outcomes each, and what else is ``known`` of them."""
+    demotion = DemoteByEvidence() if known else NeverDemote()
+    exploration = ABTest(incumbent="good", challenger="fair", share=0.5) if known.pop("in_test", False) else Adaptive()
     rules = Policy(
-        ranking=Posterior(), demotion=NeverDemote(), exploration=Adaptive(), cost=cost, attempts=tries, policy_id="p"
+        ranking=Posterior(), demotion=demotion, exploration=exploration, cost=cost, attempts=tries, policy_id="p"
     )
     evidence, beliefs = {}, {}
     for name, chance in _CHANCES.items():
         won, nano = round(outcomes * chance), round(_COSTS[name] * NANO_USD)
         evidence[name] = Tally("t", name, won, outcomes - won, total_cost_nano_usd=nano * outcomes, priced=outcomes)
         beliefs[name] = Belief(won + 1.0, outcomes - won + 1.0, outcomes)
-    return choose(assess(rules, "t", [*_CHANCES], Knowledge(evidence, beliefs), context), context, number)
+    return choose(assess(rules, "t", [*_CHANCES], Knowledge(evidence, beliefs, **known), context), context, number)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +100,44 @@ def test_without_a_price_nothing_changes(number: float, cost: Any, current: str,
     assert decide(cost, context, number, tries=tries) == plain
     priced = cost.model_copy(update={"switch_usd": 1.0})
     assert decide(priced, replace(context, current_model="another"), number, tries=tries) == plain
+
+
+_PRICED = [Success(switch_usd=1.0), CheapestWithin(switch_usd=1.0), Value(usd_per_success=0.1, switch_usd=1.0)]
+
+
+@pytest.mark.parametrize("cost", _PRICED, ids=lambda cost: cost.objective)
+@pytest.mark.parametrize(
+    ("known", "context"),
+    [
+        ({"demotions": {"fair": "why"}}, Context()),
+        ({"unavailable": {"fair": "why"}}, Context()),
+        ({"in_test": True}, Context()),
+        ({}, Context(pin="good")),
+        ({}, Context(exclude=frozenset({"fair"}))),
+    ],
+    ids=["demoted", "unavailable", "in a test", "pinned", "excluded"],
+)
+def test_what_comes_before_the_current_model(cost: CostObjective, known: dict[str, Any], context: Context) -> None:
+    """It does not stay if it may not be used, against a pin, or in an A/B test: there nothing costs more than usual."""
+    for number in (0.0, 0.3, 0.7, 0.999):
+        plain = decide(cost, context, number, **known)
+        assert decide(cost, replace(context, current_model="fair"), number, **known) == plain
+
+
+@pytest.mark.parametrize("cost", _PRICED, ids=lambda cost: cost.objective)
+def test_in_a_conversation_no_price_is_probed(cost: CostObjective) -> None:
+    """A probe would be a change, too, unless it costs nothing."""
+    context, knowledge = Context(current_model="fair"), Knowledge({})
+    rules = Policy(ranking=Posterior(), demotion=NeverDemote(), exploration=Adaptive(), cost=cost, policy_id="p")
+    assert not may_probe(rules, knowledge, context)
+    assert may_probe(rules, knowledge, Context())
+    assert may_probe(replace(rules, cost=Success()), knowledge, context)
+
+
+@pytest.mark.parametrize("cost", _PRICED, ids=lambda cost: cost.objective)
+def test_a_change_costs_the_same_under_a_budget(cost: CostObjective) -> None:
+    """Whatever a dollar must bring."""
+    assert cost.at_price(5.0).switch_usd == 1.0
 
 
 def test_the_key_is_read_in_both_spellings() -> None:

@@ -36,7 +36,7 @@ def path(tmp_path: Path) -> Path:
 def sums(store: Store, step_ms: int, task_type: str | None, model_id: str | None) -> Counter[tuple[int, str]]:
     """Return outcomes and costs by step, from the single outcomes."""
     found: Counter[tuple[int, str]] = Counter()
-    for event in store.spending.after(0, 1000):
+    for event in store.spending.after(0, 1000, 0):
         if task_type in {None, event.task_type}:
             step = event.ended_ms // step_ms
             found[step, "outcomes"] += 1
@@ -69,7 +69,7 @@ def test_only_what_is_asked_for_is_read(path: Path) -> None:
         last_day = to_milliseconds(START) // DAY_MS + 2
         assert [step for step, _, _ in store.spending.by_day(last_day).steps] == [last_day]
         assert sum(outcomes for _, outcomes, _ in store.spending.by_step(STEP_MS, 0, 50).steps) == 50
-        assert [event.event_id for event in store.spending.after(198, 10)] == [199, 200]
+        assert [event.event_id for event in store.spending.after(198, 10, 0)] == [199, 200]
 
 
 def test_the_revision_changes_with_what_others_record(path: Path) -> None:
@@ -86,3 +86,22 @@ def test_the_revision_changes_with_what_others_record(path: Path) -> None:
         other.record("t", "a", mp.Outcome(success=True))
         other.store.tallies.of("t")
         assert other.store.tallies.revision == mine
+
+
+def test_costs_can_be_read_as_of_any_correction(tmp_path: Path) -> None:
+    """Together with the corrections after it they are the costs that count; so nothing is missed between two reads."""
+    with mp.ModelPerf(store=tmp_path / "x.db") as perf:
+        for cost in (1.0, 2.0, 4.0):
+            for name in ("x", "y"):
+                perf.record("t", name, mp.Outcome(success=True, cost_usd=cost, outcome_id=name, timestamp=START))
+        perf.record("t", "x", mp.Outcome(success=False, outcome_id="x", timestamp=START))
+        spending = perf.store.spending
+        (day,) = (sums := spending.by_day(0)).steps
+        assert (sums.corrected, day[2]) == (5, 8_000_000_000)
+        for corrected in range(6):
+            costs = {event.event_id: event.cost_nano_usd for event in spending.after(0, 10, corrected)}
+            for number, event, former_nano_usd in spending.corrections(corrected, 10):
+                assert number > corrected
+                assert costs[event.event_id] == former_nano_usd
+                costs[event.event_id] = event.cost_nano_usd
+            assert list(costs.values()) == [4_000_000_000] * 2

@@ -5,7 +5,8 @@ An unused ``type: ignore`` is an error for both, so each of them states that a w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, assert_type
 
@@ -13,6 +14,8 @@ import pluggy
 import pytest
 
 import modelperf_plugin as mp
+from modelperf_plugin.recorder import Attempt, Task, classify, tokens_of
+from modelperf_plugin.values import ErrorKind
 
 
 def test_the_engine_is_typed() -> None:
@@ -98,3 +101,63 @@ def test_wrong_calls_are_refused() -> None:
         assert perf.record("execute-task", "a", untyped)
         with pytest.raises(mp.InvalidValueError):
             perf.select(7, ["a"])  # type: ignore[arg-type]
+
+
+def test_the_recorder_is_typed() -> None:
+    """A call's result is that of the function, chunks are those of its stream, and a decorator keeps the signature."""
+    with mp.ModelPerf({}, store=":memory:", seed=1) as perf:
+        assert_type(perf.run("qa", ["a"], len, check=lambda answer: answer > 0), int)
+        with pytest.raises(AttributeError):
+            perf.run("qa", ["a"], len, check=lambda answer: answer.upper())  # type: ignore[attr-defined]
+        assert_type(list(perf.stream("qa", ["a"], lambda model: [model, model])), list[str])
+
+        @perf.learned("qa", ["a"])
+        def answer(question: str, *, model: str = "") -> int:
+            return len(question + model)
+
+        assert_type(answer("how long?"), int)
+        with pytest.raises(TypeError):
+            answer()  # type: ignore[call-arg]
+        with perf.task("qa", ["a"], verdict="later") as task:
+            assert_type(task, Task)
+            for model in task:
+                assert_type(model, str)
+                with task.attempt(model) as attempt:
+                    assert_type(attempt, Attempt)
+        assert_type(task.decision, mp.Decision | None)
+        assert_type(task.ticket, str)
+        assert_type(task.report(True), bool)
+        assert_type(perf.report(task.ticket, success=False), bool)
+        with pytest.raises(mp.InvalidValueError):
+            perf.task("qa", ["a"], verdict="never")  # type: ignore[arg-type]
+
+
+async def answer_later(model: str) -> float:
+    """Return a number that depends on the model."""
+    return float(len(model))
+
+
+async def chunks_later(model: str) -> AsyncIterator[bytes]:
+    """Yield the model's name."""
+    yield model.encode()
+
+
+def test_the_asynchronous_recorder_is_typed() -> None:
+    """What is awaited has the type of the coroutine's result; a coroutine is refused where none is awaited."""
+
+    async def host(perf: mp.ModelPerf) -> None:
+        assert_type(await perf.arun("qa", ["a"], answer_later, timeout=10.0), float)
+        assert_type([chunk async for chunk in perf.astream("qa", ["a"], chunks_later)], list[bytes])
+        with pytest.raises(mp.InvalidValueError):
+            await perf.arun("qa", ["a"], len)  # type: ignore[arg-type]
+        async with perf.task("qa", ["a"]) as task, task.attempt("a") as attempt:
+            assert_type(attempt, Attempt)
+
+    with mp.ModelPerf({}, store=":memory:", seed=1) as perf:
+        asyncio.run(host(perf))
+
+
+def test_errors_and_usage_are_typed() -> None:
+    """What an error and a usage object say has an exact type."""
+    assert_type(classify(TimeoutError()), ErrorKind | Literal["timeout"])
+    assert_type(tokens_of(None), int)

@@ -122,8 +122,16 @@ class LoggedTask:
         last = self.decisions[-1]
         if not last.tries:
             return "failed" if self.tries and last.is_overdue(now_ms) else "open"
-        is_due = len(last.plan) > len(last.tries) and last.tries[-1].ended_ms > now_ms - OVERDUE_MS
+        is_due = self._has_planned_try(last) and last.tries[-1].ended_ms > now_ms - OVERDUE_MS
         return "open" if is_due else "failed"
+
+    def _has_planned_try(self, decision: LoggedDecision) -> bool:
+        """Return whether a try of its plan is left, and a model to make it: an outage leaves it to a substitute."""
+        own = [each for each in self.tries if each.decision_id == decision.decision_id]
+        listed = {step.model_id for step in decision.plan} | {row.model_id for row in decision.candidates}
+        listed -= {each.model_id for each in decision.excluded}
+        used_up = sum(each.is_counted for each in own)
+        return used_up < len(decision.plan) and not listed.issubset(each.outcome.model_id for each in own)
 
     def ending(self, now_ms: int) -> str:
         """Return how the task ended in a few words."""

@@ -196,7 +196,7 @@ def _ab_tests(loaded: LoadedConfig, store: Store, now_ms: int) -> Iterator[Findi
 
 
 def _budgets(loaded: LoadedConfig, store: Store, now_ms: int) -> Iterator[Finding]:
-    """Yield what is left of each budget; a host says in each decision what that means for it."""
+    """Yield what is left of each budget; `stats` and each decision tell the price of money."""
     from modelperf_plugin.engine.budget_state import BudgetState
     from modelperf_plugin.engine.ledger import Ledger
     from modelperf_plugin.policy.budget import pace
@@ -205,8 +205,8 @@ def _budgets(loaded: LoadedConfig, store: Store, now_ms: int) -> Iterator[Findin
         ledger = Ledger(budget)
         ledger.begin(store.spending, now_ms, *scope.names)
         outlook = ledger.outlook(now_ms, 0.0)
-        state = BudgetState(scope, budget, outlook, pace([], outlook))
-        yield _finding("budget", state.describe(), ok=outlook.left_usd > 0.0)
+        rest, ok = BudgetState(scope, budget, outlook, pace([], outlook)).rest_in_words, outlook.left_usd > 0.0
+        yield _finding("budget", rest if ok else f"{rest}: it is used up", ok=ok)
 
 
 def _unfinished(location: str) -> Iterator[Finding]:

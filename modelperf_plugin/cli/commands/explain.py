@@ -30,6 +30,8 @@ _MODE_WARNINGS: Final = {
 )
 @click.option("--unit-id", metavar="ID", help="Unit of the task, which decides its side in an A/B test.")
 @click.option("--max-cost-usd", metavar="USD", type=float, help="Budget of the task.")
+@click.option("--max-seconds", metavar="S", type=float, help="Time that the task has, all its tries together.")
+@click.option("--current-model", metavar="MODEL", help="Model that the conversation has used so far.")
 @click.option("--attempts", metavar="N", type=int, help="How many tries the host makes for the task.")
 @click.option("--retry-of", metavar="ID", help="An earlier decision for the same task.")
 @json_option
@@ -50,7 +52,9 @@ def explain(
         offered = split_names(candidates) if candidates else None
         decision = engine.explain(task_type, offered, {**context, "exclude": split_names(exclude)})
         if decision is None:
-            answer.exit_with_note("no candidate is left: all are excluded or over the budget", **empty)
+            used_up = [f"; {state.describe()}" for state in engine.budgets() if state.is_used_up]
+            why = "no candidate is left: all are excluded or over the budget" + "".join(used_up)
+            answer.exit_with_note(why, **empty)
         note = None if evidence else task_type_note(engine, task_type)
         location = engine.store.location
     if answer.as_json:

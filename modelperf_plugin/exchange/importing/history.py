@@ -9,6 +9,7 @@ from typing import Any, Final
 from modelperf_plugin.exchange.importing.rows import Rejection, RowConverter
 from modelperf_plugin.exchange.importing.sources import Source
 from modelperf_plugin.store import Step, Store
+from modelperf_plugin.values import DEFAULT_PASS_SCORE
 
 MAX_LISTED_REJECTIONS: Final = 1000
 """Maximum number of rejected lines that are listed; all are counted."""
@@ -41,16 +42,18 @@ def import_history(
     source: Source,
     now_ms: int,
     *,
+    pass_score: float = DEFAULT_PASS_SCORE,
     dry_run: bool = False,
     on_progress: Callable[[Report], None] = lambda _: None,
 ) -> Report:
     """Import the outcomes of ``source`` that no earlier run has imported; a dry run only reads.
 
     Each outcome is imported once, even if the import is interrupted or runs twice at the same time. Those without a
-    time get ``now_ms``. Raises OutcomesFileError or StoreError; the batches before stay imported.
+    time get ``now_ms``; those with a score alone are successes from ``pass_score`` on. Raises OutcomesFileError or
+    StoreError; the batches before stay imported.
     """
     report = Report(source.name)
-    converter = RowConverter((lambda *_: 1) if dry_run else store.imports.pair_id, now_ms)
+    converter = RowConverter((lambda *_: 1) if dry_run else store.imports.pair_id, now_ms, pass_score)
     while not _import_rest(store, source, converter, report, now_ms, dry_run=dry_run, on_progress=on_progress):
         pass  # another process imports the same source: continue after its last batch
     report.pairs = len(converter.pairs)

@@ -16,7 +16,7 @@ COLUMNS: Final = (
     "error_kind", "outcome_id", "tried", "score",
 )  # fmt: skip
 """The order of the values of a record."""
-REQUIRED: Final = COLUMNS[:3]
+_REQUIRED: Final = COLUMNS[:3]
 TASK_TYPE: Final = COLUMNS.index("task_type")
 
 Record = Sequence[Any]
@@ -24,6 +24,11 @@ Record = Sequence[Any]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FLAGS: Final[dict[Any, int]] = {"1": 1, "0": 0, "true": 1, "false": 0, True: 1, False: 0}
+
+
+def is_required(column: str, *, has_score: bool) -> bool:
+    """Return whether a table must have a column; ``score`` may take the place of ``success``."""
+    return column in _REQUIRED and not (has_score and column == "success")
 
 
 class Rejection(NamedTuple):
@@ -52,9 +57,10 @@ class RowConverter:
     is wrong.
     """
 
-    def __init__(self, pair_id: Callable[[str, str], int], now_ms: int) -> None:
-        """Take the function that returns the id of a pair, and the time of outcomes that have none."""
+    def __init__(self, pair_id: Callable[[str, str], int], now_ms: int, pass_score: float) -> None:
+        """Take the function that returns the id of a pair, the time of outcomes without one, and the bar for scores."""
         self._pair_id = pair_id
+        self._pass_score = pass_score
         self._now_ms = now_ms
         self._now = timedelta(milliseconds=now_ms)
         self.pairs: dict[tuple[str, str], int] = {}
@@ -123,7 +129,7 @@ class RowConverter:
             error_kind=_text(values["error_kind"]),
             outcome_id=_text(values["outcome_id"]),
             score=score,
-        )
+        ).passing(self._pass_score)
         moment = parse_moment("timestamp", values["timestamp"])
         tried = parse_tried("tried", values["tried"])
         if is_unknown:

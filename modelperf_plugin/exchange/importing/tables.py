@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from modelperf_plugin.errors import InvalidValueError, OutcomesFileError
 from modelperf_plugin.exchange.attached.reading import open_read_only
-from modelperf_plugin.exchange.importing.rows import COLUMNS, REQUIRED, TASK_TYPE, Record
+from modelperf_plugin.exchange.importing.rows import COLUMNS, TASK_TYPE, Record, is_required
 from modelperf_plugin.exchange.importing.sources import Numbered, SourceBatch
 from modelperf_plugin.exchange.parquet import check_plain, open_parquet, parquet_rows
 from modelperf_plugin.exchange.parsing import unreadable
@@ -20,6 +20,7 @@ from modelperf_plugin.files import refuse_special
 from modelperf_plugin.log import logger
 from modelperf_plugin.paths import path_text
 from modelperf_plugin.store import ImportRecord, Step, Store, Sums
+from modelperf_plugin.store.entries import decision_of
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.sqlite.requirements import old_sqlite
 from modelperf_plugin.store.sqlite.rows import moments
@@ -32,6 +33,10 @@ MAX_SUM: Final = 2**63 - 1
 _TRIED: Final = COLUMNS.index("tried")
 _FIRST_COLUMNS: Final = _TRIED
 """How many columns the first version had."""
+_OUTCOME_ID: Final = COLUMNS.index("outcome_id")
+_DURATION: Final = COLUMNS.index("duration_seconds")
+_ALL_COLUMNS: Final = len(COLUMNS) + 6
+"""How many an outcome in a store has with its first verdict, if that was replaced."""
 _BUSY_SECONDS: Final = 5.0
 _MAX_TEXT_BYTES: Final = 1 << 28
 """Of one value; a log of calls may hold long answers."""
@@ -58,7 +63,7 @@ class RowSource:
         rows = self.rows()
         for record in sorted(known, key=attrgetter("position")):
             for row in islice(rows, record.position - position):
-                digest.update(repr(row).encode("utf-8", "surrogatepass"))
+                digest.update(self._identity(row))
                 position += 1
             if position == record.position and record.digest == digest.hexdigest():
                 match, start = record, (position, digest.copy())
@@ -70,7 +75,7 @@ class RowSource:
         while taken := list(islice(rows, BATCH_ROWS)):
             records: list[Numbered] = []
             for number, row in enumerate(taken, self.done + 1):
-                self._digest.update(repr(row).encode("utf-8", "surrogatepass"))
+                self._digest.update(self._identity(row))
                 records.append((number, self.record(row)))
             self.done += len(taken)
             yield SourceBatch(records, self.done, self._digest.hexdigest())
@@ -79,6 +84,10 @@ class RowSource:
         """Yield all rows from the start."""
         raise NotImplementedError
 
+    def first_form(self, row: Any) -> Any:
+        """Return what a row is recognised by, whatever has become of it since."""
+        return row
+
     def record(self, row: Any) -> Record | str:
         """Return the record of a row, or the reason why it is not usable."""
         record: Record = row
@@ -86,6 +95,9 @@ class RowSource:
 
     def close(self) -> None:
         """Release all resources."""
+
+    def _identity(self, row: Any) -> bytes:
+        return repr(self.first_form(row)).encode("utf-8", "surrogatepass")
 
 
 class ParquetTable(RowSource):
@@ -100,9 +112,11 @@ class ParquetTable(RowSource):
         available = self._file.schema_arrow.names
         self._task_type = task_type
         self._names = [names[column] if names[column] in available else None for column in COLUMNS]
+        has_score = names["score"] in available
         for column, name in zip(COLUMNS, self._names, strict=True):
             is_given = column == COLUMNS[TASK_TYPE] and task_type is not None
-            if name is None and not is_given and (column in REQUIRED or names[column] != column):
+            is_needed = is_required(column, has_score=has_score) or names[column] != column
+            if name is None and not is_given and is_needed:
                 message = f"must have the column {names[column]}, but the columns are {', '.join(available)}"
                 self._file.close()
                 raise OutcomesFileError(str(path), None, message)
@@ -138,7 +152,7 @@ class TrackerFile(RowSource):
         self._path = path
         self._connection, relations = open_database(path)
         self._is_ours = {"event", "tally", "imported", "outcome_key"} <= relations
-        self._outcomes = "outcomes"
+        self._outcomes, self._first = "outcomes", "first_verdicts" if "revision" in relations else "no_verdicts"
         if self._is_ours:
             self._outcomes = "events" if "tried" in relations else "older_events"
         try:
@@ -152,11 +166,24 @@ class TrackerFile(RowSource):
         """Yield all outcomes from the start, in the order of recording."""
         if self._outcomes != "events":
             return query(self._path, self._connection, self._sql[self._outcomes])
-        statement = self._sql["events"].format(score="event.score" if "score" in self._columns else "NULL")
+        score, first = "event.score" if "score" in self._columns else "NULL", self._sql[self._first]
+        statement = self._sql["events"].format(score=score, first=first)
         return map(_shortened, query(self._path, self._connection, statement))
 
+    def first_form(self, row: Any) -> Any:
+        """Return the row with its first verdict, as it was when it was imported, or may have been."""
+        if self._outcomes != "events":
+            return row
+        whole = _whole(row, _ALL_COLUMNS)
+        outcome_id, (success, timeout, tokens, usd, error_kind, score) = whole[_OUTCOME_ID], whole[len(COLUMNS) :]
+        if success is not None:
+            whole = (*whole[:2], success, timeout, tokens, usd, *whole[6:8], error_kind, *whole[9:11], score)
+        if isinstance(outcome_id, str) and decision_of(outcome_id) is not None:  # the rest may have come later
+            whole = (*whole[:_DURATION], None, *whole[_DURATION + 1 :])
+        return _shortened(whole[: len(COLUMNS)])
+
     def record(self, row: Any) -> Record | str:
-        *values, models, score = _whole(row)
+        *values, models, score = _whole(row[: len(COLUMNS)])
         return (*values, models and tried_of(models), score)
 
     def is_file_of(self, store: Store) -> bool:
@@ -204,9 +231,9 @@ def _shortened(row: tuple[Any, ...]) -> tuple[Any, ...]:
     return row[:end]
 
 
-def _whole(row: tuple[Any, ...]) -> Record:
-    """Return the record of such a row."""
-    return (*row, *[None] * (len(COLUMNS) - len(row)))
+def _whole(row: tuple[Any, ...], columns: int = len(COLUMNS)) -> tuple[Any, ...]:
+    """Return such a row with all its columns."""
+    return (*row, *[None] * (columns - len(row)))
 
 
 def open_database(path: Path) -> tuple[sqlite3.Connection, set[str]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from modelperf_plugin.errors import OutcomesFileError, brief
-from modelperf_plugin.exchange.importing.rows import COLUMNS, REQUIRED, TASK_TYPE
+from modelperf_plugin.exchange.importing.rows import COLUMNS, TASK_TYPE, is_required
 from modelperf_plugin.exchange.importing.sources import Numbered, SourceBatch
 from modelperf_plugin.exchange.lines import GZIP_MAGIC
 from modelperf_plugin.exchange.parsing import unreadable
@@ -146,7 +146,7 @@ class CsvFile(LineFile):
             raise OutcomesFileError(self.name, 1, f"names the column {name} twice")
         if name in header:
             return header.index(name)
-        if column in REQUIRED or name != column:
+        if is_required(column, has_score=self.columns["score"] in header) or name != column:
             message = f"must name the column {name}, but the columns are {brief(', '.join(header), 200)}"
             raise OutcomesFileError(self.name, 1, message)
         return -2

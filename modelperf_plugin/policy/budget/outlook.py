@@ -70,8 +70,8 @@ def outlook(budget: Budget, spent: Spent, now_ms: int, reserved_usd: float = 0.0
     """Return what is left of ``budget``, of which ``reserved_usd`` is expected to be spent by what is under way."""
     begin, end = budget.window(now_ms)
     limit = budget.usd or 0.0
-    step = budget.step_ms
-    used = sum([sums[1] for number, sums in spent.sums.items() if begin // step <= number]) / NANO_USD
+    step, steps = budget.step_ms, budget.steps(now_ms)
+    used = sum([sums[1] for number, sums in spent.sums.items() if number in steps]) / NANO_USD
     left = limit - used - reserved_usd
     if not budget.rolling:
         tasks = _expected(budget, spent, begin, now_ms, end - now_ms)

@@ -61,7 +61,10 @@ class Budget(Strategy):
     @property
     def in_words(self) -> str:
         """The limit for people."""
-        return f"${self.usd or 0.0:g} in the last {self.per}" if self.rolling else f"${self.usd or 0.0:g} a {self.per}"
+        limit = f"${self.usd or 0.0:g}"
+        if self.rolling:
+            return f"{limit} in the last {self.per}"
+        return f"{limit} {'an' if self.per == 'hour' else 'a'} {self.per}"
 
     def window(self, now_ms: int) -> tuple[int, int]:
         """Return beginning and end of the period in milliseconds since the Unix epoch; a rolling one ends now."""
@@ -72,6 +75,17 @@ class Budget(Strategy):
         if self.per == "month":
             return begin, window_start_ms("month", begin + 32 * DAY_MS)
         return begin, begin + self.length_ms
+
+    def steps(self, now_ms: int) -> range:
+        """Return the numbers of the steps whose spending counts.
+
+        A rolling period includes as many to come, for clocks that are ahead. What is stamped later does not count yet,
+        or a wrong clock would use up all budgets until then.
+        """
+        begin, end = self.window(now_ms)
+        if self.rolling:
+            end += self.length_ms
+        return range(begin // self.step_ms, -(-end // self.step_ms))
 
 
 def window_start_ms(period: Period, now_ms: int) -> int:

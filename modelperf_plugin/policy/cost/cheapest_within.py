@@ -12,6 +12,7 @@ from pydantic import Field
 
 from modelperf_plugin.policy.cost.base import SWITCH_USD, Estimate, ExpectedCost, SortKey, describe_cost, worth_at
 from modelperf_plugin.policy.strategy import Strategy
+from modelperf_plugin.text import count
 
 _ROUNDING: Final = 1e-9
 _TIE: Final = 1e-9
@@ -86,7 +87,7 @@ class CheapestWithin(Strategy):
         return _AtPrice.model_construct(**dict(self), usd_per_success=worth_at(price))
 
     def explain_plan(self, models: int) -> str:
-        return f"the cheapest order of {models} tries within {self.margin:g} of the best"
+        return f"the cheapest order of {count(models, 'try', 'tries')} within {self.margin:g} of the best"
 
     def explain(self, cost: ExpectedCost | None) -> str:
         if cost is None:

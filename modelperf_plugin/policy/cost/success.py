@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from modelperf_plugin.policy.cost.base import SWITCH_USD, Estimate, ExpectedCost, SortKey, worth_at
 from modelperf_plugin.policy.cost.value import Value
 from modelperf_plugin.policy.strategy import Strategy
+from modelperf_plugin.text import count
 
 
 class Success(Strategy):
@@ -35,7 +36,7 @@ class Success(Strategy):
         return Value.model_construct(usd_per_success=worth_at(price), switch_usd=self.switch_usd)
 
     def explain_plan(self, models: int) -> str:
-        return f"the order of {models} tries that most likely solves the task"
+        return f"the order of {count(models, 'try', 'tries')} that most likely solves the task"
 
     def explain(self, cost: ExpectedCost | None) -> str:  # noqa: ARG002
         return ""

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from modelperf_plugin.policy.cost.base import SWITCH_USD, Estimate, ExpectedCost, SortKey, describe_cost, worth_at
 from modelperf_plugin.policy.strategy import Strategy
+from modelperf_plugin.text import count
 
 
 class Value(Strategy):
@@ -51,7 +52,9 @@ class Value(Strategy):
         return self.model_copy(update={"usd_per_success": worth, "usd_per_minute": minute})
 
     def explain_plan(self, models: int) -> str:
-        return f"the best value of {models} tries at ${self.usd_per_success:g} a solved task{self._time}"
+        return (
+            f"the best value of {count(models, 'try', 'tries')} at ${self.usd_per_success:g} a solved task{self._time}"
+        )
 
     def explain(self, cost: ExpectedCost | None) -> str:
         if cost is None:

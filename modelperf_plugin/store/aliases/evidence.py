@@ -10,7 +10,7 @@ from modelperf_plugin.store.aliases.role import Renamed
 from modelperf_plugin.store.decisions import LoggedDecision
 from modelperf_plugin.store.exchange import Prior
 from modelperf_plugin.store.roles import Span, Tallies
-from modelperf_plugin.store.spending import CostEvent, CostSums
+from modelperf_plugin.store.spending import Correction, CostEvent, CostSums
 from modelperf_plugin.store.trends import Days, TrendStep
 from modelperf_plugin.store.watches import Baseline, Event, Faded, PastCosts, Revision
 from modelperf_plugin.values import Durations, LaterTries, Tally, Tried, combine
@@ -122,11 +122,17 @@ class RenamedEvents(Renamed):
 class RenamedSpending(Renamed):
     """Implements :class:`~modelperf_plugin.store.roles.Spending`."""
 
-    def after(self, event_id: int, limit: int) -> list[CostEvent]:
+    def after(self, event_id: int, limit: int, corrected: int) -> list[CostEvent]:
         """Return costs as those of the canonical models."""
-        own: list[CostEvent] = self._own.after(event_id, limit)
+        own: list[CostEvent] = self._own.after(event_id, limit, corrected)
         ids = self._aliases.ids
-        return [each._replace(model_id=ids.get(each.model_id, each.model_id)) for each in own] if ids else own
+        return [_renamed(each, ids) for each in own] if ids else own
+
+    def corrections(self, number: int, limit: int) -> list[Correction]:
+        """Return corrected costs as those of the canonical models."""
+        own: list[Correction] = self._own.corrections(number, limit)
+        ids = self._aliases.ids
+        return [each._replace(event=_renamed(each.event, ids)) for each in own] if ids else own
 
     def by_day(self, first_day: int, task_type: str | None = None, model_id: str | None = None) -> CostSums:
         """Return the costs of each day, those of all names of the model."""
@@ -143,7 +149,7 @@ class RenamedSpending(Renamed):
             return read(None)
         first, *others = [read(name) for name in self._aliases.spellings(model_id)]
         steps = [*first.steps, *[(step, 0, cost) for sums in others for step, _, cost in sums.steps]]
-        return CostSums(first.position, steps)
+        return CostSums(first.position, first.corrected, steps)
 
 
 class RenamedTrends(Renamed):
@@ -210,6 +216,10 @@ def _kept(
         known = (own, ids, add_up(own, ids))
         sums.put(task_type, known, len(own))
     return known[2]
+
+
+def _renamed(event: CostEvent, ids: CanonicalIds) -> CostEvent:
+    return event._replace(model_id=ids.get(event.model_id, event.model_id))
 
 
 def _by_pair(found: Mapping[tuple[str, str], Any], ids: CanonicalIds) -> Iterable[tuple[tuple[str, str], Any]]:

@@ -17,6 +17,7 @@ from modelperf_plugin.store.aliases.evidence import (
     RenamedTrends,
 )
 from modelperf_plugin.store.aliases.log import RenamedABTests, RenamedDecisions, RenamedUnmatched
+from modelperf_plugin.store.aliases.recording import RenamedOutcomes
 from modelperf_plugin.store.aliases.watching import RenamedChanges, RenamedDemotions, RenamedWatchStates
 from modelperf_plugin.store.store import Store
 from modelperf_plugin.values.names import Aliases
@@ -25,6 +26,7 @@ from modelperf_plugin.values.names import Aliases
 def with_aliases(store: Store, aliases: Aliases) -> Store:
     """Return ``store`` as it is under the canonical ids of the ``aliases`` in force."""
     roles: dict[str, Any] = {
+        "outcomes": RenamedOutcomes(store.outcomes, store.tallies, aliases),
         "tallies": RenamedTallies(store.tallies, aliases),
         "events": RenamedEvents(store.events, aliases),
         "changes": RenamedChanges(store.changes, aliases),

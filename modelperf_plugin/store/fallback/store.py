@@ -14,7 +14,7 @@ from modelperf_plugin.store.fallback.exchange import FallbackAttachments, Fallba
 from modelperf_plugin.store.fallback.outcomes import FallbackOutcomes, FallbackTallies
 from modelperf_plugin.store.fallback.role import Role
 from modelperf_plugin.store.fallback.switch import Switch
-from modelperf_plugin.store.spending import CostEvent, CostSums
+from modelperf_plugin.store.spending import Correction, CostEvent, CostSums
 from modelperf_plugin.store.sqlite.file import Durability
 from modelperf_plugin.store.store import Store
 from modelperf_plugin.store.trends import Days, DecisionSums, TrendStep
@@ -85,8 +85,11 @@ class FallbackEvents(Role):
 class FallbackSpending(Role):
     """What outcomes have cost, by the store in use: a stand-in knows only what came since it took over."""
 
-    def after(self, event_id: int, limit: int) -> list[CostEvent]:
-        return self._switch.ask(lambda store: store.spending.after(event_id, limit))
+    def after(self, event_id: int, limit: int, corrected: int) -> list[CostEvent]:
+        return self._switch.ask(lambda store: store.spending.after(event_id, limit, corrected))
+
+    def corrections(self, number: int, limit: int) -> list[Correction]:
+        return self._switch.ask(lambda store: store.spending.corrections(number, limit))
 
     def by_day(self, first_day: int, task_type: str | None = None, model_id: str | None = None) -> CostSums:
         return self._switch.ask(lambda store: store.spending.by_day(first_day, task_type, model_id))

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from modelperf_plugin.store.decision_records import Joining
 from modelperf_plugin.store.decisions import LoggedDecision
 from modelperf_plugin.store.entries import DroppedStep, Entry, Recorded
-from modelperf_plugin.store.spending import CostEvent, CostSums
+from modelperf_plugin.store.spending import Correction, CostEvent, CostSums
 from modelperf_plugin.store.trends import Days, DecisionSums, TrendStep
 from modelperf_plugin.store.watches import Baseline, Event, Faded, PastCosts, Revision
 from modelperf_plugin.values import Durations, LaterTries, Tally, Tried
@@ -142,8 +142,14 @@ class Events(Protocol):
 class Spending(Protocol):
     """What outcomes have cost, by the time at which they ended."""
 
-    def after(self, event_id: int, limit: int) -> list[CostEvent]:
-        """Return the costs of up to ``limit`` outcomes recorded after ``event_id``, in order."""
+    def after(self, event_id: int, limit: int, corrected: int) -> list[CostEvent]:
+        """Return the costs of up to ``limit`` outcomes recorded after ``event_id``, in order.
+
+        They are as they were after the correction with the number ``corrected`` and all before it; 0: as recorded.
+        """
+
+    def corrections(self, number: int, limit: int) -> list[Correction]:
+        """Return up to ``limit`` corrections after the one with this number, in order."""
 
     def by_day(self, first_day: int, task_type: str | None = None, model_id: str | None = None) -> CostSums:
         """Return the costs of each day from ``first_day`` on, counted from the Unix epoch in UTC.

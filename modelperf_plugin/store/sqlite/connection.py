@@ -102,7 +102,7 @@ class SqliteConnection:
             except (sqlite3.Error, UnicodeDecodeError) as error:
                 self.fail(error)
 
-    def fetch_page(self, statement: str, last_number: str, after: int, limit: int) -> list[Any]:
+    def fetch_page(self, statement: str, last_number: str, after: int, limit: int, *first: Any) -> list[Any]:
         """Return up to ``limit`` rows with a number beyond ``after``; none only if there are no more.
 
         Args:
@@ -110,8 +110,9 @@ class SqliteConnection:
             last_number: returns the last number of that page, readable or not.
             after: the number before the page.
             limit: the size of the page.
+            first: parameters of the statement before these two.
         """
-        while not (page := self.fetch(statement, after, limit)) and self.has_unreadable_rows:
+        while not (page := self.fetch(statement, *first, after, limit)) and self.has_unreadable_rows:
             (last,) = self.fetch(last_number, after, limit)[0]
             if last is None:
                 break

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from modelperf_plugin.store.queries import load_queries
-from modelperf_plugin.store.spending import CostEvent, CostSums
+from modelperf_plugin.store.spending import Correction, CostEvent, CostSums
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
 
 
@@ -14,9 +14,13 @@ class SqliteSpending:
         self._connection = connection
         self._sql = load_queries("sqlite", "spending.sql")
 
-    def after(self, event_id: int, limit: int) -> list[CostEvent]:
-        rows = self._connection.fetch_page(self._sql["costs_after"], self._sql["last_cost_of_page"], event_id, limit)
-        return [CostEvent._make(row) for row in rows]
+    def after(self, event_id: int, limit: int, corrected: int) -> list[CostEvent]:
+        page, last = self._sql["costs_after"], self._sql["last_cost_of_page"]
+        return [CostEvent._make(row) for row in self._connection.fetch_page(page, last, event_id, limit, corrected)]
+
+    def corrections(self, number: int, limit: int) -> list[Correction]:
+        rows = self._connection.fetch(self._sql["corrections_after"], number, limit)
+        return [Correction(each, CostEvent(*event), former) for each, *event, former in rows]
 
     def by_day(self, first_day: int, task_type: str | None = None, model_id: str | None = None) -> CostSums:
         return self._sums("costs_by_day", model_id, first_day, task_type)
@@ -27,5 +31,5 @@ class SqliteSpending:
         return self._sums("costs_by_step", step_ms, model_id, most, since_ms, task_type)
 
     def _sums(self, name: str, *parameters: object) -> CostSums:
-        position, *steps = self._connection.fetch(self._sql[name], *parameters)
-        return CostSums(position[1], steps)
+        (_, position, corrected), *steps = self._connection.fetch(self._sql[name], *parameters)
+        return CostSums(position, corrected, steps)

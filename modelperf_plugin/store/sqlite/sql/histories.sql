@@ -13,18 +13,31 @@ SELECT count(*) FROM event;
 SELECT name FROM pragma_table_info('event');
 
 -- events --
--- Every outcome in one of our files, with all details; of a later try what had failed before, or [""] if unknown. The
--- name in braces is the column of scores, or NULL in a file without.
+-- Every outcome in one of our files, with all details; of a later try what had failed before, or [""] if unknown. Last
+-- comes its first verdict, if that was replaced. The names in braces are the column of scores, or NULL in a file without,
+-- and one of the next two queries.
 SELECT
     tally.task_type, tally.model_id, event.success, event.timeout, event.tokens, event.cost_nano_usd / 1e9,
     event.ended_ms, event.duration_ms / 1e3, event.error_kind, outcome_key.outcome_id,
     iif(event.tried_id IS NULL, NULL, coalesce(tried.models, '[""]')),
-    {score} / 1e6
+    {score} / 1e6,
+    first.success, first.timeout, first.tokens, first.cost_nano_usd / 1e9, first.error_kind, first.score / 1e6
 FROM event
 JOIN tally ON tally.id = event.tally_id
 LEFT JOIN outcome_key ON outcome_key.event_id = event.id
 LEFT JOIN tried ON tried.id = event.tried_id
+LEFT JOIN ({first}) AS first ON first.event_id = event.id
 ORDER BY event.id;
+
+-- first_verdicts --
+-- The first verdict of each outcome whose verdict was replaced: a bare column of min() is that of the row found.
+SELECT min(number), event_id, success, timeout, tokens, cost_nano_usd, error_kind, score FROM revision GROUP BY event_id;
+
+-- no_verdicts --
+-- The same in a file without replaced verdicts.
+SELECT NULL AS event_id, NULL AS success, NULL AS timeout, NULL AS tokens, NULL AS cost_nano_usd, NULL AS error_kind,
+    NULL AS score
+WHERE 0;
 
 -- older_events --
 -- The same in a file of an earlier version, which does not tell later tries.

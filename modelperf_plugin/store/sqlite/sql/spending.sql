@@ -1,6 +1,11 @@
 -- costs_after --
--- The costs of outcomes in the order of recording.
-SELECT event.id, tally.task_type, tally.model_id, event.ended_ms, event.cost_nano_usd
+-- The costs of outcomes in the order of recording, as they were after a correction and all before it.
+SELECT
+    event.id, tally.task_type, tally.model_id, event.ended_ms,
+    coalesce(
+        (SELECT cost_nano_usd FROM revision WHERE event_id = event.id AND number > ? ORDER BY number LIMIT 1),
+        event.cost_nano_usd
+    )
 FROM event JOIN tally ON tally.id = event.tally_id
 WHERE event.id > ? ORDER BY event.id LIMIT ?;
 
@@ -8,9 +13,25 @@ WHERE event.id > ? ORDER BY event.id LIMIT ?;
 -- The last outcome of such a page, readable or not.
 SELECT max(id) FROM (SELECT id FROM event WHERE id > ? ORDER BY id LIMIT ?);
 
+-- corrections_after --
+-- Verdicts that were replaced, in order: what the outcome costs since then, and what it cost before.
+SELECT
+    was.number, event.id, tally.task_type, tally.model_id, event.ended_ms,
+    coalesce(
+        (
+            SELECT next.cost_nano_usd FROM revision AS next
+            WHERE next.event_id = was.event_id AND next.number > was.number ORDER BY next.number LIMIT 1
+        ),
+        event.cost_nano_usd
+    ),
+    was.cost_nano_usd
+FROM revision AS was JOIN event ON event.id = was.event_id JOIN tally ON tally.id = event.tally_id
+WHERE was.number > ? ORDER BY was.number LIMIT ?;
+
 -- costs_by_day --
--- First the newest outcome, as of the same moment; then the sums of each day, the costs of one model or of all.
-SELECT NULL, coalesce(max(id), 0), 0 FROM event
+-- First the newest outcome and correction, as of the same moment; then the sums of each day, the costs of one model
+-- or of all.
+SELECT NULL, coalesce(max(id), 0), (SELECT coalesce(max(number), 0) FROM revision) FROM event
 UNION ALL
 SELECT * FROM (
     SELECT
@@ -23,7 +44,7 @@ SELECT * FROM (
 
 -- costs_by_step --
 -- The same for shorter steps, from so many of the newest outcomes.
-SELECT NULL, coalesce(max(id), 0), 0 FROM event
+SELECT NULL, coalesce(max(id), 0), (SELECT coalesce(max(number), 0) FROM revision) FROM event
 UNION ALL
 SELECT * FROM (
     SELECT
