@@ -12,6 +12,8 @@ MAX_ENCODED: Final = 128
 """Number of rows of rankings whose JSON is kept: after an outcome, those of the other models are still the same."""
 
 _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_number: Final = lru_cache(MAX_ENCODED)(float.__repr__)
+"""The JSON of a propensity, exactly. There are few different ones, and some take longer than the rest of a row."""
 
 
 class DecisionRecord(NamedTuple):
@@ -55,7 +57,7 @@ class DecisionRecord(NamedTuple):
         if decision.attempt > 1:
             record["attempt"] = decision.attempt
         rows = [
-            f'{_candidate(row)},"propensity":{share!r}}}'
+            f'{_candidate(row)},"propensity":{_number(share)}}}'
             for row, share in zip(decision.ranking.rows, decision.probabilities, strict=True)
         ]
         return cls(
