@@ -9,7 +9,15 @@ from pydantic import BaseModel
 
 from modelperf_plugin.config.messages import requirement
 from modelperf_plugin.config.models import ModelConfig
-from modelperf_plugin.config.schema import PLAIN_SECTIONS, POLICY_SECTIONS, TASK_TYPE_SECTIONS, Config, naming_key
+from modelperf_plugin.config.rules import SCHEMA
+from modelperf_plugin.config.schema import (
+    PLAIN_SECTIONS,
+    POLICY_SECTIONS,
+    RULES_SECTION,
+    TASK_TYPE_SECTIONS,
+    Config,
+    naming_key,
+)
 from modelperf_plugin.config.sections import FederationConfig
 from modelperf_plugin.policy import AnyCostObjective, AnyDemotion, AnyExploration, AnyRanking
 from modelperf_plugin.policy.strategy import Strategy
@@ -74,6 +82,8 @@ def describe() -> tuple[Setting, ...]:
     settings.append(Setting(("federation",), None, "tables [[federation]]", None, others))
     own = Config.model_fields["task_types"].description or ""
     settings.append(Setting(("task_types",), None, 'tables [task_types."NAME".SECTION]', None, own))
+    rules = Config.model_fields[RULES_SECTION].description or ""
+    settings.append(Setting((RULES_SECTION,), None, 'rules "TASK TYPE" = { LABEL = PATTERN }', None, rules))
     return tuple(settings)
 
 
@@ -111,6 +121,7 @@ def json_schema() -> dict[str, Any]:
                 "description": fields["task_types"].description,
                 "additionalProperties": {"type": "object", "additionalProperties": False, "properties": overrides},
             },
+            RULES_SECTION: {**SCHEMA, "description": fields[RULES_SECTION].description},
         },
     }
 

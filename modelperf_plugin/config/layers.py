@@ -14,7 +14,7 @@ import tomli
 
 from modelperf_plugin.config.describe import default_strategy, describe
 from modelperf_plugin.config.messages import removed_key, unknown_key
-from modelperf_plugin.config.schema import NAMED_SECTIONS, POLICY_SECTIONS, naming_key
+from modelperf_plugin.config.schema import NAMED_SECTIONS, POLICY_SECTIONS, RULES_SECTION, naming_key
 from modelperf_plugin.errors import Problem, brief
 from modelperf_plugin.files import read_regular
 from modelperf_plugin.paths import NO_HOME, expanded, unreachable
@@ -121,8 +121,9 @@ def merge_layers(layers: list[Layer]) -> tuple[dict[str, Any], dict[KeyPath, str
 def _merge(
     below: dict[str, Any], above: Mapping[str, Any], path: KeyPath, label: str, origins: dict[KeyPath, str]
 ) -> None:
-    if path and path[-1] in POLICY_SECTIONS and _changes_strategy(above, below, path[-1]):
-        # another strategy has other keys: those of lower layers do not apply to it
+    is_other_strategy = path and path[-1] in POLICY_SECTIONS and _changes_strategy(above, below, path[-1])
+    if is_other_strategy or path == (RULES_SECTION,):
+        # another strategy has other keys: those of lower layers do not apply to it; and rules have one order
         below.clear()
         _drop_origins(origins, path)
     for key, value in above.items():

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import tomli
 from pydantic import BaseModel, ValidationError
 
 from modelperf_plugin.config.describe import default_strategy, key_schema, plain_section, strategies
@@ -30,9 +29,12 @@ from modelperf_plugin.config.messages import (
     wrong_value,
 )
 from modelperf_plugin.config.models import ModelConfig, ambiguous_names
+from modelperf_plugin.config.origins import origins_by_path, value_at
+from modelperf_plugin.config.rules import problems_of
 from modelperf_plugin.config.schema import (
     PLAIN_SECTIONS,
     POLICY_SECTIONS,
+    RULES_SECTION,
     TASK_TYPE_SECTIONS,
     Config,
     TaskTypeConfig,
@@ -60,7 +62,7 @@ class LoadedConfig:
     def rows(self) -> list[tuple[str, Any, str]]:
         """Return dotted path, plain JSON value and source of every setting."""
         values = self.config.model_dump(mode="json")
-        return [(path, _value_at(path, values), origin) for path, origin in self.origins.items()]
+        return [(path, value_at(path, values), origin) for path, origin in self.origins.items()]
 
 
 def load(
@@ -89,7 +91,7 @@ def load(
     overrides = [Layer("flag", flags)] if flags else []
     if isinstance(config, Config):
         if not overrides:
-            return LoadedConfig(config, _origins(config, {}))
+            return LoadedConfig(config, origins_by_path(config, {}))
         config = config.model_dump(exclude_none=True)
     problems: list[Problem] = []
     if isinstance(config, Mapping):
@@ -127,7 +129,7 @@ def _build(
     config = validator.config(merged)
     if validator.problems or config is None:
         raise ConfigError(validator.problems)
-    return LoadedConfig(config, _origins(config, origins), files, watched)
+    return LoadedConfig(config, origins_by_path(config, origins), files, watched)
 
 
 class _Validator:
@@ -153,6 +155,8 @@ class _Validator:
                 values[key] = self.models(value, merged.get("budget"))
             elif key == "federation":
                 values[key] = self.federation(value)
+            elif key == RULES_SECTION:
+                values[key] = self.rules(value)
             elif key != "task_types":
                 values[key] = value
         if "task_types" in merged:
@@ -202,6 +206,16 @@ class _Validator:
             return []
         checked = (self.section(FederationConfig, ("federation", str(n)), each) for n, each in enumerate(value, 1))
         return [each for each in checked if each is not None]
+
+    def rules(self, value: Any) -> dict[str, Any] | None:
+        """Check the rules that name task types."""
+        if not isinstance(value, dict):
+            self.note((RULES_SECTION,), 'must be a table of rules such as "TASK TYPE" = { tag = "review" }')
+            return None
+        problems = list(problems_of(value))
+        for path, message in problems:
+            self.note((RULES_SECTION, *path), message)
+        return None if problems else value
 
     def task_types(self, value: Any, common: dict[str, Any]) -> dict[str, TaskTypeConfig] | None:
         """Check the overrides, each section merged with the common one."""
@@ -310,35 +324,3 @@ def _foreign_key(key: str, naming: str, name: str, models: Mapping[str, type[Bas
     if owners:
         return f"is a key of {naming} {' and '.join(owners)}, but the {naming} here is {name}"
     return unknown_key(str(key), models[name].model_fields, f"key of {naming} {name}")
-
-
-def _origins(config: Config, origins: dict[KeyPath, str]) -> dict[str, str]:
-    """Return the source of each value; a task type inherits those of its section."""
-    by_path: dict[str, str] = {}
-    for path in _leaves(config, ()):
-        source = origins.get(path)
-        if source is None and path[0] == "task_types" and len(path) > 3:  # task_types, NAME, section, key
-            source = origins.get(path[2:])
-        by_path[quoted_path(path)] = source or "default"
-    return by_path
-
-
-def _leaves(value: Any, path: KeyPath) -> list[KeyPath]:
-    """Return the paths of all values that are set.
-
-    Not by ``model_dump``: pydantic turns an interrupt of a function that it calls into an error of its own.
-    """
-    if isinstance(value, BaseModel):
-        value = {name: getattr(value, name) for name in type(value).model_fields}
-    if not isinstance(value, Mapping):
-        return [path]
-    return [leaf for key, below in value.items() if below is not None for leaf in _leaves(below, (*path, key))]
-
-
-def _value_at(path: str, values: Any) -> Any:
-    """Return the value at a dotted path, whose keys may be quoted as in TOML."""
-    keys: Any = tomli.loads(f"{path} = 0")
-    while keys:
-        ((key, keys),) = keys.items()
-        values = values[key]
-    return values

@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from modelperf_plugin.config.models import ModelConfig, Section, ambiguous_names
+from modelperf_plugin.config.rules import TaskTypeRules, problems_of
 from modelperf_plugin.config.sections import (
     AvailabilityConfig,
     DriftConfig,
@@ -48,7 +49,9 @@ PLAIN_SECTIONS = ("store", "log", "quality", "availability", "drift", "retries",
 """Sections that are one table of keys each."""
 TASK_TYPE_SECTIONS = (*POLICY_SECTIONS, "retries", "budget")
 """Sections that a task type may override."""
-NAMED_SECTIONS = ("models", "federation", "task_types")
+RULES_SECTION = "task_type_rules"
+"""The section that names task types by labels."""
+NAMED_SECTIONS = ("models", "federation", "task_types", RULES_SECTION)
 """Sections that hold several tables."""
 
 
@@ -111,6 +114,9 @@ class Config(Section):
     task_types: dict[str, TaskTypeConfig] = Field(
         default={}, description="Policy sections that differ for one task type."
     )
+    task_type_rules: dict[str, Any] = Field(
+        default={}, description="Rules that name the task type of a call by its labels; the first that holds counts."
+    )
 
     @field_validator("task_types", "models")
     @classmethod
@@ -121,6 +127,13 @@ class Config(Section):
             except InvalidValueError as error:
                 raise ValueError(str(error)) from error
         return named
+
+    @field_validator("task_type_rules")
+    @classmethod
+    def _usable_rules(cls, table: dict[str, Any]) -> dict[str, Any]:
+        if problems := [f"{'.'.join(path)}: {message}" for path, message in problems_of(table)]:
+            raise ValueError("; ".join(problems))
+        return table
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
@@ -146,6 +159,11 @@ class Config(Section):
         """The id of each model that has aliases, by alias."""
         return {alias: name for name, model in self.models.items() for alias in model.aliases}
 
+    @cached_property
+    def rules(self) -> TaskTypeRules:
+        """The rules that name task types."""
+        return TaskTypeRules(self.task_type_rules)
+
     def policy_for(self, task_type: str) -> Policy:
         """Return the policy of ``task_type``; task types without their own settings share one."""
         return self._own_policies.get(task_type) or self._common_policy
@@ -153,7 +171,7 @@ class Config(Section):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy with some fields changed, and policies of its own."""
         copy = super().model_copy(update=update, deep=deep)
-        for name in ("_common_policy", "_own_policies", "budgets", "canonical_ids"):
+        for name in ("_common_policy", "_own_policies", "budgets", "canonical_ids", "rules"):
             copy.__dict__.pop(name, None)
         return copy
 

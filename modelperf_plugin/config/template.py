@@ -40,6 +40,14 @@ _TAIL = """
 #
 # [task_types."plan-slice".demotion]
 # threshold = 0.5
+
+# Task types for frameworks that have none, by the tags and metadata of a call: the first rule whose
+# conditions all hold counts. * and ? are wildcards, arrays hold alternatives. Try rules out with
+# `modelperf config task-type`.
+#
+# [task_type_rules]
+# "code-review" = { tag = "review" }
+# "nightly-sql" = { job = "nightly-*", team = ["data", "bi"] }
 """
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from modelperf_plugin.config import Config
+from modelperf_plugin.config.rules import Labels
 from modelperf_plugin.errors import InvalidValueError, StoreBusyError
 from modelperf_plugin.recorder.turns import Turns
 from modelperf_plugin.store.deadline import within
@@ -70,6 +71,10 @@ class EngineLink:
     def pass_score(self) -> float:
         """The score from which a result is a success."""
         return self._engine.config.quality.pass_score
+
+    def task_type_for(self, labels: Labels) -> str | None:
+        """Return the task type that the labels of a call name, or a rule for them; None if neither does."""
+        return self._engine.config.rules.task_type_for(labels)
 
     def choose(
         self, task_type: str, models: tuple[str, ...], context: Mapping[str, Any] | None, *, waits: bool

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
+from modelperf_plugin.config.rules import Labels
 from modelperf_plugin.recorder import calls, streams
 from modelperf_plugin.recorder.judging import Judgement, Options
 from modelperf_plugin.recorder.learned import learned
@@ -40,6 +41,19 @@ class CallRecorder:
     """
 
     _link: EngineLink
+
+    def task_type_for(self, labels: Labels, default: str = "default") -> str:
+        """Return the task type of a call by its labels, for frameworks that have no task types.
+
+        ``labels`` are a list of tags, or a mapping of metadata whose ``tags`` are tags. The metadata
+        ``modelperf_task_type`` is a task type itself. Otherwise the first rule of ``[task_type_rules]`` that holds
+        counts, and ``default`` if there is none. Values that are not text, numbers, truth values or lists of them
+        match no rule, and neither does a text of more than 512 characters.
+
+        Raises:
+            InvalidValueError: an argument is invalid.
+        """
+        return self._link.task_type_for(labels) or check_id("default", default)
 
     def run(
         self,

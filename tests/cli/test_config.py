@@ -110,3 +110,19 @@ def test_a_difference_lists_settings_and_behaviour(
     answer = run_json("config", "diff", live[0], str(other), "--store", live[1])
     assert [each["path"] for each in answer["settings"]] == ["ranking.min_samples"]
     assert answer["behaviour"]["differ"] > 0.2
+
+
+def test_task_type_tries_a_rule_out(run: Run, run_json: RunJson) -> None:
+    """The task type of the labels is printed; without a rule that holds, a note says so with exit code 1."""
+    Path("modelperf.toml").write_text(
+        '[task_type_rules]\n"code-review" = { tag = "review" }\n"sql" = { job = "nightly-*", level = 3 }\n'
+    )
+    assert run("config", "task-type", "--tag", "a", "--tag", "review").stdout == "code-review\n"
+    assert run("config", "task-type", "--metadata", "job=nightly-1", "--metadata", "level=3").stdout == "sql\n"
+    assert run_json("config", "task-type", "--metadata", "tags=review")["task_type"] == "code-review"
+    result = run("config", "task-type", "--metadata", "job=nightly-1")
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", "no rule holds\n")
+    assert run_json("config", "task-type", exit_code=1)["task_type"] is None
+    wrong = run("config", "task-type", "--metadata", "job")
+    assert wrong.exit_code == 2
+    assert "--metadata must be NAME=VALUE, but got 'job'" in wrong.stderr

@@ -37,7 +37,7 @@ def test_the_template_names_every_key_and_strategy() -> None:
     """No key and no strategy is missing from the template."""
     text = template()
     for setting in describe():
-        assert f"{setting.keys[-1]} =" in text or setting.keys in {("task_types",), ("federation",)}
+        assert f"{setting.keys[-1]} =" in text or f"# [{setting.keys[-1]}" in text or setting.keys == ("federation",)
         assert setting.description
     for section in POLICY_SECTIONS:
         assert all(f"# {name}: " in text for name in strategies(section))
@@ -54,6 +54,7 @@ def test_the_commented_lines_of_the_template_are_toml() -> None:
         cost_since=date(2026, 11, 1), budget=Budget(usd=5.0),
     )  # fmt: skip
     assert config.models == {"model-id": known}
+    assert config.rules.task_type_for({"job": "nightly-1", "team": "bi"}) == "nightly-sql"
 
 
 def test_the_schema_is_json_and_closed() -> None:

@@ -124,6 +124,7 @@ ARGUMENTS: dict[str, list[list[str]]] = {
     "modelperf demo": [["--tasks", "5"]],
     "modelperf config check": [[]],
     "modelperf config show": [[]],
+    "modelperf config task-type": [["--tag", "review"]],
     "modelperf rank": [["write-code"], ["no-such-task"]],
     "modelperf explain": [["write-code"], ["no-such-task"]],
     "modelperf why": [["no-such-decision"]],

@@ -143,6 +143,9 @@ def test_every_key_is_documented_with_its_default(setting: Setting) -> None:
     if head == "federation":
         assert "`[[federation]]`" in headings(CONFIGURATION)
         return
+    if head == "task_type_rules":
+        assert "`[task_type_rules]`" in headings(CONFIGURATION)
+        return
     if head == "task_types":
         assert '`[task_types."NAME".SECTION]`' in headings(CONFIGURATION)
         return
@@ -169,7 +172,7 @@ def test_every_environment_variable_is_documented() -> None:
     variables = {
         f"MODELPERF_{'__'.join(each.keys).upper()}": ".".join(each.keys)
         for each in describe()
-        if each.keys[0] not in {"models", "federation", "task_types"}
+        if each.keys[0] not in {"models", "federation", "task_types", "task_type_rules"}
     }
     rows = table_rows(section(CONFIGURATION, "Environment variables"))[1:]
     assert {row[0].strip("`"): row[1].strip("`") for row in rows} == variables

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import asdict
 from datetime import date
@@ -41,6 +42,17 @@ _TASK_TYPES: Final[tuple[Column[TaskTypeDiff], ...]] = (
 
 def _value_text(value: object) -> str:
     return str(value) if isinstance(value, date) else json.dumps(value, ensure_ascii=False)
+
+
+def _labels(pairs: Iterable[str]) -> dict[str, Any]:
+    """Return the values in texts NAME=VALUE by name: a text, or a list of those with one name."""
+    values: dict[str, list[str]] = {}
+    for each in pairs:
+        name, equals, text = each.partition("=")
+        if not name or not equals:
+            raise click.UsageError(f"--metadata must be NAME=VALUE, but got {each!r}")
+        values.setdefault(name, []).append(text)
+    return {name: texts[0] if len(texts) == 1 else texts for name, texts in values.items()}
 
 
 @click.group()
@@ -116,6 +128,28 @@ def _schema() -> None:
     from modelperf_plugin.config import json_schema
 
     click.echo(json.dumps(json_schema(), indent=2))
+
+
+@config.command(name="task-type")
+@click.option("--tag", "tags", metavar="TAG", multiple=True, help="A tag of the call; may be repeated.")
+@click.option("--metadata", metavar="NAME=VALUE", multiple=True, help="A metadata entry; may be repeated.")
+@json_option
+@common_options
+def _task_type(common: Common, answer: Answer, /, tags: tuple[str, ...], metadata: tuple[str, ...]) -> None:
+    """Print the task type of a call with these labels.
+
+    It follows from [task_type_rules]. Exits with code 1 if no rule holds: the call then has the default task type of
+    its host or adapter.
+    """
+    config = common.load().config
+    labels = _labels([*metadata, *(f"tags={tag}" for tag in tags)])
+    task_type = config.rules.task_type_for(labels)
+    if task_type is None:
+        answer.exit_with_note("no rule holds", task_type=None)
+    if answer.as_json:
+        answer.print_json(task_type=task_type, note=None)
+    else:
+        answer.print_line(task_type)
 
 
 @config.command(name="diff")
