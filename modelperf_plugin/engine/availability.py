@@ -73,7 +73,17 @@ class _Record(NamedTuple):
     def at(self, now_ms: int, half_life_ms: float) -> _Record:
         """Return the same tries discounted to a later moment."""
         weight = 0.5 ** (max(0, now_ms - self.at_ms) / half_life_ms)
-        return self._replace(answered=self.answered * weight, outages=self.outages * weight, at_ms=now_ms)
+        return _Record(self.answered * weight, self.outages * weight, now_ms, self.is_down)
+
+    def plus(self, ended_ms: int, half_life_ms: float, *, has_outage: bool) -> _Record:
+        """Return these tries and another one."""
+        if self.is_down or not half_life_ms:
+            return _Record(self.answered, self.outages, self.at_ms, has_outage)
+        answered, outages, at_ms, _ = self.at(ended_ms, half_life_ms)
+        return _Record(answered + (not has_outage), outages + has_outage, at_ms, has_outage)
+
+
+_NO_TRIES: Final = _Record()
 
 
 class Availability:
@@ -210,11 +220,9 @@ class Availability:
             self._end(model_id)
 
     def _count(self, model_id: str, ended_ms: int, half_life_minutes: float, *, has_outage: bool) -> None:
-        record = self._records.get(model_id, _Record())
-        if not record.is_down and half_life_minutes > 0.0:
-            record = record.at(ended_ms, half_life_minutes * _MINUTE_MS)
-            record = record._replace(answered=record.answered + (not has_outage), outages=record.outages + has_outage)
-        self._records[model_id] = record._replace(is_down=has_outage)
+        record = self._records.get(model_id, _NO_TRIES)
+        record = record.plus(ended_ms, half_life_minutes * _MINUTE_MS, has_outage=has_outage)
+        self._records[model_id] = record
         if record.outages > _NEGLIGIBLE:
             self._valid_ms = (0, 0)
 
