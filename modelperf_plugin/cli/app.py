@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -71,25 +71,31 @@ class _Program(click.Group):
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):  # names may have characters that the output cannot encode
                 stream.reconfigure(errors="backslashreplace")
-        try:
-            code = super().main(*args, **extra)
-        except click.Abort:
-            code = _fail(["interrupted"], INTERRUPTED)
-        except click.UsageError as error:
-            hint = f"\n{error.ctx.get_usage()}" if error.ctx else ""
-            code = _fail([error.format_message() + hint], USAGE)
-        except click.ClickException as error:
-            code = _fail([error.format_message()], error.exit_code)
-        except StoreError as error:
-            code = _fail([str(error)], NEGATIVE)
-        except ModelPerfError as error:
-            problems: Sequence[Any] = getattr(error, "problems", ()) or [error]
-            code = _fail([str(problem) for problem in problems], USAGE)
-        except UnicodeEncodeError as error:  # a name from the command line that no store can hold
-            code = _fail([f"{error.object[:100]!a} is not UTF-8; is the locale of this terminal UTF-8?"], USAGE)
-        except MemoryError:
-            code = _fail(["there is not enough memory for this: use a smaller file or period"], NEGATIVE)
-        sys.exit(code if isinstance(code, int) else 0)
+        run = super().main
+        sys.exit(exit_code_of(lambda: run(*args, **extra)))
+
+
+def exit_code_of(run: Callable[[], Any]) -> int:
+    """Return the exit code of a command; errors are printed as messages."""
+    try:
+        code = run()
+    except click.Abort:
+        code = _fail(["interrupted"], INTERRUPTED)
+    except click.UsageError as error:
+        hint = f"\n{error.ctx.get_usage()}" if error.ctx else ""
+        code = _fail([error.format_message() + hint], USAGE)
+    except click.ClickException as error:
+        code = _fail([error.format_message()], error.exit_code)
+    except StoreError as error:
+        code = _fail([str(error)], NEGATIVE)
+    except ModelPerfError as error:
+        problems: Sequence[Any] = getattr(error, "problems", ()) or [error]
+        code = _fail([str(problem) for problem in problems], USAGE)
+    except UnicodeEncodeError as error:  # a name from the command line that no store can hold
+        code = _fail([f"{error.object[:100]!a} is not UTF-8; is the locale of this terminal UTF-8?"], USAGE)
+    except MemoryError:
+        code = _fail(["there is not enough memory for this: use a smaller file or period"], NEGATIVE)
+    return code if isinstance(code, int) else 0
 
 
 def _fail(messages: Sequence[str], code: int) -> int:

@@ -38,6 +38,8 @@ class Common:
     def __init__(self) -> None:
         self.config: str | None = None
         self.store: str | None = None
+        self.default_store: str | None = None
+        """The store if none is configured, where the command runs in another program."""
         self.verbose = 0
         self.as_json = self.as_csv = False
 
@@ -52,7 +54,10 @@ class Common:
         layer = dict(flags or {})
         if self.store is not None:
             layer["store"] = {"path": self.store}
-        return load(self.config, flags=layer)
+        loaded = load(self.config, flags=layer)
+        if self.default_store is not None and loaded.origins["store.path"] == "default":
+            return load(self.config, flags={**layer, "store": {"path": self.default_store}})
+        return loaded
 
     def policies(self, files: Iterable[str]) -> dict[str, Config]:
         """Return the configurations in ``files`` by name, or the one in force if there are none."""
@@ -137,7 +142,7 @@ def common_options(command: Callable[Concatenate[Common, Answer, _Parameters], N
     def run(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> None:
         context = click.get_current_context()
         common = context.ensure_object(Common)
-        _, _, name = context.command_path.partition(" ")
+        _, _, name = context.command_path.partition("modelperf ")
         command(common, Answer(name, as_json=common.as_json, as_csv=common.as_csv), *args, **kwargs)
 
     return add_common_options(run)

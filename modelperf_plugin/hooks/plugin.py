@@ -127,19 +127,7 @@ def register(
         )
     limitations = tuple(limit for name, hook in _HOOKS.items() for limit in _limitations(pm, name, hook))
 
-    def open_engine(failures: Failures) -> ModelPerf:
-        engine = ModelPerf(
-            config,
-            store=store,
-            clock=clock,
-            seed=seed,
-            on_config_error=lambda error: failures.note("reading the configuration", error, log=False),
-            on_background_error=lambda error: failures.note(_where(error), error),
-        )
-        logger.info("active: mode %s, store %s", engine.config.mode, engine.store.location)
-        return engine
-
-    guarded = GuardedEngine(open_engine)
+    guarded = guarded_engine(config, store=store, clock=clock, seed=seed)
     plugin = Plugin(pm, guarded, limitations)
     if pm.is_blocked(PLUGIN_NAME):
         _declare_missing(pm)
@@ -157,6 +145,35 @@ def register(
     for limit in limitations:
         logger.warning("%s", limit)
     return plugin
+
+
+def guarded_engine(
+    config: ConfigSource = None,
+    *,
+    store: str | os.PathLike[str] | None = None,
+    clock: Clock | None = None,
+    seed: int | None = None,
+) -> GuardedEngine:
+    """Return an engine for hooks, which is not open yet."""
+
+    def open_engine(failures: Failures) -> ModelPerf:
+        engine = ModelPerf(
+            config,
+            store=store,
+            clock=clock,
+            seed=seed,
+            on_config_error=lambda error: failures.note("reading the configuration", error, log=False),
+            on_background_error=lambda error: failures.note(_where(error), error),
+        )
+        logger.info("active: mode %s, store %s", engine.config.mode, engine.store.location)
+        return engine
+
+    return GuardedEngine(open_engine)
+
+
+def without(hook: str, argument: str) -> str:
+    """Return what is not possible if a host's hook lacks an optional argument."""
+    return f"{hook} without {argument}: {_HOOKS[hook].optional[argument]}"
 
 
 def _where(error: Exception) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,7 +29,7 @@ seen = []
 WATCHED = ("open", "sqlite3.connect", "socket.connect", "subprocess.Popen", "os.mkdir", "_thread.start_new_thread")
 sys.addaudithook(lambda event, arguments: seen.append((event, str(arguments[0]))) if event in WATCHED else None)
 before = set(sys.modules)
-import modelperf_plugin
+from modelperf_plugin import *
 loaded = {name.partition(".")[0] for name in set(sys.modules) - before}
 print(json.dumps({"seen": seen, "loaded": sorted(loaded), "threads": threading.active_count()}))
 """
@@ -35,7 +37,7 @@ print(json.dumps({"seen": seen, "loaded": sorted(loaded), "threads": threading.a
 
 @pytest.fixture(scope="module")
 def imported() -> dict[str, Any]:
-    """Return what a fresh process did while it imported the package."""
+    """Return what a fresh process did while it imported the package and every public name."""
     command = [sys.executable, "-W", "error", "-c", WATCHED_IMPORT]
     result = subprocess.run(command, check=True, capture_output=True, encoding="utf-8")
     assert result.stderr == ""
@@ -71,6 +73,35 @@ def test_every_public_name_is_there() -> None:
 
     assert mp.__all__ == sorted(mp.__all__)
     assert all(hasattr(mp, name) for name in mp.__all__)
+
+
+def test_public_names_are_what_type_checkers_see() -> None:
+    """Each public name is imported on first use from where the block for type checkers says that it is."""
+    import modelperf_plugin as mp
+
+    tree = ast.parse(Path(mp.__file__).read_text("utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    homes = {alias.name: str(node.module) for node in imports for alias in node.names}
+    assert sorted(homes) == mp.__all__
+    for name, home in homes.items():
+        assert getattr(mp, name) is getattr(__import__(home, fromlist=[name]), name)
+
+
+def test_an_import_alone_loads_nothing() -> None:
+    """The package's parts and dependencies are imported when a public name is used, not before."""
+    code = "import sys; import modelperf_plugin; print(*[name for name in sys.modules if 'modelperf_plugin.' in name])"
+    command = [sys.executable, "-W", "error", "-c", f"{code}; assert not {{'pydantic', 'pluggy'}} & set(sys.modules)"]
+    result = subprocess.run(command, check=True, capture_output=True, encoding="utf-8")
+    assert result.stdout.strip() == ""
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    """A misspelt name is told as by any other module."""
+    import modelperf_plugin as mp
+
+    with pytest.raises(AttributeError, match="module 'modelperf_plugin' has no attribute 'Desicion'"):
+        _ = mp.Desicion  # type: ignore[attr-defined]  # and so it is by type checkers
 
 
 def test_dir_shows_the_public_names_only() -> None:
