@@ -22,7 +22,7 @@ from modelperf_plugin.recorder import tokens_of
 from modelperf_plugin.recorder.classifying import failure_by
 from modelperf_plugin.recorder.judging import Judgement, Options
 from modelperf_plugin.recorder.task import Attempt, Task
-from modelperf_plugin.recorder.usage import field
+from modelperf_plugin.recorder.usage import field, served_name
 from modelperf_plugin.values import ErrorKind, check_id
 
 Check: TypeAlias = Callable[[Any], Judgement | Awaitable[Judgement]] | Runnable[Any, Any] | None
@@ -122,6 +122,7 @@ class _Observer(BaseCallbackHandler):
         message = getattr(generation, "message", None)
         if isinstance(message, AIMessage):
             self._tokens.append(tokens_of(message.usage_metadata))
+            self._attempt.served_model = served_name(message.response_metadata.get("model_name"))
             kind = error_kind_of(message)
             self._attempt.failure = None if kind is None else failure_by(kind)
         else:

@@ -172,7 +172,7 @@ class _LearnedModel(AbstractCapability[Any]):
         steps = self.steps
         if steps is None or not self._is_serving:
             return response
-        steps.pause(response.usage, response.usage.cost)
+        steps.pause(response.usage, response.usage.cost, response.model_name)
         kind = _failure_in(request_context, response)
         if kind is not None and request_context.streaming:
             steps.doubt(kind)

@@ -11,7 +11,7 @@ from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.recorder.classifying import RAISED_AT_ONCE, FailureKind
 from modelperf_plugin.recorder.judging import check_answer, check_answer_async
 from modelperf_plugin.recorder.task import Attempt, Task
-from modelperf_plugin.recorder.usage import cost_of, tokens_of
+from modelperf_plugin.recorder.usage import cost_of, served_name, tokens_of
 
 
 class Steps:
@@ -67,9 +67,10 @@ class Steps:
         """Begin a request; return the model to ask."""
         return self._begin(self.choose_sync())
 
-    def pause(self, usage: Any, cost_usd: Any = None) -> None:
-        """End a request, which has used ``usage``."""
+    def pause(self, usage: Any, cost_usd: Any = None, served: Any = None) -> None:
+        """End a request, which has used ``usage``; ``served`` is the model that has answered, if that is known."""
         if self._attempt is not None:
+            self._attempt.served_model = served_name(served) or self._attempt.served_model
             self._attempt.tokens_used += tokens_of(usage)
             self._attempt.cost_usd += cost_of(cost_usd)
             self._left = time.perf_counter()

@@ -114,7 +114,7 @@ class ListPrices:
         outcome = entry.outcome
         if outcome.cost_usd or not outcome.tokens_used or not self._is_on:
             return entry
-        cost_usd = self.cost_of(entry.model_id, outcome.tokens_used)
+        cost_usd = self.cost_of(entry.model_id, outcome.tokens_used, served=outcome.served_model)
         return entry._replace(outcome=replace(outcome, cost_usd=cost_usd)) if cost_usd else entry
 
     def _mark(self, model_id: str) -> None:

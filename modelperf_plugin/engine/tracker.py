@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final, NamedTuple, Protocol, Self
 
 from modelperf_plugin.engine.clock import Clock, read_clock
@@ -112,6 +113,8 @@ class Tracker:
             pair = self._check_pair(task_type, model_id)
         if type(outcome) is not Outcome:
             outcome = _to_outcome(outcome)
+        if outcome.served_model is not None:
+            outcome = self._without_own_name(pair[1], outcome)
         timestamp = outcome.timestamp
         return Entry(*pair, outcome, self._now_ms() if timestamp is None else to_milliseconds(timestamp))
 
@@ -127,6 +130,8 @@ class Tracker:
                 pair = pairs.get((task_type, model_id)) or self._check_pair(task_type, model_id)
                 if type(outcome) is not Outcome:
                     outcome = _to_outcome(outcome)
+                if outcome.served_model is not None:
+                    outcome = self._without_own_name(pair[1], outcome)
                 timestamp = outcome.timestamp
                 ended_ms = now_ms if timestamp is None else to_milliseconds(timestamp)
                 entries.append(Entry(*pair, outcome, ended_ms))
@@ -136,6 +141,11 @@ class Tracker:
             requirement = "a task type, a model id and an outcome"
             raise InvalidValueError(f"outcomes[{len(entries)}]", requirement, item) from None
         return entries
+
+    def _without_own_name(self, model_id: str, outcome: Outcome) -> Outcome:
+        """Return an outcome without its served model, if that is only another name of the model."""
+        served, ids = outcome.served_model or model_id, self._canonical_ids
+        return replace(outcome, served_model=None) if ids.get(served, served) == model_id else outcome
 
     def _check_pair(self, task_type: str, model_id: str) -> tuple[str, str]:
         given = (check_id("task_type", task_type), check_id("model_id", model_id))

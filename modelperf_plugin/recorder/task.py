@@ -278,6 +278,7 @@ class Task:
                 duration_seconds=attempt.duration_seconds,
                 timestamp=attempt.timestamp,
                 outcome_id=outcome_id,
+                served_model=attempt.served_model,
             )
         kind, timeout, retry_after = failed or Failure(None)
         outcome = Outcome(
@@ -291,6 +292,7 @@ class Task:
             duration_seconds=attempt.duration_seconds,
             timestamp=attempt.timestamp,
             outcome_id=outcome_id,
+            served_model=attempt.served_model,
         )
         return outcome if score is None else outcome.passing(self._link.pass_score)
 
@@ -307,6 +309,7 @@ class Task:
             ended_ms=self._link.now_ms(),
             timeout=attempt.failure is not None and attempt.failure.timeout,
             is_recorded=is_recorded,
+            served_model=None if attempt.served_model == attempt.model else attempt.served_model,
         )
 
     def _outcome_id(self, attempt: Attempt) -> str:

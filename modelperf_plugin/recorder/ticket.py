@@ -37,6 +37,8 @@ class Ticket(NamedTuple):
     timeout: bool
     is_recorded: bool
     """Whether the store has its outcome already, so that a verdict replaces another one."""
+    served_model: str | None = None
+    """The model that has really answered, if that is known and another one."""
 
     def report(self, record: Callable[[Outcome], bool], success: bool | None, score: float | None) -> bool:
         """Record the verdict of the try by ``record``, which returns whether that changed the store; return whether.
@@ -60,10 +62,11 @@ class Ticket(NamedTuple):
             duration_seconds=self.duration_seconds,
             outcome_id=self.outcome_id,
             timestamp=ended,
+            served_model=self.served_model,
         )
 
     def __str__(self) -> str:
-        text = _encode(self).encode()
+        text = _encode(self if self.served_model else self[:-1]).encode()
         packed = crc32(text).to_bytes(_CHECKSUM_BYTES) + text
         return _PREFIX + urlsafe_b64encode(packed).rstrip(b"=").decode()
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
-from modelperf_plugin.values import MAX_COST_USD, MAX_ID_LENGTH, MAX_TOKENS
+from modelperf_plugin.errors import InvalidValueError
+from modelperf_plugin.values import MAX_COST_USD, MAX_TOKENS, check_id
 
 _TOTALS: Final = ("total_tokens", "total_token_count", "totalTokens", "totalTokenCount", "tokens_used", "tokensUsed")
 _PARTS: Final = (
@@ -29,7 +31,9 @@ _OUTPUTS: Final = (
 )
 """Those of them that are output, of which a token costs more."""
 _PLACES: Final = ("usage", "usage_metadata", "usageMetadata")
-_OWN_KEYS: Final = ("tokens_used", "cost_usd", "error_kind", "tokensUsed", "costUsd", "errorKind")
+_OWN_KEYS: Final = (
+    "tokens_used", "cost_usd", "error_kind", "served_model", "tokensUsed", "costUsd", "errorKind", "servedModel",
+)  # fmt: skip
 _WITHOUT_USAGE: Final = frozenset({str, bytes, int, float, bool, list, tuple, type(None)})
 """Types of results that are not searched."""
 
@@ -99,7 +103,8 @@ def usage_as_given(given: Any) -> Usage:
     if isinstance(given, Mapping) and any(key in given for key in _OWN_KEYS):
         tokens = given.get("tokens_used", given.get("tokensUsed"))
         error_kind = given.get("error_kind", given.get("errorKind"))
-        return Usage(tokens_of(tokens), cost_of(given.get("cost_usd", given.get("costUsd"))), error_kind)
+        served = served_name(given.get("served_model", given.get("servedModel")))
+        return Usage(tokens_of(tokens), cost_of(given.get("cost_usd", given.get("costUsd"))), error_kind, served=served)
     return _usage(given)
 
 
@@ -114,8 +119,14 @@ def output_of(usage: Any) -> int | None:
 
 
 def _usage(usage: Any, cost: float = 0.0, served: Any = None) -> Usage:
-    name = served if isinstance(served, str) and 0 < len(served) <= MAX_ID_LENGTH else None
-    return Usage(tokens_of(usage), cost, output=output_of(usage), served=name)
+    return Usage(tokens_of(usage), cost, output=output_of(usage), served=served_name(served))
+
+
+def served_name(name: Any) -> str | None:
+    """Return the name under which a model says that it has answered; None if it is none."""
+    with suppress(InvalidValueError):
+        return check_id("served_model", name) if name else None
+    return None
 
 
 def field(place: Any, name: str) -> Any:

@@ -106,6 +106,8 @@ class JoinedOutcome(NamedTuple):
     """Which outcome it is: its id or, without one, the number of its event; None if neither is known."""
     former: tuple[FormerVerdict, ...] = ()
     """Its verdicts before this one, the first one first."""
+    served_model: str | None = None
+    """The model that has really answered, if that is known and another one."""
 
     @property
     def cost_usd(self) -> float:
@@ -124,6 +126,7 @@ class JoinedOutcome(NamedTuple):
             "error_kind": self.error_kind,
             "duration_seconds": None if self.duration_ms is None else self.duration_ms / 1000,
             "score": self.score,
+            "served_model": self.served_model,
             "former_verdicts": [verdict.as_dict() for verdict in self.former],
         }
 

@@ -21,6 +21,12 @@ class Entry(NamedTuple):
     tried: Tried = ()
     """The models that had failed on the same task before; empty for a first try."""
 
+    @property
+    def served_model(self) -> str | None:
+        """The model that has really answered; None if that is unknown, or the model itself."""
+        served = self.outcome.served_model
+        return None if served == self.model_id else served
+
 
 class Recorded(IntEnum):
     """What recording an outcome has changed."""
@@ -44,6 +50,8 @@ class Verdict(NamedTuple):
     """In millionths."""
     tokens: int
     cost_nano_usd: int
+    served_model: str | None = None
+    """The model that has really answered, if that is known and another one."""
 
     @classmethod
     def of(cls, entry: Entry) -> Self:
@@ -51,19 +59,23 @@ class Verdict(NamedTuple):
         task_type, model_id, outcome, *_ = entry
         return cls(
             task_type, model_id, outcome.success, outcome.timeout, outcome.error_kind, outcome.score_millionths,
-            outcome.tokens_used, outcome.cost_nano_usd,
+            outcome.tokens_used, outcome.cost_nano_usd, entry.served_model,
         )  # fmt: skip
 
     def revised_by(self, entry: Entry) -> Self | None:
         """Return the verdict after ``entry`` was recorded under the same id; None if that changes nothing.
 
-        Tokens and cost stay where the new outcome does not know them.
+        Tokens, cost and the served model stay where the new outcome does not know them.
         """
         new, outcome_id = self.of(entry), entry.outcome.outcome_id
         if outcome_id is not None and decision_of(outcome_id) is not None:  # a report: success and score, no more
             kind = None if new.success else self.error_kind
             new = new._replace(task_type=self.task_type, model_id=self.model_id, timeout=self.timeout, error_kind=kind)
-        new = new._replace(tokens=new.tokens or self.tokens, cost_nano_usd=new.cost_nano_usd or self.cost_nano_usd)
+        new = new._replace(
+            tokens=new.tokens or self.tokens,
+            cost_nano_usd=new.cost_nano_usd or self.cost_nano_usd,
+            served_model=new.served_model or self.served_model,
+        )
         return None if new == self or new[:2] != self[:2] else new
 
 

@@ -97,10 +97,14 @@ class Outcome:
     The score of a failure that is not the model's is not used."""
     retry_after_seconds: float | None = None
     """How long the provider asked to wait, as its ``Retry-After`` header does; None if it did not say."""
+    served_model: str | None = None
+    """The model that has really answered, where a router, a gateway or an alias decides that behind the name that was
+    asked for; None or an empty text if unknown. The outcome counts for the model that was asked for: that is the choice
+    to learn about. If another *candidate* has answered instead, report that one as the model of the outcome."""
     _has_derived_success: bool = field(default=False, init=False, repr=False, compare=False)
     """Whether ``success`` follows from the score."""
 
-    def __post_init__(self) -> None:
+    def __post_init__(self) -> None:  # noqa: C901 - one line for each field
         # Hosts record on their hot path: a valid value costs one line.
         if self.score is not None:
             self._take_score(self.score)
@@ -122,6 +126,8 @@ class Outcome:
             _check_timestamp(self.timestamp)
         if self.outcome_id is not None:
             object.__setattr__(self, "outcome_id", check_id("outcome_id", self.outcome_id))
+        if self.served_model is not None:
+            object.__setattr__(self, "served_model", _check_served_model(self.served_model))
 
     def _take_score(self, score: float) -> None:
         amount = check_amount("score", score, 1.0)
@@ -224,6 +230,10 @@ def _check_error_kind(value: Any) -> ErrorKind:
                 return kind
     hint = " (for a timeout, give timeout=True)" if isinstance(value, str) and value == "timeout" else ""
     raise InvalidValueError("error_kind", f"one of {', '.join(ERROR_KINDS)}{hint}", value)
+
+
+def _check_served_model(value: Any) -> str | None:
+    return None if isinstance(value, str) and not value else check_id("served_model", value)
 
 
 def _check_timestamp(value: Any) -> None:

@@ -29,7 +29,10 @@ def fill(path: Path) -> None:
         for model_id in ("a", "b", "x", "y"):
             for number in range(3):
                 decision = engine.select("plan", ["a", "b", "x", "y"])
-                outcome = Outcome(success=number > 0, tokens_used=5, cost_usd=0.1, outcome_id=f"{model_id}-{number}")
+                outcome = Outcome(
+                    success=number > 0, tokens_used=5, cost_usd=0.1, outcome_id=f"{model_id}-{number}",
+                    served_model=f"{model_id}-2026" if number else None,
+                )  # fmt: skip
                 engine.record("plan", model_id, outcome, decision)
         engine.record("plan", "x", Outcome(success=False, error_kind="other"))
     with closing(open_file(path)) as store:

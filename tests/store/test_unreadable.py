@@ -270,7 +270,14 @@ def test_a_schema_that_is_not_text_is_no_reason_to_stop_a_host(template: Path, t
 
 @pytest.mark.parametrize(
     "trigger",
-    ["recording_insert", "recording_once_insert", "recording_later_insert", "event_update_duration", "revising_insert"],
+    [
+        "recording_insert",
+        "recording_once_insert",
+        "recording_later_insert",
+        "event_update_duration",
+        "revising_insert",
+        "recording_served_insert",
+    ],
 )
 def test_a_trigger_that_is_missing_costs_no_outcome(template: Path, tmp_path: Path, trigger: str) -> None:
     """Without a trigger that records, outcomes wait in a file until the database is repaired."""

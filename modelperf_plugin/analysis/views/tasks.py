@@ -37,10 +37,15 @@ class Try(NamedTuple):
 
     @property
     def ending(self) -> str:
-        """How it ended, in a few words: ``failed, score 0.4, timed out``, and with which verdict at first."""
+        """How it ended, in a few words: ``failed, score 0.4, timed out``.
+
+        With the first verdict, if that was another one, and the model that served it, if that is another one.
+        """
         words = _verdict(self.outcome)
         first = _verdict(self.outcome.former[0]) if self.outcome.former else words
-        return ", ".join(words) + ("" if first == words else f" (at first: {', '.join(first)})")
+        at_first = "" if first == words else f" (at first: {', '.join(first)})"
+        served = self.outcome.served_model
+        return ", ".join(words) + at_first + ("" if served is None else f", served by {served}")
 
     def as_dict(self) -> dict[str, Any]:
         """Return the try as plain JSON values."""

@@ -33,7 +33,7 @@ _LOCK_SECONDS: Final = 0.1
 _ID_BYTES: Final = 8
 _FIELDS: Final = (
     "success", "timeout", "tokens_used", "cost_usd", "duration_seconds", "error_kind", "outcome_id", "score",
-    "retry_after_seconds",
+    "retry_after_seconds", "served_model",
 )  # fmt: skip
 
 
@@ -273,7 +273,8 @@ class _OwnBatch:
     def _count(self, entry: Entry, *, is_revised: bool) -> None:
         outcome_id = entry.outcome.outcome_id
         if outcome_id is not None:
-            self.verdicts[outcome_id] = Verdict.of(entry)
+            known = self.verdicts.get(outcome_id)
+            self.verdicts[outcome_id] = Verdict.of(entry) if known is None else known.revised_by(entry) or known
         if not is_revised:
             self.counts[entry.task_type] = self.counts.get(entry.task_type, NO_COUNTS).plus(entry)
 

@@ -125,6 +125,10 @@ def write(
         sql["add_to_tally"], [(*each.counts(), each.last_ms, tally_id) for (tally_id, _), each in sums.items()]
     )
     connection.executemany(sql["add_later"], [(*key, *each) for key, each in later.items()])
+    served = [(first_id + place, each.served_model) for place, each in enumerate(new) if each.served_model is not None]
+    if served:
+        connection.executemany(sql["add_served_model"], {(name,) for _, name in served})
+        connection.executemany(sql["set_served"], served)
     if timed:
         connection.execute(sql["add_durations"], (first_id,))
     return len(new), known

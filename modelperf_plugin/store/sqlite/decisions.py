@@ -25,11 +25,11 @@ from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
 from modelperf_plugin.store.sqlite.revising import apply_waiting
 from modelperf_plugin.store.sqlite.rows import fetch, moments, usable
-from modelperf_plugin.values import ERROR_KINDS, NANO_USD, WHOLE_SCORE, Outcome
+from modelperf_plugin.values import ERROR_KINDS, NANO_USD, WHOLE_SCORE, Outcome, check_id
 
 _BEFORE_ALL_MS: Final = -(2**63)
 _RECORD_COLUMNS: Final = len(DecisionRecord._fields)
-_NO_OUTCOME: Final = (None,) * (len(JoinedOutcome._fields) - 2)  # the number and former verdicts are added later
+_NO_OUTCOME: Final = (None,) * (len(JoinedOutcome._fields) - 3)  # number, former verdicts, served model: added later
 
 
 class SqliteDecisionLog:
@@ -205,17 +205,26 @@ def restored(connection: SqliteConnection, rows: Sequence[Sequence[Any]]) -> lis
     former: dict[int | str, list[FormerVerdict]] = {}
     for ref, *verdict in connection.fetch(sql["revisions"], json.dumps(refs)) if refs else ():
         former.setdefault(ref, []).extend(usable(_former, [verdict]))
-    return [_with_former(decision, former) for decision in decisions] if former else decisions
+    served = dict(usable(_served, connection.fetch(sql["served_models"], json.dumps(refs)) if refs else ()))
+    return [_with_details(each, former, served) for each in decisions] if former or served else decisions
 
 
-def _with_former(decision: LoggedDecision, former: Mapping[int | str, Sequence[FormerVerdict]]) -> LoggedDecision:
-    """Return a decision with the verdicts of its outcomes before the present ones."""
+def _with_details(
+    decision: LoggedDecision, former: Mapping[int | str, Sequence[FormerVerdict]], served: Mapping[int | str, str]
+) -> LoggedDecision:
+    """Return a decision with the former verdicts of its outcomes, and the models that have served them."""
 
     def with_own(outcome: JoinedOutcome) -> JoinedOutcome:
-        return outcome._replace(former=tuple(former.get(outcome.ref or 0, ())))
+        ref = outcome.ref or 0
+        return outcome._replace(former=tuple(former.get(ref, ())), served_model=served.get(ref))
 
     outcome = None if decision.outcome is None else with_own(decision.outcome)
     return replace(decision, outcome=outcome, tries=tuple(map(with_own, decision.tries)))
+
+
+def _served(row: Sequence[Any]) -> tuple[int | str, str]:
+    ref, name = row
+    return ref, check_id("served_model", name)
 
 
 def _former(row: Sequence[Any]) -> FormerVerdict:

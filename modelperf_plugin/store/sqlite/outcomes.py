@@ -259,8 +259,8 @@ class SqliteOutcomes:
             round(outcome.cost_usd * NANO_USD),
         )
         error_kind, duration, outcome_id = outcome.error_kind, outcome.duration_seconds, outcome.outcome_id
-        score, wait = outcome.score, outcome.retry_after_seconds
-        plain = error_kind is None and duration is None and score is None and wait is None
+        score, wait, served = outcome.score, outcome.retry_after_seconds, outcome.served_model
+        plain = error_kind is None and duration is None and score is None and wait is None and served is None
         if plain and outcome_id is None and not tried:
             connection.execute(self._sql["record"], row)
             return Recorded.NEW
@@ -268,7 +268,8 @@ class SqliteOutcomes:
             *row, error_kind, None if duration is None else round(duration * 1000),
             None if score is None else outcome.score_millionths, None if wait is None else round(wait * 1000),
         )  # fmt: skip
-        if outcome_id is None and not tried:
+        served = None if served == model_id else served
+        if outcome_id is None and not tried and served is None:
             connection.execute(self._sql["record_detailed"], detailed)
             return Recorded.NEW
         of = None if outcome_id is None else decision_of(outcome_id)
@@ -280,11 +281,13 @@ class SqliteOutcomes:
                 return reported
         tried_id = (connection.tried_ids.get(tried) or self._intern_tried(tried)) if tried else 0
         before = connection.writer.total_changes
-        if tried:
+        if served is not None:
+            connection.execute(self._sql["record_served"], (*detailed, outcome_id, tried_id or None, served))
+        elif tried:
             connection.execute(self._sql["record_later"], (*detailed, outcome_id, tried_id))
         else:
             connection.execute(self._sql["record_once"], (*detailed, outcome_id))
-        if connection.writer.total_changes > before:
+        if outcome_id is None or connection.writer.total_changes > before:
             return Recorded.NEW
         connection.cache.clear()
         return revising.revise(connection.writer, row[0], entry, decision_id, is_stamped=is_stamped)

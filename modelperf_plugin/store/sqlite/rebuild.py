@@ -44,6 +44,8 @@ def rebuild(connection: sqlite3.Connection) -> int:
         elif any(missing):  # the remainder of the day on which dropping stopped
             connection.execute(sql["add_daily"], (tally_id, day, *missing))
     rebuild_later(connection, sql)
+    connection.execute(sql["delete_stray_served"])
+    connection.execute(sql["delete_unused_served_models"])
     for _ in range(2):  # again, in case that those of a pair with dropped events are too many with those of its events
         connection.execute(sql["forget_durations"])
         connection.execute(sql["add_durations_of_events"])

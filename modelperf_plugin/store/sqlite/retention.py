@@ -45,6 +45,7 @@ def _drop(sql: Mapping[str, str], bounds: Mapping[str, int], connection: sqlite3
     execute(connection, sql["add_dropped"], bounds)
     dropped = connection.execute(sql["drop_events"], bounds).rowcount
     connection.execute(sql["drop_revisions"], bounds)
+    connection.execute(sql["drop_served"], bounds)
     return dropped
 
 

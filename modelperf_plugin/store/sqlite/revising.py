@@ -36,14 +36,15 @@ def revise(
 ) -> Recorded:
     """Replace the verdict of an outcome whose id is known, in one statement, if ``entry`` says otherwise."""
     outcome, before = entry.outcome, connection.total_changes
+    served = entry.served_model
     connection.execute(
-        load_queries("sqlite")["revise"],
+        load_queries("sqlite")["revise" if served is None else "revise_served"],
         {
             "tally_id": tally_id, "success": int(outcome.success), "timeout": int(outcome.timeout),
             "tokens": outcome.tokens_used, "cost_nano_usd": outcome.cost_nano_usd, "error_kind": outcome.error_kind,
             "score": outcome.score_millionths, "given_ms": entry.ended_ms,
             "is_stamped": int(is_stamped or outcome.timestamp is not None), "decision_id": decision_id,
-            "outcome_id": outcome.outcome_id,
+            "outcome_id": outcome.outcome_id, "served_model": served,
         },
     )  # fmt: skip
     if connection.total_changes > before:
@@ -92,6 +93,9 @@ def complete(connection: sqlite3.Connection, decision_id: str, entry: Entry) -> 
     connection.execute(sql["complete_event"], values)
     connection.execute(sql["complete_durations"], values)
     connection.execute(sql["complete_decision"], values)
+    if entry.served_model is not None:
+        connection.execute(sql["add_served_model"], (entry.served_model,))
+        connection.execute(sql["set_served"], (found[0], entry.served_model))
     return Recorded.REVISED
 
 
@@ -106,8 +110,8 @@ def verdict_of(connection: sqlite3.Connection, outcome_id: str) -> Verdict | Non
     row = connection.execute(sql["verdict_of_event"], (found,)).fetchone()
     if row is None:
         return None
-    task_type, model_id, success, timeout, error_kind, score, tokens, cost = row
-    return Verdict(task_type, model_id, bool(success), bool(timeout), error_kind, score, tokens, cost)
+    task_type, model_id, success, timeout, *rest = row
+    return Verdict(task_type, model_id, bool(success), bool(timeout), *rest)
 
 
 def apply_waiting(connection: sqlite3.Connection, decision: DecisionRecord) -> DecisionOutcome | None:

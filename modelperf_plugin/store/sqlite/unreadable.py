@@ -44,9 +44,10 @@ _REMEDIES: Final = {
     "prior": ("delete_prior",),
     "problem": ("delete_problem",),
     "revision": ("escape_revision",),
+    "served_model": ("delete_served", "delete_served_model"),
     "tally": (
-        "delete_outcome_keys", "delete_events", "delete_daily", "delete_imported", "delete_dropped", "delete_later",
-        "delete_durations", "delete_baseline", "delete_demotions", "delete_tally",
+        "delete_outcome_keys", "delete_served_of_pair", "delete_events", "delete_daily", "delete_imported",
+        "delete_dropped", "delete_later", "delete_durations", "delete_baseline", "delete_demotions", "delete_tally",
     ),
     "tried": ("add_usable_set", "use_usable_set", "add_later_of_usable_set", "delete_later_of_tried", "delete_tried"),
     "unmatched_outcome": ("delete_unmatched_outcome",),

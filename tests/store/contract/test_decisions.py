@@ -145,6 +145,7 @@ def test_an_outcome_is_joined(store: Store) -> None:
             "error_kind": "network",
             "duration_seconds": None,
             "score": None,
+            "served_model": None,
             "former_verdicts": [],
         }
 

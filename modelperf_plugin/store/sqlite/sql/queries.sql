@@ -25,6 +25,36 @@ INSERT INTO recording_later (
 )
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
+-- record_served --
+-- The same for an outcome of any kind with a served model.
+INSERT INTO recording_served (
+    tally_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score, retry_after_ms,
+    outcome_id, tried_id, served_model
+)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- add_served_model --
+-- Add the name of a served model, unless it exists.
+INSERT INTO served_model (model_id) VALUES (?) ON CONFLICT (model_id) DO NOTHING;
+
+-- set_served --
+-- Note which model has served an event.
+INSERT INTO served (event_id, served_id) SELECT ?, id FROM served_model WHERE model_id = ?
+ON CONFLICT (event_id) DO UPDATE SET served_id = excluded.served_id;
+
+-- served_models --
+-- Which models have served some outcomes: a JSON array of ids and numbers of events.
+SELECT wanted.value, served_model.model_id
+FROM json_each(?) AS wanted
+LEFT JOIN outcome_key ON wanted.type = 'text' AND outcome_id = wanted.value
+JOIN served ON served.event_id = iif(wanted.type = 'text', outcome_key.event_id, wanted.value)
+JOIN served_model ON served_model.id = served.served_id;
+
+-- drop_served --
+-- Drop which models have served events that are dropped.
+DELETE FROM served
+WHERE event_id > :after_id AND event_id <= :last_id AND NOT EXISTS (SELECT 1 FROM event WHERE event.id = event_id);
+
 -- next_event_id --
 -- The id of the next event.
 SELECT coalesce(max(id), 0) + 1 FROM event;
@@ -608,8 +638,14 @@ SELECT event_id FROM outcome_key WHERE outcome_id = ?;
 
 -- verdict_of_event --
 -- The verdict of an event; no row if it is gone.
-SELECT task_type, model_id, success, timeout, error_kind, score, event.tokens, event.cost_nano_usd
-FROM event JOIN tally ON tally.id = event.tally_id WHERE event.id = ?;
+SELECT
+    task_type, tally.model_id, success, timeout, error_kind, score, event.tokens, event.cost_nano_usd,
+    served_model.model_id
+FROM event
+JOIN tally ON tally.id = event.tally_id
+LEFT JOIN served ON served.event_id = event.id
+LEFT JOIN served_model ON served_model.id = served.served_id
+WHERE event.id = ?;
 
 -- revise --
 -- Replace the verdict of an outcome with an id: event, sums and log, by the trigger of the view.
@@ -620,6 +656,17 @@ INSERT INTO revising (
 SELECT
     event_id, :tally_id, :success, :timeout, :tokens, :cost_nano_usd, :error_kind, :score, :given_ms, :is_stamped,
     outcome_id, coalesce(decision_id, :decision_id)
+FROM outcome_key WHERE outcome_id = :outcome_id;
+
+-- revise_served --
+-- The same by a verdict with a served model.
+INSERT INTO revising_served (
+    event_id, tally_id, success, timeout, tokens, cost_nano_usd, error_kind, score, given_ms, is_stamped, outcome_id,
+    decision_id, served_model
+)
+SELECT
+    event_id, :tally_id, :success, :timeout, :tokens, :cost_nano_usd, :error_kind, :score, :given_ms, :is_stamped,
+    outcome_id, coalesce(decision_id, :decision_id), :served_model
 FROM outcome_key WHERE outcome_id = :outcome_id;
 
 -- revise_by_decision --

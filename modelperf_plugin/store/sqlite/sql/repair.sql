@@ -228,13 +228,27 @@ ON CONFLICT (tally_id) DO UPDATE SET
 -- Delete events whose pair is damage.
 DELETE FROM event WHERE tally_id NOT IN (SELECT id FROM tally);
 
+-- delete_stray_served --
+-- Delete which models have served events that are gone, and what has lost its name.
+DELETE FROM served WHERE event_id NOT IN (SELECT id FROM event) OR served_id NOT IN (SELECT id FROM served_model);
+
+-- delete_unused_served_models --
+-- Delete the names of models that have served no event; the last one stays, or its number would be used again.
+DELETE FROM served_model
+WHERE id < (SELECT max(id) FROM served_model) AND id NOT IN (SELECT served_id FROM served);
+
 -- forget_index_rows --
--- Delete what is not the id of an outcome but a row of the index of decisions or of sets, which looks the same.
+-- Delete what is not the id of an outcome but a row of the index of decisions, of sets or of served models, which looks
+-- the same.
 DELETE FROM outcome_key
 WHERE EXISTS (
     SELECT 1 FROM decision WHERE decision.id = outcome_key.outcome_id AND decision.rowid = outcome_key.event_id
 )
-OR EXISTS (SELECT 1 FROM tried WHERE tried.models = outcome_key.outcome_id AND tried.id = outcome_key.event_id);
+OR EXISTS (SELECT 1 FROM tried WHERE tried.models = outcome_key.outcome_id AND tried.id = outcome_key.event_id)
+OR EXISTS (
+    SELECT 1 FROM served_model
+    WHERE served_model.model_id = outcome_key.outcome_id AND served_model.id = outcome_key.event_id
+);
 
 -- forget_index_rows_of_retries --
 -- Delete what is not a batch of outcomes but a row of the index of decisions that follow another.

@@ -23,6 +23,10 @@ SELECT
 -- Delete the ids of a pair's outcomes.
 DELETE FROM outcome_key WHERE event_id IN (SELECT id FROM event WHERE tally_id = :id);
 
+-- delete_served_of_pair --
+-- Delete which models have served a pair's outcomes.
+DELETE FROM served WHERE event_id IN (SELECT id FROM event WHERE tally_id = :id);
+
 -- delete_events --
 -- Delete the outcomes of a pair.
 DELETE FROM event WHERE tally_id = :id;
@@ -113,6 +117,14 @@ WHERE merged_id = :merged_id AND CAST(task_type AS BLOB) = :task_type AND CAST(m
 -- delete_problem --
 -- Forget a counted failure.
 DELETE FROM problem WHERE CAST(kind AS BLOB) = :kind AND CAST(message AS BLOB) = :message;
+
+-- delete_served --
+-- Forget which outcomes a model with an unreadable name has served.
+DELETE FROM served WHERE served_id = :id;
+
+-- delete_served_model --
+-- Delete the name of a served model.
+DELETE FROM served_model WHERE id = :id;
 
 -- delete_estimated_cost --
 -- Forget that costs of a model were estimated; the next estimate notes it again.
