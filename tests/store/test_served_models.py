@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from modelperf_plugin.store import Entry, open_store, open_with_fallback
+from modelperf_plugin.store.opening import open_file
 from modelperf_plugin.store.queries import load_migrations
 from modelperf_plugin.store.sqlite.schema import APPLICATION_ID
 from modelperf_plugin.values import Outcome
@@ -49,7 +50,7 @@ def test_it_is_dropped_with_its_event(tmp_path: Path) -> None:
 def test_a_repair_deletes_strays_only(tmp_path: Path) -> None:
     """Rows of events that are not there, or without a name, go; the others stay, and so does the check's result."""
     path = tmp_path / "p.db"
-    with closing(open_store(path)) as store:
+    with closing(open_file(path)) as store:
         store.outcomes.record_many([outcome(number) for number in range(3)])
         with closing(sqlite3.connect(path)) as connection, connection:
             connection.execute("INSERT INTO served VALUES (99, 1)")

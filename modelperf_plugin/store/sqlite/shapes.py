@@ -165,7 +165,13 @@ def _is_origin(value: Value) -> bool:
     return isinstance(value, str) and _ORIGIN.fullmatch(value) is not None
 
 
-_CHECKS: Final = {("tried", "models"): _is_tried, ("identity", "origin"): _is_origin}
+def _is_served_model(value: Value) -> bool:
+    return not _is_tried(value) and not _is_origin(value)
+
+
+_CHECKS: Final = {
+    ("tried", "models"): _is_tried, ("served_model", "model_id"): _is_served_model, ("identity", "origin"): _is_origin,
+}  # fmt: skip
 """What else tells tables apart whose columns are alike."""
 
 
