@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -82,6 +82,21 @@ def spent_per_success(tally: Tally, model_mean_usd: float | None = None) -> str:
 
 
 ESTIMATED: Final = "≈: outcomes without a reported cost are estimated at the model's mean"
+
+
+def listed(amount: str) -> str:
+    """Return an amount of dollars, marked as an estimate by the prices of tokens."""
+    return amount if amount == UNKNOWN or amount.startswith("≈") else f"≈{amount}"
+
+
+def list_prices_note(days: Iterable[int]) -> str:
+    """Return what :func:`listed` marks, with the day of the newest prices."""
+    return f"≈: costs estimated from tokens, by the prices of {iso_day(max(days))}"
+
+
+def iso_day(day: int) -> str:
+    """Return a day, counted from the Unix epoch, as in 2026-01-31."""
+    return (date(1970, 1, 1) + timedelta(days=day)).isoformat()
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:

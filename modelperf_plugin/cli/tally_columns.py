@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Final
 
 from modelperf_plugin.cli.answer import Answer, Column, Row, number
@@ -15,6 +15,8 @@ from modelperf_plugin.text import (
     has_later_tries,
     has_scores,
     later_tries,
+    list_prices_note,
+    listed,
     percent,
     score,
     short,
@@ -39,6 +41,24 @@ _TRIES: Final[tuple[Column[Tally], ...]] = (
 LATER_TRIES: Final = (
     "later tries met tasks that other models had failed; both leave out outages and the caller's own errors"
 )
+
+
+def cost_columns(means: Mapping[str, float], estimated: Container[tuple[str, str]]) -> tuple[Column[Tally], ...]:
+    """Return the columns of costs, in total and for each success; those of ``estimated`` pairs are marked."""
+
+    def marked(tally: Tally, amount: str) -> str:
+        return listed(amount) if tally[:2] in estimated else amount
+
+    return (
+        number(COST.title, lambda tally: marked(tally, str(COST.cell(tally)))),
+        number("$/success", lambda tally: marked(tally, spent_per_success(tally, means.get(tally.model_id)))),
+    )
+
+
+def estimated_pairs(tallies: Iterable[Tally], days: Mapping[str, int]) -> set[tuple[str, str]]:
+    """Return the pairs whose costs were estimated by list prices, with the sums that they are part of."""
+    pairs = {tally[:2] for tally in tallies if tally.priced and tally.model_id in days}
+    return pairs | {(task_type, "") for task_type, _ in pairs} | ({("", "")} if pairs else set())
 
 
 def tries_columns(tallies: Iterable[Tally]) -> tuple[Column[Tally], ...]:
@@ -74,6 +94,13 @@ def print_tries_note(answer: Answer, tallies: Iterable[Tally]) -> None:
     if has_later_tries(tallies):
         answer.print_line()
         answer.print_line((LATER_TRIES, "dim"))
+
+
+def print_prices_note(answer: Answer, days: Mapping[str, int]) -> None:
+    """Print by which prices costs were estimated, if any were."""
+    if days:
+        answer.print_line()
+        answer.print_line((list_prices_note(days.values()), "dim"))
 
 
 def print_estimate_note(answer: Answer, tallies: Iterable[Tally], means: Mapping[str, float]) -> None:

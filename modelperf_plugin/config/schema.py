@@ -22,6 +22,7 @@ from modelperf_plugin.config.sections import (
     DriftConfig,
     FederationConfig,
     LogConfig,
+    PricesConfig,
     QualityConfig,
     RetriesConfig,
     StoreConfig,
@@ -45,7 +46,7 @@ from modelperf_plugin.values import Mode, check_id
 
 POLICY_SECTIONS = ("ranking", "demotion", "cost", "exploration")
 """Sections that make up a policy: one strategy each, which a task type may override."""
-PLAIN_SECTIONS = ("store", "log", "quality", "availability", "drift", "retries", "budget", "telemetry")
+PLAIN_SECTIONS = ("store", "log", "quality", "availability", "drift", "retries", "budget", "prices", "telemetry")
 """Sections that are one table of keys each."""
 TASK_TYPE_SECTIONS = (*POLICY_SECTIONS, "retries", "budget")
 """Sections that a task type may override."""
@@ -106,6 +107,7 @@ class Config(Section):
     drift: DriftConfig = Field(default=DriftConfig(), description="How changes of models are handled.")
     retries: RetriesConfig = Field(default=RetriesConfig(), description="How often the host tries a task.")
     budget: Budget = Field(default=Budget(), description="How much may be spent in a period, by all task types.")
+    prices: PricesConfig = Field(default=PricesConfig(), description="Estimates of costs that hosts do not report.")
     telemetry: TelemetryConfig = Field(default=TelemetryConfig(), description="Metrics for other systems.")
     models: dict[str, ModelConfig] = Field(default={}, description="What is known about single models beforehand.")
     federation: list[FederationConfig] = Field(

@@ -165,6 +165,16 @@ class TelemetryConfig(Section):
     )
 
 
+class PricesConfig(Section):
+    """Estimates of costs that hosts do not report."""
+
+    estimate: bool = Field(
+        default=True,
+        description="Whether to estimate the cost of outcomes that have tokens but no cost, by the prices of "
+        "genai-prices if it is installed (extra prices).",
+    )
+
+
 class FederationConfig(Section):
     """Another program's table whose outcomes count as evidence; read-only."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
 from functools import cache
 from hashlib import sha256
@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from modelperf_plugin import text
-from modelperf_plugin.analysis.views.details import ModelView, TaskView
+from modelperf_plugin.analysis.views.details import ModelRow, ModelView, TaskView
 from modelperf_plugin.analysis.views.overview import Overview
 from modelperf_plugin.analysis.views.tasks import LoggedTask, plan_text, steps_of
 from modelperf_plugin.analysis.views.trends import solved_tasks
@@ -112,8 +112,17 @@ def _moment(value: datetime | int) -> str:
     return f"{day_text(moment.date(), year=True)}, {moment:%H:%M} UTC"
 
 
-def _spent(tally: Tally, mean_cost_usd: float | None = None) -> str:
-    return text.spent_per_success(tally, mean_cost_usd).replace(text.UNKNOWN, _DASH)
+def _spent(tally: Tally, mean_cost_usd: float | None = None, prices_day: int | None = None) -> str:
+    amount = text.spent_per_success(tally, mean_cost_usd)
+    if prices_day is not None and tally.priced:
+        amount = text.listed(amount)
+    return amount.replace(text.UNKNOWN, _DASH)
+
+
+def _prices_note(rows: Iterable[ModelRow]) -> str:
+    """Return by which prices costs were estimated; empty if none were."""
+    days = [each.prices_day for each in rows if each.prices_day is not None and each.row.tally.priced]
+    return text.list_prices_note(days) if days else ""
 
 
 def _tries(write: Callable[[Tally], str]) -> Callable[[Tally], str]:
@@ -144,6 +153,7 @@ def _environment() -> Environment:
     )  # fmt: skip
     environment.globals.update(
         has_later_tries=lambda rows: text.has_later_tries(each.row.tally for each in rows),
+        prices_note=_prices_note,
         has_scores=lambda rows: text.has_scores(each.row.tally for each in rows),
         spark=lambda trend: _drawn(views.rates_line(trend)),
         glyph=lambda row: _drawn(views.score_glyph(row)),

@@ -18,6 +18,7 @@ from modelperf_plugin.engine.availability import Availability
 from modelperf_plugin.engine.background import BackgroundErrors
 from modelperf_plugin.engine.budget_state import BudgetState
 from modelperf_plugin.engine.learner import Learner
+from modelperf_plugin.engine.list_prices import ListPrices
 from modelperf_plugin.engine.monitor import Monitor
 from modelperf_plugin.engine.spelling import Offer, Offers, canonical_context
 from modelperf_plugin.engine.spending import NO_ADVICE, Advice, SpendingControl
@@ -70,6 +71,7 @@ class Parts(NamedTuple):
     ab_tests: ABTests
     tries: Tries
     timed: Timed
+    prices: ListPrices
 
 
 class _Question(NamedTuple):
@@ -98,6 +100,7 @@ class Chooser:
         self._tries = parts.tries
         self._spending = parts.spending
         self._timed = parts.timed
+        self._prices = parts.prices
         self._now = now
         self._errors = errors
         self._assessments: Recent[tuple[int, str, tuple[str, ...], float | None], tuple[tuple[object, ...], Assessment]]
@@ -262,7 +265,8 @@ class Chooser:
         if test is not None:
             policy, demotions = test.policy, test.without_sides(demotions)
         unavailable, availability = self._availability.now(now_ms)
-        basis = (policy, evidence, beliefs, demotions, unavailable, availability)
+        estimated = self._prices.dates
+        basis = (policy, evidence, beliefs, demotions, unavailable, availability, estimated)
         key = (id(policy), task_type, offered, context.max_seconds)
         last = self._assessments.get(key) if context.is_open else None
         if last is not None and all(map(is_, last[0], basis)):
@@ -272,7 +276,7 @@ class Chooser:
         costs = self._learner.costs(task_type, evidence) if weighs else NO_PAIR_COSTS
         knowledge = Knowledge(
             tallies, beliefs, demotions, unavailable, costs.models, tried, self._learner.difficulty(task_type),
-            self._plans, availability, costs.records, costs.waiting,
+            self._plans, availability, costs.records, costs.waiting, estimated=estimated,
         )  # fmt: skip
         if context.max_seconds is not None or policy.cost.usd_per_minute:
             knowledge = knowledge._replace(durations=self._timed.of(task_type, evidence))

@@ -19,6 +19,7 @@ from modelperf_plugin.engine.choosing import Chooser, Parts
 from modelperf_plugin.engine.clock import Clock, HostClock
 from modelperf_plugin.engine.decision_writer import DecisionWriter
 from modelperf_plugin.engine.learning import Learning
+from modelperf_plugin.engine.list_prices import ListPrices
 from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
 from modelperf_plugin.engine.recording import Followers, Recording
 from modelperf_plugin.engine.retention import Retention
@@ -98,7 +99,7 @@ class ModelPerf(CallRecorder):
         # without: the system's numbers, so that forked workers do not draw the same ones
         self._random = random.SystemRandom() if seed is None else random.Random(f"modelperf/{seed}")
         self._closed = False
-        self._link = EngineLink(self, now_ms=self._now_ms, note=self._errors.report)
+        self._link = EngineLink(self, now_ms=self._now_ms, note=self._errors.report, cost_of=self._cost_of)
         self._begin()
         forks.renew(self, ModelPerf._renew)
 
@@ -116,6 +117,7 @@ class ModelPerf(CallRecorder):
             write_decisions=self._decision_writer.flush,
             now_ms=self._now_ms,
         )
+        self._prices = ListPrices(self._store.spending, self._in_force, self._errors)
         self._tries = Tries(self._store.decisions, self._store.unmatched, self._errors)
         self._measurements = Measurements(self._errors, are_wanted=self._in_force().telemetry.metrics)
         retention = Retention(self._store.events, self._in_force().store.retention_days)
@@ -126,7 +128,7 @@ class ModelPerf(CallRecorder):
         followers = Followers(self._tries, self._ab_tests, self._decision_writer, self._measurements, self._errors)
         self._recording = Recording(
             self._store, self.tracker, self._aliases, followers, self._catching_up,
-            config=self._newest, now_ms=self._now_ms,
+            config=self._newest, now_ms=self._now_ms, prices=self._prices,
         )  # fmt: skip
         self._begin_learning()
 
@@ -136,7 +138,7 @@ class ModelPerf(CallRecorder):
             self._store, self._in_force, seconds=self._seconds, now_ms=self._now_ms, number=self._random.random
         )
         timed = Timed(self._store.tallies, self._in_force, lambda: self._now_ms() // DAY_MS)
-        parts = Parts(self._store.tallies, *learning, self._ab_tests, self._tries, timed)
+        parts = Parts(self._store.tallies, *learning, self._ab_tests, self._tries, timed, self._prices)
         self._chooser = Chooser(parts, now=self._now, errors=self._errors)
         self._learner, self._monitor, self._availability, _ = learning
         self._catching_up.learning = self._recording.learning = learning
@@ -193,6 +195,7 @@ class ModelPerf(CallRecorder):
         if made is None:
             return None
         decision, for_host = made
+        self._prices.expect(decision.order)
         self._decision_writer.on_decision(decision)
         self._measurements.on_decision(decision)
         if config.mode == "apply":
@@ -291,6 +294,9 @@ class ModelPerf(CallRecorder):
         guard(self.attached.close, "an attached database was not closed")
         guard(self.tracker.close, "the store was not closed")
         self._closed = True
+
+    def _cost_of(self, model_id: str, tokens: int, output: int | None, served: str | None) -> float:
+        return self._prices.cost_of(model_id, tokens, output, served)
 
     def _now(self) -> datetime:
         return datetime.now(UTC) if self._clock is None else self._clock()

@@ -11,6 +11,7 @@ from modelperf_plugin.engine.background import BackgroundErrors
 from modelperf_plugin.engine.catching_up import CatchingUp
 from modelperf_plugin.engine.decision_writer import DecisionWriter, is_decision_id, is_in_share
 from modelperf_plugin.engine.learning import Learning
+from modelperf_plugin.engine.list_prices import ListPrices
 from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
 from modelperf_plugin.engine.spelling import as_logged
 from modelperf_plugin.engine.telemetry import Measurements
@@ -45,6 +46,7 @@ class Recording:
         *,
         config: Callable[[], Config],
         now_ms: Callable[[], int],
+        prices: ListPrices,
     ) -> None:
         """Record into ``store``; ``config`` returns the configuration in force, read again if it has changed."""
         self._store = store
@@ -52,6 +54,7 @@ class Recording:
         self._aliases = aliases
         self._config = config
         self._now_ms = now_ms
+        self._prices = prices
         self._tries, self._ab_tests, self._decision_writer, self._measurements, self._errors = followers
         self._catching_up = catching_up
         self.learning: Learning
@@ -65,7 +68,7 @@ class Recording:
         config = self._config()
         if config.mode == "off":
             return False
-        entry = self._tracker.entry(task_type, model_id, outcome)
+        entry = self._prices.priced(self._tracker.entry(task_type, model_id, outcome))
         if entry.outcome.score is not None:
             entry = _passing(entry, config)
         model_id, joining = entry.model_id, None
@@ -96,7 +99,7 @@ class Recording:
         config = self._config()
         if config.mode == "off":
             return 0
-        entries = [_passing(entry, config) for entry in self._tracker.entries(outcomes)]
+        entries = [self._prices.priced(_passing(entry, config)) for entry in self._tracker.entries(outcomes)]
         if not entries:
             return 0
         new = self._store.outcomes.record_many(entries)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from modelperf_plugin.engine.core import ModelPerf
-from modelperf_plugin.errors import StoreError
+from modelperf_plugin.errors import InvalidValueError, StoreError
 from modelperf_plugin.hooks.failures import Failures
 from modelperf_plugin.store import forks
 from modelperf_plugin.store.background import at_process_end
@@ -71,9 +71,19 @@ class GuardedEngine:
     def record(
         self, task_type: str, model_id: str, outcome: Outcome | Mapping[str, Any], decision: Decision | str | None
     ) -> None:
-        """Record an outcome; a failure is counted. Afterwards the store is known to work, so earlier ones are saved."""
+        """Record an outcome; a failure is counted. Afterwards the store is known to work, so earlier ones are saved.
+
+        An error kind that is not known loses no outcome: it is counted as a failure, and as ``other``.
+        """
         try:
             (self._engine or self.get()).record(task_type, model_id, outcome, decision)
+        except InvalidValueError as error:
+            if error.field != "error_kind" or not isinstance(outcome, Mapping):
+                self._note("on_task_complete", error)
+                return
+            requirement = f"{error.requirement} (this outcome was recorded with another one)"
+            self._note("on_task_complete", InvalidValueError(error.field, requirement, error.value, typed=True))
+            self.record(task_type, model_id, _with_known_kind(outcome), decision)
         except Exception as error:  # noqa: BLE001 - a hook never raises into its host
             self._note("on_task_complete", error)
         else:
@@ -133,3 +143,10 @@ class GuardedEngine:
         engine = self._engine
         if engine is not None:
             within(NO_WAIT, lambda: self.failures.save(engine.store.problems))
+
+
+def _with_known_kind(outcome: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an outcome whose error kind is not known with one that is."""
+    rest = {key: value for key, value in outcome.items() if key not in {"error_kind", "errorKind"}}
+    kind = outcome.get("error_kind", outcome.get("errorKind"))
+    return {**rest, "timeout": True} if kind == "timeout" else {**rest, "error_kind": "other"}

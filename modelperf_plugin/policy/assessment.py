@@ -87,6 +87,8 @@ def assess(
     if policy.cost.weighs_costs or context.max_cost_usd is not None:
         known, recent = knowledge.model_costs, knowledge.recent_costs
         costs = {tally.model_id: expected_cost(tally, known, recent.get(tally.model_id)) for tally in tallies}
+        if knowledge.estimated:
+            costs = {name: cost and cost.by_list(knowledge.estimated.get(name)) for name, cost in costs.items()}
     if context.exclude or knowledge.tried or context.max_cost_usd is not None:
         tallies, excluded = _permit(tallies, costs, knowledge.tried, context)
     too_expensive: Mapping[str, str] = NOTHING
@@ -178,7 +180,8 @@ def _objection(model_id: str, cost: ExpectedCost | None, tried: Sequence[str], c
     most = context.max_cost_usd
     if most is None or cost is None or cost.usd <= most:
         return None
-    return f"costs ${cost.usd:.6g} a task on average{_COST_NOTES[cost.source]}, more than max_cost_usd = {most:g}"
+    note = _COST_NOTES[cost.source] + (cost.list_note and f" ({cost.list_note})")
+    return f"costs ${cost.usd:.6g} a task on average{note}, more than max_cost_usd = {most:g}"
 
 
 _COST_NOTES: Final = {

@@ -70,6 +70,8 @@ class Knowledge(NamedTuple):
     """How many outcomes of the task type there have been since the last one of each model."""
     durations: Mapping[str, Durations] = NO_DURATIONS
     """How long tries take, by model, as far as it matters to this decision and is known."""
+    estimated: Mapping[str, str] = NOTHING
+    """The models whose costs were estimated from their tokens, with the day of the list of prices."""
 
 
 Rank = tuple[int, int, float, float, float, float, int, str]

@@ -51,6 +51,7 @@ def examine(link: EngineLink, attempt: Attempt, result: Any, usage: Callable[[An
         link.note("an outcome lacks tokens and cost", HostCodeError("usage", error, "tokens and cost are unknown"))
         found = Usage()
     attempt.tokens_used, attempt.cost_usd = found.tokens, found.cost_usd
+    attempt.output_tokens, attempt.served_model = found.output, found.served
     if _FILTERED in _finish_reasons(result):
         attempt.fail("refused")
 

@@ -18,6 +18,7 @@ LOOP_SECONDS: Final = 0.01
 """How long an event loop waits for others that write. After the first wait outcomes are spooled without any."""
 
 _T = TypeVar("_T")
+CostOf = Callable[[str, int, int | None, str | None], float]
 
 
 class Engine(Protocol):
@@ -58,12 +59,16 @@ class EngineLink:
     Without ``waits`` a call returns within :data:`LOOP_SECONDS`, also while others keep the store busy.
     """
 
-    def __init__(self, engine: Engine, *, now_ms: Callable[[], int], note: Callable[[str, Exception], None]) -> None:
+    def __init__(
+        self, engine: Engine, *, now_ms: Callable[[], int], note: Callable[[str, Exception], None], cost_of: CostOf
+    ) -> None:
         """Call ``engine``; ``note`` reports a failure and what follows from it, once, and never raises."""
         self._engine = engine
         self.now_ms = now_ms
         """Returns the engine's time, in milliseconds since the Unix epoch."""
         self.note = note
+        self.cost_of = cost_of
+        """Estimates what the tokens of a call have cost, by model, output tokens and served model; 0 if unknown."""
         self.turns = Turns()
         """When to choose and record without waiting."""
 
@@ -101,7 +106,7 @@ class EngineLink:
         return Order(decision, decision.order, len(decision.plan) or len(decision.order))
 
     def record(
-        self, task_type: str, model_id: str, outcome: Outcome, decision: Decision | None, *, waits: bool
+        self, task_type: str, model_id: str, outcome: Outcome, decision: Decision | str | None, *, waits: bool
     ) -> bool:
         """Record an outcome; return whether the store has changed."""
         write = partial(self._engine.record, task_type, model_id, outcome, decision)

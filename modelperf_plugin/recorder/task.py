@@ -13,7 +13,7 @@ from modelperf_plugin.recorder.classifying import RAISED_AT_ONCE, FailureKind, f
 from modelperf_plugin.recorder.link import EngineLink, Order, check_models
 from modelperf_plugin.recorder.ticket import Ticket
 from modelperf_plugin.recorder.turns import Turns
-from modelperf_plugin.recorder.usage import cost_of, tokens_of
+from modelperf_plugin.recorder.usage import cost_of, output_of, tokens_of
 from modelperf_plugin.values import Decision, Failure, Outcome, check_amount, check_id
 
 Verdict = Literal["call", "later"]
@@ -35,6 +35,10 @@ class Attempt:
         """The model to call."""
         self.tokens_used = 0
         self.cost_usd = 0.0
+        self.output_tokens: int | None = None
+        """How many of the tokens are output, if that is known."""
+        self.served_model: str | None = None
+        """The name under which a model has answered, if that is known."""
         self.graded: float | None = None
         """The score, if there is one."""
         self.failure: Failure | None = None
@@ -54,6 +58,7 @@ class Attempt:
         """
         self.tokens_used = tokens_of(usage) or self.tokens_used
         self.cost_usd = cost_of(cost_usd) or self.cost_usd
+        self.output_tokens = output_of(usage)
 
     def fail(self, kind: FailureKind | None = None) -> None:
         """Say that the try has failed, although nothing was raised: the answer is no good, or for the reason given."""
@@ -229,6 +234,10 @@ class Task:
         """Record an attempt; return whether its exception is suppressed, because another model follows."""
         self._last, self._last_uses_try = attempt, False
         self._tries += 1
+        if attempt.tokens_used and not attempt.cost_usd:
+            attempt.cost_usd = self._link.cost_of(
+                attempt.model, attempt.tokens_used, attempt.output_tokens, attempt.served_model
+            )
         outcome = self._outcome(attempt)
         is_awaited = outcome.success and self._verdict == "later"
         if self._has_tickets:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from modelperf_plugin.values import MAX_COST_USD, MAX_TOKENS
+from modelperf_plugin.values import MAX_COST_USD, MAX_ID_LENGTH, MAX_TOKENS
 
 _TOTALS: Final = ("total_tokens", "total_token_count", "totalTokens", "totalTokenCount", "tokens_used", "tokensUsed")
 _PARTS: Final = (
@@ -18,6 +18,16 @@ _PARTS: Final = (
     ("prompt_eval_count", "eval_count"),  # ollama
 )
 """Numbers that add up to the total where a library does not say it; the first row with any of them counts."""
+_OUTPUTS: Final = (
+    ("completion_tokens",),
+    ("output_tokens",),
+    ("candidates_token_count", "thoughts_token_count"),
+    ("candidatesTokenCount", "thoughtsTokenCount"),
+    ("response_tokens",),
+    ("outputTokens",),
+    ("eval_count",),
+)
+"""Those of them that are output, of which a token costs more."""
 _PLACES: Final = ("usage", "usage_metadata", "usageMetadata")
 _OWN_KEYS: Final = ("tokens_used", "cost_usd", "error_kind", "tokensUsed", "costUsd", "errorKind")
 _WITHOUT_USAGE: Final = frozenset({str, bytes, int, float, bool, list, tuple, type(None)})
@@ -31,6 +41,10 @@ class Usage(NamedTuple):
     cost_usd: float = 0.0
     error_kind: Any = None
     """Why the answer is none, by the host's word; None if it is one."""
+    output: int | None = None
+    """How many of the tokens are output; None if unknown."""
+    served: str | None = None
+    """The name under which a model has answered, if the result says it."""
 
 
 def tokens_of(usage: Any) -> int:
@@ -69,7 +83,7 @@ def usage_in(result: Any) -> Usage:
         return Usage()
     hidden = field(result, "_hidden_params")  # litellm
     cost = 0.0 if hidden is None else cost_of(field(hidden, "response_cost"))
-    return Usage(tokens_of(usage_field(result)), cost)
+    return _usage(usage_field(result), cost, field(result, "model"))
 
 
 def usage_field(result: Any) -> Any:
@@ -86,7 +100,22 @@ def usage_as_given(given: Any) -> Usage:
         tokens = given.get("tokens_used", given.get("tokensUsed"))
         error_kind = given.get("error_kind", given.get("errorKind"))
         return Usage(tokens_of(tokens), cost_of(given.get("cost_usd", given.get("costUsd"))), error_kind)
-    return Usage(tokens_of(given))
+    return _usage(given)
+
+
+def output_of(usage: Any) -> int | None:
+    """Return the output tokens in a usage object or mapping of a client library; None if unknown."""
+    if usage is None or isinstance(usage, (int, float)):
+        return None
+    for names in _OUTPUTS:
+        if isinstance(field(usage, names[0]), int):
+            return sum(_whole(field(usage, name)) for name in names)
+    return None
+
+
+def _usage(usage: Any, cost: float = 0.0, served: Any = None) -> Usage:
+    name = served if isinstance(served, str) and 0 < len(served) <= MAX_ID_LENGTH else None
+    return Usage(tokens_of(usage), cost, output=output_of(usage), served=name)
 
 
 def field(place: Any, name: str) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from numbers import Integral, Real
 from typing import Any, Final, Literal, Self, get_args
 
 from modelperf_plugin.errors import InvalidValueError, brief
@@ -56,6 +57,8 @@ def _check_flag(name: str, value: Any) -> bool:
         return value
     if isinstance(value, int) and value in {0, 1}:
         return bool(value)
+    if type(value).__module__ == "numpy" and value in {0, 1}:  # its truth values are no numbers
+        return bool(value)
     unless = ", unless there is a score" if name == "success" and value is None else ""
     raise InvalidValueError(name, f"True or False (or 1 or 0){unless}", value)
 
@@ -74,9 +77,10 @@ class Outcome:
     timeout: bool = False
     """Whether the task exceeded its time, steps or budget; it can time out and still succeed."""
     tokens_used: int = 0
-    """Input and output tokens of all attempts of this model; 0 also means unknown."""
+    """Input and output tokens of all attempts of this model; 0 also means unknown, and None becomes 0."""
     cost_usd: float = 0.0
-    """Cost of this task in US dollars, at most 1,000,000, stored to the nano-dollar; 0 also means unknown."""
+    """Cost of this task in US dollars, at most 1,000,000, stored to the nano-dollar; 0 also means unknown, and None
+    becomes 0."""
     duration_seconds: float | None = None
     """Wall time in seconds, or None if unknown."""
     error_kind: ErrorKind | None = None
@@ -106,7 +110,8 @@ class Outcome:
         if type(self.tokens_used) is not int or not 0 <= self.tokens_used <= MAX_TOKENS:
             object.__setattr__(self, "tokens_used", _check_tokens(self.tokens_used))
         if type(self.cost_usd) is not float or not 0.0 <= self.cost_usd <= MAX_COST_USD:
-            object.__setattr__(self, "cost_usd", check_amount("cost_usd", self.cost_usd, MAX_COST_USD))
+            cost_usd = 0.0 if self.cost_usd is None else check_amount("cost_usd", self.cost_usd, MAX_COST_USD)
+            object.__setattr__(self, "cost_usd", cost_usd)
         if self.duration_seconds is not None or self.retry_after_seconds is not None:
             self._check_seconds("duration_seconds")
             self._check_seconds("retry_after_seconds")
@@ -199,10 +204,16 @@ def _near(key: Any) -> str:
 
 
 def _check_tokens(value: Any) -> int:
-    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-    if isinstance(value, bool) or not whole or not 0 <= value <= MAX_TOKENS:
+    if value is None:
+        return 0
+    number: Any = None
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        number = int(value)
+    elif isinstance(value, float) or (isinstance(value, Real) and type(value).__module__ == "numpy"):
+        number = float(value)
+    if number is None or not 0 <= number <= MAX_TOKENS or number != int(number):
         raise InvalidValueError("tokens_used", "a whole number from 0 to 2^53", value)
-    return int(value)
+    return int(number)
 
 
 def _check_error_kind(value: Any) -> ErrorKind:

@@ -15,6 +15,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "frameworks"
 EXPECTED = {
     "with_bub.py": ("bub", ("200 turns went to openai:large", "next time openai:large")),
     "with_llm.py": ("llm", ("200 prompts went to large", "next time large")),
+    "with_inspect_ai.py": ("inspect_ai", ("modelperf/auto: ", "overrules the last score: True", "next time large")),
     "with_openai_agents.py": ("agents", ("200 runs: ", "was wrong: True", "next time: large")),
     "with_pydantic_ai.py": ("pydantic_ai", ("200 runs: ", "was wrong: True", "next time: large")),
     "with_langchain.py": ("langchain_core", ("200 calls: ", "was wrong: True", "next time: large")),

@@ -77,7 +77,7 @@ def overhead(path: Path) -> None:
                         attempt.usage(call(model).usage)
 
         engine: Any = SimpleNamespace(config=perf.config, select=lambda *_: decision, record=lambda *_: True)
-        link = EngineLink(engine, now_ms=lambda: 0, note=lambda *_: None)
+        link = EngineLink(engine, now_ms=lambda: 0, note=lambda *_: None, cost_of=lambda *_: 0.0)
         options: Options[SimpleNamespace] = Options()
         ways: dict[str, Callable[[], object]] = {
             "select + record by hand": by_hand,

@@ -55,6 +55,19 @@ def test_estimated_costs_are_marked(run: Run, store: str) -> None:
     assert "≈" not in run("stats", "--store", store, "--task", "execute-task").stdout
 
 
+def test_costs_by_list_prices_are_marked_and_dated(run: Run, run_json: RunJson, store: str) -> None:
+    """Costs of a model that were estimated from tokens are marked, with the day of the prices below and in JSON."""
+    with ModelPerformanceTracker(store) as tracker:
+        tracker.store.spending.mark_estimated("gpt-4o", 20_758)
+    lines = run("stats", "--store", store).stdout.splitlines()
+    marks = {tuple(line.split()[:2]): line.count("≈") for line in lines[3:-2]}
+    assert (marks["execute-task", "gpt-4o"], marks["execute-task", "claude-opus"]) == (2, 0)
+    assert lines[-1] == "≈: costs estimated from tokens, by the prices of 2026-11-01"
+    tallies = run_json("stats", "--store", store, "--task", "execute-task")["tallies"]
+    days = {tally["model_id"]: tally["prices_of"] for tally in tallies}
+    assert days == {"claude-opus": None, "gpt-4o": "2026-11-01", "llama-70b": None}
+
+
 def test_a_terminal_shows_sums(store: str) -> None:
     """On a terminal models are grouped under their task type; task types and the whole have sums."""
     code, text = Terminal("stats", "--store", store, columns=120).finish()

@@ -315,6 +315,18 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
         package.make_report  # noqa: B018 - the import is the test
 
 
+def test_estimated_costs_are_marked_and_dated(tmp_path: Path) -> None:
+    """The pages of a task type and of a model mark costs by list prices, and say of which day these are."""
+    note = "costs estimated from tokens, by the prices of 2026-11-01"
+    with mp.ModelPerf({}, store=tmp_path / "x.db") as perf:
+        perf.record("t", "m", mp.Outcome(success=True, cost_usd=0.25))
+        assert "≈" not in get(perf, "/task?name=t").text
+        perf.store.spending.mark_estimated("m", 20_758)
+        for target in ("/task?name=t", "/model?name=m"):
+            assert ">≈$0.250<" in get(perf, target).text
+            assert note in get(perf, target).text
+
+
 def test_a_model_that_is_gone_is_shown(tmp_path: Path) -> None:
     """The overview names it until it answers, and the model's page says why it is unavailable."""
     with mp.ModelPerf({}, store=tmp_path / "x.db") as perf:

@@ -115,8 +115,6 @@ BAD_OUTCOMES = {
     "cost: a word": {"success": True, "cost_usd": "free"},
     "cost: beyond floats": {"success": True, "cost_usd": 10**400},
     "duration: negative": {"success": True, "duration_seconds": -1},
-    "kind: unknown": {"success": False, "error_kind": "bad luck"},
-    "kind: a list": {"success": False, "error_kind": ["network"]},
     "time: naive": {"success": True, "timestamp": datetime(2026, 1, 1)},  # noqa: DTZ001 - that is what is bad
     "time: naive text": {"success": True, "timestamp": "2026-01-01T00:00:00"},
     "time: a word": {"success": True, "timestamp": "yesterday"},
@@ -189,6 +187,54 @@ def test_a_bad_outcome(
     complete(pm)
     assert samples(plugin.engine()) == {"gpt-4o": 1}
     assert is_sound(path)
+
+
+@pytest.mark.parametrize("key", ["error_kind", "errorKind"])
+@pytest.mark.parametrize(
+    ("kind", "timeouts", "recorded"),
+    [("bad luck", 0, "other"), (["network"], 0, "other"), (Nameless(), 0, "other"), ("timeout", 2, None)],
+    ids=["unknown", "a list", "unprintable", "a timeout"],
+)
+def test_an_unknown_kind_loses_no_outcome(
+    key: str, kind: Any, timeouts: int, recorded: str | None, pm: pluggy.PluginManager, register: Register, path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """An outcome of an unknown kind counts as a failure of kind ``other``; the mistake is logged once and counted."""
+    plugin = register(pm)
+    for _ in range(2):
+        complete(pm, outcome={"success": False, key: kind, "tokensUsed": 7})
+    tally = plugin.engine().store.tallies.of("plan")["gpt-4o"]
+    assert (tally.failures, tally.timeouts, tally.total_tokens) == (2, timeouts, 14)
+    (message,) = errors_logged(caplog)
+    assert message.startswith("on_task_complete failed: error_kind must be one of rate_limit, ")
+    assert plugin.failure_count() == 2
+    kinds = {event.error_kind for event in plugin.engine().store.events.after(0, 10)}
+    assert kinds == {recorded}
+
+
+def test_what_is_not_known_is_none(pm: pluggy.PluginManager, register: Register) -> None:
+    """None stands for unknown tokens, cost, duration and kind, as usage objects hold it."""
+    plugin = register(pm)
+    unknown = dict.fromkeys(("tokens_used", "cost_usd", "duration_seconds", "error_kind", "outcome_id"))
+    complete(pm, outcome={"success": True, **unknown})
+    complete(pm, outcome={"success": False, "tokensUsed": None, "costUsd": None, "score": None})
+    tally = plugin.engine().store.tallies.of("plan")["gpt-4o"]
+    assert (tally.successes, tally.failures, tally.total_tokens, tally.priced) == (1, 1, 0, 0)
+    assert plugin.failure_count() == 0
+
+
+def test_numbers_of_numpy_count(pm: pluggy.PluginManager, register: Register) -> None:
+    """Whatever a host computes with numpy is a number or a truth value."""
+    np = pytest.importorskip("numpy")
+    plugin = register(pm)
+    for whole, real in ((np.int64, np.float64), (np.uint8, np.float32), (np.int32, np.float16)):
+        amounts = {"tokens_used": whole(7), "cost_usd": real(0.5), "duration_seconds": real(2), "score": real(0.25)}
+        complete(pm, outcome={"success": np.True_, "timeout": np.bool_(False), **amounts})
+        complete(pm, outcome={"success": whole(0), "tokens_used": real(3.0)})
+    tally = plugin.engine().store.tallies.of("plan")["gpt-4o"]
+    assert (tally.successes, tally.failures, tally.total_tokens) == (3, 3, 30)
+    assert tally.total_cost_usd == pytest.approx(1.5, abs=0.001)  # tokens alone have a price where genai-prices is
+    assert plugin.failure_count() == 0
 
 
 @pytest.mark.parametrize(("argument", "make"), BAD_CHOICES)

@@ -50,6 +50,8 @@ def fill(path: Path) -> None:
         merged = Merged(0, "theirs", "0123", "d", 10.0, NOON_MS, 0, 0)
         store.merged.add(merged, [Tally("plan", "a", 5, 5), Tally("plan", "x", 5, 5)])
         store.problems.add(CountedProblem("on_task_complete", "it failed", 1, NOON_MS, NOON_MS))
+        for model_id in ("a", "x"):
+            store.spending.mark_estimated(model_id, 20_000)
         for model_id in ("b", "x"):
             store.outcomes.record(Entry("plan", model_id, Outcome(success=False), NOON_MS, ("a", "y")))
         store.outcomes.record(Entry("plan", "y", Outcome(success=True), NOON_MS, ("a", "x")))

@@ -88,6 +88,7 @@ def read(path: Path) -> dict[str, list[Any]]:
             "merged": store.merged.all(),
             "priors": store.merged.priors(),
             "problems": store.problems.all(),
+            "estimated": list(store.spending.estimated()),
             "baselines": list(store.tallies.baselines()),
             "faded": list(store.tallies.faded(("plan", "plan"), 20_000, 30.0)),
         }

@@ -156,7 +156,6 @@ BAD_AMOUNTS: list[Any] = [
     Rude(),
 ]
 BAD_TOKENS: list[Any] = [
-    None,
     -1,
     MAX_TOKENS + 1,
     2**70,
@@ -189,7 +188,7 @@ BAD_FIELDS: list[tuple[str, Any]] = [
     *[("success", value) for value in BAD_FLAGS],
     *[("timeout", value) for value in BAD_FLAGS],
     *[("tokens_used", value) for value in BAD_TOKENS],
-    *[("cost_usd", value) for value in [*BAD_AMOUNTS, None, MAX_COST_USD + 1]],
+    *[("cost_usd", value) for value in [*BAD_AMOUNTS, MAX_COST_USD + 1]],
     *[("duration_seconds", value) for value in BAD_AMOUNTS],
     *[("retry_after_seconds", value) for value in BAD_AMOUNTS],
     *[("score", value) for value in [*BAD_AMOUNTS, 1.0001]],

@@ -34,6 +34,8 @@ class ModelRow:
     """Mean US dollars a task over all task types; None if unknown."""
     durations: Durations | None = None
     """How long its tasks took; None if no host has reported it."""
+    prices_day: int | None = None
+    """The day of the prices, since the Unix epoch, if its costs were estimated by them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +103,7 @@ def task_view(
     trends = trends_of(period, steps, before, by="model_id")
     known = {row.model_id for row in decision.ranking}
     means, timings = mean_costs(store.tallies.all()), timings_of(engine, task_type, now=now)
+    days = store.spending.estimated()
     sums = store.trends.decision_sums(period.days, to_milliseconds(now))
     if len(shown) < len(known):  # one sum for all models is smaller than a row for each
         steps = [each for each in store.trends.series_of_task_types(period.days) if each.tally.task_type == task_type]
@@ -116,6 +119,7 @@ def task_view(
                 trend=trends.get(row.model_id),
                 mean_cost_usd=means.get(row.model_id),
                 durations=timings.get((task_type, row.model_id)),
+                prices_day=days.get(row.model_id),
             )
             for row, share in ranked
         ),
@@ -139,6 +143,7 @@ def model_view(engine: ModelPerf, model_id: str, period: Period, *, task_type: s
     before = store.trends.totals(period.before, task_type, model_id)
     trends = trends_of(period, steps, before, by="task_type")
     names = [name for _, name in sorted(((tally.samples, tally.task_type) for tally in tallies), reverse=True)]
+    days = store.spending.estimated()
     mean, timings = mean_costs(everywhere).get(model_id), timings_of(engine, task_type)
     return ModelView(
         model_id=model_id,
@@ -152,6 +157,7 @@ def model_view(engine: ModelPerf, model_id: str, period: Period, *, task_type: s
                 trend=trends.get(name),
                 mean_cost_usd=mean,
                 durations=timings.get((name, model_id)),
+                prices_day=days.get(model_id),
             )
             for name in names[:MAX_TASK_TYPES]
             if (decision := engine.explain(name)) is not None

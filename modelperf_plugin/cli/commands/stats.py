@@ -13,7 +13,7 @@ from modelperf_plugin.cli.answer import Answer, Cell, Column, number
 from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option, task_option
 from modelperf_plugin.cli.task_types import unknown_task_type
 from modelperf_plugin.cli.terminal_text import bars
-from modelperf_plugin.text import count, spent_per_success
+from modelperf_plugin.text import count, iso_day
 from modelperf_plugin.values import Durations, Tally, mean_costs
 from modelperf_plugin.values.durations import shown as times
 
@@ -45,20 +45,26 @@ def stats(common: Common, answer: Answer, task_type: str | None) -> None:
         timings = timings_of(engine, task_type)
         recent = {} if answer.as_json or answer.as_csv else _recent_rates(engine)
         budgets = engine.budgets()
+        days = engine.store.spending.estimated()
     totals, means = add_up(shown), mean_costs(tallies)
+    estimated = column.estimated_pairs(shown, days)
+    days = {model_id: days[model_id] for _, model_id in estimated if model_id}
+    if answer.as_json or answer.as_csv:
+        listed = [
+            {**tally.as_dict(), **times(timings.get(tally[:2])), **_prices_of(tally, days if tally.priced else {})}
+            for tally in shown
+        ]
     if answer.as_json:
-        listed = [{**tally.as_dict(), **times(timings.get(tally[:2]))} for tally in shown]
         sums = {key: value for key, value in totals.as_dict().items() if key not in {"task_type", "model_id"}}
         answer.print_json(
             store=location, tallies=listed, totals=sums, note=None, budgets=[each.as_dict() for each in budgets]
         )
     elif answer.as_csv:
-        listed = [{**tally.as_dict(), **times(timings.get(tally[:2]))} for tally in shown]
-        answer.print_csv([*totals.as_dict(), *times(None)], listed)
+        answer.print_csv([*totals.as_dict(), *times(None), *_prices_of(totals, {})], listed)
     else:
         answer.print_line((count(totals.samples, "outcome"), "bold"), f" in {location}")
         answer.print_line()
-        columns = _columns(shown, means, recent, with_sums(timings))
+        columns = _columns(shown, column.cost_columns(means, estimated), recent, with_sums(timings))
         if answer.is_terminal:
             answer.print_table([Column("task type / model", _name), *columns], _with_sums(shown))
         else:
@@ -66,11 +72,15 @@ def stats(common: Common, answer: Answer, task_type: str | None) -> None:
         for budget in budgets:
             answer.print_line(f"budget: {budget.describe()}")
         column.print_estimate_note(answer, shown, means)
+        column.print_prices_note(answer, days)
         column.print_tries_note(answer, shown)
 
 
 def _columns(
-    shown: Sequence[Tally], means: Mapping[str, float], recent: _Rates, timings: Mapping[tuple[str, str], Durations]
+    shown: Sequence[Tally],
+    costs: tuple[Column[Tally], ...],
+    recent: _Rates,
+    timings: Mapping[tuple[str, str], Durations],
 ) -> tuple[Column[Tally], ...]:
     no_days = [None] * _RECENT_DAYS
     timed: tuple[Column[Tally], ...] = column.time_columns(timings, lambda tally: tally[:2])
@@ -80,8 +90,7 @@ def _columns(
         *column.score_columns(shown),
         number("failed", lambda tally: f"{tally.failures:,}"),
         *column.tries_columns(shown),
-        column.COST,
-        number("$/success", lambda tally: spent_per_success(tally, means.get(tally.model_id))),
+        *costs,
         *timed,
         column.TIMEOUTS,
         column.OUTAGES,
@@ -89,6 +98,12 @@ def _columns(
         column.LAST_USED,
         Column(f"last {_RECENT_DAYS} days", lambda tally: bars(recent.get(tally[:2], no_days)), "cyan", movable=True),
     )
+
+
+def _prices_of(tally: Tally, days: Mapping[str, int]) -> dict[str, str | None]:
+    """Return the day of the prices by which the costs of a tally were estimated."""
+    day = days.get(tally.model_id)
+    return {"prices_of": None if day is None else iso_day(day)}
 
 
 def _with_sums(tallies: Sequence[Tally]) -> Iterator[Tally]:

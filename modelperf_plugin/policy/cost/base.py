@@ -28,6 +28,17 @@ class ExpectedCost(NamedTuple):
     ``configured``: no host has reported any; ``merged``: nor is one configured, but merged sources have one."""
     outcomes: int = 0
     """Outcomes with a cost that it was learned from; 0 if it counts as known."""
+    list_day: str = ""
+    """The day of the list of prices by which costs of outcomes were estimated; empty if hosts report them."""
+
+    def by_list(self, day: str | None) -> ExpectedCost:
+        """Return this cost, noted as an estimate by the prices of ``day``; as it is with None or if configured."""
+        return self if day is None or self.source in {"configured", "merged"} else self._replace(list_day=day)
+
+    @property
+    def list_note(self) -> str:
+        """Says that this is an estimate, and by which prices; empty if it is not."""
+        return self.list_day and f"estimated from tokens, prices of {self.list_day}"
 
     @property
     def deviation(self) -> float:
@@ -135,6 +146,8 @@ SWITCH_USD: Final[float] = Field(
 
 def describe_cost(cost: ExpectedCost) -> str:
     """Return a cost for people, marked if it is an estimate."""
+    if cost.list_day:
+        return f"≈${cost.usd:.3g} a task, {cost.list_note}"
     return f"${cost.usd:.3g} a task{_NOTES.get(cost.source, '')}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final, TypeVar
 
 from modelperf_plugin.store.aliases import values
@@ -143,6 +144,16 @@ class RenamedSpending(Renamed):
     ) -> CostSums:
         """Return the costs of shorter steps of time, those of all names of the model."""
         return self._sums(lambda name: self._own.by_step(step_ms, since_ms, most, task_type, name), model_id)
+
+    def estimated(self) -> dict[str, int]:
+        """Return the canonical models of which costs were estimated, under any of their names."""
+        own: dict[str, int] = self._own.estimated()
+        ids = self._aliases.ids
+        return {ids.get(model_id, model_id): day for model_id, day in sorted(own.items(), key=itemgetter(1))}
+
+    def mark_estimated(self, model_id: str, prices_day: int) -> None:
+        """Note that costs of a model are estimated."""
+        self._own.mark_estimated(model_id, prices_day)
 
     def _sums(self, read: Callable[[str | None], CostSums], model_id: str | None) -> CostSums:
         if model_id is None:

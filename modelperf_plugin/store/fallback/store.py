@@ -99,6 +99,12 @@ class FallbackSpending(Role):
     ) -> CostSums:
         return self._switch.ask(lambda store: store.spending.by_step(step_ms, since_ms, most, task_type, model_id))
 
+    def estimated(self) -> dict[str, int]:
+        return self._switch.ask(lambda store: store.spending.estimated())
+
+    def mark_estimated(self, model_id: str, prices_day: int) -> None:
+        self._switch.ask(lambda store: store.spending.mark_estimated(model_id, prices_day))
+
 
 class FallbackChanges(Role):
     """Changes of models in the store in use."""

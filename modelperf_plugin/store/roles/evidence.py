@@ -166,6 +166,12 @@ class Spending(Protocol):
         The same as :meth:`by_day`, but only the ``most`` outcomes recorded last are read.
         """
 
+    def estimated(self) -> dict[str, int]:
+        """Return the models of which costs were estimated, with the day of the prices since the Unix epoch."""
+
+    def mark_estimated(self, model_id: str, prices_day: int) -> None:
+        """Note that costs of a model are estimated by prices of a day; the newest day is kept."""
+
 
 class Trends(Protocol):
     """Counts over time, from the daily roll-up: no query takes longer because there are more outcomes.

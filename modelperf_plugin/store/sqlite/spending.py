@@ -30,6 +30,13 @@ class SqliteSpending:
     ) -> CostSums:
         return self._sums("costs_by_step", step_ms, model_id, most, since_ms, task_type)
 
+    def estimated(self) -> dict[str, int]:
+        return dict(self._connection.fetch(self._sql["estimated_costs"]))
+
+    def mark_estimated(self, model_id: str, prices_day: int) -> None:
+        statement = self._sql["mark_estimated"]
+        self._connection.write(lambda connection: connection.execute(statement, (model_id, prices_day)))
+
     def _sums(self, name: str, *parameters: object) -> CostSums:
         (_, position, corrected), *steps = self._connection.fetch(self._sql[name], *parameters)
         return CostSums(position, corrected, steps)

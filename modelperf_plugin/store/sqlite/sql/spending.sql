@@ -55,3 +55,13 @@ SELECT * FROM (
         AND tally.task_type = coalesce(?, tally.task_type)
     GROUP BY 1
 );
+
+-- estimated_costs --
+-- The models whose costs were estimated, with the day of the prices.
+SELECT model_id, prices_day FROM estimated_cost
+WHERE length(model_id) BETWEEN 1 AND 512 AND prices_day BETWEEN 0 AND 2932896;
+
+-- mark_estimated --
+-- Note that costs of a model were estimated.
+INSERT INTO estimated_cost (model_id, prices_day) VALUES (?, ?)
+ON CONFLICT (model_id) DO UPDATE SET prices_day = max(prices_day, excluded.prices_day);

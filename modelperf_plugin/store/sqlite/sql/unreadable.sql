@@ -114,6 +114,10 @@ WHERE merged_id = :merged_id AND CAST(task_type AS BLOB) = :task_type AND CAST(m
 -- Forget a counted failure.
 DELETE FROM problem WHERE CAST(kind AS BLOB) = :kind AND CAST(message AS BLOB) = :message;
 
+-- delete_estimated_cost --
+-- Forget that costs of a model were estimated; the next estimate notes it again.
+DELETE FROM estimated_cost WHERE CAST(model_id AS BLOB) = :model_id;
+
 -- delete_ab_units --
 -- Delete the units of a test.
 DELETE FROM ab_unit WHERE test_id = :id;
