@@ -70,7 +70,8 @@ def middleware(
 
     Another model follows if a request fails, and is used for the rest of the run. A run is one outcome, recorded at its
     end. The arguments are those of :func:`learned`, except that the name of the agent is its task type, that ``check``
-    gets the final state, and that ``timeout`` is for each request to a model.
+    gets the final state, of which it can only say whether it is good, and that ``timeout`` is for each request to a
+    model.
 
     Raises:
         MissingExtraError: the package ``langchain`` is not installed.

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from types import TracebackType
 from typing import Annotated, Any, Final
 
 from modelperf_plugin.adapters.common import TICKET_KEY
 from modelperf_plugin.adapters.langchain_calls import Setup, error_kind_of
+from modelperf_plugin.adapters.steps import Steps
 from modelperf_plugin.errors import MissingExtraError
-from modelperf_plugin.recorder import Attempt, Task, tokens_of
-from modelperf_plugin.recorder.judging import check_answer, check_answer_async
+from modelperf_plugin.recorder import tokens_of
 from modelperf_plugin.recorder.limits import Worker, limited
+from modelperf_plugin.values import ErrorKind
 
 try:
     from langchain.agents.middleware import AgentMiddleware, AgentState
@@ -63,181 +62,92 @@ class LearnedMiddleware(AgentMiddleware):
 
     def wrap_model_call(self, request: ModelRequest, handler: _Handler) -> Any:
         """Ask the model of the run; the next one if it fails."""
-        run, response = self._run_of(request), None
+        steps = self._steps_of(request)
         with Worker(self._setup.options.timeout) as worker:
-            while (model := run.resume()) is not None:
+            while True:
+                asking = request.override(model=self._models[steps.begin_sync()])
                 try:
-                    response = worker.call(partial(handler, request.override(model=self._models[model])))
+                    response = worker.call(partial(handler, asking))
                 except BaseException as error:
-                    if not run.end(error):
+                    if steps.fail_sync(error) is None:
                         raise
                     continue
-                if run.pause(response):
-                    break
-                run.end()
-        return _with_update(request, response, run)
+                kind = _noted(response, steps)
+                if kind is None or steps.reject_sync(kind) is None:
+                    return _with_update(request, response, steps)
 
     async def awrap_model_call(self, request: ModelRequest, handler: _AsyncHandler) -> Any:
         """Do the same as :meth:`wrap_model_call`, asynchronously."""
-        run, response = self._run_of(request), None
-        await run.abegin()
-        while (model := run.resume()) is not None:
+        steps = self._steps_of(request)
+        while True:
+            asking = request.override(model=self._models[await steps.begin()])
             try:
                 async with limited(self._setup.options.timeout):
-                    response = await handler(request.override(model=self._models[model]))
+                    response = await handler(asking)
             except BaseException as error:
-                if not await run.aend(error):
+                if await steps.fail(error) is None:
                     raise
                 continue
-            if run.pause(response):
-                break
-            await run.aend()
-        return _with_update(request, response, run)
+            kind = _noted(response, steps)
+            if kind is None or await steps.reject(kind) is None:
+                return _with_update(request, response, steps)
 
     def after_agent(self, state: Any, runtime: Any) -> dict[str, Any] | None:  # noqa: ARG002 - langchain's signature
         """Record the run, and hand out its ticket."""
-        run = _run_in(state)
-        if run is None:
+        if (steps := _steps_in(state)) is None:
             return None
-        if run.is_open:
-            run.stop()
-            try:
-                check_answer(run.task.link, run.attempt, self._setup.options.check, state)
-            except BaseException as error:
-                run.end(error)
-                raise
-            run.end()
-        return {TICKET_KEY: run.task.ticket}
+        steps.judge_sync(self._setup.options.check, state)
+        return {TICKET_KEY: steps.ticket}
 
     async def aafter_agent(self, state: Any, runtime: Any) -> dict[str, Any] | None:  # noqa: ARG002
         """Do the same as :meth:`after_agent`, asynchronously."""
-        run = _run_in(state)
-        if run is None:
+        if (steps := _steps_in(state)) is None:
             return None
-        if run.is_open:
-            run.stop()
-            try:
-                await check_answer_async(run.task.link, run.attempt, self._setup.options.check, state)
-            except BaseException as error:
-                await run.aend(error)
-                raise
-            await run.aend()
-        return {TICKET_KEY: run.task.ticket}
+        await steps.judge(self._setup.options.check, state)
+        return {TICKET_KEY: steps.ticket}
 
-    def _run_of(self, request: ModelRequest) -> _Run:
-        """Return the run under way, or a new one."""
-        run = _run_in(request.state)
-        if run is not None and not run.is_over:
-            return run
+    def _steps_of(self, request: ModelRequest) -> Steps:
+        """Return the steps of the run under way, or those of a new one."""
+        steps = _steps_in(request.state)
+        if steps is not None and not steps.is_over:
+            return steps
         config = ensure_config(get_config())
         context: dict[str, Any] = {}
         if (last := request.state.get(_MODEL)) in self._models:
             is_resumed = bool(request.messages) and isinstance(request.messages[-1], ToolMessage)
             context["pin" if is_resumed else "current_model"] = last
-        return _Run(self._setup.task(self._models, config, config["metadata"].get("lc_agent_name"), **context))
+        return Steps(self._setup.task(self._models, config, config["metadata"].get("lc_agent_name"), **context))
 
 
-class _Run:
-    """One run of an agent: all its steps with one model are one attempt. The time between steps is not the model's."""
-
-    attempt: Attempt
-    """The attempt under way, if :attr:`is_open`."""
-
-    def __init__(self, task: Task) -> None:
-        self.task = task
-        self.model = ""
-        """The model of the last step."""
-        self.is_open = False
-        self.is_over = False
-        """Whether no model is left."""
-        self._models: Iterator[str] | None = None
-        self._left: float | None = None
-        self._away = 0.0
-
-    def resume(self) -> str | None:
-        """Return the model for a step: the one of the step before or, if it has failed, the next; None without one."""
-        if self.is_open:
-            self._come_back()
-            return self.model
-        if self._models is None:
-            self._models = iter(self.task)
-        model = next(self._models, None)
-        if model is None:
-            self.is_over = True
-            return None
-        self.model = model
-        self.attempt = self.task.attempt(model).__enter__()
-        self.is_open, self._left, self._away = True, None, 0.0
-        return model
-
-    async def abegin(self) -> None:
-        """Choose without blocking the event loop."""
-        if self._models is None:
-            await self.task.__aenter__()
-
-    def pause(self, response: ModelResponse) -> bool:
-        """Note what the response of a step says by itself; return whether it is an answer."""
-        messages = [each for each in response.result if isinstance(each, AIMessage)]
-        self.attempt.tokens_used += sum(tokens_of(each.usage_metadata) for each in messages)
-        kind = next((kind for kind in map(error_kind_of, messages) if kind is not None), None)
-        if kind is not None:
-            self.attempt.fail(kind)
-        self._left = time.perf_counter()
-        return kind is None
-
-    def stop(self) -> None:
-        """Stop the time."""
-        self._come_back()
-        self.attempt.stop(excluding=self._away)
-
-    def end(self, error: BaseException | None = None) -> bool:
-        """Record the attempt; return whether another model follows after an error."""
-        return self._ended().__exit__(*_details(error))
-
-    async def aend(self, error: BaseException | None = None) -> bool:
-        """Do the same as :meth:`end`, without blocking the event loop."""
-        return await self._ended().__aexit__(*_details(error))
-
-    def _ended(self) -> Attempt:
-        self.stop()
-        self.is_open = False
-        return self.attempt
-
-    def _come_back(self) -> None:
-        """Leave out the time since the last step."""
-        if self._left is not None:
-            self._away += time.perf_counter() - self._left
-            self._left = None
-
-
-class _RunInState(str):
+class _Run(str):
     """A run in the state of its agent: a text for those who encode what an agent streams."""
 
-    __slots__ = ("run",)
+    __slots__ = ("steps",)
 
-    run: _Run
+    steps: Steps
 
     def __reduce__(self) -> tuple[type[str], tuple[str]]:
         """Copy the text only: a copy is not under way."""
         return str, (str(self),)
 
 
-def _run_in(state: Mapping[str, Any]) -> _Run | None:
-    """Return the run under way, if the state of an agent has one."""
-    kept = state.get(_RUN)
-    return kept.run if isinstance(kept, _RunInState) else None
+def _steps_in(state: Mapping[str, Any]) -> Steps | None:
+    """Return the steps of the run under way, if the state of an agent has one."""
+    run = state.get(_RUN)
+    return run.steps if isinstance(run, _Run) else None
 
 
-def _details(
-    error: BaseException | None,
-) -> tuple[type[BaseException] | None, BaseException | None, TracebackType | None]:
-    return (None, None, None) if error is None else (type(error), error, error.__traceback__)
+def _noted(response: ModelResponse, steps: Steps) -> ErrorKind | None:
+    """End a request with its response; return why that is no answer, or None."""
+    messages = [each for each in response.result if isinstance(each, AIMessage)]
+    steps.pause(sum(tokens_of(each.usage_metadata) for each in messages))
+    return next((kind for kind in map(error_kind_of, messages) if kind is not None), None)
 
 
-def _with_update(request: ModelRequest, response: Any, run: _Run) -> Any:
+def _with_update(request: ModelRequest, response: Any, steps: Steps) -> Any:
     """Return a response with what the agent has to remember, unless it knows that already."""
-    if _run_in(request.state) is run and request.state.get(_MODEL) == run.model:
+    if _steps_in(request.state) is steps and request.state.get(_MODEL) == steps.model:
         return response
-    kept = _RunInState("under way")
-    kept.run = run
-    return ExtendedModelResponse(response, Command(update={_RUN: kept, _MODEL: run.model, TICKET_KEY: None}))
+    run = _Run("under way")
+    run.steps = steps
+    return ExtendedModelResponse(response, Command(update={_RUN: run, _MODEL: steps.model, TICKET_KEY: None}))

@@ -17,7 +17,7 @@ from langchain_core.runnables.config import (
     patch_config,
 )
 
-from modelperf_plugin.adapters.common import DEFAULT_TASK_TYPE, TICKET_KEY, Perf, engine_of
+from modelperf_plugin.adapters.common import TICKET_KEY, Perf, engine_of, task_type_of
 from modelperf_plugin.recorder import tokens_of
 from modelperf_plugin.recorder.classifying import failure_by
 from modelperf_plugin.recorder.judging import Judgement, Options
@@ -50,10 +50,7 @@ class Setup:
     def task(self, models: Iterable[str], config: RunnableConfig, known: str | None, **more: Any) -> Task:
         """Return the task of a call with a ``config``; ``known`` is its task type if nobody names one."""
         engine = engine_of(self._perf)
-        task_type = self._task_type
-        if task_type is None:
-            labels = {**config["metadata"], "tags": config["tags"]}
-            task_type = engine.task_type_for(labels, known or DEFAULT_TASK_TYPE)
+        task_type = task_type_of(engine, self._task_type, {**config["metadata"], "tags": config["tags"]}, known)
         context = self.options.context
         return engine.task(task_type, models, {**more, **(context or {})} if more else context)
 

@@ -35,7 +35,9 @@ except ImportError as error:
     raise MissingExtraError("openai-agents", "openai-agents") from error
 try:
     from agents.models._run_context import get_model_run_owner as _run_owner
-except ImportError:  # it is not public: each request is then a task of its own
+
+    _ = Model._cleanup_on_run_end  # noqa: SLF001 - only to see whether it is there
+except (ImportError, AttributeError):  # neither is public: without them each request is a task of its own
 
     def _run_owner() -> object | None:
         return None

@@ -1,14 +1,17 @@
-"""A chat model for LangChain that says what it is told to, or raises it."""
+"""A chat model for LangChain that says what it is told to, or raises it; and every way to call a runnable."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
+Runner = Callable[..., Any]
+"""Calls a runnable."""
 USAGE: Final = {"input_tokens": 11, "output_tokens": 6, "total_tokens": 17}
 
 
@@ -53,3 +56,43 @@ class Scripted(BaseChatModel):
         if isinstance(answer, BaseException):
             raise answer
         return answer
+
+
+def models_with(**answers: Any) -> dict[str, Any]:
+    """Return models with these answers."""
+    return {name: Scripted(answer=answer) for name, answer in answers.items()}
+
+
+def invoke(runnable: Any, given: Any = "hello", config: Any = None, **kwargs: Any) -> Any:
+    """Return the answer of a runnable."""
+    return runnable.invoke(given, config, **kwargs)
+
+
+def ainvoke(runnable: Any, given: Any = "hello", config: Any = None, **kwargs: Any) -> Any:
+    """Return the answer of a runnable, asynchronously."""
+    return asyncio.run(runnable.ainvoke(given, config, **kwargs))
+
+
+def stream(runnable: Any, given: Any = "hello", config: Any = None, **kwargs: Any) -> Any:
+    """Return the sum of the chunks of a runnable."""
+    return _sum(list(runnable.stream(given, config, **kwargs)))
+
+
+def astream(runnable: Any, given: Any = "hello", config: Any = None, **kwargs: Any) -> Any:
+    """Return the sum of the chunks of a runnable, asynchronously."""
+
+    async def collect() -> list[Any]:
+        return [chunk async for chunk in runnable.astream(given, config, **kwargs)]
+
+    return _sum(asyncio.run(collect()))
+
+
+def _sum(chunks: list[Any]) -> Any:
+    total = chunks[0]
+    for chunk in chunks[1:]:
+        total = total + chunk if hasattr(total, "__add__") else chunk
+    return total
+
+
+WAYS: Final = [invoke, ainvoke, stream, astream]
+"""Every way to call a runnable."""

@@ -101,12 +101,24 @@ def test_a_refusal_brings_in_the_next_model(perf: mp.ModelPerf, run: Runner) -> 
 
 
 def test_a_check_judges_the_final_state(perf: mp.ModelPerf, run: Runner) -> None:
-    """It may return a score; what it raises is raised, and the run has failed."""
+    """It may return a score; if it raises, the run has failed, and the agent has its answer all the same."""
     models = {"a": Scripted(answer=DONE)}
     run(agent_of(perf, models, check=lambda state: 0.2 if state["messages"][-1].content == "done" else 0.9))
-    with pytest.raises(ZeroDivisionError):
-        run(agent_of(perf, models, check=lambda _: 1 / 0))
+    assert run(agent_of(perf, models, check=lambda _: 1 / 0))["messages"][-1].content == "done"
     assert [(each.verdict, each.score) for each in recorded(perf)] == [("failed", 0.2), ("other", None)]
+
+
+def test_an_asynchronous_check_needs_an_asynchronous_run(perf: mp.ModelPerf) -> None:
+    """Otherwise that is an error."""
+
+    async def check(_: Any) -> bool:
+        return False
+
+    agent = agent_of(perf, {"a": Scripted(answer=DONE)}, check=check)
+    with pytest.raises(mp.InvalidValueError, match="check"):
+        _invoke(agent)
+    assert _ainvoke(agent)["messages"][-1].content == "done"
+    assert verdicts(perf) == [("a", "failed")]
 
 
 def test_a_time_limit(perf: mp.ModelPerf) -> None:

@@ -76,6 +76,27 @@ def test_another_model_follows_unless_the_request_is_wrong(
         assert recorded(perf)[1] == Recorded("b", "good", 17)
 
 
+def test_asynchronous_calls_get_the_same_errors(perf: mp.ModelPerf, provider: Provider) -> None:
+    """By class and text; of all models, the last one's error is raised."""
+
+    async def error_of(runnable: Any) -> Exception:
+        with pytest.raises(Exception) as raised:  # noqa: PT011
+            await runnable.ainvoke("hello")
+        return raised.value
+
+    async def compare() -> None:
+        async with httpx.AsyncClient() as client:
+            for behaviour in KINDS:
+                provider.behaviours[behaviour] = behaviour
+                timeout = 0.3 if behaviour == "hang" else 30.0
+                model = ChatOpenAI(model=behaviour, max_retries=0, timeout=timeout, http_async_client=client)
+                alone, within = await error_of(model), await error_of(learned(perf, {behaviour: model}))
+                assert (type(within), str(within)) == (type(alone), str(alone))
+
+    asyncio.run(compare())
+    assert verdicts(perf) == list(KINDS.items())
+
+
 @pytest.mark.parametrize("behaviour", STREAMS)
 def test_a_stream_is_judged_by_its_end(perf: mp.ModelPerf, provider: Provider, model: Any, behaviour: str) -> None:
     """A stream that was cut or filtered raises nothing in LangChain, and is a failure; the user sees the same."""

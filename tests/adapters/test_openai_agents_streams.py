@@ -15,12 +15,14 @@ from tests.recorder.world import recorded, verdicts
 pytest.importorskip("agents")
 
 from agents import Agent, Model, ModelBehaviorError, ModelSettings, RunConfig, Runner
-from agents.testing import ModelStep, function_call
+from agents.testing import ModelStep, assistant_message, function_call
 from openai.types.responses import (
     Response,
+    ResponseCompletedEvent,
     ResponseCreatedEvent,
     ResponseErrorEvent,
     ResponseFailedEvent,
+    ResponseOutputItemDoneEvent,
     ResponseTextDeltaEvent,
 )
 from openai.types.responses.response_error import ResponseError
@@ -169,6 +171,17 @@ def test_errors_in_the_stream_bring_in_the_next_model_before_the_answer(perf: mp
         using = config(perf, {"a": Streaming(*events)})
         assert isinstance(asyncio.run(read(Agent("x"), using))[2], ModelBehaviorError | DownError)
         assert verdicts(perf)[-1] == ("a", kind)
+
+
+def test_an_answer_that_came_in_parts_only_has_its_ticket(perf: mp.ModelPerf) -> None:
+    """Some providers send the items of an answer, and leave them out at the end."""
+    item = ResponseOutputItemDoneEvent(
+        item=assistant_message("x"), output_index=0, sequence_number=1, type="response.output_item.done"
+    )
+    end = ResponseCompletedEvent(response=response(), sequence_number=2, type="response.completed")
+    _, result, error = asyncio.run(read(Agent("x"), config(perf, {"a": Streaming(CREATED, item, end)})))
+    assert (result.final_output, error) == ("x", None)
+    assert perf.report(ticket_of(result) or "", success=False)
 
 
 def test_a_stream_without_an_end_is_a_failure(perf: mp.ModelPerf) -> None:

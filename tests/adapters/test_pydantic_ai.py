@@ -21,6 +21,7 @@ pytest.importorskip("openai")
 
 from openai import AsyncOpenAI
 from pydantic_ai import Agent, ModelMessagesTypeAdapter, ModelRetry, UnexpectedModelBehavior, UsageLimits
+from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError, RunTimedOut, UsageLimitExceeded
 from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import FunctionModel
@@ -282,6 +283,17 @@ def test_the_task_type_is_the_most_specific_name(perf: mp.ModelPerf, path: Path)
     assert rows(path, "SELECT task_type FROM model_outcomes") == ["from-name", "from-metadata", "said", "default"]
 
 
+def test_rules_see_the_name_of_the_agent(path: Path) -> None:
+    """A rule of the configuration may name the task types of several agents, by their names or metadata."""
+    rules = {"support": [{"agent": "help-*"}, {"team": "desk"}]}
+    with mp.ModelPerf({"task_type_rules": rules}, store=path) as engine:
+        capabilities = [learned(engine, {"a": TestModel()})]
+        run(Agent(capabilities=capabilities, name="help-desk"))
+        run(Agent(capabilities=capabilities, name="other"), metadata={"team": "desk"})
+        run(Agent(capabilities=capabilities, name="other"))
+    assert rows(path, "SELECT task_type FROM model_outcomes") == ["support", "support", "other"]
+
+
 def test_a_run_that_names_its_model_is_left_alone(perf: mp.ModelPerf) -> None:
     """``model=`` and ``override`` win, as in tests of the host; nothing is chosen or recorded."""
     agent = Agent(capabilities=[learned(perf, {"a": raising(ModelHTTPError(500, "a"))})])
@@ -295,6 +307,28 @@ def test_the_model_of_the_agent_is_replaced(perf: mp.ModelPerf) -> None:
     """An agent keeps its own ``model``: the one chosen is used."""
     agent = Agent(saying("own"), capabilities=[learned(perf, {"a": saying("ours")})])
     assert run(agent).output == "ours"
+
+
+def test_models_may_be_names(perf: mp.ModelPerf) -> None:
+    """They are those of pydantic-ai; "test" is one that needs no network. A capability may also be that of a run."""
+    agent = Agent(saying("own"))
+    result = run(agent, capabilities=[learned(perf, ["test"])])
+    assert result.output == "success (no tool calls)"
+    assert verdicts(perf) == [("test", "good")]
+    assert ticket_of(result)
+
+
+def test_a_model_that_another_capability_puts_in_is_left_alone(perf: mp.ModelPerf) -> None:
+    """Neither its errors nor its answers count for the model that was chosen."""
+
+    class Swap(AbstractCapability[Any]):
+        async def before_model_request(self, _ctx: Any, request_context: Any) -> Any:
+            request_context.model = saying("swapped")
+            return request_context
+
+    agent = Agent(capabilities=[learned(perf, {"a": saying("a")}), Swap()])
+    assert run(agent).output == "swapped"
+    assert recorded(perf) == []
 
 
 def test_an_engine_may_be_made_later(perf: mp.ModelPerf) -> None:

@@ -31,7 +31,7 @@ INSTALLING = ("python3 -m venv ", "../first-host/.venv/bin/pip install ", "cd ..
 SUPPLIED: dict[Path, dict[str, Any]] = {README: {"run": lambda _task, model_id: model_id == "claude-opus"}}
 """Names that a page expects its reader to define."""
 FRAMEWORKS = {
-    "bub": "bub", "inspect-ai": "inspect_ai", "langchain": "langchain_core", "litellm": "litellm", "llm": "llm",
+    "bub": "bub", "inspect-ai": "inspect_ai", "langchain": "langgraph", "litellm": "litellm", "llm": "llm",
     "openai-agents": "agents", "pydantic-ai": "pydantic_ai",
 }  # fmt: skip
 """What a page about a framework needs, by its name."""
