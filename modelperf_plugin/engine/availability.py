@@ -30,9 +30,21 @@ _STEPS: Final = 60
 """Into how many steps a half-life is divided, at which weights are updated."""
 _MINUTE_MS: Final = 60_000
 
-_NONE: Final[Mapping[str, str]] = {}
-_ALL: Final[Mapping[str, float]] = {}
 _FOREVER_MS: Final = 2**62
+
+
+class CurrentOutages(NamedTuple):
+    """What speaks against models now; the same objects as long as nothing changes."""
+
+    reasons: Mapping[str, str]
+    """Why models are unavailable; the first to be back first, then those that are gone."""
+    down: frozenset[str]
+    """Those of them that will not answer during the back-off, because their provider says so."""
+    availability: Mapping[str, float]
+    """The availability of models, where below 1."""
+
+
+NO_OUTAGES: Final = CurrentOutages({}, frozenset(), {})
 
 
 class GoneModel(NamedTuple):
@@ -61,7 +73,17 @@ class _Record(NamedTuple):
     def at(self, now_ms: int, half_life_ms: float) -> _Record:
         """Return the same tries discounted to a later moment."""
         weight = 0.5 ** (max(0, now_ms - self.at_ms) / half_life_ms)
-        return self._replace(answered=self.answered * weight, outages=self.outages * weight, at_ms=now_ms)
+        return _Record(self.answered * weight, self.outages * weight, now_ms, self.is_down)
+
+    def plus(self, ended_ms: int, half_life_ms: float, *, has_outage: bool) -> _Record:
+        """Return these tries and another one."""
+        if self.is_down or not half_life_ms:
+            return _Record(self.answered, self.outages, self.at_ms, has_outage)
+        answered, outages, at_ms, _ = self.at(ended_ms, half_life_ms)
+        return _Record(answered + (not has_outage), outages + has_outage, at_ms, has_outage)
+
+
+_NO_TRIES: Final = _Record()
 
 
 class Availability:
@@ -103,7 +125,7 @@ class Availability:
         self._records: dict[str, _Record] = {}
         self._position: int | None = None
         self._refresh_at = 0.0
-        self._current = (_NONE, _ALL)
+        self._current = NO_OUTAGES
         self._valid_ms = (0, 0)
 
     @classmethod
@@ -113,15 +135,12 @@ class Availability:
         availability.refresh()
         return availability
 
-    def now(self, now_ms: int) -> tuple[Mapping[str, str], Mapping[str, float]]:
-        """Return why models are unavailable, the first to be back first, and the availability of models where below 1.
-
-        They are the same objects as long as nothing changes.
-        """
+    def now(self, now_ms: int) -> CurrentOutages:
+        """Return which models are unavailable, and how available the others are."""
         if time.monotonic() >= self._refresh_at:
             self.refresh()
         if not self._records:
-            return _NONE, _ALL
+            return NO_OUTAGES
         first, last = self._valid_ms
         if not first <= now_ms < last:
             with self._lock:
@@ -201,11 +220,9 @@ class Availability:
             self._end(model_id)
 
     def _count(self, model_id: str, ended_ms: int, half_life_minutes: float, *, has_outage: bool) -> None:
-        record = self._records.get(model_id, _Record())
-        if not record.is_down and half_life_minutes > 0.0:
-            record = record.at(ended_ms, half_life_minutes * _MINUTE_MS)
-            record = record._replace(answered=record.answered + (not has_outage), outages=record.outages + has_outage)
-        self._records[model_id] = record._replace(is_down=has_outage)
+        record = self._records.get(model_id, _NO_TRIES)
+        record = record.plus(ended_ms, half_life_minutes * _MINUTE_MS, has_outage=has_outage)
+        self._records[model_id] = record
         if record.outages > _NEGLIGIBLE:
             self._valid_ms = (0, 0)
 
@@ -215,16 +232,18 @@ class Availability:
             if streak.since_ms > now_ms:  # the clock has been set back
                 self._streaks[model_id] = streak.set_back(now_ms)
         backing_off = {each: streak for each, streak in self._streaks.items() if now_ms < streak.until_ms}
-        ordered = sorted(backing_off.items(), key=lambda item: item[1].until_ms)
-        unavailable = {model_id: streak.reason for model_id, streak in ordered} or _NONE
-        availability, last_ms = _ALL, min([streak.until_ms for streak in backing_off.values()], default=_FOREVER_MS)
+        ordered = sorted(backing_off.items(), key=lambda item: (item[1].cause == "gone", item[1].until_ms))
+        unavailable = {model_id: streak.reason for model_id, streak in ordered} or NO_OUTAGES.reasons
+        down = frozenset([model_id for model_id, streak in ordered if streak.is_announced])
+        availability = NO_OUTAGES.availability
+        last_ms = min([streak.until_ms for streak in backing_off.values()], default=_FOREVER_MS)
         half_life_ms = self._config().availability.half_life_minutes * _MINUTE_MS
         if half_life_ms:
             step_ms = max(1, round(half_life_ms / _STEPS))
             step = now_ms // step_ms  # so that all processes have the same rates
             availability = self._rates(step * step_ms, half_life_ms)
             last_ms = min(last_ms, (step + 1) * step_ms) if availability else last_ms
-        self._current = (unavailable, availability)
+        self._current = CurrentOutages(unavailable, down, availability)
         self._valid_ms = (now_ms, last_ms)
 
     def _rates(self, now_ms: int, half_life_ms: float) -> Mapping[str, float]:
@@ -233,4 +252,4 @@ class Availability:
             answered, outages, *_ = record.at(now_ms, half_life_ms)
             if outages > _NEGLIGIBLE:
                 rates[model_id] = (answered + PRIOR_TRIES) / (answered + outages + PRIOR_TRIES)
-        return rates or _ALL
+        return rates or NO_OUTAGES.availability

@@ -264,7 +264,7 @@ class Chooser:
         demotions = self._monitor.demoted(task_type)
         if test is not None:
             policy, demotions = test.policy, test.without_sides(demotions)
-        unavailable, availability = self._availability.now(now_ms)
+        unavailable, down, availability = self._availability.now(now_ms)
         estimated = self._prices.dates
         basis = (policy, evidence, beliefs, demotions, unavailable, availability, estimated)
         key = (id(policy), task_type, offered, context.max_seconds)
@@ -276,7 +276,8 @@ class Chooser:
         costs = self._learner.costs(task_type, evidence) if weighs else NO_PAIR_COSTS
         knowledge = Knowledge(
             tallies, beliefs, demotions, unavailable, costs.models, tried, self._learner.difficulty(task_type),
-            self._plans, availability, costs.records, costs.waiting, estimated=estimated,
+            self._plans, availability, costs.records, costs.waiting, down=down,
+            estimated=estimated,
         )  # fmt: skip
         if context.max_seconds is not None or policy.cost.usd_per_minute:
             knowledge = knowledge._replace(durations=self._timed.of(task_type, evidence))

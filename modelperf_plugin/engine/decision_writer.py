@@ -22,7 +22,7 @@ from modelperf_plugin.store.deadline import BUSY_SECONDS, NO_WAIT, within
 from modelperf_plugin.store.roles import DecisionLog
 from modelperf_plugin.values import DAY_MS, Decision, Outcome, to_milliseconds
 from modelperf_plugin.values.backoff import Backoff
-from modelperf_plugin.values.locks import first
+from modelperf_plugin.values.locks import attempt, first
 
 BATCH_ENTRIES: Final = 16
 """Maximum number of entries of one transaction: outcomes of other threads wait for it."""
@@ -40,7 +40,11 @@ CLEANING_DECISIONS: Final = 32
 CALL_WAIT_SECONDS: Final = 0.05
 STEP_WAIT_SECONDS: Final = 0.2
 END_WAIT_SECONDS: Final = 1.0
-"""How long a recording call, the thread, and the end of the process wait for other writers."""
+"""How long a recording call, the thread, and the end of the process wait for other writers.
+
+A choice does not wait for them, but for as long as a recording call if another thread of this process is writing
+decisions: that thread needs the interpreter, which a host that only chooses would hardly ever leave to it.
+"""
 PAUSE_SECONDS: Final = 0.02
 """The time between two steps of the thread that other writers may use."""
 
@@ -86,6 +90,8 @@ class DecisionWriter:
         self._on_joined = on_joined
         self._clock = clock
         self._lock = threading.RLock()
+        self._turn = threading.RLock()
+        """Held while a batch is selected and written: two threads never write the same one."""
         self._decisions: dict[str, Decision] = {}
         self._outcomes: dict[int, DecisionOutcome] = {}
         """By identity: a model may try a task twice, with equal outcomes."""
@@ -207,14 +213,22 @@ class DecisionWriter:
         return PAUSE_SECONDS * min(1.0, BATCH_ENTRIES / waiting)  # no pause to speak of if very many wait
 
     def _flush_batch(self, wait_seconds: float, size: int = BATCH_ENTRIES) -> bool:
-        """Write the entries that wait longest; return False if the store fails."""
-        with self._lock:
-            decisions = list(islice(self._decisions.values(), size))
-            outcomes = list(islice(self._outcomes.values(), size - len(decisions)))
-        joined = within(wait_seconds, lambda: self._write(decisions, outcomes))
+        """Write the entries that wait longest; return False if the store fails or another thread keeps writing."""
+        written: list[Sequence[DecisionOutcome] | None] = []
+        seconds = max(wait_seconds, CALL_WAIT_SECONDS)
+        if not attempt(self._turn, lambda: written.append(self._write_oldest(wait_seconds, size)), seconds):
+            self._busy_since = self._busy_since or self._clock()  # until it succeeds, no choice waits again
+            return False
+        joined = written[0]
         if joined:
             self._on_joined(joined)
         return joined is not None
+
+    def _write_oldest(self, wait_seconds: float, size: int) -> Sequence[DecisionOutcome] | None:
+        with self._lock:
+            decisions = list(islice(self._decisions.values(), size))
+            outcomes = list(islice(self._outcomes.values(), size - len(decisions)))
+        return within(wait_seconds, lambda: self._write(decisions, outcomes))
 
     def _write(
         self, decisions: Sequence[Decision], outcomes: Sequence[DecisionOutcome]

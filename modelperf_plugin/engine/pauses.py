@@ -47,6 +47,11 @@ class Streak(NamedTuple):
     def until_ms(self) -> int:
         return self.since_ms + self.pause_ms
 
+    @property
+    def is_announced(self) -> bool:
+        """Whether the provider has said that calls before the end are in vain; otherwise we only expect it."""
+        return self.cause != "outage"
+
     def ignores(self, outage_ms: int) -> bool:
         """Return whether an outage is one of a call that was running when the last one came.
 

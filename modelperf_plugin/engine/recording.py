@@ -12,6 +12,7 @@ from modelperf_plugin.engine.catching_up import CatchingUp
 from modelperf_plugin.engine.decision_writer import DecisionWriter, is_decision_id, is_in_share
 from modelperf_plugin.engine.learning import Learning
 from modelperf_plugin.engine.list_prices import ListPrices
+from modelperf_plugin.engine.outcome_ids import refuse_any_taken, refuse_taken
 from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
 from modelperf_plugin.engine.spelling import as_logged
 from modelperf_plugin.engine.telemetry import Measurements
@@ -85,6 +86,7 @@ class Recording:
             learning.spending.on_outcome(entry)
             self._measurements.on_outcome(entry)
         learning.learner.pending.settle(decision_id, task_type, model_id)
+        refuse_taken(self._store.outcomes, entry, recorded)
         if new and decision is not None and decision_id is not None:
             self._on_tried(decision, decision_id, entry, joining, config)
         elif recorded is Recorded.REVISED:
@@ -102,6 +104,7 @@ class Recording:
         entries = [self._prices.priced(_passing(entry, config)) for entry in self._tracker.entries(outcomes)]
         if not entries:
             return 0
+        refuse_any_taken(self._store.outcomes, entries)
         new = self._store.outcomes.record_many(entries)
         are_new = new == len(entries)
         self.learning.spending.on_many(each for each in entries if are_new or each.outcome.outcome_id is None)

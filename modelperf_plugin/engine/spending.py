@@ -17,7 +17,7 @@ from modelperf_plugin.engine.learner import Learner
 from modelperf_plugin.policy import Assessment, Policy
 from modelperf_plugin.policy.belief import own_belief
 from modelperf_plugin.policy.budget import Menu, assumed_usd, is_ahead, is_ample, pace, refused, usd_for_trials
-from modelperf_plugin.policy.candidates import UNAVAILABLE
+from modelperf_plugin.policy.candidates import DOWN, UNAVAILABLE
 from modelperf_plugin.policy.cost import ExpectedCost, expected_cost
 from modelperf_plugin.store import Entry
 from modelperf_plugin.store.roles import Connection, Spending, Tallies
@@ -190,7 +190,7 @@ class SpendingControl:
             model_id, cost = each.tally.model_id, each.cost or expected_cost(each.tally, model_costs)
             if cost is None and each.tally.successes >= UNREPORTED:
                 cost = ExpectedCost(0.0, "own")
-            if cost is not None and each.group != UNAVAILABLE:
+            if cost is not None and each.group not in {UNAVAILABLE, DOWN}:
                 costs[model_id] = cost
                 if position < assessment.available:
                     alpha, beta, _ = each.belief or own_belief(each.tally)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple, Protocol, Self
 
 from modelperf_plugin.engine.clock import Clock, read_clock
+from modelperf_plugin.engine.outcome_ids import refuse_any_taken, refuse_taken
 from modelperf_plugin.errors import InvalidValueError, within
 from modelperf_plugin.policy.demotion import DemoteBySuccessRate
 from modelperf_plugin.policy.exploration.ab_test import fewest_samples
@@ -78,10 +79,14 @@ class Tracker:
         It does not if its ``outcome_id`` was recorded before with the same verdict; another verdict replaces the first.
 
         Raises:
-            InvalidValueError: a value is invalid; nothing was written.
+            InvalidValueError: a value is invalid, or the ``outcome_id`` is that of an outcome of another model or task
+                type; nothing was written.
             StoreError: it could not be written, not even in part.
         """
-        return bool(self.store.outcomes.record(self.entry(task_type, model_id, outcome)))
+        outcomes, entry = self.store.outcomes, self.entry(task_type, model_id, outcome)
+        recorded = outcomes.record(entry)
+        refuse_taken(outcomes, entry, recorded)
+        return bool(recorded)
 
     def record_many(self, outcomes: Iterable[tuple[str, str, Outcome | Mapping[str, Any]]]) -> int:
         """Write many outcomes, each with its task type and model id, in one transaction: all of them or none.
@@ -91,10 +96,13 @@ class Tracker:
             with the same verdict.
 
         Raises:
-            InvalidValueError: a value is invalid; the message says which. Nothing was written.
+            InvalidValueError: a value is invalid, or an ``outcome_id`` is that of an outcome of another model or task
+                type; the message says which. Nothing was written.
             StoreError: none could be written.
         """
-        return self.store.outcomes.record_many(self.entries(outcomes))
+        entries = self.entries(outcomes)
+        refuse_any_taken(self.store.outcomes, entries)
+        return self.store.outcomes.record_many(entries)
 
     def entry(self, task_type: str, model_id: str, outcome: Outcome | Mapping[str, Any]) -> Entry:
         """Return an outcome as the store takes it: checked, with a time; raise InvalidValueError if it is invalid."""

@@ -14,6 +14,7 @@ from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.policy.belief import own_belief
 from modelperf_plugin.policy.candidates import (
     DEMOTED,
+    DOWN,
     NOTHING,
     TOO_EXPENSIVE,
     UNAVAILABLE,
@@ -41,7 +42,7 @@ class Assessment(NamedTuple):
     policy: Policy
     task_type: str
     candidates: tuple[Candidate, ...]
-    """The permitted candidates, best first, unavailable and then demoted ones last; empty if none is permitted."""
+    """The permitted candidates, best first, unavailable, demoted and down ones last; empty if none is permitted."""
     ranking: Ranking
     available: int
     """How many of the first rows may be chosen; the rest are a last resort."""
@@ -214,7 +215,7 @@ def _row(policy: Policy, each: Candidate, pin: str | None) -> RankedModel:
         reason = each.reason(policy.ranking)
     if each.group in {DEMOTED, TOO_EXPENSIVE}:
         status, reason = "demoted", each.why or reason
-    elif each.group == UNAVAILABLE:
+    elif each.group in {UNAVAILABLE, DOWN}:
         status, reason = "unavailable", each.why or reason
     if tally.model_id == pin:
         status, reason = "pinned", f"pinned by the host; {reason}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -24,10 +24,12 @@ NO_COSTS: Final[ModelCosts] = {}
 NO_OUTAGES: Final[Mapping[str, float]] = {}
 NO_RECENT: Final[Mapping[str, RecentCosts]] = {}
 NOTHING_WAITS: Final[Mapping[str, int]] = {}
-AVAILABLE, UNAVAILABLE, DEMOTED, TOO_EXPENSIVE = 0, 1, 2, 3
+AVAILABLE, UNAVAILABLE, DEMOTED, DOWN, TOO_EXPENSIVE = 0, 1, 2, 3, 4
 """Groups of candidates: one of a later group is only chosen, probes aside, if the earlier groups are empty.
 
-One that is too expensive is only there to be probed."""
+One that is unavailable may answer again, and a call that it does not answer uses up no try; so it is ranked before one
+that is known to be worse. One that is down will not answer, as far as is known, or has both against it. One that is too
+expensive is only there to be probed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +56,7 @@ class Knowledge(NamedTuple):
     demotions: Mapping[str, str] = NOTHING
     """Reasons of the demotions in force, by model."""
     unavailable: Mapping[str, str] = NOTHING
-    """Reasons of the back-offs after outages, by model, the first to end first."""
+    """Reasons of the back-offs after outages, by model, the first to end first; models that are gone come last."""
     model_costs: ModelCosts = NO_COSTS
     tried: tuple[str, ...] = ()
     """Ids of the models that have failed on this task; one that failed twice is there twice."""
@@ -72,6 +74,8 @@ class Knowledge(NamedTuple):
     """How long tries take, by model, as far as it matters to this decision and is known."""
     estimated: Mapping[str, str] = NOTHING
     """The models whose costs were estimated from their tokens, with the day of the list of prices."""
+    down: Collection[str] = ()
+    """The unavailable models that will not answer before the back-off ends: gone, or told to wait by their provider."""
 
 
 Rank = tuple[int, int, float, float, float, float, int, str]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import NamedTuple
 
 from modelperf_plugin.policy.assessment import Assessment
-from modelperf_plugin.policy.candidates import AVAILABLE, DEMOTED, TOO_EXPENSIVE, UNAVAILABLE, beliefs_of
+from modelperf_plugin.policy.candidates import AVAILABLE, DEMOTED, DOWN, TOO_EXPENSIVE, UNAVAILABLE, beliefs_of
 from modelperf_plugin.policy.cost.probing import SHARE
 from modelperf_plugin.policy.exploration import ChoiceSet, Shares
 from modelperf_plugin.policy.exploration.base import best_only
@@ -20,7 +20,7 @@ class Choice(NamedTuple):
     """The drawn model, and why."""
 
     order: tuple[str, ...]
-    """The chosen model, then the fallbacks, demoted ones last."""
+    """The chosen model, then the fallbacks, unavailable, demoted and down ones last."""
     probabilities: tuple[float, ...]
     """The probability of each row of the ranking to be chosen."""
     reason: str
@@ -83,7 +83,7 @@ def _why(assessment: Assessment, shares: Shares, position: int, probability: flo
     """Return the reason of the choice of the row ``position``."""
     if assessment.current is not None:
         return f"{_switching(assessment, position)}; {_evidence(assessment, position)}"
-    group, probed = assessment.candidates[0].group, position >= assessment.available
+    probed = position >= assessment.available
     if position in assessment.probes or probed:
         what = "demoted, but probed"
         if position in assessment.probes:
@@ -92,11 +92,20 @@ def _why(assessment: Assessment, shares: Shares, position: int, probability: flo
     else:
         share = shares.reasons[position] if shares.reasons else None
         reason = f"{share}; {_evidence(assessment, position)}" if share else _reason(assessment, position, followed)
-    if group == DEMOTED:
-        return f"every candidate is demoted, so the best of them is used; {reason}"
-    if group == UNAVAILABLE and not probed:
-        return f"every candidate is unavailable, so the first to be back is used; {reason}"
-    return reason
+    last_resort = "" if probed else _last_resort({each.group for each in assessment.candidates} - {TOO_EXPENSIVE})
+    return f"{last_resort}; {reason}" if last_resort else reason
+
+
+def _last_resort(groups: Container[int]) -> str:
+    """Return why a model is used that something speaks against; empty if it is none."""
+    if AVAILABLE in groups:
+        return ""
+    if UNAVAILABLE in groups or DEMOTED not in groups:
+        others = " or demoted" if DEMOTED in groups else ""
+        return f"every candidate is unavailable{others}, so the first to be back is used"
+    if DOWN in groups:
+        return "every candidate is demoted or unavailable, so the best of those that may answer is used"
+    return "every candidate is demoted, so the best of them is used"
 
 
 def _switching(assessment: Assessment, position: int) -> str:

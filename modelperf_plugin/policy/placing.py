@@ -12,6 +12,7 @@ from modelperf_plugin.policy.belief import Belief, reduced
 from modelperf_plugin.policy.candidates import (
     AVAILABLE,
     DEMOTED,
+    DOWN,
     NO_OUTAGES,
     TOO_EXPENSIVE,
     UNAVAILABLE,
@@ -33,7 +34,7 @@ def place(
     policy: Policy, tallies: Sequence[Tally], knowledge: Knowledge, costs: Mapping[str, ExpectedCost | None],
     timing: Timing | None, too_expensive: Mapping[str, str], current: str | None,
 ) -> tuple[Candidate, ...]:  # fmt: skip
-    """Return the candidates, best first: those that are unavailable, demoted or too expensive last."""
+    """Return the candidates, best first: those that are unavailable, demoted, down or too expensive last."""
     unavailable, availability = knowledge.unavailable, knowledge.availability
     in_time = NO_OUTAGES if timing is None else timing.chances()
     scores, beliefs, qualities = _scored(policy, tallies, knowledge, in_time)
@@ -47,8 +48,9 @@ def place(
     peers: dict[tuple[int, int], list[_Unweighed]] = {}
     for tally, score, why, belief in zip(tallies, scores, reasons, beliefs or repeat(None)):  # noqa: B905 - endless
         group, tier, reason = AVAILABLE if why is None else DEMOTED, score[0], why
-        if why is None and unavailable and (reason := unavailable.get(tally[1])) is not None:
-            group, tier = UNAVAILABLE, backing_off.index(tally[1])
+        if unavailable and (pause := unavailable.get(tally[1])) is not None:
+            group = UNAVAILABLE if why is None and tally[1] not in knowledge.down else DOWN
+            tier, reason = backing_off.index(tally[1]), pause if why is None else f"{pause}; {why}"
         if too_expensive and tally[1] in too_expensive:
             group, tier, reason = TOO_EXPENSIVE, 0, too_expensive[tally[1]]
         cost = costs.get(tally[1]) if costs else None

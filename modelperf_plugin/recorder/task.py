@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
@@ -29,7 +30,9 @@ class Attempt:
     otherwise it is raised as it was.
     """
 
-    def __init__(self, model: str, turns: Turns, on_end: Callable[[Attempt, BaseException | None], bool]) -> None:
+    def __init__(
+        self, model: str, number: int, turns: Turns, on_end: Callable[[Attempt, BaseException | None], bool]
+    ) -> None:
         """Try ``model``; ``on_end`` is called at the end with the exception, and returns whether to suppress it."""
         self.model = model
         """The model to call."""
@@ -46,6 +49,10 @@ class Attempt:
         self.is_committed = False
         """Whether no other model follows, whatever happens."""
         self.duration_seconds = 0.0
+        self.number = number
+        """Its place among the attempts of its task, from 1."""
+        self.timestamp: datetime | None = None
+        """When it ended, if that is not when it is recorded."""
         self._turns = turns
         self._on_end = on_end
         self._started: float | None = None
@@ -155,6 +162,11 @@ class Task:
         self._ticket: Ticket | None = None
 
     @property
+    def models(self) -> tuple[str, ...]:
+        """The models to try, in their order."""
+        return self._begun().models
+
+    @property
     def link(self) -> EngineLink:
         """The way to the engine, for adapters."""
         return self._link
@@ -176,7 +188,12 @@ class Task:
     def attempt(self, model: str) -> Attempt:
         """Return an attempt with a model, to be entered around its call."""
         self._begun()
-        return Attempt(check_id("model", model), self._link.turns, self._on_end)
+        self._tries += 1
+        return Attempt(check_id("model", model), self._tries, self._link.turns, self._on_end)
+
+    def ticket_of(self, attempt: Attempt) -> str:
+        """Return the ticket of an attempt that may still be running: for an answer that is sent before its end."""
+        return str(self._ticket_of(attempt, is_recorded=True))
 
     def report(self, success: bool | None = None, *, score: float | None = None) -> bool:
         """Give the last attempt its verdict, or another one; return whether that changed the store.
@@ -233,7 +250,6 @@ class Task:
     def _on_end(self, attempt: Attempt, error: BaseException | None) -> bool:
         """Record an attempt; return whether its exception is suppressed, because another model follows."""
         self._last, self._last_uses_try = attempt, False
-        self._tries += 1
         if attempt.tokens_used and not attempt.cost_usd:
             attempt.cost_usd = self._link.cost_of(
                 attempt.model, attempt.tokens_used, attempt.output_tokens, attempt.served_model
@@ -253,13 +269,14 @@ class Task:
     def _outcome(self, attempt: Attempt) -> Outcome:
         """Return the outcome of an attempt, by what is known at its end."""
         failed, score = attempt.failure, attempt.graded
-        outcome_id = f"{self._id}-{self._tries}" if self._has_tickets else None
+        outcome_id = self._outcome_id(attempt) if self._has_tickets else None
         if failed is None and score is None:
             return Outcome(
                 success=True,
                 tokens_used=attempt.tokens_used,
                 cost_usd=attempt.cost_usd,
                 duration_seconds=attempt.duration_seconds,
+                timestamp=attempt.timestamp,
                 outcome_id=outcome_id,
             )
         kind, timeout, retry_after = failed or Failure(None)
@@ -272,6 +289,7 @@ class Task:
             tokens_used=attempt.tokens_used,
             cost_usd=attempt.cost_usd,
             duration_seconds=attempt.duration_seconds,
+            timestamp=attempt.timestamp,
             outcome_id=outcome_id,
         )
         return outcome if score is None else outcome.passing(self._link.pass_score)
@@ -282,7 +300,7 @@ class Task:
             decision_id=None if decision is None else decision.decision_id,
             task_type=self._task_type,
             model_id=attempt.model,
-            outcome_id=f"{self._id}-{self._tries}",
+            outcome_id=self._outcome_id(attempt),
             tokens_used=attempt.tokens_used,
             cost_usd=attempt.cost_usd,
             duration_seconds=attempt.duration_seconds,
@@ -290,6 +308,9 @@ class Task:
             timeout=attempt.failure is not None and attempt.failure.timeout,
             is_recorded=is_recorded,
         )
+
+    def _outcome_id(self, attempt: Attempt) -> str:
+        return f"{self._id}-{attempt.number}"
 
     def _last_ticket(self) -> Ticket:
         if self._ticket is None:

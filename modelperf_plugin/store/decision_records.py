@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, Self
 
-from modelperf_plugin.values import (
-    Decision,
-    Outcome,
-    to_milliseconds,
-)
+from modelperf_plugin.values import Decision, Outcome, RankedModel, to_milliseconds
+
+MAX_ENCODED: Final = 128
+"""Number of rows of rankings whose JSON is kept: after an outcome, those of the other models are still the same."""
 
 _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_number: Final = lru_cache(MAX_ENCODED)(float.__repr__)
+"""The JSON of a propensity, exactly. There are few different ones, and some take longer than the rest of a row."""
 
 
 class DecisionRecord(NamedTuple):
@@ -41,23 +43,9 @@ class DecisionRecord(NamedTuple):
     @classmethod
     def of(cls, decision: Decision) -> Self:
         """Return the row for ``decision``."""
-        rows, shares = decision.ranking.rows, decision.probabilities
         record: dict[str, Any] = {
             "ranking_strategy": decision.ranking.strategy,
             "reason": decision.reason,
-            "candidates": [
-                {
-                    "model_id": row.model_id,
-                    "status": row.status,
-                    "score": row.score,
-                    "interval": row.interval,
-                    "propensity": share,
-                    "samples": row.tally.samples,
-                    "reason": row.reason,
-                    "expected_cost_usd": row.expected_cost_usd,
-                }
-                for row, share in zip(rows, shares, strict=True)
-            ],
             "excluded": [row._asdict() for row in decision.excluded],
         }
         if decision.assignment is not None:
@@ -68,6 +56,10 @@ class DecisionRecord(NamedTuple):
             record["tried"] = decision.tried
         if decision.attempt > 1:
             record["attempt"] = decision.attempt
+        rows = [
+            f'{_candidate(row)},"propensity":{_number(share)}}}'
+            for row, share in zip(decision.ranking.rows, decision.probabilities, strict=True)
+        ]
         return cls(
             decision.decision_id,
             to_milliseconds(decision.created_at),
@@ -78,7 +70,7 @@ class DecisionRecord(NamedTuple):
             _exploring(decision),
             decision.mode,
             decision.policy_id,
-            _encode(record),
+            f'{_encode(record)[:-1]},"candidates":[{",".join(rows)}]}}',
             decision.retry_of,
             None if decision.assignment is None else decision.assignment.test_id,
         )
@@ -112,6 +104,16 @@ class Joining:
         """Whether a verdict has waited for the decision, which may have replaced that of the outcome."""
         self.is_stored = False
         """Whether the transaction was committed with it; a store that cannot do so leaves this False."""
+
+
+@lru_cache(MAX_ENCODED)
+def _candidate(row: RankedModel) -> str:
+    """Return a row of a ranking as a JSON object, without its end: its propensity follows."""
+    text = _encode({
+        "model_id": row.model_id, "status": row.status, "score": row.score, "interval": row.interval,
+        "samples": row.tally.samples, "reason": row.reason, "expected_cost_usd": row.expected_cost_usd,
+    })  # fmt: skip
+    return text[:-1]
 
 
 def _exploring(decision: Decision) -> float:

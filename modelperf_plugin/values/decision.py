@@ -51,7 +51,7 @@ class PlannedTry(NamedTuple):
 class Decision(Sequence[str]):
     """Which model to use now, and why: a frozen sequence of model ids in the order to try them.
 
-    ``decision[0] == decision.model_id`` is the choice; the rest are the fallbacks, demoted models last.
+    ``decision[0] == decision.model_id`` is the choice; the rest are the fallbacks, demoted and gone models last.
     """
 
     order: tuple[str, ...]

@@ -182,7 +182,7 @@ def _of_streams(error: BaseException) -> _Kind | None:
 def _retry_after(error: BaseException) -> float | None:
     """Return how many seconds the provider asked to wait."""
     response, wait = _get(error, "response"), _get(error, "retry_after")
-    for headers in (_get(response, "headers"), _get(error, "headers")):
+    for headers in (_get(response, "headers"), _get(error, "headers"), _get(error, "litellm_response_headers")):
         for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0), ("Retry-After", 1.0)):
             value = None
             with suppress(Exception):

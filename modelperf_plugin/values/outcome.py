@@ -38,6 +38,7 @@ BLAMES: Final[Mapping[str | None, Blame]] = {
 caller's neither. Read it by :func:`blame_of` or :attr:`Outcome.blame`, except where every call counts."""
 
 MAX_TOKENS: Final = 2**53
+MAX_SECONDS: Final = MAX_TOKENS / 1000
 MAX_COST_USD: Final = 1_000_000.0
 NANO_USD: Final = 1_000_000_000
 """Costs are stored in whole nano-dollars: integers add up to the same sum in any order."""
@@ -131,8 +132,8 @@ class Outcome:
 
     def _check_seconds(self, name: str) -> None:
         seconds = getattr(self, name)
-        if seconds is not None:
-            object.__setattr__(self, name, check_amount(name, seconds, MAX_TOKENS / 1000))
+        if seconds is not None and (type(seconds) is not float or not 0.0 <= seconds <= MAX_SECONDS):
+            object.__setattr__(self, name, check_amount(name, seconds, MAX_SECONDS))
 
     @property
     def blame(self) -> Blame | None:

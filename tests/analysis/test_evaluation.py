@@ -123,6 +123,36 @@ def test_the_same_configuration_decides_as_it_did(engine: mp.ModelPerf) -> None:
     assert np.abs(shares - log.propensities).sum(axis=1).mean() < 0.1
 
 
+@pytest.mark.parametrize("outage", ["server_error", "unavailable"])
+def test_outages_of_the_time_are_in_force_where_all_others_are_demoted(outage: Any) -> None:
+    """A model that is gone ranked behind the demoted ones, one after a mere outage before them; so it does again."""
+    demotion = {"strategy": "success_rate", "threshold": 0.6, "min_samples": 5}
+    config = {
+        "exploration": {"strategy": "never"}, "demotion": demotion, "ranking": {"strategy": "success_rate"},
+        "availability": {"pause_seconds": 600, "jitter": 0},
+    }  # fmt: skip
+    clock = Clock()
+    with mp.ModelPerf(config, store="log.db", clock=clock, seed=0) as engine:
+        for model_id, successes in zip(MODELS, (200, 80, 60), strict=True):
+            engine.record_many([("plan", model_id, mp.Outcome(success=n < successes)) for n in range(200)])
+        for number in range(100):
+            clock.now += timedelta(seconds=30)
+            decision = engine.select("plan", MODELS)
+            assert decision is not None
+            for model_id in decision:
+                out = model_id == "a" and number < 80
+                success = model_id == "a" or number % 2 == 0
+                answer = mp.Outcome(success=success and not out, error_kind=outage if out else None)
+                engine.record("plan", model_id, answer, decision)
+                if not out:
+                    break
+        log = read_log(engine.store)
+        shares = Configured(log, engine.store).shares(load(config).config)
+    tried_first = (log.chosen == log.models.index("a"))[:80].mean()
+    assert tried_first < 0.1 if outage == "unavailable" else tried_first > 0.9
+    np.testing.assert_allclose(shares, log.propensities, atol=1e-6)
+
+
 def test_targets_keep_to_what_was_offered() -> None:
     """Constant and uniform policies choose offered models only; elsewhere they follow the log."""
     live("log.db", UNIFORM, 40, ("a", "b"))

@@ -70,6 +70,34 @@ def test_a_task_is_tried_until_it_is_solved() -> None:
     assert {len(step.tries) for step in steps} == {1, 2}
 
 
+@pytest.mark.parametrize("attempts", [1, 2])
+@pytest.mark.parametrize("kind", ["server_error", "unavailable", "cancelled", None])
+def test_outages_use_up_no_try(kind: Any, attempts: int) -> None:
+    """As with a host: after an outage or an error of the caller the next model is tried as if that had not been one."""
+
+    def outcome_of(task: Instance, model_id: str) -> Outcome:
+        return Outcome(success=False, error_kind=kind if model_id == "small" else None)
+
+    steps = play(load({}).config, by_difficulty(40), outcome_of, seed=1, attempts=attempts)
+    lost = "small" if kind is not None else None
+    for step in steps:
+        tried = [each.model_id for each in step.tries]
+        assert len([model_id for model_id in tried if model_id != lost]) == attempts
+        assert tried[-1] != lost
+        assert len(step.order) == attempts
+        assert lost not in step.order or lost not in tried
+    assert any(step.model_id == "small" for step in steps)
+
+
+def test_a_timeout_uses_up_a_try_as_configured() -> None:
+    """``quality.timeouts`` says whether it is a failure of the model or an outage."""
+    expired = Outcome(success=False, timeout=True)
+    for timeouts, tries in (("failure", 1), ("outage", 3), ("ignore", 3)):
+        config = load({"quality": {"timeouts": timeouts}}).config
+        (step,) = play(config, by_difficulty(1), lambda *_: expired, seed=1)
+        assert len(step.tries) == tries
+
+
 def test_every_try_is_reported_with_its_decision() -> None:
     """All the outcomes count as evidence, as those of a host do."""
     report = replay(data_of(by_difficulty(80)), POLICY, repeats=1)

@@ -105,6 +105,8 @@ def dead() -> None:
     for seconds, number in ((10, 1), (60, 1), (60, 4)):
         values = [len(run(seed, gone, 1_000, seconds=seconds, number=number).met) for seed in SEEDS]
         show(f"model gone: first tries of it in 1,000 tasks, {seconds} s apart, {number} hosts", values, 10)
+    values = [len(run(seed, gone, 1_000, seconds=60, models={"best": 0.9, "second": 0.2}).met) for seed in SEEDS]
+    show("   the same, 60 s apart, if the only other model is demoted", values, 10)
 
 
 def quota() -> None:

@@ -366,6 +366,7 @@ def _large() -> _Large:
         offered=np.ones((MANY, MANY_MODELS), bool),
         propensities=propensities,
         status=np.zeros((MANY, MANY_MODELS), np.int8),
+        position=np.zeros((MANY, MANY_MODELS), np.int16),
         left_out={},
     )
     singles = [constant(log, model_id) for model_id in log.models]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from math import log, sqrt
 from random import Random
-from statistics import median
+from statistics import fmean, median
 from typing import Any, Final, NamedTuple
 
 from modelperf_plugin import ModelPerf
@@ -19,7 +19,8 @@ from tests.benchmarks.timing import verdict
 SEEDS: Final = max(5, round(24 * SCALE))
 BEFORE, AFTER, WINDOW = 1_000, 1_000, 20
 FOUND_GOAL: Final = 150
-CHEAPEST: Final = {"cost": {"objective": "cheapest_within", "margin": 0.03}}
+CHEAPEST: Final[dict[str, Any]] = {"cost": {"objective": "cheapest_within", "margin": 0.03}}
+VALUE: Final[dict[str, Any]] = {"cost": {"objective": "value", "usd_per_success": 2.0}}
 
 
 class _Model(NamedTuple):
@@ -49,6 +50,16 @@ def main() -> None:
                 f"median {median(shares):.2f}, worst {min(shares):.2f}",
                 flush=True,
             )
+        for config in (CHEAPEST, VALUE):
+            plain, late = (
+                [_share_after_late_outlier(seed, config, variation, usd) for seed in range(SEEDS)]
+                for usd in (None, 30.0)
+            )
+            print(
+                f"  {config['cost']['objective']}, one cost of $30 among $0.10 at task 300: share of that model in the "
+                f"next 1,000 tasks: mean {fmean(late):.2f}, worst {min(late):.2f}; without it: {fmean(plain):.2f}",
+                flush=True,
+            )
         spent = [_extra_money(seed, variation) for seed in range(SEEDS)]
         print(
             f"  no price changes, 2,000 tasks: money against the best model: median × {median(spent):.4f}", flush=True
@@ -57,9 +68,13 @@ def main() -> None:
 
 def _play(
     seed: int, tasks: int, models: Callable[[int], Mapping[str, _Model]], variation: float,
-    config: Mapping[str, Any], context: Mapping[str, Any] | None = None, outlier: tuple[str, int] | None = None,
+    config: Mapping[str, Any], context: Mapping[str, Any] | None = None,
+    outlier: tuple[str, int, int, float] | None = None,
 ) -> list[tuple[str, float]]:  # fmt: skip
-    """Return which model each task went to, and what it cost."""
+    """Return which model each task went to, and what it cost.
+
+    The ``outlier`` is the first call of a model from a task and a number of calls on, and costs so many dollars.
+    """
     rng, deviation = Random(f"prices/{seed}"), sqrt(log(1.0 + variation**2))
     chosen: list[tuple[str, float]] = []
     calls: dict[str, int] = {}
@@ -70,8 +85,8 @@ def _play(
             assert decision is not None
             name = decision.model_id
             usd = offered[name].usd * rng.lognormvariate(-(deviation**2) / 2, deviation)
-            if outlier is not None and (name, calls.get(name, 0)) == outlier:
-                usd = 3.0
+            if outlier is not None and name == outlier[0] and task >= outlier[1] and calls.get(name, 0) >= outlier[2]:
+                usd, outlier = outlier[3], None
             calls[name] = calls.get(name, 0) + 1
             outcome = {"success": rng.random() < offered[name].chance, "cost_usd": usd}
             engine.record("code", name, outcome, decision)
@@ -103,8 +118,18 @@ def _share_after_outlier(seed: int, position: int, variation: float) -> float:
     def models(_: int) -> dict[str, _Model]:
         return {"best": _Model(0.9, 0.05), "other": _Model(0.7, 0.05)}
 
-    played = _play(seed, 1_000, models, variation, {}, {"max_cost_usd": 0.5}, ("best", position))
+    played = _play(seed, 1_000, models, variation, {}, {"max_cost_usd": 0.5}, ("best", 0, position, 3.0))
     return sum(name == "best" for name, _ in played) / len(played)
+
+
+def _share_after_late_outlier(seed: int, config: Mapping[str, Any], variation: float, usd: float | None) -> float:
+    def models(_: int) -> dict[str, _Model]:
+        return {"cheap": _Model(0.8, 0.1), "other": _Model(0.8, 0.2), "poor": _Model(0.5, 0.05)}
+
+    played = _play(seed, 1_300, models, variation, config, outlier=None if usd is None else ("cheap", 300, 0, usd))
+    start = next(task for task in range(300, len(played)) if played[task][0] == "cheap")
+    after = played[start + 1 :]
+    return sum(name == "cheap" for name, _ in after) / len(after)
 
 
 def _extra_money(seed: int, variation: float) -> float:

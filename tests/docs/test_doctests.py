@@ -9,6 +9,7 @@ import pkgutil
 import pytest
 
 import modelperf_plugin
+from modelperf_plugin.errors import MissingExtraError
 
 MODULES = sorted(
     each.name
@@ -20,7 +21,13 @@ MODULES = sorted(
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_in_docstrings_are_true(name: str) -> None:
     """Every example in the docstrings of a module gives what stands below it."""
-    assert doctest.testmod(importlib.import_module(name)).failed == 0
+    try:
+        module = importlib.import_module(name)
+    except (MissingExtraError, ModuleNotFoundError) as error:  # a framework is not installed
+        if str(getattr(error, "name", "")).startswith("modelperf_plugin"):
+            raise
+        pytest.skip(str(error))
+    assert doctest.testmod(module).failed == 0
 
 
 def test_there_are_examples() -> None:

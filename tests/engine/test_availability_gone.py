@@ -87,6 +87,40 @@ def test_a_gone_model_gets_one_try(perf: mp.ModelPerf, clock: FakeClock) -> None
         assert [chosen(perf) for _ in range(100)].count("first") == 1
 
 
+def test_a_gone_model_is_not_tried_before_demoted_ones(tmp_path: Path, clock: FakeClock) -> None:
+    """If all others are demoted, it gets one try an hour, then one every two hours, and stays the last fallback."""
+    demotion = {"strategy": "success_rate", "threshold": 0.6, "min_samples": 5}
+    with mp.ModelPerf({**CONFIG, "demotion": demotion}, store=tmp_path / "x.db", clock=clock, seed=0) as engine:
+        make_first_better(engine)
+        tried = []
+        for minute in range(600):
+            decision = engine.select("t", MODELS)
+            assert decision is not None
+            if decision.model_id == "first":
+                tried.append(minute)
+                engine.record("t", "first", GONE, decision)
+            else:
+                assert decision.order == ("second", "first")
+                engine.record("t", "second", mp.Outcome(success=minute % 2 == 0), decision)
+            clock.advance(minutes=1)
+        assert tried == [0, 60, 180, 420]
+        engine.record("t", "first", SUCCESS)
+        assert chosen(engine) == "first"
+
+
+@pytest.mark.parametrize(("outage", "expected"), [(limited(600), "second"), (limited(0), "first")])
+def test_a_provider_is_believed_that_no_call_will_be_answered(
+    outage: mp.Outcome, expected: str, tmp_path: Path, clock: FakeClock
+) -> None:
+    """Until the time that it named, demoted models come first; after a mere outage the model may answer again."""
+    demotion = {"strategy": "success_rate", "threshold": 0.6, "min_samples": 5}
+    with mp.ModelPerf({**CONFIG, "demotion": demotion}, store=tmp_path / "x.db", clock=clock, seed=0) as engine:
+        make_first_better(engine)
+        engine.record("t", "first", outage)
+        assert row(engine).status == "unavailable"
+        assert chosen(engine) == expected
+
+
 def test_calls_under_way_do_not_make_the_pause_longer(perf: mp.ModelPerf, clock: FakeClock) -> None:
     """Calls that find it gone together count once, and outages of other kinds change nothing."""
     for number in range(10):

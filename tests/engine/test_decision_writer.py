@@ -116,6 +116,30 @@ def test_a_host_that_only_chooses_is_bounded(bench: Bench, monkeypatch: pytest.M
     assert sorted(bench.kept()) == ids
 
 
+def test_threads_that_only_choose_take_turns(bench: Bench) -> None:
+    """A choice waits while another thread writes decisions, and writes others: more threads do not write the same."""
+    write, written = bench.store.decisions.write, []
+    first_began, second_began = threading.Event(), threading.Event()
+
+    def noted(decisions: Sequence[DecisionRecord], outcomes: Sequence[DecisionOutcome]) -> list[DecisionOutcome]:
+        (second_began if first_began.is_set() else first_began).set()
+        written.extend([decision.decision_id for decision in decisions])
+        second_began.wait(0.2)
+        return write(decisions, outcomes)
+
+    for number in range(MAX_BACKLOG):
+        bench.writer.on_decision(decided(f"d{number:04}"))
+    vars(bench.store.decisions)["write"] = noted
+    first = threading.Thread(target=bench.writer.flush)
+    first.start()
+    assert first_began.wait(20.0)
+    bench.writer.on_decision(decided("last"))
+    second_began.set()
+    first.join()
+    bench.writer.close()
+    assert len(written) == len(set(written)) == len(bench.kept()) == MAX_BACKLOG + 1
+
+
 def test_an_outcome_is_written_at_once_with_its_decision(bench: Bench) -> None:
     """When the outcome is acknowledged both are in the store; other decisions go on waiting for theirs."""
     bench.writer.on_decision(decided("d1"))

@@ -40,6 +40,15 @@ def longest(times: int, action: Callable[[], object]) -> float:
     return sorted(took)[-2]
 
 
+def becomes_part_of_a_test(pm: pluggy.PluginManager) -> bool:
+    """Return whether one of the next choices is part of a test: the first may meet our thread, writing decisions."""
+    for _ in range(20):
+        if choose(pm).assignment is not None:
+            return True
+        time.sleep(0.02)
+    return False
+
+
 @pytest.mark.parametrize(
     "exploration",
     [
@@ -65,8 +74,7 @@ def test_a_choice_does_not_wait(
         assert longest(10, lambda: choose(pm)) < QUICK
         assert longest(10, lambda: choose(pm, task_type="another")) < QUICK
         assert choose(pm).assignment is None
-    decision = choose(pm)
-    assert (decision.assignment is not None) == (exploration["strategy"] == "ab_test")
+    assert becomes_part_of_a_test(pm) == (exploration["strategy"] == "ab_test")
 
 
 @either_lock

@@ -604,3 +604,18 @@ def test_a_configuration_broken_later(
         time.sleep(0.05)
     assert choose(pm) is None
     assert plugin.failure_count() == 1
+
+
+def test_an_id_that_another_model_has_is_logged_once_and_counted(
+    pm: pluggy.PluginManager, register: Register, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A host that gives all tries of a task one ``outcome_id`` reads so once, and the doctor counts what is lost."""
+    plugin = register(pm)
+    complete(pm, outcome={"success": False, "outcomeId": "task-1"})
+    for _ in range(3):
+        complete(pm, model_id="claude-opus", outcome={"success": True, "outcomeId": "task-1"})
+    assert samples(plugin.engine()) == {"gpt-4o": 1}
+    (message,) = errors_logged(caplog)
+    assert message.startswith("on_task_complete failed: outcome_id must be unique: an outcome of another model")
+    (problem,) = plugin.engine().store.problems.all()
+    assert (problem.kind, plugin.failure_count()) == ("on_task_complete", 3)

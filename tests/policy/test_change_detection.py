@@ -81,11 +81,23 @@ def test_failures_are_successes_seen_from_the_other_side(past: list[tuple[float,
     assert (mirrored.up, mirrored.down) == pytest.approx((watch.down, watch.up), abs=1e-9)
 
 
-@pytest.mark.parametrize(("predicted", "taken"), [(0.0, 0.02), (1.0, 0.98), (-3.0, 0.02), (7.0, 0.98)])
-def test_predictions_are_not_trusted_to_the_ends(predicted: float, taken: float) -> None:
-    """A predicted 0 or 1 counts as .02 or .98."""
+@pytest.mark.parametrize(
+    ("predicted", "for_up", "for_down"),
+    [(0.0, 0.02, 0.0), (1.0, 1.0, 0.98), (-3.0, 0.02, 0.0), (7.0, 1.0, 0.98), (0.99, 0.99, 0.98), (0.01, 0.02, 0.01)],
+)
+def test_predictions_are_not_trusted_to_the_ends(predicted: float, for_up: float, for_down: float) -> None:
+    """A predicted 0 counts as .02 when the model does better, a predicted 1 as .98 when it does worse."""
+    start = ChangeWatch(up=3.0, down=3.0)
     for success in (True, False):
-        assert ChangeWatch().updated(predicted, success, 1) == ChangeWatch().updated(taken, success, 1)
+        watch = start.updated(predicted, success, 1)
+        assert watch.up == start.updated(for_up, success, 1).up
+        assert watch.down == start.updated(for_down, success, 1).down
+
+
+@pytest.mark.parametrize(("success", "predicted"), [(True, 0.999), (False, 0.001)])
+def test_a_model_that_always_ends_alike_has_not_changed(success: bool, predicted: float) -> None:
+    """Ten thousand successes of a model that is believed to succeed nearly always are no alarm, nor are failures."""
+    assert watched([(predicted, success)] * 10_000).alarm() is None
 
 
 @pytest.mark.parametrize(("success", "direction"), [(True, "up"), (False, "down")])

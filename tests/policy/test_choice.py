@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import fsum, sqrt
 from typing import NamedTuple
 
@@ -334,12 +334,20 @@ class Case(NamedTuple):
     context: Context
     number: float
     unavailable: dict[str, str]
+    down: set[str]
     model_costs: dict[str, ExpectedCost]
 
     @property
     def knowledge(self) -> Knowledge:
         """The knowledge of the policy."""
-        return Knowledge(self.evidence, None, {}, self.unavailable, self.model_costs)
+        return Knowledge(self.evidence, None, {}, self.unavailable, self.model_costs, down=self.down)
+
+    def groups(self, names: Sequence[str], demoted: Collection[str]) -> list[int]:
+        """Return the group of each model: available, unavailable, demoted, or last of all."""
+        return [
+            (3 if name in demoted or name in self.down else 1) if name in self.unavailable else 2 * (name in demoted)
+            for name in names
+        ]
 
     @property
     def forbidden(self) -> set[str]:
@@ -397,6 +405,7 @@ def cases(draw: st.DrawFn) -> Case:
     known = draw(st.lists(st.sampled_from(candidates), unique=True))
     pin = draw(st.none() | st.sampled_from(candidates))
     excluded = draw(st.none() | st.sets(st.sampled_from(NAMES))) or set()
+    unavailable = draw(st.lists(st.sampled_from(NAMES), max_size=3, unique=True))
     case = Case(
         Policy(
             ranking=draw(rankings),
@@ -414,7 +423,8 @@ def cases(draw: st.DrawFn) -> Case:
             max_cost_usd=draw(st.none() | st.floats(0, 2)),
         ),
         draw(numbers),
-        dict.fromkeys(draw(st.sets(st.sampled_from(NAMES), max_size=3)), "back off until noon"),
+        dict.fromkeys(unavailable, "back off until noon"),
+        {name for name in unavailable if draw(st.booleans())},
         {
             name: ExpectedCost(draw(st.floats(0, 2)), "model")
             for name in draw(st.sets(st.sampled_from(NAMES), max_size=3))
@@ -464,39 +474,71 @@ def test_what_is_not_permitted_is_never_in_the_order(case: Case) -> None:
 
 @any_case
 @given(cases())
-def test_a_demoted_model_is_a_last_resort(case: Case) -> None:
-    """A demoted model ranks last and is only chosen if all are demoted, and the reason says so."""
+def test_what_speaks_against_a_model_ranks_it_behind_others(case: Case) -> None:
+    """Available, unavailable, demoted, down: one of a later group is chosen only if the earlier ones are empty.
+
+    A model that is both unavailable and demoted counts as down.
+    """
     assessment = assess(case.rules, "t", case.candidates, case.knowledge, case.context)
     choice = choose(assessment, case.context, case.number)
-    permitted = [case.evidence.get(row.model_id, Tally("t", row.model_id)) for row in assessment.ranking]
+    names = [row.model_id for row in assessment.ranking]
+    permitted = [case.evidence.get(name, Tally("t", name)) for name in names]
     reasons = case.rules.demotion(permitted)
-    demoted = {tally.model_id for tally, reason in zip(permitted, reasons, strict=True) if reason is not None}
-    fallbacks = [name in demoted for name in choice.order[1:]]
+    demoted = {name for name, reason in zip(names, reasons, strict=True) if reason is not None}
+    groups = case.groups(names, demoted)
+    assert groups == sorted(groups)
+    fallbacks = case.groups(choice.order[1:], demoted)
     assert fallbacks == sorted(fallbacks)
     if case.context.pin is not None:
         return
-    assert (choice.order[0] in demoted) == (len(demoted) == len(choice.order))
-    assert choice.reason.startswith("every candidate is demoted") == (len(demoted) == len(choice.order))
-    for row, probability in zip(assessment.ranking, choice.probabilities, strict=True):
-        assert (row.status == "demoted") == (row.model_id in demoted)
-        assert probability == 0.0 or row.model_id not in demoted or len(demoted) == len(choice.order)
-
-
-@any_case
-@given(cases())
-def test_an_unavailable_model_is_chosen_only_if_no_other_is_available(case: Case) -> None:
-    """An unavailable model ranks behind available and before demoted ones, whatever the exploration."""
-    assessment = assess(case.rules, "t", case.candidates, case.knowledge, case.context)
-    choice = choose(assessment, case.context, case.number)
-    if case.context.pin is not None:
-        return
-    groups = [{"unavailable": 1, "demoted": 2}.get(row.status, 0) for row in assessment.ranking]
-    assert groups == sorted(groups)
     for row, group, probability in zip(assessment.ranking, groups, choice.probabilities, strict=True):
-        assert (row.status == "unavailable") == (group == 1)
         assert probability == 0.0 or group == groups[0]
-        assert group != 1 or row.reason == "back off until noon"
-    assert choice.reason.startswith("every candidate is unavailable") == (groups[0] == 1)
+        assert (row.status == "unavailable") == (group in {1, 3})
+        assert (row.status == "demoted") == (group == 2)
+        assert row.reason.startswith("back off until noon") == (group in {1, 3})
+    said = choice.reason.partition(", so the ")[0]
+    expected = {
+        (1,): "every candidate is unavailable", (3,): "every candidate is unavailable",
+        (1, 3): "every candidate is unavailable", (2,): "every candidate is demoted",
+        (1, 2): "every candidate is unavailable or demoted", (1, 2, 3): "every candidate is unavailable or demoted",
+        (2, 3): "every candidate is demoted or unavailable",
+    }.get(tuple(sorted(set(groups))))  # fmt: skip
+    assert said == expected or (expected is None and "every candidate" not in said)
+
+
+@pytest.mark.parametrize(
+    ("down", "demoted", "order", "reason"),
+    [
+        ("a", "bcd", "bcda", "every candidate is demoted or unavailable, so the best of those that may answer is used"),
+        ("", "bcd", "abcd", "every candidate is unavailable or demoted, so the first to be back is used"),
+        ("a", "cd", "bcda", "the only candidate left"),
+        (
+            "a",
+            "abcd",
+            "bcda",
+            "every candidate is demoted or unavailable, so the best of those that may answer is used",
+        ),
+    ],
+)
+def test_a_model_that_is_gone_comes_after_demoted_ones(down: str, demoted: str, order: str, reason: str) -> None:
+    """A demoted model may solve the task; one that is gone will not. After a mere outage it may, and comes first."""
+    rules = policy(demotion=DemoteByEvidence())
+    evidence = records(a=(9, 1), b=(4, 6), c=(3, 7), d=(2, 8))
+    knowledge = Knowledge(evidence, None, dict.fromkeys(demoted, "demoted: why"), {"a": "out"}, down=down)
+    choice = choose(assess(rules, "t", "abcd", knowledge, NO_CONTEXT), NO_CONTEXT, 0.0)
+    assert "".join(choice.order) == order
+    assert choice.reason.startswith(reason)
+
+
+def test_models_that_are_down_get_no_probes() -> None:
+    """A try of a demoted model that is not expected to answer says nothing: its share goes to the other demoted one."""
+    rules = policy(demotion=DemoteByEvidence(probe_share=0.25))
+    evidence = records(a=(9, 1), b=(8, 2), c=(7, 3))
+    knowledge = Knowledge(evidence, None, dict.fromkeys("bc", "demoted: why"), {"b": "out"})
+    assessment = assess(rules, "t", "abc", knowledge, NO_CONTEXT)
+    assert "".join(assessment.ranking.model_ids) == "acb"
+    assert choose(assessment, NO_CONTEXT, 0.0).probabilities == (0.75, 0.25, 0.0)
+    assert assessment.ranking.of("b").reason == "out; demoted: why"
 
 
 @any_case
@@ -569,7 +611,7 @@ def watched_cases(draw: st.DrawFn) -> tuple[Case, dict[str, str]]:
 def test_demoted_models_get_exactly_their_share(watched: tuple[Case, dict[str, str]]) -> None:
     """Together ``probe_share``, each the same; without one they are never chosen. No probes if a unit or pin decides.
 
-    If all are demoted, the best of them is used, and nobody is tried.
+    Those that are also unavailable get none. If no other model may answer, the best of them is used and none is probed.
     """
     case, in_force = watched
     assessment = assess(case.rules, "t", case.candidates, case.knowledge._replace(demotions=in_force), case.context)
@@ -578,15 +620,16 @@ def test_demoted_models_get_exactly_their_share(watched: tuple[Case, dict[str, s
     assert all(0.0 <= probability <= 1.0 for probability in choice.probabilities)
     names = [row.model_id for row in assessment.ranking]
     assert choice.probabilities[names.index(choice.order[0])] > 0.0
-    shares = [share for name, share in zip(names, choice.probabilities, strict=True) if name in in_force]
+    groups = case.groups(names, in_force)
+    shares = [share for group, share in zip(groups, choice.probabilities, strict=True) if group == 2]
     if case.context.pin is not None:
         assert not choice.probed
         return
-    if len(shares) == len(names):
+    assert groups == sorted(groups)
+    if groups[0] >= 2:
         assert fsum(choice.probabilities[: assessment.tied]) == pytest.approx(1.0)
         assert (choice.explored, choice.probed) == (False, False)
         return
-    assert names[len(names) - len(shares) :] == [name for name in names if name in in_force]
     by_unit = isinstance(case.rules.exploration, ABTest) and case.context.unit_id is not None
     probe_share = case.rules.demotion.probe_share
     assert len(set(shares)) <= 1
@@ -596,6 +639,7 @@ def test_demoted_models_get_exactly_their_share(watched: tuple[Case, dict[str, s
         assert fsum(shares) == pytest.approx(probe_share if shares else 0.0)
     assert choice.probed == (choice.order[0] in in_force)
     assert not (choice.probed and probe_share == 0.0)
+    assert 3 not in [group for group, share in zip(groups, choice.probabilities, strict=True) if share]
 
 
 @any_case
@@ -605,15 +649,15 @@ def test_a_probe_says_so_and_demoted_fallbacks_come_last(watched: tuple[Case, di
     case, in_force = watched
     assessment = assess(case.rules, "t", case.candidates, case.knowledge._replace(demotions=in_force), case.context)
     choice = choose(assessment, case.context, case.number)
-    fallbacks = [name in in_force for name in choice.order[1:]]
+    fallbacks = case.groups(choice.order[1:], in_force)
     assert fallbacks == sorted(fallbacks)
     ranking = ranking_of(assessment, choice)
     probes = [row.model_id for row in ranking if row.status == "probe"]
     assert probes == ([choice.order[0]] if choice.probed else [])
     for row in ranking:
         if row.model_id not in {*probes, case.context.pin}:
-            assert (row.status == "demoted") == (row.model_id in in_force)
-            assert row.reason == in_force.get(row.model_id, row.reason)
+            assert (row.status == "demoted") == (case.groups([row.model_id], in_force) == [2])
+            assert row.reason.endswith(in_force.get(row.model_id, row.reason))
     if choice.probed:
         assert choice.explored
         assert choice.reason.startswith("demoted, but probed (probability ")

@@ -70,6 +70,47 @@ def test_one_outlier_neither_makes_a_change_nor_sets_the_cost(before: int) -> No
     assert recent.mean < 0.5
 
 
+@pytest.mark.parametrize("later", [1, KEPT, KEPT + 1, 100, 400])
+def test_an_outlier_stays_one_when_it_is_no_longer_among_the_newest(later: int) -> None:
+    """However many costs have followed, it counts as ten times the median of the newest, and looks like no change."""
+    recent = after([*[0.1] * 60, 30.0, *[0.1] * later])
+    assert not recent.has_changed
+    assert recent.mean == pytest.approx((0.1 * (60 + later) + 1.0) / (61 + later))
+
+
+def test_an_outlier_fades_with_the_costs_of_its_time() -> None:
+    """When the older costs are discounted, so is what the outlier does not count; the next day's sums give the rest."""
+    weight, costs = 0.5, [*[0.1] * 60, 30.0, *[0.1] * KEPT]
+    recent = after(costs)
+    faded = recent.weighing(weight * (0.1 * 60 + 30.0) + 0.1 * KEPT, weight * 61 + KEPT)
+    assert faded.mean == pytest.approx((weight * (0.1 * 60 + 1.0) + 0.1 * KEPT) / (weight * 61 + KEPT))
+    assert faded.weighing(0.1 * KEPT, KEPT).mean == pytest.approx(0.1)
+
+
+def test_an_outlier_is_known_again_after_a_restart() -> None:
+    """Read from a store, with the last costs one by one, it counts as before."""
+    costs = [*[0.1] * 60, 30.0, *[0.1] * 100]
+    again = RecentCosts.of(sum(costs), len(costs), costs)
+    assert again.mean == pytest.approx(after(costs).mean)
+    assert again.plus(0.1, 3).mean == pytest.approx(after([*costs, 0.1, 0.1, 0.1]).mean)
+
+
+def test_a_price_change_after_an_outlier_is_seen() -> None:
+    """An outlier among the older costs hides no change, neither a rise nor a cut."""
+    before = after([*lognormal(60, 0.2, seed=2), 6.0, *lognormal(300, 0.2, seed=3)])
+    for factor in (5.0, 0.2):
+        changed = after(lognormal(4, 0.2, seed=4, median=0.02 * factor), before)
+        assert changed.has_changed
+        assert changed.mean == pytest.approx(0.02 * factor, rel=0.5)
+
+
+@pytest.mark.parametrize("between", [KEPT, 100])
+def test_two_outliers_in_all_count_in_full(between: int) -> None:
+    """A cost that comes again, however much later, is part of what a task costs."""
+    costs = [*[0.1] * 60, 30.0, *[0.1] * between, 30.0, *[0.1] * 60]
+    assert after(costs).mean == pytest.approx(sum(costs) / len(costs))
+
+
 def test_two_equally_high_costs_count_in_full() -> None:
     """What happens more than once is no outlier."""
     costs = [0.05, 0.05, 3.0, 0.05, 0.05, 3.0, 0.05]

@@ -153,6 +153,7 @@ def test_the_providers_wait_is_read() -> None:
     for nonsense in ("", "soon", "nan", "inf", "1e300"):
         assert mp.failure_of(RateLimitError(response=Answer(429, retry_after=nonsense))).retry_after_seconds is None
     assert mp.failure_of(RateLimitError(retry_after=3)).retry_after_seconds == 3
+    assert mp.failure_of(RateLimitError(litellm_response_headers={"retry-after": "4"})).retry_after_seconds == 4
 
 
 def test_odd_exceptions_do_no_harm() -> None:

@@ -24,8 +24,9 @@ Flags = npt.NDArray[np.bool_]
 PAGE_SIZE: Final = 5_000
 MAX_BLOCKS: Final = 2_500
 """In longer logs, knowledge is updated this many times instead of before every decision."""
-AVAILABLE, DEMOTED, UNAVAILABLE = 0, 1, 2
+AVAILABLE, DEMOTED, UNAVAILABLE, DOWN = 0, 1, 2, 3
 _STATUS: Final = {"demoted": DEMOTED, "probe": DEMOTED, "unavailable": UNAVAILABLE}
+_MAX_POSITION: Final = 2**15 - 1
 _MODEL_PSEUDO_OUTCOMES, _PAIR_PSEUDO_OUTCOMES = 4.0, 4.0
 """Weight of all models' mean in one model's forecast, and of the model's mean in that of a pair."""
 
@@ -55,7 +56,9 @@ class DecisionLog:
     propensities: Floats
     """n × m: the probability with which each model was chosen."""
     status: Integers
-    """n × m: available, demoted or unavailable."""
+    """n × m: available, demoted, unavailable, or down: unavailable and ranked behind demoted models."""
+    position: Integers
+    """n × m: the rank of each offered model, from 0 on."""
     left_out: Mapping[str, int]
     """Number of further decisions in the log, by the reason for leaving them out."""
 
@@ -108,6 +111,7 @@ class DecisionLog:
 
 _COLUMNS: Final = (
     "made_ms", "ended_ms", "task", "chosen", "success", "score", "cost_usd", "offered", "propensities", "status",
+    "position",
 )  # fmt: skip
 
 
@@ -145,7 +149,7 @@ class _Reader:
         self._tasks: dict[str, int] = {}
         self._models: dict[str, int] = {}
         self._left_out: Counter[str] = Counter()
-        wide = {"row": "i", "column": "i", "chance": "f", "status": "b"}
+        wide = {"row": "i", "column": "i", "chance": "f", "status": "b", "position": "h"}
         self._wide: dict[str, array[Any]] = {name: array(kind) for name, kind in wide.items()}
         long = {"made": "q", "ended": "q", "task": "i", "chosen": "i", "success": "b", "score": "d", "cost": "d"}
         self._long: dict[str, array[Any]] = {name: array(kind) for name, kind in long.items()}
@@ -175,12 +179,15 @@ class _Reader:
 
     def _append(self, record: DecisionRecord, outcome: JoinedOutcome, candidates: list[_Candidate]) -> None:
         long, wide, models = self._long, self._wide, self._models
-        position = len(long["task"])
-        for model_id, propensity, status in candidates:
-            wide["row"].append(position)
+        row, is_behind = len(long["task"]), False
+        for position, (model_id, propensity, status) in enumerate(candidates):
+            kind = _STATUS.get(status, AVAILABLE)
+            is_behind |= kind == DEMOTED
+            wide["row"].append(row)
             wide["column"].append(models.setdefault(model_id, len(models)))
             wide["chance"].append(propensity)
-            wide["status"].append(_STATUS.get(status, AVAILABLE))
+            wide["status"].append(DOWN if is_behind and kind == UNAVAILABLE else kind)
+            wide["position"].append(min(position, _MAX_POSITION))
         long["made"].append(record.made_ms)
         long["ended"].append(outcome.ended_ms)
         long["task"].append(self._tasks.setdefault(record.task_type, len(self._tasks)))
@@ -198,15 +205,17 @@ class _Reader:
         columns = np.array(self._wide["column"])
         shape = (len(order), len(self._models))
         offered, propensities, status = np.zeros(shape, bool), np.zeros(shape, np.float32), np.zeros(shape, np.int8)
+        position = np.zeros(shape, np.int16)
         offered[rows, columns] = True
         propensities[rows, columns] = np.array(self._wide["chance"], np.float32)
         status[rows, columns] = np.array(self._wide["status"], np.int8)
+        position[rows, columns] = np.array(self._wide["position"], np.int16)
         return DecisionLog(
             source=source, task_types=tuple(self._tasks), models=tuple(self._models), made_ms=long["made"][order],
             ended_ms=long["ended"][order], task=long["task"][order], chosen=long["chosen"][order],
             success=long["success"][order].astype(np.float64), score=long["score"][order],
             cost_usd=long["cost"][order], offered=offered, propensities=propensities, status=status,
-            left_out=dict(self._left_out),
+            position=position, left_out=dict(self._left_out),
         )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from modelperf_plugin.analysis.off_policy.decision_log import DEMOTED, UNAVAILABLE, DecisionLog, Flags
+from modelperf_plugin.analysis.off_policy.decision_log import DEMOTED, DOWN, UNAVAILABLE, DecisionLog, Flags
 from modelperf_plugin.analysis.off_policy.estimators import Floats, Integers
 from modelperf_plugin.analysis.off_policy.store_as_of import Cost, StoreAsOf
 from modelperf_plugin.analysis.simulation.play import Progress
@@ -70,7 +70,7 @@ class Configured:
             for decider, shares in zip(deciders, chances, strict=True):
                 decider.refresh()
                 for row in range(block.start, block.stop):
-                    columns, own = decider.decide(log.task_types[log.task[row]], log.offered[row], log.status[row])
+                    columns, own = decider.decide(log, row)
                     shares[row, columns] = own
             if progress is not None:
                 progress(block.stop, len(log))
@@ -87,7 +87,7 @@ class _Decider:
             learners[key] = Learner(past, past.merged, lambda: config, lambda: past.now)
         self._learner = learners[key]
         self._changes = 0
-        self._choices: dict[tuple[str, bytes, bytes], _Chances] = {}
+        self._choices: dict[tuple[str, bytes, bytes, tuple[int, ...]], _Chances] = {}
 
     def refresh(self) -> None:
         self._choices.clear()
@@ -95,13 +95,16 @@ class _Decider:
             self._changes = self._past.changes_noticed
             self._learner.reset()
 
-    def decide(self, task_type: str, offered: Flags, status: Integers) -> _Chances:
-        key = (task_type, offered.tobytes(), status.tobytes())
+    def decide(self, log: DecisionLog, row: int) -> _Chances:
+        task_type, offered, status = log.task_types[log.task[row]], log.offered[row], log.status[row]
+        unavailable = np.flatnonzero(offered & (status >= UNAVAILABLE))
+        ordered = unavailable[np.argsort(log.position[row][unavailable])].tolist()
+        key = (task_type, offered.tobytes(), status.tobytes(), tuple(ordered))
         if key not in self._choices:
-            self._choices[key] = self._decide(task_type, offered, status)
+            self._choices[key] = self._decide(task_type, offered, status, ordered)
         return self._choices[key]
 
-    def _decide(self, task_type: str, offered: Flags, status: Integers) -> _Chances:
+    def _decide(self, task_type: str, offered: Flags, status: Integers, unavailable: Sequence[int]) -> _Chances:
         columns = np.flatnonzero(offered).tolist()
         names = tuple([self._models[column] for column in columns])
         evidence: Mapping[str, Tally] = self._past.of(task_type)
@@ -111,11 +114,12 @@ class _Decider:
             classified(evidence, self._config.quality.timeouts),
             beliefs,
             {self._models[column]: "demoted at the time" for column in columns if status[column] == DEMOTED},
-            {self._models[column]: "unavailable at the time" for column in columns if status[column] == UNAVAILABLE},
+            {self._models[column]: "unavailable at the time" for column in unavailable},
             costs.models,
             recent_costs=costs.records,
             waiting=costs.waiting,
             difficulty=self._learner.difficulty(task_type),
+            down=[self._models[column] for column in unavailable if status[column] == DOWN],
         )
         assessment = assess(self._config.policy_for(task_type), task_type, names, knowledge, NO_CONTEXT)
         chances = choose(assessment, NO_CONTEXT, None).probabilities

@@ -14,6 +14,7 @@ from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 from modelperf_plugin.config import Config, LogConfig
 from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.errors import InvalidValueError
+from modelperf_plugin.policy.quality import Timeouts, is_verdict
 from modelperf_plugin.values import Decision, Outcome
 
 MIGRATION_GUIDE_RULE: Final[Mapping[str, Any]] = {
@@ -85,7 +86,7 @@ class Step(NamedTuple, Generic[OfferT]):
     later: tuple[Try, ...] = ()
     """The tries after the first one failed, in order."""
     order: tuple[str, ...] = ()
-    """The models that would be tried until one succeeds."""
+    """The models that would be tried until one succeeds, except those that met an outage."""
 
     @property
     def tries(self) -> tuple[Try, ...]:
@@ -110,8 +111,8 @@ def play(
 ) -> list[Step[OfferT]]:
     """Let ``config`` decide ``tasks`` a minute apart, learning only the outcomes of its own choices.
 
-    The models of a decision are tried in its order until one succeeds, ``attempts`` of them at most. Outcomes are
-    recorded after ``feedback_delay`` further choices.
+    The models of a decision are tried in its order until one succeeds, ``attempts`` of them at most; outages and the
+    caller's own errors use up no try, as elsewhere. Outcomes are recorded after ``feedback_delay`` further choices.
     """
     steps: list[Step[OfferT]] = []
     waiting: deque[tuple[Step[OfferT], Decision]] = deque()
@@ -120,8 +121,9 @@ def play(
             decision = engine.select(task.task_type, task.candidates, {"attempts": attempts})
             if decision is None:  # the mode is apply, so nothing was offered
                 raise InvalidValueError("candidates", "one model or more", task.candidates)
-            order = decision.order[:attempts]
-            first, *later = _tries(task, order, outcome_of)
+            first, *later = _tries(task, decision.order, outcome_of, attempts, config.quality.timeouts)
+            lost = [each.model_id for each in (first, *later) if not is_verdict(each.outcome, config.quality.timeouts)]
+            order = tuple([model_id for model_id in decision.order if model_id not in lost][:attempts])
             step = Step(task, first.model_id, decision.explored, first.outcome, tuple(later), order)
             steps.append(step)
             waiting.append((step, decision))
@@ -134,11 +136,15 @@ def play(
     return steps
 
 
-def _tries(task: OfferT, models: Sequence[str], outcome_of: Callable[[OfferT, str], Outcome]) -> Iterator[Try]:
+def _tries(
+    task: OfferT, models: Sequence[str], outcome_of: Callable[[OfferT, str], Outcome], attempts: int, timeouts: Timeouts
+) -> Iterator[Try]:
+    used = 0
     for model_id in models:
         outcome = outcome_of(task, model_id)
         yield Try(model_id, outcome)
-        if outcome.success:
+        used += is_verdict(outcome, timeouts)
+        if outcome.success or used == attempts:
             return
 
 

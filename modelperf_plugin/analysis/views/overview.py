@@ -56,7 +56,8 @@ class Exploration:
 class Comparison:
     """The success of first tries in the period against the best single model's, as estimated now.
 
-    Outages, the caller's own errors and later tries are left out on both sides.
+    Outages, the caller's own errors and later tries are left out on both sides: how often a single model would solve
+    what it has failed before is not known.
     """
 
     model_id: str
@@ -64,6 +65,8 @@ class Comparison:
     expected: float
     """Its expected success rate on the same mix of tasks."""
     achieved: float
+    solved_later: int
+    """Number of tasks that later tries solved: no part of ``achieved``."""
 
     @property
     def difference(self) -> float:
@@ -199,7 +202,8 @@ def _compare(rows: Sequence[TaskRow]) -> Comparison | None:
         return None
     best = min(expected, key=lambda model_id: (-expected[model_id], model_id))
     achieved = sum(row.trend.total.first_successes for row in rows) / judged
-    return Comparison(model_id=best, expected=expected[best], achieved=achieved)
+    solved_later = sum(row.trend.total.later_successes for row in rows)
+    return Comparison(model_id=best, expected=expected[best], achieved=achieved, solved_later=solved_later)
 
 
 def _quality(

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
-from math import log, sqrt
+from math import exp, log, sqrt
 from typing import Final, NamedTuple
 
 KEPT: Final = 24
@@ -60,6 +60,10 @@ class RecentCosts(NamedTuple):
     """Sum of the squared differences between the logarithms of successive costs, the last ones counting most."""
     differences: float = 0.0
     """Their number, discounted likewise."""
+    highest: tuple[float, float] = (0.0, 0.0)
+    """The two highest of the older costs that were seen one by one, the highest first."""
+    highest_weight: float = 1.0
+    """What the highest of them weighs in the sum."""
     has_changed: bool = False
     """Whether older costs do not count any more, because the price has changed since."""
 
@@ -71,18 +75,28 @@ class RecentCosts(NamedTuple):
         """
         logs = [log(each) for each in costs]
         squares = [(two - one) ** 2 for one, two in pairwise(logs)][-int(_MEMORY) :]
-        before = logs[:-KEPT]
+        before, highest = logs[:-KEPT], sorted([0.0, 0.0, *costs[:-KEPT]])
         recent = cls(
-            0.0, 0.0, tuple(costs[-KEPT:]), tuple(logs[-KEPT:]), sum(before), len(before), sum(squares), len(squares)
-        )
+            0.0, float(len(before)), tuple(costs[-KEPT:]), tuple(logs[-KEPT:]), sum(before), len(before), sum(squares),
+            len(squares), (highest[-1], highest[-2]),
+        )  # fmt: skip
         return recent.weighing(usd, number).since_change()
 
     def plus(self, usd: float, count: int = 1) -> RecentCosts:
         """Return these costs and ``count`` newer ones of ``usd`` on average."""
-        if count > 1:
-            costs = (*self.newest, *[usd] * min(count, KEPT))
+        if 1 < count <= KEPT:
+            recent = self
+            for _ in range(count):
+                recent = recent.plus(usd)
+            return recent
+        if count > KEPT:
+            costs = (*self.newest, *[usd] * KEPT)
             more = RecentCosts.of(self.older_usd + sum(self.newest) + count * usd, self.weight + count, costs)
-            return more._replace(has_changed=self.has_changed or more.has_changed)
+            if more.has_changed:
+                return more
+            first, second = sorted([*self.highest, *more.highest])[:1:-1]
+            weight = self.highest_weight if first == self.highest[0] else 1.0
+            return more._replace(highest=(first, second), highest_weight=weight, has_changed=self.has_changed)
         value = log(usd)
         newest, logs = (*self.newest, usd), (*self.logs, value)
         squares, differences = self.squares, self.differences
@@ -90,18 +104,26 @@ class RecentCosts(NamedTuple):
             share = 1.0 - 1.0 / _MEMORY
             squares, differences = share * squares + (value - self.logs[-1]) ** 2, share * differences + 1.0
         older_usd, older, log_sum, logged = self.older_usd, self.older, self.log_sum, self.logged
+        highest, weight = self.highest, self.highest_weight
         if len(newest) > KEPT:
-            older_usd, older, log_sum, logged = older_usd + newest[0], older + 1.0, log_sum + logs[0], logged + 1.0
+            oldest = newest[0]
+            older_usd, older, log_sum, logged = older_usd + oldest, older + 1.0, log_sum + logs[0], logged + 1.0
             newest, logs = newest[1:], logs[1:]
+            if oldest > highest[0]:
+                highest, weight = (oldest, highest[0]), 1.0
+            elif oldest > highest[1]:
+                highest = (highest[0], oldest)
         return RecentCosts(
-            older_usd, older, newest, logs, log_sum, logged, squares, differences, self.has_changed
+            older_usd, older, newest, logs, log_sum, logged, squares, differences, highest, weight, self.has_changed
         ).since_change()
 
     def weighing(self, usd: float, number: float) -> RecentCosts:
         """Return the same costs with the older ones discounted anew: so many in all, with a sum of ``usd``."""
         older = number - len(self.newest)
-        older_usd, older = (max(0.0, usd - sum(self.newest)), older) if older >= 1.0 else (0.0, 0.0)
-        return self._replace(older_usd=older_usd, older=older)
+        if older < 1.0:
+            return self._replace(older_usd=0.0, older=0.0, highest=(0.0, 0.0), highest_weight=1.0)
+        weight = self.highest_weight * min(1.0, older / self.older) if self.older else 1.0
+        return self._replace(older_usd=max(0.0, usd - sum(self.newest)), older=older, highest_weight=weight)
 
     def since_change(self) -> RecentCosts:
         """Return the costs since the price has changed, if the newest say so, else all of them."""
@@ -146,13 +168,26 @@ class RecentCosts(NamedTuple):
     def mean(self) -> float | None:
         """The expected cost of a task in US dollars; None if it is unknown.
 
-        The highest of the newest costs counts at most as 10 times their median, unless the next one is as high.
+        The highest cost counts at most as 10 times the median of the newest, unless the next one is as high.
         """
-        newest = sorted(self.newest)
-        if len(newest) >= _FEW:
-            limit = max(newest[-2] if len(newest) > _FEW else 0.0, _OUTLIER * newest[(len(newest) - 1) // 2])
-            newest[-1] = min(newest[-1], limit)
-        return (self.older_usd + sum(newest)) / self.weight if self.weight > 0.0 else None
+        if self.weight <= 0.0:
+            return None
+        older_usd, surplus = self._without_outlier()
+        return (older_usd + sum(self.newest) - surplus) / self.weight
+
+    def _without_outlier(self) -> tuple[float, float]:
+        """Return the sum of the older costs as far as they count, and what does not count of the newest."""
+        newest, (highest, second) = sorted(self.newest), self.highest
+        if not newest:
+            return self.older_usd, 0.0
+        limit = _OUTLIER * newest[(len(newest) - 1) // 2]
+        if highest >= newest[-1]:
+            surplus = (highest - max(limit, second, newest[-1])) * self.highest_weight
+            typical = self.older * exp(self.log_sum / self.logged) if self.logged else 0.0
+            return min(self.older_usd, max(self.older_usd - max(0.0, surplus), typical)), 0.0
+        if len(newest) > _FEW:
+            limit = max(limit, newest[-2], highest)
+        return self.older_usd, max(0.0, newest[-1] - limit) if len(newest) >= _FEW else 0.0
 
     @property
     def hints_at_cut(self) -> bool:

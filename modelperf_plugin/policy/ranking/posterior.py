@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from functools import lru_cache
+from typing import Final, Literal
 
 from pydantic import Field
 
@@ -14,6 +15,9 @@ from modelperf_plugin.policy.ranking.base import Explanation, Score
 from modelperf_plugin.policy.strategy import Strategy
 from modelperf_plugin.text import has_later_tries, mean_score_text, tries_text
 from modelperf_plugin.values import Tally
+
+MAX_EXPLAINED: Final = 128
+"""Number of reasons that are kept: after an outcome, those of the other models are still valid."""
 
 
 class Posterior(Strategy):
@@ -47,21 +51,12 @@ class Posterior(Strategy):
         return beliefs if self.pooled else [self._own(tally) for tally in tallies]
 
     def explain(self, tally: Tally, belief: Belief | None = None) -> Explanation:
-        alpha, beta, _ = self._own(tally) if belief is None or not self.pooled else belief
         proven = tally.successes + tally.quality_failures >= self.min_samples
-        return Explanation(alpha / (alpha + beta), beta_interval(alpha, beta), proven, self.reason(tally, belief))
+        belief = self._own(tally) if belief is None or not self.pooled else belief
+        return Explanation(belief.mean, beta_interval(belief.alpha, belief.beta), proven, _reason(tally, belief))
 
     def reason(self, tally: Tally, belief: Belief | None = None) -> str:
-        alpha, beta, outcomes = self._own(tally) if belief is None or not self.pooled else belief
-        samples = tally.successes + tally.quality_failures
-        counted = f"{tally.successes} of {samples} succeeded"
-        if tally.graded:
-            counted = mean_score_text(tally)
-        if has_later_tries([tally]):
-            counted = tries_text(tally)
-        if outcomes is not None and outcomes < 0.8 * samples:
-            counted += f", discounted to {outcomes:.3g} today"
-        return f"posterior mean {alpha / (alpha + beta):.3f} ({counted})"
+        return _reason(tally, self._own(tally) if belief is None or not self.pooled else belief)
 
     def _own(self, tally: Tally) -> Belief:
         return Belief(
@@ -71,3 +66,17 @@ class Posterior(Strategy):
                 tally.score_shift - tally.later_score_shift,
             )
         )
+
+
+@lru_cache(MAX_EXPLAINED)
+def _reason(tally: Tally, belief: Belief) -> str:
+    alpha, beta, outcomes = belief
+    samples = tally.successes + tally.quality_failures
+    counted = f"{tally.successes} of {samples} succeeded"
+    if tally.graded:
+        counted = mean_score_text(tally)
+    if has_later_tries([tally]):
+        counted = tries_text(tally)
+    if outcomes is not None and outcomes < 0.8 * samples:
+        counted += f", discounted to {outcomes:.3g} today"
+    return f"posterior mean {alpha / (alpha + beta):.3f} ({counted})"

@@ -34,7 +34,7 @@ ALARM: Final = log(20_000.0)
 MAX_STATISTIC: Final = 100.0
 """Maximum of S, so that its exponential stays finite."""
 MIN_RATE, MAX_RATE = 0.02, 0.98
-"""Predictions are clipped to these, so that no single outcome dominates."""
+"""A model is not believed to be worse, or better, than this when it turns out better, or worse."""
 _UP, _DOWN = expm1(SHIFT), expm1(-SHIFT)
 
 Direction = Literal["up", "down"]
@@ -78,8 +78,8 @@ class ChangeWatch(NamedTuple):
         row in the log. If the chance of success is uncertain, ``predicted`` is the lowest plausible one, and
         ``highest`` the highest.
         """
-        lowest = min(max(predicted, MIN_RATE), MAX_RATE)
-        highest = lowest if highest is None else min(max(highest, MIN_RATE), MAX_RATE)
+        highest = max(MIN_RATE, min(predicted if highest is None else highest, 1.0))
+        lowest = min(max(0.0, predicted), MAX_RATE)
         if 0.0 < grade < 1.0:
             gain, loss = log1p(grade * _UP), log1p(grade * _DOWN)
         else:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from modelperf_plugin.store.decision_records import Joining
-from modelperf_plugin.store.entries import Entry, Recorded
+from modelperf_plugin.store.entries import Entry, Recorded, Verdict
 from modelperf_plugin.store.roles import Outcomes, Tallies
 from modelperf_plugin.values.names import Aliases
 
@@ -39,6 +39,13 @@ class RenamedOutcomes:
             others = [other for each in entries if each.outcome.outcome_id for other in self._under_aliases(each)]
             changed += self._own.record_many(others) if others else 0
         return changed
+
+    def verdicts_of(self, outcome_ids: Iterable[str]) -> Mapping[str, Verdict]:
+        """Return the verdicts in force, under canonical ids."""
+        verdicts, aliases = self._own.verdicts_of(outcome_ids), self._aliases
+        if not aliases.ids:
+            return verdicts
+        return {key: each._replace(model_id=aliases.canonical(each.model_id)) for key, each in verdicts.items()}
 
     def _under_aliases(self, entry: Entry) -> list[Entry]:
         """Return an outcome whose id is known under the aliases of its model that the store has."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -155,6 +155,11 @@ class Backlog:
             ingest_left(store, *self._left[0])
             self._left.popleft()
         return []
+
+    def verdicts_of(self, outcome_ids: Iterable[str]) -> dict[str, Verdict]:
+        """Return the newest verdicts that wait under these ids."""
+        verdicts = {outcome_id: self._spool.verdict_of(outcome_id) for outcome_id in outcome_ids}
+        return {outcome_id: verdict for outcome_id, verdict in verdicts.items() if verdict is not None}
 
     def _update(self) -> None:
         with self._lock:

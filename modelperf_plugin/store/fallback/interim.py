@@ -129,6 +129,10 @@ class SpooledOutcomes:
     def record_many(self, entries: Iterable[Entry]) -> int:
         return sum(map(bool, self._record(entries)))
 
+    def verdicts_of(self, outcome_ids: Iterable[str]) -> dict[str, Verdict]:
+        verdicts = self._verdicts
+        return {outcome_id: verdicts[outcome_id] for outcome_id in outcome_ids if outcome_id in verdicts}
+
     def _record(self, entries: Iterable[Entry]) -> list[Recorded]:
         """Spool outcomes; return what each of them changes, as far as is known."""
         with self._memory.connection.write_lock:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from modelperf_plugin.errors import StoreBusyError, StoreError
 from modelperf_plugin.store.decision_records import Joining
-from modelperf_plugin.store.entries import Entry, Recorded
+from modelperf_plugin.store.entries import Entry, Recorded, Verdict
 from modelperf_plugin.store.fallback.interim import InterimStore
 from modelperf_plugin.store.fallback.naming import named
 from modelperf_plugin.store.fallback.switch import Switch
@@ -51,6 +51,11 @@ class FallbackOutcomes:
     def record_many(self, entries: Iterable[Entry]) -> int:
         entries = list(entries)
         return self._switch.ask(lambda store: self._record_behind(store, entries))
+
+    def verdicts_of(self, outcome_ids: Iterable[str]) -> Mapping[str, Verdict]:
+        ids = set(outcome_ids)
+        stored = self._switch.ask(lambda store: store.outcomes.verdicts_of(ids))
+        return {**stored, **self._switch.backlog.verdicts_of(ids)}
 
     def _record_one_behind(self, store: SqliteStore | InterimStore, entry: Entry, joining: Joining | None) -> Recorded:
         """Record an outcome behind those that wait; its decision follows."""

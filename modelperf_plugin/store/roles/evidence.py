@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from modelperf_plugin.store.decision_records import Joining
 from modelperf_plugin.store.decisions import LoggedDecision
-from modelperf_plugin.store.entries import DroppedStep, Entry, Recorded
+from modelperf_plugin.store.entries import DroppedStep, Entry, Recorded, Verdict
 from modelperf_plugin.store.spending import Correction, CostEvent, CostSums
 from modelperf_plugin.store.trends import Days, DecisionSums, TrendStep
 from modelperf_plugin.store.watches import Baseline, Event, Faded, PastCosts, Revision
@@ -39,6 +39,9 @@ class Outcomes(Protocol):
 
     def record_many(self, entries: Iterable[Entry]) -> int:
         """Write many outcomes in one transaction; return how many were new or have changed a verdict."""
+
+    def verdicts_of(self, outcome_ids: Iterable[str]) -> Mapping[str, Verdict]:
+        """Return the verdicts in force by id; without those whose id is not known, or whose event was dropped."""
 
 
 class DatedTallies(Protocol):

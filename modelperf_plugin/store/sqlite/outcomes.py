@@ -101,6 +101,10 @@ class SqliteOutcomes:
         except sqlite3.Error as error:
             connection.fail(error)
 
+    def verdicts_of(self, outcome_ids: Iterable[str]) -> dict[str, Verdict]:
+        verdicts = {outcome_id: self.verdict_of(outcome_id) for outcome_id in self.known_ids(outcome_ids)}
+        return {outcome_id: verdict for outcome_id, verdict in verdicts.items() if verdict is not None}
+
     def ingest_batch(self, batch_id: str, entries: Iterable[Entry]) -> int:
         """Write spooled outcomes in one transaction, unless the batch was ingested before; return how many were new."""
 
@@ -321,3 +325,7 @@ class ReadOnlyOutcomes:
     def record_many(self, entries: Iterable[Entry]) -> int:  # noqa: ARG002 - the protocol's signature
         """Raise StoreError."""
         return self._connection.write(lambda _: 0)
+
+    def verdicts_of(self, outcome_ids: Iterable[str]) -> dict[str, Verdict]:  # noqa: ARG002 - the protocol's signature
+        """Return nothing: no outcome is recorded that it would matter to."""
+        return {}

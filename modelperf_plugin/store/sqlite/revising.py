@@ -17,6 +17,7 @@ _GONE: Final = (
     "the verdict on %s came after its details were dropped ([store] retention_days): it is not changed, and stays "
     "counted as it was"
 )
+_TAKEN: Final = "an outcome of %s on %s does not count: its id %s was given to one of %s on %s before"
 
 
 class Reported(NamedTuple):
@@ -47,8 +48,12 @@ def revise(
     )  # fmt: skip
     if connection.total_changes > before:
         return Recorded.REVISED
-    if outcome.outcome_id is not None and verdict_of(connection, outcome.outcome_id) is None:
-        logger.warning(_GONE, f"the outcome {outcome.outcome_id}")
+    if outcome.outcome_id is not None:
+        known = verdict_of(connection, outcome.outcome_id)
+        if known is None:
+            logger.warning(_GONE, f"the outcome {outcome.outcome_id}")
+        elif is_stamped and known[:2] != entry[:2]:  # it was spooled, so nobody can be told
+            logger.warning(_TAKEN, entry.model_id, entry.task_type, outcome.outcome_id, known.model_id, known.task_type)
     return Recorded.NOTHING
 
 

@@ -22,6 +22,14 @@ def test_the_same_outcome_id_counts_once(store: Store) -> None:
     assert (tally.model_id, tally.successes, tally.failures) == ("gpt-4o", 4, 0)
 
 
+def test_verdicts_are_found_by_id(store: Store) -> None:
+    """The verdict in force of each known id, with its task type and model; unknown ids are left out."""
+    store.outcomes.record(entry(outcome_id="run-1"))
+    store.outcomes.record(entry(success=False, outcome_id="run-1"))
+    verdicts = store.outcomes.verdicts_of(["run-1", "run-2"])
+    assert {key: each[:3] for key, each in verdicts.items()} == {"run-1": ("execute-task", "gpt-4o", False)}
+
+
 def test_a_bulk_is_written_as_a_whole_or_not_at_all(store: Store) -> None:
     """An error in the middle of a bulk leaves nothing of it behind, neither in the store nor in memory."""
     store.outcomes.record(entry())
