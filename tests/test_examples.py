@@ -46,7 +46,7 @@ def test_an_example_leaves_nothing_behind(script: str, tmp_path: Path) -> None:
     """Neither the directory it is run in nor the folder of examples has another file afterwards."""
     run(script, tmp_path)
     assert list(tmp_path.iterdir()) == []
-    assert {path.name for path in EXAMPLES.iterdir()} - {"__pycache__"} == {*SCRIPTS, "modelperf.toml"}
+    assert {path.name for path in EXAMPLES.iterdir()} - {"__pycache__"} == {*SCRIPTS, "modelperf.toml", "frameworks"}
 
 
 def test_an_example_says_the_same_every_time(tmp_path: Path) -> None:

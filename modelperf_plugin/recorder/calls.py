@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from inspect import isawaitable, iscoroutine
 from typing import TypeVar
@@ -10,41 +10,38 @@ from typing import TypeVar
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.recorder.judging import Options, check_answer, check_answer_async, examine
 from modelperf_plugin.recorder.limits import Worker, limited
-from modelperf_plugin.recorder.link import EngineLink
-from modelperf_plugin.recorder.task import Task
+from modelperf_plugin.recorder.task import Attempt, Task
 
 _R = TypeVar("_R")
 
 
-def run(link: EngineLink, task_type: str, models: Iterable[str], call: Callable[[str], _R], options: Options[_R]) -> _R:
-    """See :meth:`modelperf_plugin.ModelPerf.run`."""
+def run(task: Task, call: Callable[[Attempt], _R], options: Options[_R]) -> _R:
+    """See :meth:`modelperf_plugin.ModelPerf.run`; ``call`` gets the attempt."""
     result: _R
-    with Task(link, task_type, models, options.context, has_tickets=False) as task:
+    with task:
         for model in task:
             with task.attempt(model) as attempt:
-                result = _call(call, model, options.timeout)
+                result = _call(call, attempt, options.timeout)
                 attempt.stop()
                 if iscoroutine(result):
                     result.close()
                     raise InvalidValueError("call", "a function that returns a result; arun takes coroutines", result)
-                examine(link, attempt, result, options.usage)
-                check_answer(link, attempt, options.check, result)
+                examine(task.link, attempt, result, options.usage)
+                check_answer(task.link, attempt, options.check, result)
     return result
 
 
-async def arun(
-    link: EngineLink, task_type: str, models: Iterable[str], call: Callable[[str], Awaitable[_R]], options: Options[_R]
-) -> _R:
-    """See :meth:`modelperf_plugin.ModelPerf.arun`."""
+async def arun(task: Task, call: Callable[[Attempt], Awaitable[_R]], options: Options[_R]) -> _R:
+    """See :meth:`modelperf_plugin.ModelPerf.arun`; ``call`` gets the attempt."""
     result: _R
-    async with Task(link, task_type, models, options.context, has_tickets=False) as task:
+    async with task:
         for model in task:
             async with task.attempt(model) as attempt:
                 async with limited(options.timeout):
-                    result = await _awaitable(call(model))
+                    result = await _awaitable(call(attempt))
                 attempt.stop()
-                examine(link, attempt, result, options.usage)
-                await check_answer_async(link, attempt, options.check, result)
+                examine(task.link, attempt, result, options.usage)
+                await check_answer_async(task.link, attempt, options.check, result)
     return result
 
 
@@ -55,8 +52,8 @@ def _awaitable(result: Awaitable[_R]) -> Awaitable[_R]:
     return result
 
 
-def _call(call: Callable[[str], _R], model: str, timeout: float | None) -> _R:
+def _call(call: Callable[[Attempt], _R], attempt: Attempt, timeout: float | None) -> _R:
     if timeout is None:
-        return call(model)
+        return call(attempt)
     with Worker(timeout) as worker:
-        return worker.call(partial(call, model))
+        return worker.call(partial(call, attempt))

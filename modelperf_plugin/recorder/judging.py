@@ -45,10 +45,12 @@ def examine(link: EngineLink, attempt: Attempt, result: Any, usage: Callable[[An
     """Note what a result says by itself: what was used, and whether a filter has refused it."""
     try:
         found = usage_in(result) if usage is None else usage_as_given(usage(result))
+        if found.error_kind is not None:
+            attempt.fail(found.error_kind)
     except Exception as error:  # noqa: BLE001 - it is the host's code
         link.note("an outcome lacks tokens and cost", HostCodeError("usage", error, "tokens and cost are unknown"))
         found = Usage()
-    attempt.tokens_used, attempt.cost_usd = found
+    attempt.tokens_used, attempt.cost_usd = found.tokens, found.cost_usd
     if _FILTERED in _finish_reasons(result):
         attempt.fail("refused")
 

@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from modelperf_plugin.recorder import calls, streams
 from modelperf_plugin.recorder.judging import Options
 from modelperf_plugin.recorder.link import EngineLink
-from modelperf_plugin.recorder.task import Task
+from modelperf_plugin.recorder.task import Attempt, Task
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -23,29 +23,30 @@ def learned(
     """See :meth:`modelperf_plugin.ModelPerf.learned`."""
 
     def decorate(function: Callable[_P, _R]) -> Callable[_P, _R]:
-        def asked(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[str, ...], Callable[[str], Any]]:
+        def asked(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[str, ...], Callable[[Attempt], Any]]:
             """Return the models to try, and the call with one of them."""
             model = kwargs.pop("model", None)
-            return (models if model is None else (model,)), lambda model: function(*args, **{**kwargs, "model": model})
+            offered = models if model is None else (model,)
+            return offered, lambda attempt: function(*args, **{**kwargs, "model": attempt.model})
 
         def task_of(offered: tuple[str, ...]) -> Task:
             return Task(link, task_type, offered, options.context, has_tickets=False)
 
         def call(*args: Any, **kwargs: Any) -> Any:
             offered, with_model = asked(args, kwargs)
-            return calls.run(link, task_type, offered, with_model, options)
+            return calls.run(task_of(offered), with_model, options)
 
         async def call_async(*args: Any, **kwargs: Any) -> Any:
             offered, with_model = asked(args, kwargs)
-            return await calls.arun(link, task_type, offered, with_model, options)
+            return await calls.arun(task_of(offered), with_model, options)
 
         def generate(*args: Any, **kwargs: Any) -> Generator[Any, None, None]:
             offered, with_model = asked(args, kwargs)
-            yield from streams.stream(link, task_of(offered), with_model, options)
+            yield from streams.stream(task_of(offered), with_model, options)
 
         async def generate_async(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
             offered, with_model = asked(args, kwargs)
-            async with aclosing(streams.astream(link, task_of(offered), with_model, options)) as chunks:
+            async with aclosing(streams.astream(task_of(offered), with_model, options)) as chunks:
                 async for chunk in chunks:
                     yield chunk
 

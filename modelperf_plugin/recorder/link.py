@@ -101,7 +101,7 @@ class EngineLink:
         return Order(decision, decision.order, len(decision.plan) or len(decision.order))
 
     def record(
-        self, task_type: str, model_id: str, outcome: Outcome, decision: Decision | None, *, waits: bool
+        self, task_type: str, model_id: str, outcome: Outcome, decision: Decision | str | None, *, waits: bool
     ) -> bool:
         """Record an outcome; return whether the store has changed."""
         write = partial(self._engine.record, task_type, model_id, outcome, decision)

@@ -32,7 +32,8 @@ class CallRecorder:
     - ``check``: gets the answer and returns a bool, a score from 0 to 1, or None for no objection. An exception means
       that the answer cannot be used: the next model is tried.
     - ``usage``: gets the answer and returns a usage object of a client library, a number of tokens, or a mapping with
-      ``tokens_used`` and ``cost_usd``. By default it is looked up in the answer.
+      ``tokens_used`` and ``cost_usd``, and with an ``error_kind`` if the answer is none, such as a refusal. By default
+      it is looked up in the answer.
     - ``timeout``: seconds for each try. Do not set a limit around the call instead: it would look like a cancellation.
 
     If no model succeeds, the last exception is raised as it was, or the last answer returned that failed its check.
@@ -71,7 +72,9 @@ class CallRecorder:
         With a ``timeout`` each call runs in a thread with a copy of the context; it is abandoned when the time is up.
         """
         options: Options[_R] = Options(context, check, usage, timeout)
-        return calls.run(self._link, task_type, models, call, options.checked(call))
+        return calls.run(
+            self._call(task_type, models, context), lambda attempt: call(attempt.model), options.checked(call)
+        )
 
     async def arun(
         self,
@@ -89,7 +92,9 @@ class CallRecorder:
         ``check`` may be asynchronous. The event loop never waits for others that use the store.
         """
         options: Options[_R] = Options(context, check, usage, timeout)
-        return await calls.arun(self._link, task_type, models, call, options.checked(call))
+        return await calls.arun(
+            self._call(task_type, models, context), lambda attempt: call(attempt.model), options.checked(call)
+        )
 
     def stream(
         self,
@@ -111,8 +116,9 @@ class CallRecorder:
         one without chunks.
         """
         options: Options[list[_T]] = Options(context, check, usage, timeout)
-        task = Task(self._link, task_type, models, context, has_tickets=False)
-        return streams.stream(self._link, task, call, options.checked(call))
+        return streams.stream(
+            self._call(task_type, models, context), lambda attempt: call(attempt.model), options.checked(call)
+        )
 
     def astream(
         self,
@@ -127,8 +133,9 @@ class CallRecorder:
     ) -> AsyncGenerator[_T, None]:
         """Do the same as :meth:`stream`, asynchronously: ``call`` returns an asynchronous iterator, or awaits one."""
         options: Options[list[_T]] = Options(context, check, usage, timeout)
-        task = Task(self._link, task_type, models, context, has_tickets=False)
-        return streams.astream(self._link, task, call, options.checked(call))
+        return streams.astream(
+            self._call(task_type, models, context), lambda attempt: call(attempt.model), options.checked(call)
+        )
 
     def task(
         self,
@@ -162,3 +169,7 @@ class CallRecorder:
         options: Options[Any] = Options(context, check, usage, timeout)
         offered = check_models(models)
         return learned(self._link, check_id("task_type", task_type), offered, options.checked())
+
+    def _call(self, task_type: str, models: Iterable[str], context: Mapping[str, Any] | None) -> Task:
+        """Return the task of one call: nobody asks for its ticket."""
+        return Task(self._link, task_type, models, context, has_tickets=False)

@@ -12,7 +12,6 @@ from typing import Any, Final, TypeVar
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.recorder.judging import Options, StreamWatch, check_answer, check_answer_async
 from modelperf_plugin.recorder.limits import Worker, limited
-from modelperf_plugin.recorder.link import EngineLink
 from modelperf_plugin.recorder.task import Attempt, Task
 
 _T = TypeVar("_T")
@@ -23,29 +22,29 @@ _END: Final[Any] = object()
 
 
 def stream(
-    link: EngineLink, task: Task, call: Callable[[str], Iterable[_T]], options: Options[list[_T]]
+    task: Task, call: Callable[[Attempt], Iterable[_T]], options: Options[list[_T]]
 ) -> Generator[_T, None, None]:
-    """See :meth:`modelperf_plugin.ModelPerf.stream`."""
+    """See :meth:`modelperf_plugin.ModelPerf.stream`; ``call`` gets the attempt."""
     with task:
         for model in task:
             with task.attempt(model) as attempt:
                 watch: StreamWatch[_T] = StreamWatch(attempt, keeps=options.check is not None)
-                yield from _chunks(partial(call, model), attempt, watch, options.timeout)
-                watch.conclude(link, options.usage)
-                check_answer(link, attempt, options.check, watch.chunks)
+                yield from _chunks(partial(call, attempt), attempt, watch, options.timeout)
+                watch.conclude(task.link, options.usage)
+                check_answer(task.link, attempt, options.check, watch.chunks)
 
 
 async def astream(
-    link: EngineLink, task: Task, call: Callable[[str], AsyncSource[_T]], options: Options[list[_T]]
+    task: Task, call: Callable[[Attempt], AsyncSource[_T]], options: Options[list[_T]]
 ) -> AsyncGenerator[_T, None]:
-    """See :meth:`modelperf_plugin.ModelPerf.astream`."""
+    """See :meth:`modelperf_plugin.ModelPerf.astream`; ``call`` gets the attempt."""
     async with task:
         for model in task:
             async with task.attempt(model) as attempt:
                 watch: StreamWatch[_T] = StreamWatch(attempt, keeps=options.check is not None)
                 away = 0.0
                 async with limited(options.timeout):
-                    source = await _opened(call(model))
+                    source = await _opened(call(attempt))
                 try:
                     chunks = aiter(source)
                     while (chunk := await _next(chunks, options.timeout)) is not _END:
@@ -58,8 +57,8 @@ async def astream(
                     await _aclose(source)
                     raise
                 attempt.stop(excluding=away)
-                watch.conclude(link, options.usage)
-                await check_answer_async(link, attempt, options.check, watch.chunks)
+                watch.conclude(task.link, options.usage)
+                await check_answer_async(task.link, attempt, options.check, watch.chunks)
 
 
 def _chunks(

@@ -150,6 +150,11 @@ class Task:
         self._ticket: Ticket | None = None
 
     @property
+    def link(self) -> EngineLink:
+        """The way to the engine, for adapters."""
+        return self._link
+
+    @property
     def decision(self) -> Decision | None:
         """The decision; None if the engine has no opinion, and the models are tried in the host's own order."""
         return self._begun().decision

@@ -15,6 +15,7 @@ from modelperf_plugin.values import Outcome, check_id, from_milliseconds
 _PREFIX: Final = "mpt1."
 _ANY_VERSION: Final = "mpt"
 _CHECKSUM_BYTES: Final = 4
+_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Ticket(NamedTuple):
@@ -62,7 +63,7 @@ class Ticket(NamedTuple):
         )
 
     def __str__(self) -> str:
-        text = json.dumps(self, separators=(",", ":")).encode()
+        text = _encode(self).encode()
         packed = crc32(text).to_bytes(_CHECKSUM_BYTES) + text
         return _PREFIX + urlsafe_b64encode(packed).rstrip(b"=").decode()
 

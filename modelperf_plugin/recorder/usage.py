@@ -19,7 +19,7 @@ _PARTS: Final = (
 )
 """Numbers that add up to the total where a library does not say it; the first row with any of them counts."""
 _PLACES: Final = ("usage", "usage_metadata", "usageMetadata")
-_OWN_KEYS: Final = ("tokens_used", "cost_usd", "tokensUsed", "costUsd")
+_OWN_KEYS: Final = ("tokens_used", "cost_usd", "error_kind", "tokensUsed", "costUsd", "errorKind")
 _WITHOUT_USAGE: Final = frozenset({str, bytes, int, float, bool, list, tuple, type(None)})
 """Types of results that are not searched."""
 
@@ -29,6 +29,8 @@ class Usage(NamedTuple):
 
     tokens: int = 0
     cost_usd: float = 0.0
+    error_kind: Any = None
+    """Why the answer is none, by the host's word; None if it is one."""
 
 
 def tokens_of(usage: Any) -> int:
@@ -82,7 +84,8 @@ def usage_as_given(given: Any) -> Usage:
     """Return what a function of the host says: a usage object, tokens, or a mapping as an outcome has them."""
     if isinstance(given, Mapping) and any(key in given for key in _OWN_KEYS):
         tokens = given.get("tokens_used", given.get("tokensUsed"))
-        return Usage(tokens_of(tokens), cost_of(given.get("cost_usd", given.get("costUsd"))))
+        error_kind = given.get("error_kind", given.get("errorKind"))
+        return Usage(tokens_of(tokens), cost_of(given.get("cost_usd", given.get("costUsd"))), error_kind)
     return Usage(tokens_of(given))
 
 

@@ -47,6 +47,7 @@ _CODES: Final[Mapping[str, _Kind]] = {
 """What a provider calls an error; without case and separators."""
 
 _NAMES: Final[tuple[tuple[_Kind, tuple[str, ...]], ...]] = (
+    ("cancelled", ("graphbubbleup",)),  # langgraph's interrupts
     ("server_error", ("gatewaytimeout",)),
     ("timeout", ("timeout", "timedout", "deadlineexceeded")),
     ("context_overflow", ("contextwindow", "contextlength", "contextoverflow")),

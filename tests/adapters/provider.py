@@ -84,6 +84,7 @@ class Provider:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128  # more than a few at once
     provider: Provider
 
     def handle_error(self, *_: object) -> None:

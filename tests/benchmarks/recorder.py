@@ -22,7 +22,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 import modelperf_plugin as mp
-from modelperf_plugin.recorder import calls
+from modelperf_plugin.recorder import Task, calls
 from modelperf_plugin.recorder.judging import Options
 from modelperf_plugin.recorder.link import EngineLink
 from tests.benchmarks.timing import verdict
@@ -83,7 +83,9 @@ def overhead(path: Path) -> None:
             "select + record by hand": by_hand,
             "run": lambda: perf.run("qa", MODELS, call),
             "task": task,
-            "run, recorder alone": lambda: calls.run(link, "qa", MODELS, call, options),
+            "run, recorder alone": lambda: calls.run(
+                Task(link, "qa", MODELS, has_tickets=False), lambda attempt: call(attempt.model), options
+            ),
         }
         taken = _paired(ways)
     for name, microseconds in taken.items():

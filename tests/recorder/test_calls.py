@@ -205,6 +205,17 @@ def test_a_failing_usage_loses_nothing(perf: mp.ModelPerf, run: Runner, caplog: 
     assert "AttributeError" in message
 
 
+def test_usage_may_say_that_there_is_no_answer(
+    perf: mp.ModelPerf, run: Runner, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A kind beside the tokens means a failure, and the next model is tried; a kind that is not known is reported."""
+    kinds = {"a": "refused", "b": "timeout", "c": "tired"}
+    run(perf, MODELS, lambda model: model, usage=lambda answer: {"tokens_used": 3, "error_kind": kinds[answer]})
+    assert recorded(perf)[:2] == [Recorded("a", "refused", 3), Recorded("b", "timeout", 3)]
+    assert recorded(perf)[2] == Recorded("c", "good")
+    assert "usage raised InvalidValueError" in caplog.text
+
+
 def test_a_filtered_answer_is_refused(perf: mp.ModelPerf, run: Runner) -> None:
     """An answer that ended by a content filter looks like a success, and is recorded as refused."""
     filtered = {"choices": [{"finish_reason": "content_filter", "message": {"content": ""}}]}

@@ -44,6 +44,14 @@ class APITimeoutError(APIConnectionError):
     """As in openai."""
 
 
+class GraphBubbleUp(Exception):  # noqa: N818 - it is named so
+    """As in langgraph."""
+
+
+class GraphInterrupt(GraphBubbleUp):
+    """As in langgraph: a graph waits for a person."""
+
+
 class Answer:
     """A response."""
 
@@ -102,6 +110,7 @@ def test_a_time_limit_is_no_error_kind(error: Any) -> None:
         (APIError(), "server_error"),
         (asyncio.CancelledError(), "cancelled"),
         (GeneratorExit(), "cancelled"),
+        (GraphInterrupt(), "cancelled"),
         (FileNotFoundError(), "other"),
         (ValueError(), "other"),
     ],

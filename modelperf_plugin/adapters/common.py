@@ -1,0 +1,33 @@
+"""What adapters share: how they get their engine, and the task type of a call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from modelperf_plugin.engine.core import ModelPerf
+from modelperf_plugin.errors import InvalidValueError
+
+TICKET_KEY: Final = "modelperf_ticket"
+"""The key of a framework's metadata under which an answer has its ticket."""
+DEFAULT_TASK_TYPE: Final = "default"
+
+Perf = ModelPerf | Callable[[], ModelPerf]
+"""An engine, or a function without arguments that returns it."""
+
+
+def engine_of(perf: Perf) -> ModelPerf:
+    """Return the engine that an adapter was given, or that the function it was given returns.
+
+    Raises:
+        InvalidValueError: it is neither.
+    """
+    engine = perf if isinstance(perf, ModelPerf) or not callable(perf) else perf()
+    if not isinstance(engine, ModelPerf):
+        raise InvalidValueError("perf", "a ModelPerf, or a function without arguments that returns one", engine)
+    return engine
+
+
+def task_type_of(engine: ModelPerf, explicit: str | None, labels: Mapping[str, Any], known: str | None = None) -> str:
+    """Return the task type of a call: what was said, what its labels and the rules say, what the framework knows."""
+    return explicit or engine.task_type_for(labels, known or DEFAULT_TASK_TYPE)
