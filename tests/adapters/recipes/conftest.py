@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import socket
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -45,7 +47,13 @@ def reached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: Provider)
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("CREWAI_STORAGE_DIR", str(tmp_path / "crewai"))
     monkeypatch.setattr(socket, "getaddrinfo", local_only)
+    if "litellm" in sys.modules:  # crewai sets it for the whole process
+        monkeypatch.setattr("litellm.drop_params", False)
     yield hosts
+    provider.is_closing.set()  # calls that were abandoned end now, and not in the next test
+    for thread in threading.enumerate():
+        if thread.name == "modelperf-call":
+            thread.join(30.0)
     gc.collect()  # what a framework leaves open is reported here, and not in the next test
     assert hosts == []
 

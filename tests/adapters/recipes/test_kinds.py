@@ -33,8 +33,8 @@ LIBRARIES: Final[dict[str, tuple[str, dict[str, str]]]] = {
     "smolagents": ("smolagents", {"filter": "failed"}),
     "haystack": ("haystack", {"filter": "failed"}),
     "dspy": ("dspy", {**_LITELLM, "filter": "other"}),
-    "autogen": ("autogen_ext", {}),
-    "agent-framework": ("agent_framework.openai", {}),
+    "autogen": ("autogen_ext", {"filter": "failed"}),
+    "agent-framework": ("agent_framework.openai", {"filter": "failed"}),
     "strands": ("strands", {"filter": "failed"}),
 }
 """What each library is imported as, and where it says something else than the provider."""
