@@ -9,6 +9,7 @@ from pathlib import Path
 from modelperf_plugin.store import Entry, open_store, open_with_fallback
 from modelperf_plugin.store.opening import open_file
 from modelperf_plugin.store.queries import load_migrations
+from modelperf_plugin.store.sqlite.salvage import salvage
 from modelperf_plugin.store.sqlite.schema import APPLICATION_ID
 from modelperf_plugin.values import Outcome
 
@@ -93,3 +94,14 @@ def test_an_older_file_takes_served_models(tmp_path: Path) -> None:
         store.outcomes.record(outcome(1, "other"))
         assert all(finding.ok for finding in store.maintenance.check())
     assert rows(path) == [(1, SNAPSHOT), (2, "other")]
+
+
+def test_a_salvage_keeps_them(tmp_path: Path) -> None:
+    """A file whose outcomes are copied row by row keeps their served models, and none becomes the id of an outcome."""
+    path = tmp_path / "p.db"
+    with closing(open_store(path)) as store:
+        store.outcomes.record_many([outcome(number, f"m-{number}") for number in range(50)])
+    salvage(str(path))
+    assert rows(path) == [(number + 1, f"m-{number}") for number in range(50)]
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM outcome_key").fetchone() == (50,)
