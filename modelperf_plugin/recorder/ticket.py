@@ -66,7 +66,7 @@ class Ticket(NamedTuple):
         )
 
     def __str__(self) -> str:
-        text = _encode(self if self.served_model else self[:-1]).encode()
+        text = _encode(self[:-1] if self.served_model is None else self).encode()
         packed = crc32(text).to_bytes(_CHECKSUM_BYTES) + text
         return _PREFIX + urlsafe_b64encode(packed).rstrip(b"=").decode()
 

@@ -280,6 +280,7 @@ names = st.text(min_size=1, max_size=40).filter(lambda text: text.isprintable())
         ended_ms=st.integers(0, 4_000_000_000_000),
         timeout=st.booleans(),
         is_recorded=st.booleans(),
+        served_model=st.none() | names,
     )
 )
 def test_a_ticket_survives_as_text(ticket: Ticket) -> None:
