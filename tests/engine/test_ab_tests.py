@@ -166,8 +166,9 @@ def test_outcomes_that_were_not_drawn_do_not_count(path: Path) -> None:
         decision = chosen(perf)
         perf.record("t", decision.model_id, mp.Outcome(success=True))
         perf.record("t", decision[1], mp.Outcome(success=True), decision)
-        perf.record("u", decision.model_id, mp.Outcome(success=True, outcome_id="x"), None)
+        perf.record("t", decision.model_id, mp.Outcome(success=True, outcome_id="x"), None)
         perf.record("t", decision.model_id, mp.Outcome(success=True, outcome_id="x"), decision)
+        perf.record("u", decision.model_id, mp.Outcome(success=True))
         assert outcomes(perf) == 0
         perf.record("t", decision.model_id, mp.Outcome(success=True), decision)
         assert outcomes(perf) == 1
