@@ -11,6 +11,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -274,11 +275,14 @@ asyncio.run(main())
 
 def test_bub_loads_the_entry_point(tmp_path: Path, home: Path) -> None:
     """A process of bub chooses and records in bub's directory, and ends without a close."""
-    installed = tmp_path / "site" / "probe-1.dist-info"
-    installed.mkdir(parents=True)
-    target = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["entry-points"]["bub"]["modelperf"]
-    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: probe\nVersion: 1\n")
-    (installed / "entry_points.txt").write_text(f"[bub]\nmodelperf = {target}\n")
+    if not entry_points(group="bub", name="modelperf"):  # this package was installed before it had one, or is not
+        installed = tmp_path / "site" / "probe-1.dist-info"
+        installed.mkdir(parents=True)
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+        (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: probe\nVersion: 1\n")
+        (installed / "entry_points.txt").write_text(
+            f"[bub]\nmodelperf = {project['entry-points']['bub']['modelperf']}\n"
+        )
     paths = os.pathsep.join(map(str, (tmp_path / "site", ROOT)))
     environment = os.environ | {"PYTHONPATH": paths, "BUB_MODELPERF_MODELS": '["openai:a", "openai:b"]'}
     command = [sys.executable, "-c", PROCESS]

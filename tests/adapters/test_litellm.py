@@ -176,16 +176,22 @@ def test_a_stream_that_breaks_is_a_failure(perf: mp.ModelPerf, provider: Provide
     assert sorted(verdicts(perf)) == [("openai/a", "server_error"), ("openai/d", "good")]
 
 
-def test_litellm_hides_a_stream_that_is_cut_off(perf: mp.ModelPerf, provider: Provider) -> None:
-    """It ends it with the finish_reason "stop" of its own: a known exception, which the page names."""
+def test_a_stream_that_is_cut_off_is_what_litellm_takes_it_for(perf: mp.ModelPerf, provider: Provider) -> None:
+    """Litellm 1.108 ends it with a finish_reason "stop" of its own; 1.110 raises. The page says so."""
     provider.behaviours |= {"a": "cut"}
 
     async def program() -> list[Any]:
         return await chunks_of(await ask(router(provider), stream=True))
 
     with callback(learned(perf)):
-        assert run(program)[-1].choices[0].finish_reason == "stop"
-    assert verdicts(perf) == [("openai/a", "good")]
+        try:
+            found = run(program)[-1].choices[0].finish_reason
+        except litellm.APIConnectionError:
+            found = "raised"
+    assert (found, verdicts(perf)) in [
+        ("stop", [("openai/a", "good")]),
+        ("raised", [("openai/a", "network")]),
+    ]
 
 
 def test_a_stream_that_is_closed_early_is_cancelled(perf: mp.ModelPerf, provider: Provider) -> None:
