@@ -444,11 +444,12 @@ def test_a_host_does_not_notice_a_failing_log(path: Path, caplog: pytest.LogCapt
         plugin._guarded.get()._decision_writer._backoff.succeeded()
         plugin._guarded.get()._catching_up._next_at = 0.0
         pm.hook.on_task_complete(task_type="plan", model_id=decision.model_id, outcome=GOOD, decision=decision)
-        assert plugin.failure_count() == 2
+        assert plugin.failure_count() >= 2  # on a slow machine, the thread has tried it as well
         plugin._guarded.failures.save(plugin.engine().store.problems, at_once=True)
         plugin.close()
     assert sum("writing the decision log" in record.getMessage() for record in caplog.records) == 1
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT count(*) FROM event").fetchone() == (4,)
         ((kind, times),) = connection.execute("SELECT kind, times FROM problem").fetchall()
-    assert (kind, times) == ("writing the decision log", 2)
+    assert kind == "writing the decision log"
+    assert times >= 2
