@@ -13,6 +13,7 @@ import pluggy
 import pytest
 
 import modelperf_plugin as mp
+from modelperf_plugin.engine import decision_writer
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork"),
@@ -78,8 +79,9 @@ def test_no_child_hangs(tmp_path: Path, forks: int) -> None:
     plugin.close()
 
 
-def test_decisions_are_written_by_the_process_that_made_them(tmp_path: Path) -> None:
+def test_decisions_are_written_by_the_process_that_made_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A decision that waits to be written at a fork is written once, by the parent; the child writes its own."""
+    monkeypatch.setattr(decision_writer, "MAX_AGE_SECONDS", 60.0)  # the parent's thread waits for longer than the child
     path = tmp_path / "x.db"
     tracked = mp.ModelPerf({}, store=path)
     before = tracked.select("t", CANDIDATES)
