@@ -33,7 +33,7 @@ pwd.getpwuid = getpwuid
 """
 NO_WORKING_DIRECTORY = """
 import os, tempfile
-import modelperf_plugin  # Python 3.13 cannot import extension modules there
+from modelperf_plugin import register  # Python 3.13 cannot import extension modules there
 gone = tempfile.mkdtemp()
 os.chdir(gone)
 os.rmdir(gone)
