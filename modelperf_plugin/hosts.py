@@ -12,7 +12,6 @@ It is created when it is loaded and opens nothing before the first call of a hoo
 from __future__ import annotations
 
 import threading
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from modelperf_plugin.hooks.fitting import NOT_PASSED, fitting_complete, fitting_select
@@ -42,6 +41,7 @@ class EntryPointPlugin:
         self.is_closed = False
         """Whether hooks answer None from now on."""
         self._project = project
+        self._engine: GuardedEngine | None = None
         self._limitations: dict[str, str] = {}
 
     @property
@@ -56,29 +56,32 @@ class EntryPointPlugin:
             ConfigError: the configuration is invalid.
             StoreError: the store cannot be opened, or the plugin is closed.
         """
-        return self._guarded.get()
+        return self._guarded().get()
 
     def failure_count(self) -> int:
         """Return how many failures the host did not see."""
-        return self._guarded.failures.total
+        return self._guarded().failures.total
 
     def close(self) -> None:
         """Release the store; closing twice is fine. Hooks called afterwards answer None."""
         self.is_closed = True
-        self._guarded.close()
+        self._guarded().close()
 
-    @cached_property
     def _guarded(self) -> GuardedEngine:
-        from modelperf_plugin.hooks.plugin import guarded_engine
+        # not a property: pluggy up to 1.6 reads every attribute of a plugin when it is registered
+        if self._engine is None:
+            from modelperf_plugin.hooks.plugin import guarded_engine
 
-        return guarded_engine()
+            with _LOCK:
+                self._engine = self._engine or guarded_engine()
+        return self._engine
 
     def _select(self, task_type: Any, candidates: Any, context: Any) -> Any:
         wishes = self._optional("select_model", "context", context)
-        return self._guarded.call("select_model", lambda engine: engine.select(task_type, candidates, wishes))
+        return self._guarded().call("select_model", lambda engine: engine.select(task_type, candidates, wishes))
 
     def _complete(self, task_type: Any, model_id: Any, outcome: Any, decision: Any) -> None:
-        self._guarded.record(task_type, model_id, outcome, self._optional("on_task_complete", "decision", decision))
+        self._guarded().record(task_type, model_id, outcome, self._optional("on_task_complete", "decision", decision))
 
     def _optional(self, hook: str, argument: str, value: Any) -> Any:
         if value is not NOT_PASSED:
