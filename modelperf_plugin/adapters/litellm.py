@@ -192,9 +192,8 @@ class LearnedRouting(CustomLogger):
         """Return what is known of a request; a new one is decided."""
         key = kwargs.get("litellm_call_id") or kwargs.get("litellm_trace_id")
         metadata = _metadata(kwargs)
-        is_new = not any(
-            (metadata.get("previous_models"), metadata.get("attempted_retries"), kwargs.get("fallback_depth"))
-        )
+        retried = metadata.get("previous_models") or metadata.get("attempted_retries")
+        is_new = not (retried or kwargs.get("fallback_depth"))
         before = None if is_new else self._requests.get(key or "")
         if before is not None and before.offered.issuperset(offered):
             return before

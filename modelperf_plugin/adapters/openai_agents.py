@@ -11,13 +11,12 @@ from types import FrameType
 from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary, finalize
 
-from modelperf_plugin.adapters.common import Perf, engine_of, task_type_of
+from modelperf_plugin.adapters.common import Perf, engine_of, offered_by_name, task_type_of
 from modelperf_plugin.adapters.openai_events import HARMLESS, failure_in, is_refusal, limited_events
 from modelperf_plugin.adapters.steps import Steps
 from modelperf_plugin.errors import InvalidValueError, MissingExtraError
 from modelperf_plugin.recorder.classifying import FailureKind, classify
 from modelperf_plugin.recorder.limits import limited
-from modelperf_plugin.recorder.link import check_models
 from modelperf_plugin.values import check_amount, check_id
 
 try:
@@ -87,13 +86,12 @@ def learned(
     Raises:
         InvalidValueError: there are no models, or an argument is invalid.
     """
-    offered = models if isinstance(models, Mapping) else {name: name for name in check_models(models)}
-    check_models(offered)
+    offered = offered_by_name(models)
     if task_type is not None:
         check_id("task_type", task_type)
     if timeout is not None and check_amount("timeout", timeout) <= 0.0:
         raise InvalidValueError("timeout", "a positive number of seconds, or None", timeout)
-    return _LearnedProvider(perf, dict(offered), task_type, context, timeout, provider)
+    return _LearnedProvider(perf, offered, task_type, context, timeout, provider)
 
 
 def ticket_of(answer: Any) -> str | None:

@@ -7,12 +7,11 @@ from contextlib import asynccontextmanager
 from copy import copy
 from typing import Any, Final, Self
 
-from modelperf_plugin.adapters.common import TICKET_KEY, Perf, engine_of, task_type_of
+from modelperf_plugin.adapters.common import TICKET_KEY, Perf, engine_of, offered_by_name, task_type_of
 from modelperf_plugin.adapters.steps import Steps
 from modelperf_plugin.errors import InvalidValueError, MissingExtraError
 from modelperf_plugin.recorder.classifying import FailureKind, classify
 from modelperf_plugin.recorder.judging import Judgement
-from modelperf_plugin.recorder.link import check_models
 from modelperf_plugin.values import check_id
 
 try:
@@ -63,13 +62,12 @@ def learned(
     Raises:
         InvalidValueError: there are no models, or an argument is invalid.
     """
-    offered = models if isinstance(models, Mapping) else {name: name for name in check_models(models)}
-    check_models(offered)
+    offered = offered_by_name(models)
     if task_type is not None:
         check_id("task_type", task_type)
     if check is not None and not callable(check):
         raise InvalidValueError("check", "a function", check)
-    return _LearnedModel(perf, dict(offered), task_type, context, check)
+    return _LearnedModel(perf, offered, task_type, context, check)
 
 
 def ticket_of(answer: Any) -> str | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-import modelperf_plugin as mp
 from tests.adapters.provider import Provider
-from tests.recorder.world import IN_ORDER
+from tests.recorder.conftest import path, perf
+
+__all__ = ["path", "perf", "provider"]
 
 
 @pytest.fixture
@@ -19,16 +19,3 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
         monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
         yield server
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Return where the database is."""
-    return tmp_path / "models.db"
-
-
-@pytest.fixture
-def perf(path: Path) -> Iterator[mp.ModelPerf]:
-    """Return an engine that does not explore."""
-    with mp.ModelPerf(IN_ORDER, store=path, seed=1) as engine:
-        yield engine

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 import pytest
 
 import modelperf_plugin as mp
+from tests.adapters.checks import judged_by_another_process, stored_beside
 from tests.adapters.provider import Provider
 from tests.recorder.world import MODELS, recorded, verdicts
 
@@ -374,16 +373,7 @@ def test_a_request_without_a_runner_is_a_task(perf: mp.ModelPerf) -> None:
 def test_another_process_judges_by_the_ticket(perf: mp.ModelPerf, path: Path) -> None:
     """The ticket is all it needs; a verdict counts once."""
     ticket = ticket_of(asyncio.run(run(Agent("x"), config(perf, {"a": saying("x")}))))
-    judge = (
-        "import sys, modelperf_plugin as mp\n"
-        "with mp.ModelPerf(store=sys.argv[1]) as perf:\n"
-        "    print(perf.report(sys.argv[2], success=False), perf.report(sys.argv[2], success=False))\n"
-    )
-    folder = Path(mp.__file__).parents[1]
-    result = subprocess.run(
-        [sys.executable, "-c", judge, str(path), str(ticket)], cwd=folder, capture_output=True, text=True, check=True
-    )
-    assert result.stdout == "True False\n"
+    assert judged_by_another_process(path, ticket) == "True False\n"
     assert verdicts(perf) == [("a", "failed")]
 
 
@@ -399,7 +389,7 @@ def test_neither_prompts_nor_answers_are_stored(perf: mp.ModelPerf, provider: Pr
 
     asyncio.run(main())
     perf.close()
-    stored = b"".join(file.read_bytes() for file in path.parent.iterdir() if file.is_file())
+    stored = stored_beside(path)
     assert b"server_error" in stored
     assert b"a-secret" not in stored
     assert b"it says" not in stored

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import modelperf_plugin as mp
+from tests.adapters.checks import judged_by_another_process, stored_beside
 from tests.adapters.provider import Provider
 from tests.recorder.world import recorded, verdicts
 
@@ -141,16 +140,7 @@ def test_events_and_nodes_are_as_without(perf: mp.ModelPerf) -> None:
 def test_another_process_judges_by_the_ticket(perf: mp.ModelPerf, path: Path) -> None:
     """The ticket is all it needs; a verdict counts once."""
     ticket = ticket_of(run(Agent(capabilities=[learned(perf, {"a": TestModel()})])))
-    judge = (
-        "import sys, modelperf_plugin as mp\n"
-        "with mp.ModelPerf(store=sys.argv[1]) as perf:\n"
-        "    print(perf.report(sys.argv[2], success=False), perf.report(sys.argv[2], success=False))\n"
-    )
-    folder = Path(mp.__file__).parents[1]
-    result = subprocess.run(
-        [sys.executable, "-c", judge, str(path), str(ticket)], cwd=folder, capture_output=True, text=True, check=True
-    )
-    assert result.stdout == "True False\n"
+    assert judged_by_another_process(path, ticket) == "True False\n"
     assert verdicts(perf) == [("a", "failed")]
 
 
@@ -166,7 +156,7 @@ def test_neither_prompts_nor_answers_are_stored(perf: mp.ModelPerf, provider: Pr
 
     asyncio.run(main())
     perf.close()
-    stored = b"".join(file.read_bytes() for file in path.parent.iterdir() if file.is_file())
+    stored = stored_beside(path)
     assert b"server_error" in stored
     assert b"a-secret" not in stored
     assert b"it says" not in stored
