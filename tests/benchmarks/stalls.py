@@ -30,6 +30,7 @@ from typing import Any, Final, NamedTuple
 import pluggy
 
 import modelperf_plugin as mp
+from modelperf_plugin import register  # imports the engine, which is no part of a first choice
 from tests.benchmarks.timing import verdict
 
 SCALE: Final = float(os.environ.get("BENCH_SCALE", "1"))
@@ -120,16 +121,16 @@ class Host(NamedTuple):
 
 
 @contextmanager
-def host(path: str | Path, config: dict[str, Any] | None = None) -> Iterator[Host]:
-    """Register the plugin with a new host; failed hook calls would make the figures worthless."""
+def host(path: str | Path, config: dict[str, Any] | None = None, *, may_fail: bool = False) -> Iterator[Host]:
+    """Register the plugin with a new host; failures make the figures worthless, unless the store is made to fail."""
     pm = pluggy.PluginManager("benchmark")
-    plugin = mp.register(pm, config=config or {}, store=path, seed=0)
+    plugin = register(pm, config=config or {}, store=path, seed=0)
     try:
         yield Host(plugin, pm.hook.select_model, pm.hook.on_task_complete)
     finally:
         failed = plugin.failure_count()
         plugin.close()
-    if failed:
+    if failed and not may_fail:
         raise SystemExit(f"{failed} hook calls failed: the figures mean nothing")
 
 
@@ -257,7 +258,8 @@ connection.execute("COMMIT")
 def locked(path: str, kind: str) -> None:
     """Print the longest call while another program holds SQLite's write lock."""
     names = [f"model-{number}" for number in range(5)]
-    with host(path, AB_TEST if kind.endswith("test") else None) as it:
+    config = AB_TEST if kind.endswith("test") else None
+    with host(path, config, may_fail=kind.startswith("choice")) as it:  # after 5 s the decision log reports the lock
         for name in names:
             it.record("execute-task", name)
         command = [sys.executable, "-c", HOLDER, path, str(HELD_SECONDS)]
