@@ -9,8 +9,9 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.paths import expanded
 from modelperf_plugin.store.deadline import PATIENCE_SECONDS
+from modelperf_plugin.store.durability import Durability
 from modelperf_plugin.store.fallback.store import open_fallback
-from modelperf_plugin.store.sqlite.file import MEMORY, Durability
+from modelperf_plugin.store.sqlite.file import MEMORY
 from modelperf_plugin.store.sqlite.store import SqliteStore, open_sqlite, open_sqlite_read_only
 from modelperf_plugin.store.store import Store
 

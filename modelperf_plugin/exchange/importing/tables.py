@@ -22,9 +22,9 @@ from modelperf_plugin.paths import path_text
 from modelperf_plugin.store import ImportRecord, Step, Store, Sums
 from modelperf_plugin.store.entries import decision_of
 from modelperf_plugin.store.queries import load_queries
+from modelperf_plugin.store.rows import moments
 from modelperf_plugin.store.sqlite.requirements import old_sqlite
-from modelperf_plugin.store.sqlite.rows import moments
-from modelperf_plugin.store.sqlite.tried import tried_of
+from modelperf_plugin.store.tried import tried_of
 from modelperf_plugin.text import count
 from modelperf_plugin.values import check_amount, check_id
 

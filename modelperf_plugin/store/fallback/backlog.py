@@ -15,7 +15,7 @@ from modelperf_plugin.store.fallback.interim import Notes
 from modelperf_plugin.store.fallback.own_spool import Spool
 from modelperf_plugin.store.fallback.spool import Place, ingest_left, places
 from modelperf_plugin.store.sqlite.store import SqliteStore
-from modelperf_plugin.store.sqlite.tally_cache import NO_COUNTS
+from modelperf_plugin.store.tally_cache import NO_COUNTS
 from modelperf_plugin.values import LaterTries, Tally, Tried, combine
 from modelperf_plugin.values.backoff import Backoff
 from modelperf_plugin.values.locks import attempt

@@ -23,7 +23,7 @@ from modelperf_plugin.store.fallback.owner import this_process
 from modelperf_plugin.store.fallback.spool import Place, places
 from modelperf_plugin.store.fallback.summary import remove_summary, write_summary
 from modelperf_plugin.store.sqlite.store import SqliteStore
-from modelperf_plugin.store.sqlite.tally_cache import NO_COUNTS, Counts
+from modelperf_plugin.store.tally_cache import NO_COUNTS, Counts
 from modelperf_plugin.values import Tally
 from modelperf_plugin.values.locks import is_held_here
 

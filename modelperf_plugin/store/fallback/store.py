@@ -15,7 +15,7 @@ from modelperf_plugin.store.fallback.outcomes import FallbackOutcomes, FallbackT
 from modelperf_plugin.store.fallback.role import Role
 from modelperf_plugin.store.fallback.switch import Switch
 from modelperf_plugin.store.spending import Correction, CostEvent, CostSums
-from modelperf_plugin.store.sqlite.file import Durability
+from modelperf_plugin.store.durability import Durability
 from modelperf_plugin.store.store import Store
 from modelperf_plugin.store.trends import Days, DecisionSums, TrendStep
 from modelperf_plugin.store.watches import Change, Demotion, Direction, Event, Revision, WatchKey, WatchState

@@ -22,7 +22,7 @@ from modelperf_plugin.store.fallback.frozen import Snapshot
 from modelperf_plugin.store.fallback.interim import InterimStore, open_interim
 from modelperf_plugin.store.fallback.own_spool import Spool
 from modelperf_plugin.store.fallback.repetition import missing_from
-from modelperf_plugin.store.sqlite.file import Durability
+from modelperf_plugin.store.durability import Durability
 from modelperf_plugin.store.sqlite.store import SqliteStore, open_sqlite, open_sqlite_read_only
 from modelperf_plugin.values import LaterTries, Tally, Tried
 from modelperf_plugin.values.backoff import Backoff

@@ -13,8 +13,9 @@ from modelperf_plugin.errors import StoreError
 from modelperf_plugin.json_text import parse_json
 from modelperf_plugin.store.ab_tests import MAX_DRAWN, DrawnDecisions, Stake, StoredContest, StoredTest
 from modelperf_plugin.store.queries import load_queries
+from modelperf_plugin.store.rows import moments, numbers, usable
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
-from modelperf_plugin.store.sqlite.rows import fetch, moments, numbers, usable
+from modelperf_plugin.store.sqlite.rows import fetch
 from modelperf_plugin.values import ERROR_KINDS, WHOLE_SCORE, Outcome
 
 _TEST = (

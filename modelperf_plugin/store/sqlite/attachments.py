@@ -8,8 +8,8 @@ from typing import Any
 from modelperf_plugin.json_text import parse_json
 from modelperf_plugin.store.exchange import Attached
 from modelperf_plugin.store.queries import load_queries
+from modelperf_plugin.store.rows import moments, usable
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
-from modelperf_plugin.store.sqlite.rows import moments, usable
 
 
 class SqliteAttachments:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from modelperf_plugin.store.entries import Entry, split_known
-from modelperf_plugin.store.sqlite.rows import MAX_INTEGER
+from modelperf_plugin.store.rows import MAX_INTEGER
 from modelperf_plugin.values import BLAMES, DAY_MS, NANO_USD, LaterTries, Outcome, Tried
 
 _LONG_AGO_MS: Final = -(2**63)

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelperf_plugin.store.queries import load_queries
+from modelperf_plugin.store.rows import moments, usable
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
-from modelperf_plugin.store.sqlite.rows import moments, usable
 from modelperf_plugin.store.watches import Change, Direction
 
 

@@ -14,12 +14,12 @@ from modelperf_plugin.errors import StoreBusyError, StoreError
 from modelperf_plugin.log import logger
 from modelperf_plugin.store import forks
 from modelperf_plugin.store.deadline import BUSY_SECONDS, remaining, within
+from modelperf_plugin.store.durability import Durability
 from modelperf_plugin.store.lock import ProcessLock
 from modelperf_plugin.store.sqlite import rows
 from modelperf_plugin.store.sqlite.commit_queue import CommitQueue
 from modelperf_plugin.store.sqlite.file import (
     MEMORY,
-    Durability,
     begin,
     close_all,
     connect,
@@ -29,7 +29,7 @@ from modelperf_plugin.store.sqlite.file import (
     translated,
 )
 from modelperf_plugin.store.sqlite.ownership import note_closed_here, note_open_here, opened_files
-from modelperf_plugin.store.sqlite.tally_cache import TallyCache
+from modelperf_plugin.store.tally_cache import TallyCache
 from modelperf_plugin.values import Tried
 from modelperf_plugin.values.locks import entering, insist, is_held_here
 

@@ -22,9 +22,10 @@ from modelperf_plugin.store.decisions import (
 )
 from modelperf_plugin.store.entries import Recorded
 from modelperf_plugin.store.queries import load_queries
+from modelperf_plugin.store.rows import moments, usable
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
 from modelperf_plugin.store.sqlite.revising import apply_waiting
-from modelperf_plugin.store.sqlite.rows import fetch, moments, usable
+from modelperf_plugin.store.sqlite.rows import fetch
 from modelperf_plugin.values import ERROR_KINDS, NANO_USD, WHOLE_SCORE, Outcome, check_id
 
 _BEFORE_ALL_MS: Final = -(2**63)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 from modelperf_plugin.errors import (
     NotATrackerError,
@@ -25,6 +25,7 @@ from modelperf_plugin.files import create_private
 from modelperf_plugin.log import logger
 from modelperf_plugin.store.beside import LOG, beside, has_content, target_of, uri_of
 from modelperf_plugin.store.deadline import BUSY_SECONDS, remaining
+from modelperf_plugin.store.durability import Durability
 from modelperf_plugin.store.lock import ProcessLock
 from modelperf_plugin.store.queries import Migration, load_migrations, load_queries, load_text
 from modelperf_plugin.store.sqlite.identity import describe, is_ours
@@ -33,7 +34,6 @@ from modelperf_plugin.store.sqlite.requirements import check_requirements, migra
 from modelperf_plugin.store.sqlite.rows import fetch, is_undecodable
 from modelperf_plugin.store.sqlite.schema import APPLICATION_ID, GUIDE_TABLES, REPAIR_HINT, missing_triggers
 
-Durability = Literal["normal", "full"]
 _T = TypeVar("_T")
 
 MEMORY: Final = ":memory:"

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from modelperf_plugin.store.exchange import EventRow, ImportRecord, Step, Sums
 from modelperf_plugin.store.queries import load_queries
+from modelperf_plugin.store.rows import moments, usable
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
-from modelperf_plugin.store.sqlite.rows import fetch, moments, usable
+from modelperf_plugin.store.sqlite.rows import fetch
 from modelperf_plugin.store.sqlite.tried import number_of
 
 _ANY: Final = 2**62

@@ -9,8 +9,8 @@ from typing import Any, Final
 from modelperf_plugin.store.exchange import Merged, Prior
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.roles import Span
+from modelperf_plugin.store.rows import moments, usable
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
-from modelperf_plugin.store.sqlite.rows import moments, usable
 from modelperf_plugin.values import Tally
 
 _TALLY_COLUMNS: Final = len(Tally._fields)

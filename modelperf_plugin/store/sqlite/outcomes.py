@@ -19,7 +19,7 @@ from modelperf_plugin.store.sqlite.commit_queue import Ticket
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
 from modelperf_plugin.store.sqlite.decisions import add_decisions
 from modelperf_plugin.store.sqlite.file import begin, is_busy, retried
-from modelperf_plugin.store.sqlite.tried import text_of
+from modelperf_plugin.store.tried import text_of
 from modelperf_plugin.values import NANO_USD, Tried
 from modelperf_plugin.values.locks import attempt, entering
 

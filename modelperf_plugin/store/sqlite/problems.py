@@ -7,8 +7,8 @@ from typing import Any
 
 from modelperf_plugin.store.entries import CountedProblem
 from modelperf_plugin.store.queries import load_queries
+from modelperf_plugin.store.rows import moments, usable
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
-from modelperf_plugin.store.sqlite.rows import moments, usable
 
 
 class SqliteProblems:

@@ -9,7 +9,8 @@ from operator import sub
 from typing import Any, Final
 
 from modelperf_plugin.store.sqlite.rows import fetch
-from modelperf_plugin.store.sqlite.tried import is_set, number_of
+from modelperf_plugin.store.sqlite.tried import number_of
+from modelperf_plugin.store.tried import is_set
 from modelperf_plugin.values import UNKNOWN_TRIED, LaterTries
 
 _Sets = Mapping[int, LaterTries]

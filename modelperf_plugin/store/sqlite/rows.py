@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import methodcaller
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from modelperf_plugin.json_text import parse_json
-from modelperf_plugin.values import from_milliseconds
-
-_T = TypeVar("_T")
+from modelperf_plugin.store.rows import MAX_INTEGER
 
 Parameters = Sequence[Any] | Mapping[str, Any]
 
-MAX_INTEGER: Final = 2**63 - 1
-UNUSABLE: Final = (ValueError, TypeError, LookupError, OverflowError, AttributeError)
-"""What making a value of a row raises if the row is not one."""
 
 decode_any: Final = methodcaller("decode", "utf-8", "surrogateescape")
 """Reads any bytes as text: what is not UTF-8 becomes lone surrogates, which no valid text has."""
@@ -59,32 +53,6 @@ def execute(connection: sqlite3.Connection, statement: str, parameters: Paramete
             raise
         _bound_sums(connection)
         return connection.execute(statement, parameters)
-
-
-def usable(make: Callable[[Any], _T], rows: Iterable[Any]) -> list[_T]:
-    """Return the values that ``make`` returns for ``rows``, without those for which it fails."""
-    values = []
-    for row in rows:
-        try:
-            values.append(make(row))
-        except UNUSABLE:
-            continue
-    return values
-
-
-def moments(*milliseconds: int | None) -> None:
-    """Raise OverflowError unless each number of milliseconds since the Unix epoch is a moment."""
-    for each in milliseconds:
-        if each is not None:
-            from_milliseconds(each)
-
-
-def numbers(text: str) -> tuple[float, ...]:
-    """Return the numbers in a JSON array; raise ValueError if it is not one."""
-    values = parse_json(text)
-    if not isinstance(values, list) or not all(type(value) in {int, float} for value in values):
-        raise ValueError("it is not an array of numbers")
-    return tuple(values)
 
 
 def is_readable(row: Sequence[Any]) -> bool:

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from modelperf_plugin.json_text import parse_json
 from modelperf_plugin.store.sqlite.pages import INDEX_INTERIOR, INDEX_LEAF, TABLE_LEAF, Cell, Value
 from modelperf_plugin.store.sqlite.schema import newest_schema
-from modelperf_plugin.store.sqlite.tried import is_set
+from modelperf_plugin.store.tried import is_set
 
 _CREATE: Final = re.compile(r'\s*CREATE\s+TABLE\s+(?:"[^"]+"|\w+)\s*\(', re.IGNORECASE)
 _WITHOUT_ROW_IDS: Final = re.compile(r"WITHOUT\s+ROWID[\s,\w]*$", re.IGNORECASE)

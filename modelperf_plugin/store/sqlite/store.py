@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modelperf_plugin.store.deadline import BUSY_SECONDS
+from modelperf_plugin.store.durability import Durability
 from modelperf_plugin.store.sqlite.ab_tests import SqliteABTests
 from modelperf_plugin.store.sqlite.attachments import SqliteAttachments
 from modelperf_plugin.store.sqlite.changes import SqliteChanges
@@ -12,7 +13,6 @@ from modelperf_plugin.store.sqlite.connection import SqliteConnection
 from modelperf_plugin.store.sqlite.decisions import SqliteDecisionLog, SqliteUnmatchedOutcomes
 from modelperf_plugin.store.sqlite.demotions import SqliteDemotions
 from modelperf_plugin.store.sqlite.events import SqliteEvents
-from modelperf_plugin.store.sqlite.file import Durability
 from modelperf_plugin.store.sqlite.imports import SqliteImports
 from modelperf_plugin.store.sqlite.maintenance import SqliteMaintenance
 from modelperf_plugin.store.sqlite.merged import SqliteMerged

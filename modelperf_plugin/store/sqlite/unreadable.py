@@ -12,7 +12,7 @@ from modelperf_plugin.json_text import parse_json
 from modelperf_plugin.store.entries import Finding
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.sqlite.rows import is_undecodable
-from modelperf_plugin.store.sqlite.tried import is_canonical, text_of, tried_of
+from modelperf_plugin.store.tried import is_canonical, text_of, tried_of
 from modelperf_plugin.text import count
 from modelperf_plugin.values.locks import Guard, Undo
 

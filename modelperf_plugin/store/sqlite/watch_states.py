@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from modelperf_plugin.store.queries import load_queries
+from modelperf_plugin.store.rows import numbers, usable
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
-from modelperf_plugin.store.sqlite.rows import numbers, usable
 from modelperf_plugin.store.watches import WatchKey, WatchState
 
 

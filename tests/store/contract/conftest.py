@@ -10,9 +10,12 @@ import pytest
 from modelperf_plugin.store import Store, open_store, open_with_fallback
 from modelperf_plugin.store.aliases.store import with_aliases
 from modelperf_plugin.values.names import Aliases
+from tests.postgres import Server
 from tests.store.contract.examples import OpenStore
 
-KINDS = ("file", "memory", "fallback", "degraded", "aliases")
+KINDS = ("file", "memory", "fallback", "degraded", "aliases", "postgres")
+ON_POSTGRES = {"test_closed", "test_outcomes", "test_tallies"}
+"""The contracts that the PostgreSQL store keeps so far."""
 SUSPENDED_WHILE_DEGRADED = {
     "test_ab_tests", "test_attachments", "test_changes", "test_demotions", "test_events", "test_imports", "test_merged",
     "test_watch_states",
@@ -23,16 +26,25 @@ SUSPENDED_WHILE_DEGRADED = {
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run every test on each kind of store whose role keeps the whole contract."""
     if "kind" in metafunc.fixturenames:
-        suspended = metafunc.module.__name__.rpartition(".")[2] in SUSPENDED_WHILE_DEGRADED
-        metafunc.parametrize("kind", [kind for kind in KINDS if kind != "degraded" or not suspended])
+        module = metafunc.module.__name__.rpartition(".")[2]
+        without = {"degraded"} if module in SUSPENDED_WHILE_DEGRADED else set()
+        if module not in ON_POSTGRES:
+            without.add("postgres")
+        metafunc.parametrize("kind", [kind for kind in KINDS if kind not in without])
 
 
 @pytest.fixture
-def opener(kind: str, tmp_path: Path) -> Iterator[OpenStore]:
+def opener(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[OpenStore]:
     """Return a function that opens a new, empty store; all are closed at the end."""
     opened: list[Store] = []
+    server: Server | None = request.getfixturevalue("postgres") if kind == "postgres" else None
 
     def new() -> Store:
+        if server is not None:
+            from modelperf_plugin.store.postgres.store import open_postgres
+
+            opened.append(open_postgres(server.new_schema()))
+            return opened[-1]
         location = ":memory:" if kind == "memory" else str(tmp_path / f"{len(opened)}.db")
         if kind == "degraded":  # the folder is a file: there can be no database
             location = str(tmp_path / f"no-folder-{len(opened)}" / "outcomes.db")

@@ -1,0 +1,229 @@
+"""The connections to a PostgreSQL database, for any thread at any time, and what happens to them at a fork."""
+
+from __future__ import annotations
+
+import math
+import select
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NoReturn, TypeVar
+
+import psycopg
+from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict
+
+from modelperf_plugin.errors import StoreBusyError, StoreError
+from modelperf_plugin.store import forks
+from modelperf_plugin.store.deadline import BUSY_SECONDS, remaining
+from modelperf_plugin.store.postgres.errors import translate, without_secrets
+from modelperf_plugin.store.postgres.migrating import migrate, refuse_older
+from modelperf_plugin.store.postgres.slots import Slot, Slots
+from modelperf_plugin.store.durability import Durability
+
+_T = TypeVar("_T")
+Parameters = Sequence[Any] | Mapping[str, Any]
+
+_MAX_ATTEMPTS: Final = 5
+"""How often a transaction is tried that gave way to another one (a deadlock), or found its connection closed."""
+_STEP_MS: Final = 100
+"""Deadlines are rounded up to this, so that they seldom have to be set anew."""
+_SETTINGS: Final = """
+SELECT
+    set_config('default_transaction_isolation', 'read committed', false),
+    set_config('default_transaction_read_only', %(read_only)s, false),
+    set_config('synchronous_commit', CASE
+        WHEN %(full)s THEN CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'
+            ELSE current_setting('synchronous_commit') END
+        ELSE 'off'
+    END, false)
+"""
+
+
+class PostgresConnection:
+    """The connections of one store; see :class:`~modelperf_plugin.store.roles.Connection`.
+
+    The roles share this object. Each call uses one connection for one statement, which is a transaction of its own, or
+    for one transaction.
+    """
+
+    degraded: str | None = None
+    """None: failures are raised here."""
+    busy: bool = False
+    """False: outcomes do not wait here, but fail."""
+    note: str | None = None
+    """What the answers do not include, if anything."""
+    has_unreadable_rows: bool = False
+    """False: PostgreSQL stores no text that cannot be read."""
+
+    def __init__(
+        self, url: str, *, durability: Durability = "normal", patience: float = BUSY_SECONDS, read_only: bool = False
+    ) -> None:
+        """Connect to the database at ``url``, creating the tables if need be.
+
+        Args:
+            url: as libpq understands it; the tables are in the first schema of its ``search_path``.
+            durability: what a committed transaction survives.
+            patience: for how many seconds a call may wait for others, all its waits together.
+            read_only: whether nothing is created or written.
+
+        Raises:
+            StoreError: it cannot be used; the message says why.
+        """
+        self.location = without_secrets(url)
+        """The URL without password, for messages."""
+        self.read_only = read_only
+        """Whether it was opened for reading only."""
+        self.patience = patience
+        self.closed = False
+        self._url = url
+        self._durability: Durability = durability
+        self._slots = Slots()
+        try:
+            conninfo_to_dict(url)
+        except psycopg.Error:  # whose message may quote a password
+            raise StoreError(f"{self.location} is no connection URL") from None
+        try:
+            self._use(lambda connection: (refuse_older if read_only else migrate)(connection, self.location))
+        except BaseException:
+            self.close()
+            raise
+        forks.renew(self, PostgresConnection._begin_again)
+
+    def fetch(self, statement: str, *parameters: Any) -> list[Any]:
+        """Return the rows of a query; a single mapping among ``parameters`` binds them by name."""
+        return self._use(lambda connection: _rows(connection, statement, parameters))
+
+    def fold(self) -> None:
+        """Number and add up what was recorded before, unless the store is open for reading only."""
+        if not self.read_only:
+            self.fetch("SELECT fold()")
+
+    def fetch_folded(self, statement: str, *parameters: Any) -> list[Any]:
+        """Return the rows of a query that needs to see everything recorded before among the events.
+
+        On a store that is open for reading only it sees what others have folded.
+        """
+        if self.read_only:
+            return self.fetch(statement, *parameters)
+
+        def fetch(connection: psycopg.Connection) -> list[Any]:
+            with connection.pipeline():
+                connection.execute("SELECT fold()")
+                cursor = connection.execute(statement, _bound(parameters))
+                return cursor.fetchall()
+
+        return self._use(fetch)
+
+    def call(self, statement: str, *parameters: Any) -> Any:
+        """Return the only row of a statement that writes, which is a transaction of its own."""
+        self.refuse_read_only()
+        return self._use(lambda connection: _rows(connection, statement, parameters))[0]
+
+    def write(self, action: Callable[[psycopg.Connection], _T]) -> _T:
+        """Return what ``action`` returns, called in a transaction: committed afterwards, or rolled back if it raises.
+
+        It is called again if the transaction has to give way to another one.
+        """
+        self.refuse_read_only()
+
+        def transact(connection: psycopg.Connection) -> _T:
+            with connection.transaction():
+                return action(connection)
+
+        return self._use(transact)
+
+    def refuse_read_only(self) -> None:
+        """Raise StoreError if the store was opened for reading only."""
+        if self.read_only:
+            self.ensure_open()
+            raise StoreError(f"{self.location} was opened for reading only")
+
+    def ensure_open(self) -> None:
+        """Raise StoreError if the store is closed."""
+        if self.closed:
+            raise StoreError(f"the store {self.location} is closed")
+
+    def close(self) -> None:
+        """Close the connections; closing twice is fine, and any other call afterwards is a StoreError."""
+        self.closed = True
+        self._slots.close()
+
+    def _begin_again(self) -> None:
+        self._slots.abandon()
+
+    def _use(self, action: Callable[[psycopg.Connection], _T]) -> _T:
+        """Return what ``action`` returns for a connection; the errors of psycopg are raised as StoreError."""
+        seconds = remaining(self.patience)
+        deadline = time.monotonic() + seconds
+        for attempt in range(_MAX_ATTEMPTS):
+            try:
+                found = self._slots.use(lambda slot: action(self._ready(slot)), max(0.0, deadline - time.monotonic()))
+            except (errors.DeadlockDetected, errors.SerializationFailure) as error:
+                if attempt + 1 == _MAX_ATTEMPTS or time.monotonic() >= deadline:
+                    self._fail(error)
+            except (psycopg.Error, UnicodeError) as error:
+                self._fail(error)
+            else:
+                if found is None:
+                    raise StoreBusyError(f"other threads have kept {self.location} busy for more than {seconds:g} s")
+                return found[0]
+        raise AssertionError  # the last attempt returns or raises
+
+    def _fail(self, error: Exception) -> NoReturn:
+        self.ensure_open()
+        raise translate(error, self.location, self.patience) from error
+
+    def _ready(self, slot: Slot) -> psycopg.Connection:
+        """Return the connection of a slot, opened if need be, with the deadlines of this call."""
+        self.ensure_open()
+        connection = slot.connection
+        if connection is None or _is_lost(connection):
+            slot.close()
+            connection = slot.connection = self._connect()
+        wait, most = remaining(self.patience), remaining(math.inf)
+        timeouts = f"{_rounded(wait)}, {0 if math.isinf(most) else _rounded(max(1.0, most))}"
+        if timeouts != slot.timeouts:
+            lock_ms, statement_ms = timeouts.split(", ")
+            connection.execute(
+                "SELECT set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false)",
+                (lock_ms, statement_ms),
+            )
+            slot.timeouts = timeouts
+        return connection
+
+    def _connect(self) -> psycopg.Connection:
+        connection = psycopg.connect(
+            self._url, autocommit=True, client_encoding="utf8", fallback_application_name="modelperf",
+            connect_timeout=max(2, math.ceil(remaining(self.patience))),
+        )  # fmt: skip
+        settings = {"read_only": "on" if self.read_only else "off", "full": self._durability == "full"}
+        connection.execute(_SETTINGS, settings)
+        return connection
+
+
+def _is_lost(connection: psycopg.Connection) -> bool:
+    """Return whether an idle connection is closed, perhaps by a server that was stopped meanwhile."""
+    if connection.closed:
+        return True
+    if select.select([connection], [], [], 0)[0]:  # what a server says unasked, as a rule its farewell
+        try:
+            connection.pgconn.consume_input()
+        except psycopg.Error:
+            return True
+    return connection.closed
+
+
+def _rows(connection: psycopg.Connection, statement: str, parameters: Sequence[Any]) -> list[Any]:
+    return connection.execute(statement, _bound(parameters)).fetchall()
+
+
+def _bound(parameters: Sequence[Any]) -> Parameters | None:
+    if not parameters:
+        return None
+    first = parameters[0]
+    return first if isinstance(first, dict) else parameters
+
+
+def _rounded(seconds: float) -> int:
+    """Return a deadline in milliseconds; 0 would mean that there is none."""
+    return max(1, math.ceil(seconds * 1000 / _STEP_MS) * _STEP_MS)

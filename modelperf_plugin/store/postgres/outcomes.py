@@ -1,0 +1,58 @@
+"""Recording outcomes: one call of a function in the database for each, which waits for nobody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from modelperf_plugin.store.decision_records import Joining
+from modelperf_plugin.store.entries import Entry, Recorded, Verdict
+from modelperf_plugin.store.postgres import decisions
+from modelperf_plugin.store.postgres.connection import PostgresConnection
+from modelperf_plugin.store.queries import load_queries
+from modelperf_plugin.store.tried import text_of
+
+
+class PostgresOutcomes:
+    """Records outcomes in a PostgreSQL database; see :class:`~modelperf_plugin.store.roles.Outcomes`."""
+
+    def __init__(self, connection: PostgresConnection) -> None:
+        self._connection = connection
+        self._sql = load_queries("postgres")
+
+    def record(self, entry: Entry, joining: Joining | None = None) -> Recorded:
+        if joining is None:
+            return Recorded(self._connection.call(self._sql["record"], *_row(entry))[0])
+        row = (*_row(entry), joining.outcome.decision_id, *decisions.parameters(joining))
+        answer, number, is_stored, log = self._connection.call(self._sql["record_joined"], *row)
+        joining.is_stored = is_stored
+        if log is not None:
+            decisions.join(joining, number, log)
+        return Recorded(answer)
+
+    def record_many(self, entries: Iterable[Entry]) -> int:
+        columns = list(zip(*map(_row, entries), strict=True))
+        if not columns:
+            self._connection.ensure_open()
+            return 0
+        changed: int = self._connection.call(self._sql["record_many"], *map(list, columns))[0]
+        return changed
+
+    def verdicts_of(self, outcome_ids: Iterable[str]) -> dict[str, Verdict]:
+        rows = self._connection.fetch_folded(self._sql["verdicts"], list(outcome_ids))
+        return {outcome_id: Verdict(*verdict) for outcome_id, *verdict in rows}
+
+
+def _row(entry: Entry) -> tuple[Any, ...]:
+    """Return the parameters of the function that records an outcome, up to whether it is stamped."""
+    task_type, model_id, outcome, ended_ms, tried = entry
+    return (
+        task_type, model_id, text_of(tried) if tried else None, entry.served_model, ended_ms, outcome.success,
+        outcome.timeout, outcome.tokens_used, outcome.cost_nano_usd, outcome.error_kind,
+        _milliseconds(outcome.duration_seconds), outcome.score_millionths,
+        _milliseconds(outcome.retry_after_seconds), outcome.outcome_id, outcome.timestamp is not None,
+    )  # fmt: skip
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1000)

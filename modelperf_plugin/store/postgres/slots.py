@@ -1,0 +1,98 @@
+"""The connections of a store: few, opened when they are needed, and each used by one thread at a time.
+
+Not psycopg's pool: that opens connections in threads of its own, which a forked child does not have, and tells a caller
+that none came in time but not why.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Lock
+from typing import Final, TypeVar
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from modelperf_plugin.values.locks import attempt
+
+_T = TypeVar("_T")
+
+MAX_CONNECTIONS: Final = 8
+"""How many connections a process has at most."""
+_LOOK_SECONDS: Final = 0.01
+"""How long a thread waits for one connection before it looks for another one."""
+
+
+class Slot:
+    """A place for one connection, and the lock that is held while a thread uses it."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.connection: psycopg.Connection | None = None
+        self.timeouts = ""
+        """The deadlines that are set in its session."""
+
+    def close(self) -> None:
+        """Close the connection; the next user opens another one."""
+        connection, self.connection, self.timeouts = self.connection, None, ""
+        if connection is not None:
+            connection.close()
+
+    def abandon(self) -> None:
+        """Close a connection that the parent of this process uses, without a word to the server."""
+        if self.connection is not None:
+            with suppress(OSError, psycopg.Error), open(os.devnull, "r+b", buffering=0) as nowhere:
+                os.dup2(nowhere.fileno(), self.connection.fileno())
+            self.close()
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether the connection can be used again."""
+        return self.connection is not None and self.connection.info.transaction_status == TransactionStatus.IDLE
+
+
+class Slots:
+    """The connections of one store. A thread gets the first that is free, so that few are open unless many are needed."""
+
+    def __init__(self) -> None:
+        self._slots = [Slot() for _ in range(MAX_CONNECTIONS)]
+
+    def use(self, action: Callable[[Slot], _T], seconds: float) -> tuple[_T] | None:
+        """Return what ``action`` returns for a free slot; None if none is free within ``seconds``.
+
+        A connection on which a transaction is left over, for example by an interrupt, is closed.
+        """
+        found: list[_T] = []
+
+        def run(slot: Slot) -> None:
+            try:
+                found.append(action(slot))
+            finally:
+                if not slot.is_at_rest:
+                    slot.close()
+
+        for slot in self._slots:
+            if attempt(slot.lock, lambda slot=slot: run(slot)):  # type: ignore[misc]
+                return (found[0],)
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            slot = random.choice(self._slots)
+            if attempt(slot.lock, lambda slot=slot: run(slot), min(left, _LOOK_SECONDS)):  # type: ignore[misc]
+                return (found[0],)
+        return None
+
+    def close(self) -> None:
+        """Close all connections, once nobody uses them."""
+        for slot in self._slots:
+            with slot.lock:
+                slot.close()
+
+    def abandon(self) -> None:
+        """Give up the connections that this process was forked with."""
+        slots, self._slots = self._slots, [Slot() for _ in range(MAX_CONNECTIONS)]
+        for slot in slots:
+            slot.abandon()

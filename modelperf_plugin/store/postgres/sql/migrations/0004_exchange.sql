@@ -1,0 +1,1 @@
+-- Data from other places: to come.

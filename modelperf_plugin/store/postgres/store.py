@@ -1,0 +1,53 @@
+"""The PostgreSQL store: one database for hosts on many machines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from modelperf_plugin.store.deadline import BUSY_SECONDS
+from modelperf_plugin.store.postgres.connection import PostgresConnection
+from modelperf_plugin.store.postgres.outcomes import PostgresOutcomes
+from modelperf_plugin.store.postgres.tallies import PostgresTallies
+from modelperf_plugin.store.durability import Durability
+from modelperf_plugin.store.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostgresStore(Store):
+    """A store in a PostgreSQL database."""
+
+    connection: PostgresConnection
+
+
+def open_postgres(
+    url: str, *, durability: Durability = "normal", patience: float = BUSY_SECONDS, read_only: bool = False
+) -> PostgresStore:
+    """Open the database at ``url``, creating the tables if need be.
+
+    A call waits up to ``patience`` seconds for others.
+
+    Raises:
+        StoreError: it cannot be used; the message says why.
+    """
+    connection = PostgresConnection(url, durability=durability, patience=patience, read_only=read_only)
+    missing: Any = None
+    return PostgresStore(
+        connection=connection,
+        outcomes=PostgresOutcomes(connection),
+        tallies=PostgresTallies(connection),
+        events=missing,
+        changes=missing,
+        demotions=missing,
+        watch_states=missing,
+        decisions=missing,
+        unmatched=missing,
+        ab_tests=missing,
+        trends=missing,
+        spending=missing,
+        imports=missing,
+        attachments=missing,
+        merged=missing,
+        problems=missing,
+        maintenance=missing,
+    )
