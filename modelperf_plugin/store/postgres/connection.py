@@ -15,10 +15,10 @@ from psycopg.conninfo import conninfo_to_dict
 from modelperf_plugin.errors import StoreBusyError, StoreError
 from modelperf_plugin.store import forks
 from modelperf_plugin.store.deadline import BUSY_SECONDS, remaining
+from modelperf_plugin.store.durability import Durability
 from modelperf_plugin.store.postgres.errors import translate, without_secrets
 from modelperf_plugin.store.postgres.migrating import migrate, refuse_older
 from modelperf_plugin.store.postgres.slots import Slot, Slots
-from modelperf_plugin.store.durability import Durability
 
 _T = TypeVar("_T")
 Parameters = Sequence[Any] | Mapping[str, Any]
@@ -118,6 +118,11 @@ class PostgresConnection:
         """Return the only row of a statement that writes, which is a transaction of its own."""
         self.refuse_read_only()
         return self._use(lambda connection: _rows(connection, statement, parameters))[0]
+
+    def execute(self, statement: str, *parameters: Any) -> int:
+        """Execute a statement that writes, as a transaction of its own; return how many rows it has changed."""
+        self.refuse_read_only()
+        return self._use(lambda connection: connection.execute(statement, _bound(parameters)).rowcount)
 
     def write(self, action: Callable[[psycopg.Connection], _T]) -> _T:
         """Return what ``action`` returns, called in a transaction: committed afterwards, or rolled back if it raises.

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelperf_plugin.store.deadline import BUSY_SECONDS
+from modelperf_plugin.store.durability import Durability
 from modelperf_plugin.store.postgres.connection import PostgresConnection
+from modelperf_plugin.store.postgres.events import PostgresEvents
+from modelperf_plugin.store.postgres.maintenance import PostgresMaintenance
 from modelperf_plugin.store.postgres.outcomes import PostgresOutcomes
 from modelperf_plugin.store.postgres.tallies import PostgresTallies
-from modelperf_plugin.store.durability import Durability
+from modelperf_plugin.store.postgres.trends import PostgresTrends
 from modelperf_plugin.store.store import Store
 
 
@@ -36,18 +39,18 @@ def open_postgres(
         connection=connection,
         outcomes=PostgresOutcomes(connection),
         tallies=PostgresTallies(connection),
-        events=missing,
+        events=PostgresEvents(connection),
         changes=missing,
         demotions=missing,
         watch_states=missing,
         decisions=missing,
         unmatched=missing,
         ab_tests=missing,
-        trends=missing,
+        trends=PostgresTrends(connection),
         spending=missing,
         imports=missing,
         attachments=missing,
         merged=missing,
         problems=missing,
-        maintenance=missing,
+        maintenance=PostgresMaintenance(connection),
     )

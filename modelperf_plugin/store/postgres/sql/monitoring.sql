@@ -172,3 +172,7 @@ WHERE
     )
     AND event.ended_ms >= coalesce((%(since_ms)s::jsonb ->> tally.model_id)::bigint, event.ended_ms)
 ORDER BY event.id;
+
+-- drop_step --
+-- Drop some old events.
+SELECT looked_at, dropped, last_id, at_end FROM drop_step(%s, %s, %s);
