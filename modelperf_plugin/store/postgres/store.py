@@ -7,12 +7,16 @@ from typing import Any
 
 from modelperf_plugin.store.deadline import BUSY_SECONDS
 from modelperf_plugin.store.durability import Durability
+from modelperf_plugin.store.postgres.ab_tests import PostgresABTests
 from modelperf_plugin.store.postgres.connection import PostgresConnection
+from modelperf_plugin.store.postgres.decisions import PostgresDecisionLog
 from modelperf_plugin.store.postgres.events import PostgresEvents
 from modelperf_plugin.store.postgres.maintenance import PostgresMaintenance
 from modelperf_plugin.store.postgres.outcomes import PostgresOutcomes
+from modelperf_plugin.store.postgres.spending import PostgresSpending
 from modelperf_plugin.store.postgres.tallies import PostgresTallies
 from modelperf_plugin.store.postgres.trends import PostgresTrends
+from modelperf_plugin.store.read_decisions import ReadUnmatchedOutcomes
 from modelperf_plugin.store.store import Store
 
 
@@ -43,11 +47,11 @@ def open_postgres(
         changes=missing,
         demotions=missing,
         watch_states=missing,
-        decisions=missing,
-        unmatched=missing,
-        ab_tests=missing,
+        decisions=PostgresDecisionLog(connection),
+        unmatched=ReadUnmatchedOutcomes(connection, "postgres", "decisions.sql"),
+        ab_tests=PostgresABTests(connection),
         trends=PostgresTrends(connection),
-        spending=missing,
+        spending=PostgresSpending(connection),
         imports=missing,
         attachments=missing,
         merged=missing,
