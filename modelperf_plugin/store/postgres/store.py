@@ -6,10 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelperf_plugin.store.deadline import BUSY_SECONDS
-from modelperf_plugin.store.postgres.connection import PostgresConnection
-from modelperf_plugin.store.postgres.outcomes import PostgresOutcomes
-from modelperf_plugin.store.postgres.tallies import PostgresTallies
 from modelperf_plugin.store.durability import Durability
+from modelperf_plugin.store.postgres.attachments import PostgresAttachments
+from modelperf_plugin.store.postgres.changes import PostgresChanges
+from modelperf_plugin.store.postgres.connection import PostgresConnection
+from modelperf_plugin.store.postgres.demotions import PostgresDemotions
+from modelperf_plugin.store.postgres.imports import PostgresImports
+from modelperf_plugin.store.postgres.merged import PostgresMerged
+from modelperf_plugin.store.postgres.outcomes import PostgresOutcomes
+from modelperf_plugin.store.postgres.problems import PostgresProblems
+from modelperf_plugin.store.postgres.tallies import PostgresTallies
+from modelperf_plugin.store.postgres.watch_states import PostgresWatchStates
 from modelperf_plugin.store.store import Store
 
 
@@ -37,17 +44,17 @@ def open_postgres(
         outcomes=PostgresOutcomes(connection),
         tallies=PostgresTallies(connection),
         events=missing,
-        changes=missing,
-        demotions=missing,
-        watch_states=missing,
+        changes=PostgresChanges(connection),
+        demotions=PostgresDemotions(connection),
+        watch_states=PostgresWatchStates(connection),
         decisions=missing,
         unmatched=missing,
         ab_tests=missing,
         trends=missing,
         spending=missing,
-        imports=missing,
-        attachments=missing,
-        merged=missing,
-        problems=missing,
+        imports=PostgresImports(connection),
+        attachments=PostgresAttachments(connection),
+        merged=PostgresMerged(connection),
+        problems=PostgresProblems(connection),
         maintenance=missing,
     )

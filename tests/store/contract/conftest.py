@@ -14,7 +14,10 @@ from tests.postgres import Server
 from tests.store.contract.examples import OpenStore
 
 KINDS = ("file", "memory", "fallback", "degraded", "aliases", "postgres")
-ON_POSTGRES = {"test_closed", "test_outcomes", "test_tallies"}
+ON_POSTGRES = {
+    "test_attachments", "test_changes", "test_closed", "test_demotions", "test_imports", "test_maintenance",
+    "test_merged", "test_outcomes", "test_problems", "test_tallies", "test_watch_states",
+}  # fmt: skip
 """The contracts that the PostgreSQL store keeps so far."""
 SUSPENDED_WHILE_DEGRADED = {
     "test_ab_tests", "test_attachments", "test_changes", "test_demotions", "test_events", "test_imports", "test_merged",

@@ -80,3 +80,21 @@ SELECT
     last_used_ms, timeout_failures, later_successes, later_failures, later_timeout_failures, graded, score_shift,
     later_score_shift
 FROM tally_now WHERE successes + failures > 0 ORDER BY task_type, model_id;
+
+-- add_problem --
+-- Count a failure that a host does not notice but an operator should.
+INSERT INTO problem AS old (kind, message, times, first_ms, last_ms) VALUES (%s, %s, %s, %s, %s)
+ON CONFLICT (digest_of(kind), digest_of(message)) DO UPDATE SET
+    times = bounded(old.times::numeric + excluded.times), last_ms = greatest(old.last_ms, excluded.last_ms);
+
+-- trim_problems --
+-- Keep the hundred newest kinds of failure.
+DELETE FROM problem WHERE (kind, message) NOT IN (SELECT kind, message FROM problem ORDER BY last_ms DESC LIMIT 100);
+
+-- problems --
+-- The counted failures, newest first.
+SELECT kind, message, times, first_ms, last_ms FROM problem ORDER BY last_ms DESC;
+
+-- clear_problems --
+-- Delete the counted failures.
+DELETE FROM problem;
