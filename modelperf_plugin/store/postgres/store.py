@@ -13,6 +13,7 @@ from modelperf_plugin.store.postgres.maintenance import PostgresMaintenance
 from modelperf_plugin.store.postgres.outcomes import PostgresOutcomes
 from modelperf_plugin.store.postgres.tallies import PostgresTallies
 from modelperf_plugin.store.postgres.trends import PostgresTrends
+from modelperf_plugin.store.read_tallies import ReadTallies
 from modelperf_plugin.store.store import Store
 
 
@@ -38,7 +39,7 @@ def open_postgres(
     return PostgresStore(
         connection=connection,
         outcomes=PostgresOutcomes(connection),
-        tallies=PostgresTallies(connection),
+        tallies=ReadTallies(connection, "postgres") if read_only else PostgresTallies(connection),
         events=PostgresEvents(connection),
         changes=missing,
         demotions=missing,
