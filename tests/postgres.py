@@ -1,4 +1,4 @@
-"""A PostgreSQL server for tests: the one that ``MODELPERF_TEST_POSTGRES`` names, or one that is started for the session."""
+"""A PostgreSQL server for tests: the one that ``MODELPERF_TEST_POSTGRES`` names, or one that runs for the session."""
 
 from __future__ import annotations
 

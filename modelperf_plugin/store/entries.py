@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import Any, Final, NamedTuple, Self
 
@@ -137,6 +137,16 @@ class Finding(NamedTuple):
     def as_dict(self) -> dict[str, Any]:
         """Return the finding as plain JSON values."""
         return self._asdict()
+
+
+def drift(name: str, rule: str, drifted: Sequence[tuple[str, str]], remedy: str = "") -> Finding:
+    """Return the result of checking sums: the pairs of which they are not what the events say."""
+    if not drifted:
+        return Finding(name, ok=True, message=f"{name} {rule}")
+    pairs = ", ".join(f"{task_type} / {model_id}" for task_type, model_id in drifted[:3])
+    more = f" and {len(drifted) - 3} more" if len(drifted) > 3 else ""
+    message = f"{name}: not what the events say, for {pairs}{more}"
+    return Finding(name, ok=False, message=f"{message}; {remedy}" if remedy else message)
 
 
 class DroppedStep(NamedTuple):

@@ -9,13 +9,13 @@ from modelperf_plugin.store.deadline import PATIENCE_SECONDS
 from modelperf_plugin.store.decision_records import DecisionOutcome, DecisionRecord
 from modelperf_plugin.store.decision_summary import DecisionSummary
 from modelperf_plugin.store.decisions import DECISIONS_PER_STEP, JoinedOutcome, LoggedDecision
+from modelperf_plugin.store.durability import Durability
 from modelperf_plugin.store.entries import CountedProblem, DroppedStep, Finding, Recorded
 from modelperf_plugin.store.fallback.exchange import FallbackAttachments, FallbackImports, FallbackMerged
 from modelperf_plugin.store.fallback.outcomes import FallbackOutcomes, FallbackTallies
 from modelperf_plugin.store.fallback.role import Role
 from modelperf_plugin.store.fallback.switch import Switch
 from modelperf_plugin.store.spending import Correction, CostEvent, CostSums
-from modelperf_plugin.store.durability import Durability
 from modelperf_plugin.store.store import Store
 from modelperf_plugin.store.trends import Days, DecisionSums, TrendStep
 from modelperf_plugin.store.watches import Change, Demotion, Direction, Event, Revision, WatchKey, WatchState

@@ -16,13 +16,13 @@ from modelperf_plugin.log import logger
 from modelperf_plugin.paths import absolute
 from modelperf_plugin.store import forks
 from modelperf_plugin.store.deadline import NO_WAIT, within
+from modelperf_plugin.store.durability import Durability
 from modelperf_plugin.store.entries import CountedProblem, Entry, Recorded
 from modelperf_plugin.store.fallback.backlog import Backlog
 from modelperf_plugin.store.fallback.frozen import Snapshot
 from modelperf_plugin.store.fallback.interim import InterimStore, open_interim
 from modelperf_plugin.store.fallback.own_spool import Spool
 from modelperf_plugin.store.fallback.repetition import missing_from
-from modelperf_plugin.store.durability import Durability
 from modelperf_plugin.store.sqlite.store import SqliteStore, open_sqlite, open_sqlite_read_only
 from modelperf_plugin.values import LaterTries, Tally, Tried
 from modelperf_plugin.values.backoff import Backoff

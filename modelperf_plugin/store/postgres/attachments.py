@@ -18,7 +18,7 @@ class PostgresAttachments(ReadAttachments):
 
     def add(self, attached: Attached) -> None:
         row = (attached.path, attached.name, json.dumps(dict(attached.columns)), attached.attached_ms)
-        self._connection.write(lambda connection: connection.execute(self._sql["attach"], row))
+        self._connection.execute(self._sql["attach"], *row)
 
     def remove(self, path: str) -> bool:
-        return self._connection.write(lambda connection: connection.execute(self._sql["detach"], (path,)).rowcount > 0)
+        return self._connection.execute(self._sql["detach"], path) > 0

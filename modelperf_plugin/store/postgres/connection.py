@@ -15,10 +15,11 @@ from psycopg.conninfo import conninfo_to_dict
 from modelperf_plugin.errors import StoreBusyError, StoreError
 from modelperf_plugin.store import forks
 from modelperf_plugin.store.deadline import BUSY_SECONDS, remaining
+from modelperf_plugin.store.durability import Durability
 from modelperf_plugin.store.postgres.errors import translate, without_secrets
 from modelperf_plugin.store.postgres.migrating import migrate, refuse_older
+from modelperf_plugin.store.postgres.own_outcomes import OwnOutcomes
 from modelperf_plugin.store.postgres.slots import Slot, Slots
-from modelperf_plugin.store.durability import Durability
 
 _T = TypeVar("_T")
 Parameters = Sequence[Any] | Mapping[str, Any]
@@ -75,6 +76,7 @@ class PostgresConnection:
         """Whether it was opened for reading only."""
         self.patience = patience
         self.closed = False
+        self.own = OwnOutcomes()
         self._url = url
         self._durability: Durability = durability
         self._slots = Slots()
@@ -119,6 +121,11 @@ class PostgresConnection:
         self.refuse_read_only()
         return self._use(lambda connection: _rows(connection, statement, parameters))[0]
 
+    def execute(self, statement: str, *parameters: Any) -> int:
+        """Execute a statement that writes, as a transaction of its own; return how many rows it has changed."""
+        self.refuse_read_only()
+        return self._use(lambda connection: connection.execute(statement, _bound(parameters)).rowcount)
+
     def write(self, action: Callable[[psycopg.Connection], _T]) -> _T:
         """Return what ``action`` returns, called in a transaction: committed afterwards, or rolled back if it raises.
 
@@ -149,7 +156,9 @@ class PostgresConnection:
         self._slots.close()
 
     def _begin_again(self) -> None:
+        """Continue in a forked child, where the connections and the outcomes under way are the parent's."""
         self._slots.abandon()
+        self.own = OwnOutcomes()
 
     def _use(self, action: Callable[[psycopg.Connection], _T]) -> _T:
         """Return what ``action`` returns for a connection; the errors of psycopg are raised as StoreError."""

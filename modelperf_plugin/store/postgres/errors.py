@@ -42,8 +42,8 @@ def translate(error: Exception, location: str, patience: float) -> StoreError:
     if isinstance(error, _MISSING):
         return StoreDamagedError(f"{location} lacks a part of the schema: {_line(error)}")
     if isinstance(error, UnicodeError):
-        return StoreError(f"{location}: a text is not Unicode")
-    if isinstance(error, _FAILED) or (isinstance(error, psycopg.OperationalError)):
+        return StoreError(f"{location}: a text cannot be stored as UTF-8")
+    if isinstance(error, (*_FAILED, psycopg.OperationalError)):
         return StoreFailedError(f"{location} cannot be used: {_line(error)}")
     return StoreError(f"{location}: {_line(error)}")
 

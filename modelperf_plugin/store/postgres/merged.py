@@ -24,7 +24,7 @@ class PostgresMerged(ReadMerged):
 
         def write(connection: psycopg.Connection) -> None:
             if replaces is not None:
-                self._forget(connection, replaces)
+                connection.execute(self._sql["forget_merged"], (replaces,))
             with connection.cursor() as cursor:
                 ((merged_id,),) = cursor.execute(self._sql["add_merged"], source[1:6])
                 with cursor.copy(self._sql["add_priors"]) as copy:
@@ -34,7 +34,4 @@ class PostgresMerged(ReadMerged):
         self._connection.write(write)
 
     def remove(self, name: str) -> bool:
-        return self._connection.write(lambda connection: self._forget(connection, name))
-
-    def _forget(self, connection: psycopg.Connection, name: str) -> bool:
-        return connection.execute(self._sql["forget_merged"], (name,)).rowcount > 0
+        return self._connection.execute(self._sql["forget_merged"], name) > 0

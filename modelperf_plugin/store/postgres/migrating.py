@@ -66,7 +66,8 @@ def refuse_older(connection: psycopg.Connection, location: str) -> None:
         raise StoreOutdatedError(f"{location} is empty: nothing has been recorded in it yet")
     if missing_migrations(connection, location):
         raise StoreOutdatedError(
-            f"{location} was written by an older version of modelperf-plugin: any host that opens it brings it up to date"
+            f"{location} was written by an older version of modelperf-plugin: any host that opens it brings it up to "
+            "date"
         )
 
 

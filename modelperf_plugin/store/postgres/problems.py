@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import psycopg
-
 from modelperf_plugin.store.entries import CountedProblem
 from modelperf_plugin.store.postgres.connection import PostgresConnection
 from modelperf_plugin.store.postgres.parameters import storable
@@ -19,12 +17,7 @@ class PostgresProblems(ReadProblems):
 
     def add(self, problem: CountedProblem) -> None:
         row = problem._replace(kind=storable(problem.kind), message=storable(problem.message))
-
-        def write(connection: psycopg.Connection) -> None:
-            connection.execute(self._sql["add_problem"], row)
-            connection.execute(self._sql["trim_problems"])
-
-        self._connection.write(write)
+        self._connection.execute(self._sql["add_problem"], row._asdict())
 
     def clear(self) -> None:
-        self._connection.write(lambda connection: connection.execute(self._sql["clear_problems"]))
+        self._connection.execute(self._sql["clear_problems"])

@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from threading import Lock
 from typing import Final, TypeVar
 
@@ -45,7 +46,7 @@ class Slot:
     def abandon(self) -> None:
         """Close a connection that the parent of this process uses, without a word to the server."""
         if self.connection is not None:
-            with suppress(OSError, psycopg.Error), open(os.devnull, "r+b", buffering=0) as nowhere:
+            with suppress(OSError, psycopg.Error), Path(os.devnull).open("r+b", buffering=0) as nowhere:
                 os.dup2(nowhere.fileno(), self.connection.fileno())
             self.close()
 
@@ -56,7 +57,7 @@ class Slot:
 
 
 class Slots:
-    """The connections of one store. A thread gets the first that is free, so that few are open unless many are needed."""
+    """The connections of one store. A thread gets the first free one, so that few are open unless many are needed."""
 
     def __init__(self) -> None:
         self._slots = [Slot() for _ in range(MAX_CONNECTIONS)]

@@ -11,12 +11,16 @@ from modelperf_plugin.store.postgres.attachments import PostgresAttachments
 from modelperf_plugin.store.postgres.changes import PostgresChanges
 from modelperf_plugin.store.postgres.connection import PostgresConnection
 from modelperf_plugin.store.postgres.demotions import PostgresDemotions
+from modelperf_plugin.store.postgres.events import PostgresEvents
 from modelperf_plugin.store.postgres.imports import PostgresImports
+from modelperf_plugin.store.postgres.maintenance import PostgresMaintenance
 from modelperf_plugin.store.postgres.merged import PostgresMerged
 from modelperf_plugin.store.postgres.outcomes import PostgresOutcomes
 from modelperf_plugin.store.postgres.problems import PostgresProblems
 from modelperf_plugin.store.postgres.tallies import PostgresTallies
+from modelperf_plugin.store.postgres.trends import PostgresTrends
 from modelperf_plugin.store.postgres.watch_states import PostgresWatchStates
+from modelperf_plugin.store.read_tallies import ReadTallies
 from modelperf_plugin.store.store import Store
 
 
@@ -42,19 +46,19 @@ def open_postgres(
     return PostgresStore(
         connection=connection,
         outcomes=PostgresOutcomes(connection),
-        tallies=PostgresTallies(connection),
-        events=missing,
+        tallies=ReadTallies(connection, "postgres") if read_only else PostgresTallies(connection),
+        events=PostgresEvents(connection),
         changes=PostgresChanges(connection),
         demotions=PostgresDemotions(connection),
         watch_states=PostgresWatchStates(connection),
         decisions=missing,
         unmatched=missing,
         ab_tests=missing,
-        trends=missing,
+        trends=PostgresTrends(connection),
         spending=missing,
         imports=PostgresImports(connection),
         attachments=PostgresAttachments(connection),
         merged=PostgresMerged(connection),
         problems=PostgresProblems(connection),
-        maintenance=missing,
+        maintenance=PostgresMaintenance(connection),
     )

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from modelperf_plugin.store.beside import LOG, beside
-from modelperf_plugin.store.entries import Finding
+from modelperf_plugin.store.entries import Finding, drift
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.sqlite import unreadable
 from modelperf_plugin.store.sqlite.rows import fetch
@@ -21,6 +21,7 @@ _FIXED_WAL_RESET = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 
 _LARGE_LOG_BYTES = 64_000_000
 """SQLite truncates its log after about 4 MB unless a reader prevents it; a large import may need more."""
+_REPAIR = "`modelperf doctor --repair` recounts them"
 _PROGRAMS = "SELECT name, sql FROM sqlite_master WHERE type IN ('view', 'trigger')"
 
 
@@ -31,14 +32,15 @@ def examine(connection: sqlite3.Connection, path: str, sql: dict[str, str]) -> l
         *_schema(connection),
         unreadable.check(connection),
         *_adopted(connection),
-        _sums(
+        drift(
             "tallies",
             "are the sum of their events and imports",
             fetch(connection, sql["tally_drift"]),
+            _REPAIR,
         ),
-        _sums("daily roll-up", "adds up to the tallies", fetch(connection, sql["daily_drift"])),
-        _sums("later tries", "add up to the tallies", fetch(connection, sql["later_drift"])),
-        _sums("durations", "are those of the outcomes", fetch(connection, sql["duration_drift"])),
+        drift("daily roll-up", "adds up to the tallies", fetch(connection, sql["daily_drift"]), _REPAIR),
+        drift("later tries", "add up to the tallies", fetch(connection, sql["later_drift"]), _REPAIR),
+        drift("durations", "are those of the outcomes", fetch(connection, sql["duration_drift"]), _REPAIR),
         *_file(path),
         _version(),
     ]
@@ -78,15 +80,6 @@ def _adopted(connection: sqlite3.Connection) -> Iterator[Finding]:
     if rows:
         message = f"{count(rows, 'row')} of the migration guide's tables could not be read as outcomes and stay there"
         yield Finding("adopted file", ok=True, message=f"{message}: see document_model_outcomes, document_model_stats")
-
-
-def _sums(name: str, rule: str, drifted: list[tuple[str, str]]) -> Finding:
-    if not drifted:
-        return Finding(name, ok=True, message=f"{name} {rule}")
-    pairs = ", ".join(f"{task_type} / {model_id}" for task_type, model_id in drifted[:3])
-    more = f" and {len(drifted) - 3} more" if len(drifted) > 3 else ""
-    message = f"{name}: not what the events say, for {pairs}{more}; `modelperf doctor --repair` recounts them"
-    return Finding(name, ok=False, message=message)
 
 
 def _file(path: str) -> Iterator[Finding]:

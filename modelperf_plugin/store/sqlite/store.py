@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from modelperf_plugin.store.deadline import BUSY_SECONDS
 from modelperf_plugin.store.durability import Durability
+from modelperf_plugin.store.read_decisions import ReadUnmatchedOutcomes
 from modelperf_plugin.store.sqlite.ab_tests import SqliteABTests
 from modelperf_plugin.store.sqlite.attachments import SqliteAttachments
 from modelperf_plugin.store.sqlite.changes import SqliteChanges
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
-from modelperf_plugin.store.sqlite.decisions import SqliteDecisionLog, SqliteUnmatchedOutcomes
+from modelperf_plugin.store.sqlite.decisions import SqliteDecisionLog
 from modelperf_plugin.store.sqlite.demotions import SqliteDemotions
 from modelperf_plugin.store.sqlite.events import SqliteEvents
 from modelperf_plugin.store.sqlite.imports import SqliteImports
@@ -61,7 +62,7 @@ def open_sqlite(path: str, *, durability: Durability = "normal", patience: float
         demotions=SqliteDemotions(connection),
         watch_states=SqliteWatchStates(connection),
         decisions=SqliteDecisionLog(connection),
-        unmatched=SqliteUnmatchedOutcomes(connection),
+        unmatched=ReadUnmatchedOutcomes(connection, "sqlite"),
         ab_tests=SqliteABTests(connection),
         trends=SqliteTrends(connection),
         spending=SqliteSpending(connection),
@@ -89,7 +90,7 @@ def open_sqlite_read_only(path: str) -> ReadOnlySqliteStore:
         demotions=SqliteDemotions(connection),
         watch_states=SqliteWatchStates(connection),
         decisions=SqliteDecisionLog(connection),
-        unmatched=SqliteUnmatchedOutcomes(connection),
+        unmatched=ReadUnmatchedOutcomes(connection, "sqlite"),
         ab_tests=SqliteABTests(connection),
         trends=SqliteTrends(connection),
         spending=SqliteSpending(connection),

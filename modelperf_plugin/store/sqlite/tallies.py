@@ -5,20 +5,17 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from math import log
 from typing import Any, Final
 
-from modelperf_plugin.store.counted import baseline_of, cost_of, cost_sums_of, durations_of, faded_by_pair, later_of
+from modelperf_plugin.store.counted import later_of
 from modelperf_plugin.store.queries import load_queries
-from modelperf_plugin.store.roles import Span
-from modelperf_plugin.store.rows import MAX_INTEGER, usable
+from modelperf_plugin.store.read_tallies import ReadTallies
+from modelperf_plugin.store.rows import MAX_INTEGER
 from modelperf_plugin.store.sqlite.connection import SqliteConnection, data_version
 from modelperf_plugin.store.sqlite.rebuild_later import rebuild_later
 from modelperf_plugin.store.sqlite.tried import number_of
-from modelperf_plugin.store.tally_cache import NO_COUNTS, Counts
-from modelperf_plugin.store.read_tallies import ReadTallies
-from modelperf_plugin.store.watches import Baseline, Faded, PastCosts
-from modelperf_plugin.values import Durations, LaterTries, Tally, Tried, most_sets
+from modelperf_plugin.store.tally_cache import Counts
+from modelperf_plugin.values import LaterTries, Tally, Tried
 from modelperf_plugin.values.locks import attempt
 
 _MEMORY_SECONDS: Final = 0.005

@@ -133,7 +133,7 @@ def test_decisions_are_summed_by_task_type_and_mode(store: Store) -> None:
 
 def test_only_the_newest_decisions_are_looked_at(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """With more decisions than are sampled, the newest count; a filter chooses among them, not beyond them."""
-    monkeypatch.setattr("modelperf_plugin.store.sqlite.trends.MAX_SAMPLED_DECISIONS", 3)
+    monkeypatch.setattr("modelperf_plugin.store.read_trends.MAX_SAMPLED_DECISIONS", 3)
     ids = [decide(store, number, made_ms=NOW_MS + number, model_id="ab"[number % 2]) for number in range(6)]
     days = Days(TODAY, TODAY + 1)
     assert sum(each.decisions for each in store.trends.decision_sums(days, NOW_MS)) == 3

@@ -225,3 +225,7 @@ ORDER BY kind, task_type, model_id;
 SELECT save_watches(
     %s, %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[]
 );
+
+-- drop_step --
+-- Drop some old events.
+SELECT looked_at, dropped, last_id, at_end FROM drop_step(%s, %s, %s);

@@ -1,0 +1,65 @@
+-- totals --
+-- The counts of each pair over some days.
+SELECT
+    tally.task_type, tally.model_id, sum(daily.successes)::bigint, sum(daily.failures)::bigint,
+    sum(daily.timeouts)::bigint, sum(daily.outages)::bigint, sum(daily.caller_errors)::bigint,
+    bounded(sum(daily.tokens)), bounded(sum(daily.cost_nano_usd)), sum(daily.priced)::bigint, NULL,
+    sum(daily.timeout_failures)::bigint, sum(daily.later_successes)::bigint, sum(daily.later_failures)::bigint,
+    sum(daily.later_timeout_failures)::bigint, sum(daily.graded)::bigint, sum(daily.score_shift)::bigint,
+    sum(daily.later_score_shift)::bigint
+FROM tally JOIN daily_now AS daily ON daily.tally_id = tally.id
+WHERE daily.day >= %s AND daily.day < %s
+    AND tally.task_type = coalesce(%s, tally.task_type) AND tally.model_id = coalesce(%s, tally.model_id)
+GROUP BY tally.id ORDER BY tally.task_type, tally.model_id;
+
+-- totals_of_task_types --
+-- The same over all models.
+SELECT
+    tally.task_type, '', sum(daily.successes)::bigint, sum(daily.failures)::bigint, sum(daily.timeouts)::bigint,
+    sum(daily.outages)::bigint, sum(daily.caller_errors)::bigint, bounded(sum(daily.tokens)),
+    bounded(sum(daily.cost_nano_usd)), sum(daily.priced)::bigint, NULL, sum(daily.timeout_failures)::bigint,
+    sum(daily.later_successes)::bigint, sum(daily.later_failures)::bigint, sum(daily.later_timeout_failures)::bigint,
+    sum(daily.graded)::bigint, sum(daily.score_shift)::bigint, sum(daily.later_score_shift)::bigint
+FROM tally JOIN daily_now AS daily ON daily.tally_id = tally.id
+WHERE daily.day >= %s AND daily.day < %s
+GROUP BY tally.task_type ORDER BY tally.task_type;
+
+-- series --
+-- The counts of each pair in each step, back from the last day; a JSON list can restrict the models.
+SELECT
+    (%s::bigint - 1 - daily.day) / %s::bigint AS step, tally.task_type, tally.model_id, sum(daily.successes)::bigint,
+    sum(daily.failures)::bigint, sum(daily.timeouts)::bigint, sum(daily.outages)::bigint,
+    sum(daily.caller_errors)::bigint, bounded(sum(daily.tokens)), bounded(sum(daily.cost_nano_usd)),
+    sum(daily.priced)::bigint, NULL, sum(daily.timeout_failures)::bigint, sum(daily.later_successes)::bigint,
+    sum(daily.later_failures)::bigint, sum(daily.later_timeout_failures)::bigint, sum(daily.graded)::bigint,
+    sum(daily.score_shift)::bigint, sum(daily.later_score_shift)::bigint
+FROM tally JOIN daily_now AS daily ON daily.tally_id = tally.id
+WHERE daily.day >= %s AND daily.day < %s AND tally.task_type = coalesce(%s, tally.task_type)
+    AND (%s::text IS NULL OR tally.model_id IN (SELECT jsonb_array_elements_text(%s::jsonb)))
+GROUP BY tally.id, step ORDER BY tally.task_type, tally.model_id, step DESC;
+
+-- series_of_task_types --
+-- The same over all models.
+SELECT
+    (%s::bigint - 1 - daily.day) / %s::bigint AS step, tally.task_type, '', sum(daily.successes)::bigint,
+    sum(daily.failures)::bigint, sum(daily.timeouts)::bigint, sum(daily.outages)::bigint,
+    sum(daily.caller_errors)::bigint, bounded(sum(daily.tokens)), bounded(sum(daily.cost_nano_usd)),
+    sum(daily.priced)::bigint, NULL, sum(daily.timeout_failures)::bigint, sum(daily.later_successes)::bigint,
+    sum(daily.later_failures)::bigint, sum(daily.later_timeout_failures)::bigint, sum(daily.graded)::bigint,
+    sum(daily.score_shift)::bigint, sum(daily.later_score_shift)::bigint
+FROM tally JOIN daily_now AS daily ON daily.tally_id = tally.id
+WHERE daily.day >= %s AND daily.day < %s
+GROUP BY tally.task_type, step ORDER BY tally.task_type, step DESC;
+
+-- decision_sums --
+-- Counts over the newest decisions, up to a limit.
+SELECT
+    task_type, mode, count(*), count(outcome_model_id),
+    count(*) FILTER (WHERE outcome_model_id IS NULL AND made_ms <= %s), count(*) FILTER (WHERE explored),
+    sum(exploring), coalesce(sum(cost_nano_usd), 0)::bigint,
+    coalesce(sum(cost_nano_usd) FILTER (WHERE explored), 0)::bigint, min(made_ms)
+FROM (
+    SELECT task_type, mode, outcome_model_id, made_ms, explored, exploring, cost_nano_usd
+    FROM decision WHERE made_ms >= %s AND made_ms < %s ORDER BY made_ms DESC LIMIT %s
+) AS newest
+GROUP BY task_type, mode ORDER BY task_type, mode;
