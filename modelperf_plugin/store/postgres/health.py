@@ -12,6 +12,8 @@ from modelperf_plugin.text import count
 
 _OLD_XID_AGE: Final = 1_000_000_000
 """Of about 2,000 million transactions until the server stops; autovacuum should have begun at 200 million."""
+LONG_SECONDS: Final = 3600
+"""How long a transaction may be open before it is a finding."""
 _RELOAD: Final = "SELECT pg_reload_conf()"
 
 

@@ -125,11 +125,15 @@ LEFT JOIN duration USING (tally_id, period, from_ms)
 WHERE events.outcomes > coalesce(duration.outcomes, 0)
 ORDER BY 1, 2;
 
+-- fold_on_primary --
+-- Fold, unless the server is a standby.
+SELECT fold() WHERE NOT pg_is_in_recovery();
+
 -- server --
 -- What the health of the store depends on; see `ServerState`.
 WITH ours AS (
     SELECT oid, relname, relkind, reloptions, relacl, relowner
-    FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p', 'v')
+    FROM pg_class WHERE relnamespace = quote_ident(current_schema())::regnamespace AND relkind IN ('r', 'p', 'v')
 ),
 session AS (
     SELECT
@@ -186,20 +190,71 @@ SELECT
 FROM session;
 
 -- holders --
--- What has kept deleted rows from being cleared away for more than an hour.
+-- What has kept deleted rows from being cleared away for longer than some seconds.
+WITH long (seconds) AS (VALUES (%s::double precision))
 SELECT
     'the transaction of process ' || pid || ' (' || concat_ws(', ', usename, nullif(application_name, ''), state) || ')',
     'end it, for example by SELECT pg_terminate_backend(' || pid || ')'
-FROM pg_stat_activity
-WHERE coalesce(backend_xid, backend_xmin) IS NOT NULL AND xact_start < now() - interval '1 hour'
+FROM pg_stat_activity CROSS JOIN long
+WHERE coalesce(backend_xid, backend_xmin) IS NOT NULL AND now() - xact_start > make_interval(secs => long.seconds)
     AND (datname = current_database() OR datname IS NULL) AND backend_type <> 'autovacuum worker'
+    AND pid <> pg_backend_pid()
 UNION ALL
 SELECT
     'the prepared transaction ' || quote_literal(gid),
     'COMMIT PREPARED or ROLLBACK PREPARED ' || quote_literal(gid) || ' ends it'
-FROM pg_prepared_xacts WHERE database = current_database() AND prepared < now() - interval '1 hour'
+FROM pg_prepared_xacts CROSS JOIN long
+WHERE database = current_database() AND now() - prepared > make_interval(secs => long.seconds)
 UNION ALL
 SELECT
     'the unused replication slot ' || slot_name,
     'if no standby needs it any more: SELECT pg_drop_replication_slot(' || quote_literal(slot_name) || ')'
 FROM pg_replication_slots WHERE NOT active AND xmin IS NOT NULL;
+
+-- begin_recount --
+-- Let nobody else change a sum until the transaction ends.
+SELECT lock_sums(), fold();
+
+-- recount_tallies --
+-- Recompute the tallies of some pairs.
+SELECT recount_tallies(
+    ARRAY(
+        SELECT tally.id
+        FROM unnest(%(task_types)s::text[], %(model_ids)s::text[]) AS pair (task_type, model_id)
+        JOIN tally ON tally.task_type = pair.task_type AND digest_of(tally.model_id) = digest_of(pair.model_id)
+    )
+);
+
+-- recount_days --
+-- Recompute the daily roll-up of some pairs.
+SELECT recount_days(
+    ARRAY(
+        SELECT tally.id
+        FROM unnest(%(task_types)s::text[], %(model_ids)s::text[]) AS pair (task_type, model_id)
+        JOIN tally ON tally.task_type = pair.task_type AND digest_of(tally.model_id) = digest_of(pair.model_id)
+    )
+);
+
+-- recount_later --
+-- Recompute the later tries of some pairs.
+SELECT recount_later(
+    ARRAY(
+        SELECT tally.id
+        FROM unnest(%(task_types)s::text[], %(model_ids)s::text[]) AS pair (task_type, model_id)
+        JOIN tally ON tally.task_type = pair.task_type AND digest_of(tally.model_id) = digest_of(pair.model_id)
+    ), %(unknown)s
+);
+
+-- recount_durations --
+-- Recompute the durations of some pairs.
+SELECT recount_durations(
+    ARRAY(
+        SELECT tally.id
+        FROM unnest(%(task_types)s::text[], %(model_ids)s::text[]) AS pair (task_type, model_id)
+        JOIN tally ON tally.task_type = pair.task_type AND digest_of(tally.model_id) = digest_of(pair.model_id)
+    )
+);
+
+-- end_recount --
+-- Tell those who keep tallies.
+UPDATE progress SET corrections = corrections + 1;
