@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from modelperf_plugin.store.deadline import BUSY_SECONDS
 from modelperf_plugin.store.durability import Durability
+from modelperf_plugin.store.postgres.ab_tests import PostgresABTests
 from modelperf_plugin.store.postgres.attachments import PostgresAttachments
 from modelperf_plugin.store.postgres.changes import PostgresChanges
 from modelperf_plugin.store.postgres.connection import PostgresConnection
+from modelperf_plugin.store.postgres.decisions import PostgresDecisionLog
 from modelperf_plugin.store.postgres.demotions import PostgresDemotions
 from modelperf_plugin.store.postgres.events import PostgresEvents
 from modelperf_plugin.store.postgres.imports import PostgresImports
@@ -17,9 +18,11 @@ from modelperf_plugin.store.postgres.maintenance import PostgresMaintenance
 from modelperf_plugin.store.postgres.merged import PostgresMerged
 from modelperf_plugin.store.postgres.outcomes import PostgresOutcomes
 from modelperf_plugin.store.postgres.problems import PostgresProblems
+from modelperf_plugin.store.postgres.spending import PostgresSpending
 from modelperf_plugin.store.postgres.tallies import PostgresTallies
 from modelperf_plugin.store.postgres.trends import PostgresTrends
 from modelperf_plugin.store.postgres.watch_states import PostgresWatchStates
+from modelperf_plugin.store.read_decisions import ReadUnmatchedOutcomes
 from modelperf_plugin.store.read_tallies import ReadTallies
 from modelperf_plugin.store.store import Store
 
@@ -43,7 +46,6 @@ def open_postgres(
         StoreError: it cannot be used; the message says why.
     """
     connection = PostgresConnection(url, durability=durability, patience=patience, read_only=read_only)
-    missing: Any = None
     return PostgresStore(
         connection=connection,
         outcomes=PostgresOutcomes(connection),
@@ -52,11 +54,11 @@ def open_postgres(
         changes=PostgresChanges(connection),
         demotions=PostgresDemotions(connection),
         watch_states=PostgresWatchStates(connection),
-        decisions=missing,
-        unmatched=missing,
-        ab_tests=missing,
+        decisions=PostgresDecisionLog(connection),
+        unmatched=ReadUnmatchedOutcomes(connection, "postgres", "decisions.sql"),
+        ab_tests=PostgresABTests(connection),
         trends=PostgresTrends(connection),
-        spending=missing,
+        spending=PostgresSpending(connection),
         imports=PostgresImports(connection),
         attachments=PostgresAttachments(connection),
         merged=PostgresMerged(connection),

@@ -15,8 +15,10 @@ from tests.store.contract.examples import OpenStore
 
 KINDS = ("file", "memory", "fallback", "degraded", "aliases", "postgres")
 ON_POSTGRES = {
+    "test_ab_tests",
     "test_attachments",
     "test_changes",
+    "test_decisions",
     "test_demotions",
     "test_durations",
     "test_events",
@@ -29,6 +31,7 @@ ON_POSTGRES = {
     "test_revisions",
     "test_scores",
     "test_served_models",
+    "test_spending",
     "test_tallies",
     "test_trends",
     "test_watch_states",

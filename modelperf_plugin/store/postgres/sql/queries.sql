@@ -8,7 +8,7 @@ SELECT answer, outcome FROM record(
 -- The same with its decision.
 SELECT answer, outcome, is_stored, log FROM record_joined(
     %s, %s, %s, %s, %s::bigint, %s, %s, %s::bigint, %s::bigint, %s, %s::bigint, %s::integer, %s::bigint, %s, %s, %s,
-    %s::jsonb, %s::jsonb
+    %s, %s, %s::integer, %s::integer
 );
 
 -- record_many --
