@@ -75,10 +75,11 @@ class PostgresConnection:
         self.read_only = read_only
         """Whether it was opened for reading only."""
         self.patience = patience
+        self.durability: Durability = durability
+        """What a committed transaction should survive."""
         self.closed = False
         self.own = OwnOutcomes()
         self._url = url
-        self._durability: Durability = durability
         self._slots = Slots()
         try:
             conninfo_to_dict(url)
@@ -205,7 +206,7 @@ class PostgresConnection:
             self._url, autocommit=True, client_encoding="utf8", fallback_application_name="modelperf",
             connect_timeout=max(2, math.ceil(remaining(self.patience))),
         )  # fmt: skip
-        settings = {"read_only": "on" if self.read_only else "off", "full": self._durability == "full"}
+        settings = {"read_only": "on" if self.read_only else "off", "full": self.durability == "full"}
         connection.execute(_SETTINGS, settings)
         return connection
 

@@ -8,7 +8,7 @@ SELECT answer, outcome FROM record(
 -- The same with its decision.
 SELECT answer, outcome, is_stored, log FROM record_joined(
     %s, %s, %s, %s, %s::bigint, %s, %s, %s::bigint, %s::bigint, %s, %s::bigint, %s::integer, %s::bigint, %s, %s, %s,
-    %s::jsonb, %s::jsonb
+    %s, %s, %s::integer, %s::integer
 );
 
 -- record_many --
@@ -98,3 +98,24 @@ SELECT
     last_used_ms, timeout_failures, later_successes, later_failures, later_timeout_failures, graded, score_shift,
     later_score_shift
 FROM tally_now WHERE successes + failures > 0 ORDER BY task_type, model_id;
+
+-- add_problem --
+-- Count a failure that a host does not notice but an operator should; the hundred newest kinds are kept.
+WITH trimmed AS (
+    DELETE FROM problem
+    WHERE (digest_of(kind), digest_of(message)) IN (
+        SELECT digest_of(kind), digest_of(message) FROM problem ORDER BY last_ms DESC OFFSET 99
+    ) AND (kind, message) <> (%(kind)s, %(message)s)
+)
+INSERT INTO problem AS old (kind, message, times, first_ms, last_ms)
+VALUES (%(kind)s, %(message)s, %(times)s, %(first_ms)s, %(last_ms)s)
+ON CONFLICT (digest_of(kind), digest_of(message)) DO UPDATE SET
+    times = old.times + excluded.times, last_ms = greatest(old.last_ms, excluded.last_ms);
+
+-- problems --
+-- The counted failures, newest first.
+SELECT kind, message, times, first_ms, last_ms FROM problem ORDER BY last_ms DESC LIMIT 100;
+
+-- clear_problems --
+-- Delete the counted failures.
+DELETE FROM problem;

@@ -111,7 +111,7 @@ BEGIN
         v_tally_id, 'model_stats', NEW.successes, NEW.failures, NEW.timeouts, NEW.total_tokens, v_cost_nano_usd,
         v_last_used_ms
     )
-    ON CONFLICT (tally_id, source) DO UPDATE SET
+    ON CONFLICT (digest_of(source), tally_id) DO UPDATE SET
         successes = known.successes + excluded.successes,
         failures = known.failures + excluded.failures,
         timeouts = known.timeouts + excluded.timeouts,
