@@ -75,15 +75,16 @@ class PostgresConnection:
         self.read_only = read_only
         """Whether it was opened for reading only."""
         self.patience = patience
+        self.durability: Durability = durability
+        """What a committed transaction should survive."""
         self.closed = False
         self.own = OwnOutcomes()
         self._url = url
-        self._durability: Durability = durability
         self._slots = Slots()
         try:
             conninfo_to_dict(url)
-        except psycopg.Error:  # whose message may quote a password
-            raise StoreError(f"{self.location} is no connection URL") from None
+        except (psycopg.Error, UnicodeError):  # whose message may quote a password
+            raise StoreError(f"{self.location} is not a valid URL of a PostgreSQL database") from None
         try:
             self._use(lambda connection: (refuse_older if read_only else migrate)(connection, self.location))
         except BaseException:
@@ -205,21 +206,14 @@ class PostgresConnection:
             self._url, autocommit=True, client_encoding="utf8", fallback_application_name="modelperf",
             connect_timeout=max(2, math.ceil(remaining(self.patience))),
         )  # fmt: skip
-        settings = {"read_only": "on" if self.read_only else "off", "full": self._durability == "full"}
+        settings = {"read_only": "on" if self.read_only else "off", "full": self.durability == "full"}
         connection.execute(_SETTINGS, settings)
         return connection
 
 
 def _is_lost(connection: psycopg.Connection) -> bool:
-    """Return whether an idle connection is closed, perhaps by a server that was stopped meanwhile."""
-    if connection.closed:
-        return True
-    if select.select([connection], [], [], 0)[0]:  # what a server says unasked, as a rule its farewell
-        try:
-            connection.pgconn.consume_input()
-        except psycopg.Error:
-            return True
-    return connection.closed
+    """Return whether an idle connection cannot be used: what a server says unasked is, as a rule, its farewell."""
+    return connection.closed or bool(select.select([connection], [], [], 0)[0])
 
 
 def _rows(connection: psycopg.Connection, statement: str, parameters: Sequence[Any]) -> list[Any]:

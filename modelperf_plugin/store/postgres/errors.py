@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Final
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode
 
 import psycopg
 from psycopg import errors
@@ -24,13 +24,14 @@ _PREFIX: Final = re.compile(r'^connection failed: |connection to server (at|on s
 
 
 def without_secrets(url: str) -> str:
-    """Return a connection URL without password; names and paths of what holds one may stay."""
-    parts = urlsplit(url)
-    credentials, at, hosts = parts.netloc.rpartition("@")
+    """Return a connection URL without password, whatever is wrong with it; names and paths of what holds one stay."""
+    scheme, _, rest = url.partition("://")
+    credentials, at, rest = rest.rpartition("@")  # the last one: who forgot to encode a password may have any before
+    place, _, query = rest.partition("?")
     user = credentials.partition(":")[0]
-    known = [(name, value) for name, value in parse_qsl(parts.query) if name not in _SECRETS]
-    query = urlencode(known, quote_via=quote, safe="/=-,")
-    return parts._replace(netloc=f"{user}{at if user else ''}{hosts}", query=query, fragment="").geturl()
+    known = [(name, value) for name, value in parse_qsl(query) if name not in _SECRETS]
+    options = urlencode(known, quote_via=quote, safe="/=-,")
+    return f"{scheme}://{user}{at if user else ''}{place}{'?' if options else ''}{options}"
 
 
 def translate(error: Exception, location: str, patience: float) -> StoreError:

@@ -23,13 +23,14 @@ class PostgresMerged(ReadMerged):
         known = list(tallies)
 
         def write(connection: psycopg.Connection) -> None:
+            connection.execute(self._sql["lock_merged"])
             if replaces is not None:
                 connection.execute(self._sql["forget_merged"], (replaces,))
             with connection.cursor() as cursor:
                 ((merged_id,),) = cursor.execute(self._sql["add_merged"], source[1:6])
                 with cursor.copy(self._sql["add_priors"]) as copy:
                     for tally in known:
-                        copy.write_row(prior_row(merged_id, tally))
+                        copy.write_row((merged_id, *prior_row(tally)))
 
         self._connection.write(write)
 

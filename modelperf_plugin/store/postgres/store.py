@@ -32,6 +32,7 @@ class PostgresStore(Store):
     """A store in a PostgreSQL database."""
 
     connection: PostgresConnection
+    maintenance: PostgresMaintenance
 
 
 def open_postgres(
