@@ -23,6 +23,7 @@ class PostgresMerged(ReadMerged):
         known = list(tallies)
 
         def write(connection: psycopg.Connection) -> None:
+            connection.execute(self._sql["lock_merged"])
             if replaces is not None:
                 connection.execute(self._sql["forget_merged"], (replaces,))
             with connection.cursor() as cursor:

@@ -99,6 +99,10 @@ WHERE (merged_id, task_type) > (%s, %s) AND NOT EXISTS (
 )
 ORDER BY merged_id, task_type LIMIT %s;
 
+-- lock_merged --
+-- Let others wait who change the sources of merged experience.
+LOCK TABLE merged IN SHARE ROW EXCLUSIVE MODE;
+
 -- add_merged --
 -- A source of merged experience.
 INSERT INTO merged (name, origin, digest, strength, merged_ms) VALUES (%s, %s, %s, %s, %s) RETURNING id;
