@@ -18,6 +18,7 @@ ON_POSTGRES = {
     "test_ab_tests",
     "test_attachments",
     "test_changes",
+    "test_closed",
     "test_decisions",
     "test_demotions",
     "test_durations",
