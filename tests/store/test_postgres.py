@@ -89,8 +89,8 @@ def test_several_hosts_lose_and_invent_nothing(store: PostgresStore, url: str) -
 
 GUIDE = [
     (
-        "SELECT model_id, ROUND(100.0 * successes / (successes + failures), 1) as success_rate, total_tokens, total_cost "
-        "FROM model_stats WHERE task_type = %s ORDER BY success_rate DESC;"
+        "SELECT model_id, ROUND(100.0 * successes / (successes + failures), 1) as success_rate, total_tokens, "
+        "total_cost FROM model_stats WHERE task_type = %s ORDER BY success_rate DESC;"
     ),
     (
         "SELECT DATE(timestamp) as day, model_id, COUNT(*) as attempts, SUM(success) as wins, "
