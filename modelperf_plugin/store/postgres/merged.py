@@ -31,6 +31,7 @@ class PostgresMerged(ReadMerged):
                 with cursor.copy(self._sql["add_priors"]) as copy:
                     for tally in known:
                         copy.write_row((merged_id, *prior_row(tally)))
+                cursor.execute(self._sql["look_at_priors"])
 
         self._connection.write(write)
 

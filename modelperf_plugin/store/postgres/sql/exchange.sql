@@ -115,6 +115,10 @@ COPY prior (
 )
 FROM STDIN;
 
+-- look_at_priors --
+-- Let the planner know at once how many there are.
+ANALYZE merged, prior;
+
 -- forget_merged --
 -- Delete one source, with its rows.
 DELETE FROM merged WHERE name = %s;
