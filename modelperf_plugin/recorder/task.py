@@ -183,7 +183,10 @@ class Task:
         Raises:
             InvalidValueError: no attempt has ended yet.
         """
-        return str(self._last_ticket())
+        ticket = self._last_ticket()
+        if ticket.decision_id is not None and not ticket.is_recorded:
+            self._link.hand_out(ticket.decision_id, waits=self._waits)
+        return str(ticket)
 
     def attempt(self, model: str) -> Attempt:
         """Return an attempt with a model, to be entered around its call."""
