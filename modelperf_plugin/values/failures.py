@@ -118,17 +118,12 @@ def _failure(kind: _Kind, retry_after: float | None = None) -> Failure:
 def _causes(error: BaseException) -> list[BaseException]:
     """Return an exception and what it was raised from, the root first."""
     causes: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and len(causes) < _MAX_CAUSES and not any(cause is each for each in causes):
+    cause: Any = error
+    while isinstance(cause, BaseException) and len(causes) < _MAX_CAUSES and not any(cause is each for each in causes):
         causes.append(cause)
-        cause = cause.__cause__ or _reason(cause)
+        raised_from = _get(cause, "__cause__")
+        cause = _get(cause, "reason") if raised_from is None else raised_from  # urllib keeps it there
     return causes[::-1]
-
-
-def _reason(error: BaseException) -> BaseException | None:
-    """Return the exception that urllib keeps as the reason of its own."""
-    reason = _get(error, "reason")
-    return reason if isinstance(reason, BaseException) else None
 
 
 def _of_status(status: int) -> _Kind:

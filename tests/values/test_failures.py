@@ -219,6 +219,11 @@ def test_odd_exceptions_do_no_harm() -> None:
         headers = 5
         retry_after = float("nan")
 
+    class HostileError(Exception):
+        __cause__ = property(lambda _: 1 / 0)
+
+    things: list[Any] = [HostileError(), None, "429", 4.5, Exception, []]
+    assert [mp.failure_of(thing) for thing in things] == [mp.Failure("other")] * len(things)
     failure = mp.failure_of(OddError())
     assert failure == mp.Failure("other")
     assert mp.Outcome(success=False, **failure._asdict()).error_kind == "other"
