@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from inspect import isawaitable, iscoroutine
 from numbers import Real
 from typing import Any, Final, Generic, NamedTuple, TypeVar
@@ -36,7 +37,10 @@ class Options(NamedTuple, Generic[_R]):
         for name, value in (("call", call), ("check", self.check), ("usage", self.usage)):
             if value is not None and not callable(value):
                 raise InvalidValueError(name, "a function", value)
-        if self.timeout is not None and check_amount("timeout", self.timeout) <= 0.0:
+        seconds = 0.0
+        with suppress(InvalidValueError):
+            seconds = 1.0 if self.timeout is None else check_amount("timeout", self.timeout)
+        if seconds <= 0.0:
             raise InvalidValueError("timeout", "a positive number of seconds, or None", self.timeout)
         return self
 

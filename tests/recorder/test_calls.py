@@ -264,6 +264,7 @@ def test_a_failing_store_does_not_break_the_call(path: Path, run: Runner, caplog
         (MODELS, {"context": {"exclude": MODELS}}, "models"),
         (MODELS, {"timeout": 0}, "timeout"),
         (MODELS, {"timeout": "1"}, "timeout"),
+        (MODELS, {"timeout": float("inf")}, "timeout"),
         (MODELS, {"check": True}, "check"),
         (MODELS, {"usage": 7}, "usage"),
     ],
@@ -277,6 +278,7 @@ def test_an_invalid_argument_is_an_error(
         with pytest.raises(mp.InvalidValueError) as refused:
             run(perf, models, answering(), **options)
         assert refused.value.field == field
+        assert field != "timeout" or "a positive number of seconds, or None" in str(refused.value)
         assert verdicts(perf) == []
 
 
