@@ -14,7 +14,7 @@ from modelperf_plugin.store.entries import Entry, Recorded, Verdict
 from modelperf_plugin.store.fallback.interim import Notes
 from modelperf_plugin.store.fallback.own_spool import Spool
 from modelperf_plugin.store.fallback.spool import Place, ingest_left, places
-from modelperf_plugin.store.sqlite.store import SqliteStore
+from modelperf_plugin.store.main_store import MainStore
 from modelperf_plugin.store.tally_cache import NO_COUNTS
 from modelperf_plugin.values import LaterTries, Tally, Tried, combine
 from modelperf_plugin.values.backoff import Backoff
@@ -33,13 +33,13 @@ class Backlog:
     queue up behind them, without waiting, so that they are stored in order.
     """
 
-    def __init__(self, database: str, spool: Spool) -> None:
-        """Use ``spool``, which is empty."""
+    def __init__(self, path: str, spool: Spool) -> None:
+        """Use ``spool``, which is empty and lies beside ``path``."""
         self.waits = False
         """Whether there is anything to move."""
         self.own_wait = False
         """Whether outcomes of this process are waiting."""
-        self._database = database
+        self._path = path
         self._spool = spool
         self._lock = threading.RLock()  # a signal handler may record, too
         self._moving = threading.Lock()
@@ -50,7 +50,7 @@ class Backlog:
         self._later: dict[str, Mapping[str, Mapping[Tried, LaterTries]]] = {}
         """What was returned last, by task type."""
 
-    def add(self, store: SqliteStore, entries: Sequence[Entry], reason: str) -> list[Recorded]:
+    def add(self, store: MainStore, entries: Sequence[Entry], reason: str) -> list[Recorded]:
         """Spool outcomes; return what each of them changes, as far as is known now."""
         with self._lock:
             recorded = self._compare(store, entries)
@@ -67,7 +67,7 @@ class Backlog:
 
     def find_batches_of_others(self) -> None:
         """Have the batches moved that processes have left which have ended, or use the database again."""
-        self._left.extend((place, path) for place in places(self._database) for path in place.batches())
+        self._left.extend((place, path) for place in places(self._path) for path in place.batches())
         self._update()
 
     def take_over(self, notes: Notes) -> None:
@@ -82,7 +82,7 @@ class Backlog:
             self.waits = self.own_wait = False
             self._forget_returned()
 
-    def move_next(self, store: SqliteStore) -> list[Entry] | None:
+    def move_next(self, store: MainStore) -> list[Entry] | None:
         """Take one step of moving what waits into ``store``; return the outcomes of this process that were moved.
 
         None if nothing can be moved now: others are writing, or another thread is moving.
@@ -99,7 +99,7 @@ class Backlog:
         self._update()
         return moved
 
-    def add_to(self, store: SqliteStore, task_type: str) -> Mapping[str, Tally]:
+    def add_to(self, store: MainStore, task_type: str) -> Mapping[str, Tally]:
         """Return the tallies of ``store`` for a task type, with the outcomes of this process that wait.
 
         Which batches wait is looked up first, and which of them were moved is read together with the tallies: each
@@ -112,7 +112,7 @@ class Backlog:
                 tallies[model_id] = combine(tallies[model_id], tally) if model_id in tallies else tally
         return _kept(self._tallies, task_type, tallies)
 
-    def add_to_later(self, store: SqliteStore, task_type: str) -> Mapping[str, Mapping[Tried, LaterTries]]:
+    def add_to_later(self, store: MainStore, task_type: str) -> Mapping[str, Mapping[Tried, LaterTries]]:
         """Return the later tries of ``store`` for a task type, with those of this process that wait, likewise."""
         batches = self._spool.counts()
         later, moved = store.tallies.later_with_batches(task_type, [batch_id for batch_id, _ in batches])
@@ -130,7 +130,7 @@ class Backlog:
         self._notes.clear()
         self.hand_over()
 
-    def _try_step(self, store: SqliteStore, moved: list[Entry]) -> bool:
+    def _try_step(self, store: MainStore, moved: list[Entry]) -> bool:
         """Take one step, and add the outcomes of this process to ``moved``; return whether it could be taken."""
         try:
             moved += self._step(store)
@@ -145,7 +145,7 @@ class Backlog:
         self._backoff.succeeded()
         return True
 
-    def _step(self, store: SqliteStore) -> list[Entry]:
+    def _step(self, store: MainStore) -> list[Entry]:
         if not self._spool.is_empty:
             return self._spool.ingest_next(store)
         if self._notes:
@@ -172,7 +172,7 @@ class Backlog:
         self._tallies.clear()
         self._later.clear()
 
-    def _compare(self, store: SqliteStore, entries: Sequence[Entry]) -> list[Recorded]:
+    def _compare(self, store: MainStore, entries: Sequence[Entry]) -> list[Recorded]:
         """Return what outcomes change, by the verdicts that wait or are in the database under their ids."""
         ids = {entry.outcome.outcome_id for entry in entries if entry.outcome.outcome_id is not None}
         known_ids = store.outcomes.known_ids(ids) if ids else set()

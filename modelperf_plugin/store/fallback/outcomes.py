@@ -12,8 +12,8 @@ from modelperf_plugin.store.entries import Entry, Recorded, Verdict
 from modelperf_plugin.store.fallback.interim import InterimStore
 from modelperf_plugin.store.fallback.naming import named
 from modelperf_plugin.store.fallback.switch import Switch
+from modelperf_plugin.store.main_store import MainStore
 from modelperf_plugin.store.roles import Span
-from modelperf_plugin.store.sqlite.store import SqliteStore
 from modelperf_plugin.store.watches import Baseline, Faded, PastCosts
 from modelperf_plugin.values import Durations, LaterTries, Tally, Tried
 
@@ -57,12 +57,12 @@ class FallbackOutcomes:
         stored = self._switch.ask(lambda store: store.outcomes.verdicts_of(ids))
         return {**stored, **self._switch.backlog.verdicts_of(ids)}
 
-    def _record_one_behind(self, store: SqliteStore | InterimStore, entry: Entry, joining: Joining | None) -> Recorded:
+    def _record_one_behind(self, store: MainStore | InterimStore, entry: Entry, joining: Joining | None) -> Recorded:
         """Record an outcome behind those that wait; its decision follows."""
         entry = named(entry, joining)
         return self._behind(store, [entry], lambda store: store.outcomes.record(entry), lambda recorded: recorded[0])
 
-    def _record_behind(self, store: SqliteStore | InterimStore, entries: list[Entry]) -> int:
+    def _record_behind(self, store: MainStore | InterimStore, entries: list[Entry]) -> int:
         """Record outcomes behind those that wait; return how many were new or have changed a verdict."""
         return self._behind(
             store, entries, lambda store: store.outcomes.record_many(entries), lambda recorded: sum(map(bool, recorded))
@@ -70,9 +70,9 @@ class FallbackOutcomes:
 
     def _behind(
         self,
-        store: SqliteStore | InterimStore,
+        store: MainStore | InterimStore,
         entries: list[Entry],
-        write: Callable[[SqliteStore | InterimStore], _T],
+        write: Callable[[MainStore | InterimStore], _T],
         answer: Callable[[list[Recorded]], _T],
     ) -> _T:
         """Return what ``write`` returns or, if outcomes have to wait, the ``answer`` for what they change."""
@@ -96,7 +96,7 @@ class FallbackOutcomes:
 
 
 class FallbackTallies:
-    """Remembers the tallies that SQLite returned, in case the file cannot be read when it fails."""
+    """Remembers the tallies that the main store returned, in case it cannot be read when it fails."""
 
     def __init__(self, switch: Switch) -> None:
         self._switch = switch
@@ -109,7 +109,7 @@ class FallbackTallies:
                 if time.monotonic() >= switch.check_at:
                     switch.check()
                     store = switch.store
-                if switch.backlog.own_wait and isinstance(store, SqliteStore):
+                if switch.backlog.own_wait and isinstance(store, MainStore):
                     return switch.backlog.add_to(store, task_type)
                 tallies = store.tallies.of(task_type)
             except StoreError as error:
@@ -126,9 +126,9 @@ class FallbackTallies:
     def later(self, task_type: str) -> Mapping[str, Mapping[Tried, LaterTries]]:
         return self._switch.ask(lambda store: self._later(store, task_type))
 
-    def _later(self, store: SqliteStore | InterimStore, task_type: str) -> Mapping[str, Mapping[Tried, LaterTries]]:
+    def _later(self, store: MainStore | InterimStore, task_type: str) -> Mapping[str, Mapping[Tried, LaterTries]]:
         switch = self._switch
-        if switch.backlog.own_wait and isinstance(store, SqliteStore):
+        if switch.backlog.own_wait and isinstance(store, MainStore):
             return switch.backlog.add_to_later(store, task_type)
         later = store.tallies.later(task_type)
         if later and switch.interim is None:
@@ -139,7 +139,11 @@ class FallbackTallies:
         return self._switch.ask(lambda store: store.tallies.all())
 
     def page(self, after: str, pairs: int) -> Mapping[str, Mapping[str, Tally]]:
-        return self._switch.ask(lambda store: store.tallies.page(after, pairs))
+        page = self._switch.ask(lambda store: store.tallies.page(after, pairs))
+        if self._switch.interim is None:
+            for task_type, tallies in page.items():
+                self._switch.evidence.put(task_type, tallies, len(tallies))
+        return page
 
     def faded(self, within: Span, today: int, half_life_days: float) -> dict[tuple[str, str], Faded]:
         return self._switch.ask(lambda store: store.tallies.faded(within, today, half_life_days))
@@ -151,4 +155,4 @@ class FallbackTallies:
         return self._switch.ask(lambda store: store.tallies.costs(task_type, today, half_life_days, since_ms))
 
     def baselines(self, within: Span | None = None) -> dict[tuple[str, str], Baseline]:
-        return self._switch.ask(lambda store: store.tallies.baselines(within))
+        return self._switch.remember_more("baselines", self._switch.ask(lambda store: store.tallies.baselines(within)))

@@ -22,7 +22,7 @@ from modelperf_plugin.store.fallback.batches import FORMAT, Batch, group_of, rea
 from modelperf_plugin.store.fallback.owner import this_process
 from modelperf_plugin.store.fallback.spool import Place, places
 from modelperf_plugin.store.fallback.summary import remove_summary, write_summary
-from modelperf_plugin.store.sqlite.store import SqliteStore
+from modelperf_plugin.store.main_store import MainStore
 from modelperf_plugin.store.tally_cache import NO_COUNTS, Counts
 from modelperf_plugin.values import Tally
 from modelperf_plugin.values.locks import is_held_here
@@ -105,7 +105,7 @@ class Spool:
         """Return the outcomes that could not be written to any file."""
         return [entry for batch in self._batches.copy() for entry in batch.in_memory]
 
-    def ingest_next(self, store: SqliteStore) -> list[Entry]:
+    def ingest_next(self, store: MainStore) -> list[Entry]:
         """Move the oldest batch into ``store``, once; return its outcomes.
 
         One thread at a time may do this, and only if there is a batch.

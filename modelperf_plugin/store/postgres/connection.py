@@ -16,9 +16,10 @@ from modelperf_plugin.errors import StoreBusyError, StoreError
 from modelperf_plugin.store import forks
 from modelperf_plugin.store.deadline import BUSY_SECONDS, remaining
 from modelperf_plugin.store.durability import Durability
-from modelperf_plugin.store.postgres.errors import translate, without_secrets
+from modelperf_plugin.store.postgres.errors import translate
 from modelperf_plugin.store.postgres.migrating import migrate, refuse_older
 from modelperf_plugin.store.postgres.slots import Slot, Slots
+from modelperf_plugin.store.urls import without_secrets
 
 _T = TypeVar("_T")
 Parameters = Sequence[Any] | Mapping[str, Any]

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from typing import Final
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import psycopg
 from psycopg import errors
 
 from modelperf_plugin.errors import StoreBusyError, StoreDamagedError, StoreError, StoreFailedError
 
-_SECRETS: Final = frozenset({"password", "sslpassword", "oauth_client_secret"})
 _BUSY: Final = (
     errors.LockNotAvailable, errors.QueryCanceled, errors.DeadlockDetected, errors.SerializationFailure,
     errors.TooManyConnections,
@@ -21,16 +19,6 @@ _FAILED: Final = (
     errors.ReadOnlySqlTransaction, errors.InsufficientPrivilege, errors.InsufficientResources, errors.SystemError,
 )  # fmt: skip
 _PREFIX: Final = re.compile(r'^connection failed: |connection to server (at|on socket) "[^"]*"(, port \d+)? failed: ')
-
-
-def without_secrets(url: str) -> str:
-    """Return a connection URL without password; names and paths of what holds one may stay."""
-    parts = urlsplit(url)
-    credentials, at, hosts = parts.netloc.rpartition("@")
-    user = credentials.partition(":")[0]
-    known = [(name, value) for name, value in parse_qsl(parts.query) if name not in _SECRETS]
-    query = urlencode(known, quote_via=quote, safe="/=-,")
-    return parts._replace(netloc=f"{user}{at if user else ''}{hosts}", query=query, fragment="").geturl()
 
 
 def translate(error: Exception, location: str, patience: float) -> StoreError:

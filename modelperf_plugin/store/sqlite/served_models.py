@@ -7,7 +7,7 @@ from typing import Any
 
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
-from modelperf_plugin.store.sqlite.rows import usable
+from modelperf_plugin.store.rows import usable
 from modelperf_plugin.values import check_id
 
 
