@@ -1,4 +1,4 @@
-"""Tallies kept in memory, so that a choice does not read them from SQLite each time."""
+"""Tallies kept in memory, so that a choice does not read them from the database each time."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from modelperf_plugin.store.deadline import BUSY_SECONDS, remaining
 from modelperf_plugin.store.durability import Durability
 from modelperf_plugin.store.postgres.errors import translate
 from modelperf_plugin.store.postgres.migrating import migrate, refuse_older
+from modelperf_plugin.store.postgres.own_outcomes import OwnOutcomes
 from modelperf_plugin.store.postgres.slots import Slot, Slots
 from modelperf_plugin.store.urls import without_secrets
 
@@ -76,6 +77,7 @@ class PostgresConnection:
         """Whether it was opened for reading only."""
         self.patience = patience
         self.closed = False
+        self.own = OwnOutcomes()
         self._url = url
         self._durability: Durability = durability
         self._slots = Slots()
@@ -155,7 +157,9 @@ class PostgresConnection:
         self._slots.close()
 
     def _begin_again(self) -> None:
+        """Continue in a forked child, where the connections and the outcomes under way are the parent's."""
         self._slots.abandon()
+        self.own = OwnOutcomes()
 
     def _use(self, action: Callable[[psycopg.Connection], _T]) -> _T:
         """Return what ``action`` returns for a connection; the errors of psycopg are raised as StoreError."""

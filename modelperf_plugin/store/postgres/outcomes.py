@@ -21,11 +21,23 @@ class PostgresOutcomes:
         self._sql = load_queries("postgres")
 
     def record(self, entry: Entry, joining: Joining | None = None) -> Recorded:
-        if joining is None:
-            return Recorded(self._connection.call(self._sql["record"], *_row(entry))[0])
+        own = self._connection.own
+        token = own.begin()
+        try:
+            recorded = self._record(entry) if joining is None else self._record_joined(entry, joining)
+            if recorded is Recorded.NEW:
+                own.add(entry)
+        finally:
+            own.end(token)
+        return recorded
+
+    def _record(self, entry: Entry) -> Recorded:
+        return Recorded(self._connection.call(self._sql["record"], *_row(entry))[0])
+
+    def _record_joined(self, entry: Entry, joining: Joining) -> Recorded:
+        """Record an outcome and join it to its decision, in one transaction."""
         row = (*_row(entry), joining.outcome.decision_id, *decisions.parameters(joining))
-        answer, number, is_stored, log = self._connection.call(self._sql["record_joined"], *row)
-        joining.is_stored = is_stored
+        answer, number, joining.is_stored, log = self._connection.call(self._sql["record_joined"], *row)
         if log is not None:
             decisions.join(joining, number, log)
         return Recorded(answer)

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from modelperf_plugin.store.deadline import BUSY_SECONDS
 from modelperf_plugin.store.durability import Durability
+from modelperf_plugin.store.postgres.ab_tests import PostgresABTests
+from modelperf_plugin.store.postgres.attachments import PostgresAttachments
+from modelperf_plugin.store.postgres.changes import PostgresChanges
 from modelperf_plugin.store.postgres.connection import PostgresConnection
+from modelperf_plugin.store.postgres.decisions import PostgresDecisionLog
+from modelperf_plugin.store.postgres.demotions import PostgresDemotions
 from modelperf_plugin.store.postgres.events import PostgresEvents
+from modelperf_plugin.store.postgres.imports import PostgresImports
 from modelperf_plugin.store.postgres.maintenance import PostgresMaintenance
+from modelperf_plugin.store.postgres.merged import PostgresMerged
 from modelperf_plugin.store.postgres.outcomes import PostgresOutcomes
+from modelperf_plugin.store.postgres.problems import PostgresProblems
+from modelperf_plugin.store.postgres.spending import PostgresSpending
 from modelperf_plugin.store.postgres.tallies import PostgresTallies
 from modelperf_plugin.store.postgres.trends import PostgresTrends
+from modelperf_plugin.store.postgres.watch_states import PostgresWatchStates
+from modelperf_plugin.store.read_decisions import ReadUnmatchedOutcomes
+from modelperf_plugin.store.read_served_models import ReadServedModels
+from modelperf_plugin.store.read_tallies import ReadTallies
 from modelperf_plugin.store.store import Store
 
 
@@ -34,23 +46,23 @@ def open_postgres(
         StoreError: it cannot be used; the message says why.
     """
     connection = PostgresConnection(url, durability=durability, patience=patience, read_only=read_only)
-    missing: Any = None
     return PostgresStore(
         connection=connection,
         outcomes=PostgresOutcomes(connection),
-        tallies=PostgresTallies(connection),
+        tallies=ReadTallies(connection, "postgres") if read_only else PostgresTallies(connection),
         events=PostgresEvents(connection),
-        changes=missing,
-        demotions=missing,
-        watch_states=missing,
-        decisions=missing,
-        unmatched=missing,
-        ab_tests=missing,
+        changes=PostgresChanges(connection),
+        demotions=PostgresDemotions(connection),
+        watch_states=PostgresWatchStates(connection),
+        decisions=PostgresDecisionLog(connection),
+        unmatched=ReadUnmatchedOutcomes(connection, "postgres", "decisions.sql"),
+        ab_tests=PostgresABTests(connection),
         trends=PostgresTrends(connection),
-        spending=missing,
-        imports=missing,
-        attachments=missing,
-        merged=missing,
-        problems=missing,
+        spending=PostgresSpending(connection),
+        served_models=ReadServedModels(connection.fetch_folded, "postgres"),
+        imports=PostgresImports(connection),
+        attachments=PostgresAttachments(connection),
+        merged=PostgresMerged(connection),
+        problems=PostgresProblems(connection),
         maintenance=PostgresMaintenance(connection),
     )

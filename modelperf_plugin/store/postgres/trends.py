@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from modelperf_plugin.store.decisions import LoggedDecision
 from modelperf_plugin.store.postgres.connection import PostgresConnection
-from modelperf_plugin.store.postgres.decisions import restored
+from modelperf_plugin.store.queries import load_queries
+from modelperf_plugin.store.read_decisions import restored
 from modelperf_plugin.store.read_trends import ReadTrends
 from modelperf_plugin.store.trends import Days
 
@@ -19,4 +20,4 @@ class PostgresTrends(ReadTrends):
     def decisions(
         self, days: Days, task_type: str | None = None, model_id: str | None = None, limit: int = 20
     ) -> list[LoggedDecision]:
-        return restored(self._connection, self._recent(days, task_type, model_id, limit))
+        return restored(self._connection, load_queries("postgres", "decisions.sql"), self._recent(days, task_type, model_id, limit))

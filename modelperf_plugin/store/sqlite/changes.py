@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from typing import Any
 
-from modelperf_plugin.store.queries import load_queries
-from modelperf_plugin.store.rows import moments, usable
+from modelperf_plugin.store.read_watching import ReadChanges
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
-from modelperf_plugin.store.watches import Change, Direction
+from modelperf_plugin.store.watches import Direction
 
 
-class SqliteChanges:
+class SqliteChanges(ReadChanges):
     """Stores changes; see :class:`~modelperf_plugin.store.roles.Changes`."""
 
     def __init__(self, connection: SqliteConnection) -> None:
-        self._connection = connection
-        self._sql = load_queries("sqlite", "monitoring.sql")
-
-    def all(self) -> list[Change]:
-        return usable(_change, self._connection.fetch(self._sql["changes"]))
+        super().__init__(connection, "sqlite")
+        self._connection: SqliteConnection = connection
 
     def add(
         self,
@@ -51,9 +46,3 @@ class SqliteChanges:
             return True
 
         return self._connection.write(write)
-
-
-def _change(row: Any) -> Change:
-    change = Change._make(row)
-    moments(change.since_ms, change.noticed_ms)
-    return change

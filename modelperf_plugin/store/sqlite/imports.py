@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from modelperf_plugin.store.exchange import EventRow, ImportRecord, Step, Sums
 from modelperf_plugin.store.queries import load_queries
-from modelperf_plugin.store.rows import moments, usable
+from modelperf_plugin.store.read_exchange import ReadImports, import_record
+from modelperf_plugin.store.rows import usable
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
 from modelperf_plugin.store.sqlite.rows import fetch
 from modelperf_plugin.store.sqlite.tried import number_of
@@ -17,15 +18,13 @@ _ANY: Final = 2**62
 """Above every import id: an import with these sums begins, whichever others there are."""
 
 
-class SqliteImports:
+class SqliteImports(ReadImports):
     """Stores histories and sums; see :class:`~modelperf_plugin.store.exchange_roles.Imports`."""
 
     def __init__(self, connection: SqliteConnection) -> None:
-        self._connection = connection
-        self._sql = {**load_queries("sqlite"), **load_queries("sqlite", "exchange.sql")}
-
-    def all(self, kind: str | None = None) -> list[ImportRecord]:
-        return usable(_import_record, self._connection.fetch(self._sql["imports"], kind))
+        super().__init__(connection, "sqlite")
+        self._connection: SqliteConnection = connection
+        self._sql = {**load_queries("sqlite"), **self._sql}
 
     def pair_id(self, task_type: str, model_id: str) -> int:
         pair = (task_type, model_id)
@@ -63,7 +62,7 @@ class SqliteImports:
 
         def write(connection: sqlite3.Connection) -> bool:
             newest: dict[str, ImportRecord] = {}
-            for known in usable(_import_record, fetch(connection, self._sql["imports"], (step.kind,))):
+            for known in usable(import_record, fetch(connection, self._sql["imports"], (step.kind,))):
                 newest.setdefault(known.source, known)
             if (once and step.source in newest) or any(known.digest == step.digest for known in newest.values()):
                 return False
@@ -155,12 +154,6 @@ class SqliteImports:
         connection.execute(self._sql["add_pair"], pair)
         pair_id: int = connection.execute(self._sql["find_pair"], pair).fetchone()[0]
         return pair_id
-
-
-def _import_record(row: Any) -> ImportRecord:
-    record = ImportRecord._make(row)
-    moments(record.begun_ms, record.latest_ms)
-    return record
 
 
 def _label(step: Step) -> str:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from modelperf_plugin.store.deadline import BUSY_SECONDS
 from modelperf_plugin.store.durability import Durability
 from modelperf_plugin.store.main_store import MainStore
+from modelperf_plugin.store.read_decisions import ReadUnmatchedOutcomes
+from modelperf_plugin.store.read_served_models import ReadServedModels
 from modelperf_plugin.store.sqlite.ab_tests import SqliteABTests
 from modelperf_plugin.store.sqlite.attachments import SqliteAttachments
 from modelperf_plugin.store.sqlite.changes import SqliteChanges
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
-from modelperf_plugin.store.sqlite.decisions import SqliteDecisionLog, SqliteUnmatchedOutcomes
+from modelperf_plugin.store.sqlite.decisions import SqliteDecisionLog
 from modelperf_plugin.store.sqlite.demotions import SqliteDemotions
 from modelperf_plugin.store.sqlite.events import SqliteEvents
 from modelperf_plugin.store.sqlite.imports import SqliteImports
@@ -20,7 +22,6 @@ from modelperf_plugin.store.sqlite.merged import SqliteMerged
 from modelperf_plugin.store.sqlite.outcomes import ReadOnlyOutcomes, SqliteOutcomes
 from modelperf_plugin.store.sqlite.problems import SqliteProblems
 from modelperf_plugin.store.sqlite.reading import SqliteReader
-from modelperf_plugin.store.sqlite.served_models import SqliteServedModels
 from modelperf_plugin.store.sqlite.spending import SqliteSpending
 from modelperf_plugin.store.sqlite.tallies import SqliteTallies, UncachedTallies
 from modelperf_plugin.store.sqlite.trends import SqliteTrends
@@ -63,11 +64,11 @@ def open_sqlite(path: str, *, durability: Durability = "normal", patience: float
         demotions=SqliteDemotions(connection),
         watch_states=SqliteWatchStates(connection),
         decisions=SqliteDecisionLog(connection),
-        unmatched=SqliteUnmatchedOutcomes(connection),
+        unmatched=ReadUnmatchedOutcomes(connection, "sqlite"),
         ab_tests=SqliteABTests(connection),
         trends=SqliteTrends(connection),
         spending=SqliteSpending(connection),
-        served_models=SqliteServedModels(connection),
+        served_models=ReadServedModels(connection.fetch, "sqlite"),
         imports=SqliteImports(connection),
         attachments=SqliteAttachments(connection),
         merged=SqliteMerged(connection),
@@ -92,11 +93,11 @@ def open_sqlite_read_only(path: str) -> ReadOnlySqliteStore:
         demotions=SqliteDemotions(connection),
         watch_states=SqliteWatchStates(connection),
         decisions=SqliteDecisionLog(connection),
-        unmatched=SqliteUnmatchedOutcomes(connection),
+        unmatched=ReadUnmatchedOutcomes(connection, "sqlite"),
         ab_tests=SqliteABTests(connection),
         trends=SqliteTrends(connection),
         spending=SqliteSpending(connection),
-        served_models=SqliteServedModels(connection),
+        served_models=ReadServedModels(connection.fetch, "sqlite"),
         imports=SqliteImports(connection),
         attachments=SqliteAttachments(connection),
         merged=SqliteMerged(connection),

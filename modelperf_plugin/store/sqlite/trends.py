@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from modelperf_plugin.store.decisions import LoggedDecision
+from modelperf_plugin.store.queries import load_queries
+from modelperf_plugin.store.read_decisions import restored
 from modelperf_plugin.store.read_trends import ReadTrends
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
-from modelperf_plugin.store.sqlite.decisions import restored
 from modelperf_plugin.store.trends import Days, TrendStep
 
 _LONG_STEP = 7
@@ -32,4 +33,4 @@ class SqliteTrends(ReadTrends):
     def decisions(
         self, days: Days, task_type: str | None = None, model_id: str | None = None, limit: int = 20
     ) -> list[LoggedDecision]:
-        return restored(self._connection, self._recent(days, task_type, model_id, limit))
+        return restored(self._connection, load_queries("sqlite"), self._recent(days, task_type, model_id, limit))

@@ -15,9 +15,27 @@ from tests.store.contract.examples import OpenStore
 
 KINDS = ("file", "memory", "fallback", "degraded", "aliases", "postgres")
 ON_POSTGRES = {
-    "test_durations", "test_events", "test_later_tries", "test_outcomes", "test_revisions", "test_scores",
-    "test_served_models", "test_tallies", "test_trends",
-}  # fmt: skip
+    "test_ab_tests",
+    "test_attachments",
+    "test_changes",
+    "test_decisions",
+    "test_demotions",
+    "test_durations",
+    "test_events",
+    "test_imports",
+    "test_later_tries",
+    "test_maintenance",
+    "test_merged",
+    "test_outcomes",
+    "test_problems",
+    "test_revisions",
+    "test_scores",
+    "test_served_models",
+    "test_spending",
+    "test_tallies",
+    "test_trends",
+    "test_watch_states",
+}
 """The contracts that the PostgreSQL store keeps so far."""
 SUSPENDED_WHILE_DEGRADED = {
     "test_ab_tests", "test_attachments", "test_changes", "test_demotions", "test_events", "test_imports", "test_merged",

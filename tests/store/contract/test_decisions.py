@@ -19,9 +19,9 @@ from modelperf_plugin.store import (
     Joining,
     ModeSummary,
     Store,
+    decisions,
 )
 from modelperf_plugin.store.decisions import UNMATCHED_MS
-from modelperf_plugin.store.sqlite import decisions
 from modelperf_plugin.values import (
     Decision,
     Exclusion,

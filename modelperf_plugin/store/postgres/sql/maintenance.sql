@@ -133,25 +133,3 @@ SELECT
         WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace
     )::bigint,
     (SELECT count(*) FROM fresh), current_setting('server_version');
-
--- add_problem --
--- Count a failure that a host does not notice but an operator should; the hundred newest kinds are kept.
-WITH trimmed AS (
-    DELETE FROM problem
-    WHERE (digest_of(kind), digest_of(message)) IN (
-        SELECT digest_of(kind), digest_of(message) FROM problem ORDER BY last_ms DESC OFFSET 99
-    ) AND (kind, message) <> (%(kind)s, %(message)s)
-)
-INSERT INTO problem AS old (kind, message, times, first_ms, last_ms)
-VALUES (%(kind)s, %(message)s, %(times)s, %(first_ms)s, %(last_ms)s)
-ON CONFLICT (digest_of(kind), digest_of(message)) DO UPDATE SET
-    times = old.times + excluded.times, last_ms = greatest(old.last_ms, excluded.last_ms)
-RETURNING times;
-
--- problems --
--- The counted failures, newest first.
-SELECT kind, message, times, first_ms, last_ms FROM problem ORDER BY last_ms DESC LIMIT 100;
-
--- clear_problems --
--- Delete the counted failures.
-DELETE FROM problem;

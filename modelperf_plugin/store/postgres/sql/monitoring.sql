@@ -173,6 +173,72 @@ WHERE
     AND event.ended_ms >= coalesce((%(since_ms)s::jsonb ->> tally.model_id)::bigint, event.ended_ms)
 ORDER BY event.id;
 
+-- changes --
+-- Changes of models, newest first.
+SELECT id, model_id, direction, since_event_id, noticed_event_id, since_ms, noticed_ms, evidence
+FROM change ORDER BY id DESC;
+
+-- add_change --
+-- Store a change and the counts before it, unless another process has.
+SELECT add_change(
+    %(model_id)s, %(direction)s, %(since_event_id)s, %(noticed_event_id)s, %(since_ms)s, %(noticed_ms)s, %(evidence)s,
+    %(rates)s::jsonb
+);
+
+-- demotions --
+-- Demotions, newest first; all, or only those in force.
+SELECT
+    demotion.id, tally.task_type, tally.model_id, demotion.since_ms, demotion.threshold, demotion.evidence,
+    demotion.reason, demotion.ended_ms, demotion.ended_by, demotion.event_id
+FROM demotion JOIN tally ON tally.id = demotion.tally_id
+WHERE %s = 0 OR demotion.ended_ms IS NULL ORDER BY demotion.id DESC;
+
+-- add_demotion --
+-- Demote, unless another process has done so.
+SELECT add_demotion(%s, %s, %s, %s, %s, %s);
+
+-- end_demotion --
+-- Reinstate.
+SELECT end_demotion(%s, %s, %s, %s);
+
+-- watches --
+-- The last outcome that the watches have processed, with each saved state; NULLs if there is none.
+SELECT watch_position.event_id, kind, task_type, model_id, state FROM watch_position LEFT JOIN watch ON true
+ORDER BY kind, task_type, model_id;
+
+-- model_watches --
+-- The same with the states that belong to a model on all task types, or to no model.
+SELECT watch_position.event_id, kind, task_type, model_id, state
+FROM watch_position LEFT JOIN watch ON watch.kind IN ('change', 'pool') AND watch.task_type = ''
+ORDER BY kind, task_type, model_id;
+
+-- pair_watches --
+-- The same with the states of one pair.
+SELECT watch_position.event_id, kind, task_type, model_id, state
+FROM watch_position
+LEFT JOIN watch
+    ON watch.kind IN ('fall', 'probation') AND watch.task_type = %s AND digest_of(watch.model_id) = digest_of(%s)
+ORDER BY kind, task_type, model_id;
+
+-- save_watches --
+-- Save the states of watches, unless another process has saved later ones.
+SELECT save_watches(
+    %s, %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[]
+);
+
 -- drop_step --
 -- Drop some old events.
 SELECT looked_at, dropped, last_id, at_end FROM drop_step(%s, %s, %s);
+
+-- count_served --
+-- How often each model has answered for each; for itself where nothing else is known.
+SELECT tally.model_id, coalesce(served_model.model_id, tally.model_id) AS answered, count(*)
+FROM event
+JOIN tally ON tally.id = event.tally_id
+LEFT JOIN served ON served.event_id = event.id
+LEFT JOIN served_model ON served_model.id = served.served_id
+WHERE EXISTS (SELECT FROM served) AND (
+    event.success
+    OR (NOT event.timeout AND coalesce(event.error_kind IN ('context_overflow', 'other', 'refused'), true))
+)
+GROUP BY tally.model_id, answered;

@@ -8,7 +8,7 @@ SELECT answer, outcome FROM record(
 -- The same with its decision.
 SELECT answer, outcome, is_stored, log FROM record_joined(
     %s, %s, %s, %s, %s::bigint, %s, %s, %s::bigint, %s::bigint, %s, %s::bigint, %s::integer, %s::bigint, %s, %s, %s,
-    %s::jsonb, %s::jsonb
+    %s, %s, %s::integer, %s::integer
 );
 
 -- record_many --
@@ -35,9 +35,27 @@ WHERE outcome_key.outcome_id = ANY(%s);
 -- How many events there are and how often sums were corrected, after folding; and whether that is all.
 SELECT events, corrected, is_complete FROM fold_and_tell();
 
--- version --
--- The same, without folding.
-SELECT last_event_id, corrections FROM progress;
+-- kept_tallies --
+-- The tallies of one task type without what is in the queue, each with the version that it is of; one row at least.
+SELECT
+    progress.last_event_id, progress.corrections, task_type, model_id, successes, failures, timeouts, outages,
+    caller_errors, tokens, cost_nano_usd, priced, last_used_ms, timeout_failures, later_successes, later_failures,
+    later_timeout_failures, graded, score_shift, later_score_shift
+FROM progress LEFT JOIN tally ON task_type = %s AND successes + failures > 0 ORDER BY model_id;
+
+-- kept_later --
+-- The same for its later tries, by what had failed before: of each pair the sets with most tries.
+SELECT
+    progress.last_event_id, progress.corrections, model_id, models, successes, failures, timeout_failures, score_shift
+FROM progress LEFT JOIN (
+    SELECT
+        tally.model_id, tried.models, later.successes, later.failures, later.timeout_failures, later.score_shift,
+        row_number() OVER (
+            PARTITION BY tally.id ORDER BY later.successes + later.failures DESC, tried.id
+        ) AS place
+    FROM tally JOIN later ON later.tally_id = tally.id JOIN tried ON tried.id = later.tried_id
+    WHERE tally.task_type = %(task_type)s
+) AS sets ON place <= %(most)s;
 
 -- tallies_of_task_type --
 -- The tallies of one task type. A pair without outcomes is skipped.
@@ -80,3 +98,24 @@ SELECT
     last_used_ms, timeout_failures, later_successes, later_failures, later_timeout_failures, graded, score_shift,
     later_score_shift
 FROM tally_now WHERE successes + failures > 0 ORDER BY task_type, model_id;
+
+-- add_problem --
+-- Count a failure that a host does not notice but an operator should; the hundred newest kinds are kept.
+WITH trimmed AS (
+    DELETE FROM problem
+    WHERE (digest_of(kind), digest_of(message)) IN (
+        SELECT digest_of(kind), digest_of(message) FROM problem ORDER BY last_ms DESC OFFSET 99
+    ) AND (kind, message) <> (%(kind)s, %(message)s)
+)
+INSERT INTO problem AS old (kind, message, times, first_ms, last_ms)
+VALUES (%(kind)s, %(message)s, %(times)s, %(first_ms)s, %(last_ms)s)
+ON CONFLICT (digest_of(kind), digest_of(message)) DO UPDATE SET
+    times = old.times + excluded.times, last_ms = greatest(old.last_ms, excluded.last_ms);
+
+-- problems --
+-- The counted failures, newest first.
+SELECT kind, message, times, first_ms, last_ms FROM problem ORDER BY last_ms DESC LIMIT 100;
+
+-- clear_problems --
+-- Delete the counted failures.
+DELETE FROM problem;

@@ -125,8 +125,8 @@ UPDATE ab_bet SET state = ? WHERE decision_id = ?;
 UPDATE ab_challenger SET state = ? WHERE test_id = ? AND model_id = ?;
 
 -- delete_ab_bets --
--- Delete what the running tests of a task type have staked.
-DELETE FROM ab_bet WHERE test_id IN (SELECT id FROM ab_test WHERE task_type = ? AND ended_ms IS NULL);
+-- Delete what the ended tests of a task type have staked.
+DELETE FROM ab_bet WHERE test_id IN (SELECT id FROM ab_test WHERE task_type = ? AND ended_ms IS NOT NULL);
 
 -- ab_delays --
 -- The first decision of a test, and for how long its decisions waited for their outcome: mean and maximum.

@@ -209,9 +209,9 @@ CREATE TABLE imported (
     timeouts bigint NOT NULL CHECK (timeouts >= 0),
     tokens bigint NOT NULL CHECK (tokens >= 0),
     cost_nano_usd bigint NOT NULL CHECK (cost_nano_usd >= 0),
-    last_used_ms bigint,
-    PRIMARY KEY (tally_id, source)
+    last_used_ms bigint
 );
+CREATE UNIQUE INDEX imported_by_source ON imported (digest_of(source), tally_id);
 
 CREATE TABLE problem (
     kind text NOT NULL,

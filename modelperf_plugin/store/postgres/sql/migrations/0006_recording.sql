@@ -114,7 +114,8 @@ BEGIN
             END IF;
         END IF;
         outcome := nextval('outcome_number');
-        INSERT INTO outcome_key (outcome_id, number) VALUES (p_outcome_id, outcome) ON CONFLICT DO NOTHING;
+        INSERT INTO outcome_key (outcome_id, number, decision_id) VALUES (p_outcome_id, outcome, p_decision_id)
+        ON CONFLICT DO NOTHING;
         IF NOT FOUND THEN
             outcome := NULL;
             PERFORM lock_sums();
@@ -147,8 +148,9 @@ END $$;
 CREATE FUNCTION record_joined(
     p_task_type text, p_model_id text, p_tried text, p_served_model text, p_ended_ms bigint, p_success boolean,
     p_timeout boolean, p_tokens bigint, p_cost_nano_usd bigint, p_error_kind text, p_duration_ms bigint, p_score integer,
-    p_retry_after_ms bigint, p_outcome_id text, p_is_stamped boolean, p_decision_id text, p_decision jsonb,
-    p_outcome jsonb, OUT answer integer, OUT outcome bigint, OUT is_stored boolean, OUT log jsonb
+    p_retry_after_ms bigint, p_outcome_id text, p_is_stamped boolean, p_decision_id text, p_decision text,
+    p_outcome text, p_most_tries integer, p_most_waiting integer, OUT answer integer, OUT outcome bigint,
+    OUT is_stored boolean, OUT log jsonb
 )
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -170,8 +172,9 @@ BEGIN
     IF answer = 1 THEN
         BEGIN
             log := join_decisions(
-                CASE WHEN p_decision IS NULL THEN '[]' ELSE jsonb_build_array(p_decision) END,
-                jsonb_build_array(p_outcome || jsonb_build_object('number', outcome))
+                CASE WHEN p_decision IS NULL THEN '[]' ELSE jsonb_build_array(p_decision::jsonb) END,
+                jsonb_build_array(p_outcome::jsonb || jsonb_build_object('number', outcome)), p_most_tries,
+                p_most_waiting
             );
             is_stored := true;
         EXCEPTION WHEN data_exception OR integrity_constraint_violation OR program_limit_exceeded THEN

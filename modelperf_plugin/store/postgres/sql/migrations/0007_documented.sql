@@ -111,7 +111,7 @@ BEGIN
         v_tally_id, 'model_stats', NEW.successes, NEW.failures, NEW.timeouts, NEW.total_tokens, v_cost_nano_usd,
         v_last_used_ms
     )
-    ON CONFLICT (tally_id, source) DO UPDATE SET
+    ON CONFLICT (digest_of(source), tally_id) DO UPDATE SET
         successes = old.successes + excluded.successes,
         failures = old.failures + excluded.failures,
         timeouts = old.timeouts + excluded.timeouts,

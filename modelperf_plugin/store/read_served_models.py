@@ -1,25 +1,25 @@
-"""Which models have really answered, in an SQLite file."""
+"""Counting which models have really answered, by SQL: the same in every dialect but for the statement."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from modelperf_plugin.store.queries import load_queries
-from modelperf_plugin.store.sqlite.connection import SqliteConnection
 from modelperf_plugin.store.rows import usable
 from modelperf_plugin.values import check_id
 
 
-class SqliteServedModels:
+class ReadServedModels:
     """Counts answers; see :class:`~modelperf_plugin.store.roles.ServedModels`."""
 
-    def __init__(self, connection: SqliteConnection) -> None:
-        self._connection = connection
-        self._sql = load_queries("sqlite", "monitoring.sql")
+    def __init__(self, fetch: Callable[[str], list[Any]], dialect: str) -> None:
+        """Take the function that returns the rows of a query on the events."""
+        self._fetch = fetch
+        self._sql = load_queries(dialect, "monitoring.sql")
 
     def counts(self) -> dict[tuple[str, str], int]:
-        return dict(usable(_count, self._connection.fetch(self._sql["count_served"])))
+        return dict(usable(_count, self._fetch(self._sql["count_served"])))
 
 
 def _count(row: Sequence[Any]) -> tuple[tuple[str, str], int]:
