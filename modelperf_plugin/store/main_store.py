@@ -7,9 +7,20 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from modelperf_plugin.store.entries import Entry, Verdict
-from modelperf_plugin.store.roles import Outcomes, Tallies
+from modelperf_plugin.store.roles import Connection, Outcomes, Tallies
 from modelperf_plugin.store.store import Store
 from modelperf_plugin.values import LaterTries, Tally, Tried
+
+
+class MainConnection(Connection, Protocol):
+    """A connection that tells whether it can be used."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed."""
+
+    def ensure_open(self) -> None:
+        """Raise StoreError if it is closed."""
 
 
 class MainOutcomes(Outcomes, Protocol):
@@ -41,6 +52,7 @@ class MainTallies(Tallies, Protocol):
 class MainStore(Store):
     """A store that a fallback can stand in for."""
 
+    connection: MainConnection
     outcomes: MainOutcomes
     tallies: MainTallies
 
@@ -79,3 +91,6 @@ class Database(Protocol):
 
     def last_changed(self) -> float:
         """Return when the store was written to or put at its place, as a Unix time; 0 if that is unknown."""
+
+    def close(self) -> None:
+        """Release what attempts to open the store have left."""

@@ -43,7 +43,9 @@ class ReadDecisions:
     def newest(
         self, task_type: str | None = None, since_ms: int | None = None, limit: int = 100
     ) -> list[LoggedDecision]:
-        return self._restored("decisions", _BEFORE_ALL_MS if since_ms is None else since_ms, task_type, task_type, limit)
+        return self._restored(
+            "decisions", _BEFORE_ALL_MS if since_ms is None else since_ms, task_type, task_type, limit
+        )
 
     def summary(self, now_ms: int) -> DecisionSummary:
         since_ms = overdue_since(now_ms)

@@ -59,4 +59,4 @@ def of_database(url: str) -> str:
 def _is_malformed(url: str) -> bool:
     """Return whether a URL has something before an ``@`` that does not parse, as a password with a ``/`` in it."""
     netloc = urlsplit(url).netloc
-    return "@" not in netloc and ":" in netloc and "@" in url or "#" in url
+    return ("@" not in netloc and ":" in netloc and "@" in url) or "#" in url

@@ -65,6 +65,13 @@ class Backlog:
             self.own_wait = self.waits = True
             return recorded
 
+    def add_doubtful(self, entries: Sequence[Entry], receipt: str) -> list[Recorded]:
+        """Spool outcomes of which nobody knows whether they are stored, as a batch of which the database knows."""
+        with self._lock:
+            self._spool.append(entries, batch_id=receipt)
+            self.own_wait = self.waits = True
+            return [Recorded.NEW] * len(entries)
+
     def find_batches_of_others(self) -> None:
         """Have the batches moved that processes have left which have ended, or use the database again."""
         self._left.extend((place, path) for place in places(self._path) for path in place.batches())
@@ -175,7 +182,7 @@ class Backlog:
     def _compare(self, store: MainStore, entries: Sequence[Entry]) -> list[Recorded]:
         """Return what outcomes change, by the verdicts that wait or are in the database under their ids."""
         ids = {entry.outcome.outcome_id for entry in entries if entry.outcome.outcome_id is not None}
-        known_ids = store.outcomes.known_ids(ids) if ids else set()
+        known_ids, stored = self._stored(store, ids)
         verdicts: dict[str, Verdict] = {}
         recorded = []
         for entry in entries:
@@ -184,7 +191,7 @@ class Backlog:
                 recorded.append(Recorded.NEW)
                 continue
             verdict = verdicts.get(outcome_id) or self._spool.verdict_of(outcome_id)
-            verdict = verdict or store.outcomes.verdict_of(outcome_id)
+            verdict = verdict or stored.get(outcome_id)
             if verdict is None:  # unknown, or its event is gone
                 recorded.append(Recorded.NOTHING if outcome_id in known_ids else Recorded.NEW)
                 verdicts[outcome_id] = Verdict.of(entry)
@@ -193,6 +200,18 @@ class Backlog:
                 recorded.append(Recorded.NOTHING if revised is None else Recorded.REVISED)
                 verdicts[outcome_id] = revised or verdict
         return recorded
+
+    def _stored(self, store: MainStore, ids: set[str]) -> tuple[set[str], dict[str, Verdict | None]]:
+        """Return which ids are in the database, and the verdicts of those that do not wait, as far as it tells.
+
+        When an outcome is moved that is taken for a new one and is not, it counts once all the same.
+        """
+        try:
+            known_ids = store.outcomes.known_ids(ids) if ids else set[str]()
+            others = (outcome_id for outcome_id in ids if self._spool.verdict_of(outcome_id) is None)
+            return known_ids, {outcome_id: store.outcomes.verdict_of(outcome_id) for outcome_id in others}
+        except StoreError:
+            return set(), {}
 
 
 def _kept(returned: dict[str, _T], task_type: str, counts: _T) -> _T:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
-from modelperf_plugin.errors import StoreBusyError, StoreError
+from modelperf_plugin.errors import StoreBusyError, StoreError, StoreFailedError
 from modelperf_plugin.store.decision_records import Joining
 from modelperf_plugin.store.entries import Entry, Recorded, Verdict
 from modelperf_plugin.store.fallback.interim import InterimStore
@@ -43,6 +43,8 @@ class FallbackOutcomes:
                     return spooled[0]
             except StoreError as error:
                 switch.handle(error, store)
+                if isinstance(error, StoreFailedError) and error.receipt is not None:
+                    return switch.record_doubtful([named(entry, joining)], error.receipt)[0]
             else:
                 if switch.interim is None:
                     switch.recent.append(entry)
@@ -85,6 +87,10 @@ class FallbackOutcomes:
                 written = write(store)
             except StoreBusyError as error:
                 busy = error
+            except StoreFailedError as error:
+                switch.handle(error, store)
+                if error.receipt is not None:
+                    return answer(switch.record_doubtful(entries, error.receipt))
             else:
                 if switch.interim is None:
                     switch.recent.extend(entries)
@@ -112,6 +118,11 @@ class FallbackTallies:
                 if switch.backlog.own_wait and isinstance(store, MainStore):
                     return switch.backlog.add_to(store, task_type)
                 tallies = store.tallies.of(task_type)
+            except StoreBusyError:
+                known = switch.evidence.get(task_type)  # a choice does not wait for a server
+                if known is None:
+                    raise
+                return known
             except StoreError as error:
                 switch.handle(error, store)
             else:
@@ -130,7 +141,13 @@ class FallbackTallies:
         switch = self._switch
         if switch.backlog.own_wait and isinstance(store, MainStore):
             return switch.backlog.add_to_later(store, task_type)
-        later = store.tallies.later(task_type)
+        try:
+            later = store.tallies.later(task_type)
+        except StoreBusyError:
+            known = switch.later.get(task_type)
+            if known is None:
+                raise
+            return known
         if later and switch.interim is None:
             switch.later.put(task_type, later, len(later))
         return later

@@ -153,6 +153,13 @@ class Switch:
                 raise error or StoreBusyError(f"{self.location} is busy")
             return self.backlog.add(store, entries, str(error or "earlier outcomes wait"))
 
+    def record_doubtful(self, entries: Sequence[Entry], receipt: str) -> list[Recorded]:
+        """Spool outcomes of which nobody knows whether they are stored, after falling back because of that."""
+        with self._lock:
+            if self.interim is None:  # another thread has seen the main store work again
+                return self.backlog.add_doubtful(entries, receipt)
+            return self.interim.outcomes.record_doubtful(entries, receipt)
+
     def handle(self, error: StoreError, store: MainStore | InterimStore) -> None:
         """Fall back because of a failure of ``store``; raise ``error`` if asking again would not help."""
         with self._lock:
@@ -174,6 +181,7 @@ class Switch:
                 within(self._patience, self._finish)
             self._closed = True
             self.store.close()
+            self._database.close()
             self._spool.release()
 
     def _start(self) -> None:

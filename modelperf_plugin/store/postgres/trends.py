@@ -20,4 +20,6 @@ class PostgresTrends(ReadTrends):
     def decisions(
         self, days: Days, task_type: str | None = None, model_id: str | None = None, limit: int = 20
     ) -> list[LoggedDecision]:
-        return restored(self._connection, load_queries("postgres", "decisions.sql"), self._recent(days, task_type, model_id, limit))
+        return restored(
+            self._connection, load_queries("postgres", "decisions.sql"), self._recent(days, task_type, model_id, limit)
+        )

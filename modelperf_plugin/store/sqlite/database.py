@@ -47,3 +47,6 @@ class SqliteDatabase:
             return Path(self.spool).stat().st_ctime
         except OSError:
             return 0.0
+
+    def close(self) -> None:
+        pass
