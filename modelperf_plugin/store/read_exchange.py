@@ -75,9 +75,9 @@ def import_record(row: Any) -> ImportRecord:
     return record
 
 
-def prior_row(merged_id: int, tally: Tally) -> tuple[Any, ...]:
-    """Return a tally of another project as a row."""
-    return merged_id, *tally[:_FIRST_TRIES], tally.graded, tally.score_shift
+def prior_row(tally: Tally) -> tuple[Any, ...]:
+    """Return a tally of another project as a row, but for the number of its source."""
+    return *tally[:_FIRST_TRIES], tally.graded, tally.score_shift
 
 
 def _attached(row: Any) -> Attached:

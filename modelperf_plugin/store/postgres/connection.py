@@ -89,10 +89,11 @@ class PostgresConnection:
         self.read_only = read_only
         """Whether it was opened for reading only."""
         self.patience = patience
+        self.durability: Durability = durability
+        """What a committed transaction should survive."""
         self.closed = False
         self.own = OwnOutcomes()
         self._longest = longest
-        self._durability: Durability = durability
         self._slots = Slots()
         self._connector = connector or Connector(url, self.location)
         try:
@@ -231,7 +232,7 @@ class PostgresConnection:
             slot.close()
             connection = slot.connection = self._connector.connect(wait, self.patience)
             connection.silence = seconds - _SPARE_SECONDS
-            settings = {"read_only": "on" if self.read_only else "off", "full": self._durability == "full"}
+            settings = {"read_only": "on" if self.read_only else "off", "full": self.durability == "full"}
             connection.execute(_SETTINGS, settings)
         connection.silence = seconds - _SPARE_SECONDS
         timeouts = f"{_rounded(wait)}, {0 if math.isinf(seconds) else _rounded(seconds - 2 * _SPARE_SECONDS)}"

@@ -29,7 +29,7 @@ class PostgresMerged(ReadMerged):
                 ((merged_id,),) = cursor.execute(self._sql["add_merged"], source[1:6])
                 with cursor.copy(self._sql["add_priors"]) as copy:
                     for tally in known:
-                        copy.write_row(prior_row(merged_id, tally))
+                        copy.write_row((merged_id, *prior_row(tally)))
 
         self._connection.write(write)
 

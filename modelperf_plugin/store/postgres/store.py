@@ -37,6 +37,7 @@ class PostgresStore(MainStore):
     connection: PostgresConnection
     outcomes: PostgresOutcomes
     tallies: ReadTallies
+    maintenance: PostgresMaintenance
 
 
 def open_postgres(

@@ -23,7 +23,7 @@ class SqliteMerged(ReadMerged):
             if replaces is not None:
                 self._forget(connection, replaces)
             merged_id = connection.execute(self._sql["add_merged"], source[1:6]).lastrowid
-            rows = (prior_row(merged_id, tally) for tally in tallies)
+            rows = ((merged_id, *prior_row(tally)) for tally in tallies)
             connection.executemany(self._sql["add_prior"], rows)
 
         self._connection.write(write)

@@ -125,11 +125,136 @@ LEFT JOIN duration USING (tally_id, period, from_ms)
 WHERE events.outcomes > coalesce(duration.outcomes, 0)
 ORDER BY 1, 2;
 
--- size --
--- How large the tables are, how many outcomes wait to be added up, and the version of the server.
+-- fold_on_primary --
+-- Fold, unless the server is a standby.
+SELECT fold() WHERE NOT pg_is_in_recovery();
+
+-- server --
+-- What the health of the store depends on; see `ServerState`.
+WITH ours AS (
+    SELECT oid, relname, relkind, reloptions, relacl, relowner
+    FROM pg_class WHERE relnamespace = quote_ident(current_schema())::regnamespace AND relkind IN ('r', 'p', 'v')
+),
+session AS (
+    SELECT
+        numbackends AS of_database, datconnlimit, rolconnlimit, checksum_failures, age(datfrozenxid) AS xid_age,
+        current_setting('max_connections')::integer - current_setting('superuser_reserved_connections')::integer
+        - coalesce(current_setting('reserved_connections', true)::integer, 0) AS most,
+        (SELECT sum(numbackends) FROM pg_stat_database) AS used,
+        (SELECT count(*) FROM pg_stat_activity WHERE usesysid = pg_roles.oid) AS of_role
+    FROM pg_database
+    JOIN pg_stat_database ON datid = pg_database.oid
+    JOIN pg_roles ON rolname = current_user
+    WHERE pg_database.datname = current_database()
+)
 SELECT
-    (
-        SELECT sum(pg_total_relation_size(oid)) FROM pg_class
-        WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace
-    )::bigint,
-    (SELECT count(*) FROM fresh), current_setting('server_version');
+    current_setting('server_version'),
+    (SELECT max(version) FROM migration),
+    (SELECT sum(pg_total_relation_size(oid)) FROM ours WHERE relkind = 'r')::bigint,
+    (SELECT count(*) FROM fresh),
+    pg_is_in_recovery(),
+    current_setting('data_checksums') = 'on',
+    coalesce(session.checksum_failures, 0),
+    ARRAY(
+        SELECT indexrelid::regclass::text
+        FROM pg_index JOIN ours ON ours.oid = indrelid WHERE NOT indisvalid ORDER BY 1
+    ),
+    ARRAY(
+        SELECT name FROM unnest(ARRAY['fsync', 'full_page_writes']) AS name WHERE current_setting(name) = 'off'
+    ),
+    current_setting('synchronous_commit'),
+    ARRAY(
+        SELECT name FROM unnest(ARRAY['autovacuum', 'track_counts']) AS name WHERE current_setting(name) = 'off'
+    ),
+    ARRAY(
+        SELECT relname::text
+        FROM ours CROSS JOIN LATERAL pg_options_to_table(reloptions)
+        WHERE option_name = 'autovacuum_enabled' AND NOT option_value::boolean ORDER BY 1
+    ),
+    ARRAY(
+        SELECT relname::text FROM pg_stat_user_tables
+        WHERE relid IN (SELECT oid FROM ours) AND n_dead_tup > 1000000 + n_live_tup ORDER BY 1
+    ),
+    session.used::integer,
+    least(
+        session.most - session.used,
+        session.datconnlimit - session.of_database + CASE WHEN session.datconnlimit < 0 THEN 1000000 ELSE 0 END,
+        session.rolconnlimit - session.of_role + CASE WHEN session.rolconnlimit < 0 THEN 1000000 ELSE 0 END
+    )::integer,
+    session.xid_age,
+    ARRAY(
+        SELECT DISTINCT relname::text
+        FROM ours CROSS JOIN LATERAL aclexplode(relacl) AS granted WHERE granted.grantee = 0 ORDER BY 1
+    ),
+    pg_has_role('pg_read_all_stats', 'USAGE')
+FROM session;
+
+-- holders --
+-- What has kept deleted rows from being cleared away for longer than some seconds.
+WITH long (seconds) AS (VALUES (%s::double precision))
+SELECT
+    'the transaction of process ' || pid || ' (' || concat_ws(', ', usename, nullif(application_name, ''), state) || ')',
+    'end it, for example by SELECT pg_terminate_backend(' || pid || ')'
+FROM pg_stat_activity CROSS JOIN long
+WHERE coalesce(backend_xid, backend_xmin) IS NOT NULL AND now() - xact_start > make_interval(secs => long.seconds)
+    AND (datname = current_database() OR datname IS NULL) AND backend_type <> 'autovacuum worker'
+    AND pid <> pg_backend_pid()
+UNION ALL
+SELECT
+    'the prepared transaction ' || quote_literal(gid),
+    'COMMIT PREPARED or ROLLBACK PREPARED ' || quote_literal(gid) || ' ends it'
+FROM pg_prepared_xacts CROSS JOIN long
+WHERE database = current_database() AND now() - prepared > make_interval(secs => long.seconds)
+UNION ALL
+SELECT
+    'the unused replication slot ' || slot_name,
+    'if no standby needs it any more: SELECT pg_drop_replication_slot(' || quote_literal(slot_name) || ')'
+FROM pg_replication_slots WHERE NOT active AND xmin IS NOT NULL;
+
+-- begin_recount --
+-- Let nobody else change a sum until the transaction ends.
+SELECT lock_sums(), fold();
+
+-- recount_tallies --
+-- Recompute the tallies of some pairs.
+SELECT recount_tallies(
+    ARRAY(
+        SELECT tally.id
+        FROM unnest(%(task_types)s::text[], %(model_ids)s::text[]) AS pair (task_type, model_id)
+        JOIN tally ON tally.task_type = pair.task_type AND digest_of(tally.model_id) = digest_of(pair.model_id)
+    )
+);
+
+-- recount_days --
+-- Recompute the daily roll-up of some pairs.
+SELECT recount_days(
+    ARRAY(
+        SELECT tally.id
+        FROM unnest(%(task_types)s::text[], %(model_ids)s::text[]) AS pair (task_type, model_id)
+        JOIN tally ON tally.task_type = pair.task_type AND digest_of(tally.model_id) = digest_of(pair.model_id)
+    )
+);
+
+-- recount_later --
+-- Recompute the later tries of some pairs.
+SELECT recount_later(
+    ARRAY(
+        SELECT tally.id
+        FROM unnest(%(task_types)s::text[], %(model_ids)s::text[]) AS pair (task_type, model_id)
+        JOIN tally ON tally.task_type = pair.task_type AND digest_of(tally.model_id) = digest_of(pair.model_id)
+    ), %(unknown)s
+);
+
+-- recount_durations --
+-- Recompute the durations of some pairs.
+SELECT recount_durations(
+    ARRAY(
+        SELECT tally.id
+        FROM unnest(%(task_types)s::text[], %(model_ids)s::text[]) AS pair (task_type, model_id)
+        JOIN tally ON tally.task_type = pair.task_type AND digest_of(tally.model_id) = digest_of(pair.model_id)
+    )
+);
+
+-- end_recount --
+-- Tell those who keep tallies.
+UPDATE progress SET corrections = corrections + 1;
