@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
-from modelperf_plugin.errors import InvalidValueError, MissingExtraError
+from modelperf_plugin.errors import InvalidValueError, MissingExtraError, StoreError
 from modelperf_plugin.paths import expanded
 from modelperf_plugin.store import urls
 from modelperf_plugin.store.deadline import PATIENCE_SECONDS
@@ -19,6 +19,7 @@ from modelperf_plugin.store.store import Store
 
 if TYPE_CHECKING:
     from modelperf_plugin.store.main_store import Database
+    from modelperf_plugin.store.postgres.store import PostgresStore
 
 DEFAULT_PATH: Final = ".sf/model-performance.db"
 _SCHEME: Final = "sqlite:///"
@@ -102,15 +103,26 @@ def open_file(location: str | os.PathLike[str]) -> SqliteStore:
     return open_sqlite(file_of(location))
 
 
-def file_of(location: str | os.PathLike[str], instead: str = "") -> str:
-    """Return the path of the SQLite file at ``location``; raise InvalidValueError if it is not a file.
+def open_database(url: str) -> PostgresStore:
+    """Open the PostgreSQL database at ``url`` for work on the database itself.
 
-    ``instead`` says what to use for a PostgreSQL database.
+    Raises:
+        MissingExtraError: the library for it is not installed.
+        StoreError: it cannot be opened; the message says why.
+    """
+    return _open_postgres(url)
+
+
+def file_of(location: str | os.PathLike[str], instead: str = "this works on SQLite files only") -> str:
+    """Return the path of the SQLite file at ``location``.
+
+    Raises:
+        InvalidValueError: it is not a file.
+        StoreError: it is a PostgreSQL database; the message says what to do ``instead``.
     """
     location = os.fspath(location)
     if urls.is_postgres(location):
-        requirement = f"a file; for PostgreSQL, use {instead}" if instead else "a file"
-        raise InvalidValueError("store", requirement, urls.without_secrets(location), typed=True)
+        raise StoreError(f"{urls.without_secrets(location)} is a PostgreSQL database: {instead}")
     path = _sqlite_path(location)
     if path == MEMORY:
         raise InvalidValueError("store", "a file", path, typed=True)
@@ -148,7 +160,7 @@ def need_psycopg() -> None:
         raise MissingExtraError("a store in PostgreSQL", "postgres") from error
 
 
-def _open_postgres(url: str, *, durability: Durability = "normal", read_only: bool = False) -> Store:
+def _open_postgres(url: str, *, durability: Durability = "normal", read_only: bool = False) -> PostgresStore:
     need_psycopg()
     from modelperf_plugin.store.postgres.store import open_postgres
 

@@ -8,10 +8,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 SCHEMES: Final = ("postgresql://", "postgres://")
 SECRETS: Final = frozenset({"password", "sslpassword", "oauth_client_secret"})
 """Parameters that nobody else may see."""
-HOW_TO_GIVE_A_PASSWORD: Final = (
-    "a password belongs into the environment (PGPASSWORD), a password file (passfile) or a service file "  # noqa: S105 - an explanation
-    "(postgresql://?service=NAME)"
-)
+PLACES_OF_PASSWORDS: Final = "the environment (PGPASSWORD), a password file (passfile=…) or a service file (service=…)"
 _TO_READ: Final = ("?mode=ro", "&mode=ro")
 
 
