@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode
 
 SCHEMES: Final = ("postgresql://", "postgres://")
 SECRETS: Final = frozenset({"password", "sslpassword", "oauth_client_secret"})
@@ -18,24 +18,19 @@ def is_postgres(location: str) -> bool:
 
 
 def has_password(url: str) -> bool:
-    """Return whether there is a secret in a URL, or might be in one that is malformed."""
-    parts = urlsplit(url)
-    credentials, at, _ = parts.netloc.rpartition("@")
-    names = {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
-    return (":" in credentials) if at else (_is_malformed(url) or not names.isdisjoint(SECRETS))
+    """Return whether there is a password in a URL, or something that might be one."""
+    credentials, _, query = _parts(url)
+    return ":" in credentials or not SECRETS.isdisjoint(name for name, _ in parse_qsl(query, keep_blank_values=True))
 
 
 def without_secrets(url: str) -> str:
-    """Return a URL without password; names and paths of what holds one may stay."""
-    scheme, _, rest = url.partition("://")
-    if _is_malformed(url):
-        return f"{scheme}://…"
-    parts = urlsplit(url)
-    credentials, _, hosts = parts.netloc.rpartition("@")
+    """Return a URL without password, whatever is wrong with it; names and paths of what holds one stay."""
+    scheme, _, _ = url.partition("://")
+    credentials, place, query = _parts(url)
     user = credentials.partition(":")[0]
-    known = [(name, value) for name, value in parse_qsl(parts.query) if name not in SECRETS]
-    query = f"?{urlencode(known, quote_via=quote, safe='/=-,')}" if known else ""
-    return f"{scheme}://{user}{'@' if user else ''}{hosts}{parts.path}{query}" if rest else url
+    known = [(name, value) for name, value in parse_qsl(query) if name not in SECRETS]
+    options = urlencode(known, quote_via=quote, safe="/=-,")
+    return f"{scheme}://{user}{'@' if user else ''}{place}{'?' if options else ''}{options}"
 
 
 def to_read(url: str) -> str:
@@ -53,7 +48,9 @@ def of_database(url: str) -> str:
     return url[: -len(_TO_READ[0])] if is_to_read(url) else url
 
 
-def _is_malformed(url: str) -> bool:
-    """Return whether a URL has something before an ``@`` that does not parse, as a password with a ``/`` in it."""
-    netloc = urlsplit(url).netloc
-    return ("@" not in netloc and ":" in netloc and "@" in url) or "#" in url
+def _parts(url: str) -> tuple[str, str, str]:
+    """Return the credentials in a URL, what follows them, and the parameters."""
+    _, _, rest = url.partition("://")
+    credentials, _, rest = rest.rpartition("@")  # the last one: who forgot to encode a password may have any before
+    place, _, query = rest.partition("?")
+    return credentials, place, query

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
-from modelperf_plugin.store import Entry, Finding, Store, Sums
-from modelperf_plugin.values import Outcome
+from modelperf_plugin.store import CountedProblem, Entry, Finding, Merged, Store, Sums
+from modelperf_plugin.values import Outcome, Tally
 from tests.postgres import Server
 from tests.store.contract.examples import NEW_YEAR_MS, by_hand, unsound
 from tests.store.contract.test_imports import FIRST
@@ -148,6 +149,32 @@ def test_what_an_operator_has_changed_is_found(
     found = finding(store, name)
     assert not found.ok
     assert word in found.message
+
+
+def test_a_role_that_owns_nothing_can_do_all_a_host_does(store: PostgresStore, url: str) -> None:
+    """Rights to the rows are enough once the tables exist; the check says what such a role cannot see."""
+    schema, role = url.rpartition("%3D")[2], f"host_{uuid4().hex[:12]}"
+    execute(
+        url,
+        f"CREATE ROLE {role}",
+        f"GRANT USAGE ON SCHEMA {schema} TO {role}",
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}",
+        f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {role}",
+    )
+    try:
+        with closing(open_postgres(f"{url}%20-crole%3D{role}")) as host:
+            assert host.connection.fetch("SELECT current_user") == [(role,)]
+            host.outcomes.record_many(outcomes(range(3)))
+            assert host.changes.add("m", "down", (0, 1), (0, 0), 1.0, {"t": 0.5})
+            assert host.demotions.add("t", "m", 1, 0.7, 20.0, "why")
+            assert host.imports.add_sums(FIRST, [Sums("t", "m", 3, 1)])
+            host.merged.add(Merged(0, "alpha", None, "digest", 10.0, 1, 1, 4), [Tally("t", "m", 3, 1)])
+            host.problems.add(CountedProblem("select_model", "broken", 1, 1, 1))
+            assert host.maintenance.rebuild() == 0
+            assert unsound(host) == []
+            assert "pg_read_all_stats" in finding(host, "transactions").message
+    finally:
+        execute(url, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
 
 
 def test_a_limit_of_connections_is_known(store: PostgresStore) -> None:

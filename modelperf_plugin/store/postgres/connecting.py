@@ -86,8 +86,8 @@ class Connector:
         self._location = location
         try:
             given = conninfo_to_dict(url)
-        except psycopg.Error:  # whose message may quote a password
-            raise StoreError(f"{location} is not a URL that PostgreSQL knows") from None
+        except (psycopg.Error, UnicodeError):  # whose message may quote a password
+            raise StoreError(f"{location} is not a valid URL of a PostgreSQL database") from None
         self._parameters: dict[str, Any] = {**_DEFAULTS, **given}
         self._lock = Lock()
         self._left: list[_Attempt] = []

@@ -23,6 +23,7 @@ class PostgresMerged(ReadMerged):
         known = list(tallies)
 
         def write(connection: psycopg.Connection) -> None:
+            connection.execute(self._sql["lock_merged"])
             if replaces is not None:
                 connection.execute(self._sql["forget_merged"], (replaces,))
             with connection.cursor() as cursor:
@@ -30,6 +31,7 @@ class PostgresMerged(ReadMerged):
                 with cursor.copy(self._sql["add_priors"]) as copy:
                     for tally in known:
                         copy.write_row((merged_id, *prior_row(tally)))
+                cursor.execute(self._sql["look_at_priors"])
 
         self._connection.write(write)
 

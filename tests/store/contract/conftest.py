@@ -14,29 +14,6 @@ from tests.postgres import Server
 from tests.store.contract.examples import OpenStore
 
 KINDS = ("file", "memory", "fallback", "degraded", "aliases", "postgres")
-ON_POSTGRES = {
-    "test_ab_tests",
-    "test_attachments",
-    "test_changes",
-    "test_decisions",
-    "test_demotions",
-    "test_durations",
-    "test_events",
-    "test_imports",
-    "test_later_tries",
-    "test_maintenance",
-    "test_merged",
-    "test_outcomes",
-    "test_problems",
-    "test_revisions",
-    "test_scores",
-    "test_served_models",
-    "test_spending",
-    "test_tallies",
-    "test_trends",
-    "test_watch_states",
-}
-"""The contracts that the PostgreSQL store keeps so far."""
 SUSPENDED_WHILE_DEGRADED = {
     "test_ab_tests", "test_attachments", "test_changes", "test_demotions", "test_events", "test_imports", "test_merged",
     "test_watch_states",
@@ -47,25 +24,19 @@ SUSPENDED_WHILE_DEGRADED = {
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run every test on each kind of store whose role keeps the whole contract."""
     if "kind" in metafunc.fixturenames:
-        module = metafunc.module.__name__.rpartition(".")[2]
-        without = {"degraded"} if module in SUSPENDED_WHILE_DEGRADED else set()
-        if module not in ON_POSTGRES:
-            without.add("postgres")
-        metafunc.parametrize("kind", [kind for kind in KINDS if kind not in without])
+        suspended = metafunc.module.__name__.rpartition(".")[2] in SUSPENDED_WHILE_DEGRADED
+        metafunc.parametrize("kind", [kind for kind in KINDS if kind != "degraded" or not suspended])
 
 
 @pytest.fixture
 def opener(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[OpenStore]:
     """Return a function that opens a new, empty store; all are closed at the end."""
+    if kind == "postgres":
+        yield from _on_postgres(request.getfixturevalue("postgres"))
+        return
     opened: list[Store] = []
-    server: Server | None = request.getfixturevalue("postgres") if kind == "postgres" else None
 
     def new() -> Store:
-        if server is not None:
-            from modelperf_plugin.store.postgres.store import open_postgres
-
-            opened.append(open_postgres(server.new_schema()))
-            return opened[-1]
         location = ":memory:" if kind == "memory" else str(tmp_path / f"{len(opened)}.db")
         if kind == "degraded":  # the folder is a file: there can be no database
             location = str(tmp_path / f"no-folder-{len(opened)}" / "outcomes.db")
@@ -78,6 +49,24 @@ def opener(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterato
 
     yield new
     for store in opened:
+        store.close()
+
+
+def _on_postgres(server: Server) -> Iterator[OpenStore]:
+    from modelperf_plugin.store.postgres.store import PostgresStore, open_postgres
+
+    opened: dict[str, PostgresStore] = {}
+
+    def new() -> Store:
+        for url in [url for url, store in opened.items() if store.connection.closed]:
+            del opened[url]
+            server.take_back(url)
+        url = server.empty_schema()
+        opened[url] = open_postgres(url)
+        return opened[url]
+
+    yield new
+    for store in opened.values():
         store.close()
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from modelperf_plugin.errors import StoreError
 from modelperf_plugin.store import Baseline, Entry, Store, open_store
-from modelperf_plugin.values import ErrorKind, Tally
+from modelperf_plugin.values import ErrorKind, Outcome, Tally
 from tests.store.contract.examples import entries, record
 
 
@@ -31,51 +33,71 @@ def test_a_change_is_noted_once(store: Store) -> None:
     ]
 
 
+_fresh = count()
+"""Numbers for the names of each example, so that all examples share a store."""
 events = st.lists(
     st.tuples(st.sampled_from("ab"), st.booleans(), st.sampled_from([None, "other", "rate_limit", "cancelled"])),
     max_size=12,
 )
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(before=events, after=events)
 def test_a_baseline_is_what_was_counted_before(
-    before: list[tuple[str, bool, ErrorKind | None]], after: list[tuple[str, bool, ErrorKind | None]]
+    store: Store,
+    before: list[tuple[str, bool, ErrorKind | None]],
+    after: list[tuple[str, bool, ErrorKind | None]],
 ) -> None:
     """The baseline of a changed model holds exactly the quality counts until it was noticed, and its expected rate."""
-    with_store = open_store(":memory:")
-    for model_id, success, error_kind in before:
-        record(with_store, model_id, success=success, error_kind=error_kind)
-    position = with_store.events.last_id()
-    for model_id, success, error_kind in after:
-        record(with_store, model_id, success=success, error_kind=error_kind)
-    with_store.changes.add("a", "down", (position // 2, position), (0, 0), 1.0, {"t": 0.5})
+    task_type = f"t{next(_fresh)}"
+    names = {model_id: f"{model_id} on {task_type}" for model_id in "ab"}
+
+    def record_all(outcomes: list[tuple[str, bool, ErrorKind | None]]) -> None:
+        store.outcomes.record_many(
+            Entry(task_type, names[model_id], Outcome(success=success, error_kind=error_kind), 1000)
+            for model_id, success, error_kind in outcomes
+        )
+
+    record_all(before)
+    position = store.events.last_id()
+    record_all(after)
+    store.changes.add(names["a"], "down", (position // 2, position), (0, 0), 1.0, {task_type: 0.5})
     successes = sum(success for model_id, success, _ in before if model_id == "a")
     failures = sum(
         not success and kind not in {"rate_limit", "cancelled"} for model_id, success, kind in before if model_id == "a"
     )
     seen = any(model_id == "a" for model_id, _, _ in before + after)
-    expected = {("t", "a"): Baseline(successes, failures, 0.5, direction="down")} if seen else {}
-    assert with_store.tallies.baselines() == expected
-    with_store.close()
+    expected = {(task_type, names["a"]): Baseline(successes, failures, 0.5, direction="down")} if seen else {}
+    assert store.tallies.baselines((task_type, task_type)) == expected
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(before=st.lists(entries, max_size=12), after=st.lists(entries, max_size=12))
-def test_the_later_tries_of_a_baseline_are_those_before(before: list[Entry], after: list[Entry]) -> None:
+def test_the_later_tries_of_a_baseline_are_those_before(store: Store, before: list[Entry], after: list[Entry]) -> None:
     """A baseline holds the same part of the later tries as of all outcomes: those up to the change."""
-    with closing(open_store(":memory:")) as with_store:
-        with_store.outcomes.record_many(before)
-        position = with_store.events.last_id()
-        tallies = {(tally.task_type, tally.model_id): tally for tally in with_store.tallies.all()}
-        known = {each.outcome.outcome_id for each in before} - {None}  # another verdict would correct the baseline, too
-        with_store.outcomes.record_many([each for each in after if each.outcome.outcome_id not in known])
-        with_store.changes.add("x", "announced", (position, position), (0, 0), None, {})
-        for pair, baseline in with_store.tallies.baselines().items():
-            tally = tallies.get(pair, Tally(*pair))
-            assert baseline[:2] == (tally.successes, tally.quality_failures)
-            later = (tally.later_successes, tally.later_failures, tally.later_timeout_failures)
-            assert baseline[6:] == (*later, tally.score_shift, tally.later_score_shift)
+    number = next(_fresh)
+    before, after = [_renamed(each, number) for each in before], [_renamed(each, number) for each in after]
+    store.outcomes.record_many(before)
+    position = store.events.last_id()
+    tallies = {(tally.task_type, tally.model_id): tally for tally in store.tallies.all()}
+    known = {each.outcome.outcome_id for each in before} - {None}  # another verdict would correct the baseline, too
+    store.outcomes.record_many([each for each in after if each.outcome.outcome_id not in known])
+    changed = f"x on {number}"
+    store.changes.add(changed, "announced", (position, position), (0, 0), None, {})
+    baselines = {pair: each for pair, each in store.tallies.baselines().items() if pair[1] == changed}
+    assert {pair for pair in tallies if pair[1] == changed} <= baselines.keys()
+    for pair, baseline in baselines.items():
+        tally = tallies.get(pair, Tally(*pair))
+        assert baseline[:2] == (tally.successes, tally.quality_failures)
+        later = (tally.later_successes, tally.later_failures, tally.later_timeout_failures)
+        assert baseline[6:] == (*later, tally.score_shift, tally.later_score_shift)
+
+
+def _renamed(entry: Entry, number: int) -> Entry:
+    """Return an outcome of another model, with an id of its own."""
+    outcome_id = entry.outcome.outcome_id
+    outcome = replace(entry.outcome, outcome_id=outcome_id and f"{outcome_id} of {number}")
+    return entry._replace(model_id=f"{entry.model_id} on {number}", outcome=outcome)
 
 
 def test_a_change_that_cannot_be_noted_leaves_nothing(store: Store) -> None:

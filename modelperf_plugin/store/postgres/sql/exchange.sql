@@ -99,6 +99,10 @@ WHERE (merged_id, task_type) > (%s, %s) AND NOT EXISTS (
 )
 ORDER BY merged_id, task_type LIMIT %s;
 
+-- lock_merged --
+-- Let others wait who change the sources of merged experience.
+LOCK TABLE merged IN SHARE ROW EXCLUSIVE MODE;
+
 -- add_merged --
 -- A source of merged experience.
 INSERT INTO merged (name, origin, digest, strength, merged_ms) VALUES (%s, %s, %s, %s, %s) RETURNING id;
@@ -110,6 +114,10 @@ COPY prior (
     priced, last_used_ms, timeout_failures, graded, score_shift
 )
 FROM STDIN;
+
+-- look_at_priors --
+-- Let the planner know at once how many there are.
+ANALYZE merged, prior;
 
 -- forget_merged --
 -- Delete one source, with its rows.

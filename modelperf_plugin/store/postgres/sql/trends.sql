@@ -63,3 +63,21 @@ FROM (
     FROM decision WHERE made_ms >= %s AND made_ms < %s ORDER BY made_ms DESC LIMIT %s
 ) AS newest
 GROUP BY task_type, mode ORDER BY task_type, mode;
+
+-- recent_decisions --
+-- The newest decisions of a task type or model, among the same sample.
+SELECT
+    id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record::text, retry_of, ab_test_id,
+    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score, outcome_ref,
+    outcome_number
+FROM decision
+WHERE number IN (
+    SELECT number
+    FROM (
+        SELECT number, task_type, model_id, made_ms
+        FROM decision WHERE made_ms >= %s AND made_ms < %s ORDER BY made_ms DESC, number DESC LIMIT %s
+    ) AS newest
+    WHERE task_type = coalesce(%s, task_type) AND model_id = coalesce(%s, model_id)
+    ORDER BY made_ms DESC, number DESC LIMIT %s
+)
+ORDER BY made_ms DESC, number DESC;

@@ -301,7 +301,11 @@ BEGIN
             );
             DELETE FROM unmatched_outcome WHERE number IN (
                 SELECT number FROM unmatched_outcome
-                WHERE number <= (SELECT max(number) FROM unmatched_outcome) - p_most_waiting
+                WHERE number <= (
+                    SELECT number FROM unmatched_outcome
+                    WHERE (SELECT max(number) - min(number) FROM unmatched_outcome) >= p_most_waiting
+                    ORDER BY number DESC OFFSET p_most_waiting LIMIT 1
+                )
                 FOR UPDATE SKIP LOCKED
             );
         END IF;
@@ -361,7 +365,6 @@ DECLARE
     c_id CONSTANT text := 'decision:' || p_decision_id;
     v_verdict waiting_verdict;
     v_decision record;
-    v_recorded record;
     v_new unmatched_outcome;
 BEGIN
     WITH taken AS (DELETE FROM waiting_verdict WHERE decision_id = p_decision_id RETURNING *)
@@ -376,13 +379,10 @@ BEGIN
         FROM json_array_elements_text(record -> 'tried') AS each
     ) AS tried
     INTO v_decision FROM decision WHERE id = p_decision_id;
-    SELECT answer, outcome INTO v_recorded FROM record(
+    PERFORM record(
         v_decision.task_type, v_decision.model_id, v_decision.tried, NULL, v_verdict.given_ms, v_verdict.success, false,
         0, 0, NULL, NULL, v_verdict.score, NULL, c_id, false, p_decision_id
     );
-    IF v_recorded.answer <> 1 THEN
-        RETURN NULL;
-    END IF;
     v_new.decision_id := p_decision_id;
     v_new.model_id := v_decision.model_id;
     v_new.ended_ms := v_verdict.given_ms;

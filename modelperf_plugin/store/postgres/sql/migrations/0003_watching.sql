@@ -47,7 +47,7 @@ CREATE TABLE watch (
     kind text COLLATE "C" NOT NULL,
     task_type text COLLATE "C" NOT NULL,
     model_id text COLLATE "C" NOT NULL,
-    state text NOT NULL -- a JSON array of numbers, which may be infinite
+    state text NOT NULL -- a JSON array of numbers
 );
 CREATE UNIQUE INDEX watch_by_key ON watch (kind, task_type, digest_of(model_id));
 

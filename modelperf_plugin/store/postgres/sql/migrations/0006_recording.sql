@@ -13,13 +13,10 @@ BEGIN
     RETURN v_id;
 END $$;
 
-CREATE FUNCTION number_of_tried(p_models text) RETURNS integer LANGUAGE plpgsql AS $$
+CREATE FUNCTION number_of_tried(p_models text) RETURNS integer STRICT LANGUAGE plpgsql AS $$
 DECLARE
     v_id integer;
 BEGIN
-    IF p_models IS NULL THEN
-        RETURN NULL;
-    END IF;
     SELECT id INTO v_id FROM tried WHERE digest_of(models) = digest_of(p_models);
     IF NOT FOUND THEN
         INSERT INTO tried (models) VALUES (p_models) ON CONFLICT DO NOTHING;
@@ -28,13 +25,10 @@ BEGIN
     RETURN v_id;
 END $$;
 
-CREATE FUNCTION number_of_served(p_model_id text) RETURNS integer LANGUAGE plpgsql AS $$
+CREATE FUNCTION number_of_served(p_model_id text) RETURNS integer STRICT LANGUAGE plpgsql AS $$
 DECLARE
     v_id integer;
 BEGIN
-    IF p_model_id IS NULL THEN
-        RETURN NULL;
-    END IF;
     SELECT id INTO v_id FROM served_model WHERE model_id = p_model_id;
     IF NOT FOUND THEN
         INSERT INTO served_model (model_id) VALUES (p_model_id) ON CONFLICT DO NOTHING;

@@ -106,18 +106,18 @@ BEGIN
     v_cost_nano_usd := round(NEW.total_cost * 1e9)::bigint;
     PERFORM lock_sums();
     v_tally_id := number_of_pair(NEW.task_type, NEW.model_id);
-    INSERT INTO imported AS old (tally_id, source, successes, failures, timeouts, tokens, cost_nano_usd, last_used_ms)
+    INSERT INTO imported AS known (tally_id, source, successes, failures, timeouts, tokens, cost_nano_usd, last_used_ms)
     VALUES (
         v_tally_id, 'model_stats', NEW.successes, NEW.failures, NEW.timeouts, NEW.total_tokens, v_cost_nano_usd,
         v_last_used_ms
     )
     ON CONFLICT (digest_of(source), tally_id) DO UPDATE SET
-        successes = old.successes + excluded.successes,
-        failures = old.failures + excluded.failures,
-        timeouts = old.timeouts + excluded.timeouts,
-        tokens = bounded(old.tokens::numeric + excluded.tokens),
-        cost_nano_usd = bounded(old.cost_nano_usd::numeric + excluded.cost_nano_usd),
-        last_used_ms = greatest(old.last_used_ms, excluded.last_used_ms);
+        successes = known.successes + excluded.successes,
+        failures = known.failures + excluded.failures,
+        timeouts = known.timeouts + excluded.timeouts,
+        tokens = bounded(known.tokens::numeric + excluded.tokens),
+        cost_nano_usd = bounded(known.cost_nano_usd::numeric + excluded.cost_nano_usd),
+        last_used_ms = greatest(known.last_used_ms, excluded.last_used_ms);
     UPDATE tally SET
         successes = successes + NEW.successes,
         failures = failures + NEW.failures,
