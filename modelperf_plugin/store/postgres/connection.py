@@ -96,3 +96,195 @@ class PostgresConnection:
         self._longest = longest
         self._slots = Slots()
         self._connector = connector or Connector(url, self.location)
+        try:
+            self._use(lambda connection: (refuse_older if read_only else migrate)(connection, self.location))
+        except BaseException:
+            self.closed = True
+            self._slots.close()
+            if connector is None:
+                self._connector.close()
+            raise
+        forks.renew(self, PostgresConnection._begin_again)
+
+    def fetch(self, statement: str, *parameters: Any) -> list[Any]:
+        """Return the rows of a query; a single mapping among ``parameters`` binds them by name."""
+        return self._use(lambda connection: _rows(connection, statement, parameters))
+
+    def fold(self) -> None:
+        """Number and add up what was recorded before, unless the store is open for reading only."""
+        if not self.read_only:
+            self.fetch("SELECT fold()")
+
+    def fetch_folded(self, statement: str, *parameters: Any) -> list[Any]:
+        """Return the rows of a query that needs to see everything recorded before among the events.
+
+        On a store that is open for reading only it sees what others have folded.
+        """
+        if self.read_only:
+            return self.fetch(statement, *parameters)
+
+        def fetch(connection: psycopg.Connection) -> list[Any]:
+            with connection.pipeline():
+                connection.execute("SELECT fold()")
+                cursor = connection.execute(statement, _bound(parameters))
+                return cursor.fetchall()
+
+        return self._use(fetch)
+
+    def call(self, statement: str, *parameters: Any) -> Any:
+        """Return the only row of a statement that writes, which is a transaction of its own."""
+        self.refuse_read_only()
+        return self._use(lambda connection: _rows(connection, statement, parameters))[0]
+
+    def call_once(self, statement: str, *parameters: Any) -> Any:
+        """Do the same with a statement whose first two parameters are a receipt.
+
+        If the connection breaks, so that nobody knows whether the statement was executed, the error has the receipt: a
+        batch of that id is ingested only if it was not, and then it never will be.
+        """
+        self.refuse_read_only()
+
+        def execute(connection: PatientConnection) -> list[Any]:
+            connection.sent += 1
+            receipt = connection.sender, connection.sent
+            try:
+                return _rows(connection, statement, (*receipt, *parameters))
+            except psycopg.OperationalError as error:
+                if not _is_answered(error, connection):
+                    raise _DoubtError(receipt_id(*receipt)) from error
+                raise
+
+        return self._use(execute)[0]
+
+    def execute(self, statement: str, *parameters: Any) -> int:
+        """Execute a statement that writes, as a transaction of its own; return how many rows it has changed."""
+        self.refuse_read_only()
+        return self._use(lambda connection: connection.execute(statement, _bound(parameters)).rowcount)
+
+    def write(self, action: Callable[[psycopg.Connection], _T]) -> _T:
+        """Return what ``action`` returns, called in a transaction: committed afterwards, or rolled back if it raises.
+
+        It is called again if the transaction has to give way to another one.
+        """
+        self.refuse_read_only()
+
+        def transact(connection: psycopg.Connection) -> _T:
+            with connection.transaction():
+                return action(connection)
+
+        return self._use(transact)
+
+    def refuse_read_only(self) -> None:
+        """Raise StoreError if the store was opened for reading only."""
+        if self.read_only:
+            self.ensure_open()
+            raise StoreError(f"{self.location} was opened for reading only")
+
+    def ensure_open(self) -> None:
+        """Raise StoreError if the store is closed."""
+        if self.closed:
+            raise StoreError(f"the store {self.location} is closed")
+
+    def close(self) -> None:
+        """Close the connections; closing twice is fine, and any other call afterwards is a StoreError."""
+        self.closed = True
+        self._slots.close()
+        self._connector.close()
+
+    def _begin_again(self) -> None:
+        """Continue in a forked child, where the connections and the outcomes under way are the parent's."""
+        self._slots.abandon()
+        self._connector.abandon()
+        self.own = OwnOutcomes()
+
+    def _use(self, action: Callable[[PatientConnection], _T]) -> _T:
+        """Return what ``action`` returns for a connection; the errors of psycopg are raised as StoreError."""
+        seconds = remaining(self.patience)
+        deadline = time.monotonic() + seconds
+        for attempt in range(_MAX_ATTEMPTS):
+            try:
+                found = self._slots.use(lambda slot: action(self._ready(slot)), max(0.0, deadline - time.monotonic()))
+            except (errors.DeadlockDetected, errors.SerializationFailure) as error:
+                if attempt + 1 == _MAX_ATTEMPTS or time.monotonic() >= deadline:
+                    self._fail(error)
+            except (psycopg.Error, UnicodeError) as error:
+                self._fail(error)
+            else:
+                if found is None:
+                    raise StoreBusyError(f"other threads have kept {self.location} busy for more than {seconds:g} s")
+                return found[0]
+        raise AssertionError  # the last attempt returns or raises
+
+    def _fail(self, error: Exception) -> NoReturn:
+        self.ensure_open()
+        if isinstance(error, _DoubtError):
+            failure = StoreFailedError(str(translate(error.cause, self.location, self.patience)))
+            failure.receipt = error.receipt
+            raise failure from error.cause
+        raise translate(error, self.location, self.patience) from error
+
+    def _ready(self, slot: Slot) -> PatientConnection:
+        """Return the connection of a slot, opened if need be, with the deadlines of this call."""
+        self.ensure_open()
+        connection = slot.connection
+        wait, seconds = remaining(self.patience), max(_LEAST_SECONDS, min(remaining(math.inf), self._longest))
+        if connection is None or _is_lost(connection):
+            slot.close()
+            connection = slot.connection = self._connector.connect(wait, self.patience)
+            connection.silence = seconds - _SPARE_SECONDS
+            settings = {"read_only": "on" if self.read_only else "off", "full": self.durability == "full"}
+            connection.execute(_SETTINGS, settings)
+        connection.silence = seconds - _SPARE_SECONDS
+        timeouts = f"{_rounded(wait)}, {0 if math.isinf(seconds) else _rounded(seconds - 2 * _SPARE_SECONDS)}"
+        if timeouts != slot.timeouts:
+            lock_ms, statement_ms = timeouts.split(", ")
+            connection.execute(
+                "SELECT set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false)",
+                (lock_ms, statement_ms),
+            )
+            slot.timeouts = timeouts
+        return connection
+
+
+class _DoubtError(psycopg.OperationalError):
+    """Nobody knows whether a statement was executed."""
+
+    def __init__(self, receipt: str) -> None:
+        super().__init__(receipt)
+        self.receipt = receipt
+
+    @property
+    def cause(self) -> Exception:
+        """What was raised by psycopg."""
+        return self.__cause__ if isinstance(self.__cause__, Exception) else self
+
+
+def receipt_id(sender: str, sent: int) -> str:
+    """Return the id of a batch with the outcomes of a statement; see ``ingest_batch`` in SQL."""
+    return f"{sender}_{sent}"
+
+
+def _is_answered(error: psycopg.Error, connection: psycopg.Connection) -> bool:
+    """Return whether the server has told of an error: then the transaction is rolled back, and the connection lives."""
+    return error.sqlstate is not None and not connection.closed
+
+
+def _is_lost(connection: psycopg.Connection) -> bool:
+    """Return whether an idle connection cannot be used: what a server says unasked is, as a rule, its farewell."""
+    return connection.closed or bool(select.select([connection], [], [], 0)[0])
+
+
+def _rows(connection: psycopg.Connection, statement: str, parameters: Sequence[Any]) -> list[Any]:
+    return connection.execute(statement, _bound(parameters)).fetchall()
+
+
+def _bound(parameters: Sequence[Any]) -> Parameters | None:
+    if not parameters:
+        return None
+    first = parameters[0]
+    return first if isinstance(first, dict) else parameters
+
+
+def _rounded(seconds: float) -> int:
+    """Return a deadline in milliseconds; 0 would mean that there is none."""
+    return max(1, math.ceil(seconds * 1000 / _STEP_MS) * _STEP_MS)
