@@ -45,8 +45,13 @@ KINDS = {
     "not_found": "unavailable", "gone": "unavailable", "server_error": "server_error", "unavailable": "server_error",
     "overloaded": "server_error", "bad_request": "caller_error", "unprocessable": "caller_error",
     "too_long": "context_overflow", "filtered": "refused", "reset": "network", "filter": "refused",
+    "hang": "timeout",
 }  # fmt: skip
 """What is recorded for each way to fail."""
+
+
+LIMIT = 2.0
+"""Seconds after which a client gives up."""
 
 
 class DownError(Exception):
@@ -58,7 +63,7 @@ class DownError(Exception):
 @asynccontextmanager
 async def served(provider: Provider, *names: str) -> AsyncIterator[dict[str, Any]]:
     """Yield models of the provider, by their names."""
-    async with AsyncOpenAI(base_url=provider.url, api_key="sk-none", max_retries=0) as client:
+    async with AsyncOpenAI(base_url=provider.url, api_key="sk-none", max_retries=0, timeout=LIMIT) as client:
         yield {name: OpenAIChatCompletionsModel(name, client) for name in names}
 
 
