@@ -192,6 +192,8 @@ class LearnedRouting(CustomLogger):
         group, offered = requested_group(group, kwargs), dict[str, list[dict[str, Any]]]()
         for deployment in get_order_filtered_deployments(deployments, kwargs.get("_target_order")):
             offered.setdefault(model_of(deployment, group), []).append(deployment)
+        if any("*" in model for model in offered):  # an alias of a name behind a wildcard
+            return deployments
         request = await self._request(group, tuple(offered), kwargs)
         for model, own in offered.items():
             request.models.update((deployment_id(each.get("model_info")), model) for each in own)
