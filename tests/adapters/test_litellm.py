@@ -303,7 +303,7 @@ def test_a_wildcard_is_each_model_that_was_asked_for(perf: mp.ModelPerf, path: P
     patterns = [deployment(provider, "*", "openai/*"), deployment(provider, "big-*", "mine/*")]
 
     async def program() -> None:
-        options = {"fallbacks": [{"openai/b": ["openai/c"]}], "model_group_alias": {"mail": "openai/e"}}
+        options: dict[str, Any] = {"fallbacks": [{"openai/b": ["openai/c"]}], "model_group_alias": {"mail": "openai/e"}}
         to = router(provider, model_list=patterns, **options)
         for name in ("openai/a", "mine/d", "openai/b", "mail"):
             await ask(to, name)
