@@ -52,7 +52,7 @@ def home(tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(tmp_path)
     settings = {
         "HOME": str(tmp_path / "bub"), "MODEL": "openai:a", "API_KEY": "sk-none", "API_BASE": provider.url,
-        "CLIENT_ARGS": json.dumps({"max_retries": 0}), "MODEL_TIMEOUT_SECONDS": "2",
+        "CLIENT_ARGS": json.dumps({"max_retries": 0}), "MODEL_TIMEOUT_SECONDS": "60",
     }  # fmt: skip
     for name, value in settings.items():
         monkeypatch.setenv(f"BUB_{name}", value)
@@ -137,10 +137,12 @@ def outcome_of(call: Callable[[], Any]) -> Any:
 
 @pytest.mark.parametrize("behaviour", ERRORS)
 def test_errors_are_the_same_with_and_without(
-    perf: mp.ModelPerf, provider: Provider, framework: Framework, behaviour: str
+    perf: mp.ModelPerf, provider: Provider, framework: Framework, behaviour: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The user sees what bub raises, and its kind is recorded."""
     provider.behaviours["a"] = behaviour
+    if behaviour == "hang":
+        monkeypatch.setenv("BUB_MODEL_TIMEOUT_SECONDS", "2")
     direct = outcome_of(lambda: asyncio.run(answer(framework(learned(perf, ["openai:other"])))))
     assert isinstance(direct, tuple), "it raises"
     assert outcome_of(lambda: asyncio.run(answer(framework(learned(perf, ["openai:a"]))))) == direct

@@ -50,10 +50,6 @@ KINDS = {
 """What is recorded for each way to fail."""
 
 
-LIMIT = 2.0
-"""Seconds after which a client gives up."""
-
-
 class DownError(Exception):
     """What a model raises that is down."""
 
@@ -61,9 +57,9 @@ class DownError(Exception):
 
 
 @asynccontextmanager
-async def served(provider: Provider, *names: str) -> AsyncIterator[dict[str, Any]]:
+async def served(provider: Provider, *names: str, patience: float = 60.0) -> AsyncIterator[dict[str, Any]]:
     """Yield models of the provider, by their names."""
-    async with AsyncOpenAI(base_url=provider.url, api_key="sk-none", max_retries=0, timeout=LIMIT) as client:
+    async with AsyncOpenAI(base_url=provider.url, api_key="sk-none", max_retries=0, timeout=patience) as client:
         yield {name: OpenAIChatCompletionsModel(name, client) for name in names}
 
 
@@ -125,7 +121,7 @@ def test_errors_are_those_without_the_adapter(perf: mp.ModelPerf, provider: Prov
     provider.behaviours["a"] = behaviour
 
     async def main() -> None:
-        async with served(provider, "a") as models:
+        async with served(provider, "a", patience=2.0 if behaviour == "hang" else 60.0) as models:
             bare = await error_of(Agent("bare", model=models["a"]), RunConfig(tracing_disabled=True))
             ours = await error_of(Agent("ours", model="auto"), config(perf, models))
         assert (type(ours), str(ours), type(ours.__cause__)) == (type(bare), str(bare), type(bare.__cause__))
