@@ -151,8 +151,8 @@ def _examine(loaded: LoadedConfig, location: str) -> _Examination:
             policies = {name: loaded.config.policy_for(name).policy_id for name in names}
             decisions = store.decisions.summary(now_ms)
             findings += [_policies(policies), _outcomes(tallies), *_decisions(loaded, decisions)]
-            findings += [*_hints(loaded, tallies), *_gone(loaded, store, now_ms), *_ab_tests(loaded, store, now_ms)]
-            findings += _budgets(loaded, store, now_ms)
+            findings += [*_hints(loaded, store, tallies), *_gone(loaded, store, now_ms)]
+            findings += [*_ab_tests(loaded, store, now_ms), *_budgets(loaded, store, now_ms)]
             old_file = check_legacy_file(store, now_ms)
             findings += [*check_attached(store, loaded.config.federation), *([] if old_file is None else [old_file])]
             findings += store.maintenance.check()
@@ -161,15 +161,17 @@ def _examine(loaded: LoadedConfig, location: str) -> _Examination:
         return _Examination([*findings, _finding("store", str(error), ok=False)])
 
 
-def _hints(loaded: LoadedConfig, tallies: Sequence[Tally]) -> Iterator[Finding]:
+def _hints(loaded: LoadedConfig, store: Store, tallies: Sequence[Tally]) -> Iterator[Finding]:
     """Yield what is not wrong, but keeps hosts from learning."""
-    from modelperf_plugin.analysis.views.hints import doubtful_names, empty_verdicts
+    from modelperf_plugin.analysis.views.hints import answered_by_others, doubtful_names, empty_verdicts
     from modelperf_plugin.analysis.views.task_type_names import ids_as_task_types
 
     if (ids := ids_as_task_types(tallies)) is not None:
         yield _finding("task types", ids.sentence())
     for hint in doubtful_names(loaded.config, tallies):
         yield _finding("names", hint)
+    for hint in answered_by_others(store.served_models.counts()):
+        yield _finding("served", hint)
     if (sentence := empty_verdicts(tallies)) is not None:
         yield _finding("verdicts", sentence, ok=False)
 

@@ -102,6 +102,7 @@ def open_interim(path: str, snapshot: Snapshot, reason: str, spool: Spool) -> In
         ab_tests=FrozenABTests(snapshot, reason),
         trends=memory.trends,
         spending=memory.spending,
+        served_models=memory.served_models,
         imports=SuspendedImports(reason),
         attachments=FrozenAttachments(snapshot, reason),
         merged=FrozenMerged(snapshot, reason),

@@ -46,6 +46,7 @@ def open_fallback(path: str, *, durability: Durability = "normal", patience: flo
         ab_tests=FallbackABTests(switch),
         trends=FallbackTrends(switch),
         spending=FallbackSpending(switch),
+        served_models=FallbackServedModels(switch),
         imports=FallbackImports(switch),
         attachments=FallbackAttachments(switch),
         merged=FallbackMerged(switch),
@@ -104,6 +105,13 @@ class FallbackSpending(Role):
 
     def mark_estimated(self, model_id: str, prices_day: int) -> None:
         self._switch.ask(lambda store: store.spending.mark_estimated(model_id, prices_day))
+
+
+class FallbackServedModels(Role):
+    """Which models have answered, by the store in use: a stand-in knows only what came since it took over."""
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        return self._switch.ask(lambda store: store.served_models.counts())
 
 
 class FallbackChanges(Role):

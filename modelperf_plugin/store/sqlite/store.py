@@ -20,6 +20,7 @@ from modelperf_plugin.store.sqlite.merged import SqliteMerged
 from modelperf_plugin.store.sqlite.outcomes import ReadOnlyOutcomes, SqliteOutcomes
 from modelperf_plugin.store.sqlite.problems import SqliteProblems
 from modelperf_plugin.store.sqlite.reading import SqliteReader
+from modelperf_plugin.store.sqlite.served_models import SqliteServedModels
 from modelperf_plugin.store.sqlite.spending import SqliteSpending
 from modelperf_plugin.store.sqlite.tallies import SqliteTallies, UncachedTallies
 from modelperf_plugin.store.sqlite.trends import SqliteTrends
@@ -66,6 +67,7 @@ def open_sqlite(path: str, *, durability: Durability = "normal", patience: float
         ab_tests=SqliteABTests(connection),
         trends=SqliteTrends(connection),
         spending=SqliteSpending(connection),
+        served_models=SqliteServedModels(connection),
         imports=SqliteImports(connection),
         attachments=SqliteAttachments(connection),
         merged=SqliteMerged(connection),
@@ -94,6 +96,7 @@ def open_sqlite_read_only(path: str) -> ReadOnlySqliteStore:
         ab_tests=SqliteABTests(connection),
         trends=SqliteTrends(connection),
         spending=SqliteSpending(connection),
+        served_models=SqliteServedModels(connection),
         imports=SqliteImports(connection),
         attachments=SqliteAttachments(connection),
         merged=SqliteMerged(connection),
