@@ -23,6 +23,7 @@ from modelperf_plugin.store.postgres.tallies import PostgresTallies
 from modelperf_plugin.store.postgres.trends import PostgresTrends
 from modelperf_plugin.store.postgres.watch_states import PostgresWatchStates
 from modelperf_plugin.store.read_decisions import ReadUnmatchedOutcomes
+from modelperf_plugin.store.read_served_models import ReadServedModels
 from modelperf_plugin.store.read_tallies import ReadTallies
 from modelperf_plugin.store.store import Store
 
@@ -59,6 +60,7 @@ def open_postgres(
         ab_tests=PostgresABTests(connection),
         trends=PostgresTrends(connection),
         spending=PostgresSpending(connection),
+        served_models=ReadServedModels(connection.fetch_folded, "postgres"),
         imports=PostgresImports(connection),
         attachments=PostgresAttachments(connection),
         merged=PostgresMerged(connection),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from modelperf_plugin.store.deadline import BUSY_SECONDS
 from modelperf_plugin.store.durability import Durability
 from modelperf_plugin.store.read_decisions import ReadUnmatchedOutcomes
+from modelperf_plugin.store.read_served_models import ReadServedModels
 from modelperf_plugin.store.sqlite.ab_tests import SqliteABTests
 from modelperf_plugin.store.sqlite.attachments import SqliteAttachments
 from modelperf_plugin.store.sqlite.changes import SqliteChanges
@@ -20,7 +21,6 @@ from modelperf_plugin.store.sqlite.merged import SqliteMerged
 from modelperf_plugin.store.sqlite.outcomes import ReadOnlyOutcomes, SqliteOutcomes
 from modelperf_plugin.store.sqlite.problems import SqliteProblems
 from modelperf_plugin.store.sqlite.reading import SqliteReader
-from modelperf_plugin.store.sqlite.served_models import SqliteServedModels
 from modelperf_plugin.store.sqlite.spending import SqliteSpending
 from modelperf_plugin.store.sqlite.tallies import SqliteTallies, UncachedTallies
 from modelperf_plugin.store.sqlite.trends import SqliteTrends
@@ -67,7 +67,7 @@ def open_sqlite(path: str, *, durability: Durability = "normal", patience: float
         ab_tests=SqliteABTests(connection),
         trends=SqliteTrends(connection),
         spending=SqliteSpending(connection),
-        served_models=SqliteServedModels(connection),
+        served_models=ReadServedModels(connection.fetch, "sqlite"),
         imports=SqliteImports(connection),
         attachments=SqliteAttachments(connection),
         merged=SqliteMerged(connection),
@@ -96,7 +96,7 @@ def open_sqlite_read_only(path: str) -> ReadOnlySqliteStore:
         ab_tests=SqliteABTests(connection),
         trends=SqliteTrends(connection),
         spending=SqliteSpending(connection),
-        served_models=SqliteServedModels(connection),
+        served_models=ReadServedModels(connection.fetch, "sqlite"),
         imports=SqliteImports(connection),
         attachments=SqliteAttachments(connection),
         merged=SqliteMerged(connection),
