@@ -13,8 +13,8 @@ from modelperf_plugin.values import check_id
 class ReadServedModels:
     """Counts answers; see :class:`~modelperf_plugin.store.roles.ServedModels`."""
 
-    def __init__(self, fetch: Callable[[str], list[Any]], dialect: str) -> None:
-        """Take the function that returns the rows of a query on the events."""
+    def __init__(self, fetch: Callable[..., list[Any]], dialect: str) -> None:
+        """Read by ``fetch``, which returns the rows of a statement that sees everything recorded before."""
         self._fetch = fetch
         self._sql = load_queries(dialect, "monitoring.sql")
 
