@@ -1,7 +1,7 @@
 """The plugin as the target of an entry point, for hosts that load plugins in no other way.
 
 ``modelperf_plugin.hosts:for_PROJECT`` is the plugin for the host whose plugin manager has the project name PROJECT,
-with ``_`` for ``-``::
+with ``_`` for ``-`` and ``.``::
 
     [project.entry-points.myhost]
     modelperf = "modelperf_plugin.hosts:for_myhost"
@@ -12,15 +12,21 @@ It is created when it is loaded and opens nothing before the first call of a hoo
 from __future__ import annotations
 
 import threading
+from itertools import chain, product
 from typing import TYPE_CHECKING, Any, Final
 
 from modelperf_plugin.hooks.fitting import NOT_PASSED, fitting_complete, fitting_select
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from modelperf_plugin import ModelPerf
     from modelperf_plugin.hooks.guard import GuardedEngine
 
 _PREFIX: Final = "for_"
+_SEPARATORS: Final = "_-."
+_MAX_MIXED: Final = 4
+"""Up to how many separators the name of a project may mix them."""
 _LOCK: Final = threading.Lock()
 _plugins: dict[str, EntryPointPlugin] = {}
 
@@ -35,7 +41,7 @@ class EntryPointPlugin:
     def __init__(self, project: str) -> None:
         """Make the hooks; nothing is opened."""
         self.__name__ = "modelperf_plugin"  # hosts that list their plugins read this
-        projects = dict.fromkeys([project, project.replace("_", "-")])
+        projects = list(_spellings(project))
         self.on_task_complete = fitting_complete(projects, self._complete)
         self.select_model = fitting_select(projects, self._select)
         self.is_closed = False
@@ -93,6 +99,14 @@ class EntryPointPlugin:
             self._limitations[hook] = limit = f"the host {self._project!r} calls {without(hook, argument)}"
             logger.warning("%s", limit)
         return None
+
+
+def _spellings(name: str) -> Iterator[str]:
+    """Yield the project names that are written so in an entry point."""
+    first, *others = name.split("_")
+    mixed = product(_SEPARATORS, repeat=len(others)) if len(others) <= _MAX_MIXED else ()
+    for separators in mixed or ((each,) * len(others) for each in _SEPARATORS):
+        yield first + "".join(chain.from_iterable(zip(separators, others, strict=True)))
 
 
 def __getattr__(name: str) -> EntryPointPlugin:

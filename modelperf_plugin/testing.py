@@ -51,17 +51,15 @@ class HostContract:
 
     def test_declares_both_hooks(self) -> None:
         """Both hooks are declared with all arguments, and ``select_model`` stops at the first result."""
-        pm = self.plugin_manager()
+        pm = self._manager()
         for name, arguments in _ARGUMENTS.items():
             caller = getattr(pm.hook, name, None)
             _expect(caller is not None and caller.has_spec(), f"the host does not declare {name}: see add_hookspecs")
             spec: Any = caller.spec  # type: ignore[union-attr]  # it was checked
             missing = [each for each in arguments if each not in (*spec.argnames, *spec.kwargnames)]
             _expect(not missing, f"the host's {name} lacks {', '.join(missing)}")
-            defaults = [each for each in arguments if each in spec.kwargnames]
-            _expect(
-                not defaults, f"{', '.join(defaults)} of {name} has a default, which pluggy before 1.7 does not pass on"
-            )
+            defaults = ", ".join(each for each in arguments if each in spec.kwargnames)
+            _expect(not defaults, f"{defaults} of {name} has a default, which pluggy before 1.7 does not pass on")
             _expect(
                 name == "on_task_complete" or spec.opts["firstresult"],
                 "select_model must be declared with firstresult=True: otherwise it returns a list",
@@ -69,7 +67,7 @@ class HostContract:
 
     def test_takes_the_plugin(self) -> None:
         """The plugin can be registered, nothing is missing, and a task is recorded without a failure."""
-        pm = self.plugin_manager()
+        pm = self._manager()
         try:
             plugin = register(pm, {}, store=":memory:")
         except RegistrationError as error:
@@ -105,11 +103,9 @@ class HostContract:
     def test_follows_the_order_of_the_decision(self) -> None:
         """If it tries again without asking again, it takes the next model of the decision."""
         script = self._scripted(_bad)
-        order = list(script.decisions[0].order)
+        order, calls = list(script.decisions[0].order), script.calls
         if len(script.decisions) == 1:
-            _expect(
-                script.calls == order[: len(script.calls)], f"the decision was {order}, but it called {script.calls}"
-            )
+            _expect(calls == order[: len(calls)], f"the decision was {order}, but it called {calls}")
 
     def test_reports_a_success(self) -> None:
         """The attempt is reported after the call, with its task type, its model and ``success=True``."""
@@ -159,7 +155,7 @@ class HostContract:
     def test_works_without_plugins(self) -> None:
         """Without any plugin it works as before."""
         script = _Script(_good)
-        error = self._run(self.plugin_manager(), script)
+        error = self._run(self._manager(), script)
         _expect(error is None, f"without plugins it raises {error!r}")
         _expect(script.calls, "without plugins no model was called")
 
@@ -169,9 +165,17 @@ class HostContract:
         for asked in script.asked:
             _expect(asked.candidates == asked.copied, "the host changes the list of candidates after it has passed it")
 
+    def _manager(self) -> pluggy.PluginManager:
+        """Return a new plugin manager of the host, which must not have the plugin that the tests register."""
+        pm = self.plugin_manager()
+        _expect(isinstance(pm, pluggy.PluginManager), f"plugin_manager() must return a PluginManager, but got {pm!r}")
+        ours = [name for name, each in pm.list_name_plugin() if type(each).__module__.startswith("modelperf_plugin.")]
+        _expect(not ours, f"plugin_manager() must return one without plugins, but {', '.join(ours)} is registered")
+        return pm
+
     def _scripted(self, call: Call, *, position: int = -1, has_opinion: bool = True) -> _Script:
         """Return what happened in a task with a plugin that chooses the candidate at ``position``."""
-        pm, script = self.plugin_manager(), _Script(call, position, has_opinion=has_opinion)
+        pm, script = self._manager(), _Script(call, position, has_opinion=has_opinion)
         pm.register(_ScriptedPlugin(pm.project_name, script), name="modelperf")
         error = self._run(pm, script)
         _expect(error is None or call is not _good, f"the call was good, but the host raises {error!r}")

@@ -101,18 +101,16 @@ class LearnedModels:
     @hookimpl
     async def before_llm_call(self, request: LlmCallRequest, state: dict[str, Any]) -> LlmCallRequest | None:
         """Choose the model with the first call of a turn; its further calls keep it."""
-        turn = state.get(_OPEN_KEY)
-        if turn is None and request.model in self._models:
-            turn = await self._begun(request, state)
-        if turn is None or request.model not in self._models:
+        if request.model not in self._models:
             return None
-        return replace(request, model=turn.model)
+        turn = _turn_in(state) or await self._begun(request, state)
+        return None if turn is None else replace(request, model=turn.model)
 
     @hookimpl
-    async def after_llm_call(self, result: LlmCallResult, state: dict[str, Any]) -> None:
+    async def after_llm_call(self, request: LlmCallRequest, result: LlmCallResult, state: dict[str, Any]) -> None:
         """Add up what the calls of a turn use; record it with its last one."""
-        turn: _Turn | None = state.get(_OPEN_KEY)
-        if turn is None:
+        turn = _turn_in(state)
+        if turn is None or request.model != turn.model:  # another plugin has changed it
             return
         turn.add(result)
         if result.error is not None or not result.tool_calls:
@@ -122,8 +120,9 @@ class LearnedModels:
     @hookimpl
     async def save_state(self, state: dict[str, Any]) -> None:
         """Note that a turn has ended without an answer: cancelled, or after as many steps as it may have."""
-        turn: _Turn | None = state.pop(_OPEN_KEY, None)
+        turn = _turn_in(state)
         if turn is not None:
+            del state[_OPEN_KEY]
             turn.attempt.fail("cancelled")
             await self._ended(turn, state, None)
 
@@ -136,7 +135,7 @@ class LearnedModels:
                 context["pin"] = request.model
             task = await perf.task(task_type, self._models, context or None).__aenter__()
             model = task.decision.model_id if task.decision is not None else request.model
-            turn = state[_OPEN_KEY] = _Turn(task, await task.attempt(model).__aenter__())
+            turn = state[_OPEN_KEY] = _Turn(task, await task.attempt(model).__aenter__(), state)
         except Exception as error:  # noqa: BLE001 - bub works without
             self._note("the model is bub's own", error)
             return None
@@ -172,8 +171,10 @@ class LearnedModels:
 class _Turn:
     """A turn that has begun: the model of its calls, and what they have used so far."""
 
-    def __init__(self, task: Task, attempt: Attempt) -> None:
+    def __init__(self, task: Task, attempt: Attempt, state: Mapping[str, Any]) -> None:
         self.task = task
+        self.state = state
+        """The state of the turn. That of a subagent is a copy of it."""
         self.attempt = attempt
         self.model = attempt.model
         self.seconds = 0.0
@@ -184,6 +185,12 @@ class _Turn:
 
         self.seconds += result.duration_ms / 1000.0
         self.attempt.usage(self.attempt.tokens_used + tokens_of(result.usage))
+
+
+def _turn_in(state: Mapping[str, Any]) -> _Turn | None:
+    """Return the turn under way; that of the agent that has called a subagent is not its own."""
+    turn = state.get(_OPEN_KEY)
+    return turn if isinstance(turn, _Turn) and turn.state is state else None
 
 
 def _labels(state: Mapping[str, Any]) -> dict[str, str]:

@@ -14,7 +14,6 @@ from modelperf_plugin.adapters.inspect_scores import KEY, PROVIDER, Scoring, not
 from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.errors import InvalidValueError, MissingExtraError
 from modelperf_plugin.log import logger
-from modelperf_plugin.recorder import Attempt
 from modelperf_plugin.recorder.classifying import failure
 from modelperf_plugin.recorder.judging import Judgement, Options, check_answer_async
 from modelperf_plugin.recorder.link import check_models
@@ -203,29 +202,34 @@ class _LearnedModel(Model):
         task_type = self.scoring.type_of(active and active.task, active and active.sample.metadata)
         output: ModelOutput
         task = engine.task(task_type, self._models, self._options.context, "call" if run is None else "later")
-        try:
-            async with task:
-                for model_id in task:
-                    async with task.attempt(model_id) as attempt:
-                        output = await _with_limits(call(model_id), attempt)
-                        attempt.stop()
-                        attempt.usage(output.usage, None if output.usage is None else output.usage.total_cost)
-                        attempt.failure = stopped(output)
-                        await check_answer_async(engine._link, attempt, self._options.check, output)  # noqa: SLF001
-        except LimitExceededError:
-            self._stay(run, task.ticket)
-            raise
+        async with task:
+            for model_id in task:
+                async with task.attempt(model_id) as attempt:
+                    try:
+                        output = await call(model_id)
+                    except LimitExceededError:  # inspect scores the sample nevertheless
+                        attempt.fail("timeout")
+                        attempt.commit()
+                        self._stay(run, task.ticket_of(attempt))
+                        raise
+                    except anyio.get_cancelled_exc_class():  # a limit of the sample, perhaps: its end tells
+                        self._stay(run, task.ticket_of(attempt), has_answered=False)
+                        raise
+                    attempt.stop()
+                    attempt.usage(output.usage, None if output.usage is None else output.usage.total_cost)
+                    attempt.failure = stopped(output)
+                    await check_answer_async(engine._link, attempt, self._options.check, output)  # noqa: SLF001
         output.metadata = {**(output.metadata or {}), KEY: self._stay(run, task.ticket)}
         return output
 
-    def _stay(self, run: _Run | None, text: str) -> dict[str, str]:
-        """Let a run stay with the model of a ticket; return what the log says about it."""
+    def _stay(self, run: _Run | None, text: str, *, has_answered: bool = True) -> dict[str, str]:
+        """Let the score of a run be the verdict on a ticket, with whose model it stays; return what the log says."""
         ticket = Ticket.read(text)
         if run is not None:  # what a sample has used is known at its end, and recorded then
             ticket = ticket._replace(tokens_used=0, cost_usd=0.0, duration_seconds=0.0, is_recorded=True)
         note = {"ticket": str(ticket), "model": str(self._model(ticket.model_id))}
         if run is not None:
-            run.ticket = ticket
+            run.ticket = ticket if has_answered else None
             store().set(KEY, note)
             _evaluations.learned[ticket.outcome_id] = self
         return note
@@ -297,16 +301,6 @@ class _Hooks(Hooks):
 def _register() -> None:
     """Let inspect call the hooks, from now on."""
     hooks(name="modelperf", description="Learns which model is best at which task from the scores of samples.")(_Hooks)
-
-
-async def _with_limits(answer: Awaitable[ModelOutput], attempt: Attempt) -> ModelOutput:
-    """Await an answer. A limit of the sample ends it with this model: inspect scores it nevertheless."""
-    try:
-        return await answer
-    except LimitExceededError:
-        attempt.fail("timeout")
-        attempt.commit()
-        raise
 
 
 async def _record(engine: ModelPerf, task_type: str, model_id: str, outcome: Outcome, decision_id: str | None) -> None:

@@ -21,6 +21,15 @@ from modelperf_plugin.values import check_id
 try:
     from litellm.integrations.custom_logger import CustomLogger
     from litellm.utils import get_order_filtered_deployments
+
+    from modelperf_plugin.adapters.litellm_calls import (
+        cost_of_answer,
+        deployment_id,
+        is_behind_wildcard,
+        metadata_of,
+        model_of,
+        requested_group,
+    )
 except ImportError as error:
     raise MissingExtraError("litellm", "litellm") from error
 
@@ -129,7 +138,7 @@ class LearnedRouting(CustomLogger):
         if running is None:
             return
         running.attempt.stop()
-        cost_usd = _cost_of(request_data, response)
+        cost_usd = cost_of_answer(request_data, response)
         await self._succeed(running, response, cost_usd)
         if isinstance(hidden := field(response, "_hidden_params"), dict):
             hidden |= {"response_cost": cost_usd, TICKET_KEY: running.ticket()}  # litellm calculates no cost twice
@@ -180,18 +189,20 @@ class LearnedRouting(CustomLogger):
     async def _choose(
         self, group: str, deployments: list[dict[str, Any]], kwargs: Mapping[str, Any]
     ) -> list[dict[str, Any]]:
-        offered: dict[str, list[dict[str, Any]]] = {}
+        group, offered = requested_group(group, kwargs), dict[str, list[dict[str, Any]]]()
         for deployment in get_order_filtered_deployments(deployments, kwargs.get("_target_order")):
-            offered.setdefault(_model_of(deployment), []).append(deployment)
+            offered.setdefault(model_of(deployment, group), []).append(deployment)
+        if any("*" in model for model in offered):  # an alias of a name behind a wildcard
+            return deployments
         request = await self._request(group, tuple(offered), kwargs)
         for model, own in offered.items():
-            request.models.update((_deployment_id(each.get("model_info")), model) for each in own)
+            request.models.update((deployment_id(each.get("model_info")), model) for each in own)
         return offered.get(request.following(offered), [])
 
     async def _request(self, group: str, offered: tuple[str, ...], kwargs: Mapping[str, Any]) -> _Request:
         """Return what is known of a request; a new one is decided."""
         key = kwargs.get("litellm_call_id") or kwargs.get("litellm_trace_id")
-        metadata = _metadata(kwargs)
+        metadata = metadata_of(kwargs)
         retried = metadata.get("previous_models") or metadata.get("attempted_retries")
         is_new = not (retried or kwargs.get("fallback_depth"))
         before = None if is_new else self._requests.get(key or "")
@@ -214,17 +225,20 @@ class LearnedRouting(CustomLogger):
     def _running(self, kwargs: Mapping[str, Any]) -> _Try | None:
         """Return the try that a call of litellm is, if it is one of ours and has not ended."""
         model_info = kwargs.get("model_info") or field(kwargs.get("litellm_params"), "model_info")
-        running = _TRIES.get((kwargs.get("litellm_call_id"), _deployment_id(model_info)))
+        running = _TRIES.get((kwargs.get("litellm_call_id"), deployment_id(model_info)))
         return None if running is None or running.is_over or running.lost is not self._lost else running
 
     def _begin(self, kwargs: Mapping[str, Any]) -> None:
         call_id, log = kwargs.get("litellm_call_id"), kwargs.get("litellm_logging_obj")
         request = self._requests.get(call_id or "") or self._requests.get(kwargs.get("litellm_trace_id") or "")
-        deployment_id = _deployment_id(kwargs.get("model_info"))
-        if request is None or deployment_id not in request.models or log is None or self._running(kwargs) is not None:
+        deployed = deployment_id(kwargs.get("model_info"))
+        model = None if request is None else request.models.get(deployed)
+        if request is None or model is None or log is None or self._running(kwargs) is not None:
             return
-        attempt = request.task.attempt(request.models[deployment_id]).__enter__()
-        running = _TRIES[call_id, deployment_id] = _Try(request.task, attempt, call_id, self._lost)
+        if is_behind_wildcard(kwargs) and kwargs.get("model") != model:  # a fallback to a name that was not told
+            return
+        attempt = request.task.attempt(model).__enter__()
+        running = _TRIES[call_id, deployed] = _Try(request.task, attempt, call_id, self._lost)
         request.begin(running)
         weakref.finalize(log, running.on_gone).atexit = False
 
@@ -316,35 +330,3 @@ class _Try:
 
 _TRIES: Final[weakref.WeakValueDictionary[tuple[Any, Any], _Try]] = weakref.WeakValueDictionary()
 """By litellm's id of the call, and the id of the deployment."""
-
-
-def _deployment_id(model_info: Any) -> str:
-    return str(field(model_info, "id") or "")
-
-
-def _model_of(deployment: Mapping[str, Any]) -> str:
-    """Return the model behind a deployment; behind one of Azure, whose name is the user's, the ``base_model``."""
-    found: str = field(deployment.get("model_info"), "base_model") or deployment["litellm_params"]["model"]
-    return found
-
-
-def _metadata(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the metadata of a request, with those that a client has sent to the proxy."""
-    found: dict[str, Any] = {}
-    for bucket in (kwargs.get("litellm_metadata"), kwargs.get("metadata")):
-        if isinstance(bucket, Mapping):
-            sent = bucket.get("requester_metadata")
-            found |= {**(sent if isinstance(sent, Mapping) else {}), **bucket}
-    return found
-
-
-def _cost_of(request_data: Mapping[str, Any], response: Any) -> Any:
-    """Return what an answer has cost, as litellm will tell the caller; None if it does not know."""
-    try:
-        return request_data["litellm_logging_obj"].response_cost_calculator(
-            result=response,
-            litellm_model_name=request_data.get("model"),
-            router_model_id=_deployment_id(request_data.get("model_info")) or None,
-        )
-    except Exception:  # noqa: BLE001 - litellm raises for models without a price
-        return None

@@ -71,6 +71,7 @@ class ModelPerf(CallRecorder):
         Raises:
             ConfigError: the configuration is invalid; the message contains every problem.
             InvalidValueError: this version has no store for such a URL.
+            MissingExtraError: the library for such a URL is not installed.
             StoreError: the store cannot be used.
         """
         self._on_config_error = on_config_error
@@ -79,12 +80,12 @@ class ModelPerf(CallRecorder):
         if clock is not None:
             clock = HostClock(clock, partial(self._errors.report, "the machine's time is used"))
         self._opened_with = configured = self._watch.current.config.store
-        self._overridden = set() if store is None else {"path"}
-        location = configured.path if store is None else store
+        self._overridden = set() if store is None else {"path", "url"}
+        location = configured.location if store is None else store
         self.patience = configured.patience_seconds
         """For how many seconds a record, and closing, wait for other writers."""
         self.tracker = ModelPerformanceTracker(
-            location, durability=configured.durability, patience=self.patience, clock=clock
+            location, durability=configured.durability, patience=self.patience, spool=configured.path, clock=clock
         )
         self.attached = AttachedDatabases(
             self.tracker.store.attachments, lambda: from_configuration(self._watch.current.config.federation)
@@ -99,7 +100,9 @@ class ModelPerf(CallRecorder):
         # without: the system's numbers, so that forked workers do not draw the same ones
         self._random = random.SystemRandom() if seed is None else random.Random(f"modelperf/{seed}")
         self._closed = False
-        self._link = EngineLink(self, now_ms=self._now_ms, note=self._errors.report, cost_of=self._cost_of)
+        self._link = EngineLink(
+            self, now_ms=self._now_ms, note=self._errors.report, cost_of=self._cost_of, hand_out=self._hand_out
+        )  # fmt: skip
         self._begin()
         forks.renew(self, ModelPerf._renew)
 
@@ -297,6 +300,9 @@ class ModelPerf(CallRecorder):
 
     def _cost_of(self, model_id: str, tokens: int, output: int | None, served: str | None) -> float:
         return self._prices.cost_of(model_id, tokens, output, served)
+
+    def _hand_out(self, decision_id: str) -> None:
+        self._decision_writer.hand_out(decision_id)  # a fork has another one
 
     def _now(self) -> datetime:
         return datetime.now(UTC) if self._clock is None else self._clock()

@@ -59,8 +59,8 @@ class DecisionWriter:
 
     A choice only appends to a buffer, unless a host chooses faster than decisions can be written. A recorded outcome is
     written before its call returns, together with its decision if that still waits: whatever ends the process, a
-    decision is kept if its outcome was acknowledged. Decisions without an outcome are written by a thread within a
-    second, and when the process ends. A crash loses those of that second.
+    decision is kept if its outcome was acknowledged, or its id was handed out. Others without an outcome are written by
+    a thread within a second, and when the process ends. A crash loses those of that second.
 
     An entry stays in the buffer until it is written. If the store fails, up to ten thousand entries wait there, and
     writing backs off.
@@ -125,6 +125,13 @@ class DecisionWriter:
             self.flush()
         elif len(self._decisions) > MAX_BACKLOG and self._backoff.due and self._busy_since is None:
             within(NO_WAIT, lambda: self._flush_batch(NO_WAIT, BACKLOG_BATCH))
+
+    def hand_out(self, decision_id: str) -> None:
+        """Write a decision that still waits, because others are about to learn its id."""
+        decision = self._decisions.get(decision_id)
+        if decision is not None and self._backoff.due:
+            seconds = CALL_WAIT_SECONDS if self._busy_since is None else NO_WAIT
+            within(seconds, lambda: self._write([decision], []))
 
     def joining(self, decision_id: str, entry: Entry) -> Joining | None:
         """Return what the transaction of an outcome adds to the log; None if :meth:`on_outcome` is to do that."""

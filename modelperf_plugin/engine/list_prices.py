@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -15,10 +15,10 @@ from modelperf_plugin.config import Config
 from modelperf_plugin.engine.background import BackgroundErrors
 from modelperf_plugin.errors import StoreError
 from modelperf_plugin.store.deadline import NO_WAIT, within
-from modelperf_plugin.store.entries import Entry
-from modelperf_plugin.store.roles import Spending
+from modelperf_plugin.store.entries import Entry, Verdict
+from modelperf_plugin.store.roles import Outcomes, Spending
 from modelperf_plugin.text import iso_day
-from modelperf_plugin.values import MAX_COST_USD
+from modelperf_plugin.values import MAX_COST_USD, Outcome
 
 PACKAGE: Final = "genai_prices"
 INPUT_SHARE: Final = 0.75
@@ -109,10 +109,23 @@ class ListPrices:
             )
         return price.cost(tokens, output)
 
-    def priced(self, entry: Entry) -> Entry:
-        """Return an entry with an estimated cost, if it has tokens and no cost."""
+    def priced(self, entries: Sequence[Entry], outcomes: Outcomes) -> Sequence[Entry]:
+        """Return entries with an estimated cost, where they have tokens and no cost.
+
+        An outcome whose id is known in ``outcomes`` keeps the cost that it has: it may be a reported one.
+        """
+        if not self._is_on:
+            return entries
+        ids = [each.outcome.outcome_id for each in entries if each.outcome.outcome_id and _lacks_cost(each.outcome)]
+        known: Mapping[str, Verdict] = {}
+        with suppress(StoreError):  # recording says so
+            known = outcomes.verdicts_of(ids) if ids else {}
+        return [self._estimated(entry, known) if _lacks_cost(entry.outcome) else entry for entry in entries]
+
+    def _estimated(self, entry: Entry, known: Mapping[str, Verdict]) -> Entry:
         outcome = entry.outcome
-        if outcome.cost_usd or not outcome.tokens_used or not self._is_on:
+        before = known.get(outcome.outcome_id or "")
+        if before is not None and before.cost_nano_usd:
             return entry
         cost_usd = self.cost_of(entry.model_id, outcome.tokens_used, served=outcome.served_model)
         return entry._replace(outcome=replace(outcome, cost_usd=cost_usd)) if cost_usd else entry
@@ -147,6 +160,10 @@ class ListPrices:
                 self._prices[name] = price_of(name)
         except Exception as error:  # noqa: BLE001 - costs stay unknown
             self._errors.report("costs are not estimated", error)
+
+
+def _lacks_cost(outcome: Outcome) -> bool:
+    return bool(outcome.tokens_used and not outcome.cost_usd)
 
 
 def price_of(name: str) -> Price | None:

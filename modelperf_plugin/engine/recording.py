@@ -69,7 +69,7 @@ class Recording:
         config = self._config()
         if config.mode == "off":
             return False
-        entry = self._prices.priced(self._tracker.entry(task_type, model_id, outcome))
+        (entry,) = self._prices.priced([self._tracker.entry(task_type, model_id, outcome)], self._store.outcomes)
         if entry.outcome.score is not None:
             entry = _passing(entry, config)
         model_id, joining = entry.model_id, None
@@ -101,7 +101,8 @@ class Recording:
         config = self._config()
         if config.mode == "off":
             return 0
-        entries = [self._prices.priced(_passing(entry, config)) for entry in self._tracker.entries(outcomes)]
+        passing = [_passing(entry, config) for entry in self._tracker.entries(outcomes)]
+        entries = self._prices.priced(passing, self._store.outcomes)
         if not entries:
             return 0
         refuse_any_taken(self._store.outcomes, entries)

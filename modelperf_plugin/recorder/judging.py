@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from inspect import isawaitable, iscoroutine
 from numbers import Real
 from typing import Any, Final, Generic, NamedTuple, TypeVar
@@ -36,7 +37,10 @@ class Options(NamedTuple, Generic[_R]):
         for name, value in (("call", call), ("check", self.check), ("usage", self.usage)):
             if value is not None and not callable(value):
                 raise InvalidValueError(name, "a function", value)
-        if self.timeout is not None and check_amount("timeout", self.timeout) <= 0.0:
+        seconds = 0.0
+        with suppress(InvalidValueError):
+            seconds = 1.0 if self.timeout is None else check_amount("timeout", self.timeout)
+        if seconds <= 0.0:
             raise InvalidValueError("timeout", "a positive number of seconds, or None", self.timeout)
         return self
 
@@ -45,13 +49,13 @@ def examine(link: EngineLink, attempt: Attempt, result: Any, usage: Callable[[An
     """Note what a result says by itself: what was used, and whether a filter has refused it."""
     try:
         found = usage_in(result) if usage is None else usage_as_given(usage(result))
-        if found.error_kind is not None:
-            attempt.fail(found.error_kind)
     except Exception as error:  # noqa: BLE001 - it is the host's code
         link.note("an outcome lacks tokens and cost", HostCodeError("usage", error, "tokens and cost are unknown"))
         found = Usage()
     attempt.tokens_used, attempt.cost_usd = found.tokens, found.cost_usd
     attempt.output_tokens, attempt.served_model = found.output, found.served or attempt.served_model
+    if found.error_kind is not None:
+        _fail(link, attempt, found.error_kind)
     if _FILTERED in _finish_reasons(result):
         attempt.fail("refused")
 
@@ -121,6 +125,15 @@ class StreamWatch(Generic[_T]):
             self._attempt.fail("refused")
         elif (self._has_choices and self._finish_reason is None) or not (self._attempt.is_committed or self._keeps):
             self._attempt.fail("server_error")
+
+
+def _fail(link: EngineLink, attempt: Attempt, kind: Any) -> None:
+    """Note why an answer is none; a reason that is not known is another one."""
+    try:
+        attempt.fail(kind)
+    except InvalidValueError as error:
+        link.note("the answer of a call counts as a failure of the kind other", error)
+        attempt.fail("other")
 
 
 def _asked(attempt: Attempt, check: Callable[[_R], Any], answer: _R) -> Any:

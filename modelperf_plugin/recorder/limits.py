@@ -8,7 +8,7 @@ from concurrent.futures import Future, wait
 from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import copy_context
 from queue import SimpleQueue
-from threading import Thread
+from threading import TIMEOUT_MAX, Thread
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -45,7 +45,7 @@ class Worker:
             return function()
         answer: Future[_T] = Future()
         self._jobs.put((function, answer))
-        wait((answer,), self._seconds)
+        wait((answer,), min(self._seconds, TIMEOUT_MAX))
         if not answer.done():
             raise TimeoutError(f"the call took longer than {self._seconds:g} s")
         return answer.result()

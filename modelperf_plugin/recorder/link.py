@@ -60,7 +60,13 @@ class EngineLink:
     """
 
     def __init__(
-        self, engine: Engine, *, now_ms: Callable[[], int], note: Callable[[str, Exception], None], cost_of: CostOf
+        self,
+        engine: Engine,
+        *,
+        now_ms: Callable[[], int],
+        note: Callable[[str, Exception], None],
+        cost_of: CostOf,
+        hand_out: Callable[[str], None],
     ) -> None:
         """Call ``engine``; ``note`` reports a failure and what follows from it, once, and never raises."""
         self._engine = engine
@@ -69,6 +75,7 @@ class EngineLink:
         self.note = note
         self.cost_of = cost_of
         """Estimates what the tokens of a call have cost, by model, output tokens and served model; 0 if unknown."""
+        self._hand_out = hand_out
         self.turns = Turns()
         """When to choose and record without waiting."""
 
@@ -104,6 +111,14 @@ class EngineLink:
             own = _own_order(task_type, models, context)
             return Order(None, own, len(own))
         return Order(decision, decision.order, len(decision.plan) or len(decision.order))
+
+    def hand_out(self, decision_id: str, *, waits: bool) -> None:
+        """Have a decision written before others learn its id: whatever ends this process, its verdict finds it."""
+        write = partial(self._hand_out, decision_id)
+        if waits:
+            write()
+        else:
+            self._at_once(write)
 
     def record(
         self, task_type: str, model_id: str, outcome: Outcome, decision: Decision | str | None, *, waits: bool

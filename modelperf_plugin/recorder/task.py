@@ -63,9 +63,9 @@ class Attempt:
 
         None means unknown, and so does what is not understood.
         """
-        self.tokens_used = tokens_of(usage) or self.tokens_used
+        if tokens := tokens_of(usage):
+            self.tokens_used, self.output_tokens = tokens, output_of(usage)
         self.cost_usd = cost_of(cost_usd) or self.cost_usd
-        self.output_tokens = output_of(usage)
 
     def fail(self, kind: FailureKind | None = None) -> None:
         """Say that the try has failed, although nothing was raised: the answer is no good, or for the reason given."""
@@ -183,7 +183,10 @@ class Task:
         Raises:
             InvalidValueError: no attempt has ended yet.
         """
-        return str(self._last_ticket())
+        ticket = self._last_ticket()
+        if ticket.decision_id is not None and not ticket.is_recorded:
+            self._link.hand_out(ticket.decision_id, waits=self._waits)
+        return str(ticket)
 
     def attempt(self, model: str) -> Attempt:
         """Return an attempt with a model, to be entered around its call."""

@@ -15,6 +15,7 @@ from modelperf_plugin.store.roles import (
     Maintenance,
     Outcomes,
     Problems,
+    ServedModels,
     Spending,
     Tallies,
     Trends,
@@ -39,6 +40,7 @@ class Store:
     ab_tests: ABTests
     trends: Trends
     spending: Spending
+    served_models: ServedModels
     imports: Imports
     attachments: Attachments
     merged: MergedExperience

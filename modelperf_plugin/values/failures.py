@@ -61,7 +61,8 @@ _NAMES: Final[tuple[tuple[_Kind, tuple[str, ...]], ...]] = (
     ("caller_error", ("badrequest", "unprocessable", "invalidrequest", "requestrejected")),
     ("network", (
         "connectionerror", "connecterror", "connectorerror", "networkerror", "readerror", "writeerror", "protocolerror",
-        "disconnected", "gaierror",
+        "disconnected", "gaierror", "sslerror", "badstatusline", "badhttpmessage", "incompleteread", "chunkedencoding",
+        "payloaderror",
     )),
 )  # fmt: skip
 """Parts of the names of classes; the first one that matches counts."""
@@ -94,8 +95,8 @@ def failure_of(error: BaseException | int) -> Failure:
     """Return what an exception of a client library, or an HTTP status, says about a failed call; never raises.
 
     No library is imported: the provider's code, the names of the classes, or the status of an exception tell the kind.
-    The exception that it was raised ``from`` is read first. One that was only being handled (``__context__``) is not
-    read, because it may be the error of another model.
+    The exception that it was raised ``from``, or that is its ``reason``, is read first. One that was only being handled
+    (``__context__``) is not read, because it may be the error of another model.
 
     >>> failure_of(503)
     Failure(error_kind='server_error', timeout=False, retry_after_seconds=None)
@@ -117,10 +118,11 @@ def _failure(kind: _Kind, retry_after: float | None = None) -> Failure:
 def _causes(error: BaseException) -> list[BaseException]:
     """Return an exception and what it was raised from, the root first."""
     causes: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and len(causes) < _MAX_CAUSES and not any(cause is each for each in causes):
+    cause: Any = error
+    while isinstance(cause, BaseException) and len(causes) < _MAX_CAUSES and not any(cause is each for each in causes):
         causes.append(cause)
-        cause = cause.__cause__
+        raised_from = _get(cause, "__cause__")
+        cause = _get(cause, "reason") if raised_from is None else raised_from  # urllib keeps it there
     return causes[::-1]
 
 

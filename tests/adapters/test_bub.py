@@ -10,7 +10,8 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import aclosing, suppress
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 
 import modelperf_plugin as mp
+from tests.adapters.checks import judged_by_another_process
 from tests.adapters.provider import Provider
 from tests.recorder.world import recorded, verdicts
 
@@ -50,7 +52,7 @@ def home(tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(tmp_path)
     settings = {
         "HOME": str(tmp_path / "bub"), "MODEL": "openai:a", "API_KEY": "sk-none", "API_BASE": provider.url,
-        "CLIENT_ARGS": json.dumps({"max_retries": 0}), "MODEL_TIMEOUT_SECONDS": "2",
+        "CLIENT_ARGS": json.dumps({"max_retries": 0}), "MODEL_TIMEOUT_SECONDS": "60",
     }  # fmt: skip
     for name, value in settings.items():
         monkeypatch.setenv(f"BUB_{name}", value)
@@ -135,10 +137,12 @@ def outcome_of(call: Callable[[], Any]) -> Any:
 
 @pytest.mark.parametrize("behaviour", ERRORS)
 def test_errors_are_the_same_with_and_without(
-    perf: mp.ModelPerf, provider: Provider, framework: Framework, behaviour: str
+    perf: mp.ModelPerf, provider: Provider, framework: Framework, behaviour: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The user sees what bub raises, and its kind is recorded."""
     provider.behaviours["a"] = behaviour
+    if behaviour == "hang":
+        monkeypatch.setenv("BUB_MODEL_TIMEOUT_SECONDS", "2")
     direct = outcome_of(lambda: asyncio.run(answer(framework(learned(perf, ["openai:other"])))))
     assert isinstance(direct, tuple), "it raises"
     assert outcome_of(lambda: asyncio.run(answer(framework(learned(perf, ["openai:a"]))))) == direct
@@ -216,6 +220,76 @@ def test_steps_of_a_turn_are_one_outcome(perf: mp.ModelPerf, framework: Framewor
     (model,) = asyncio.run(turn())
     assert [(each.model, each.verdict, each.tokens) for each in recorded(perf)] == [(model, "good", 50)]
     assert perf.store.tallies.of("default")[model].samples == 1
+
+
+def test_a_subagent_has_a_turn_of_its_own(perf: mp.ModelPerf, framework: Framework) -> None:
+    """Bub gives it a copy of the state: how it ends says nothing of the turn that has called it, which goes on."""
+    from bub.hooks.interception import AgentHooks, LlmCallRequest, LlmCallResult
+
+    hooks: AgentHooks = framework(learned(perf, ["openai:a"])).get_agent_hooks()
+
+    async def call(state: dict[str, Any], **result: Any) -> None:
+        request, _ = await hooks.before_llm_call(LlmCallRequest("run", "openai:a", []), state)
+        await hooks.after_llm_call(request, LlmCallResult("run", usage={"total_tokens": 10}, **result), state)
+
+    async def turn() -> str | None:
+        state: dict[str, Any] = {}
+        await call(state, tool_calls=[{"id": "1"}])
+        await call({**state, "session_id": "temp/1"}, error=ConnectionError())
+        assert [(each.verdict, each.tokens) for each in recorded(perf)] == [("network", 10)]
+        await call(state, text="done")
+        return ticket_of(state)
+
+    ticket = asyncio.run(turn())
+    assert [(each.verdict, each.tokens) for each in recorded(perf)] == [("network", 10), ("good", 20)]
+    assert perf.report(str(ticket), success=False)
+    assert verdicts(perf) == [("openai:a", "network"), ("openai:a", "failed")]
+
+
+def test_a_call_that_another_plugin_moves_is_left_alone(perf: mp.ModelPerf, framework: Framework) -> None:
+    """The chosen model is not judged by the answer of the model that was put in its place."""
+    from bub.hooks import hookimpl
+
+    class Other:
+        @hookimpl(trylast=True)
+        async def before_llm_call(self, request: Any) -> Any:
+            return replace(request, model="openai:other")
+
+    bub, state = framework(), dict[str, Any]()
+    bub.plugin_manager.register(Other(), name="other")
+    assert asyncio.run(answer(bub, state=state)) == "other"
+    assert verdicts(perf) == []
+    assert ticket_of(state) is None
+
+
+def test_events_are_as_without(perf: mp.ModelPerf, provider: Provider, framework: Framework) -> None:
+    """The text arrives in the same parts, and an answer that is left early is not recorded as a success."""
+
+    async def events(adapter: Any, *, count: int | None = None) -> list[Any]:
+        agent, seen = Agent(framework(adapter), tools=(), skill_dirs=()), list[Any]()
+        stream = await agent.run_stream(session_id="temp/x", prompt="hello", state={})
+        async with aclosing(stream):
+            async for event in stream:
+                seen.append((event.kind, event.data if event.kind == "text" else None))
+                if len(seen) == count:
+                    break
+        return seen
+
+    provider.answers["a"] = "several words"
+    direct = asyncio.run(events(learned(perf, ["openai:other"])))
+    assert [data for kind, data in direct if kind == "text"] == [{"delta": "severa"}, {"delta": "l words"}]
+    assert asyncio.run(events(learned(perf, ["openai:a"]))) == direct
+    assert verdicts(perf) == [("openai:a", "good")]
+    asyncio.run(events(learned(perf, ["openai:a"]), count=1))
+    assert verdicts(perf) == [("openai:a", "good")]
+
+
+def test_another_process_judges_by_the_ticket(perf: mp.ModelPerf, path: Path, framework: Framework) -> None:
+    """A grader reports later; its verdict counts once, and replaces the first."""
+    state: dict[str, Any] = {}
+    asyncio.run(answer(framework(learned(perf, ["openai:a"])), state=state))
+    assert judged_by_another_process(path, ticket_of(state)) == "True False\n"
+    assert verdicts(perf) == [("openai:a", "failed")]
 
 
 def test_a_failure_of_ours_changes_nothing(

@@ -18,6 +18,7 @@ from tests.recorder.world import IN_ORDER, recorded, verdicts
 
 pytest.importorskip("inspect_ai")
 
+import anyio
 from inspect_ai import Task
 from inspect_ai import eval as evaluate
 from inspect_ai.dataset import Sample
@@ -292,6 +293,35 @@ def test_limits_of_a_sample(perf: mp.ModelPerf) -> None:
     assert log.samples is not None
     assert log.samples[0].limit is not None
     assert verdicts(perf) == [("a", "timeout")]
+
+
+def test_a_time_limit_in_the_first_call(perf: mp.ModelPerf, provider: Provider) -> None:
+    """Inspect cancels the call: the model is not the one that nobody waited for, but one that took too long."""
+    provider.behaviours["a"] = "hang"
+    log = run(questions(), adapter.learned(perf, from_provider("a", "b")), time_limit=1)[0]
+    assert log.samples is not None
+    assert log.samples[0].limit is not None
+    assert adapter.ticket_of(log.samples[0]) is not None
+    assert verdicts(perf) == [("a", "timeout")]
+    assert provider.asked == ["a"]
+
+
+def test_a_call_that_its_solver_gives_up(perf: mp.ModelPerf, provider: Provider) -> None:
+    """It is cancelled; the next call has a choice of its own, and the score is the verdict on that one."""
+    provider.behaviours["a"] = "hang"
+
+    @solver
+    def impatient() -> Solver:
+        async def solve(state: TaskState, generate: Generate) -> TaskState:
+            with anyio.move_on_after(0.5):
+                return await generate(state)
+            provider.behaviours["a"], provider.answers["a"] = "good", "yes"
+            return await generate(state)
+
+        return solve
+
+    run(questions(solver=impatient()), adapter.learned(perf, from_provider("a")))
+    assert verdicts(perf) == [("a", "cancelled"), ("a", "good")]
 
 
 def test_as_a_grader_it_is_not_judged_by_the_score(perf: mp.ModelPerf) -> None:

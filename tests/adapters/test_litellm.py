@@ -297,6 +297,25 @@ def test_a_model_goes_by_its_base_model(perf: mp.ModelPerf, provider: Provider) 
     assert [model for model, _ in verdicts(perf)] == ["gpt-4o"]
 
 
+def test_a_wildcard_is_each_model_that_was_asked_for(perf: mp.ModelPerf, path: Path, provider: Provider) -> None:
+    """The models behind ``openai/*`` are not one. A fallback or an alias that litellm does not name counts for none."""
+    provider.behaviours["b"] = "server_error"
+    patterns = [deployment(provider, "*", "openai/*"), deployment(provider, "big-*", "mine/*")]
+
+    async def program() -> None:
+        options: dict[str, Any] = {"fallbacks": [{"openai/b": ["openai/c"]}], "model_group_alias": {"mail": "openai/e"}}
+        to = router(provider, model_list=patterns, **options)
+        for name in ("openai/a", "mine/d", "openai/b", "mail"):
+            await ask(to, name)
+
+    with callback(learned(perf)):
+        run(program)
+    assert provider.asked == ["a", "big-d", "b", "c", "e"]
+    found = task_types(path)
+    assert found[:3] == [("openai/a", "openai/a"), ("mine/d", "openai/big-d"), ("openai/b", "openai/b")]
+    assert {model for _, model in found[3:]} <= {"openai/c", "openai/e"}  # litellm 1.108 and older do name them
+
+
 def test_the_task_type_is_explicit_or_in_the_metadata_or_the_group(
     perf: mp.ModelPerf, path: Path, provider: Provider
 ) -> None:

@@ -45,6 +45,7 @@ KINDS = {
     "not_found": "unavailable", "gone": "unavailable", "server_error": "server_error", "unavailable": "server_error",
     "overloaded": "server_error", "bad_request": "caller_error", "unprocessable": "caller_error",
     "too_long": "context_overflow", "filtered": "refused", "reset": "network", "filter": "refused",
+    "hang": "timeout",
 }  # fmt: skip
 """What is recorded for each way to fail."""
 
@@ -56,9 +57,9 @@ class DownError(Exception):
 
 
 @asynccontextmanager
-async def served(provider: Provider, *names: str) -> AsyncIterator[dict[str, Any]]:
+async def served(provider: Provider, *names: str, patience: float = 60.0) -> AsyncIterator[dict[str, Any]]:
     """Yield models of the provider, by their names."""
-    async with AsyncOpenAI(base_url=provider.url, api_key="sk-none", max_retries=0) as client:
+    async with AsyncOpenAI(base_url=provider.url, api_key="sk-none", max_retries=0, timeout=patience) as client:
         yield {name: OpenAIChatCompletionsModel(name, client) for name in names}
 
 
@@ -120,7 +121,7 @@ def test_errors_are_those_without_the_adapter(perf: mp.ModelPerf, provider: Prov
     provider.behaviours["a"] = behaviour
 
     async def main() -> None:
-        async with served(provider, "a") as models:
+        async with served(provider, "a", patience=2.0 if behaviour == "hang" else 60.0) as models:
             bare = await error_of(Agent("bare", model=models["a"]), RunConfig(tracing_disabled=True))
             ours = await error_of(Agent("ours", model="auto"), config(perf, models))
         assert (type(ours), str(ours), type(ours.__cause__)) == (type(bare), str(bare), type(bare.__cause__))

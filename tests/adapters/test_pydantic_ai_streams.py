@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,19 @@ def test_a_stream_that_ends_badly_is_a_failure(
     )  # fmt: skip
     assert verdicts(perf) == [("a", kind)]
     assert provider.asked == ["a", "a"]
+
+
+def test_a_stream_that_is_read_by_a_synchronous_program(perf: mp.ModelPerf) -> None:
+    """Its outcome is recorded, and its ticket known, at the end of the block."""
+    agent = Agent(capabilities=[learned(perf, {"a": TestModel(custom_output_text="two words")})])
+    with closing(asyncio.new_event_loop()) as loop:  # pydantic-ai leaves its own one open
+        asyncio.set_event_loop(loop)
+        with agent.run_stream_sync("hello") as result:
+            assert "".join(result.stream_text(delta=True, debounce_by=None)) == "two words"
+            assert ticket_of(result) is None
+        asyncio.set_event_loop(None)
+    assert ticket_of(result) is not None
+    assert verdicts(perf) == [("a", "good")]
 
 
 def test_a_stream_that_is_left_is_cancelled(perf: mp.ModelPerf, provider: Provider) -> None:

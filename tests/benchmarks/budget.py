@@ -151,7 +151,8 @@ def run_in_processes(
     tasks: Sequence[Task], evidence: Sequence[Instance], usd: float, seed: int, processes: int
 ) -> _Results:
     """Let several processes do the tasks, one each at a time; kill one of them after every 40 tasks."""
-    spawn = get_context("spawn")
+    server = get_context("forkserver")
+    server.set_forkserver_preload([__name__, "modelperf_plugin.engine.core"])  # to replace killed ones at once
     results: _Results = []
     with TemporaryDirectory() as folder:
         path = f"{folder}/x.db"
@@ -159,8 +160,8 @@ def run_in_processes(
             learn(engine, tasks, evidence, seed)
 
         def started(number: int) -> tuple[BaseProcess, Connection]:
-            here, there = spawn.Pipe()
-            process = spawn.Process(target=work, args=(there, path, usd, 1000 * seed + number), daemon=True)
+            here, there = server.Pipe()
+            process = server.Process(target=work, args=(there, path, usd, 1000 * seed + number), daemon=True)
             process.start()
             return process, here
 

@@ -77,7 +77,9 @@ def overhead(path: Path) -> None:
                         attempt.usage(call(model).usage)
 
         engine: Any = SimpleNamespace(config=perf.config, select=lambda *_: decision, record=lambda *_: True)
-        link = EngineLink(engine, now_ms=lambda: 0, note=lambda *_: None, cost_of=lambda *_: 0.0)
+        link = EngineLink(
+            engine, now_ms=lambda: 0, note=lambda *_: None, cost_of=lambda *_: 0.0, hand_out=lambda _: None
+        )
         options: Options[SimpleNamespace] = Options()
         ways: dict[str, Callable[[], object]] = {
             "select + record by hand": by_hand,

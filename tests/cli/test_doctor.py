@@ -239,6 +239,38 @@ def test_hints_of_names_and_verdicts(run: Run, tmp_path: Path) -> None:
     assert "every verdict of t is success (120 outcomes)" in output
 
 
+def test_a_model_for_which_others_answer_is_named(run_json: RunJson, tmp_path: Path) -> None:
+    """If mostly another model answers, doctor says which and what to do; snapshots and few answers are fine."""
+    config = tmp_path / "modelperf.toml"
+    config.write_text('[store]\npath = "x.db"\n')
+    served: dict[str, list[str | None]] = {
+        "fast": [*["llama"] * 8, *["mistral"] * 3, *[None] * 4],
+        "big": [*["small"] * 9, None],
+        "small": [None] * 10,
+        "gpt-4o": ["gpt-4o-2024-11-20"] * 20,
+        "half": [*["llama"] * 5, *[None] * 5],
+        "few": ["llama"] * 9,
+    }
+    with mp.ModelPerf(config) as engine:
+        for model_id, names in served.items():
+            for number, name in enumerate(names):
+                engine.record("t", model_id, mp.Outcome(success=number > 2, served_model=name))
+
+    def hints() -> list[str]:
+        answer = run_json("doctor", "--config", str(config))
+        return [finding["message"] for finding in answer["findings"] if finding["name"] == "served"]
+
+    pin = "in the model at the provider, or turn off the fallback of the gateway"
+    big = f"9 of 10 answers to calls for 'big' came from 'small': its outcomes say little about 'big' itself. P{pin}"
+    fast = (
+        "11 of 15 answers to calls for 'fast' came from other models, above all 'llama': its outcomes say little about "
+        f'\'fast\' itself. If that is its other name, add [models."fast"] aliases = ["llama"]; otherwise p{pin}'
+    )
+    assert hints() == [big, fast]
+    config.write_text('[store]\npath = "x.db"\n[models.fast]\naliases = ["llama"]\n')
+    assert hints() == [big]
+
+
 def test_a_model_that_is_gone_is_named(run: Run, run_json: RunJson, store: str) -> None:
     """With when it was found gone, the error kind and what to do; ``reset outage`` brings it back, once."""
     with mp.ModelPerf({}, store=store) as perf:

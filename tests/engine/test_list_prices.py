@@ -139,6 +139,22 @@ def test_several_outcomes_at_once_are_priced(path: Path) -> None:
         assert cost_of(perf) == pytest.approx(3 * 0.004375)
 
 
+def test_no_estimate_replaces_a_cost(path: Path) -> None:
+    """A later report with tokens alone keeps the cost that was reported, and gets one where none was known."""
+    with with_prices(mp.ModelPerf(store=path), "gpt-4o") as perf:
+        for outcome in (
+            {"success": True, "cost_usd": 0.7, "outcome_id": "1"},
+            {"success": False, "tokens_used": 1000, "outcome_id": "1"},
+        ):
+            perf.record("t", "gpt-4o", outcome)
+        assert cost_of(perf) == pytest.approx(0.7)
+        perf.record_many([("t", "gpt-4o", {"success": True, "tokens_used": 500, "outcome_id": "1"})])
+        assert cost_of(perf) == pytest.approx(0.7)
+        perf.record("t", "gpt-4o", {"success": True, "outcome_id": "2"})
+        perf.record("t", "gpt-4o", {"success": False, "tokens_used": 1000, "outcome_id": "2"})
+        assert cost_of(perf) == pytest.approx(0.7 + 0.004375)
+
+
 PROGRAM = """
 import sys, time
 import modelperf_plugin as mp

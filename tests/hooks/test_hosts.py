@@ -64,14 +64,14 @@ class Short:
         """Learn."""
 
 
-@pytest.mark.parametrize("project", ["anyhost", "my_host", "my-host", "x"])
+@pytest.mark.parametrize("project", ["anyhost", "my_host", "my-host", "acme.agents", "x"])
 @pytest.mark.parametrize("comes_first", [True, False])
 def test_a_host_gets_decisions_and_is_learned_from(load: Load, tmp_path: Path, project: str, comes_first: bool) -> None:
     """Whether the specification comes before or after the plugin, it passes context and decision."""
     pm = pluggy.PluginManager(project)
     if comes_first:
         declare(pm, Full.select_model, Full.on_task_complete)
-    plugin = load(project.replace("-", "_"))
+    plugin = load(project.replace("-", "_").replace(".", "_"))
     pm.register(plugin, "modelperf")
     if not comes_first:
         declare(pm, Full.select_model, Full.on_task_complete)
@@ -85,6 +85,15 @@ def test_a_host_gets_decisions_and_is_learned_from(load: Load, tmp_path: Path, p
     assert count_rows(tmp_path / ".sf/model-performance.db", "model_outcomes") == 1
     assert plugin.failure_count() == 0
     assert plugin.limitations == ()
+
+
+@pytest.mark.parametrize("project", ["my-big_host", "acme.my-host", "a__b", "for_x", "one-two-three-four-five-six"])
+def test_any_project_name_has_its_entry_point(load: Load, project: str) -> None:
+    """Separators may be mixed; the entry point has an underscore for each of them."""
+    pm = declare(pluggy.PluginManager(project), Full.select_model, Full.on_task_complete)
+    pm.register(load(project.replace("-", "_").replace(".", "_")))
+    assert set(choose(pm)) == set(CANDIDATES)
+    assert len(pm.hook.on_task_complete.get_hookimpls()) == 1
 
 
 @pytest.mark.parametrize("comes_first", [True, False])

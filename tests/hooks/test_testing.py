@@ -11,6 +11,7 @@ import pluggy
 import pytest
 
 import modelperf_plugin as mp
+from modelperf_plugin import hosts
 from modelperf_plugin.testing import Call, HostContract, check_host
 from tests.hooks.hosts import CANDIDATES
 
@@ -220,6 +221,23 @@ def test_hooks_that_are_declared_badly() -> None:
     assert "declares_both_hooks: the host does not declare select_model" in message(lambda: pluggy.PluginManager("x"))
     assert "firstresult=True" in message(lambda: good_manager(Loose))
     assert "so without decision" in message(lambda: good_manager(Loose))
+
+
+@pytest.mark.parametrize("name", ["modelperf", "learned"])
+def test_a_manager_that_has_the_plugin_already(name: str) -> None:
+    """A host whose factory loads entry points is told to load them elsewhere, in every test and by its own name."""
+
+    def loaded() -> pluggy.PluginManager:
+        pm = good_manager()
+        pm.register(getattr(hosts, "for_goodhost"), name=name)  # noqa: B009 - as an entry point loads it
+        return pm
+
+    for manager, message in ((loaded, f"but {name} is registered"), (lambda: None, "but got None")):
+        with pytest.raises(AssertionError) as caught:
+            check_host(manager, good_task)  # type: ignore[arg-type]
+        lines = str(caught.value).splitlines()
+        assert len(lines) == sum(each.startswith("test_") for each in vars(HostContract))
+        assert all(message in line for line in lines)
 
 
 def test_an_incomplete_contract_says_what_is_missing() -> None:

@@ -171,6 +171,19 @@ def test_a_process_for_each_call_keeps_its_decision(path: Path) -> None:
     assert counted(path).outcomes == len(ENDINGS)
 
 
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_ticket_that_was_handed_out_finds_its_decision(path: Path, ending: str) -> None:
+    """However a worker ends right after giving a ticket away: the verdict is joined, and the A/B test counts it."""
+    process = start(START + WORKERS["by ticket"] + ENDINGS[ending], path)
+    lines = process.communicate(timeout=60)[0].splitlines()
+    with mp.ModelPerf(AB_TEST, store=path) as perf:
+        assert all(perf.report(line.split()[3], success=True) for line in lines)
+    log = log_of(path)
+    assert len(lines) == len(log) == TASKS
+    assert all([each.success for each in decision.tries] == [True] for decision in log.values())
+    assert counted(path).outcomes == TASKS
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_an_idle_server_keeps_its_decisions(path: Path, number: int) -> None:
     """A second after the last request the decisions are in the log, whatever signal ends the server."""

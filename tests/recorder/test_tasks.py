@@ -111,6 +111,16 @@ def test_an_attempt_may_fail_without_an_exception(perf: mp.ModelPerf) -> None:
     ]  # fmt: skip
 
 
+def test_what_is_unknown_later_leaves_what_was_known(perf: mp.ModelPerf) -> None:
+    """A cost that comes after the tokens takes none of them away, nor which of them are output."""
+    with perf.task("qa", MODELS) as task, task.attempt("a") as attempt:
+        attempt.usage({"input_tokens": 3, "output_tokens": 4})
+        attempt.usage(None, cost_usd=0.5)
+        attempt.usage(None)
+    assert (attempt.tokens_used, attempt.output_tokens, attempt.cost_usd) == (7, 4, 0.5)
+    assert recorded(perf) == [Recorded("a", "good", 7, 0.5)]
+
+
 def test_a_score_decides(perf: mp.ModelPerf) -> None:
     """A score below the bar is a failure, and the next model follows."""
     with perf.task("qa", MODELS) as task:

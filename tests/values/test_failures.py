@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import socket
+import ssl
+import threading
 import urllib.error
+import urllib.request
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.message import Message
 from email.utils import format_datetime
@@ -42,6 +47,20 @@ class APIConnectionError(APIError):
 
 class APITimeoutError(APIConnectionError):
     """As in openai."""
+
+
+class BadHttpMessage(Exception):  # noqa: N818 - it is named so
+    """As in aiohttp: what arrived is not a whole answer."""
+
+    code = 400
+
+
+class ClientPayloadError(Exception):
+    """As in aiohttp."""
+
+
+class ChunkedEncodingError(OSError):
+    """As in requests."""
 
 
 class GraphBubbleUp(Exception):  # noqa: N818 - it is named so
@@ -138,6 +157,39 @@ def test_the_root_of_the_causes_tells() -> None:
     assert mp.error_kind_of(raised_from(circle, raised_from(KeyError(), circle))) == "other"
 
 
+def unfinished_answers() -> Iterator[Exception]:
+    """Yield what clients raise when a connection breaks off within an answer."""
+    yield raised_from(ClientPayloadError(), BadHttpMessage())
+    yield ChunkedEncodingError()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        open_url = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        with pytest.raises(http.client.IncompleteRead) as raised, open_url(address, timeout=30) as response:
+            response.read()
+        yield raised.value
+        thread.join()
+    with pytest.raises(urllib.error.URLError) as refused:
+        open_url(address, timeout=30)
+    yield refused.value
+
+
+def test_a_connection_that_breaks_is_an_outage() -> None:
+    """Before and within an answer: neither the model nor the request is to blame for it."""
+    assert [mp.error_kind_of(error) for error in unfinished_answers()] == ["network"] * 4
+    assert mp.error_kind_of(ssl.SSLCertVerificationError()) == "network"
+    assert mp.failure_of(urllib.error.URLError(TimeoutError())).timeout
+    assert mp.error_kind_of(UnicodeDecodeError("utf-8", b"", 0, 1, "its reason is a text")) == "other"
+
+
 def test_the_providers_wait_is_read() -> None:
     """From the headers of the response, in seconds, milliseconds or as a date; nonsense is left out."""
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
@@ -167,6 +219,11 @@ def test_odd_exceptions_do_no_harm() -> None:
         headers = 5
         retry_after = float("nan")
 
+    class HostileError(Exception):
+        __cause__ = property(lambda _: 1 / 0)
+
+    things: list[Any] = [HostileError(), None, "429", 4.5, Exception, []]
+    assert [mp.failure_of(thing) for thing in things] == [mp.Failure("other")] * len(things)
     failure = mp.failure_of(OddError())
     assert failure == mp.Failure("other")
     assert mp.Outcome(success=False, **failure._asdict()).error_kind == "other"

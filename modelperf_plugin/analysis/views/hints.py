@@ -1,10 +1,11 @@
-"""Hints about what keeps a host from learning: several names of a model, gone models, empty verdicts."""
+"""Hints about what keeps a host from learning: several names of a model, others that answer for it, empty verdicts."""
 
 from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Final
 
@@ -17,6 +18,8 @@ from modelperf_plugin.values.names import plain_name
 
 MIN_OUTCOMES: Final = 100
 """Outcomes of a task type from which verdicts that are all the same are noticed."""
+MIN_ANSWERS: Final = 10
+"""Answers of a model from which it is noticed that others have given most of them."""
 _MAX_NAMED: Final = 5
 
 
@@ -77,6 +80,32 @@ def names_without_outcomes(config: Config, tallies: Iterable[Tally]) -> list[str
                 missing = side is not None and config.canonical_ids.get(side, side) not in known
                 if side is not None and missing and (near := get_close_matches(side, known, n=1, cutoff=0.7)):
                     sentences.append(f"[{path}] {key} {side!r} matches no outcome so far; did you mean {near[0]!r}?")
+    return sentences
+
+
+def answered_by_others(counts: Mapping[tuple[str, str], int]) -> list[str]:
+    """Return a sentence for each model for which mostly others have answered, by the answers of each for each.
+
+    A snapshot of the model, or its name with a provider, is not another one.
+    """
+    answers: dict[str, Counter[str]] = {}
+    for (model_id, served), number in sorted(counts.items()):
+        answers.setdefault(model_id, Counter())[served] = number
+    sentences = []
+    for model_id, numbers in answers.items():
+        others = Counter({each: n for each, n in numbers.items() if plain_name(each) != plain_name(model_id)})
+        if numbers.total() >= MIN_ANSWERS and 2 * others.total() > numbers.total():
+            (first, _), *more = others.most_common(2)
+            whose = f"other models, above all {first!r}" if more else repr(first)
+            of = f"{others.total():,} of {count(numbers.total(), 'answer')} to calls for {model_id!r}"
+            what = f"{of} came from {whose}: its outcomes say little about {model_id!r} itself"
+            advice = "Pin the model at the provider, or turn off the fallback of the gateway"
+            if first not in answers:  # an alias would add up what is known of two candidates
+                advice = (
+                    f"If that is its other name, add [models.{_toml(model_id)}] aliases = [{_toml(first)}]; otherwise "
+                    f"{advice[0].lower()}{advice[1:]}"
+                )
+            sentences.append(f"{what}. {advice}")
     return sentences
 
 

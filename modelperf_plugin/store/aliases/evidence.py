@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import itemgetter
+from operator import add, itemgetter
 from typing import Any, Final, TypeVar
 
 from modelperf_plugin.store.aliases import values
@@ -161,6 +161,17 @@ class RenamedSpending(Renamed):
         first, *others = [read(name) for name in self._aliases.spellings(model_id)]
         steps = [*first.steps, *[(step, 0, cost) for sums in others for step, _, cost in sums.steps]]
         return CostSums(first.position, first.corrected, steps)
+
+
+class RenamedServedModels(Renamed):
+    """Implements :class:`~modelperf_plugin.store.roles.ServedModels`."""
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """Return the number of answers by the canonical models."""
+        own: dict[tuple[str, str], int] = self._own.counts()
+        ids = self._aliases.ids
+        renamed = (((ids.get(asked, asked), ids.get(served, served)), each) for (asked, served), each in own.items())
+        return values.merged(renamed, add) if ids else own
 
 
 class RenamedTrends(Renamed):

@@ -12,6 +12,7 @@ from typing import Any
 from modelperf_plugin.store.aliases.evidence import (
     RenamedEvents,
     RenamedMerged,
+    RenamedServedModels,
     RenamedSpending,
     RenamedTallies,
     RenamedTrends,
@@ -35,6 +36,7 @@ def with_aliases(store: Store, aliases: Aliases) -> Store:
         "decisions": RenamedDecisions(store.decisions, aliases),
         "unmatched": RenamedUnmatched(store.unmatched, aliases),
         "ab_tests": RenamedABTests(store.ab_tests, aliases),
+        "served_models": RenamedServedModels(store.served_models, aliases),
         "spending": RenamedSpending(store.spending, aliases),
         "trends": RenamedTrends(store.trends, aliases),
         "merged": RenamedMerged(store.merged, aliases),

@@ -176,6 +176,17 @@ class Spending(Protocol):
         """Note that costs of a model are estimated by prices of a day; the newest day is kept."""
 
 
+class ServedModels(Protocol):
+    """Which models have really answered."""
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """Return the number of answers by the model that was asked for and the one that answered.
+
+        Where that is not known, it is the model itself. Outages and dropped events are not counted. It takes as long as
+        there are events, unless no other model has ever answered: then the result is empty.
+        """
+
+
 class Trends(Protocol):
     """Counts over time, from the daily roll-up: no query takes longer because there are more outcomes.
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from modelperf_plugin.store.deadline import BUSY_SECONDS
 from modelperf_plugin.store.durability import Durability
+from modelperf_plugin.store.main_store import MainStore
 from modelperf_plugin.store.read_decisions import ReadUnmatchedOutcomes
+from modelperf_plugin.store.read_served_models import ReadServedModels
 from modelperf_plugin.store.sqlite.ab_tests import SqliteABTests
 from modelperf_plugin.store.sqlite.attachments import SqliteAttachments
 from modelperf_plugin.store.sqlite.changes import SqliteChanges
@@ -28,7 +30,7 @@ from modelperf_plugin.store.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SqliteStore(Store):
+class SqliteStore(MainStore):
     """A store in one SQLite file, with what only SQLite can do."""
 
     connection: SqliteConnection
@@ -66,6 +68,7 @@ def open_sqlite(path: str, *, durability: Durability = "normal", patience: float
         ab_tests=SqliteABTests(connection),
         trends=SqliteTrends(connection),
         spending=SqliteSpending(connection),
+        served_models=ReadServedModels(connection.fetch, "sqlite"),
         imports=SqliteImports(connection),
         attachments=SqliteAttachments(connection),
         merged=SqliteMerged(connection),
@@ -94,6 +97,7 @@ def open_sqlite_read_only(path: str) -> ReadOnlySqliteStore:
         ab_tests=SqliteABTests(connection),
         trends=SqliteTrends(connection),
         spending=SqliteSpending(connection),
+        served_models=ReadServedModels(connection.fetch, "sqlite"),
         imports=SqliteImports(connection),
         attachments=SqliteAttachments(connection),
         merged=SqliteMerged(connection),

@@ -34,6 +34,7 @@ CALLS: list[Callable[[Store], object]] = [
     lambda store: store.ab_tests.all(),
     lambda store: store.ab_tests.begin(TEST),
     lambda store: store.ab_tests.end("t", 1),
+    lambda store: store.served_models.counts(),
     lambda store: store.imports.all(),
     lambda store: store.attachments.all(),
     lambda store: store.merged.all(),

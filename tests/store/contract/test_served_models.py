@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from modelperf_plugin.store import Entry, Recorded, Store
+from modelperf_plugin.store.aliases.store import with_aliases
 from modelperf_plugin.store.decision_records import DecisionOutcome, DecisionRecord, Joining
 from modelperf_plugin.values import Outcome
+from modelperf_plugin.values.names import Aliases
 from tests.store.contract.examples import NEW_YEAR_MS, entry, unsound
 from tests.store.contract.test_decisions import decided
 
@@ -83,3 +85,16 @@ def test_the_log_has_it_with_the_outcome(store: Store) -> None:
         again = store.decisions.get(decision.decision_id)
         assert again is not None
         assert [each.served_model for each in again.tries] == [SNAPSHOT, "third"]
+
+
+def test_answers_are_counted_by_who_gave_them(store: Store) -> None:
+    """For the model itself where nothing else is known. Outages are not counted; without other models, nothing is."""
+    store.outcomes.record_many([entry(), entry()])
+    assert store.served_models.counts() == {}
+    store.outcomes.record_many([entry(served_model="b"), entry(success=False, served_model="b"), entry("a")])
+    store.outcomes.record_many([entry(success=False, error_kind="rate_limit"), entry(success=False, timeout=True)])
+    store.outcomes.record(entry(success=False, error_kind="refused", served_model="c"))
+    counts = {("gpt-4o", "gpt-4o"): 2, ("gpt-4o", "b"): 2, ("gpt-4o", "c"): 1, ("a", "a"): 1}
+    assert store.served_models.counts() == counts
+    merged = with_aliases(store, Aliases({"b": "gpt-4o"})).served_models.counts()
+    assert merged == {("gpt-4o", "gpt-4o"): 4, ("gpt-4o", "c"): 1, ("a", "a"): 1}

@@ -229,3 +229,16 @@ SELECT save_watches(
 -- drop_step --
 -- Drop some old events.
 SELECT looked_at, dropped, last_id, at_end FROM drop_step(%s, %s, %s);
+
+-- count_served --
+-- How often each model has answered for each; for itself where nothing else is known.
+SELECT tally.model_id, coalesce(served_model.model_id, tally.model_id) AS answered, count(*)
+FROM event
+JOIN tally ON tally.id = event.tally_id
+LEFT JOIN served ON served.event_id = event.id
+LEFT JOIN served_model ON served_model.id = served.served_id
+WHERE EXISTS (SELECT FROM served) AND (
+    event.success
+    OR (NOT event.timeout AND coalesce(event.error_kind IN ('context_overflow', 'other', 'refused'), true))
+)
+GROUP BY tally.model_id, answered;

@@ -309,3 +309,16 @@ DELETE FROM watch WHERE kind = ? AND task_type = ? AND model_id = ?;
 -- The state of one watch.
 INSERT INTO watch (kind, task_type, model_id, state) VALUES (?, ?, ?, ?)
 ON CONFLICT (kind, task_type, model_id) DO UPDATE SET state = excluded.state;
+
+-- count_served --
+-- How often each model has answered for each; for itself where nothing else is known.
+SELECT tally.model_id, coalesce(served_model.model_id, tally.model_id) AS answered, count(*)
+FROM event
+JOIN tally ON tally.id = event.tally_id
+LEFT JOIN served ON served.event_id = event.id
+LEFT JOIN served_model ON served_model.id = served.served_id
+WHERE EXISTS (SELECT 1 FROM served) AND (
+    event.success
+    OR (NOT event.timeout AND coalesce(event.error_kind IN ('context_overflow', 'other', 'refused'), 1))
+)
+GROUP BY tally.model_id, answered;
