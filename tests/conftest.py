@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.postgres import postgres, postgres_server  # noqa: F401 - fixtures
+from tests.postgres import own_server, postgres, postgres_server  # noqa: F401 - fixtures
 
 # A slow or busy machine is no reason for a test to fail.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])

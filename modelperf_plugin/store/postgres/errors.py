@@ -12,7 +12,6 @@ from modelperf_plugin.errors import StoreBusyError, StoreDamagedError, StoreErro
 
 _BUSY: Final = (
     errors.LockNotAvailable, errors.QueryCanceled, errors.DeadlockDetected, errors.SerializationFailure,
-    errors.TooManyConnections,
 )  # fmt: skip
 _MISSING: Final = (errors.UndefinedTable, errors.UndefinedColumn, errors.UndefinedFunction, errors.InvalidSchemaName)
 _FAILED: Final = (
@@ -23,8 +22,6 @@ _PREFIX: Final = re.compile(r'^connection failed: |connection to server (at|on s
 
 def translate(error: Exception, location: str, patience: float) -> StoreError:
     """Return the StoreError for an error of psycopg, after ``patience`` seconds if others were in the way."""
-    if isinstance(error, errors.TooManyConnections):
-        return StoreBusyError(f"{location} accepts no more connections")
     if isinstance(error, _BUSY):
         return StoreBusyError(f"{location} was kept busy by others for more than {patience:g} s")
     if isinstance(error, _MISSING):

@@ -57,6 +57,7 @@ class Slots:
 
     def __init__(self) -> None:
         self._slots = [Slot() for _ in range(MAX_CONNECTIONS)]
+        self._are_closed = False
 
     def use(self, action: Callable[[Slot], _T], seconds: float) -> tuple[_T] | None:
         """Return what ``action`` returns for a free slot; None if none is free within ``seconds``.
@@ -69,7 +70,7 @@ class Slots:
             try:
                 found.append(action(slot))
             finally:
-                if not slot.is_at_rest:
+                if self._are_closed or not slot.is_at_rest:
                     slot.close()
 
         for slot in self._slots:
@@ -83,10 +84,10 @@ class Slots:
         return None
 
     def close(self) -> None:
-        """Close all connections, once nobody uses them."""
+        """Close all connections; those that a thread uses, as soon as it is done."""
+        self._are_closed = True
         for slot in self._slots:
-            with slot.lock:
-                slot.close()
+            attempt(slot.lock, slot.close)
 
     def abandon(self) -> None:
         """Give up the connections that this process was forked with."""

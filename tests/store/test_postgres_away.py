@@ -1,0 +1,236 @@
+"""A host goes on while its PostgreSQL server is away; when that is back, every outcome is there once."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from modelperf_plugin.errors import StoreError
+from modelperf_plugin.store import Entry, Recorded, Store, open_store, open_with_fallback
+from modelperf_plugin.store.fallback.spool import count_waiting, waiting_for
+from modelperf_plugin.store.opening import spool_of
+from modelperf_plugin.values import Outcome
+from tests.postgres import Server
+from tests.store.contract.examples import unsound
+from tests.store.faults import check_now, switch_of
+
+pytest.importorskip("psycopg", reason="the extra postgres is not installed")
+
+from modelperf_plugin.store.postgres.store import open_postgres
+from tests.store.cutting import Line, line_to
+
+PATIENCE = 0.5
+SOON = 20.0
+"""No test waits so long unless it fails."""
+
+
+def entry(model_id: str = "a", *, success: bool = True, outcome_id: str | None = None) -> Entry:
+    """Return an outcome."""
+    return Entry("t", model_id, Outcome(success=success, outcome_id=outcome_id), 1_000)
+
+
+def counts(store: Store) -> dict[str, int]:
+    """Return the number of outcomes of each model, as choices see it."""
+    return {model_id: tally.samples for model_id, tally in store.tallies.of("t").items()}
+
+
+def wait_until(is_true: Callable[[], bool]) -> None:
+    """Wait until something is true."""
+    until = time.monotonic() + SOON
+    while not is_true():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def come_back(store: Store) -> None:
+    """Wait until a host uses its server again, and everything that waited is moved."""
+    switch = switch_of(store)
+
+    def is_back() -> bool:
+        check_now(store)
+        store.decisions.write([], [])
+        return store.degraded is None and not switch.backlog.waits
+
+    wait_until(is_back)
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the warnings and errors in the log."""
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.fixture
+def url(postgres: Server) -> str:
+    """Return the URL of an empty schema."""
+    return postgres.empty_schema()
+
+
+@pytest.fixture
+def line(url: str) -> Iterator[Line]:
+    """Return a line to the server."""
+    with line_to(url) as line:
+        yield line
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    """Return the path beside which outcomes are spooled."""
+    return tmp_path / "local" / "outcomes.db"
+
+
+@pytest.fixture
+def host(line: Line, spool: Path) -> Iterator[Store]:
+    """Return the store of a host."""
+    with closing(open_with_fallback(line.url, patience=PATIENCE, spool=spool)) as store:
+        yield store
+
+
+def in_database(url: str) -> dict[str, int]:
+    """Return the number of events of each model in the database, and check that the tallies are their aggregate."""
+    with closing(open_store(url)) as store:
+        assert unsound(store) == []
+        events = [event.model_id for event in store.events.after(0, 10_000)]
+        found = {name: events.count(name) for name in events}
+        assert found == counts(store)
+        return found
+
+
+def test_outcomes_wait_and_choices_go_on(
+    host: Store, line: Line, url: str, spool: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While the server refuses connections, choices count what was read and is recorded; then all of it is there."""
+    host.outcomes.record(entry("a"))
+    assert counts(host) == {"a": 1}
+    line.cut()
+    for _ in range(3):
+        assert host.outcomes.record(entry("b")) is Recorded.NEW
+    assert host.outcomes.record_many([entry("b"), entry("c")]) == 2
+    assert counts(host) == {"a": 1, "b": 4, "c": 1}
+    assert host.degraded is not None
+    (line_logged,) = logged(caplog)
+    assert "Continuing without the database: outcomes wait in" in line_logged
+    assert str(spool.parent / "outcomes-postgresql.waiting-") in line_logged
+    assert count_waiting(spool_of(url, spool)) == 5
+    assert all("wait in" in finding.message for finding in waiting_for(spool_of(url, spool)))
+    line.mend()
+    come_back(host)
+    assert counts(host) == {"a": 1, "b": 4, "c": 1}
+    assert in_database(url) == {"a": 1, "b": 4, "c": 1}
+    assert count_waiting(spool_of(url, spool)) == 0
+    assert len(logged(caplog)) == 2
+    assert "works again" in logged(caplog)[1]
+
+
+def test_they_are_stored_in_order(host: Store, line: Line, url: str) -> None:
+    """Outcomes are stored in the order in which the process recorded them, over several batches."""
+    line.cut()
+    names = [f"m{number:03}" for number in range(600)]
+    for name in names:
+        host.outcomes.record(entry(name))
+    line.mend()
+    come_back(host)
+    host.outcomes.record(entry("last"))
+    with closing(open_store(url)) as store:
+        assert [event.model_id for event in store.events.after(0, 1_000)] == [*names, "last"]
+
+
+@pytest.mark.parametrize("kind", ["requests", "answers"])
+@pytest.mark.parametrize("many", [False, True], ids=["one", "many"])
+def test_an_outcome_on_its_way_counts_once(host: Store, line: Line, url: str, kind: str, many: bool) -> None:
+    """If the line breaks while an outcome is on its way, it counts once, whether or not the server has got it."""
+    host.outcomes.record(entry("a"))
+    assert counts(host) == {"a": 1}
+    recorded = 1
+    line.hold(kind)
+    if many:
+        assert host.outcomes.record_many([entry("b"), entry("b")]) == 2
+        recorded += 1
+    else:
+        assert host.outcomes.record(entry("b")) is Recorded.NEW
+    assert counts(host) == {"a": 1, "b": recorded}
+    line.cut()
+    host.outcomes.record(entry("c"))
+    line.mend()
+    come_back(host)
+    assert counts(host) == in_database(url) == {"a": 1, "b": recorded, "c": 1}
+
+
+def test_a_statement_that_comes_late_is_not_executed(host: Store, line: Line, url: str) -> None:
+    """A statement that the network delivers after its outcome was moved from the spool changes nothing."""
+    host.outcomes.record(entry("a"))
+    with closing(open_postgres(url)) as other:
+        host.outcomes.record(entry("b"))
+        line.hold("requests")
+        host.outcomes.record(entry("late"))
+        switch = switch_of(host)
+        (batch,) = [batch for batch in switch._spool._batches if batch.outcomes]
+        assert other.outcomes.ingest_batch(batch.batch_id, batch.entries()) == 1
+        line.mend()  # delivers what was held back
+        come_back(host)
+    assert in_database(url) == {"a": 1, "b": 1, "late": 1}
+
+
+def test_a_silent_server_keeps_nobody_waiting(host: Store, line: Line, url: str) -> None:
+    """A server that says nothing costs each call no more than its patience, and nothing is lost."""
+    host.outcomes.record(entry("a"))
+    assert counts(host) == {"a": 1}
+    line.hold("requests", "answers")
+    began = time.monotonic()
+    threads = [threading.Thread(target=lambda: host.outcomes.record(entry("a"))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert counts(host) == {"a": 5}
+    check_now(host)
+    assert counts(host) == {"a": 5}
+    assert time.monotonic() - began < SOON
+    line.mend()
+    come_back(host)
+    assert in_database(url) == {"a": 5}
+
+
+def test_a_host_that_starts_without_its_server(line: Line, url: str, spool: Path) -> None:
+    """A host can start, choose and record while its server is away; the next process moves what it left."""
+    line.cut()
+    with closing(open_with_fallback(line.url, patience=PATIENCE, spool=spool)) as host:
+        host.outcomes.record(entry("a", outcome_id="one"))
+        assert host.outcomes.record(entry("a", outcome_id="one")) is Recorded.NOTHING
+        assert counts(host) == {"a": 1}
+    line.mend()
+    with closing(open_with_fallback(line.url, patience=PATIENCE, spool=spool)) as host:
+        come_back(host)
+        assert host.outcomes.record(entry("a", outcome_id="one")) is Recorded.NOTHING
+    assert in_database(url) == {"a": 1}
+
+
+def test_a_locked_database_is_not_a_failure(host: Store, url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """An outcome that would wait for others for too long is spooled, and moved in once they are done."""
+    import psycopg
+
+    host.outcomes.record(entry("a", outcome_id="one"))
+    with psycopg.connect(url) as other:
+        other.execute("LOCK TABLE fresh IN EXCLUSIVE MODE")
+        assert host.outcomes.record(entry("a", success=False, outcome_id="one")) is Recorded.REVISED
+        assert host.outcomes.record(entry("b", outcome_id="two")) is Recorded.NEW
+        assert host.degraded is None
+        assert host.busy
+        assert counts(host) == {"a": 1, "b": 1}
+    come_back(host)
+    assert not host.busy
+    assert logged(caplog) == []
+    assert counts(host) == in_database(url) == {"a": 1, "b": 1}
+    assert host.tallies.of("t")["a"].failures == 1
+
+
+def test_a_malformed_url_is_refused_in_one_line(tmp_path: Path) -> None:
+    """What cannot be a URL is an error at once, without the password in it."""
+    with pytest.raises(StoreError, match="is not a valid URL") as raised:
+        open_with_fallback("postgresql://me:secret@[host/db", spool=tmp_path / "x.db")
+    assert "secret" not in str(raised.value)
