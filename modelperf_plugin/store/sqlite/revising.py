@@ -135,10 +135,15 @@ def apply_waiting(connection: sqlite3.Connection, decision: DecisionRecord) -> D
     (tally_id,) = connection.execute(sql["find_pair"], (decision.task_type, decision.model_id)).fetchone()
     row = (tally_id, given_ms, int(outcome.success), 0, 0, 0, None, None, score, None, outcome_id)
     tried = check_tried("tried", parse_json(decision.record).get("tried", ()))
+    tried_id = number_of(connection, tried) if tried else None
+    before = connection.total_changes
     if tried:
-        connection.execute(sql["record_later"], (*row, number_of(connection, tried)))
+        connection.execute(sql["record_later"], (*row, tried_id))
     else:
         connection.execute(sql["record_once"], row)
+    if connection.total_changes == before:  # an earlier verdict was counted, although the log did not have the decision
+        entry = Entry(decision.task_type, decision.model_id, outcome, given_ms, tried)
+        revise(connection, tally_id, entry, decision_id, is_stamped=False)
     return DecisionOutcome(decision_id, decision.model_id, outcome, given_ms, outcome_id)
 
 
