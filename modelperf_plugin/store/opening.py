@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
-from modelperf_plugin.errors import InvalidValueError
+from modelperf_plugin.errors import InvalidValueError, MissingExtraError
 from modelperf_plugin.paths import expanded
 from modelperf_plugin.store.deadline import PATIENCE_SECONDS
 from modelperf_plugin.store.durability import Durability
@@ -20,13 +20,18 @@ _TO_READ: Final = "?mode=ro"
 
 
 def open_store(location: str | os.PathLike[str], *, durability: Durability = "normal") -> Store:
-    """Open the store at ``location``: a path, ``":memory:"`` or ``sqlite:///path``. A new file is created.
+    """Open the store at ``location``: a path, ``":memory:"``, ``sqlite:///path`` or ``postgresql://…``.
+
+    A new file is created, and so are the tables in an empty database.
 
     Raises:
         InvalidValueError: the URL has an unsupported scheme.
         StoreError: it cannot be opened; the message says why.
     """
-    return open_sqlite(_sqlite_path(os.fspath(location)), durability=durability)
+    location = os.fspath(location)
+    if is_postgres(location):
+        return _open_postgres(location, durability=durability)
+    return open_sqlite(_sqlite_path(location), durability=durability)
 
 
 def open_with_fallback(
@@ -43,6 +48,8 @@ def open_with_fallback(
         StoreError: it is from a newer version or another program's; the message says so.
     """
     location = os.fspath(location)
+    if is_postgres(location):
+        return _open_postgres(location, durability=durability, patience=patience)
     if "://" in location and location.endswith(_TO_READ):
         return open_to_read(location.removesuffix(_TO_READ))
     path = _sqlite_path(location)
@@ -56,7 +63,10 @@ def open_to_read(location: str | os.PathLike[str]) -> Store:
         InvalidValueError: the URL has an unsupported scheme.
         StoreError: it cannot be read; the message says why.
     """
-    path = _sqlite_path(os.fspath(location))
+    location = os.fspath(location)
+    if is_postgres(location):
+        return _open_postgres(location, read_only=True)
+    path = _sqlite_path(location)
     return open_sqlite(path) if path == MEMORY else open_sqlite_read_only(path)
 
 
@@ -82,6 +92,24 @@ def to_read(location: str | os.PathLike[str]) -> str:
     """Return the URL that opens ``location`` for reading only."""
     path = _sqlite_path(os.fspath(location))
     return path if path == MEMORY else f"{_SCHEME}{quote(os.fsencode(path))}{_TO_READ}"
+
+
+def is_postgres(location: str) -> bool:
+    """Return whether ``location`` is the URL of a PostgreSQL database."""
+    return location.startswith(("postgresql://", "postgres://"))
+
+
+def _open_postgres(url: str, **options: Any) -> Store:
+    """Open a PostgreSQL database; only this imports what that needs.
+
+    Raises:
+        MissingExtraError: psycopg is not installed.
+    """
+    try:
+        from modelperf_plugin.store.postgres.store import open_postgres  # noqa: PLC0415 - psycopg is an extra
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("a store in PostgreSQL", "postgres") from error
+    return open_postgres(url, **options)
 
 
 def _sqlite_path(location: str) -> str:
