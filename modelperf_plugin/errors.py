@@ -158,7 +158,14 @@ class NotATrackerError(StoreError):
 
 
 class StoreFailedError(StoreError):
-    """The database is temporarily unusable, for example because the disk is full; recording continues without it."""
+    """The database is temporarily unusable, for example because the disk is full; recording continues without it.
+
+    Attributes:
+        receipt: the id under which a batch with what was to be recorded is ingested only if it is not stored after all;
+            None if it is not stored for sure.
+    """
+
+    receipt: str | None = None
 
 
 class StoreDamagedError(StoreFailedError):

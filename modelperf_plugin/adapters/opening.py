@@ -18,7 +18,7 @@ def engine_with(default_store: Path) -> ModelPerf:
     Raises:
         ConfigError: the configuration is invalid.
     """
-    store = default_store if load().origins["store.path"] == "default" else None
+    store = None if load().names_store else default_store
     try:
         return ModelPerf(store=store)
     except StoreError as error:

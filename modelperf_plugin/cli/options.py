@@ -53,9 +53,11 @@ class Common:
 
         layer = dict(flags or {})
         if self.store is not None:
-            layer["store"] = {"path": self.store}
+            from modelperf_plugin.store.urls import is_postgres
+
+            layer["store"] = {"url": self.store} if is_postgres(self.store) else {"path": self.store, "url": None}
         loaded = load(self.config, flags=layer)
-        if self.default_store is not None and loaded.origins["store.path"] == "default":
+        if self.default_store is not None and not loaded.names_store:
             return load(self.config, flags={**layer, "store": {"path": self.default_store}})
         return loaded
 
@@ -67,7 +69,7 @@ class Common:
 
     def existing_store(self, answer: Answer, config: Config | None = None, **empty: Any) -> str:
         """Return the location of the store; if it does not exist, exit with a note and ``empty``."""
-        location = str((config or self.load().config).store.path)
+        location = str((config or self.load().config).store.location)
         if is_missing(location):
             answer.exit_with_note(missing_note(location), store=location, **empty)
         return location
@@ -110,7 +112,7 @@ class Common:
         from modelperf_plugin.store import open_store
 
         store = self.load().config.store
-        location = ":memory:" if dry_run and is_missing(store.path) else store.path
+        location = ":memory:" if dry_run and is_missing(store.location) else store.location
         with closing(open_store(location, durability=store.durability)) as opened:
             yield opened
 
@@ -214,7 +216,7 @@ def refuse_to_replace(file: Path, *, force: bool) -> None:
 def is_missing(location: str) -> bool:
     """Return whether ``location`` names a file that does not exist, so that opening it would create it."""
     if location == ":memory:" or ("://" in location and not location.startswith("sqlite:///")):
-        return False
+        return False  # tables that are missing are reported when it is opened
     from modelperf_plugin.store.opening import file_of
     from modelperf_plugin.store.sqlite.requirements import check_requirements
 

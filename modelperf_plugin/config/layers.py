@@ -18,6 +18,7 @@ from modelperf_plugin.config.schema import NAMED_SECTIONS, POLICY_SECTIONS, RULE
 from modelperf_plugin.errors import Problem, brief
 from modelperf_plugin.files import read_regular
 from modelperf_plugin.paths import NO_HOME, expanded, unreachable
+from modelperf_plugin.store.urls import PLACES_OF_PASSWORDS, has_password
 
 FILE_NAME: Final = "modelperf.toml"
 PREFIX: Final = "MODELPERF_"
@@ -169,6 +170,7 @@ def _add_file(path: Path, layers: list[Layer], files: list[Path], problems: list
         problems.append(Problem(source=label, path="", message=f"must be a table, but got {brief(data)}"))
         return True
     files.append(path)
+    _refuse_password(data, label, problems)
     _anchor_store(data, path.parent)
     _anchor_federation(data, path.parent)
     layers.append(Layer(label, data))
@@ -202,6 +204,16 @@ def _syntax_problem(label: str, text: str, error: tomli.TOMLDecodeError) -> Prob
     end = text.count("\n") + 1, len(text) - text.rfind("\n")
     line, column = match.group(2, 3) if match.group(2) else end
     return Problem(source=label, path=f"line {line}, column {column}", message=f"is not TOML: {match.group(1)}")
+
+
+def _refuse_password(data: dict[str, Any], label: str, problems: list[Problem]) -> None:
+    """Note a URL with a password in a file, which others may read, and remove it."""
+    store = data.get("store")
+    url = store.get("url") if isinstance(store, dict) else None
+    if isinstance(store, dict) and isinstance(url, str) and has_password(url):
+        message = f"must not hold a password: that belongs into {PLACES_OF_PASSWORDS}"
+        problems.append(Problem(source=label, path="store.url", message=message))
+        data["store"] = {key: value for key, value in store.items() if key != "url"}
 
 
 def _anchor_store(data: dict[str, Any], folder: Path) -> None:

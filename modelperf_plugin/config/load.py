@@ -59,6 +59,11 @@ class LoadedConfig:
     watched: tuple[Path, ...] = ()
     """The files whose change, creation or deletion may change the configuration."""
 
+    @property
+    def names_store(self) -> bool:
+        """Whether a store is configured, in whatever way."""
+        return self.config.store.url is not None or self.origins["store.path"] != "default"
+
     def rows(self) -> list[tuple[str, Any, str]]:
         """Return dotted path, plain JSON value and source of every setting."""
         values = self.config.model_dump(mode="json")

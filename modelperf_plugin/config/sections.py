@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
     PlainValidator,
     WithJsonSchema,
+    field_serializer,
     field_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from modelperf_plugin.config.models import Section
 from modelperf_plugin.policy.quality import Timeouts
+from modelperf_plugin.store.urls import is_postgres, without_secrets
 from modelperf_plugin.values import DEFAULT_PASS_SCORE, MAX_ATTEMPTS
 
 FEDERATED_COLUMNS = ("task_type", "model_id", "success", "timeout", "tokens_used", "cost_usd", "timestamp")
@@ -39,6 +40,12 @@ class StoreConfig(Section):
         description="SQLite file, created if missing. A path in a configuration file is relative to that file; the "
         "default is relative to the working directory.",
     )
+    url: str | None = Field(
+        default=None, min_length=1, repr=False,
+        description="PostgreSQL database to use instead of the file: postgresql://user@host/database, or "
+        "postgresql://?service=NAME. Give passwords in PGPASSWORD, a password file or a service file. Outcomes that "
+        "wait for the server are written to files beside path.",
+    )  # fmt: skip
     durability: Literal["normal", "full"] = Field(
         default="normal",
         description="normal: a recorded outcome survives a crash of the process; full: also a power failure, but every "
@@ -55,6 +62,11 @@ class StoreConfig(Section):
         "tallies and daily trends. Unset: keep all.",
     )  # fmt: skip
 
+    @property
+    def location(self) -> str:
+        """The URL or, without one, the path; a password may be in it."""
+        return self.url or self.path
+
     def keys_that_differ(self, other: StoreConfig) -> list[str]:
         """Return the keys whose values are not those of ``other``."""
         return [key for key in type(self).model_fields if getattr(self, key) != getattr(other, key)]
@@ -63,11 +75,20 @@ class StoreConfig(Section):
     @classmethod
     def _known_store(cls, path: str) -> str:
         if "://" in path and not path.startswith("sqlite:///"):
-            shown = re.sub(r"//[^@/]*@", "//…@", path)  # no password in a log
-            raise ValueError(
-                f"must be a path, :memory: or sqlite:///path (no other URL is supported), but got {shown!r}"
-            )
+            what = "the key for it is store.url" if is_postgres(path) else "no other URL is supported"
+            raise ValueError(f"must be a path, :memory: or sqlite:///path ({what}), but got {without_secrets(path)!r}")
         return path
+
+    @field_validator("url")
+    @classmethod
+    def _known_database(cls, url: str | None) -> str | None:
+        if url is not None and (not is_postgres(url) or "\0" in url):
+            raise ValueError(f"must be postgresql://…, but got {without_secrets(url)!r}")
+        return url
+
+    @field_serializer("url", when_used="json")
+    def _without_password(self, url: str | None) -> str | None:
+        return None if url is None else without_secrets(url)
 
 
 class LogConfig(Section):

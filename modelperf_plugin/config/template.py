@@ -10,6 +10,7 @@ from typing import Any
 from modelperf_plugin.config.describe import Setting, default_strategy, describe, strategies
 from modelperf_plugin.config.schema import NAMED_SECTIONS, naming_key
 
+_URL = '"postgresql://modelperf@db.example.org/modelperf"'
 _HEAD = """\
 # Configuration of modelperf_plugin. Every value below is the default: change what you want, delete the rest.
 # The file is reloaded when it changes; `modelperf config check` validates it.
@@ -70,7 +71,8 @@ def _plain(section: str, key: str, setting: Setting, lines: list[str]) -> list[s
     head = [] if f"[{section}]" in lines else ["", f"[{section}]"]
     # a path in a file is relative to it, but the default is relative to the working directory: left unset
     off = "# " if (section, key) == ("store", "path") or setting.default is None else ""
-    unset = "20.0" if setting.kind.startswith("a number") else "365"
+    examples = {"a number": "20.0", "a whole number": "365"}
+    unset = next((example for kind, example in examples.items() if setting.kind.startswith(kind)), _URL)
     value = unset if setting.default is None else _toml(setting.default)
     return [*head, _comment(setting.description), f"{off}{key} = {value}"]
 

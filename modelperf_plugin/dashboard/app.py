@@ -36,6 +36,7 @@ from modelperf_plugin.dashboard.render import (
 )
 from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.errors import InvalidValueError, StoreError
+from modelperf_plugin.store import urls
 
 LENGTHS: Final = (7, 30, 90, 365)
 """Periods to choose from, in days."""
@@ -153,10 +154,12 @@ class _Pages:
     def policy(self, request: Request) -> Response:
         now = datetime.now(UTC)
         loaded = self._engine.loaded
-        store, named = self._engine.store.location, str(loaded.config.store.path)
+        store, configured = self._engine.store.location, loaded.config.store
+        key = "store.url" if configured.url else "store.path"
+        named = urls.without_secrets(configured.url) if configured.url else str(configured.path)
         rows = [
-            (path, json.dumps(store if path == "store.path" else value, ensure_ascii=False),
-             "argument" if path == "store.path" and store != named else origin)
+            (path, json.dumps(store if path == key else value, ensure_ascii=False),
+             "argument" if path == key and store != named else origin)
             for path, value, origin in loaded.rows()
         ]  # fmt: skip
         fingerprints = [("every task type", loaded.config.policy_for("").policy_id)]

@@ -71,6 +71,7 @@ class ModelPerf(CallRecorder):
         Raises:
             ConfigError: the configuration is invalid; the message contains every problem.
             InvalidValueError: this version has no store for such a URL.
+            MissingExtraError: the library for such a URL is not installed.
             StoreError: the store cannot be used.
         """
         self._on_config_error = on_config_error
@@ -79,12 +80,12 @@ class ModelPerf(CallRecorder):
         if clock is not None:
             clock = HostClock(clock, partial(self._errors.report, "the machine's time is used"))
         self._opened_with = configured = self._watch.current.config.store
-        self._overridden = set() if store is None else {"path"}
-        location = configured.path if store is None else store
+        self._overridden = set() if store is None else {"path", "url"}
+        location = configured.location if store is None else store
         self.patience = configured.patience_seconds
         """For how many seconds a record, and closing, wait for other writers."""
         self.tracker = ModelPerformanceTracker(
-            location, durability=configured.durability, patience=self.patience, clock=clock
+            location, durability=configured.durability, patience=self.patience, spool=configured.path, clock=clock
         )
         self.attached = AttachedDatabases(
             self.tracker.store.attachments, lambda: from_configuration(self._watch.current.config.federation)

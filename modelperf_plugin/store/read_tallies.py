@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import log
 from typing import Any, Final, Protocol
 
@@ -92,6 +92,19 @@ class ReadTallies:
         del wanted["today"], wanted["decay"]
         newest = self._connection.fetch(self._fading_sql["newest_costs"], wanted)
         return PastCosts(sums, usable(cost_of, newest))
+
+    def with_batches(self, task_type: str, batch_ids: Sequence[str]) -> tuple[dict[str, Tally], set[str]]:
+        """Return the tallies of ``task_type`` by model id, and which of the spooled batches are part of them."""
+        rows = self._connection.fetch(self._sql["tallies_with_batches"], task_type, json.dumps(batch_ids))
+        tallies = sorted(Tally._make(row) for row in rows if row[0] is not None)
+        return {tally.model_id: tally for tally in tallies}, {row[1] for row in rows if row[0] is None}
+
+    def later_with_batches(
+        self, task_type: str, batch_ids: Sequence[str]
+    ) -> tuple[dict[str, dict[Tried, LaterTries]], set[str]]:
+        """Return the later tries of ``task_type``, and which of the spooled batches are part of them."""
+        rows = self._connection.fetch(self._sql["later_with_batches"], task_type, json.dumps(batch_ids))
+        return later_of(row for row in rows if row[1] is not None), {row[0] for row in rows if row[1] is None}
 
     def _load(self, task_type: str) -> Counts:
         rows = self._connection.fetch(self._sql["tallies_of_task_type"], task_type)

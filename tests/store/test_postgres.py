@@ -26,8 +26,8 @@ from tests.store.contract.examples import NEW_YEAR_MS, entry, unsound
 
 psycopg = pytest.importorskip("psycopg")
 
-from modelperf_plugin.store.postgres.errors import without_secrets  # noqa: E402
 from modelperf_plugin.store.postgres.store import PostgresStore, open_postgres  # noqa: E402
+from modelperf_plugin.store.urls import without_secrets  # noqa: E402
 
 
 @pytest.fixture

@@ -166,7 +166,7 @@ def test_one_test_is_begun(stores: list[Store]) -> None:
 
 
 def test_a_text_without_meaning_is_refused_by_the_log_alone(stores: list[Store]) -> None:
-    """What PostgreSQL cannot store as text costs the decision, not the outcome; U+0000 within its JSON is no such thing."""
+    """What PostgreSQL cannot store as text costs the decision, not the outcome; U+0000 in its JSON can be stored."""
     entry = Entry("plan", "best", Outcome(success=True), NOON_MS)
     record = DecisionRecord.of(decided("d1"))
     refused = Joining(record._replace(policy_id="\0"), ended("d1"))

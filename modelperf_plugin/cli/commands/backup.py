@@ -23,7 +23,7 @@ def backup(common: Common, answer: Answer, target: Path, force: bool) -> None:
     from modelperf_plugin.store.opening import file_of
     from modelperf_plugin.store.sqlite.backup import back_up
 
-    location = file_of(common.existing_store(answer, target=str(target), size_bytes=None))
+    location = file_of(common.existing_store(answer, target=str(target), size_bytes=None), "back it up with pg_dump")
     refuse_to_replace(target, force=force)
     size = back_up(location, target)
     if answer.as_json:

@@ -28,7 +28,9 @@ def compact(common: Common, answer: Answer) -> None:
     """
     from modelperf_plugin.store.opening import file_of, open_file
 
-    location = file_of(common.existing_store(answer, before_bytes=None, after_bytes=None))
+    location = file_of(
+        common.existing_store(answer, before_bytes=None, after_bytes=None), "its server reclaims space by autovacuum"
+    )
     file = Path(location)
     with closing(open_file(location)) as store:
         before = file.stat().st_size

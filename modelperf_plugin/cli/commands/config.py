@@ -97,7 +97,7 @@ def _hints(config: Config) -> list[str]:
     from modelperf_plugin.store.aliases.store import with_aliases
     from modelperf_plugin.values.names import Aliases
 
-    location = str(config.store.path)
+    location = config.store.location
     try:
         if is_missing(location):
             return doubtful_names(config, [])
@@ -183,8 +183,8 @@ def _diff(common: Common, answer: Answer, /, before: str, after: str, **selectio
     in_force = common.load().config
     listed = [asdict(each) for each in settings]
     empty: dict[str, Any] = {"settings": listed, "behaviour": None}
-    if is_missing(str(in_force.store.path)):
-        answer.exit_with_note(missing_note(str(in_force.store.path)), **empty)
+    if is_missing(in_force.store.location):
+        answer.exit_with_note(missing_note(in_force.store.location), **empty)
     with ModelPerf(in_force) as engine, progress_stages() as stages:
         log = read_decision_log(answer, engine.store, stages, **selection, **empty)
         diff = compare_policies(log, engine.store, old, new, stages("comparing"))

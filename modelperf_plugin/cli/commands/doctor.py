@@ -60,11 +60,13 @@ def doctor(common: Common, answer: Answer, clear: bool, repair: bool) -> None:
     """
     from modelperf_plugin.errors import StoreError
     from modelperf_plugin.store import open_store
+    from modelperf_plugin.store.urls import is_postgres, without_secrets
 
     loaded = common.load()
-    location = str(loaded.config.store.path)
+    location = loaded.config.store.location
+    shown = without_secrets(location) if is_postgres(location) else location
     exists = not _is_absent(location)
-    repaired = _repair(location) if repair and exists else []
+    repaired = _repair(loaded) if repair and exists else []
     if clear and exists:
         with suppress(StoreError), closing(open_store(location)) as store:  # _examine reports why it does not open
             store.problems.clear()
@@ -72,7 +74,7 @@ def doctor(common: Common, answer: Answer, clear: bool, repair: bool) -> None:
     if answer.as_json:
         decisions = examination.decisions
         answer.print_json(
-            ok=examination.is_healthy, store=location, mode=loaded.config.mode,
+            ok=examination.is_healthy, store=shown, mode=loaded.config.mode,
             config_files=[str(file) for file in loaded.files], policy_ids=dict(examination.policies),
             findings=[finding.as_dict() for finding in examination.findings],
             decisions=None if decisions is None else decisions.as_dict(),
@@ -81,23 +83,49 @@ def doctor(common: Common, answer: Answer, clear: bool, repair: bool) -> None:
     else:
         for sentence in repaired:
             answer.print_line(sentence)
-        _show(answer, location, examination)
+        _show(answer, shown, examination)
     raise click.exceptions.Exit(0 if examination.is_healthy else 1)
 
 
-def _repair(location: str) -> list[str]:
-    """Repair the database at ``location``; return what was done, one sentence each.
+def _repair(loaded: LoadedConfig) -> list[str]:
+    """Repair the configured store; return what was done, one sentence each.
 
     Raises:
-        StoreError: the database cannot be repaired, and is unchanged.
+        StoreError: it cannot be repaired, and is unchanged.
     """
-    from modelperf_plugin.errors import StoreDamagedError
     from modelperf_plugin.store.fallback.spool import count_waiting
-    from modelperf_plugin.store.opening import file_of, open_file, open_with_fallback
+    from modelperf_plugin.store.opening import file_of, open_with_fallback, spool_of
+    from modelperf_plugin.store.urls import is_postgres
+
+    location, beside = loaded.config.store.location, loaded.config.store.path
+    done = _repair_database(location) if is_postgres(location) else _repair_file(file_of(location))
+    spool = spool_of(location, beside)
+    waiting = count_waiting(spool)
+    open_with_fallback(location, spool=beside).close()  # replays what hosts have spooled
+    if waiting:
+        replayed = waiting - count_waiting(spool)
+        done.append(f"moved {count(replayed, 'outcome')} from JSON files into the database")
+    return done or ["nothing to repair"]
+
+
+def _repair_database(url: str) -> list[str]:
+    from modelperf_plugin.store.opening import open_database
+
+    with closing(open_database(url)) as store:
+        return _recounted(store.maintenance.rebuild())
+
+
+def _recounted(pairs: int) -> list[str]:
+    recounted = f"rebuilt the counts of {count(pairs, 'pair')}, which did not add up, from the outcomes"
+    return [recounted] if pairs else []
+
+
+def _repair_file(path: str) -> list[str]:
+    from modelperf_plugin.errors import StoreDamagedError
+    from modelperf_plugin.store.opening import open_file
     from modelperf_plugin.store.sqlite.replacing import sweep
     from modelperf_plugin.store.sqlite.salvage import is_sound, salvage
 
-    path = file_of(location)
     done = [f"deleted {folder}, left by a repair that was interrupted" for folder in sweep(path)]
     if not is_sound(path):
         done += salvage(path).sentences()
@@ -112,14 +140,7 @@ def _repair(location: str) -> list[str]:
             f"moved rows with unreadable text to {aside}; "
             "once the names in it are corrected, `modelperf import jsonl` imports its outcomes"
         )
-    if pairs:
-        done.append(f"rebuilt the counts of {count(pairs, 'pair')}, which did not add up, from the outcomes")
-    waiting = count_waiting(path)
-    open_with_fallback(path).close()  # replays what hosts have spooled
-    if waiting:
-        replayed = waiting - count_waiting(path)
-        done.append(f"moved {count(replayed, 'outcome')} from JSON files into the database")
-    return done or ["nothing to repair"]
+    return done + _recounted(pairs)
 
 
 def _examine(loaded: LoadedConfig, location: str) -> _Examination:
@@ -129,6 +150,7 @@ def _examine(loaded: LoadedConfig, location: str) -> _Examination:
     from modelperf_plugin.store import open_to_read
     from modelperf_plugin.store.aliases.store import with_aliases
     from modelperf_plugin.store.fallback.spool import waiting_for
+    from modelperf_plugin.store.opening import spool_of
     from modelperf_plugin.values.names import Aliases
 
     now_ms = time.time_ns() // 1_000_000
@@ -137,7 +159,7 @@ def _examine(loaded: LoadedConfig, location: str) -> _Examination:
     findings = [
         _finding("mode", _MODES[mode], ok=mode != "off"),
         _finding("configuration", f"read from {files}" if files else "no file: the defaults"),
-        *waiting_for(location),
+        *waiting_for(spool_of(location, loaded.config.store.path)),
         *_unfinished(location),
     ]
     if _is_absent(location):
@@ -215,8 +237,9 @@ def _unfinished(location: str) -> Iterator[Finding]:
     """Yield a finding for each folder of a repair."""
     from modelperf_plugin.store.opening import file_of
     from modelperf_plugin.store.sqlite.replacing import abandoned
+    from modelperf_plugin.store.urls import is_postgres
 
-    for folder in [] if location == ":memory:" else abandoned(file_of(location)):
+    for folder in [] if location == ":memory:" or is_postgres(location) else abandoned(file_of(location)):
         message = f"{folder} belongs to a repair: if none is running, `modelperf doctor --repair` deletes it"
         yield _finding("repair", message, ok=False)
 

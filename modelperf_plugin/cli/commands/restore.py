@@ -25,7 +25,7 @@ def restore(common: Common, answer: Answer, copy: Path) -> None:
     from modelperf_plugin.store.opening import file_of
     from modelperf_plugin.store.sqlite.restoring import restore as restore_copy
 
-    location = file_of(str(common.load().config.store.path))
+    location = file_of(common.load().config.store.location, "restore a copy with pg_restore")
     restored = restore_copy(location, copy)
     waiting = count_waiting(location)
     if answer.as_json:

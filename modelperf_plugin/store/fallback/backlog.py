@@ -14,7 +14,7 @@ from modelperf_plugin.store.entries import Entry, Recorded, Verdict
 from modelperf_plugin.store.fallback.interim import Notes
 from modelperf_plugin.store.fallback.own_spool import Spool
 from modelperf_plugin.store.fallback.spool import Place, ingest_left, places
-from modelperf_plugin.store.sqlite.store import SqliteStore
+from modelperf_plugin.store.main_store import MainStore
 from modelperf_plugin.store.tally_cache import NO_COUNTS
 from modelperf_plugin.values import LaterTries, Tally, Tried, combine
 from modelperf_plugin.values.backoff import Backoff
@@ -33,13 +33,13 @@ class Backlog:
     queue up behind them, without waiting, so that they are stored in order.
     """
 
-    def __init__(self, database: str, spool: Spool) -> None:
-        """Use ``spool``, which is empty."""
+    def __init__(self, path: str, spool: Spool) -> None:
+        """Use ``spool``, which is empty and lies beside ``path``."""
         self.waits = False
         """Whether there is anything to move."""
         self.own_wait = False
         """Whether outcomes of this process are waiting."""
-        self._database = database
+        self._path = path
         self._spool = spool
         self._lock = threading.RLock()  # a signal handler may record, too
         self._moving = threading.Lock()
@@ -50,7 +50,7 @@ class Backlog:
         self._later: dict[str, Mapping[str, Mapping[Tried, LaterTries]]] = {}
         """What was returned last, by task type."""
 
-    def add(self, store: SqliteStore, entries: Sequence[Entry], reason: str) -> list[Recorded]:
+    def add(self, store: MainStore, entries: Sequence[Entry], reason: str) -> list[Recorded]:
         """Spool outcomes; return what each of them changes, as far as is known now."""
         with self._lock:
             recorded = self._compare(store, entries)
@@ -65,9 +65,16 @@ class Backlog:
             self.own_wait = self.waits = True
             return recorded
 
+    def add_doubtful(self, entries: Sequence[Entry], receipt: str) -> list[Recorded]:
+        """Spool outcomes of which nobody knows whether they are stored, as a batch of which the database knows."""
+        with self._lock:
+            self._spool.append(entries, batch_id=receipt)
+            self.own_wait = self.waits = True
+            return [Recorded.NEW] * len(entries)
+
     def find_batches_of_others(self) -> None:
         """Have the batches moved that processes have left which have ended, or use the database again."""
-        self._left.extend((place, path) for place in places(self._database) for path in place.batches())
+        self._left.extend((place, path) for place in places(self._path) for path in place.batches())
         self._update()
 
     def take_over(self, notes: Notes) -> None:
@@ -82,7 +89,7 @@ class Backlog:
             self.waits = self.own_wait = False
             self._forget_returned()
 
-    def move_next(self, store: SqliteStore) -> list[Entry] | None:
+    def move_next(self, store: MainStore) -> list[Entry] | None:
         """Take one step of moving what waits into ``store``; return the outcomes of this process that were moved.
 
         None if nothing can be moved now: others are writing, or another thread is moving.
@@ -99,7 +106,7 @@ class Backlog:
         self._update()
         return moved
 
-    def add_to(self, store: SqliteStore, task_type: str) -> Mapping[str, Tally]:
+    def add_to(self, store: MainStore, task_type: str) -> Mapping[str, Tally]:
         """Return the tallies of ``store`` for a task type, with the outcomes of this process that wait.
 
         Which batches wait is looked up first, and which of them were moved is read together with the tallies: each
@@ -112,7 +119,7 @@ class Backlog:
                 tallies[model_id] = combine(tallies[model_id], tally) if model_id in tallies else tally
         return _kept(self._tallies, task_type, tallies)
 
-    def add_to_later(self, store: SqliteStore, task_type: str) -> Mapping[str, Mapping[Tried, LaterTries]]:
+    def add_to_later(self, store: MainStore, task_type: str) -> Mapping[str, Mapping[Tried, LaterTries]]:
         """Return the later tries of ``store`` for a task type, with those of this process that wait, likewise."""
         batches = self._spool.counts()
         later, moved = store.tallies.later_with_batches(task_type, [batch_id for batch_id, _ in batches])
@@ -130,7 +137,7 @@ class Backlog:
         self._notes.clear()
         self.hand_over()
 
-    def _try_step(self, store: SqliteStore, moved: list[Entry]) -> bool:
+    def _try_step(self, store: MainStore, moved: list[Entry]) -> bool:
         """Take one step, and add the outcomes of this process to ``moved``; return whether it could be taken."""
         try:
             moved += self._step(store)
@@ -145,7 +152,7 @@ class Backlog:
         self._backoff.succeeded()
         return True
 
-    def _step(self, store: SqliteStore) -> list[Entry]:
+    def _step(self, store: MainStore) -> list[Entry]:
         if not self._spool.is_empty:
             return self._spool.ingest_next(store)
         if self._notes:
@@ -172,10 +179,10 @@ class Backlog:
         self._tallies.clear()
         self._later.clear()
 
-    def _compare(self, store: SqliteStore, entries: Sequence[Entry]) -> list[Recorded]:
+    def _compare(self, store: MainStore, entries: Sequence[Entry]) -> list[Recorded]:
         """Return what outcomes change, by the verdicts that wait or are in the database under their ids."""
         ids = {entry.outcome.outcome_id for entry in entries if entry.outcome.outcome_id is not None}
-        known_ids = store.outcomes.known_ids(ids) if ids else set()
+        known_ids, stored = self._stored(store, ids)
         verdicts: dict[str, Verdict] = {}
         recorded = []
         for entry in entries:
@@ -184,7 +191,7 @@ class Backlog:
                 recorded.append(Recorded.NEW)
                 continue
             verdict = verdicts.get(outcome_id) or self._spool.verdict_of(outcome_id)
-            verdict = verdict or store.outcomes.verdict_of(outcome_id)
+            verdict = verdict or stored.get(outcome_id)
             if verdict is None:  # unknown, or its event is gone
                 recorded.append(Recorded.NOTHING if outcome_id in known_ids else Recorded.NEW)
                 verdicts[outcome_id] = Verdict.of(entry)
@@ -193,6 +200,18 @@ class Backlog:
                 recorded.append(Recorded.NOTHING if revised is None else Recorded.REVISED)
                 verdicts[outcome_id] = revised or verdict
         return recorded
+
+    def _stored(self, store: MainStore, ids: set[str]) -> tuple[set[str], dict[str, Verdict | None]]:
+        """Return which ids are in the database, and the verdicts of those that do not wait, as far as it tells.
+
+        When an outcome is moved that is taken for a new one and is not, it counts once all the same.
+        """
+        try:
+            known_ids = store.outcomes.known_ids(ids) if ids else set[str]()
+            others = (outcome_id for outcome_id in ids if self._spool.verdict_of(outcome_id) is None)
+            return known_ids, {outcome_id: store.outcomes.verdict_of(outcome_id) for outcome_id in others}
+        except StoreError:
+            return set(), {}
 
 
 def _kept(returned: dict[str, _T], task_type: str, counts: _T) -> _T:

@@ -41,7 +41,7 @@ class FallbackAttachments(Role):
     """Attached databases of the store in use."""
 
     def all(self) -> list[Attached]:
-        return self._switch.ask(lambda store: store.attachments.all())
+        return self._switch.remember("attachments", self._switch.ask(lambda store: store.attachments.all()))
 
     def add(self, attached: Attached) -> None:
         self._switch.ask(lambda store: store.attachments.add(attached))

@@ -14,8 +14,8 @@ from modelperf_plugin.errors import StoreError, StoreFailedError
 from modelperf_plugin.store.ab_tests import DrawnDecisions, Stake, StoredContest, StoredTest
 from modelperf_plugin.store.entries import DroppedStep
 from modelperf_plugin.store.exchange import Attached, EventRow, ImportRecord, Merged, Prior, Step, Sums
+from modelperf_plugin.store.main_store import Database
 from modelperf_plugin.store.roles import EVERYTHING, Span
-from modelperf_plugin.store.sqlite.store import open_sqlite_read_only
 from modelperf_plugin.store.store import Store
 from modelperf_plugin.store.watches import Baseline, Change, Demotion, Direction, Event, Revision, WatchKey, WatchState
 from modelperf_plugin.values import Durations, LaterTries, Outcome, Tally, Tried
@@ -61,10 +61,10 @@ class Snapshot:
         )
 
     @classmethod
-    def read(cls, path: str, known: Self | None = None) -> Self:
-        """Return what the file at ``path`` holds or, if it cannot be read, what is ``known``."""
+    def read(cls, database: Database, known: Self | None = None) -> Self:
+        """Return what ``database`` holds or, if it cannot be read, what is ``known``."""
         try:
-            reader = open_sqlite_read_only(path)
+            reader = database.open_to_read()
             try:
                 return cls.of(reader)
             finally:

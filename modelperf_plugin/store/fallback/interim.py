@@ -134,13 +134,18 @@ class SpooledOutcomes:
         verdicts = self._verdicts
         return {outcome_id: verdicts[outcome_id] for outcome_id in outcome_ids if outcome_id in verdicts}
 
-    def _record(self, entries: Iterable[Entry]) -> list[Recorded]:
+    def record_doubtful(self, entries: Iterable[Entry], receipt: str) -> list[Recorded]:
+        """Do the same with outcomes of which nobody knows whether they are stored: in a batch of that id."""
+        return self._record(entries, receipt)
+
+    def _record(self, entries: Iterable[Entry], batch_id: str | None = None) -> list[Recorded]:
         """Spool outcomes; return what each of them changes, as far as is known."""
         with self._memory.connection.write_lock:
             self._memory.connection.ensure_open()
             recorded, new = self._count(entries)
             if new:
-                self.spool.append(new, [each is Recorded.REVISED for each in recorded if each])
+                revised = [each is Recorded.REVISED for each in recorded if each]
+                self.spool.append(new, revised, batch_id=batch_id)
                 self._remember(new)
             if time.monotonic() >= self._summarise_at:
                 self.summarise()

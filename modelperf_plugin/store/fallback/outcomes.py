@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
-from modelperf_plugin.errors import StoreBusyError, StoreError
+from modelperf_plugin.errors import StoreBusyError, StoreError, StoreFailedError
 from modelperf_plugin.store.decision_records import Joining
 from modelperf_plugin.store.entries import Entry, Recorded, Verdict
 from modelperf_plugin.store.fallback.interim import InterimStore
 from modelperf_plugin.store.fallback.naming import named
 from modelperf_plugin.store.fallback.switch import Switch
+from modelperf_plugin.store.main_store import MainStore
 from modelperf_plugin.store.roles import Span
-from modelperf_plugin.store.sqlite.store import SqliteStore
 from modelperf_plugin.store.watches import Baseline, Faded, PastCosts
 from modelperf_plugin.values import Durations, LaterTries, Tally, Tried
 
@@ -43,6 +43,8 @@ class FallbackOutcomes:
                     return spooled[0]
             except StoreError as error:
                 switch.handle(error, store)
+                if isinstance(error, StoreFailedError) and error.receipt is not None:
+                    return switch.record_doubtful([named(entry, joining)], error.receipt)[0]
             else:
                 if switch.interim is None:
                     switch.recent.append(entry)
@@ -57,12 +59,12 @@ class FallbackOutcomes:
         stored = self._switch.ask(lambda store: store.outcomes.verdicts_of(ids))
         return {**stored, **self._switch.backlog.verdicts_of(ids)}
 
-    def _record_one_behind(self, store: SqliteStore | InterimStore, entry: Entry, joining: Joining | None) -> Recorded:
+    def _record_one_behind(self, store: MainStore | InterimStore, entry: Entry, joining: Joining | None) -> Recorded:
         """Record an outcome behind those that wait; its decision follows."""
         entry = named(entry, joining)
         return self._behind(store, [entry], lambda store: store.outcomes.record(entry), lambda recorded: recorded[0])
 
-    def _record_behind(self, store: SqliteStore | InterimStore, entries: list[Entry]) -> int:
+    def _record_behind(self, store: MainStore | InterimStore, entries: list[Entry]) -> int:
         """Record outcomes behind those that wait; return how many were new or have changed a verdict."""
         return self._behind(
             store, entries, lambda store: store.outcomes.record_many(entries), lambda recorded: sum(map(bool, recorded))
@@ -70,9 +72,9 @@ class FallbackOutcomes:
 
     def _behind(
         self,
-        store: SqliteStore | InterimStore,
+        store: MainStore | InterimStore,
         entries: list[Entry],
-        write: Callable[[SqliteStore | InterimStore], _T],
+        write: Callable[[MainStore | InterimStore], _T],
         answer: Callable[[list[Recorded]], _T],
     ) -> _T:
         """Return what ``write`` returns or, if outcomes have to wait, the ``answer`` for what they change."""
@@ -85,6 +87,10 @@ class FallbackOutcomes:
                 written = write(store)
             except StoreBusyError as error:
                 busy = error
+            except StoreFailedError as error:
+                switch.handle(error, store)
+                if error.receipt is not None:
+                    return answer(switch.record_doubtful(entries, error.receipt))
             else:
                 if switch.interim is None:
                     switch.recent.extend(entries)
@@ -96,7 +102,7 @@ class FallbackOutcomes:
 
 
 class FallbackTallies:
-    """Remembers the tallies that SQLite returned, in case the file cannot be read when it fails."""
+    """Remembers the tallies that the main store returned, in case it cannot be read when it fails."""
 
     def __init__(self, switch: Switch) -> None:
         self._switch = switch
@@ -109,9 +115,14 @@ class FallbackTallies:
                 if time.monotonic() >= switch.check_at:
                     switch.check()
                     store = switch.store
-                if switch.backlog.own_wait and isinstance(store, SqliteStore):
+                if switch.backlog.own_wait and isinstance(store, MainStore):
                     return switch.backlog.add_to(store, task_type)
                 tallies = store.tallies.of(task_type)
+            except StoreBusyError:
+                known = switch.evidence.get(task_type)  # a choice does not wait for a server
+                if known is None:
+                    raise
+                return known
             except StoreError as error:
                 switch.handle(error, store)
             else:
@@ -126,11 +137,17 @@ class FallbackTallies:
     def later(self, task_type: str) -> Mapping[str, Mapping[Tried, LaterTries]]:
         return self._switch.ask(lambda store: self._later(store, task_type))
 
-    def _later(self, store: SqliteStore | InterimStore, task_type: str) -> Mapping[str, Mapping[Tried, LaterTries]]:
+    def _later(self, store: MainStore | InterimStore, task_type: str) -> Mapping[str, Mapping[Tried, LaterTries]]:
         switch = self._switch
-        if switch.backlog.own_wait and isinstance(store, SqliteStore):
+        if switch.backlog.own_wait and isinstance(store, MainStore):
             return switch.backlog.add_to_later(store, task_type)
-        later = store.tallies.later(task_type)
+        try:
+            later = store.tallies.later(task_type)
+        except StoreBusyError:
+            known = switch.later.get(task_type)
+            if known is None:
+                raise
+            return known
         if later and switch.interim is None:
             switch.later.put(task_type, later, len(later))
         return later
@@ -139,7 +156,11 @@ class FallbackTallies:
         return self._switch.ask(lambda store: store.tallies.all())
 
     def page(self, after: str, pairs: int) -> Mapping[str, Mapping[str, Tally]]:
-        return self._switch.ask(lambda store: store.tallies.page(after, pairs))
+        page = self._switch.ask(lambda store: store.tallies.page(after, pairs))
+        if self._switch.interim is None:
+            for task_type, tallies in page.items():
+                self._switch.evidence.put(task_type, tallies, len(tallies))
+        return page
 
     def faded(self, within: Span, today: int, half_life_days: float) -> dict[tuple[str, str], Faded]:
         return self._switch.ask(lambda store: store.tallies.faded(within, today, half_life_days))
@@ -151,4 +172,4 @@ class FallbackTallies:
         return self._switch.ask(lambda store: store.tallies.costs(task_type, today, half_life_days, since_ms))
 
     def baselines(self, within: Span | None = None) -> dict[tuple[str, str], Baseline]:
-        return self._switch.ask(lambda store: store.tallies.baselines(within))
+        return self._switch.remember_more("baselines", self._switch.ask(lambda store: store.tallies.baselines(within)))

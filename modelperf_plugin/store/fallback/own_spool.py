@@ -22,7 +22,7 @@ from modelperf_plugin.store.fallback.batches import FORMAT, Batch, group_of, rea
 from modelperf_plugin.store.fallback.owner import this_process
 from modelperf_plugin.store.fallback.spool import Place, places
 from modelperf_plugin.store.fallback.summary import remove_summary, write_summary
-from modelperf_plugin.store.sqlite.store import SqliteStore
+from modelperf_plugin.store.main_store import MainStore
 from modelperf_plugin.store.tally_cache import NO_COUNTS, Counts
 from modelperf_plugin.values import Tally
 from modelperf_plugin.values.locks import is_held_here
@@ -72,22 +72,24 @@ class Spool:
             self._begin_batch()
             return self._batches[-1].where
 
-    def append(self, entries: Sequence[Entry], revised: Sequence[bool] = ()) -> None:
+    def append(self, entries: Sequence[Entry], revised: Sequence[bool] = (), *, batch_id: str | None = None) -> None:
         """Spool outcomes: all of them or, if the process dies meanwhile, none.
 
-        Those that are ``revised`` verdicts of known ones count when they are moved: until then the former ones do.
+        Those that are ``revised`` verdicts of known ones count when they are moved: until then the former ones do. With
+        ``batch_id`` they are a batch of their own.
         """
         with self._lock:
-            if not self._batches or self._batches[-1].is_closed or self._batches[-1].is_gone:
-                self._begin_batch()
+            if batch_id or not self._batches or self._batches[-1].is_closed or self._batches[-1].is_gone:
+                self._begin_batch(batch_id)
             while True:
                 try:
                     self._batches[-1].append(entries, revised)
                 except OSError:
                     self._places.pop(0)
-                    self._begin_batch()
+                    self._begin_batch(batch_id)
                     logger.error("outcomes now wait in %s", self._batches[-1].where)
                 else:
+                    self._batches[-1].is_closed |= batch_id is not None
                     return
 
     def counts(self) -> list[tuple[str, Mapping[str, Counts]]]:
@@ -105,7 +107,7 @@ class Spool:
         """Return the outcomes that could not be written to any file."""
         return [entry for batch in self._batches.copy() for entry in batch.in_memory]
 
-    def ingest_next(self, store: SqliteStore) -> list[Entry]:
+    def ingest_next(self, store: MainStore) -> list[Entry]:
         """Move the oldest batch into ``store``, once; return its outcomes.
 
         One thread at a time may do this, and only if there is a batch.
@@ -166,16 +168,16 @@ class Spool:
             batch.close()
         self._start_over()
 
-    def _begin_batch(self) -> None:
+    def _begin_batch(self, batch_id: str | None = None) -> None:
         header = {**self._header, **this_process(), "since_ms": time.time_ns() // 1_000_000}
         while self._places:
             try:
-                self._batches.append(_OwnBatch(self._places[0], header, sync=self._sync))
+                self._batches.append(_OwnBatch(self._places[0], header, sync=self._sync, batch_id=batch_id))
             except OSError:
                 self._places.pop(0)
             else:
                 return
-        self._batches.append(_OwnBatch(None, header, sync=False))
+        self._batches.append(_OwnBatch(None, header, sync=False, batch_id=batch_id))
 
     def _remove_summaries(self) -> None:
         for place in self._all_places:
@@ -186,8 +188,8 @@ class Spool:
 class _OwnBatch:
     """A batch that this process appends to: a file that it keeps locked, or a list where nothing can be written."""
 
-    def __init__(self, place: Place | None, header: dict[str, Any], *, sync: bool) -> None:
-        self.batch_id = ""
+    def __init__(self, place: Place | None, header: dict[str, Any], *, sync: bool, batch_id: str | None = None) -> None:
+        self.batch_id = batch_id or _new_id()
         self.is_closed = False
         """Whether it takes no more outcomes: it is full, or there was an attempt to move it."""
         self.outcomes = 0
@@ -203,11 +205,10 @@ class _OwnBatch:
         self._sync = sync
         self._descriptor = -1
         if place is None:
-            self.batch_id = _new_id()
             return
         place.make_private()
         try:
-            self._create(place)
+            self._create(place, batch_id)
             self._write([{"modelperf": FORMAT, "batch": self.batch_id, **header}])
             if sync:
                 sync_folder(place.folder)
@@ -278,11 +279,11 @@ class _OwnBatch:
         if not is_revised:
             self.counts[entry.task_type] = self.counts.get(entry.task_type, NO_COUNTS).plus(entry)
 
-    def _create(self, place: Place) -> None:
+    def _create(self, place: Place, batch_id: str | None) -> None:
         """Create the file and lock it. Until it is locked, another process may take it for one left behind."""
         deadline = time.monotonic() + _LOCK_SECONDS
         while True:
-            self.batch_id = _new_id()
+            self.batch_id = batch_id or _new_id()
             self._path = place.batch(self.batch_id)
             self._descriptor = create_private(self._path, os.O_RDWR | os.O_APPEND)
             while try_lock(self._descriptor) is False and time.monotonic() < deadline:

@@ -32,7 +32,7 @@ from modelperf_plugin.store.fallback.batches import (
 )
 from modelperf_plugin.store.fallback.owner import is_left
 from modelperf_plugin.store.fallback.summary import remove_summary
-from modelperf_plugin.store.sqlite.store import SqliteStore
+from modelperf_plugin.store.main_store import MainStore
 from modelperf_plugin.text import count
 from modelperf_plugin.values import from_milliseconds
 
@@ -112,7 +112,7 @@ def count_waiting(database: str) -> int:
     return sum(len(batch.entries) for _, batch in spooled(database))
 
 
-def ingest_left(store: SqliteStore, place: Place, path: Path) -> None:
+def ingest_left(store: MainStore, place: Place, path: Path) -> None:
     """Move a batch into ``store`` if its process has ended, or does without the file by now.
 
     Raises:
@@ -126,7 +126,7 @@ def ingest_left(store: SqliteStore, place: Place, path: Path) -> None:
             _ingest(store, place, path)
 
 
-def _ingest(store: SqliteStore, place: Place, path: Path) -> None:
+def _ingest(store: MainStore, place: Place, path: Path) -> None:
     try:
         batch = read_batch(path)
         if batch is None:

@@ -1,20 +1,19 @@
-"""The store of a host: SQLite and, while that fails, a stand-in. Each role asks the store in use."""
+"""The store of a host: the main one and, while that fails, a stand-in. Each role asks the store in use."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from modelperf_plugin.store.ab_tests import DrawnDecisions, Stake, StoredContest, StoredTest
-from modelperf_plugin.store.deadline import PATIENCE_SECONDS
 from modelperf_plugin.store.decision_records import DecisionOutcome, DecisionRecord
 from modelperf_plugin.store.decision_summary import DecisionSummary
 from modelperf_plugin.store.decisions import DECISIONS_PER_STEP, JoinedOutcome, LoggedDecision
-from modelperf_plugin.store.durability import Durability
 from modelperf_plugin.store.entries import CountedProblem, DroppedStep, Finding, Recorded
 from modelperf_plugin.store.fallback.exchange import FallbackAttachments, FallbackImports, FallbackMerged
 from modelperf_plugin.store.fallback.outcomes import FallbackOutcomes, FallbackTallies
 from modelperf_plugin.store.fallback.role import Role
 from modelperf_plugin.store.fallback.switch import Switch
+from modelperf_plugin.store.main_store import Database
 from modelperf_plugin.store.spending import Correction, CostEvent, CostSums
 from modelperf_plugin.store.store import Store
 from modelperf_plugin.store.trends import Days, DecisionSums, TrendStep
@@ -22,17 +21,17 @@ from modelperf_plugin.store.watches import Change, Demotion, Direction, Event, R
 from modelperf_plugin.values import Outcome, Tally
 
 
-def open_fallback(path: str, *, durability: Durability = "normal", patience: float = PATIENCE_SECONDS) -> Store:
-    """Open the SQLite file at ``path``, with a fallback.
+def open_fallback(database: Database, patience: float, *, sync: bool) -> Store:
+    """Open ``database``, with a fallback.
 
-    While SQLite fails, choices use what was known and what comes in, and watches over models are suspended. SQLite is
-    tried again after 1 to 60 seconds, and then every spooled outcome is replayed once. An outcome that would wait for
-    others longer than ``patience`` seconds is spooled, too.
+    While it fails, choices use what was known and what comes in, and watches over models are suspended. It is tried
+    again after 1 to 60 seconds, and then every spooled outcome is replayed once. An outcome that would wait for others
+    longer than ``patience`` seconds is spooled, too. With ``sync``, a spooled outcome survives a power failure.
 
     Raises:
         StoreError: the database is from a newer version or another program's: these are errors at any time.
     """
-    switch = Switch(path, durability, patience)
+    switch = Switch(database, patience, sync=sync)
     return Store(
         connection=switch,
         outcomes=FallbackOutcomes(switch),
@@ -62,7 +61,7 @@ class FallbackEvents(Role):
         return self._switch.ask(lambda store: store.events.after(event_id, limit))
 
     def last_id(self) -> int:
-        return self._switch.ask(lambda store: store.events.last_id())
+        return self._switch.remember("last_event_id", self._switch.ask(lambda store: store.events.last_id()))
 
     def revised_after(self, number: int, limit: int) -> list[Revision]:
         return self._switch.ask(lambda store: store.events.revised_after(number, limit))
@@ -118,7 +117,7 @@ class FallbackChanges(Role):
     """Changes of models in the store in use."""
 
     def all(self) -> list[Change]:
-        return self._switch.ask(lambda store: store.changes.all())
+        return self._switch.remember("changes", self._switch.ask(lambda store: store.changes.all()))
 
     def add(
         self,
@@ -137,7 +136,8 @@ class FallbackDemotions(Role):
     """Demotions in the store in use."""
 
     def all(self, *, in_force: bool = False) -> list[Demotion]:
-        return self._switch.ask(lambda store: store.demotions.all(in_force=in_force))
+        found = self._switch.ask(lambda store: store.demotions.all(in_force=in_force))
+        return found if in_force else self._switch.remember("demotions", found)
 
     def add(self, task_type: str, model_id: str, since_ms: int, threshold: float, evidence: float, reason: str) -> bool:
         demotion = (task_type, model_id, since_ms, threshold, evidence, reason)
@@ -214,7 +214,8 @@ class FallbackABTests(Role):
     """A/B tests in the store in use."""
 
     def all(self, task_type: str | None = None, *, ended: bool = False) -> list[StoredTest]:
-        return self._switch.ask(lambda store: store.ab_tests.all(task_type, ended=ended))
+        found = self._switch.ask(lambda store: store.ab_tests.all(task_type, ended=ended))
+        return found if ended or task_type is not None else self._switch.remember("tests", found)
 
     def begin(self, test: StoredTest, *, named: bool = True) -> StoredTest:
         return self._switch.ask(lambda store: store.ab_tests.begin(test, named=named))

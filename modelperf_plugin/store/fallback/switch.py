@@ -1,4 +1,4 @@
-"""Which store is in use: the SQLite file or, while that fails, a stand-in for it; and what waits for the file."""
+"""Which store is in use: the main one or, while that fails, a stand-in for it; and what waits for the main one."""
 
 from __future__ import annotations
 
@@ -8,22 +8,19 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from functools import partial
-from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from modelperf_plugin.errors import StoreBusyError, StoreDamagedError, StoreError, StoreFailedError
 from modelperf_plugin.log import logger
-from modelperf_plugin.paths import absolute
 from modelperf_plugin.store import forks
 from modelperf_plugin.store.deadline import NO_WAIT, within
-from modelperf_plugin.store.durability import Durability
 from modelperf_plugin.store.entries import CountedProblem, Entry, Recorded
 from modelperf_plugin.store.fallback.backlog import Backlog
 from modelperf_plugin.store.fallback.frozen import Snapshot
 from modelperf_plugin.store.fallback.interim import InterimStore, open_interim
 from modelperf_plugin.store.fallback.own_spool import Spool
 from modelperf_plugin.store.fallback.repetition import missing_from
-from modelperf_plugin.store.sqlite.store import SqliteStore, open_sqlite, open_sqlite_read_only
+from modelperf_plugin.store.main_store import Database, MainStore
 from modelperf_plugin.values import LaterTries, Tally, Tried
 from modelperf_plugin.values.backoff import Backoff
 from modelperf_plugin.values.locks import attempt
@@ -41,48 +38,50 @@ MAX_KNOWN_TALLIES: Final = 500
 """Approximate number of tallies that are kept in memory, in case the file cannot be read when it fails."""
 
 _T = TypeVar("_T")
-_Identity = tuple[int, ...]
 
 
 class Switch:
-    """Falls back when SQLite fails, and replays what was spooled when it works again.
+    """Falls back when the main store fails, and replays what was spooled when it works again.
 
     Also the connection of the store. The roles ask :attr:`store`, and ask again if it was replaced meanwhile. Only
-    opening the file for the first time, and closing it, wait for others that write.
+    opening the main one for the first time, and closing it, wait for others that write.
     """
 
     read_only = False
     note = None
 
-    def __init__(self, path: str, durability: Durability, patience: float) -> None:
-        """Open the file at ``path``, or fall back, also if others keep it locked for longer than ``patience`` seconds.
+    def __init__(self, database: Database, patience: float, *, sync: bool) -> None:
+        """Open ``database``, or fall back, also if others keep it busy for longer than ``patience`` seconds.
+
+        With ``sync``, a spooled outcome survives a power failure, too.
 
         Raises:
             StoreError: it is from a newer version or another program's.
         """
-        self.location = path
-        self.store: SqliteStore | InterimStore
+        self.location = database.location
+        self.store: MainStore | InterimStore
         """The store in use."""
         self.check_at = 0.0
         """When :meth:`check` is due, on the monotonic clock."""
         self.evidence: Recent[str, Mapping[str, Tally]] = Recent(MAX_KNOWN_TALLIES)
-        """The tallies last read from SQLite, by task type."""
+        """The tallies last read from the main store, by task type."""
         self.later: Recent[str, Mapping[str, Mapping[Tried, LaterTries]]] = Recent(MAX_KNOWN_TALLIES)
-        """The later tries last read from SQLite, by task type."""
+        """The later tries last read from the main store, by task type."""
         self.recent: deque[Entry] = deque()
-        """Outcomes recorded by SQLite since the last check."""
+        """Outcomes recorded by the main store since the last check."""
+        self._returned: dict[str, Any] = {}
+        """What else the main store returned last, as in a snapshot."""
         self.interim: InterimStore | None = None
         """The store in use, if it is the stand-in."""
-        self._path = str(absolute(path))  # a host may change its working directory
-        self._durability: Durability = durability
+        self._database = database
         self._patience = patience
-        self._spool = Spool(self._path, sync=durability == "full")
-        self.backlog = Backlog(self._path, self._spool)
-        """What waits to be moved into the file."""
+        self._spool = Spool(database.spool, sync=sync)
+        self.backlog = Backlog(database.spool, self._spool)
+        """What waits to be moved into the main store."""
         self._lock = threading.RLock()
         self._changing = threading.Lock()
         self._closed = False
-        self._damage: _Identity | None = None
+        self._damage: object = None
         self._fault: StoreError | None = None
         self._backoff = Backoff()
         within(patience, self._start)
@@ -90,15 +89,15 @@ class Switch:
 
     @property
     def degraded(self) -> str | None:
-        """Why SQLite cannot be used; None if it works."""
+        """Why the main store cannot be used; None if it works."""
         return None if self._fault is None else str(self._fault)
 
     @property
     def busy(self) -> bool:
-        """Whether outcomes wait for the file."""
+        """Whether outcomes wait for the main store."""
         return self.backlog.own_wait
 
-    def ask(self, action: Callable[[SqliteStore | InterimStore], _T]) -> _T:
+    def ask(self, action: Callable[[MainStore | InterimStore], _T]) -> _T:
         """Return what ``action`` returns for the store in use."""
         while True:
             store = self.store
@@ -112,10 +111,22 @@ class Switch:
             except StoreError as error:
                 self.handle(error, store)
 
-    def check(self) -> None:
-        """Notice that the file was deleted or replaced; while SQLite fails, try it again."""
+    def remember(self, what: str, found: _T) -> _T:
+        """Return ``found``, after keeping it for a snapshot if it came from the main store."""
         if self.interim is None:
-            within(NO_WAIT, partial(self._try, self._check_file_identity))
+            self._returned[what] = found
+        return found
+
+    def remember_more(self, what: str, found: dict[tuple[str, str], _T]) -> dict[tuple[str, str], _T]:
+        """Do the same with what is known of some pairs, in addition to others."""
+        if found and self.interim is None:
+            self._returned[what] = {**self._returned.get(what, {}), **found}
+        return found
+
+    def check(self) -> None:
+        """Notice that the main store was deleted or replaced; while it fails, try it again."""
+        if self.interim is None:
+            within(NO_WAIT, partial(self._try, self._check_identity))
         elif self._backoff.due:
             within(NO_WAIT, partial(self._try, self._retry))
 
@@ -124,11 +135,11 @@ class Switch:
         attempt(self._changing, partial(attempt, self._lock, change))
 
     def move_waiting(self) -> bool:
-        """Take one step of moving what waits into the file; return False if others are writing."""
+        """Take one step of moving what waits into the main store; return False if others are writing."""
         return within(NO_WAIT, self._move_next)
 
     def postpone(
-        self, entries: Sequence[Entry], store: SqliteStore | InterimStore, error: StoreBusyError | None = None
+        self, entries: Sequence[Entry], store: MainStore | InterimStore, error: StoreBusyError | None = None
     ) -> list[Recorded] | None:
         """Spool outcomes, because of ``error`` or behind others; return what each of them changes.
 
@@ -138,11 +149,18 @@ class Switch:
             if store is not self.store:
                 return None
             store.connection.ensure_open()
-            if not isinstance(store, SqliteStore):
+            if not isinstance(store, MainStore):
                 raise error or StoreBusyError(f"{self.location} is busy")
             return self.backlog.add(store, entries, str(error or "earlier outcomes wait"))
 
-    def handle(self, error: StoreError, store: SqliteStore | InterimStore) -> None:
+    def record_doubtful(self, entries: Sequence[Entry], receipt: str) -> list[Recorded]:
+        """Spool outcomes of which nobody knows whether they are stored, after falling back because of that."""
+        with self._lock:
+            if self.interim is None:  # another thread has seen the main store work again
+                return self.backlog.add_doubtful(entries, receipt)
+            return self.interim.outcomes.record_doubtful(entries, receipt)
+
+    def handle(self, error: StoreError, store: MainStore | InterimStore) -> None:
         """Fall back because of a failure of ``store``; raise ``error`` if asking again would not help."""
         with self._lock:
             if self._closed:
@@ -151,7 +169,7 @@ class Switch:
                 return
             if self.interim is not None or not (isinstance(error, StoreFailedError) or store.connection.closed):
                 raise error
-            snapshot = Snapshot.read(self._path, self._known())
+            snapshot = Snapshot.read(self._database, self._known())
             with suppress(StoreError):
                 store.close()
             self._fall_back(error, snapshot)
@@ -163,13 +181,14 @@ class Switch:
                 within(self._patience, self._finish)
             self._closed = True
             self.store.close()
+            self._database.close()
             self._spool.release()
 
     def _start(self) -> None:
         try:
-            self._use(self._open())
+            self._use(self._database.open())
         except (StoreFailedError, StoreBusyError) as error:
-            self._fall_back(error, Snapshot.read(self._path))
+            self._fall_back(error, Snapshot.read(self._database))
         else:
             self._move_all()
 
@@ -188,16 +207,13 @@ class Switch:
     def _move_next(self) -> bool:
         """Take one step of moving what waits; return whether it could be taken."""
         store = self.store
-        moved = self.backlog.move_next(store) if isinstance(store, SqliteStore) else None
+        moved = self.backlog.move_next(store) if isinstance(store, MainStore) else None
         if moved:
             self.recent.extend(moved)
         return moved is not None
 
-    def _open(self) -> SqliteStore:
-        return open_sqlite(self._path, durability=self._durability, patience=self._patience)
-
-    def _use(self, store: SqliteStore) -> None:
-        """Use SQLite from now on."""
+    def _use(self, store: MainStore) -> None:
+        """Use the main store from now on."""
         self.store = store
         self.check_at = time.monotonic() + CHECK_SECONDS
         self.recent.clear()
@@ -207,7 +223,7 @@ class Switch:
         """Use a stand-in from now on, which begins with ``snapshot``."""
         self.backlog.hand_over()
         where = self._spool.begin(str(error))
-        interim = open_interim(self._path, snapshot, str(error), self._spool)
+        interim = open_interim(self._database.spool, snapshot, str(error), self._spool)
         if not _is_busy(error):
             now_ms = time.time_ns() // 1_000_000
             interim.problems.add(CountedProblem("the store", str(error), 1, now_ms, now_ms))
@@ -218,36 +234,36 @@ class Switch:
         log("%s. Continuing without the database: outcomes wait in %s", str(error).rstrip("."), where)
 
     def _begin_back_off(self, error: StoreError) -> None:
-        """Wait before SQLite is tried again: longer each time, but not if it is only busy."""
+        """Wait before the main store is tried again: longer each time, but not if it is only busy."""
         self._fault = error
-        self._damage = _content(self._path)
+        self._damage = self._database.content()
         self._backoff = Backoff(BUSY_PAUSE_SECONDS, BUSY_PAUSE_SECONDS) if _is_busy(error) else Backoff()
         self._backoff.failed()
 
     def _retry(self) -> None:
-        """Use SQLite again if it works."""
+        """Use the main store again if it works."""
         interim = self.interim
         if interim is None or self._closed:
             return
         self._backoff.failed()
-        if isinstance(self._fault, StoreDamagedError) and _content(self._path) == self._damage:
+        if isinstance(self._fault, StoreDamagedError) and self._database.content() == self._damage:
             return  # it stays damaged until somebody repairs or replaces it
         try:
             waiting = self._spool.outcomes
             self._use_instead_of(interim)
             self._backoff.succeeded()
-            logger.warning("%s works again: %d spooled outcomes are moved into it", self._path, waiting)
+            logger.warning("%s works again: %d spooled outcomes are moved into it", self.location, waiting)
         except StoreError as error:
-            logger.debug("%s cannot be used yet: %s", self._path, error)
+            logger.debug("%s cannot be used yet: %s", self.location, error)
             if _is_busy(self._fault) and not _is_busy(error):
                 self._begin_back_off(error)
 
     def _use_instead_of(self, interim: InterimStore) -> None:
-        """Use SQLite, which must be able to take a part of what waits at least, unless it is busy.
+        """Use the main store, which must be able to take a part of what waits at least, unless it is busy.
 
         Until the stand-in is finished it stays the one to be replaced, so what is interrupted is done again.
         """
-        store = self._open()
+        store = self._database.open()
         try:
             moved: list[Entry] = []
             with suppress(StoreBusyError):
@@ -262,44 +278,43 @@ class Switch:
         self._move_next()
 
     def _known(self) -> Snapshot:
-        """Return the tallies and later tries that were read last."""
+        """Return what was read last."""
         tallies = [tally for name in self.evidence for tally in (self.evidence.get(name) or {}).values()]
-        return Snapshot(tallies=tallies, later={name: self.later.get(name) or {} for name in self.later})
+        later = {name: self.later.get(name) or {} for name in self.later}
+        return Snapshot(tallies=tallies, later=later, **self._returned)
 
-    def _check_file_identity(self) -> None:
-        """Open the file that is at the path by now: what is written to a deleted one is lost."""
+    def _check_identity(self) -> None:
+        """Open what is at the place by now: what is written to a deleted file is lost."""
         # what was recorded later than that would have led to this check
         recorded_by = time.time() - (time.monotonic() - self.check_at if self.check_at else 0.0)
         self.check_at = time.monotonic() + CHECK_SECONDS
         recent = list(self.recent)
         self.recent.clear()
-        if self._closed or self.interim is not None or self.store.connection.is_at_its_path():
+        if self._closed or self.interim is not None or self._database.is_current(self.store):
             return
-        if recorded_by < _last_changed(self._path) - CHECK_SECONDS:
+        if recorded_by < self._database.last_changed() - CHECK_SECONDS:
             recent = []  # they were in the file that was replaced on purpose
         snapshot: Snapshot | None = None
         with suppress(StoreError):
             snapshot = Snapshot.of(self.store)
         last_id = 0 if snapshot is None else snapshot.last_event_id
-        if isinstance(self.store, SqliteStore):
-            with suppress(StoreError):
-                self.store.maintenance.checkpoint()  # a file that was moved is whole without the log it left behind
+        self._database.settle(self.store)
         self.store.close()
-        logger.warning("%s or its log was deleted or replaced: the file that is there now is used", self._path)
+        logger.warning("%s or its log was deleted or replaced: the file that is there now is used", self.location)
         try:
-            store = self._open()
+            store = self._database.open()
             self._use(store)
             self._record_again(store, recent, last_id)
         except StoreError as error:  # also if it is only locked: the outcomes of the last second must not wait
             with suppress(StoreError):
                 self.store.close()
-            self._fall_back(error, snapshot or Snapshot.read(self._path, self._known()))
+            self._fall_back(error, snapshot or Snapshot.read(self._database, self._known()))
             if self.interim is not None:
-                with suppress(StoreError), closing(open_sqlite_read_only(self._path)) as there:
+                with suppress(StoreError), closing(self._database.open_to_read()) as there:
                     recent = missing_from(there, recent, last_id)
                 self.interim.outcomes.spool_counted(recent)
 
-    def _record_again(self, store: SqliteStore, entries: list[Entry], last_id: int) -> None:
+    def _record_again(self, store: MainStore, entries: list[Entry], last_id: int) -> None:
         """Record the outcomes of the last second, unless the file has them: it may be a copy made within it."""
         try:
             store.outcomes.record_many(missing_from(store, entries, last_id))
@@ -314,20 +329,3 @@ class Switch:
 
 def _is_busy(error: StoreError | None) -> bool:
     return isinstance(error, StoreBusyError)
-
-
-def _last_changed(path: str) -> float:
-    """Return when the file at ``path`` was written to or put there, as a Unix time; 0 if there is none."""
-    try:
-        return Path(path).stat().st_ctime
-    except OSError:
-        return 0.0
-
-
-def _content(path: str) -> _Identity | None:
-    """Return what changes when a file that no process has open is repaired or replaced; None if there is none."""
-    try:
-        status = Path(path).stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -10,22 +10,27 @@ from typing import Any, Final, NoReturn, TypeVar
 
 import psycopg
 from psycopg import errors
-from psycopg.conninfo import conninfo_to_dict
 
-from modelperf_plugin.errors import StoreBusyError, StoreError
+from modelperf_plugin.errors import StoreBusyError, StoreError, StoreFailedError
 from modelperf_plugin.store import forks
 from modelperf_plugin.store.deadline import BUSY_SECONDS, remaining
 from modelperf_plugin.store.durability import Durability
-from modelperf_plugin.store.postgres.errors import translate, without_secrets
+from modelperf_plugin.store.postgres.connecting import Connector, PatientConnection
+from modelperf_plugin.store.postgres.errors import translate
 from modelperf_plugin.store.postgres.migrating import migrate, refuse_older
 from modelperf_plugin.store.postgres.own_outcomes import OwnOutcomes
 from modelperf_plugin.store.postgres.slots import Slot, Slots
+from modelperf_plugin.store.urls import without_secrets
 
 _T = TypeVar("_T")
 Parameters = Sequence[Any] | Mapping[str, Any]
 
 _MAX_ATTEMPTS: Final = 5
 """How often a transaction is tried that gave way to another one (a deadlock), or found its connection closed."""
+_LEAST_SECONDS: Final = 1.0
+"""How long a statement may take even if its caller has less time: it is for the network, not for others that write."""
+_SPARE_SECONDS: Final = 0.1
+"""How much earlier than the caller the client gives up, and the server as much earlier than the client."""
 _STEP_MS: Final = 100
 """Deadlines are rounded up to this, so that they seldom have to be set anew."""
 _SETTINGS: Final = """
@@ -57,7 +62,14 @@ class PostgresConnection:
     """False: PostgreSQL stores no text that cannot be read."""
 
     def __init__(
-        self, url: str, *, durability: Durability = "normal", patience: float = BUSY_SECONDS, read_only: bool = False
+        self,
+        url: str,
+        *,
+        durability: Durability = "normal",
+        patience: float = BUSY_SECONDS,
+        longest: float = math.inf,
+        read_only: bool = False,
+        connector: Connector | None = None,
     ) -> None:
         """Connect to the database at ``url``, creating the tables if need be.
 
@@ -65,7 +77,9 @@ class PostgresConnection:
             url: as libpq understands it; the tables are in the first schema of its ``search_path``.
             durability: what a committed transaction survives.
             patience: for how many seconds a call may wait for others, all its waits together.
+            longest: for how many seconds a statement may run, or a server be silent, at most; at least one.
             read_only: whether nothing is created or written.
+            connector: opens the connections, and is closed with them; one that has tried before may have some ready.
 
         Raises:
             StoreError: it cannot be used; the message says why.
@@ -79,16 +93,16 @@ class PostgresConnection:
         """What a committed transaction should survive."""
         self.closed = False
         self.own = OwnOutcomes()
-        self._url = url
+        self._longest = longest
         self._slots = Slots()
-        try:
-            conninfo_to_dict(url)
-        except (psycopg.Error, UnicodeError):  # whose message may quote a password
-            raise StoreError(f"{self.location} is not a valid URL of a PostgreSQL database") from None
+        self._connector = connector or Connector(url, self.location)
         try:
             self._use(lambda connection: (refuse_older if read_only else migrate)(connection, self.location))
         except BaseException:
-            self.close()
+            self.closed = True
+            self._slots.close()
+            if connector is None:
+                self._connector.close()
             raise
         forks.renew(self, PostgresConnection._begin_again)
 
@@ -121,6 +135,26 @@ class PostgresConnection:
         """Return the only row of a statement that writes, which is a transaction of its own."""
         self.refuse_read_only()
         return self._use(lambda connection: _rows(connection, statement, parameters))[0]
+
+    def call_once(self, statement: str, *parameters: Any) -> Any:
+        """Do the same with a statement whose first two parameters are a receipt.
+
+        If the connection breaks, so that nobody knows whether the statement was executed, the error has the receipt: a
+        batch of that id is ingested only if it was not, and then it never will be.
+        """
+        self.refuse_read_only()
+
+        def execute(connection: PatientConnection) -> list[Any]:
+            connection.sent += 1
+            receipt = connection.sender, connection.sent
+            try:
+                return _rows(connection, statement, (*receipt, *parameters))
+            except psycopg.OperationalError as error:
+                if not _is_answered(error, connection):
+                    raise _DoubtError(receipt_id(*receipt)) from error
+                raise
+
+        return self._use(execute)[0]
 
     def execute(self, statement: str, *parameters: Any) -> int:
         """Execute a statement that writes, as a transaction of its own; return how many rows it has changed."""
@@ -155,13 +189,15 @@ class PostgresConnection:
         """Close the connections; closing twice is fine, and any other call afterwards is a StoreError."""
         self.closed = True
         self._slots.close()
+        self._connector.close()
 
     def _begin_again(self) -> None:
         """Continue in a forked child, where the connections and the outcomes under way are the parent's."""
         self._slots.abandon()
+        self._connector.abandon()
         self.own = OwnOutcomes()
 
-    def _use(self, action: Callable[[psycopg.Connection], _T]) -> _T:
+    def _use(self, action: Callable[[PatientConnection], _T]) -> _T:
         """Return what ``action`` returns for a connection; the errors of psycopg are raised as StoreError."""
         seconds = remaining(self.patience)
         deadline = time.monotonic() + seconds
@@ -181,17 +217,25 @@ class PostgresConnection:
 
     def _fail(self, error: Exception) -> NoReturn:
         self.ensure_open()
+        if isinstance(error, _DoubtError):
+            failure = StoreFailedError(str(translate(error.cause, self.location, self.patience)))
+            failure.receipt = error.receipt
+            raise failure from error.cause
         raise translate(error, self.location, self.patience) from error
 
-    def _ready(self, slot: Slot) -> psycopg.Connection:
+    def _ready(self, slot: Slot) -> PatientConnection:
         """Return the connection of a slot, opened if need be, with the deadlines of this call."""
         self.ensure_open()
         connection = slot.connection
+        wait, seconds = remaining(self.patience), max(_LEAST_SECONDS, min(remaining(math.inf), self._longest))
         if connection is None or _is_lost(connection):
             slot.close()
-            connection = slot.connection = self._connect()
-        wait, most = remaining(self.patience), remaining(math.inf)
-        timeouts = f"{_rounded(wait)}, {0 if math.isinf(most) else _rounded(max(1.0, most))}"
+            connection = slot.connection = self._connector.connect(wait, self.patience)
+            connection.silence = seconds - _SPARE_SECONDS
+            settings = {"read_only": "on" if self.read_only else "off", "full": self.durability == "full"}
+            connection.execute(_SETTINGS, settings)
+        connection.silence = seconds - _SPARE_SECONDS
+        timeouts = f"{_rounded(wait)}, {0 if math.isinf(seconds) else _rounded(seconds - 2 * _SPARE_SECONDS)}"
         if timeouts != slot.timeouts:
             lock_ms, statement_ms = timeouts.split(", ")
             connection.execute(
@@ -201,14 +245,28 @@ class PostgresConnection:
             slot.timeouts = timeouts
         return connection
 
-    def _connect(self) -> psycopg.Connection:
-        connection = psycopg.connect(
-            self._url, autocommit=True, client_encoding="utf8", fallback_application_name="modelperf",
-            connect_timeout=max(2, math.ceil(remaining(self.patience))),
-        )  # fmt: skip
-        settings = {"read_only": "on" if self.read_only else "off", "full": self.durability == "full"}
-        connection.execute(_SETTINGS, settings)
-        return connection
+
+class _DoubtError(psycopg.OperationalError):
+    """Nobody knows whether a statement was executed."""
+
+    def __init__(self, receipt: str) -> None:
+        super().__init__(receipt)
+        self.receipt = receipt
+
+    @property
+    def cause(self) -> Exception:
+        """What was raised by psycopg."""
+        return self.__cause__ if isinstance(self.__cause__, Exception) else self
+
+
+def receipt_id(sender: str, sent: int) -> str:
+    """Return the id of a batch with the outcomes of a statement; see ``ingest_batch`` in SQL."""
+    return f"{sender}_{sent}"
+
+
+def _is_answered(error: psycopg.Error, connection: psycopg.Connection) -> bool:
+    """Return whether the server has told of an error: then the transaction is rolled back, and the connection lives."""
+    return error.sqlstate is not None and not connection.closed
 
 
 def _is_lost(connection: psycopg.Connection) -> bool:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from typing import Final
-from urllib.parse import parse_qsl, quote, urlencode
 
 import psycopg
 from psycopg import errors
 
 from modelperf_plugin.errors import StoreBusyError, StoreDamagedError, StoreError, StoreFailedError
 
-_SECRETS: Final = frozenset({"password", "sslpassword", "oauth_client_secret"})
 _BUSY: Final = (
     errors.LockNotAvailable, errors.QueryCanceled, errors.DeadlockDetected, errors.SerializationFailure,
     errors.TooManyConnections,
@@ -21,17 +19,6 @@ _FAILED: Final = (
     errors.ReadOnlySqlTransaction, errors.InsufficientPrivilege, errors.InsufficientResources, errors.SystemError,
 )  # fmt: skip
 _PREFIX: Final = re.compile(r'^connection failed: |connection to server (at|on socket) "[^"]*"(, port \d+)? failed: ')
-
-
-def without_secrets(url: str) -> str:
-    """Return a connection URL without password, whatever is wrong with it; names and paths of what holds one stay."""
-    scheme, _, rest = url.partition("://")
-    credentials, at, rest = rest.rpartition("@")  # the last one: who forgot to encode a password may have any before
-    place, _, query = rest.partition("?")
-    user = credentials.partition(":")[0]
-    known = [(name, value) for name, value in parse_qsl(query) if name not in _SECRETS]
-    options = urlencode(known, quote_via=quote, safe="/=-,")
-    return f"{scheme}://{user}{at if user else ''}{place}{'?' if options else ''}{options}"
 
 
 def translate(error: Exception, location: str, patience: float) -> StoreError:

@@ -8,6 +8,7 @@ import psycopg
 from psycopg import errors
 
 from modelperf_plugin.errors import NotATrackerError, StoreError, StoreOutdatedError, StoreVersionError
+from modelperf_plugin.store.postgres.connecting import PatientConnection
 from modelperf_plugin.store.queries import Migration, load_migrations
 
 _LOCK: Final = 1_299_148_877
@@ -23,6 +24,8 @@ SELECT
         )
     )
 """
+_SECONDS: Final = 60.0
+"""How long each step may take, whatever is in the tables."""
 _COLUMNS: Final = {"version", "name", "migrated"}
 _CREATE: Final = """
 CREATE TABLE migration (
@@ -35,7 +38,7 @@ _OTHERS: Final = (
 )
 
 
-def migrate(connection: psycopg.Connection, location: str) -> None:
+def migrate(connection: PatientConnection, location: str) -> None:
     """Create what is missing, in one transaction; several processes may do so at once.
 
     Raises:
@@ -44,7 +47,9 @@ def migrate(connection: psycopg.Connection, location: str) -> None:
     """
     if not missing_migrations(connection, location):
         return
+    connection.silence = _SECONDS
     with connection.transaction():
+        connection.execute("SELECT set_config('statement_timeout', %s, true)", (f"{_SECONDS:g}s",))
         connection.execute(
             "SELECT pg_advisory_xact_lock(%s, current_schema()::regnamespace::oid::bigint::bit(32)::integer)", (_LOCK,)
         )

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from modelperf_plugin.log import logger
 from modelperf_plugin.store.decision_records import Joining
-from modelperf_plugin.store.entries import GONE, Entry, Recorded, Verdict
+from modelperf_plugin.store.entries import GONE, Entry, Recorded, Verdict, decision_of
 from modelperf_plugin.store.postgres import decisions
 from modelperf_plugin.store.postgres.connection import PostgresConnection
+from modelperf_plugin.store.postgres.parameters import columns
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.tried import text_of
+
+_WIDTH: Final = 15
+"""How many parameters an outcome has."""
 
 
 class PostgresOutcomes:
@@ -33,23 +37,42 @@ class PostgresOutcomes:
         return recorded
 
     def _record(self, entry: Entry) -> Recorded:
-        return _recorded(entry, self._connection.call(self._sql["record"], *_row(entry))[0])
+        return _recorded(entry, self._connection.call_once(self._sql["record"], *_row(entry))[0])
 
     def _record_joined(self, entry: Entry, joining: Joining) -> Recorded:
         """Record an outcome and join it to its decision, in one transaction."""
         row = (*_row(entry), joining.outcome.decision_id, *decisions.parameters(joining))
-        answer, number, joining.is_stored, log = self._connection.call(self._sql["record_joined"], *row)
+        answer, number, joining.is_stored, log = self._connection.call_once(self._sql["record_joined"], *row)
         if log is not None:
             decisions.join(joining, number, log)
         return _recorded(entry, answer)
 
     def record_many(self, entries: Iterable[Entry]) -> int:
-        columns = list(zip(*map(_row, entries), strict=True))
-        if not columns:
+        rows = [_row(entry) for entry in entries]
+        if not rows:
             self._connection.ensure_open()
             return 0
-        changed: int = self._connection.call(self._sql["record_many"], *map(list, columns))[0]
+        changed: int = self._connection.call_once(self._sql["record_many"], *columns(rows, _WIDTH))[0]
         return changed
+
+    def ingest_batch(self, batch_id: str, entries: Iterable[Entry]) -> int:
+        """Write spooled outcomes in one transaction, unless the batch was ingested before; return how many were new."""
+        rows = [(*_row(entry)[:-1], True) for entry in entries]
+        if not rows:  # the batch is just begun
+            return 0
+        new: int = self._connection.call(self._sql["ingest_batch"], batch_id, *columns(rows, _WIDTH))[0]
+        return new
+
+    def known_ids(self, outcome_ids: Iterable[str]) -> set[str]:
+        """Return which outcome ids are known; waits for no writer."""
+        rows = self._connection.fetch(self._sql["known_outcome_keys"], list(outcome_ids))
+        return {outcome_id for (outcome_id,) in rows}
+
+    def verdict_of(self, outcome_id: str) -> Verdict | None:
+        """Return the verdict of a known outcome, as long as its event exists; waits for no writer."""
+        wanted = {"outcome_id": outcome_id, "decision_id": decision_of(outcome_id)}
+        rows = self._connection.fetch(self._sql["verdict"], wanted)
+        return Verdict._make(rows[0]) if rows else None
 
     def verdicts_of(self, outcome_ids: Iterable[str]) -> dict[str, Verdict]:
         rows = self._connection.fetch_folded(self._sql["verdicts"], list(outcome_ids))

@@ -6,18 +6,15 @@ that none came in time but not why.
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
 from threading import Lock
 from typing import Final, TypeVar
 
-import psycopg
 from psycopg.pq import TransactionStatus
 
+from modelperf_plugin.store.postgres.connecting import PatientConnection
 from modelperf_plugin.values.locks import attempt
 
 _T = TypeVar("_T")
@@ -33,7 +30,7 @@ class Slot:
 
     def __init__(self) -> None:
         self.lock = Lock()
-        self.connection: psycopg.Connection | None = None
+        self.connection: PatientConnection | None = None
         self.timeouts = ""
         """The deadlines that are set in its session."""
 
@@ -46,8 +43,7 @@ class Slot:
     def abandon(self) -> None:
         """Close a connection that the parent of this process uses, without a word to the server."""
         if self.connection is not None:
-            with suppress(OSError, psycopg.Error), Path(os.devnull).open("r+b", buffering=0) as nowhere:
-                os.dup2(nowhere.fileno(), self.connection.fileno())
+            self.connection.abandon()
             self.close()
 
     @property

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from modelperf_plugin.store.deadline import BUSY_SECONDS
 from modelperf_plugin.store.durability import Durability
+from modelperf_plugin.store.main_store import MainStore
 from modelperf_plugin.store.postgres.ab_tests import PostgresABTests
 from modelperf_plugin.store.postgres.attachments import PostgresAttachments
 from modelperf_plugin.store.postgres.changes import PostgresChanges
+from modelperf_plugin.store.postgres.connecting import Connector
 from modelperf_plugin.store.postgres.connection import PostgresConnection
 from modelperf_plugin.store.postgres.decisions import PostgresDecisionLog
 from modelperf_plugin.store.postgres.demotions import PostgresDemotions
@@ -25,28 +28,38 @@ from modelperf_plugin.store.postgres.watch_states import PostgresWatchStates
 from modelperf_plugin.store.read_decisions import ReadUnmatchedOutcomes
 from modelperf_plugin.store.read_served_models import ReadServedModels
 from modelperf_plugin.store.read_tallies import ReadTallies
-from modelperf_plugin.store.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PostgresStore(Store):
+class PostgresStore(MainStore):
     """A store in a PostgreSQL database."""
 
     connection: PostgresConnection
+    outcomes: PostgresOutcomes
+    tallies: ReadTallies
     maintenance: PostgresMaintenance
 
 
 def open_postgres(
-    url: str, *, durability: Durability = "normal", patience: float = BUSY_SECONDS, read_only: bool = False
+    url: str,
+    *,
+    durability: Durability = "normal",
+    patience: float = BUSY_SECONDS,
+    longest: float = math.inf,
+    read_only: bool = False,
+    connector: Connector | None = None,
 ) -> PostgresStore:
     """Open the database at ``url``, creating the tables if need be.
 
-    A call waits up to ``patience`` seconds for others.
+    A call waits up to ``patience`` seconds for others, and ``longest`` seconds for a statement; ``connector`` opens the
+    connections.
 
     Raises:
         StoreError: it cannot be used; the message says why.
     """
-    connection = PostgresConnection(url, durability=durability, patience=patience, read_only=read_only)
+    connection = PostgresConnection(
+        url, durability=durability, patience=patience, longest=longest, read_only=read_only, connector=connector
+    )
     return PostgresStore(
         connection=connection,
         outcomes=PostgresOutcomes(connection),

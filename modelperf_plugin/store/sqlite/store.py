@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from modelperf_plugin.store.deadline import BUSY_SECONDS
 from modelperf_plugin.store.durability import Durability
+from modelperf_plugin.store.main_store import MainStore
 from modelperf_plugin.store.read_decisions import ReadUnmatchedOutcomes
 from modelperf_plugin.store.read_served_models import ReadServedModels
 from modelperf_plugin.store.sqlite.ab_tests import SqliteABTests
@@ -29,7 +30,7 @@ from modelperf_plugin.store.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SqliteStore(Store):
+class SqliteStore(MainStore):
     """A store in one SQLite file, with what only SQLite can do."""
 
     connection: SqliteConnection

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from modelperf_plugin.store.counted import later_of
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.read_tallies import ReadTallies
 from modelperf_plugin.store.rows import MAX_INTEGER
@@ -71,19 +69,6 @@ class SqliteTallies(UncachedTallies):
             return None
         cache = connection.cache
         return cache.by_task_type.get(task_type) or cache.before.get(task_type)
-
-    def with_batches(self, task_type: str, batch_ids: Sequence[str]) -> tuple[dict[str, Tally], set[str]]:
-        """Return the tallies of ``task_type`` by model id, and which of the spooled batches are part of them."""
-        rows = self._connection.fetch(self._sql["tallies_with_batches"], task_type, json.dumps(batch_ids))
-        tallies = sorted(Tally._make(row) for row in rows if row[0] is not None)
-        return {tally.model_id: tally for tally in tallies}, {row[1] for row in rows if row[0] is None}
-
-    def later_with_batches(
-        self, task_type: str, batch_ids: Sequence[str]
-    ) -> tuple[dict[str, dict[Tried, LaterTries]], set[str]]:
-        """Return the later tries of ``task_type``, and which of the spooled batches are part of them."""
-        rows = self._connection.fetch(self._sql["later_with_batches"], task_type, json.dumps(batch_ids))
-        return later_of(row for row in rows if row[1] is not None), {row[0] for row in rows if row[1] is None}
 
     def seed(self, tallies: Sequence[Tally], later: Mapping[str, Mapping[str, Mapping[Tried, LaterTries]]]) -> None:
         """Start an empty store with counts that have no events; ``later`` are later tries by task type and model."""

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from modelperf_plugin.store import Store, StoredContest, StoredTest, open_store
+from modelperf_plugin.store import (
+    DecisionOutcome,
+    DecisionRecord,
+    DrawnDecisions,
+    Joining,
+    Stake,
+    Store,
+    StoredContest,
+    StoredTest,
+    open_store,
+)
+from modelperf_plugin.values import Assignment, Outcome
+from tests.store.contract.examples import entry
+from tests.store.contract.test_decisions import NOON, NOON_MS, decided
 
 TEST = StoredTest(
     task_type="t", fingerprint="f", incumbent="a", share=0.3, salt="s", alpha=0.05, min_samples=0, max_samples=10,
@@ -152,6 +167,112 @@ def test_an_end_is_kept_and_makes_room(store: Store) -> None:
     assert store.ab_tests.all("t") == []
     again = store.ab_tests.begin(TEST)
     assert store.ab_tests.all("t", ended=True) == [again, replace(begun, ended_ms=3000)]
+
+
+def at_stake(store: Store, test_id: int, decision_id: str, unit: int | None = None) -> Stake:
+    """Count an outcome of a decision in all contests, and return what each has staked on it."""
+    stake = Stake(1.0, "B", 0.5, True, (0.5, 2.0))
+    stakes = {"c": stake, "b": stake, "another": stake}
+    store.ab_tests.advance(test_id, unit, counted_up, lambda: (decision_id, 7, stakes))
+    return stake
+
+
+def with_outcome(store: Store, decision_id: str, model_id: str, outcome_id: str | None = None) -> None:
+    """Store a decision for the model ``best`` with an outcome."""
+    new = entry(model_id, task_type="plan", outcome_id=outcome_id)
+    outcome = DecisionOutcome(decision_id, model_id, new.outcome, new.ended_ms, outcome_id)
+    assert store.outcomes.record(new, Joining(DecisionRecord.of(decided(decision_id)), outcome))
+
+
+def test_what_was_staked_can_be_revised(store: Store) -> None:
+    """By the decision or an outcome of it, with the outcome as it is by now; what comes of it is kept as before."""
+    begun = store.ab_tests.begin(TEST)
+    with_outcome(store, "d1", "best", "run-1")
+    stake = at_stake(store, begun.test_id, "d1")
+    store.outcomes.record(entry("best", task_type="plan", success=False, score=0.25, outcome_id="run-1"))
+    for decision_id, outcome_id in (("d1", None), (None, "run-1")):
+        seen: list[tuple[StoredTest, Mapping[str, Stake], Outcome]] = []
+
+        def step(
+            test: StoredTest, stakes: Mapping[str, Stake], outcome: Outcome, seen: list[Any] = seen
+        ) -> tuple[list[StoredContest], Mapping[str, Stake]]:
+            seen.append((test, stakes, outcome))
+            return [counted_up(test)[0], test.contests[1]], {**stakes, "b": stake._replace(grade=0.5)}
+
+        after = store.ab_tests.revise(decision_id, outcome_id, step)
+        ((before, stakes, outcome),) = seen
+        assert (outcome.success, outcome.score) == (False, 0.25)
+        assert set(stakes) == {"c", "b"}
+        assert stakes["c"] == stake
+        assert after is not None
+        assert after == store.ab_tests.all()[0]
+        assert [each.state for each in after.contests] == [(before.contests[0].state[0] + 1,), (1.0,)]
+    assert stakes["b"] == stake._replace(grade=0.5)
+
+
+def test_nothing_is_revised_without_a_stake(store: Store) -> None:
+    """None is kept on a decision that is not in the log, on a fallback's outcome, without a step, or after the end."""
+
+    def never(*_: object) -> Any:
+        raise AssertionError
+
+    begun = store.ab_tests.begin(TEST)
+    at_stake(store, begun.test_id, "unknown")
+    with_outcome(store, "d1", "fallback")
+    at_stake(store, begun.test_id, "d1")
+    with_outcome(store, "d2", "best")
+    at_stake(store, begun.test_id, "d2", unit=1)
+    with_outcome(store, "d3", "best", "run-3")
+    at_stake(store, begun.test_id, "d3", unit=1)
+    for decision_id, outcome_id in (("unknown", None), ("d1", None), ("d3", None), (None, "run-3"), (None, None)):
+        assert store.ab_tests.revise(decision_id, outcome_id, never) is None
+    store.ab_tests.end("t", 9)
+    assert store.ab_tests.revise("d2", None, never) is None
+
+
+def test_stakes_go_with_their_decision(store: Store) -> None:
+    """A decision that is stored again after it was forgotten has none."""
+    begun = store.ab_tests.begin(TEST)
+    with_outcome(store, "d1", "best")
+    at_stake(store, begun.test_id, "d1")
+    assert store.decisions.forget(NOON_MS + 1) == 1
+    with_outcome(store, "d1", "best")
+    assert store.ab_tests.revise("d1", None, lambda *_: ([], {})) is None
+
+
+def test_decisions_of_a_test_are_counted(store: Store) -> None:
+    """By model and probabilities, with and without outcome, recent and old; of a unit the first; and no others."""
+    begun = store.ab_tests.begin(TEST)
+
+    def drew(model_id: str, seconds: int, unit: int | None, *, waits_ms: int | None = None, **said: Any) -> None:
+        decision = replace(
+            decided(model_id=model_id, at=NOON + timedelta(seconds=seconds), **said),
+            assignment=Assignment(begun.test_id, unit),
+        )
+        new = entry(model_id, ended_ms=NOON_MS + 1000 * seconds + (waits_ms or 0))
+        outcome = DecisionOutcome(decision.decision_id, model_id, new.outcome, new.ended_ms)
+        store.decisions.write([DecisionRecord.of(decision)], [] if waits_ms is None else [outcome])
+
+    assert store.ab_tests.drawn(begun.test_id, NOON_MS) == []
+    drew("best", 0, None)
+    assert store.ab_tests.drawn(begun.test_id, NOON_MS + 100_000) == []
+    drew("best", 1, 2**62, waits_ms=0)
+    drew("best", 2, 2**62)
+    drew("other", 3, None, waits_ms=3000)
+    drew("other", 4, None, probabilities=(0.3, 0.7))
+    drew("other", 95, None)
+    drew("other", 5, None, mode="observe")
+    drew("best", 93, 1)
+    drew("other", 99, None)
+    store.decisions.write([DecisionRecord.of(decided())], [])
+    usual = {"best": 0.75, "other": 0.25}
+    found = store.ab_tests.drawn(begun.test_id, NOON_MS + 98_000)
+    assert sorted(found, key=repr) == [
+        DrawnDecisions("best", usual, 1, 0, False),
+        DrawnDecisions("best", usual, 2, 1, True),
+        DrawnDecisions("other", {"best": 0.3, "other": 0.7}, 1, 0, True),
+        DrawnDecisions("other", usual, 1, 1, True),
+    ]
 
 
 def test_steps_of_many_threads_and_stores_all_count(tmp_path: Path) -> None:

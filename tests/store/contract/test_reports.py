@@ -93,7 +93,7 @@ def test_another_models_outcome_is_another_one(store: Store) -> None:
 
 
 def test_a_verdict_goes_to_the_last_outcome(store: Store) -> None:
-    """Of several outcomes the last one is judged, with an id of its own or without, whichever is that of the decision."""
+    """Of several outcomes the last one is judged, with an id of its own or without; not that of the decision."""
     run(store, stores=True)
     for outcome_id in (None, "run-2"):
         run(store, "other", outcome_id=outcome_id)

@@ -147,8 +147,9 @@ DELETE FROM ab_bet WHERE test_id IN (SELECT id FROM ab_test WHERE task_type = %s
 
 -- ab_delays --
 -- The first decision of a test, and for how long its decisions waited for their outcome: mean and maximum.
-SELECT min(made_ms), avg(greatest(ended_ms - made_ms, 0))::float8, max(ended_ms - made_ms) FROM decision
-WHERE ab_test_id = %s;
+SELECT
+    min(made_ms), avg(greatest(ended_ms - made_ms, 0)) FILTER (WHERE ended_ms IS NOT NULL)::float8, max(ended_ms - made_ms)
+FROM decision WHERE ab_test_id = %s;
 
 -- ab_drawn --
 -- The newest decisions of a test up to a moment, with the probabilities of the sides, whether there is an outcome, and

@@ -1,22 +1,103 @@
 -- record --
--- Record one outcome.
-SELECT answer, outcome FROM record(
-    %s, %s, %s, %s, %s::bigint, %s, %s, %s::bigint, %s::bigint, %s, %s::bigint, %s::integer, %s::bigint, %s, %s, NULL
+-- Record one outcome, unless the number of the statement is taken: a receipt comes first.
+WITH receipt AS (
+    INSERT INTO sender AS old (id, sent) VALUES (%s, %s)
+    ON CONFLICT (id) DO UPDATE SET sent = excluded.sent WHERE old.sent < excluded.sent
+    RETURNING %s::text AS task_type
+)
+SELECT answer, outcome FROM receipt CROSS JOIN LATERAL record(
+    receipt.task_type, %s, %s, %s, %s::bigint, %s, %s, %s::bigint, %s::bigint, %s, %s::bigint, %s::integer, %s::bigint, %s, %s, NULL
 );
 
 -- record_joined --
 -- The same with its decision.
-SELECT answer, outcome, is_stored, log FROM record_joined(
-    %s, %s, %s, %s, %s::bigint, %s, %s, %s::bigint, %s::bigint, %s, %s::bigint, %s::integer, %s::bigint, %s, %s, %s,
+WITH receipt AS (
+    INSERT INTO sender AS old (id, sent) VALUES (%s, %s)
+    ON CONFLICT (id) DO UPDATE SET sent = excluded.sent WHERE old.sent < excluded.sent
+    RETURNING %s::text AS task_type
+)
+SELECT answer, outcome, is_stored, log FROM receipt CROSS JOIN LATERAL record_joined(
+    receipt.task_type, %s, %s, %s, %s::bigint, %s, %s, %s::bigint, %s::bigint, %s, %s::bigint, %s::integer, %s::bigint, %s, %s, %s,
     %s, %s, %s::integer, %s::integer
 );
 
 -- record_many --
--- Record many outcomes, given by columns.
+-- The same with many outcomes, given by columns.
+WITH receipt AS (
+    INSERT INTO sender AS old (id, sent) VALUES (%s, %s)
+    ON CONFLICT (id) DO UPDATE SET sent = excluded.sent WHERE old.sent < excluded.sent
+    RETURNING %s::text[] AS task_types
+)
 SELECT record_many(
-    %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::boolean[], %s::boolean[], %s::bigint[],
+    receipt.task_types, %s::text[], %s::text[], %s::text[], %s::bigint[], %s::boolean[], %s::boolean[], %s::bigint[],
+    %s::bigint[], %s::text[], %s::bigint[], %s::integer[], %s::bigint[], %s::text[], %s::boolean[]
+)
+FROM receipt;
+
+-- ingest_batch --
+-- Write a batch of spooled outcomes, unless that was done before.
+SELECT ingest_batch(
+    %s, %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::boolean[], %s::boolean[], %s::bigint[],
     %s::bigint[], %s::text[], %s::bigint[], %s::integer[], %s::bigint[], %s::text[], %s::boolean[]
 );
+
+-- drop_senders --
+-- Forget connections of which nothing can be spooled any more.
+DELETE FROM sender WHERE since < now() - interval '400 days';
+
+-- known_outcome_keys --
+-- Which of some outcome ids are known.
+SELECT outcome_id FROM outcome_key WHERE outcome_id = ANY(%s);
+
+-- verdict --
+-- The verdict of the last outcome of a decision or, if there is none, of the outcome with an id, whether or not it is folded.
+WITH last_of_decision (ref) AS (
+    SELECT last_outcome(%(decision_id)s::text)
+),
+number (number) AS (
+    SELECT coalesce(
+        (SELECT ref::bigint FROM last_of_decision WHERE jsonb_typeof(ref) = 'number'),
+        (
+            SELECT outcome_key.number
+            FROM last_of_decision JOIN outcome_key ON outcome_id = ref #>> '{}' WHERE jsonb_typeof(ref) = 'string'
+        ),
+        (SELECT outcome_key.number FROM outcome_key WHERE outcome_id = %(outcome_id)s)
+    )
+),
+found AS (
+    SELECT tally_id, success, timeout, error_kind, score, tokens, cost_nano_usd, served_id
+    FROM fresh WHERE fresh.number = (SELECT number FROM number)
+    UNION ALL
+    SELECT tally_id, success, timeout, error_kind, score, tokens, cost_nano_usd, served_id
+    FROM event_ref JOIN event ON event.id = event_ref.event_id LEFT JOIN served USING (event_id)
+    WHERE event_ref.number = (SELECT number FROM number)
+)
+SELECT
+    tally.task_type, tally.model_id, found.success, found.timeout, found.error_kind, found.score, found.tokens,
+    found.cost_nano_usd, served_model.model_id
+FROM found JOIN tally ON tally.id = found.tally_id LEFT JOIN served_model ON served_model.id = found.served_id;
+
+-- tallies_with_batches --
+-- The tallies of one task type and, without a task type, which of the batches in a JSON array are part of them.
+SELECT
+    task_type, model_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
+    last_used_ms, timeout_failures, later_successes, later_failures, later_timeout_failures, graded, score_shift,
+    later_score_shift
+FROM tally_now WHERE task_type = %s AND successes + failures > 0
+UNION ALL
+SELECT NULL, batch_id, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0, 0, 0, 0, 0, 0
+FROM jsonb_array_elements_text(%s::jsonb) AS batch_id WHERE is_moved(batch_id);
+
+-- later_with_batches --
+-- The later tries of one task type and, without a set, which of the batches in a JSON array are part of them.
+SELECT
+    tally.model_id, tried.models, sum(later.successes)::bigint, sum(later.failures)::bigint,
+    sum(later.timeout_failures)::bigint, sum(later.score_shift)::bigint
+FROM tally JOIN later_now AS later ON later.tally_id = tally.id JOIN tried ON tried.id = later.tried_id
+WHERE tally.task_type = %s GROUP BY tally.id, tried.id
+UNION ALL
+SELECT batch_id, NULL, 0, 0, 0, 0
+FROM jsonb_array_elements_text(%s::jsonb) AS batch_id WHERE is_moved(batch_id);
 
 -- verdicts --
 -- The verdicts of the outcomes with some ids.

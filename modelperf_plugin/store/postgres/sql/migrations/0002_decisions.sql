@@ -435,7 +435,9 @@ BEGIN
     IF EXISTS (SELECT FROM waiting_verdict WHERE decision_id = ANY(v_ids)) THEN
         PERFORM lock_sums();
     END IF;
-    PERFORM lock_decisions(v_ids, ARRAY(SELECT decision_id FROM unnest(v_outcomes)));
+    IF v_ids <> '{}' OR cardinality(v_outcomes) > 1 THEN -- or else whatever is missing is locked when that is found
+        PERFORM lock_decisions(v_ids, ARRAY(SELECT decision_id FROM unnest(v_outcomes)));
+    END IF;
     UPDATE outcome_key SET decision_id = given.decision_id
     FROM unnest(v_outcomes) AS given
     WHERE jsonb_typeof(given.outcome_ref) = 'string' AND outcome_key.outcome_id = given.outcome_ref #>> '{}'

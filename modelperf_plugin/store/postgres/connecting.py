@@ -1,0 +1,187 @@
+"""Connecting to a PostgreSQL server, and talking to it: neither takes longer than the caller has time.
+
+Names are looked up, routes are tried and handshakes are made by libpq, which blocks for as long as that takes. So a
+thread does it, and a caller waits for the thread only as long as it wants to; the next caller gets what becomes of it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from pathlib import Path
+from secrets import token_hex
+from threading import Event, Lock, Thread
+from typing import Any, Final, TypeVar
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from modelperf_plugin.errors import StoreBusyError, StoreError, StoreFailedError
+
+_T = TypeVar("_T")
+
+SHORTEST_SECONDS: Final = 0.1
+"""How long a call that must not wait for others waits for a new connection all the same."""
+_DEFAULTS: Final = {
+    "connect_timeout": "10", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3",
+}  # fmt: skip
+"""Parameters that hold unless the URL has its own: a server that has vanished is noticed within a minute."""
+
+
+class ServerSilentError(psycopg.OperationalError):
+    """The server has not answered in time."""
+
+
+class PatientConnection(psycopg.Connection[Any]):
+    """A connection that gives up if the server does not answer for too long; it must be closed then."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.silence = math.inf
+        """For how many seconds to wait for an answer of the server."""
+        self.sender = token_hex(8)
+        """What the database knows this connection by: a connection that takes its place has another name."""
+        self.sent = 0
+        """How many statements with a receipt were sent."""
+
+    def wait(self, gen: Generator[Any, Any, _T], *args: Any, **kwargs: Any) -> _T:
+        """Consume a generator that operates on the connection; raise ServerSilentError if no answer comes in time."""
+        if self.silence < math.inf:
+            gen = self._until(gen, time.monotonic() + self.silence)
+        return super().wait(gen, *args, **kwargs)
+
+    def _until(self, steps: Generator[Any, Any, _T], deadline: float) -> Generator[Any, Any, _T]:
+        """Take the steps of an operation until it ends, or until nothing comes and the deadline is over."""
+        try:
+            wanted = next(steps)
+            while True:
+                ready = yield wanted
+                if not ready and time.monotonic() >= deadline:
+                    self.silence = 0.0  # what follows, such as a rollback, need not wait as long again
+                    raise ServerSilentError("the server does not answer")
+                wanted = steps.send(ready)
+        except StopIteration as end:
+            value: _T = end.value
+            return value
+
+    def abandon(self) -> None:
+        """Close a connection that the parent of this process uses, without a word to the server."""
+        with suppress(OSError, psycopg.Error), Path(os.devnull).open("r+b", buffering=0) as nowhere:
+            os.dup2(nowhere.fileno(), self.fileno())
+        self.close()
+
+
+class Connector:
+    """Opens connections to one server. Any thread may call any method."""
+
+    def __init__(self, url: str, location: str) -> None:
+        """Take the URL as libpq knows it, and as it is shown.
+
+        Raises:
+            StoreError: it is not one.
+        """
+        self._location = location
+        try:
+            given = conninfo_to_dict(url)
+        except (psycopg.Error, UnicodeError):  # whose message may quote a password
+            raise StoreError(f"{location} is not a valid URL of a PostgreSQL database") from None
+        self._parameters: dict[str, Any] = {**_DEFAULTS, **given}
+        self._lock = Lock()
+        self._left: list[_Attempt] = []
+        self._is_closed = False
+
+    def connect(self, seconds: float, patience: float) -> PatientConnection:
+        """Return a new connection, after ``seconds`` at most; whoever has less time than ``patience`` may get none.
+
+        Raises:
+            StoreBusyError: there was no time to wait for it.
+            StoreFailedError: the server does not answer.
+            psycopg.Error: it cannot be had.
+        """
+        attempt = self._take() or _Attempt(self._open)
+        if attempt.done.wait(max(seconds, SHORTEST_SECONDS)):
+            return attempt.result()
+        self._leave(attempt)
+        if seconds < patience:
+            raise StoreBusyError(f"{self._location}: a connection is still being opened")
+        raise StoreFailedError(f"{self._location} cannot be used: it has not answered within {seconds:g} s")
+
+    def close(self) -> None:
+        """Close what nobody has taken, now or once it is open."""
+        with self._lock:
+            left, self._left, self._is_closed = self._left, [], True
+        for attempt in left:
+            attempt.discard()
+
+    def abandon(self) -> None:
+        """Give up what this process was forked with."""
+        left, self._left, self._lock = self._left, [], Lock()
+        for attempt in left:
+            if attempt.connection is not None:
+                attempt.connection.abandon()
+
+    def _take(self) -> _Attempt | None:
+        """Return an attempt that was left and is under way or has succeeded; forget those that have failed."""
+        with self._lock:
+            while self._left:
+                attempt = self._left.pop()
+                if attempt.error is None:
+                    return attempt
+        return None
+
+    def _leave(self, attempt: _Attempt) -> None:
+        """Keep an attempt for the next caller."""
+        with self._lock:
+            if not self._is_closed:
+                self._left.append(attempt)
+                return
+        attempt.discard()
+
+    def _open(self) -> PatientConnection:
+        return PatientConnection.connect(
+            "", autocommit=True, client_encoding="utf8", fallback_application_name="modelperf", **self._parameters
+        )
+
+
+class _Attempt:
+    """One attempt to open a connection, in a thread of its own."""
+
+    def __init__(self, open_one: Callable[[], PatientConnection]) -> None:
+        self.done = Event()
+        self.connection: PatientConnection | None = None
+        self.error: BaseException | None = None
+        self._open = open_one
+        self._lock = Lock()
+        self._is_discarded = False
+        try:
+            Thread(target=self._run, name="modelperf connecting", daemon=True).start()
+        except RuntimeError:  # the interpreter is shutting down, and starts no threads any more
+            self._run()
+
+    def result(self) -> PatientConnection:
+        """Return the connection, or raise what was raised instead."""
+        if self.connection is None:
+            raise self.error or StoreFailedError("no connection was opened")
+        return self.connection
+
+    def discard(self) -> None:
+        """Close the connection, now or once it is open."""
+        with self._lock:
+            self._is_discarded = True
+            if self.connection is not None:
+                self.connection.close()
+
+    def _run(self) -> None:
+        try:
+            connection = self._open()
+            with self._lock:
+                self.connection = connection
+                if self._is_discarded:
+                    connection.close()
+        except Exception as error:  # noqa: BLE001 - raised again where it is waited for
+            self.error = error
+        finally:
+            self.done.set()
