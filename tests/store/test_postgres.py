@@ -283,7 +283,7 @@ def test_a_url_opens_the_store(url: str) -> None:
 
 def test_without_the_driver_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """One line says what to install; nothing else needs it."""
-    monkeypatch.setitem(sys.modules, "modelperf_plugin.store.postgres.store", None)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(MissingExtraError, match=r'pip install "modelperf-plugin\[postgres\]"'):
         open_store("postgresql://localhost/db")
 
