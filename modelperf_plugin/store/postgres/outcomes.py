@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
+from modelperf_plugin.log import logger
 from modelperf_plugin.store.decision_records import Joining
-from modelperf_plugin.store.entries import Entry, Recorded, Verdict, decision_of
+from modelperf_plugin.store.entries import GONE, Entry, Recorded, Verdict, decision_of
 from modelperf_plugin.store.postgres import decisions
 from modelperf_plugin.store.postgres.connection import PostgresConnection
 from modelperf_plugin.store.postgres.parameters import columns
@@ -36,7 +37,7 @@ class PostgresOutcomes:
         return recorded
 
     def _record(self, entry: Entry) -> Recorded:
-        return Recorded(self._connection.call_once(self._sql["record"], *_row(entry))[0])
+        return _recorded(entry, self._connection.call_once(self._sql["record"], *_row(entry))[0])
 
     def _record_joined(self, entry: Entry, joining: Joining) -> Recorded:
         """Record an outcome and join it to its decision, in one transaction."""
@@ -44,7 +45,7 @@ class PostgresOutcomes:
         answer, number, joining.is_stored, log = self._connection.call_once(self._sql["record_joined"], *row)
         if log is not None:
             decisions.join(joining, number, log)
-        return Recorded(answer)
+        return _recorded(entry, answer)
 
     def record_many(self, entries: Iterable[Entry]) -> int:
         rows = [_row(entry) for entry in entries]
@@ -76,6 +77,14 @@ class PostgresOutcomes:
     def verdicts_of(self, outcome_ids: Iterable[str]) -> dict[str, Verdict]:
         rows = self._connection.fetch_folded(self._sql["verdicts"], list(outcome_ids))
         return {outcome_id: Verdict(*verdict) for outcome_id, *verdict in rows}
+
+
+def _recorded(entry: Entry, answer: int) -> Recorded:
+    """Return what the database has answered; what it dropped before is logged."""
+    if answer >= 0:
+        return Recorded(answer)
+    logger.warning(GONE, f"the outcome {entry.outcome.outcome_id}")
+    return Recorded.NOTHING
 
 
 def _row(entry: Entry) -> tuple[Any, ...]:

@@ -209,7 +209,7 @@ BEGIN
     v_ref := last_outcome(p_decision_id);
     SELECT * INTO v_event FROM event WHERE id = event_of_ref(v_ref);
     IF NOT FOUND THEN
-        RETURN CASE WHEN v_ref IS NOT NULL THEN 0 END;
+        RETURN CASE WHEN v_ref IS NOT NULL THEN -1 END;
     END IF;
     RETURN CASE WHEN revise_event(
         v_event.id, v_event.tally_id, p_success, v_event.timeout, 0, 0,
