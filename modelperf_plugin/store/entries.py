@@ -9,6 +9,12 @@ from typing import Any, Final, NamedTuple, Self
 
 from modelperf_plugin.values import Outcome, Tried
 
+GONE: Final = (
+    "the verdict on %s came after its details were dropped ([store] retention_days): it is not changed, and stays "
+    "counted as it was"
+)
+"""Logged about an outcome whose event was dropped."""
+
 
 class Entry(NamedTuple):
     """An outcome to be recorded, already validated."""

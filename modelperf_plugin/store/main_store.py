@@ -92,5 +92,11 @@ class Database(Protocol):
     def last_changed(self) -> float:
         """Return when the store was written to or put at its place, as a Unix time; 0 if that is unknown."""
 
+    def unsettled(self) -> list[tuple[str, Sequence[Entry]]]:
+        """Return outcomes that the store had taken and may have lost when it failed.
+
+        They are batches with the ids under which they are ingested, if they are lost, when the store works again.
+        """
+
     def close(self) -> None:
         """Release what attempts to open the store have left."""

@@ -31,7 +31,7 @@ import os, sys, time
 import pluggy, modelperf_plugin as mp
 
 pm = pluggy.PluginManager("host")
-store = {"patience_seconds": 0.5, "path": sys.argv[2], "durability": "full"}
+store = {"patience_seconds": 0.5, "path": sys.argv[2]}
 plugin = mp.register(pm, {"store": store}, store=sys.argv[1])
 until, number, longest = time.monotonic() + float(sys.argv[4]), 0, 0.0
 while time.monotonic() < until:
@@ -69,7 +69,7 @@ def url(own_server: OwnServer) -> str:
 def host(url: str, tmp_path: Path) -> Iterator[pluggy.PluginManager]:
     """Return the plugin manager of a host whose plugin is active."""
     pm = pluggy.PluginManager("host")
-    config = {"store": {"patience_seconds": 0.5, "path": str(tmp_path / "x.db"), "durability": "full"}}
+    config = {"store": {"patience_seconds": 0.5, "path": str(tmp_path / "x.db")}}
     plugin = mp.register(pm, config, store=url, seed=1)
     yield pm
     plugin.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -10,6 +11,7 @@ from contextlib import closing, suppress
 import pytest
 
 from modelperf_plugin.errors import (
+    MissingExtraError,
     NotATrackerError,
     StoreBusyError,
     StoreError,
@@ -17,7 +19,7 @@ from modelperf_plugin.errors import (
     StoreOutdatedError,
     StoreVersionError,
 )
-from modelperf_plugin.store import Store
+from modelperf_plugin.store import Store, open_store, open_to_read, open_with_fallback
 from modelperf_plugin.store.deadline import within
 from tests.postgres import Server
 from tests.store.contract.examples import NEW_YEAR_MS, entry, unsound
@@ -270,6 +272,22 @@ def test_a_password_is_never_shown(given: str, shown: str) -> None:
         assert "secret" not in str(caught.value)
 
 
+def test_a_url_opens_the_store(url: str) -> None:
+    """Every way to open a store knows the URL of a database, and what it can be used for."""
+    with closing(open_store(url)) as one, closing(open_with_fallback(url)) as two, closing(open_to_read(url)) as reader:
+        one.outcomes.record(entry())
+        two.outcomes.record(entry())
+        assert reader.tallies.of("execute-task")["gpt-4o"].successes == 2
+        assert (one.read_only, two.read_only, reader.read_only) == (False, False, True)
+
+
+def test_without_the_driver_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line says what to install; nothing else needs it."""
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(MissingExtraError, match=r'pip install "modelperf-plugin\[postgres\]"'):
+        open_store("postgresql://localhost/db")
+
+
 def test_a_server_that_is_away_is_named(tmp_path_factory: pytest.TempPathFactory) -> None:
     """One line says which server and why."""
     with pytest.raises(StoreFailedError, match=r"cannot be used") as caught:
@@ -286,3 +304,14 @@ def test_text_that_cannot_be_stored_is_refused(store: PostgresStore) -> None:
     names = "文" * 512
     store.outcomes.record(entry(names, task_type=names, outcome_id="x"))
     assert store.tallies.of(names)[names].successes == 1
+
+
+def test_a_verdict_on_a_dropped_outcome_is_logged(store: PostgresStore, caplog: pytest.LogCaptureFixture) -> None:
+    """Its id is known, its event is gone: nothing is changed, and the log says so."""
+    store.outcomes.record(entry(outcome_id="a", ended_ms=0))
+    store.outcomes.record(entry())
+    assert store.events.drop(NEW_YEAR_MS).dropped == 1
+    assert not store.outcomes.record(entry(outcome_id="a", success=False))
+    assert "the outcome a came after its details were dropped" in caplog.text
+    assert store.tallies.of("execute-task")["gpt-4o"].successes == 2
+    assert unsound(store) == []

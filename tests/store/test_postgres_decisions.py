@@ -95,6 +95,18 @@ def test_a_verdict_waits_for_a_decision_that_is_being_stored(url: str, stores: l
     assert [each.success for each in logged.tries] == [False]
 
 
+def test_an_outcome_that_waits_is_judged_anew(stores: list[Store]) -> None:
+    """It is joined with its newest verdict, as its counts are."""
+    for success in (True, False):
+        entry = Entry("plan", "best", Outcome(success=success, outcome_id="run-1"), NOON_MS)
+        joining = Joining(None, DecisionOutcome("d1", "best", entry.outcome, NOON_MS, "run-1"))
+        assert stores[0].outcomes.record(entry, joining)
+    stores[0].decisions.write([DecisionRecord.of(decided("d1"))], [])
+    logged = stores[1].decisions.get("d1")
+    assert logged is not None
+    assert [(each.success, len(each.former)) for each in logged.tries] == [(False, 1)]
+
+
 def test_decisions_do_not_wait_for_one_another(url: str, stores: list[Store]) -> None:
     """Hosts that store different decisions do so at once, whatever locks they take; and so do their outcomes."""
     others = [decided(f"d{number}") for number in range(2, 500)]

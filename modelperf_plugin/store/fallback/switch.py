@@ -179,8 +179,11 @@ class Switch:
         with self._lock:
             if not self._closed:
                 within(self._patience, self._finish)
+            is_away = self.interim is not None and not self._closed
             self._closed = True
             self.store.close()
+            for batch_id, entries in self._database.unsettled() if is_away else ():
+                self._spool.append(entries, batch_id=batch_id)
             self._database.close()
             self._spool.release()
 

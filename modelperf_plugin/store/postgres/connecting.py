@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Generator
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
@@ -20,11 +21,14 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from modelperf_plugin.errors import StoreBusyError, StoreError, StoreFailedError
+from modelperf_plugin.store.entries import Entry
 
 _T = TypeVar("_T")
 
 SHORTEST_SECONDS: Final = 0.1
 """How long a call that must not wait for others waits for a new connection all the same."""
+_SETTLED_SECONDS: Final = 3.0
+"""After this time a commit is on the disk of a server that lives: `wal_writer_delay` is 0.2 s."""
 _DEFAULTS: Final = {
     "connect_timeout": "10", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3",
 }  # fmt: skip
@@ -46,6 +50,8 @@ class PatientConnection(psycopg.Connection[Any]):
         """What the database knows this connection by: a connection that takes its place has another name."""
         self.sent = 0
         """How many statements with a receipt were sent."""
+        self.unsettled: deque[tuple[float, int, Sequence[Entry]]] = deque()
+        """The last outcomes that were committed: when, by which statement, and which."""
 
     def wait(self, gen: Generator[Any, Any, _T], *args: Any, **kwargs: Any) -> _T:
         """Consume a generator that operates on the connection; raise ServerSilentError if no answer comes in time."""
@@ -66,6 +72,16 @@ class PatientConnection(psycopg.Connection[Any]):
         except StopIteration as end:
             value: _T = end.value
             return value
+
+    def remember(self, entries: Sequence[Entry]) -> None:
+        """Keep outcomes that the last statement has committed, until they are on the server's disk for sure.
+
+        A commit need not wait for the disk. What was committed a while ago is there if the server still lives.
+        """
+        now, unsettled = time.monotonic(), self.unsettled
+        while unsettled and unsettled[0][0] < now - _SETTLED_SECONDS:
+            unsettled.popleft()
+        unsettled.append((now, self.sent, entries))
 
     def abandon(self) -> None:
         """Close a connection that the parent of this process uses, without a word to the server."""
@@ -92,6 +108,13 @@ class Connector:
         self._lock = Lock()
         self._left: list[_Attempt] = []
         self._is_closed = False
+        self.lost: deque[PatientConnection] = deque()
+        """Closed connections with outcomes that the server may have lost, if it has stopped."""
+
+    def note_closed(self, connection: PatientConnection) -> None:
+        """Take note of a connection that broke, or is closed because another one did."""
+        if connection.unsettled:
+            self.lost.append(connection)
 
     def connect(self, seconds: float, patience: float) -> PatientConnection:
         """Return a new connection, after ``seconds`` at most; whoever has less time than ``patience`` may get none.
@@ -119,6 +142,7 @@ class Connector:
     def abandon(self) -> None:
         """Give up what this process was forked with."""
         left, self._left, self._lock = self._left, [], Lock()
+        self.lost.clear()  # they are the parent's
         for attempt in left:
             if attempt.connection is not None:
                 attempt.connection.abandon()

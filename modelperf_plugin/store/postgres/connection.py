@@ -6,6 +6,7 @@ import math
 import select
 import time
 from collections.abc import Callable, Mapping, Sequence
+from threading import Lock
 from typing import Any, Final, NoReturn, TypeVar
 
 import psycopg
@@ -15,12 +16,14 @@ from modelperf_plugin.errors import StoreBusyError, StoreError, StoreFailedError
 from modelperf_plugin.store import forks
 from modelperf_plugin.store.deadline import BUSY_SECONDS, remaining
 from modelperf_plugin.store.durability import Durability
+from modelperf_plugin.store.entries import Entry
 from modelperf_plugin.store.postgres.connecting import Connector, PatientConnection
 from modelperf_plugin.store.postgres.errors import translate
 from modelperf_plugin.store.postgres.migrating import migrate, refuse_older
 from modelperf_plugin.store.postgres.own_outcomes import OwnOutcomes
 from modelperf_plugin.store.postgres.slots import Slot, Slots
 from modelperf_plugin.store.urls import without_secrets
+from modelperf_plugin.values.locks import attempt
 
 _T = TypeVar("_T")
 Parameters = Sequence[Any] | Mapping[str, Any]
@@ -84,7 +87,7 @@ class PostgresConnection:
             patience: for how many seconds a call may wait for others, all its waits together.
             longest: for how many seconds a statement may run, or a server be silent, at most; at least one.
             read_only: whether nothing is created or written.
-            connector: opens the connections, and is closed with them; one that has tried before may have some ready.
+            connector: opens the connections; one that has tried before may have some ready.
 
         Raises:
             StoreError: it cannot be used; the message says why.
@@ -99,14 +102,18 @@ class PostgresConnection:
         self.closed = False
         self.own = OwnOutcomes()
         self._longest = longest
-        self._slots = Slots()
         self._connector = connector or Connector(url, self.location)
+        self._owns_connector = connector is None
+        self._slots = Slots(self._connector.note_closed)
+        self._restoring = Lock()
+        self.restore: Callable[[PatientConnection, PatientConnection], None] | None = None
+        """Writes by a connection what the server has lost that another one has written."""
         try:
             self._use(lambda connection: (refuse_older if read_only else migrate)(connection, self.location))
         except BaseException:
             self.closed = True
             self._slots.close()
-            if connector is None:
+            if self._owns_connector:
                 self._connector.close()
             raise
         forks.renew(self, PostgresConnection._begin_again)
@@ -141,8 +148,8 @@ class PostgresConnection:
         self.refuse_read_only()
         return self._use(lambda connection: _rows(connection, statement, parameters))[0]
 
-    def call_once(self, statement: str, *parameters: Any) -> Any:
-        """Do the same with a statement whose first two parameters are a receipt.
+    def call_once(self, entries: Sequence[Entry], statement: str, *parameters: Any) -> Any:
+        """Do the same with a statement that records outcomes, and whose first two parameters are a receipt.
 
         If the connection breaks, so that nobody knows whether the statement was executed, the error has the receipt: a
         batch of that id is ingested only if it was not, and then it never will be.
@@ -153,11 +160,13 @@ class PostgresConnection:
             connection.sent += 1
             receipt = connection.sender, connection.sent
             try:
-                return _rows(connection, statement, (*receipt, *parameters))
+                rows = _rows(connection, statement, (*receipt, *parameters))
             except psycopg.OperationalError as error:
                 if not _is_answered(error, connection):
                     raise _DoubtError(receipt_id(*receipt)) from error
                 raise
+            connection.remember(entries)
+            return rows
 
         return self._use(execute)[0]
 
@@ -194,23 +203,25 @@ class PostgresConnection:
         """Close the connections; closing twice is fine, and any other call afterwards is a StoreError."""
         self.closed = True
         self._slots.close()
-        self._connector.close()
+        if self._owns_connector:
+            self._connector.close()
 
     def _begin_again(self) -> None:
         """Continue in a forked child, where the connections and the outcomes under way are the parent's."""
         self._slots.abandon()
         self._connector.abandon()
+        self._restoring = Lock()
         self.own = OwnOutcomes()
 
     def _use(self, action: Callable[[PatientConnection], _T]) -> _T:
         """Return what ``action`` returns for a connection; the errors of psycopg are raised as StoreError."""
         seconds = remaining(self.patience)
         deadline = time.monotonic() + seconds
-        for attempt in range(_MAX_ATTEMPTS):
+        for number in range(1, _MAX_ATTEMPTS + 1):
             try:
                 found = self._slots.use(lambda slot: action(self._ready(slot)), max(0.0, deadline - time.monotonic()))
             except (errors.DeadlockDetected, errors.SerializationFailure) as error:
-                if attempt + 1 == _MAX_ATTEMPTS or time.monotonic() >= deadline:
+                if number == _MAX_ATTEMPTS or time.monotonic() >= deadline:
                     self._fail(error)
             except (psycopg.Error, UnicodeError) as error:
                 self._fail(error)
@@ -234,12 +245,12 @@ class PostgresConnection:
         connection = slot.connection
         wait, seconds = remaining(self.patience), max(_LEAST_SECONDS, min(remaining(math.inf), self._longest))
         if connection is None or _is_lost(connection):
-            slot.close()
+            self._slots.drop(slot)
             connection = slot.connection = self._connector.connect(wait, self.patience)
             try:
                 self._set_up(connection, seconds - _SPARE_SECONDS)
             except BaseException:
-                slot.close()
+                self._slots.drop(slot)
                 raise
         connection.silence = seconds - _SPARE_SECONDS
         timeouts = f"{_rounded(wait)}, {0 if math.isinf(seconds) else _rounded(seconds - 2 * _SPARE_SECONDS)}"
@@ -250,7 +261,21 @@ class PostgresConnection:
                 (lock_ms, statement_ms),
             )
             slot.timeouts = timeouts
+        if self._connector.lost and self.restore is not None:
+            self._restore(connection, wait)
         return connection
+
+    def _restore(self, connection: PatientConnection, seconds: float) -> None:
+        """Write again what the server may have lost, before anything else is written."""
+        restore, lost = self.restore, self._connector.lost
+
+        def run() -> None:
+            while lost and restore is not None:
+                restore(connection, lost[0])
+                lost.popleft()
+
+        if not attempt(self._restoring, run, max(seconds, _LEAST_SECONDS)):
+            raise StoreBusyError(f"another thread restores what {self.location} has lost")
 
     def _set_up(self, connection: PatientConnection, silence: float) -> None:
         """Prepare a new connection; raise StoreFailedError if the server is a standby, and nothing can be written."""
@@ -276,7 +301,7 @@ class _DoubtError(psycopg.OperationalError):
 
 def receipt_id(sender: str, sent: int) -> str:
     """Return the id of a batch with the outcomes of a statement; see ``ingest_batch`` in SQL."""
-    return f"{sender}_{sent}"
+    return f"{sender}_{sent:012}"  # in the order of their names they are moved
 
 
 def _is_answered(error: psycopg.Error, connection: psycopg.Connection) -> bool:

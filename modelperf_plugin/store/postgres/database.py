@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NoReturn
 
 from modelperf_plugin.errors import StoreFailedError
 from modelperf_plugin.paths import absolute
 from modelperf_plugin.store.durability import Durability
+from modelperf_plugin.store.entries import Entry
 from modelperf_plugin.store.postgres.connecting import Connector
+from modelperf_plugin.store.postgres.connection import receipt_id
 from modelperf_plugin.store.postgres.store import PostgresStore, open_postgres
 from modelperf_plugin.store.store import Store
 from modelperf_plugin.store.urls import without_secrets
@@ -52,6 +55,13 @@ class PostgresDatabase:
 
     def last_changed(self) -> float:
         return 0.0
+
+    def unsettled(self) -> list[tuple[str, Sequence[Entry]]]:
+        return [
+            (receipt_id(connection.sender, sent), entries)
+            for connection in self._connector.lost
+            for _, sent, entries in connection.unsettled
+        ]
 
     def close(self) -> None:
         self._connector.close()

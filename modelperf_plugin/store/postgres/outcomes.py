@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
+from modelperf_plugin.log import logger
 from modelperf_plugin.store.decision_records import Joining
-from modelperf_plugin.store.entries import Entry, Recorded, Verdict, decision_of
+from modelperf_plugin.store.entries import GONE, Entry, Recorded, Verdict, decision_of
 from modelperf_plugin.store.postgres import decisions
+from modelperf_plugin.store.postgres.connecting import PatientConnection
 from modelperf_plugin.store.postgres.connection import PostgresConnection
 from modelperf_plugin.store.postgres.parameters import columns
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.tried import text_of
+from modelperf_plugin.text import count
 
 _WIDTH: Final = 15
 """How many parameters an outcome has."""
@@ -23,6 +26,7 @@ class PostgresOutcomes:
     def __init__(self, connection: PostgresConnection) -> None:
         self._connection = connection
         self._sql = load_queries("postgres")
+        connection.restore = self._restore
 
     def record(self, entry: Entry, joining: Joining | None = None) -> Recorded:
         own = self._connection.own
@@ -36,22 +40,23 @@ class PostgresOutcomes:
         return recorded
 
     def _record(self, entry: Entry) -> Recorded:
-        return Recorded(self._connection.call_once(self._sql["record"], *_row(entry))[0])
+        return _recorded(entry, self._connection.call_once([entry], self._sql["record"], *_row(entry))[0])
 
     def _record_joined(self, entry: Entry, joining: Joining) -> Recorded:
         """Record an outcome and join it to its decision, in one transaction."""
         row = (*_row(entry), joining.outcome.decision_id, *decisions.parameters(joining))
-        answer, number, joining.is_stored, log = self._connection.call_once(self._sql["record_joined"], *row)
+        answer, number, joining.is_stored, log = self._connection.call_once([entry], self._sql["record_joined"], *row)
         if log is not None:
             decisions.join(joining, number, log)
-        return Recorded(answer)
+        return _recorded(entry, answer)
 
     def record_many(self, entries: Iterable[Entry]) -> int:
+        entries = list(entries)
         rows = [_row(entry) for entry in entries]
         if not rows:
             self._connection.ensure_open()
             return 0
-        changed: int = self._connection.call_once(self._sql["record_many"], *columns(rows, _WIDTH))[0]
+        changed: int = self._connection.call_once(entries, self._sql["record_many"], *columns(rows, _WIDTH))[0]
         return changed
 
     def ingest_batch(self, batch_id: str, entries: Iterable[Entry]) -> int:
@@ -61,6 +66,16 @@ class PostgresOutcomes:
             return 0
         new: int = self._connection.call(self._sql["ingest_batch"], batch_id, *columns(rows, _WIDTH))[0]
         return new
+
+    def _restore(self, connection: PatientConnection, lost: PatientConnection) -> None:
+        """Write by one connection the outcomes of another that the server has lost."""
+        sent = [number for _, number, entries in lost.unsettled for _ in entries]
+        rows = [(*_row(entry)[:-1], True) for _, _, entries in lost.unsettled for entry in entries]
+        statement = self._sql["restore_lost"]
+        ((restored,),) = connection.execute(statement, (lost.sender, sent, *columns(rows, _WIDTH))).fetchall()
+        if restored:
+            location = self._connection.location
+            logger.warning("%s had lost %s when it stopped: recorded again", location, count(restored, "outcome"))
 
     def known_ids(self, outcome_ids: Iterable[str]) -> set[str]:
         """Return which outcome ids are known; waits for no writer."""
@@ -76,6 +91,14 @@ class PostgresOutcomes:
     def verdicts_of(self, outcome_ids: Iterable[str]) -> dict[str, Verdict]:
         rows = self._connection.fetch_folded(self._sql["verdicts"], list(outcome_ids))
         return {outcome_id: Verdict(*verdict) for outcome_id, *verdict in rows}
+
+
+def _recorded(entry: Entry, answer: int) -> Recorded:
+    """Return what the database has answered; what it dropped before is logged."""
+    if answer >= 0:
+        return Recorded(answer)
+    logger.warning(GONE, f"the outcome {entry.outcome.outcome_id}")
+    return Recorded.NOTHING
 
 
 def _row(entry: Entry) -> tuple[Any, ...]:

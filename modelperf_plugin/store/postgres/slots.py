@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 from threading import Lock
 from typing import Final, TypeVar
 
@@ -55,7 +56,9 @@ class Slot:
 class Slots:
     """The connections of one store. A thread gets the first free one, so that few are open unless many are needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_closed: Callable[[PatientConnection], None]) -> None:
+        """Call ``on_closed`` with each connection that is about to be closed."""
+        self._on_closed = on_closed
         self._slots = [Slot() for _ in range(MAX_CONNECTIONS)]
         self._are_closed = False
 
@@ -71,7 +74,7 @@ class Slots:
                 found.append(action(slot))
             finally:
                 if self._are_closed or not slot.is_at_rest:
-                    slot.close()
+                    self.drop(slot)
 
         for slot in self._slots:
             if attempt(slot.lock, lambda slot=slot: run(slot)):  # type: ignore[misc]
@@ -87,7 +90,13 @@ class Slots:
         """Close all connections; those that a thread uses, as soon as it is done."""
         self._are_closed = True
         for slot in self._slots:
-            attempt(slot.lock, slot.close)
+            attempt(slot.lock, partial(self.drop, slot))
+
+    def drop(self, slot: Slot) -> None:
+        """Close the connection of a slot."""
+        if slot.connection is not None:
+            self._on_closed(slot.connection)
+        slot.close()
 
     def abandon(self) -> None:
         """Give up the connections that this process was forked with."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from modelperf_plugin.errors import StoreError
 from modelperf_plugin.paths import absolute
 from modelperf_plugin.store.durability import Durability
+from modelperf_plugin.store.entries import Entry
 from modelperf_plugin.store.sqlite.store import SqliteStore, open_sqlite, open_sqlite_read_only
 from modelperf_plugin.store.store import Store
 
@@ -47,6 +49,9 @@ class SqliteDatabase:
             return Path(self.spool).stat().st_ctime
         except OSError:
             return 0.0
+
+    def unsettled(self) -> list[tuple[str, Sequence[Entry]]]:
+        return []  # the file outlives every process
 
     def close(self) -> None:
         pass

@@ -8,15 +8,11 @@ from typing import Any, Final, NamedTuple
 from modelperf_plugin.json_text import parse_json
 from modelperf_plugin.log import logger
 from modelperf_plugin.store.decision_records import DecisionOutcome, DecisionRecord
-from modelperf_plugin.store.entries import Entry, Recorded, Verdict, decision_of, id_by_decision
+from modelperf_plugin.store.entries import GONE, Entry, Recorded, Verdict, decision_of, id_by_decision
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.sqlite.tried import number_of
 from modelperf_plugin.values import WHOLE_SCORE, Outcome, check_tried
 
-_GONE: Final = (
-    "the verdict on %s came after its details were dropped ([store] retention_days): it is not changed, and stays "
-    "counted as it was"
-)
 _TAKEN: Final = "an outcome of %s on %s does not count: its id %s was given to one of %s on %s before"
 
 
@@ -52,7 +48,7 @@ def revise(
     if outcome.outcome_id is not None:
         known = verdict_of(connection, outcome.outcome_id)
         if known is None:
-            logger.warning(_GONE, f"the outcome {outcome.outcome_id}")
+            logger.warning(GONE, f"the outcome {outcome.outcome_id}")
         elif is_stamped and known[:2] != entry[:2]:  # it was spooled, so nobody can be told
             logger.warning(_TAKEN, entry.model_id, entry.task_type, outcome.outcome_id, known.model_id, known.task_type)
     return Recorded.NOTHING
@@ -72,7 +68,7 @@ def report(connection: sqlite3.Connection, decision_id: str, verdict: Reported) 
     if connection.total_changes > before:
         return Recorded.REVISED
     if connection.execute(sql["verdict_of_event"], (event_id,)).fetchone() is None:
-        logger.warning(_GONE, f"the decision {decision_id}")
+        logger.warning(GONE, f"the decision {decision_id}")
     return Recorded.NOTHING
 
 
@@ -135,10 +131,15 @@ def apply_waiting(connection: sqlite3.Connection, decision: DecisionRecord) -> D
     (tally_id,) = connection.execute(sql["find_pair"], (decision.task_type, decision.model_id)).fetchone()
     row = (tally_id, given_ms, int(outcome.success), 0, 0, 0, None, None, score, None, outcome_id)
     tried = check_tried("tried", parse_json(decision.record).get("tried", ()))
+    tried_id = number_of(connection, tried) if tried else None
+    before = connection.total_changes
     if tried:
-        connection.execute(sql["record_later"], (*row, number_of(connection, tried)))
+        connection.execute(sql["record_later"], (*row, tried_id))
     else:
         connection.execute(sql["record_once"], row)
+    if connection.total_changes == before:  # an earlier verdict was counted, although the log did not have the decision
+        entry = Entry(decision.task_type, decision.model_id, outcome, given_ms, tried)
+        revise(connection, tally_id, entry, decision_id, is_stamped=False)
     return DecisionOutcome(decision_id, decision.model_id, outcome, given_ms, outcome_id)
 
 

@@ -84,6 +84,14 @@ def test_a_verdict_is_an_outcome_until_that_comes(store: Store, *, stored: bool)
     assert len(tries(store)) == 2
 
 
+def test_a_verdict_replaces_one_that_was_counted_without_the_decision(store: Store) -> None:
+    """A verdict on a decision that is not in the log may count at once; one that waits replaces it."""
+    assert store.outcomes.record(entry("best", task_type="plan", outcome_id=id_by_decision(ID))) is Recorded.NEW
+    report(store, success=False)
+    keep(store, decided(ID))
+    assert [each.success for each in tries(store)] == [False]
+
+
 def test_another_models_outcome_is_another_one(store: Store) -> None:
     """Only an outcome of the model that the verdict was counted for adds to it."""
     keep(store, decided(ID))

@@ -41,6 +41,13 @@ SELECT ingest_batch(
     %s::bigint[], %s::text[], %s::bigint[], %s::integer[], %s::bigint[], %s::text[], %s::boolean[]
 );
 
+-- restore_lost --
+-- Write again those outcomes of a connection that the server has lost.
+SELECT restore_lost(
+    %s, %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::boolean[], %s::boolean[],
+    %s::bigint[], %s::bigint[], %s::text[], %s::bigint[], %s::integer[], %s::bigint[], %s::text[], %s::boolean[]
+);
+
 -- drop_senders --
 -- Forget connections of which nothing can be spooled any more.
 DELETE FROM sender WHERE since < now() - interval '400 days';

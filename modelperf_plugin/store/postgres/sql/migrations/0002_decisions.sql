@@ -174,7 +174,7 @@ CREATE FUNCTION last_outcome(p_decision_id text) RETURNS jsonb STABLE LANGUAGE s
     ORDER BY number DESC LIMIT 1
 $$;
 
--- Give the outcome of a decision in the log the verdict of its event.
+-- Give the outcome of a decision the verdict of its event, whether it is in the log or waits for the decision.
 CREATE FUNCTION revise_log(p_decision_id text, p_outcome_id text, p_event event) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE decision SET
@@ -182,6 +182,10 @@ BEGIN
         tokens = p_event.tokens, cost_nano_usd = p_event.cost_nano_usd
     WHERE id = p_decision_id AND outcome_ref IN (to_jsonb(p_outcome_id), to_jsonb(p_event.number));
     UPDATE attempt SET
+        success = p_event.success, timeout = p_event.timeout, error_kind = p_event.error_kind, score = p_event.score,
+        tokens = p_event.tokens, cost_nano_usd = p_event.cost_nano_usd
+    WHERE decision_id = p_decision_id AND outcome_ref IN (to_jsonb(p_outcome_id), to_jsonb(p_event.number));
+    UPDATE unmatched_outcome SET
         success = p_event.success, timeout = p_event.timeout, error_kind = p_event.error_kind, score = p_event.score,
         tokens = p_event.tokens, cost_nano_usd = p_event.cost_nano_usd
     WHERE decision_id = p_decision_id AND outcome_ref IN (to_jsonb(p_outcome_id), to_jsonb(p_event.number));
@@ -205,7 +209,7 @@ BEGIN
     v_ref := last_outcome(p_decision_id);
     SELECT * INTO v_event FROM event WHERE id = event_of_ref(v_ref);
     IF NOT FOUND THEN
-        RETURN CASE WHEN v_ref IS NOT NULL THEN 0 END;
+        RETURN CASE WHEN v_ref IS NOT NULL THEN -1 END;
     END IF;
     RETURN CASE WHEN revise_event(
         v_event.id, v_event.tally_id, p_success, v_event.timeout, 0, 0,

@@ -87,7 +87,8 @@ BEGIN
     RETURN true;
 END $$;
 
--- Record one outcome; return what that has changed (0: nothing, 1: it is new, 2: it has replaced a verdict) and the
+-- Record one outcome; return what that has changed (0: nothing, 1: it is new, 2: it has replaced a
+-- verdict, -1: nothing, because its event was dropped) and the
 -- number that a new one is known by. One with an id, or with a decision, can be found by its number.
 CREATE FUNCTION record(
     p_task_type text, p_model_id text, p_tried text, p_served_model text, p_ended_ms bigint, p_success boolean,
@@ -116,7 +117,7 @@ BEGIN
             PERFORM fold();
             SELECT event_id, decision_id INTO v_key
             FROM outcome_key JOIN event_ref USING (number) WHERE outcome_id = p_outcome_id;
-            answer := CASE WHEN FOUND AND revise_event(
+            answer := CASE WHEN NOT FOUND THEN -1 WHEN revise_event(
                 v_key.event_id, v_tally_id, p_success, p_timeout, p_tokens, p_cost_nano_usd, p_error_kind, p_score,
                 p_ended_ms, p_is_stamped, p_outcome_id, coalesce(v_key.decision_id, p_decision_id), p_served_model
             ) THEN 2 ELSE 0 END;

@@ -15,6 +15,7 @@ BEGIN
     looked_at := 0;
     dropped := 0;
     last_id := p_after_id;
+    PERFORM fold();
     FOR i IN 1..8 LOOP
         SELECT last_event_id INTO v_newest FROM progress; -- it always stays
         SELECT max(id), count(*), count(*) FILTER (WHERE ended_ms < p_before_ms) INTO v_end, v_count, v_old

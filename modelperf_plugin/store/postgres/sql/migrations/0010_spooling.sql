@@ -41,6 +41,7 @@ DECLARE
     v_receipt record;
     v_new bigint;
 BEGIN
+    PERFORM set_config('synchronous_commit', 'on', true); -- whoever has them forgets them then
     INSERT INTO moved (batch_id, moved_ms, outcomes)
     VALUES (p_batch_id, extract(epoch FROM clock_timestamp()) * 1000, 0) ON CONFLICT DO NOTHING;
     IF NOT FOUND THEN
@@ -60,4 +61,36 @@ BEGIN
     );
     UPDATE moved SET outcomes = v_new WHERE batch_id = p_batch_id;
     RETURN v_new;
+END $$;
+
+-- Write again what a server has lost that had to stop before it was on its disk, or a standby in its place never got: those
+-- of a connection's outcomes, given by columns, whose statements come after the last one that is stored; return how many.
+CREATE FUNCTION restore_lost(
+    p_sender text, p_sent bigint[], p_task_types text[], p_model_ids text[], p_tried text[], p_served_models text[],
+    p_ended_ms bigint[], p_successes boolean[], p_timeouts boolean[], p_tokens bigint[], p_costs bigint[],
+    p_error_kinds text[], p_durations_ms bigint[], p_scores integer[], p_retries_after_ms bigint[],
+    p_outcome_ids text[], p_are_stamped boolean[]
+)
+RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    c_last CONSTANT integer := array_length(p_sent, 1);
+    v_stored bigint;
+    v_first integer := 1;
+BEGIN
+    PERFORM set_config('synchronous_commit', 'on', true);
+    INSERT INTO sender (id, sent) VALUES (p_sender, 0) ON CONFLICT DO NOTHING;
+    SELECT sent INTO v_stored FROM sender WHERE id = p_sender FOR UPDATE;
+    WHILE v_first <= c_last AND p_sent[v_first] <= v_stored LOOP
+        v_first := v_first + 1;
+    END LOOP;
+    IF v_first > c_last THEN
+        RETURN 0;
+    END IF;
+    UPDATE sender SET sent = p_sent[c_last] WHERE id = p_sender;
+    RETURN record_many(
+        p_task_types[v_first:], p_model_ids[v_first:], p_tried[v_first:], p_served_models[v_first:],
+        p_ended_ms[v_first:], p_successes[v_first:], p_timeouts[v_first:], p_tokens[v_first:], p_costs[v_first:],
+        p_error_kinds[v_first:], p_durations_ms[v_first:], p_scores[v_first:], p_retries_after_ms[v_first:],
+        p_outcome_ids[v_first:], p_are_stamped[v_first:]
+    );
 END $$;
