@@ -135,13 +135,7 @@ class PostgresConnection:
         if self.read_only:
             return self.fetch(statement, *parameters)
 
-        def fetch(connection: psycopg.Connection) -> list[Any]:
-            with connection.pipeline():
-                connection.execute("SELECT fold()")
-                cursor = connection.execute(statement, _bound(parameters))
-                return cursor.fetchall()
-
-        return self._use(fetch)
+        return self._use(lambda connection: _fetch_folded(connection, statement, parameters))
 
     def call(self, statement: str, *parameters: Any) -> Any:
         """Return the only row of a statement that writes, which is a transaction of its own."""
@@ -316,6 +310,27 @@ def _is_lost(connection: psycopg.Connection) -> bool:
 
 def _rows(connection: psycopg.Connection, statement: str, parameters: Sequence[Any]) -> list[Any]:
     return connection.execute(statement, _bound(parameters)).fetchall()
+
+
+def _fetch_folded(connection: psycopg.Connection, statement: str, parameters: Sequence[Any]) -> list[Any]:
+    """Fold and fetch in one round trip.
+
+    An error is raised again outside of the pipeline: psycopg would write a line to the log if it passed through.
+    """
+    failure: psycopg.Error | None = None
+    rows: list[Any] = []
+    try:
+        with connection.pipeline():
+            try:
+                connection.execute("SELECT fold()")
+                rows = connection.execute(statement, _bound(parameters)).fetchall()
+            except psycopg.Error as error:
+                failure = error
+    except psycopg.Error as error:
+        raise failure or error from None
+    if failure is not None:
+        raise failure
+    return rows
 
 
 def _bound(parameters: Sequence[Any]) -> Parameters | None:
