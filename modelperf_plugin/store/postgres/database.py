@@ -10,7 +10,7 @@ from modelperf_plugin.paths import absolute
 from modelperf_plugin.store.durability import Durability
 from modelperf_plugin.store.entries import Entry
 from modelperf_plugin.store.postgres.connecting import Connector
-from modelperf_plugin.store.postgres.connection import receipt_id
+from modelperf_plugin.store.postgres.receipts import receipt_id
 from modelperf_plugin.store.postgres.store import PostgresStore, open_postgres
 from modelperf_plugin.store.store import Store
 from modelperf_plugin.store.urls import without_secrets
