@@ -27,6 +27,10 @@ _T = TypeVar("_T")
 
 SHORTEST_SECONDS: Final = 0.1
 """How long a call that must not wait for others waits for a new connection all the same."""
+_SPARE_SECONDS: Final = 0.2
+"""How much earlier than its caller a wait for a connection ends."""
+_LOOK_SECONDS: Final = 0.02
+"""How often a wait for an answer looks at the clock."""
 _SETTLED_SECONDS: Final = 3.0
 """After this time a commit is on the disk of a server that lives: `wal_writer_delay` is 0.2 s."""
 _DEFAULTS: Final = {
@@ -57,6 +61,7 @@ class PatientConnection(psycopg.Connection[Any]):
         """Consume a generator that operates on the connection; raise ServerSilentError if no answer comes in time."""
         if self.silence < math.inf:
             gen = self._until(gen, time.monotonic() + self.silence)
+            kwargs.setdefault("interval", _LOOK_SECONDS)
         return super().wait(gen, *args, **kwargs)
 
     def _until(self, steps: Generator[Any, Any, _T], deadline: float) -> Generator[Any, Any, _T]:
@@ -124,7 +129,7 @@ class Connector:
             psycopg.Error: it cannot be had.
         """
         attempt = self._take() or _Attempt(self._open)
-        if attempt.done.wait(max(seconds, SHORTEST_SECONDS)):
+        if attempt.done.wait(max(seconds - _SPARE_SECONDS, SHORTEST_SECONDS)):
             return attempt.result()
         self._leave(attempt)
         if seconds < patience:

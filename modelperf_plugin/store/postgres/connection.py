@@ -33,7 +33,7 @@ _MAX_ATTEMPTS: Final = 5
 """How often a transaction is tried that gave way to another one (a deadlock), or found its connection closed."""
 _LEAST_SECONDS: Final = 1.0
 """How long a statement may take even if its caller has less time: it is for the network, not for others that write."""
-_SPARE_SECONDS: Final = 0.1
+_SPARE_SECONDS: Final = 0.2
 """How much earlier than the caller the client gives up, and the server as much earlier than the client."""
 _STEP_MS: Final = 100
 """Deadlines are rounded up to this, so that they seldom have to be set anew."""
