@@ -22,6 +22,8 @@ from tests.store.faults import check_now, switch_of
 
 pytest.importorskip("psycopg", reason="the extra postgres is not installed")
 
+from psycopg.conninfo import conninfo_to_dict
+
 from modelperf_plugin.store.postgres.store import open_postgres
 from tests.store.cutting import Line, line_to
 
@@ -127,6 +129,25 @@ def test_outcomes_wait_and_choices_go_on(
     assert "works again" in logged(caplog)[1]
 
 
+def test_what_was_read_last_stays_in_force(host: Store, line: Line) -> None:
+    """Demotions, changes, counts from before them and later tries are those that were read last."""
+    host.outcomes.record_many([entry("a"), Entry("t", "b", Outcome(success=True), 1_000, ("a",))])
+    last_id = host.events.last_id()
+    assert host.changes.add("a", "down", (0, last_id), (0, 1_000), 1.0, {})
+    assert host.demotions.add("t", "a", 1_000, 0.7, 20.0, "why")
+
+    def known() -> list[object]:
+        tallies = host.tallies
+        watched = [host.demotions.all(), host.changes.all(), tallies.baselines(("t", "t")), host.events.last_id()]
+        return [*watched, dict(tallies.of("t")), {name: dict(sets) for name, sets in tallies.later("t").items()}]
+
+    before = known()
+    assert all(before)
+    line.cut()
+    assert known() == before
+    assert host.degraded is not None
+
+
 def test_they_are_stored_in_order(host: Store, line: Line, url: str) -> None:
     """Outcomes are stored in the order in which the process recorded them, over several batches."""
     line.cut()
@@ -227,6 +248,36 @@ def test_a_locked_database_is_not_a_failure(host: Store, url: str, caplog: pytes
     assert logged(caplog) == []
     assert counts(host) == in_database(url) == {"a": 1, "b": 1}
     assert host.tallies.of("t")["a"].failures == 1
+
+
+def test_a_failover_is_followed(line: Line, url: str, spool: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Of several servers in the URL, the next one that can be written to is used once the first is gone."""
+    with line_to(url) as second:
+        place, name = line.url.removeprefix("postgresql://postgres@").split("/", 1)
+        other = second.url.removeprefix("postgresql://postgres@").split("/", 1)[0]
+        both = f"postgresql://postgres@{place},{other}/{name}&target_session_attrs=read-write"
+        with closing(open_with_fallback(both, patience=PATIENCE, spool=spool)) as host:
+            host.outcomes.record(entry("a"))
+            assert counts(host) == {"a": 1}
+            line.cut()
+            host.outcomes.record(entry("b"))
+            come_back(host)
+            host.outcomes.record(entry("c"))
+            assert counts(host) == in_database(url) == {"a": 1, "b": 1, "c": 1}
+    assert len(logged(caplog)) in {0, 2}  # none if the broken connection was noticed before it was used
+
+
+def test_a_service_file_has_what_the_url_lacks(
+    url: str, spool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A URL can take everything from a service of libpq."""
+    lines = "\n".join(f"{name}={value}" for name, value in conninfo_to_dict(url).items())
+    (tmp_path / "services").write_text(f"[memory]\n{lines}\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
+    with closing(open_with_fallback("postgresql://?service=memory", patience=PATIENCE, spool=spool)) as host:
+        host.outcomes.record(entry("a"))
+        assert (host.location, host.degraded) == ("postgresql://?service=memory", None)
+    assert in_database(url) == {"a": 1}
 
 
 def test_a_malformed_url_is_refused_in_one_line(tmp_path: Path) -> None:
