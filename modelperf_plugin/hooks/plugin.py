@@ -115,6 +115,7 @@ def register(
             plugin implements one of our hooks with undeclared arguments, or the manager does not accept our hooks.
         ConfigError: the configuration is invalid; the message contains every problem.
         InvalidValueError: ``store`` is neither a path nor a URL that this version knows.
+        MissingExtraError: the library for a PostgreSQL URL is not installed.
 
     After an error nothing is registered and nothing stays open. A store that cannot be opened does not stop the host:
     the failure is logged, opening is retried, and until then every hook answers None. If the host blocks the plugin by

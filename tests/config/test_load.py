@@ -345,6 +345,52 @@ def test_no_password_is_shown() -> None:
     assert "host/db" in message
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:xyzzy@host/db",
+        "postgres://me@host/db?password=xyzzy",
+        "postgresql://me:xy/zzy@host/db",
+        "postgresql:///db?sslpassword=xyzzy",
+    ],
+)
+def test_a_password_in_a_file_is_refused(project: Path, home: Path, url: str) -> None:
+    """A file must not hold a password; the environment may, and nothing shows it."""
+    (project / "modelperf.toml").write_text(f'store.url = "{url}"\n')
+    with pytest.raises(
+        ConfigError, match=r"store\.url: must not hold a password: that belongs into .*PGPASSWORD"
+    ) as raised:
+        load_in(project, home)
+    assert "zzy" not in str(raised.value)
+    (project / "modelperf.toml").unlink()
+    loaded = load_in(project, home, MODELPERF_STORE__URL=url)
+    assert loaded.config.store.location == url
+    shown = {path: value for path, value, _ in loaded.rows()}["store.url"]
+    assert shown.startswith(("postgresql://", "postgres://"))
+    assert "zzy" not in f"{shown}{loaded.config!r}{loaded.config.model_dump_json()}"
+
+
+def test_a_url_takes_the_place_of_the_path(project: Path, home: Path) -> None:
+    """A URL wins over a path, which stays for what waits; a path on the command line wins over both."""
+    (project / "modelperf.toml").write_text(
+        '[store]\nurl = "postgresql://?service=memory&sslmode=require"\npath = "x.db"\n'
+    )
+    store = load_in(project, home).config.store
+    assert store.location == "postgresql://?service=memory&sslmode=require"
+    assert store.path == str(project / "x.db")
+    flags = {"store": {"path": "y.db", "url": None}}
+    assert load_in(project, home, flags=flags).config.store.location == "y.db"
+
+
+@pytest.mark.parametrize("url", ["mysql://me:secret@host/db", "x.db", "http://me:secret@host"])
+def test_only_postgresql_is_a_url(url: str) -> None:
+    """What is no URL of PostgreSQL is an error, which shows no password."""
+    ((path, message),) = problems_of({"store": {"url": url}})
+    assert path == "store.url"
+    assert "must be postgresql://" in message
+    assert "secret" not in message
+
+
 def test_a_copy_has_policies_of_its_own() -> None:
     """A changed copy of a configuration answers with its own policies, also if the original was asked before."""
     config = Config()

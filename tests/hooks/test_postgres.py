@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -200,6 +201,28 @@ def test_full_connections_are_one_line(
         own_server.sql("ALTER ROLE few SUPERUSER CONNECTION LIMIT -1")
         wait_until(lambda: is_back(engine))
         assert samples(engine) == {"gpt-4o": 1}
+
+
+def test_threads_share_the_connections_that_they_get(own_server: OwnServer, url: str, tmp_path: Path) -> None:
+    """A host that gets one connection and no more does everything by that one, however many threads record."""
+    own_server.sql("DROP ROLE IF EXISTS one", "CREATE ROLE one LOGIN")
+    own_server.sql("ALTER ROLE one CONNECTION LIMIT 1", "GRANT ALL ON DATABASE postgres TO one")
+    name = url.rpartition("%3D")[2]
+    own_server.sql(f"ALTER SCHEMA {name} OWNER TO one")
+    given = url.replace("postgres:@", "one@").replace("postgres@", "one@")
+    with mp.ModelPerf({"store": {"path": str(tmp_path / "x.db")}}, store=given) as engine:
+
+        def work() -> None:
+            for _ in range(10):
+                engine.record("plan", "gpt-4o", mp.Outcome(success=True))
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert engine.store.degraded is None
+        assert samples(engine) == {"gpt-4o": 40}
 
 
 def test_a_standby_is_one_line(

@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
-from threading import Event, Lock, Thread
+from threading import Event, RLock, Thread
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -105,8 +105,7 @@ class Connector:
         except (psycopg.Error, UnicodeError):  # whose message may quote a password
             raise StoreError(f"{location} is not a valid URL of a PostgreSQL database") from None
         self._parameters: dict[str, Any] = {**_DEFAULTS, **given}
-        self._lock = Lock()
-        self._left: list[_Attempt] = []
+        self._left: deque[_Attempt] = deque()  # each change is one operation in C, whatever a signal handler does
         self._is_closed = False
         self.lost: deque[PatientConnection] = deque()
         """Closed connections with outcomes that the server may have lost, if it has stopped."""
@@ -134,14 +133,13 @@ class Connector:
 
     def close(self) -> None:
         """Close what nobody has taken, now or once it is open."""
-        with self._lock:
-            left, self._left, self._is_closed = self._left, [], True
-        for attempt in left:
-            attempt.discard()
+        self._is_closed = True
+        while self._left:
+            self._left.pop().discard()
 
     def abandon(self) -> None:
         """Give up what this process was forked with."""
-        left, self._left, self._lock = self._left, [], Lock()
+        left, self._left = self._left, deque()
         self.lost.clear()  # they are the parent's
         for attempt in left:
             if attempt.connection is not None:
@@ -149,8 +147,8 @@ class Connector:
 
     def _take(self) -> _Attempt | None:
         """Return an attempt that was left and is under way or has succeeded; forget those that have failed."""
-        with self._lock:
-            while self._left:
+        with suppress(IndexError):
+            while True:
                 attempt = self._left.pop()
                 if attempt.error is None:
                     return attempt
@@ -158,11 +156,9 @@ class Connector:
 
     def _leave(self, attempt: _Attempt) -> None:
         """Keep an attempt for the next caller."""
-        with self._lock:
-            if not self._is_closed:
-                self._left.append(attempt)
-                return
-        attempt.discard()
+        self._left.append(attempt)
+        if self._is_closed:
+            self.close()
 
     def _open(self) -> PatientConnection:
         return PatientConnection.connect(
@@ -178,7 +174,7 @@ class _Attempt:
         self.connection: PatientConnection | None = None
         self.error: BaseException | None = None
         self._open = open_one
-        self._lock = Lock()
+        self._lock = RLock()  # a signal handler may close the store, too
         self._is_discarded = False
         try:
             Thread(target=self._run, name="modelperf connecting", daemon=True).start()

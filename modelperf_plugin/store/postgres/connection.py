@@ -21,6 +21,7 @@ from modelperf_plugin.store.postgres.connecting import Connector, PatientConnect
 from modelperf_plugin.store.postgres.errors import translate
 from modelperf_plugin.store.postgres.migrating import migrate, refuse_older
 from modelperf_plugin.store.postgres.own_outcomes import OwnOutcomes
+from modelperf_plugin.store.postgres.receipts import DoubtError, NoConnectionError, is_answered, receipt_id
 from modelperf_plugin.store.postgres.slots import Slot, Slots
 from modelperf_plugin.store.urls import without_secrets
 from modelperf_plugin.values.locks import attempt
@@ -135,13 +136,7 @@ class PostgresConnection:
         if self.read_only:
             return self.fetch(statement, *parameters)
 
-        def fetch(connection: psycopg.Connection) -> list[Any]:
-            with connection.pipeline():
-                connection.execute("SELECT fold()")
-                cursor = connection.execute(statement, _bound(parameters))
-                return cursor.fetchall()
-
-        return self._use(fetch)
+        return self._use(lambda connection: _fetch_folded(connection, statement, parameters))
 
     def call(self, statement: str, *parameters: Any) -> Any:
         """Return the only row of a statement that writes, which is a transaction of its own."""
@@ -162,8 +157,8 @@ class PostgresConnection:
             try:
                 rows = _rows(connection, statement, (*receipt, *parameters))
             except psycopg.OperationalError as error:
-                if not _is_answered(error, connection):
-                    raise _DoubtError(receipt_id(*receipt)) from error
+                if not is_answered(error, connection):
+                    raise DoubtError(receipt_id(*receipt)) from error
                 raise
             connection.remember(entries)
             return rows
@@ -219,7 +214,7 @@ class PostgresConnection:
         deadline = time.monotonic() + seconds
         for number in range(1, _MAX_ATTEMPTS + 1):
             try:
-                found = self._slots.use(lambda slot: action(self._ready(slot)), max(0.0, deadline - time.monotonic()))
+                found = self._on_any(lambda slot: action(self._ready(slot)), deadline)
             except (errors.DeadlockDetected, errors.SerializationFailure) as error:
                 if number == _MAX_ATTEMPTS or time.monotonic() >= deadline:
                     self._fail(error)
@@ -231,8 +226,18 @@ class PostgresConnection:
                 return found[0]
         raise AssertionError  # the last attempt returns or raises
 
+    def _on_any(self, action: Callable[[Slot], _T], deadline: float) -> tuple[_T] | None:
+        """Return what ``action`` returns for a free slot or, if the server accepts no more connections, an open one."""
+        try:
+            return self._slots.use(action, max(0.0, deadline - time.monotonic()))
+        except NoConnectionError as error:
+            found = self._slots.use(action, max(0.0, deadline - time.monotonic()), open_ones=True)
+            if found is None and not self._slots.have_open:
+                self._fail(error.cause)
+            return found
+
     def _fail(self, error: Exception) -> NoReturn:
-        if isinstance(error, _DoubtError):  # also if the store was closed meanwhile
+        if isinstance(error, DoubtError):  # also if the store was closed meanwhile
             failure = StoreFailedError(str(translate(error.cause, self.location, self.patience)))
             failure.receipt = error.receipt
             raise failure from error.cause
@@ -246,7 +251,12 @@ class PostgresConnection:
         wait, seconds = remaining(self.patience), max(_LEAST_SECONDS, min(remaining(math.inf), self._longest))
         if connection is None or _is_lost(connection):
             self._slots.drop(slot)
-            connection = slot.connection = self._connector.connect(wait, self.patience)
+            try:
+                connection = slot.connection = self._connector.connect(wait, self.patience)
+            except psycopg.OperationalError as error:
+                if self._slots.have_open:
+                    raise NoConnectionError from error
+                raise
             try:
                 self._set_up(connection, seconds - _SPARE_SECONDS)
             except BaseException:
@@ -286,29 +296,6 @@ class PostgresConnection:
             raise StoreFailedError(_STANDBY.format(location=self.location))
 
 
-class _DoubtError(psycopg.OperationalError):
-    """Nobody knows whether a statement was executed."""
-
-    def __init__(self, receipt: str) -> None:
-        super().__init__(receipt)
-        self.receipt = receipt
-
-    @property
-    def cause(self) -> Exception:
-        """What was raised by psycopg."""
-        return self.__cause__ if isinstance(self.__cause__, Exception) else self
-
-
-def receipt_id(sender: str, sent: int) -> str:
-    """Return the id of a batch with the outcomes of a statement; see ``ingest_batch`` in SQL."""
-    return f"{sender}_{sent:012}"  # in the order of their names they are moved
-
-
-def _is_answered(error: psycopg.Error, connection: psycopg.Connection) -> bool:
-    """Return whether the server has told of an error: then the transaction is rolled back, and the connection lives."""
-    return error.sqlstate is not None and not connection.closed
-
-
 def _is_lost(connection: psycopg.Connection) -> bool:
     """Return whether an idle connection cannot be used: what a server says unasked is, as a rule, its farewell."""
     return connection.closed or bool(select.select([connection], [], [], 0)[0])
@@ -316,6 +303,27 @@ def _is_lost(connection: psycopg.Connection) -> bool:
 
 def _rows(connection: psycopg.Connection, statement: str, parameters: Sequence[Any]) -> list[Any]:
     return connection.execute(statement, _bound(parameters)).fetchall()
+
+
+def _fetch_folded(connection: psycopg.Connection, statement: str, parameters: Sequence[Any]) -> list[Any]:
+    """Fold and fetch in one round trip.
+
+    An error is raised again outside of the pipeline: psycopg would write a line to the log if it passed through.
+    """
+    failure: psycopg.Error | None = None
+    rows: list[Any] = []
+    try:
+        with connection.pipeline():
+            try:
+                connection.execute("SELECT fold()")
+                rows = connection.execute(statement, _bound(parameters)).fetchall()
+            except psycopg.Error as error:
+                failure = error
+    except psycopg.Error as error:
+        raise failure or error from None
+    if failure is not None:
+        raise failure
+    return rows
 
 
 def _bound(parameters: Sequence[Any]) -> Parameters | None:

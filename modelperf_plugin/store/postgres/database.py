@@ -10,7 +10,7 @@ from modelperf_plugin.paths import absolute
 from modelperf_plugin.store.durability import Durability
 from modelperf_plugin.store.entries import Entry
 from modelperf_plugin.store.postgres.connecting import Connector
-from modelperf_plugin.store.postgres.connection import receipt_id
+from modelperf_plugin.store.postgres.receipts import receipt_id
 from modelperf_plugin.store.postgres.store import PostgresStore, open_postgres
 from modelperf_plugin.store.store import Store
 from modelperf_plugin.store.urls import without_secrets
@@ -36,10 +36,16 @@ class PostgresDatabase:
         self._connector = Connector(url, self.location)
 
     def open(self) -> PostgresStore:
-        return open_postgres(
+        store = open_postgres(
             self._url, durability=self._durability, patience=self._patience,
             longest=max(_LEAST_SECONDS, self._patience), connector=self._connector,
         )  # fmt: skip
+        try:
+            store.outcomes.forget_senders()
+        except BaseException:
+            store.close()
+            raise
+        return store
 
     def open_to_read(self) -> NoReturn:
         raise StoreFailedError(f"{self.location} is not read while it fails")  # that might take as long again

@@ -77,6 +77,10 @@ class PostgresOutcomes:
             location = self._connection.location
             logger.warning("%s had lost %s when it stopped: recorded again", location, count(restored, "outcome"))
 
+    def forget_senders(self) -> None:
+        """Forget connections of which nothing waits any more."""
+        self._connection.execute(self._sql["drop_senders"])
+
     def known_ids(self, outcome_ids: Iterable[str]) -> set[str]:
         """Return which outcome ids are known; waits for no writer."""
         rows = self._connection.fetch(self._sql["known_outcome_keys"], list(outcome_ids))

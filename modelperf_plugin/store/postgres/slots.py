@@ -62,9 +62,15 @@ class Slots:
         self._slots = [Slot() for _ in range(MAX_CONNECTIONS)]
         self._are_closed = False
 
-    def use(self, action: Callable[[Slot], _T], seconds: float) -> tuple[_T] | None:
+    @property
+    def have_open(self) -> bool:
+        """Whether any connection is open, as far as is known."""
+        return any(slot.connection is not None for slot in self._slots)
+
+    def use(self, action: Callable[[Slot], _T], seconds: float, *, open_ones: bool = False) -> tuple[_T] | None:
         """Return what ``action`` returns for a free slot; None if none is free within ``seconds``.
 
+        With ``open_ones`` only slots count whose connection is open.
         A connection on which a transaction is left over, for example by an interrupt, is closed.
         """
         found: list[_T] = []
@@ -76,12 +82,13 @@ class Slots:
                 if self._are_closed or not slot.is_at_rest:
                     self.drop(slot)
 
-        for slot in self._slots:
+        slots = [slot for slot in self._slots if slot.connection is not None or not open_ones]
+        for slot in slots:
             if attempt(slot.lock, lambda slot=slot: run(slot)):  # type: ignore[misc]
                 return (found[0],)
         deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0:
-            slot = random.choice(self._slots)
+        while slots and (left := deadline - time.monotonic()) > 0:
+            slot = random.choice(slots)
             if attempt(slot.lock, lambda slot=slot: run(slot), min(left, _LOOK_SECONDS)):  # type: ignore[misc]
                 return (found[0],)
         return None

@@ -13,7 +13,7 @@ from modelperf_plugin.values.names import Aliases
 from tests.postgres import Server
 from tests.store.contract.examples import OpenStore
 
-KINDS = ("file", "memory", "fallback", "degraded", "aliases", "postgres")
+KINDS = ("file", "memory", "fallback", "degraded", "aliases", "postgres", "postgres host")
 SUSPENDED_WHILE_DEGRADED = {
     "test_ab_tests", "test_attachments", "test_changes", "test_demotions", "test_events", "test_imports", "test_merged",
     "test_reports", "test_watch_states",
@@ -21,18 +21,24 @@ SUSPENDED_WHILE_DEGRADED = {
 """The contracts of roles that answer from a snapshot while the database fails; test_suspended has what they do then."""
 
 
+FOR_A_HOST_TOO = {"test_outcomes", "test_tallies", "test_later_tries", "test_revisions", "test_decisions"}
+"""The contracts of which each test also runs on PostgreSQL with a fallback."""
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run every test on each kind of store whose role keeps the whole contract."""
     if "kind" in metafunc.fixturenames:
-        suspended = metafunc.module.__name__.rpartition(".")[2] in SUSPENDED_WHILE_DEGRADED
-        metafunc.parametrize("kind", [kind for kind in KINDS if kind != "degraded" or not suspended])
+        module = metafunc.module.__name__.rpartition(".")[2]
+        without = {"degraded"} if module in SUSPENDED_WHILE_DEGRADED else set()
+        without |= set() if module in FOR_A_HOST_TOO else {"postgres host"}
+        metafunc.parametrize("kind", [kind for kind in KINDS if kind not in without])
 
 
 @pytest.fixture
 def opener(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[OpenStore]:
     """Return a function that opens a new, empty store; all are closed at the end."""
-    if kind == "postgres":
-        yield from _on_postgres(request.getfixturevalue("postgres"))
+    if kind in {"postgres", "postgres host"}:
+        yield from _on_postgres(request.getfixturevalue("postgres"), has_fallback=kind == "postgres host")
         return
     opened: list[Store] = []
 
@@ -52,17 +58,15 @@ def opener(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterato
         store.close()
 
 
-def _on_postgres(server: Server) -> Iterator[OpenStore]:
-    from modelperf_plugin.store.postgres.store import PostgresStore, open_postgres
-
-    opened: dict[str, PostgresStore] = {}
+def _on_postgres(server: Server, *, has_fallback: bool) -> Iterator[OpenStore]:
+    opened: dict[str, Store] = {}
 
     def new() -> Store:
-        for url in [url for url, store in opened.items() if store.connection.closed]:
+        for url in [url for url, store in opened.items() if getattr(store.connection, "closed", False)]:
             del opened[url]
             server.take_back(url)
         url = server.empty_schema()
-        opened[url] = open_postgres(url)
+        opened[url] = open_with_fallback(url) if has_fallback else open_store(url)
         return opened[url]
 
     yield new
