@@ -35,7 +35,7 @@ BEGIN
     FOR name IN SELECT relname FROM pg_class WHERE relkind = 'S' AND relnamespace = current_schema()::regnamespace LOOP
         PERFORM setval(quote_ident(name), 1, false);
     END LOOP;
-    UPDATE progress SET last_event_id = 0, corrections = 0;
+    UPDATE progress SET last_event_id = 0, corrections = 0, folded = 0, issued = NULL, issued_until = NULL;
 END $$
 """
 

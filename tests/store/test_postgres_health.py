@@ -159,7 +159,7 @@ def test_a_role_that_owns_nothing_can_do_all_a_host_does(store: PostgresStore, u
         f"CREATE ROLE {role}",
         f"GRANT USAGE ON SCHEMA {schema} TO {role}",
         f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}",
-        f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {role}",
+        f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA {schema} TO {role}",
     )
     try:
         with closing(open_postgres(f"{url}%20-crole%3D{role}")) as host:

@@ -431,7 +431,6 @@ def test_a_folder_without_permission(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("location", "message"),
     [
-        ("postgresql://localhost/x", "this version knows no other"),
         ("mysql://localhost/x", "this version knows no other"),
         ("sqlite://host/x", "sqlite:///path"),
         ("", "a path, a URL or ':memory:'"),

@@ -57,6 +57,13 @@ CREATE TABLE served_model (
 -- Every outcome has a number, which it is known by from the moment of recording. That of its event comes later.
 CREATE SEQUENCE outcome_number;
 
+-- The next number. Its transaction gets an id before it: whoever has a later id knows of every number before its own.
+CREATE FUNCTION next_number() RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_current_xact_id();
+    RETURN nextval('outcome_number');
+END $$;
+
 CREATE TABLE fresh (
     number bigint PRIMARY KEY,
     ended_ms bigint NOT NULL,
@@ -92,11 +99,16 @@ CREATE TABLE event (
     error_kind text
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.05);
 
--- One row: the last event, and how often sums were changed otherwise than by new events.
+-- One row: the last event, and how often sums were changed otherwise than by new events. Numbers up to `folded` are in
+-- the queue no more, so that nobody has to look through rows that are deleted but not cleaned up yet; those up to
+-- `issued` were given to transactions whose ids are before `issued_until`.
 CREATE TABLE progress (
     single boolean PRIMARY KEY DEFAULT true CHECK (single),
     last_event_id bigint NOT NULL DEFAULT 0,
-    corrections bigint NOT NULL DEFAULT 0
+    corrections bigint NOT NULL DEFAULT 0,
+    folded bigint NOT NULL DEFAULT 0,
+    issued bigint,
+    issued_until xid8
 );
 INSERT INTO progress DEFAULT VALUES;
 

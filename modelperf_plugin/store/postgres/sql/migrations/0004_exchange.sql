@@ -117,7 +117,7 @@ BEGIN
     PERFORM number_of_tried(models)
     FROM (SELECT DISTINCT models COLLATE "C" AS models FROM unnest(p_tried) AS models ORDER BY 1) AS sets;
     WITH given AS MATERIALIZED (
-        SELECT batch.*, nextval('outcome_number') AS number
+        SELECT batch.*, next_number() AS number
         FROM (
             SELECT *
             FROM unnest(

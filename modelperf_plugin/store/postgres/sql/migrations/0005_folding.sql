@@ -15,20 +15,39 @@ END $$;
 CREATE FUNCTION fold(p_wait boolean DEFAULT true) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     c_batch CONSTANT integer := 10000;
+    v_is_first boolean := pg_current_xact_id_if_assigned() IS NULL;
+    v_progress progress;
+    v_issued bigint;
     v_last bigint;
     v_moved bigint;
 BEGIN
-    IF NOT EXISTS (SELECT FROM fresh) THEN
+    IF (
+        SELECT min(number) FROM fresh WHERE number > (SELECT folded FROM progress)
+    ) IS NULL THEN
         RETURN true;
     END IF;
     IF NOT lock_sums(p_wait) THEN
         RETURN false;
     END IF;
-    SELECT last_event_id INTO v_last FROM progress;
+    SELECT CASE WHEN is_called THEN last_value ELSE 0 END INTO v_issued FROM outcome_number;
+    SELECT * INTO v_progress FROM progress;
+    v_last := v_progress.last_event_id;
+    IF v_progress.issued_until IS NULL THEN
+        IF v_is_first THEN -- its id is later than that of any transaction with a number
+            UPDATE progress SET issued = v_issued, issued_until = pg_current_xact_id();
+        END IF;
+    ELSIF pg_snapshot_xmin(pg_current_snapshot()) >= v_progress.issued_until THEN -- they are all over
+        UPDATE progress SET folded = issued, issued = NULL, issued_until = NULL; -- with what follows
+    END IF;
     LOOP
         WITH taken AS (
             DELETE FROM fresh
-            WHERE number <= (SELECT max(number) FROM (SELECT number FROM fresh ORDER BY number LIMIT c_batch) AS batch)
+            WHERE number > v_progress.folded AND number <= (
+                SELECT max(number)
+                FROM (
+                    SELECT number FROM fresh WHERE number > v_progress.folded ORDER BY number LIMIT c_batch
+                ) AS batch
+            )
             RETURNING *
         ),
         counted AS MATERIALIZED (
@@ -254,7 +273,8 @@ SELECT
 FROM fresh
 CROSS JOIN LATERAL counts_of(
     fresh.success, fresh.timeout, fresh.error_kind, fresh.score, fresh.cost_nano_usd, fresh.tried_id, fresh.duration_ms
-) AS counts;
+) AS counts
+WHERE fresh.number > (SELECT folded FROM progress);
 
 CREATE VIEW counted_event AS
 SELECT

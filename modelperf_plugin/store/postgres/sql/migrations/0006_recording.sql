@@ -108,7 +108,7 @@ BEGIN
                 RETURN;
             END IF;
         END IF;
-        outcome := nextval('outcome_number');
+        outcome := next_number();
         INSERT INTO outcome_key (outcome_id, number, decision_id) VALUES (p_outcome_id, outcome, p_decision_id)
         ON CONFLICT DO NOTHING;
         IF NOT FOUND THEN
@@ -124,7 +124,7 @@ BEGIN
             RETURN;
         END IF;
     ELSE
-        outcome := nextval('outcome_number');
+        outcome := next_number();
     END IF;
     INSERT INTO fresh (
         number, ended_ms, tokens, cost_nano_usd, duration_ms, retry_after_ms, tally_id, tried_id, served_id, score,
@@ -209,7 +209,7 @@ BEGIN
     PERFORM number_of_served(model_id)
     FROM (SELECT DISTINCT model_id COLLATE "C" AS model_id FROM unnest(p_served_models) AS model_id ORDER BY 1) AS names;
     WITH given AS MATERIALIZED (
-        SELECT place, outcome_id, nextval('outcome_number') AS number
+        SELECT place, outcome_id, next_number() AS number
         FROM (
             SELECT * FROM unnest(p_outcome_ids) WITH ORDINALITY AS ids (outcome_id, place) ORDER BY place
         ) AS ids
