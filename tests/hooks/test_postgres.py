@@ -159,6 +159,22 @@ def test_an_immediate_stop_costs_a_host_nothing(
     assert len([line for line in logged(caplog) if "Continuing without the database" in line]) == 1
 
 
+def test_what_the_server_lost_outlives_a_host_that_ends(own_server: OwnServer, url: str, tmp_path: Path) -> None:
+    """A host that ends while the server is stopped leaves what that had acknowledged, too, in case it is lost."""
+    config = {"store": {"patience_seconds": 0.5, "path": str(tmp_path / "x.db")}}
+    with mp.ModelPerf(config, store=url) as engine:
+        engine.record("plan", "before", mp.Outcome(success=True))
+        engine.store.maintenance.check()
+        for _ in range(20):
+            engine.record("plan", "gpt-4o", mp.Outcome(success=True))
+        own_server.stop()
+        engine.record("plan", "after", mp.Outcome(success=True))
+    own_server.start()
+    with mp.ModelPerf(config, store=url) as engine:
+        wait_until(lambda: is_back(engine))
+        assert samples(engine) == {"before": 1, "gpt-4o": 20, "after": 1}
+
+
 def test_a_wrong_password_is_one_line_without_it(
     own_server: OwnServer, url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
