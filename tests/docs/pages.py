@@ -90,8 +90,8 @@ def table_rows(text: str) -> list[list[str]]:
 
 
 def coded(text: str) -> list[str]:
-    """Return the texts between backquotes."""
-    return re.findall(r"`([^`]+)`", text)
+    """Return the texts between backquotes; a line break in one is a space."""
+    return [" ".join(each.split()) for each in re.findall(r"`([^`]+)`", text)]
 
 
 def first_column(text: str) -> list[str]:
