@@ -125,6 +125,23 @@ def test_a_host_chooses_records_and_retries(host: pluggy.PluginManager, url: str
         }  # fmt: skip
 
 
+def test_two_hosts_run_one_ab_test(url: str) -> None:
+    """The outcomes of both hosts count in the same test, each on the side that its decision was given."""
+    exploration = {"strategy": "ab_test", "incumbent": "a", "challenger": "b", "share": 0.5, "min_samples": 0}
+    config = {"exploration": exploration}
+    with mp.ModelPerf(config, store=url) as one, mp.ModelPerf(config, store=url) as two:
+        for engine in [one, two] * 5:
+            decision = engine.select("plan", ["a", "b"])
+            assert decision is not None
+            engine.record("plan", decision.model_id, mp.Outcome(success=True), decision=decision)
+        (test,) = one.store.ab_tests.all()
+        assert two.store.ab_tests.all() == [test]
+        assert sum(samples(two).values()) == 10
+    with closing(open_to_read(url)) as store:
+        assert all(each.outcome is not None for each in store.decisions.newest())
+        assert len(store.decisions.newest()) == 10
+
+
 def test_two_hosts_share_what_they_learn(host: pluggy.PluginManager, url: str) -> None:
     """What one host records counts for the choices of another at once, and a demotion holds for both."""
     with mp.ModelPerf({}, store=url) as other:
