@@ -71,7 +71,7 @@ def _play(
     config: Mapping[str, Any], context: Mapping[str, Any] | None = None,
     outlier: tuple[str, int, int, float] | None = None,
 ) -> list[tuple[str, float]]:  # fmt: skip
-    """Return which model each task went to, and what it cost.
+    """Return which model each task went to, and what it cost; "" is none.
 
     The ``outlier`` is the first call of a model from a task and a number of calls on, and costs so many dollars.
     """
@@ -82,7 +82,9 @@ def _play(
         for task in range(tasks):
             offered = models(task)
             decision = engine.select("code", offered, context)
-            assert decision is not None
+            if decision is None:  # each seems to cost more than the task may
+                chosen.append(("", 0.0))
+                continue
             name = decision.model_id
             usd = offered[name].usd * rng.lognormvariate(-(deviation**2) / 2, deviation)
             if outlier is not None and name == outlier[0] and task >= outlier[1] and calls.get(name, 0) >= outlier[2]:
