@@ -209,6 +209,6 @@ class LongLife(Life):
 
 
 Life.TestCase.settings = settings(max_examples=10, stateful_step_count=25, deadline=None)
-LongLife.TestCase.settings = settings(max_examples=20, stateful_step_count=50, deadline=None)
+LongLife.TestCase.settings = settings(max_examples=10, stateful_step_count=50, deadline=None)
 TestLife = Life.TestCase
 TestLongLife = pytest.mark.slow(LongLife.TestCase)

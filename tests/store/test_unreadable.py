@@ -26,7 +26,8 @@ LATIN_1 = b"mod\xe8le"
 BYTES = st.binary(max_size=40) | st.sampled_from(
     [LATIN_1, b"\xff", b"\xed\xa0\x80", b"a\x00b", b"", b"[" * 5000, b"{}", b"[1, 2]", b'{"candidates": 1}', b"9" * 600]
 )
-NUMBERS = [-1, 0, 1, -(2**53), 2**53, 2**62, 2**63 - 1, -(2**63), -1.5, 1e308, float("inf")]
+EXTREME_NUMBERS = [-1, 2**63 - 1, -(2**63), 1e308, float("inf")]
+NUMBERS = [*EXTREME_NUMBERS, 0, 1, -(2**53), 2**53, 2**62, -1.5]
 OUTCOMES: list[mp.Outcome] = [
     mp.Outcome(success=True, score=0.7, cost_usd=0.1, tokens_used=5, duration_seconds=1.0),
     mp.Outcome(success=False, timeout=True),
@@ -171,10 +172,10 @@ def test_no_number_in_any_column_harms_a_choice(
 
 
 @pytest.mark.slow
-def test_no_number_of_all_harms_a_choice(template: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A host chooses and records, and every role reads, with each number in each column."""
+def test_no_extreme_number_harms_a_choice(template: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A host chooses and records, and every role reads, with each extreme number in each column."""
     for table, column in columns_of(template, "INTEGER", "REAL"):
-        for number in NUMBERS:
+        for number in EXTREME_NUMBERS:
             check_number(copy_of(template, tmp_path_factory.mktemp("copy")), table, column, number)
 
 
