@@ -15,9 +15,6 @@ from modelperf_plugin.store.postgres.store import PostgresStore, open_postgres
 from modelperf_plugin.store.store import Store
 from modelperf_plugin.store.urls import without_secrets
 
-_LEAST_SECONDS = 1.0
-"""How long a statement may take, or a server be silent, however little patience the host has."""
-
 
 class PostgresDatabase:
     """The database at a URL; see :class:`~modelperf_plugin.store.main_store.Database`."""
@@ -37,8 +34,8 @@ class PostgresDatabase:
 
     def open(self) -> PostgresStore:
         store = open_postgres(
-            self._url, durability=self._durability, patience=self._patience,
-            longest=max(_LEAST_SECONDS, self._patience), connector=self._connector,
+            self._url, durability=self._durability, patience=self._patience, longest=self._patience,
+            connector=self._connector,
         )  # fmt: skip
         try:
             store.outcomes.forget_senders()

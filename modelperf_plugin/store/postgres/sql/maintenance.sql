@@ -217,43 +217,19 @@ SELECT lock_sums(), fold();
 
 -- recount_tallies --
 -- Recompute the tallies of some pairs.
-SELECT recount_tallies(
-    ARRAY(
-        SELECT tally.id
-        FROM unnest(%(task_types)s::text[], %(model_ids)s::text[]) AS pair (task_type, model_id)
-        JOIN tally ON tally.task_type = pair.task_type AND digest_of(tally.model_id) = digest_of(pair.model_id)
-    )
-);
+SELECT recount_tallies(numbers_of_pairs(%(task_types)s, %(model_ids)s));
 
 -- recount_days --
 -- Recompute the daily roll-up of some pairs.
-SELECT recount_days(
-    ARRAY(
-        SELECT tally.id
-        FROM unnest(%(task_types)s::text[], %(model_ids)s::text[]) AS pair (task_type, model_id)
-        JOIN tally ON tally.task_type = pair.task_type AND digest_of(tally.model_id) = digest_of(pair.model_id)
-    )
-);
+SELECT recount_days(numbers_of_pairs(%(task_types)s, %(model_ids)s));
 
 -- recount_later --
 -- Recompute the later tries of some pairs.
-SELECT recount_later(
-    ARRAY(
-        SELECT tally.id
-        FROM unnest(%(task_types)s::text[], %(model_ids)s::text[]) AS pair (task_type, model_id)
-        JOIN tally ON tally.task_type = pair.task_type AND digest_of(tally.model_id) = digest_of(pair.model_id)
-    ), %(unknown)s
-);
+SELECT recount_later(numbers_of_pairs(%(task_types)s, %(model_ids)s), %(unknown)s);
 
 -- recount_durations --
 -- Recompute the durations of some pairs.
-SELECT recount_durations(
-    ARRAY(
-        SELECT tally.id
-        FROM unnest(%(task_types)s::text[], %(model_ids)s::text[]) AS pair (task_type, model_id)
-        JOIN tally ON tally.task_type = pair.task_type AND digest_of(tally.model_id) = digest_of(pair.model_id)
-    )
-);
+SELECT recount_durations(numbers_of_pairs(%(task_types)s, %(model_ids)s));
 
 -- end_recount --
 -- Tell those who keep tallies.

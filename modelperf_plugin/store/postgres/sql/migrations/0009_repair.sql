@@ -1,6 +1,14 @@
 -- Recomputing sums from the events, of the pairs of which they are wrong. The caller holds the lock and has folded, and
 -- goes on in this order: tallies, daily roll-up, later tries, durations.
 
+CREATE FUNCTION numbers_of_pairs(p_task_types text[], p_model_ids text[]) RETURNS integer[] STABLE LANGUAGE sql AS $$
+    SELECT ARRAY(
+        SELECT tally.id
+        FROM unnest(p_task_types, p_model_ids) AS pair (task_type, model_id)
+        JOIN tally ON tally.task_type = pair.task_type AND digest_of(tally.model_id) = digest_of(pair.model_id)
+    )
+$$;
+
 CREATE FUNCTION recount_tallies(p_tally_ids integer[]) RETURNS void LANGUAGE sql AS $$
     UPDATE tally SET
         successes = sums.successes, failures = sums.failures, timeouts = sums.timeouts, outages = sums.outages,
