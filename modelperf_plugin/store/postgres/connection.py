@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import select
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -17,17 +17,20 @@ from modelperf_plugin.store import forks
 from modelperf_plugin.store.deadline import BUSY_SECONDS, remaining
 from modelperf_plugin.store.durability import Durability
 from modelperf_plugin.store.entries import Entry
+from modelperf_plugin.store.local import local_read
 from modelperf_plugin.store.postgres.connecting import Connector, PatientConnection
 from modelperf_plugin.store.postgres.errors import translate
+from modelperf_plugin.store.postgres.following import Follower
+from modelperf_plugin.store.postgres.local_counts import Covered
 from modelperf_plugin.store.postgres.migrating import migrate, refuse_older
-from modelperf_plugin.store.postgres.own_outcomes import OwnOutcomes
+from modelperf_plugin.store.postgres.reading import at_once, bound, read_counts
 from modelperf_plugin.store.postgres.receipts import DoubtError, NoConnectionError, is_answered, receipt_id
 from modelperf_plugin.store.postgres.slots import Slot, Slots
+from modelperf_plugin.store.tally_cache import Counts
 from modelperf_plugin.store.urls import without_secrets
 from modelperf_plugin.values.locks import attempt
 
 _T = TypeVar("_T")
-Parameters = Sequence[Any] | Mapping[str, Any]
 
 _MAX_ATTEMPTS: Final = 5
 """How often a transaction is tried that gave way to another one (a deadlock), or found its connection closed."""
@@ -35,6 +38,8 @@ _LEAST_SECONDS: Final = 1.0
 """How long a statement may take even if its caller has less time: it is for the network, not for others that write."""
 _SPARE_SECONDS: Final = 0.2
 """How much earlier than the caller the client gives up, and the server as much earlier than the client."""
+_END_SECONDS: Final = 1.0
+"""How long closing waits for the thread that follows."""
 _STEP_MS: Final = 100
 """Deadlines are rounded up to this, so that they seldom have to be set anew."""
 _SETTINGS: Final = """
@@ -101,11 +106,12 @@ class PostgresConnection:
         self.durability: Durability = durability
         """What a committed transaction should survive."""
         self.closed = False
-        self.own = OwnOutcomes()
         self._longest = longest
         self._connector = connector or Connector(url, self.location)
         self._owns_connector = connector is None
         self._slots = Slots(self._connector.note_closed)
+        self.follower = Follower(self.location, self._open_to_follow)
+        """Knows what choices ask."""
         self._restoring = Lock()
         self.restore: Callable[[PatientConnection, PatientConnection], None] | None = None
         """Writes by a connection what the server has lost that another one has written."""
@@ -121,11 +127,15 @@ class PostgresConnection:
 
     def fetch(self, statement: str, *parameters: Any) -> list[Any]:
         """Return the rows of a query; a single mapping among ``parameters`` binds them by name."""
+        read = local_read()
+        if read is not None:
+            self.ensure_open()
+            return self.follower.ask(read, statement, parameters)
         return self._use(lambda connection: _rows(connection, statement, parameters))
 
     def fold(self) -> None:
         """Number and add up what was recorded before, unless the store is open for reading only."""
-        if not self.read_only:
+        if not self.read_only and local_read() is None:
             self.fetch("SELECT fold()")
 
     def fetch_folded(self, statement: str, *parameters: Any) -> list[Any]:
@@ -133,15 +143,36 @@ class PostgresConnection:
 
         On a store that is open for reading only it sees what others have folded.
         """
-        if self.read_only:
+        if self.read_only or local_read() is not None:
             return self.fetch(statement, *parameters)
+        fold: tuple[str, Sequence[Any]] = ("SELECT fold()", ())
+        return self._use(lambda connection: at_once(connection, [fold, (statement, parameters)])[1])
 
-        return self._use(lambda connection: _fetch_folded(connection, statement, parameters))
+    def counts(self, task_type: str) -> Counts:
+        """Return the counts of a task type, with every outcome recorded before; the same object if nothing changes."""
+        read = local_read()
+        self.ensure_open()
+        if read is not None:
+            return self.follower.counts_of(read, task_type)
+        counts = self.follower.counts
+
+        def fetch(connection: PatientConnection) -> Counts:
+            noted, started = counts.noted, time.monotonic()
+            found, sent, _ = read_counts(connection, [task_type], counts.senders)
+            if found[task_type].tallies:  # a host may ask about any number of unknown task types
+                counts.put(found, Covered(noted, sent), started)
+            return found[task_type]
+
+        found = self._use(fetch)
+        kept = counts.of(task_type, wanted=False)
+        return found if kept is None or kept.counts != found else kept.counts
 
     def call(self, statement: str, *parameters: Any) -> Any:
         """Return the only row of a statement that writes, which is a transaction of its own."""
         self.refuse_read_only()
-        return self._use(lambda connection: _rows(connection, statement, parameters))[0]
+        row = self._use(lambda connection: _rows(connection, statement, parameters))[0]
+        self.follower.void()
+        return row
 
     def call_once(self, entries: Sequence[Entry], statement: str, *parameters: Any) -> Any:
         """Do the same with a statement that records outcomes, and whose first two parameters are a receipt.
@@ -161,6 +192,7 @@ class PostgresConnection:
                     raise DoubtError(receipt_id(*receipt)) from error
                 raise
             connection.remember(entries)
+            self.follower.counts.note(receipt, entries)
             return rows
 
         return self._use(execute)[0]
@@ -168,7 +200,9 @@ class PostgresConnection:
     def execute(self, statement: str, *parameters: Any) -> int:
         """Execute a statement that writes, as a transaction of its own; return how many rows it has changed."""
         self.refuse_read_only()
-        return self._use(lambda connection: connection.execute(statement, _bound(parameters)).rowcount)
+        rows = self._use(lambda connection: connection.execute(statement.encode(), bound(parameters)).rowcount)
+        self.follower.void()
+        return rows
 
     def write(self, action: Callable[[psycopg.Connection], _T]) -> _T:
         """Return what ``action`` returns, called in a transaction: committed afterwards, or rolled back if it raises.
@@ -181,7 +215,9 @@ class PostgresConnection:
             with connection.transaction():
                 return action(connection)
 
-        return self._use(transact)
+        found = self._use(transact)
+        self.follower.void()
+        return found
 
     def refuse_read_only(self) -> None:
         """Raise StoreError if the store was opened for reading only."""
@@ -197,6 +233,7 @@ class PostgresConnection:
     def close(self) -> None:
         """Close the connections; closing twice is fine, and any other call afterwards is a StoreError."""
         self.closed = True
+        self.follower.close(_END_SECONDS)
         self._slots.close()
         if self._owns_connector:
             self._connector.close()
@@ -206,7 +243,20 @@ class PostgresConnection:
         self._slots.abandon()
         self._connector.abandon()
         self._restoring = Lock()
-        self.own = OwnOutcomes()
+
+    def _open_to_follow(self) -> PatientConnection:
+        """Return a connection for following; its statements, too, end in time."""
+        self.ensure_open()
+        seconds = max(_LEAST_SECONDS, min(self.patience, self._longest))
+        connection = self._connector.connect(seconds, 0.0)
+        try:
+            self._set_up(connection, seconds - _SPARE_SECONDS)
+            deadline = f"{_rounded(seconds - 2 * _SPARE_SECONDS)}"
+            connection.execute("SELECT set_config('statement_timeout', %s, false)", (deadline,))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def _use(self, action: Callable[[PatientConnection], _T]) -> _T:
         """Return what ``action`` returns for a connection; the errors of psycopg are raised as StoreError."""
@@ -248,7 +298,7 @@ class PostgresConnection:
         """Return the connection of a slot, opened if need be, with the deadlines of this call."""
         self.ensure_open()
         connection = slot.connection
-        wait, seconds = remaining(self.patience), max(_LEAST_SECONDS, min(remaining(math.inf), self._longest))
+        wait, seconds = remaining(self.patience), max(_least_seconds(), min(remaining(math.inf), self._longest))
         if connection is None or _is_lost(connection):
             self._slots.drop(slot)
             try:
@@ -302,35 +352,13 @@ def _is_lost(connection: psycopg.Connection) -> bool:
 
 
 def _rows(connection: psycopg.Connection, statement: str, parameters: Sequence[Any]) -> list[Any]:
-    return connection.execute(statement, _bound(parameters)).fetchall()
+    return connection.execute(statement.encode(), bound(parameters)).fetchall()
 
 
-def _fetch_folded(connection: psycopg.Connection, statement: str, parameters: Sequence[Any]) -> list[Any]:
-    """Fold and fetch in one round trip.
-
-    An error is raised again outside of the pipeline: psycopg would write a line to the log if it passed through.
-    """
-    failure: psycopg.Error | None = None
-    rows: list[Any] = []
-    try:
-        with connection.pipeline():
-            try:
-                connection.execute("SELECT fold()")
-                rows = connection.execute(statement, _bound(parameters)).fetchall()
-            except psycopg.Error as error:
-                failure = error
-    except psycopg.Error as error:
-        raise failure or error from None
-    if failure is not None:
-        raise failure
-    return rows
-
-
-def _bound(parameters: Sequence[Any]) -> Parameters | None:
-    if not parameters:
-        return None
-    first = parameters[0]
-    return first if isinstance(first, dict) else parameters
+def _least_seconds() -> float:
+    """Return how long a statement may take at least: one of a choice, which seldom writes, no longer than others wait."""
+    read = local_read()
+    return _LEAST_SECONDS if read is None else max(2 * _SPARE_SECONDS + _STEP_MS / 1000, read.remaining(known=True))
 
 
 def _rounded(seconds: float) -> int:
