@@ -15,6 +15,8 @@ KNOWN_SECONDS: Final = 0.05
 """How long a choice waits, all its questions together, for newer answers than it has."""
 UNKNOWN_SECONDS: Final = 0.5
 """How long it waits for answers that it does not have at all."""
+ASIDE_SECONDS: Final = 0.25
+"""How long a question may take that is asked beside the calls, but by one who keeps them waiting."""
 
 _T = TypeVar("_T")
 
@@ -22,10 +24,12 @@ _T = TypeVar("_T")
 class LocalRead:
     """What one choice may wait for, and what it went without."""
 
-    __slots__ = ("_started", "lacks")
+    __slots__ = ("_started", "is_direct", "lacks")
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_direct: bool = False) -> None:
         self._started = 0.0
+        self.is_direct = is_direct
+        """Whether to ask the server itself, for :data:`ASIDE_SECONDS`: not a choice, but what choices may wait for."""
         self.lacks = False
         """Whether something was needed that was never read, and could not be read in time."""
 
@@ -40,8 +44,14 @@ _current: ContextVar[LocalRead | None] = ContextVar("modelperf_local_read", defa
 
 
 def local_read() -> LocalRead | None:
-    """Return what the caller may wait for; None if it wants answers that include everything recorded before."""
-    return _current.get()
+    """Return what the calling choice may wait for; None if answers must include everything recorded before."""
+    read = _current.get()
+    return None if read is None or read.is_direct else read
+
+
+def least_seconds(otherwise: float) -> float:
+    """Return how long a question to the server may take at least: ``otherwise``, unless choices wait for the caller."""
+    return otherwise if _current.get() is None else ASIDE_SECONDS
 
 
 def locally(read: LocalRead, action: Callable[[], _T]) -> _T:

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 from modelperf_plugin.errors import StoreBusyError, StoreDamagedError, StoreError, StoreFailedError
 from modelperf_plugin.log import logger
 from modelperf_plugin.store import forks
+from modelperf_plugin.store.background import Background
 from modelperf_plugin.store.deadline import NO_WAIT, within
 from modelperf_plugin.store.entries import CountedProblem, Entry, Recorded
 from modelperf_plugin.store.fallback.backlog import Backlog
@@ -20,6 +21,7 @@ from modelperf_plugin.store.fallback.frozen import Snapshot
 from modelperf_plugin.store.fallback.interim import InterimStore, open_interim
 from modelperf_plugin.store.fallback.own_spool import Spool
 from modelperf_plugin.store.fallback.repetition import missing_from
+from modelperf_plugin.store.local import local_read
 from modelperf_plugin.store.main_store import Database, MainStore
 from modelperf_plugin.values import LaterTries, Tally, Tried
 from modelperf_plugin.values.backoff import Backoff
@@ -84,6 +86,10 @@ class Switch:
         self._damage: object = None
         self._fault: StoreError | None = None
         self._backoff = Backoff()
+        self._fell_back_at = 0.0
+        self._checking = Background(
+            self, Switch._check_beside, name="modelperf reconnecting", on_error=Switch._on_error
+        )
         within(patience, self._start)
         forks.renew(self, Switch._renew)
 
@@ -91,6 +97,18 @@ class Switch:
     def degraded(self) -> str | None:
         """Why the main store cannot be used; None if it works."""
         return None if self._fault is None else str(self._fault)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the main store is on a server, so that choices read locally."""
+        return self._database.is_remote
+
+    @property
+    def behind(self) -> float | None:
+        """For how many seconds nothing could be read of what other hosts record; None if it can, or there are none."""
+        if self.interim is None or not self.is_remote:
+            return self.store.connection.behind
+        return time.monotonic() - self._fell_back_at
 
     @property
     def busy(self) -> bool:
@@ -125,10 +143,19 @@ class Switch:
 
     def check(self) -> None:
         """Notice that the main store was deleted or replaced; while it fails, try it again."""
+        if local_read() is not None and self._checking.wake():
+            return  # a choice does not wait for a server
         if self.interim is None:
             within(NO_WAIT, partial(self._try, self._check_identity))
         elif self._backoff.due:
             within(NO_WAIT, partial(self._try, self._retry))
+
+    def _check_beside(self) -> None:
+        if time.monotonic() >= self.check_at:
+            self.check()
+
+    def _on_error(self, error: Exception) -> None:
+        logger.debug("%s cannot be tried: %s", self.location, error)
 
     def _try(self, change: Callable[[], None]) -> None:
         """Change the store in use, unless another thread does, or the code that a signal handler interrupted."""
@@ -176,6 +203,7 @@ class Switch:
 
     def close(self) -> None:
         """Move what can be moved, and release everything; closing twice is fine."""
+        self._checking.close(self._patience)
         with self._lock:
             if not self._closed:
                 within(self._patience, self._finish)
@@ -230,6 +258,7 @@ class Switch:
         if not _is_busy(error):
             now_ms = time.time_ns() // 1_000_000
             interim.problems.add(CountedProblem("the store", str(error), 1, now_ms, now_ms))
+        self._fell_back_at = time.monotonic()
         self.store = self.interim = interim
         self.check_at = 0.0
         self._begin_back_off(error)

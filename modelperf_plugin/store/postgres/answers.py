@@ -80,6 +80,12 @@ class Answers:
         read.lacks = True
         raise StoreBusyError(f"{self._location} has not answered in time")
 
+    def learn(self, statement: str, parameters: Sequence[Any], rows: list[Any], read_at: float) -> None:
+        """Take over what was read by another thread, if choices ask for it."""
+        answer = self._known.get((statement, repr(parameters))) if self._known else None
+        if answer is not None and answer.read_at < read_at:
+            answer.rows, answer.read_at = rows, read_at
+
     def void(self) -> None:
         """Note that this process has changed something: answers from before are not current."""
         self._void_at = time.monotonic()

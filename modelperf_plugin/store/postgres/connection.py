@@ -17,7 +17,7 @@ from modelperf_plugin.store import forks
 from modelperf_plugin.store.deadline import BUSY_SECONDS, remaining
 from modelperf_plugin.store.durability import Durability
 from modelperf_plugin.store.entries import Entry
-from modelperf_plugin.store.local import local_read
+from modelperf_plugin.store.local import least_seconds, local_read
 from modelperf_plugin.store.postgres.connecting import Connector, PatientConnection
 from modelperf_plugin.store.postgres.errors import translate
 from modelperf_plugin.store.postgres.following import Follower
@@ -34,7 +34,7 @@ _T = TypeVar("_T")
 
 _MAX_ATTEMPTS: Final = 5
 """How often a transaction is tried that gave way to another one (a deadlock), or found its connection closed."""
-_LEAST_SECONDS: Final = 1.0
+_LEAST_SECONDS: Final = 0.6
 """How long a statement may take even if its caller has less time: it is for the network, not for others that write."""
 _SPARE_SECONDS: Final = 0.2
 """How much earlier than the caller the client gives up, and the server as much earlier than the client."""
@@ -66,6 +66,8 @@ class PostgresConnection:
     for one transaction.
     """
 
+    is_remote: bool = True
+    """True: choices do not wait for the network."""
     degraded: str | None = None
     """None: failures are raised here."""
     busy: bool = False
@@ -125,13 +127,18 @@ class PostgresConnection:
             raise
         forks.renew(self, PostgresConnection._begin_again)
 
+    @property
+    def behind(self) -> float | None:
+        """For how many seconds nothing could be read of what others record."""
+        return self.follower.behind
+
     def fetch(self, statement: str, *parameters: Any) -> list[Any]:
         """Return the rows of a query; a single mapping among ``parameters`` binds them by name."""
         read = local_read()
         if read is not None:
             self.ensure_open()
             return self.follower.ask(read, statement, parameters)
-        return self._use(lambda connection: _rows(connection, statement, parameters))
+        return self._learnt(lambda connection: _rows(connection, statement, parameters), statement, parameters)
 
     def fold(self) -> None:
         """Number and add up what was recorded before, unless the store is open for reading only."""
@@ -146,7 +153,9 @@ class PostgresConnection:
         if self.read_only or local_read() is not None:
             return self.fetch(statement, *parameters)
         fold: tuple[str, Sequence[Any]] = ("SELECT fold()", ())
-        return self._use(lambda connection: at_once(connection, [fold, (statement, parameters)])[1])
+        return self._learnt(
+            lambda connection: at_once(connection, [fold, (statement, parameters)])[1], statement, parameters
+        )
 
     def counts(self, task_type: str) -> Counts:
         """Return the counts of a task type, with every outcome recorded before; the same object if nothing changes."""
@@ -238,6 +247,15 @@ class PostgresConnection:
         if self._owns_connector:
             self._connector.close()
 
+    def _learnt(
+        self, read: Callable[[PatientConnection], list[Any]], statement: str, parameters: Sequence[Any]
+    ) -> list[Any]:
+        """Return the rows that ``read`` returns, which choices use from now on, too."""
+        started = time.monotonic()
+        rows = self._use(read)
+        self.follower.learn(statement, parameters, rows, started)
+        return rows
+
     def _begin_again(self) -> None:
         """Continue in a forked child, where the connections and the outcomes under way are the parent's."""
         self._slots.abandon()
@@ -247,7 +265,7 @@ class PostgresConnection:
     def _open_to_follow(self) -> PatientConnection:
         """Return a connection for following; its statements, too, end in time."""
         self.ensure_open()
-        seconds = max(_LEAST_SECONDS, min(self.patience, self._longest))
+        seconds = max(_LEAST_SECONDS + 2 * _SPARE_SECONDS, min(self.patience, self._longest))
         connection = self._connector.connect(seconds, 0.0)
         try:
             self._set_up(connection, seconds - _SPARE_SECONDS)
@@ -298,7 +316,10 @@ class PostgresConnection:
         """Return the connection of a slot, opened if need be, with the deadlines of this call."""
         self.ensure_open()
         connection = slot.connection
-        wait, seconds = remaining(self.patience), max(_least_seconds(), min(remaining(math.inf), self._longest))
+        wait, seconds = (
+            remaining(self.patience),
+            max(least_seconds(_LEAST_SECONDS) + 2 * _SPARE_SECONDS, min(remaining(math.inf), self._longest)),
+        )
         if connection is None or _is_lost(connection):
             self._slots.drop(slot)
             try:
@@ -353,12 +374,6 @@ def _is_lost(connection: psycopg.Connection) -> bool:
 
 def _rows(connection: psycopg.Connection, statement: str, parameters: Sequence[Any]) -> list[Any]:
     return connection.execute(statement.encode(), bound(parameters)).fetchall()
-
-
-def _least_seconds() -> float:
-    """Return how long a statement may take at least: one of a choice, which seldom writes, no longer than others wait."""
-    read = local_read()
-    return _LEAST_SECONDS if read is None else max(2 * _SPARE_SECONDS + _STEP_MS / 1000, read.remaining(known=True))
 
 
 def _rounded(seconds: float) -> int:

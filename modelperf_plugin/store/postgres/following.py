@@ -102,6 +102,10 @@ class Follower:
                 self._answers.refuse(read)
         return kept.counts
 
+    def learn(self, statement: str, parameters: Sequence[Any], rows: list[Any], read_at: float) -> None:
+        """Take over the answer to a query that was read by another thread."""
+        self._answers.learn(statement, parameters, rows, read_at)
+
     def void(self) -> None:
         """Note that this process has changed something else than by new outcomes."""
         self._answers.void()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from modelperf_plugin.store.local import local_read
 from modelperf_plugin.store.postgres.connection import PostgresConnection
 from modelperf_plugin.store.read_tallies import ReadTallies
 from modelperf_plugin.store.watches import PastCosts
@@ -30,3 +31,15 @@ class PostgresTallies(ReadTallies):
     def costs(self, task_type: str, today: int, half_life_days: float, since_ms: Mapping[str, int]) -> PastCosts:
         self._connection.fold()
         return super().costs(task_type, today, half_life_days, since_ms)
+
+    def with_batches(self, task_type: str, batch_ids: Sequence[str]) -> tuple[dict[str, Tally], set[str]]:
+        if local_read() is None:
+            return super().with_batches(task_type, batch_ids)
+        return dict(self.of(task_type)), set()
+
+    def later_with_batches(
+        self, task_type: str, batch_ids: Sequence[str]
+    ) -> tuple[dict[str, dict[Tried, LaterTries]], set[str]]:
+        if local_read() is None:
+            return super().later_with_batches(task_type, batch_ids)
+        return {model_id: dict(sets) for model_id, sets in self.later(task_type).items()}, set()
