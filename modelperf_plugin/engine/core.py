@@ -292,6 +292,8 @@ class ModelPerf(CallRecorder):
         within(self.patience, self._close)
 
     def _close(self) -> None:
+        if self._closed:
+            return
         guard = self._errors.guard  # whatever fails, the rest is closed
         self._catching_up.close()
         if self._catching_up.has_recorded:  # read-only engines do not process outcomes
