@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import modelperf_plugin as mp
@@ -42,7 +43,7 @@ def choices(url: str) -> None:
                 for _ in range(500):
                     perf.select("t", MODELS)
                 time.sleep(2.0)
-            calls = {
+            calls: dict[str, Callable[[int], object]] = {
                 "file": lambda _: file.select("t", MODELS),
                 "server": lambda _: server.select("t", MODELS),
             }
@@ -50,7 +51,7 @@ def choices(url: str) -> None:
             ratio = found["server"] / found["file"]
             print(f"choice of 10, nothing new: file {found['file']:.1f} µs, server {found['server']:.1f} µs")
             print(f"  server / file: {ratio:.2f} (goal ≤ {CHOICE_GOAL}) {verdict(ratio, CHOICE_GOAL)}")
-            after = {"file": [], "server": []}
+            after: dict[str, list[float]] = {"file": [], "server": []}
             for number in range(500):
                 for name, perf in (("file", file), ("server", server)):
                     perf.record("t", MODELS[number % 10], mp.Outcome(success=True))
@@ -90,6 +91,8 @@ def news(url: str) -> None:
         recorder.wait()
         recorder.stdout.close()
     median, longest = statistics.median(delays), max(delays)
-    print(f"an outcome is known to another host after {median:.0f} ms (median), {longest:.0f} ms (longest of {OUTCOMES})")
+    print(
+        f"an outcome is known to another host after {median:.0f} ms (median), {longest:.0f} ms (longest of {OUTCOMES})"
+    )
     print(f"  median (goal ≤ {MEDIAN_GOAL_MS:g}) {verdict(median, MEDIAN_GOAL_MS)}, ", end="")
     print(f"longest (goal ≤ {LONGEST_GOAL_MS:g}) {verdict(longest, LONGEST_GOAL_MS)}")
