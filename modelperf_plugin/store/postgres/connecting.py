@@ -56,6 +56,13 @@ class PatientConnection(psycopg.Connection[Any]):
         """How many statements with a receipt were sent."""
         self.unsettled: deque[tuple[float, int, Sequence[Entry]]] = deque()
         """The last outcomes that were committed: when, by which statement, and which."""
+        self.is_pooled = False
+        """Whether a pooler is in between, which may give every transaction another session."""
+        self.timeouts = (-1, -1)
+        """For how many milliseconds statements may wait for locks, and run."""
+        self.settings = ""
+        """What sets this for a transaction, if there is a pooler in between, and ``others`` in addition."""
+        self.others = ""
 
     def wait(self, gen: Generator[Any, Any, _T], *args: Any, **kwargs: Any) -> _T:
         """Consume a generator that operates on the connection; raise ServerSilentError if no answer comes in time."""

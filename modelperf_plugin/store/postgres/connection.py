@@ -6,6 +6,7 @@ import math
 import select
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from threading import Lock
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -22,6 +23,7 @@ from modelperf_plugin.store.postgres.errors import translate
 from modelperf_plugin.store.postgres.migrating import migrate, refuse_older
 from modelperf_plugin.store.postgres.own_outcomes import OwnOutcomes
 from modelperf_plugin.store.postgres.receipts import DoubtError, NoConnectionError, is_answered, receipt_id
+from modelperf_plugin.store.postgres.sessions import limit, set_up
 from modelperf_plugin.store.postgres.slots import Slot, Slots
 from modelperf_plugin.store.urls import without_secrets
 from modelperf_plugin.values.locks import attempt
@@ -35,23 +37,6 @@ _LEAST_SECONDS: Final = 1.0
 """How long a statement may take even if its caller has less time: it is for the network, not for others that write."""
 _SPARE_SECONDS: Final = 0.2
 """How much earlier than the caller the client gives up, and the server as much earlier than the client."""
-_STEP_MS: Final = 100
-"""Deadlines are rounded up to this, so that they seldom have to be set anew."""
-_SETTINGS: Final = """
-SELECT
-    set_config('default_transaction_isolation', 'read committed', false),
-    set_config('default_transaction_read_only', %(read_only)s, false),
-    set_config('synchronous_commit', CASE
-        WHEN %(full)s THEN CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'
-            ELSE current_setting('synchronous_commit') END
-        ELSE 'off'
-    END, false),
-    pg_is_in_recovery()
-"""
-_STANDBY: Final = (
-    "{location} is a standby, which can only be read: name the primary, or all servers with "
-    "target_session_attrs=read-write"
-)
 
 
 class PostgresConnection:
@@ -258,19 +243,13 @@ class PostgresConnection:
                     raise NoConnectionError from error
                 raise
             try:
-                self._set_up(connection, seconds - _SPARE_SECONDS)
+                connection.silence = seconds - _SPARE_SECONDS
+                set_up(connection, self.location, durability=self.durability, read_only=self.read_only)
             except BaseException:
                 self._slots.drop(slot)
                 raise
         connection.silence = seconds - _SPARE_SECONDS
-        timeouts = f"{_rounded(wait)}, {0 if math.isinf(seconds) else _rounded(seconds - 2 * _SPARE_SECONDS)}"
-        if timeouts != slot.timeouts:
-            lock_ms, statement_ms = timeouts.split(", ")
-            connection.execute(
-                "SELECT set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false)",
-                (lock_ms, statement_ms),
-            )
-            slot.timeouts = timeouts
+        limit(connection, wait, seconds - 2 * _SPARE_SECONDS)
         if self._connector.lost and self.restore is not None:
             self._restore(connection, wait)
         return connection
@@ -287,14 +266,6 @@ class PostgresConnection:
         if not attempt(self._restoring, run, max(seconds, _LEAST_SECONDS)):
             raise StoreBusyError(f"another thread restores what {self.location} has lost")
 
-    def _set_up(self, connection: PatientConnection, silence: float) -> None:
-        """Prepare a new connection; raise StoreFailedError if the server is a standby, and nothing can be written."""
-        connection.silence = silence
-        settings = {"read_only": "on" if self.read_only else "off", "full": self.durability == "full"}
-        *_, is_standby = connection.execute(_SETTINGS, settings).fetchone() or (False,)
-        if is_standby and not self.read_only:
-            raise StoreFailedError(_STANDBY.format(location=self.location))
-
 
 def _is_lost(connection: psycopg.Connection) -> bool:
     """Return whether an idle connection cannot be used: what a server says unasked is, as a rule, its farewell."""
@@ -305,15 +276,15 @@ def _rows(connection: psycopg.Connection, statement: str, parameters: Sequence[A
     return connection.execute(statement, _bound(parameters)).fetchall()
 
 
-def _fetch_folded(connection: psycopg.Connection, statement: str, parameters: Sequence[Any]) -> list[Any]:
-    """Fold and fetch in one round trip.
+def _fetch_folded(connection: PatientConnection, statement: str, parameters: Sequence[Any]) -> list[Any]:
+    """Fold and fetch, in one round trip unless there is a pooler in between.
 
     An error is raised again outside of the pipeline: psycopg would write a line to the log if it passed through.
     """
     failure: psycopg.Error | None = None
     rows: list[Any] = []
     try:
-        with connection.pipeline():
+        with nullcontext() if connection.is_pooled else connection.pipeline():
             try:
                 connection.execute("SELECT fold()")
                 rows = connection.execute(statement, _bound(parameters)).fetchall()
@@ -331,8 +302,3 @@ def _bound(parameters: Sequence[Any]) -> Parameters | None:
         return None
     first = parameters[0]
     return first if isinstance(first, dict) else parameters
-
-
-def _rounded(seconds: float) -> int:
-    """Return a deadline in milliseconds; 0 would mean that there is none."""
-    return max(1, math.ceil(seconds * 1000 / _STEP_MS) * _STEP_MS)
