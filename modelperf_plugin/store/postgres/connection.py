@@ -35,8 +35,10 @@ _MAX_ATTEMPTS: Final = 5
 """How often a transaction is tried that gave way to another one (a deadlock), or found its connection closed."""
 _LEAST_SECONDS: Final = 1.0
 """How long a statement may take even if its caller has less time: it is for the network, not for others that write."""
-_SPARE_SECONDS: Final = 0.2
-"""How much earlier than the caller the client gives up, and the server as much earlier than the client."""
+_SPARE_SECONDS: Final = 0.3
+"""How much earlier than the caller the client gives up: to fall back takes some time, too."""
+_HEAD_START_SECONDS: Final = 0.1
+"""How much earlier than the client the server gives up."""
 
 
 class PostgresConnection:
@@ -249,7 +251,7 @@ class PostgresConnection:
                 self._slots.drop(slot)
                 raise
         connection.silence = seconds - _SPARE_SECONDS
-        limit(connection, wait, seconds - 2 * _SPARE_SECONDS)
+        limit(connection, wait, seconds - _SPARE_SECONDS - _HEAD_START_SECONDS)
         if self._connector.lost and self.restore is not None:
             self._restore(connection, wait)
         return connection
