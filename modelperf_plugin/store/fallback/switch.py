@@ -211,6 +211,8 @@ class Switch:
             self._retry()
         with suppress(StoreError):  # it waits for the next process
             self._move_all()
+            while self.backlog.is_only_in_memory and self._move_next():
+                pass
 
     def _move_all(self) -> None:
         """Move what waits, for a limited time; others that write are waited for as long as the deadline permits."""

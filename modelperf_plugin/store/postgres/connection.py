@@ -3,62 +3,32 @@
 from __future__ import annotations
 
 import math
-import select
 import time
 from collections.abc import Callable, Sequence
-from threading import Lock
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, TypeVar
 
 import psycopg
-from psycopg import errors
 
-from modelperf_plugin.errors import StoreBusyError, StoreError, StoreFailedError
+from modelperf_plugin.errors import StoreError
 from modelperf_plugin.store import forks
-from modelperf_plugin.store.deadline import BUSY_SECONDS, remaining
+from modelperf_plugin.store.deadline import BUSY_SECONDS
 from modelperf_plugin.store.durability import Durability
 from modelperf_plugin.store.entries import Entry
-from modelperf_plugin.store.local import least_seconds, local_read
+from modelperf_plugin.store.local import local_read
 from modelperf_plugin.store.postgres.connecting import Connector, PatientConnection
-from modelperf_plugin.store.postgres.errors import translate
 from modelperf_plugin.store.postgres.following import Follower
 from modelperf_plugin.store.postgres.local_counts import Covered
 from modelperf_plugin.store.postgres.migrating import migrate, refuse_older
+from modelperf_plugin.store.postgres.pool import Pool
 from modelperf_plugin.store.postgres.reading import at_once, bound, read_counts
-from modelperf_plugin.store.postgres.receipts import DoubtError, NoConnectionError, is_answered, receipt_id
-from modelperf_plugin.store.postgres.slots import Slot, Slots
+from modelperf_plugin.store.postgres.receipts import DoubtError, is_answered, receipt_id
 from modelperf_plugin.store.tally_cache import Counts
 from modelperf_plugin.store.urls import without_secrets
-from modelperf_plugin.values.locks import attempt
 
 _T = TypeVar("_T")
 
-_MAX_ATTEMPTS: Final = 5
-"""How often a transaction is tried that gave way to another one (a deadlock), or found its connection closed."""
-_LEAST_SECONDS: Final = 0.6
-"""How long a statement may take even if its caller has less time: it is for the network, not for others that write."""
-_SPARE_SECONDS: Final = 0.2
-"""How much earlier than the caller the client gives up, and the server as much earlier than the client."""
 _END_SECONDS: Final = 1.0
 """How long closing waits for the thread that follows."""
-_STEP_MS: Final = 100
-"""Deadlines are rounded up to this, so that they seldom have to be set anew."""
-_SETTINGS: Final = """
-SELECT
-    set_config('default_transaction_isolation', 'read committed', false),
-    set_config('default_transaction_read_only', %(read_only)s, false),
-    set_config('synchronous_commit', CASE
-        WHEN %(full)s THEN CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'
-            ELSE current_setting('synchronous_commit') END
-        ELSE 'off'
-    END, false),
-    CASE WHEN NOT %(read_only)s::boolean THEN pg_try_advisory_lock(%(sender)s::bigint) END,
-    pg_is_in_recovery()
-"""
-"""The lock tells others that what this connection has sent may still be executed; see ``end_sender`` in SQL."""
-_STANDBY: Final = (
-    "{location} is a standby, which can only be read: name the primary, or all servers with "
-    "target_session_attrs=read-write"
-)
 
 
 class PostgresConnection:
@@ -110,20 +80,19 @@ class PostgresConnection:
         self.durability: Durability = durability
         """What a committed transaction should survive."""
         self.closed = False
-        self._longest = longest
         self._connector = connector or Connector(url, self.location)
         self._owns_connector = connector is None
-        self._slots = Slots(self._connector.note_closed)
-        self.follower = Follower(self.location, self._open_to_follow)
+        self._pool = Pool(
+            self._connector, self.location, self.ensure_open, durability=durability, patience=patience, longest=longest,
+            read_only=read_only,
+        )  # fmt: skip
+        self.follower = Follower(self.location, self._pool.open_apart)
         """Knows what choices ask."""
-        self._restoring = Lock()
-        self.restore: Callable[[PatientConnection, PatientConnection], None] | None = None
-        """Writes by a connection what the server has lost that another one has written."""
         try:
-            self._use(lambda connection: (refuse_older if read_only else migrate)(connection, self.location))
+            self._pool.use(lambda connection: (refuse_older if read_only else migrate)(connection, self.location))
         except BaseException:
             self.closed = True
-            self._slots.close()
+            self._pool.close()
             if self._owns_connector:
                 self._connector.close()
             raise
@@ -174,14 +143,14 @@ class PostgresConnection:
                 counts.put(found, Covered(noted, sent), started)
             return found[task_type]
 
-        found = self._use(fetch)
+        found = self._pool.use(fetch)
         kept = counts.of(task_type, wanted=False)
         return found if kept is None or kept.counts != found else kept.counts
 
     def call(self, statement: str, *parameters: Any) -> Any:
         """Return the only row of a statement that writes, which is a transaction of its own."""
         self.refuse_read_only()
-        row = self._use(lambda connection: _rows(connection, statement, parameters))[0]
+        row = self._pool.use(lambda connection: _rows(connection, statement, parameters))[0]
         self.follower.void()
         return row
 
@@ -214,12 +183,12 @@ class PostgresConnection:
             self.follower.counts.note((connection.sender, connection.sent), entries)
             return recorded
 
-        return self._use(execute)
+        return self._pool.use(execute)
 
     def execute(self, statement: str, *parameters: Any) -> int:
         """Execute a statement that writes, as a transaction of its own; return how many rows it has changed."""
         self.refuse_read_only()
-        rows = self._use(lambda connection: connection.execute(statement.encode(), bound(parameters)).rowcount)
+        rows = self._pool.use(lambda connection: connection.execute(statement.encode(), bound(parameters)).rowcount)
         self.follower.void()
         return rows
 
@@ -234,9 +203,13 @@ class PostgresConnection:
             with connection.transaction():
                 return action(connection)
 
-        found = self._use(transact)
+        found = self._pool.use(transact)
         self.follower.void()
         return found
+
+    def restore_by(self, restore: Callable[[PatientConnection, PatientConnection], None]) -> None:
+        """Have ``restore`` write by a connection what the server has lost that another one has written."""
+        self._pool.restore = restore
 
     def refuse_read_only(self) -> None:
         """Raise StoreError if the store was opened for reading only."""
@@ -253,7 +226,7 @@ class PostgresConnection:
         """Close the connections; closing twice is fine, and any other call afterwards is a StoreError."""
         self.closed = True
         self.follower.close(_END_SECONDS)
-        self._slots.close()
+        self._pool.close()
         if self._owns_connector:
             self._connector.close()
 
@@ -262,133 +235,14 @@ class PostgresConnection:
     ) -> list[Any]:
         """Return the rows that ``read`` returns, which choices use from now on, too."""
         started = time.monotonic()
-        rows = self._use(read)
+        rows = self._pool.use(read)
         self.follower.learn(statement, parameters, rows, started)
         return rows
 
     def _begin_again(self) -> None:
         """Continue in a forked child, where the connections and the outcomes under way are the parent's."""
-        self._slots.abandon()
-        self._connector.abandon()
-        self._restoring = Lock()
-
-    def _open_to_follow(self) -> PatientConnection:
-        """Return a connection for following; its statements, too, end in time."""
-        self.ensure_open()
-        seconds = max(_LEAST_SECONDS + 2 * _SPARE_SECONDS, min(self.patience, self._longest))
-        connection = self._connector.connect(seconds, 0.0)
-        try:
-            self._set_up(connection, seconds - _SPARE_SECONDS)
-            deadline = f"{_rounded(seconds - 2 * _SPARE_SECONDS)}"
-            connection.execute("SELECT set_config('statement_timeout', %s, false)", (deadline,))
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _use(self, action: Callable[[PatientConnection], _T]) -> _T:
-        """Return what ``action`` returns for a connection; the errors of psycopg are raised as StoreError."""
-        seconds = remaining(self.patience)
-        deadline = time.monotonic() + seconds
-        for number in range(1, _MAX_ATTEMPTS + 1):
-            try:
-                found = self._on_any(lambda slot: action(self._ready(slot)), deadline)
-            except (errors.DeadlockDetected, errors.SerializationFailure) as error:
-                if number == _MAX_ATTEMPTS or time.monotonic() >= deadline:
-                    self._fail(error)
-            except (psycopg.Error, UnicodeError) as error:
-                self._fail(error)
-            else:
-                if found is None:
-                    raise StoreBusyError(f"other threads have kept {self.location} busy for more than {seconds:g} s")
-                return found[0]
-        raise AssertionError  # the last attempt returns or raises
-
-    def _on_any(self, action: Callable[[Slot], _T], deadline: float) -> tuple[_T] | None:
-        """Return what ``action`` returns for a free slot or, if the server accepts no more connections, an open one."""
-        try:
-            return self._slots.use(action, max(0.0, deadline - time.monotonic()))
-        except NoConnectionError as error:
-            found = self._slots.use(action, max(0.0, deadline - time.monotonic()), open_ones=True)
-            if found is None and not self._slots.have_open:
-                self._fail(error.cause)
-            return found
-
-    def _fail(self, error: Exception) -> NoReturn:
-        if isinstance(error, DoubtError):  # also if the store was closed meanwhile
-            failure = StoreFailedError(str(translate(error.cause, self.location, self.patience)))
-            failure.receipt = error.receipt
-            raise failure from error.cause
-        self.ensure_open()
-        raise translate(error, self.location, self.patience) from error
-
-    def _ready(self, slot: Slot) -> PatientConnection:
-        """Return the connection of a slot, opened if need be, with the deadlines of this call."""
-        self.ensure_open()
-        connection = slot.connection
-        wait, seconds = (
-            remaining(self.patience),
-            max(least_seconds(_LEAST_SECONDS) + 2 * _SPARE_SECONDS, min(remaining(math.inf), self._longest)),
-        )
-        if connection is None or _is_lost(connection):
-            self._slots.drop(slot)
-            try:
-                connection = slot.connection = self._connector.connect(wait, self.patience)
-            except psycopg.OperationalError as error:
-                if self._slots.have_open:
-                    raise NoConnectionError from error
-                raise
-            try:
-                self._set_up(connection, seconds - _SPARE_SECONDS)
-            except BaseException:
-                self._slots.drop(slot)
-                raise
-        connection.silence = seconds - _SPARE_SECONDS
-        timeouts = f"{_rounded(wait)}, {0 if math.isinf(seconds) else _rounded(seconds - 2 * _SPARE_SECONDS)}"
-        if timeouts != slot.timeouts:
-            lock_ms, statement_ms = timeouts.split(", ")
-            connection.execute(
-                "SELECT set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false)",
-                (lock_ms, statement_ms),
-            )
-            slot.timeouts = timeouts
-        if self._connector.lost and self.restore is not None:
-            self._restore(connection, wait)
-        return connection
-
-    def _restore(self, connection: PatientConnection, seconds: float) -> None:
-        """Write again what the server may have lost, before anything else is written."""
-        restore, lost = self.restore, self._connector.lost
-
-        def run() -> None:
-            while lost and restore is not None:
-                restore(connection, lost[0])
-                lost.popleft()
-
-        if not attempt(self._restoring, run, max(seconds, _LEAST_SECONDS)):
-            raise StoreBusyError(f"another thread restores what {self.location} has lost")
-
-    def _set_up(self, connection: PatientConnection, silence: float) -> None:
-        """Prepare a new connection; raise StoreFailedError if the server is a standby, and nothing can be written."""
-        connection.silence = silence
-        settings = {
-            "read_only": "on" if self.read_only else "off", "full": self.durability == "full",
-            "sender": connection.sender_number,
-        }  # fmt: skip
-        *_, is_standby = connection.execute(_SETTINGS, settings).fetchone() or (False,)
-        if is_standby and not self.read_only:
-            raise StoreFailedError(_STANDBY.format(location=self.location))
-
-
-def _is_lost(connection: psycopg.Connection) -> bool:
-    """Return whether an idle connection cannot be used: what a server says unasked is, as a rule, its farewell."""
-    return connection.closed or bool(select.select([connection], [], [], 0)[0])
+        self._pool.abandon()
 
 
 def _rows(connection: psycopg.Connection, statement: str, parameters: Sequence[Any]) -> list[Any]:
     return connection.execute(statement.encode(), bound(parameters)).fetchall()
-
-
-def _rounded(seconds: float) -> int:
-    """Return a deadline in milliseconds; 0 would mean that there is none."""
-    return max(1, math.ceil(seconds * 1000 / _STEP_MS) * _STEP_MS)

@@ -136,9 +136,11 @@ class Follower:
 
     def _opened(self) -> PatientConnection:
         connection = self._connect()
+        self._poll_at = 0.0
+        if connection.is_pooled:
+            return connection  # a session of its own is what it takes to listen
         (channel,) = connection.execute(self._sql["channel"]).fetchone() or ("",)
         connection.execute(f'LISTEN "{channel}"'.encode())
-        self._poll_at = 0.0
         return connection
 
     def _look(self, connection: PatientConnection) -> None:

@@ -28,7 +28,7 @@ class PostgresOutcomes:
         self._connection = connection
         self._sql = load_queries("postgres")
         self._groups = GroupCommit(self._record_alone, partial(together.record, connection))
-        connection.restore = self._restore
+        connection.restore_by(self._restore)
 
     def record(self, entry: Entry, joining: Joining | None = None) -> Recorded:
         recorded = self._groups.record(entry, joining, self._connection.patience)

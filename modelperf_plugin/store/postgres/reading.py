@@ -8,6 +8,7 @@ from typing import Any, Final
 import psycopg
 
 from modelperf_plugin.store.counted import later_of
+from modelperf_plugin.store.postgres.connecting import PatientConnection
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.tally_cache import NO_COUNTS, Counts
 from modelperf_plugin.values import Tally, most_sets
@@ -25,11 +26,15 @@ def bound(parameters: Sequence[Any]) -> Sequence[Any] | Mapping[str, Any] | None
     return first if isinstance(first, dict) else parameters
 
 
-def at_once(connection: psycopg.Connection, statements: Iterable[Statement]) -> list[list[Any]]:
+def at_once(connection: PatientConnection, statements: Iterable[Statement]) -> list[list[Any]]:
     """Execute statements in one round trip, as one transaction; return the rows of each.
+
+    By way of a pooler each takes a round trip, and those between ``BEGIN`` and ``COMMIT`` are one transaction.
 
     An error is raised again outside of the pipeline: psycopg would write a line to the log if it passed through.
     """
+    if connection.is_pooled:
+        return [_rows(connection.execute(text.encode(), bound(parameters))) for text, parameters in statements]
     failure: psycopg.Error | None = None
     rows: list[list[Any]] = []
     try:
@@ -37,7 +42,7 @@ def at_once(connection: psycopg.Connection, statements: Iterable[Statement]) -> 
             try:
                 cursors = [connection.execute(text.encode(), bound(parameters)) for text, parameters in statements]
                 pipeline.sync()
-                rows = [cursor.fetchall() if cursor.description else [] for cursor in cursors]
+                rows = [_rows(cursor) for cursor in cursors]
             except psycopg.Error as error:
                 failure = error
     except psycopg.Error as error:
@@ -47,8 +52,12 @@ def at_once(connection: psycopg.Connection, statements: Iterable[Statement]) -> 
     return rows
 
 
+def _rows(cursor: psycopg.Cursor[Any]) -> list[Any]:
+    return cursor.fetchall() if cursor.description else []
+
+
 def read_counts(
-    connection: psycopg.Connection, task_types: Sequence[str], senders: Iterable[str], others: Sequence[Statement] = ()
+    connection: PatientConnection, task_types: Sequence[str], senders: Iterable[str], others: Sequence[Statement] = ()
 ) -> tuple[dict[str, Counts], dict[str, int], list[list[Any]]]:
     """Return the counts of task types, how far connections have come, and the rows of other queries, of one moment."""
     sql = load_queries("postgres", "following.sql")

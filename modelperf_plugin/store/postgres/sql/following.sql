@@ -10,7 +10,7 @@ SELECT fold(false);
 
 -- senders --
 -- How far connections have come.
-SELECT id, sent FROM sender WHERE id = ANY(%s);
+SELECT id, executed(id) FROM unnest(%s::text[]) AS id;
 
 -- tallies --
 -- The tallies of some task types. A pair without outcomes is skipped.
