@@ -22,6 +22,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from modelperf_plugin.errors import StoreBusyError, StoreError, StoreFailedError
 from modelperf_plugin.store.entries import Entry
+from modelperf_plugin.store.postgres.asking import ServerSilentError
 
 _T = TypeVar("_T")
 
@@ -40,10 +41,6 @@ _DEFAULTS: Final = {
 """Parameters that hold unless the URL has its own: a server that has vanished is noticed within a minute."""
 
 
-class ServerSilentError(psycopg.OperationalError):
-    """The server has not answered in time."""
-
-
 class PatientConnection(psycopg.Connection[Any]):
     """A connection that gives up if the server does not answer for too long; it must be closed then."""
 
@@ -53,10 +50,19 @@ class PatientConnection(psycopg.Connection[Any]):
         """For how many seconds to wait for an answer of the server."""
         self.sender = token_hex(8)
         """What the database knows this connection by: a connection that takes its place has another name."""
+        self.sender_number = int.from_bytes(bytes.fromhex(self.sender), signed=True)
+        """The same as a number of 64 bits."""
         self.sent = 0
         """How many statements with a receipt were sent."""
         self.unsettled: deque[tuple[float, int, Sequence[Entry]]] = deque()
         """The last outcomes that were committed: when, by which statement, and which."""
+        self.numbers: dict[tuple[str, ...], int] = {}
+        """What stands for pairs and for sets of models in the database, as far as this connection has used them.
+
+        Others do not use them: they could be lost, if the server stops, without the other connections noticing.
+        """
+        self.prepared: set[bytes] = set()
+        self.poll: Any = None
         self.is_pooled = False
         """Whether a pooler is in between, which may give every transaction another session."""
         self.timeouts = (-1, -1)

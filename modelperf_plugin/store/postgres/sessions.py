@@ -30,8 +30,12 @@ SELECT
                 ELSE current_setting('synchronous_commit') END
             ELSE 'off'
         END, false)
+    END,
+    CASE
+        WHEN pg_backend_pid() = %(pid)s AND NOT %(read_only)s::boolean THEN pg_try_advisory_lock(%(sender)s::bigint)
     END
 """
+"""The lock tells others that what this connection has sent may still be executed; see ``end_sender`` in SQL."""
 _TIMEOUTS: Final = "set_config('lock_timeout', '{}', {scope}), set_config('statement_timeout', '{}', {scope})"
 _READING: Final = ", set_config('transaction_read_only', 'on', true)"
 _WRITING: Final = (
@@ -53,6 +57,9 @@ class PooledCursor(psycopg.ClientCursor[Any]):
         """Execute a statement, given as text, behind the settings of its connection."""
         settings = cast("PatientConnection", self.connection).settings
         statement = query if isinstance(query, bytes) else str(query).encode()
+        if statement.startswith((b"BEGIN", b"COMMIT")):
+            super().execute(statement, params, **options)
+            return self
         super().execute(settings.encode() + statement, params, **options)
         self.nextset()
         return self
@@ -62,8 +69,9 @@ def set_up(connection: PatientConnection, location: str, *, durability: Durabili
     """Prepare a new connection; raise StoreFailedError if the server is a standby, and nothing can be written."""
     wanted = {
         "pid": connection.info.backend_pid, "read_only": read_only, "full": durability == "full",
+        "sender": connection.sender_number,
     }  # fmt: skip
-    connection.is_pooled, is_standby, _ = connection.execute(_SET_UP, wanted).fetchone() or (False, False, None)
+    connection.is_pooled, is_standby, *_ = connection.execute(_SET_UP, wanted).fetchone() or (False, False)
     if is_standby and not read_only:
         raise StoreFailedError(_STANDBY.format(location=location))
     if connection.is_pooled:
