@@ -245,7 +245,7 @@ def test_a_standby_takes_over(
     lines = logged(caplog)
     assert len([line for line in lines if "Continuing without the database" in line]) == 1
     assert len([line for line in lines if "works again" in line]) == 1
-    assert len([line for line in lines if "had lost" in line]) == is_behind
+    assert any("had lost" in line for line in lines) == is_behind
 
 
 @pytest.mark.slow
