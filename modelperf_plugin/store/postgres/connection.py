@@ -124,19 +124,27 @@ class PostgresConnection:
         return self._use(lambda connection: _rows(connection, statement, parameters))
 
     def fold(self) -> None:
-        """Number and add up what was recorded before, unless the store is open for reading only."""
-        if not self.read_only:
-            self.fetch("SELECT fold()")
+        """Number and add up what was recorded before, in short transactions."""
+        self.fetch_folded("SELECT true")
 
     def fetch_folded(self, statement: str, *parameters: Any) -> list[Any]:
         """Return the rows of a query that needs to see everything recorded before among the events.
 
         On a store that is open for reading only it sees what others have folded.
+
+        Raises:
+            StoreBusyError: so much was recorded that it takes longer; the next call goes on.
         """
         if self.read_only:
             return self.fetch(statement, *parameters)
-
-        return self._use(lambda connection: _fetch_folded(connection, statement, parameters))
+        seconds = remaining(self.patience)
+        deadline = time.monotonic() + seconds
+        while True:
+            is_complete, rows = self._use(lambda connection: _fetch_folded(connection, statement, parameters))
+            if is_complete:
+                return rows
+            if time.monotonic() >= deadline:
+                raise StoreBusyError(f"{self.location} is still adding up what was recorded after {seconds:g} s")
 
     def call(self, statement: str, *parameters: Any) -> Any:
         """Return the only row of a statement that writes, which is a transaction of its own."""
@@ -305,25 +313,29 @@ def _rows(connection: psycopg.Connection, statement: str, parameters: Sequence[A
     return connection.execute(statement, _bound(parameters)).fetchall()
 
 
-def _fetch_folded(connection: psycopg.Connection, statement: str, parameters: Sequence[Any]) -> list[Any]:
-    """Fold and fetch in one round trip.
+def _fetch_folded(
+    connection: psycopg.Connection, statement: str, parameters: Sequence[Any]
+) -> tuple[bool, list[Any]]:
+    """Fold for a short time and fetch, in one round trip; also return whether all is folded.
 
     An error is raised again outside of the pipeline: psycopg would write a line to the log if it passed through.
     """
     failure: psycopg.Error | None = None
+    is_complete: list[Any] = []
     rows: list[Any] = []
     try:
         with connection.pipeline():
             try:
-                connection.execute("SELECT fold()")
+                folding = connection.execute("SELECT fold_some()")
                 rows = connection.execute(statement, _bound(parameters)).fetchall()
+                is_complete = folding.fetchall()
             except psycopg.Error as error:
                 failure = error
     except psycopg.Error as error:
         raise failure or error from None
     if failure is not None:
         raise failure
-    return rows
+    return is_complete[0][0], rows
 
 
 def _bound(parameters: Sequence[Any]) -> Parameters | None:
