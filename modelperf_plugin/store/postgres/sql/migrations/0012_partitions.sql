@@ -429,6 +429,9 @@ DECLARE
     c_batch CONSTANT integer := 10000;
     c_until CONSTANT timestamptz := clock_timestamp() + interval '50 milliseconds';
     c_timeout CONSTANT text := current_setting('lock_timeout');
+    v_may_drop CONSTANT boolean := NOT EXISTS (
+        SELECT FROM event_partition WHERE tried > clock_timestamp() - interval '1 minute'
+    );
     v_part event_partition;
     v_end bigint;
     v_count bigint;
@@ -447,7 +450,7 @@ BEGIN
         ORDER BY first_id LIMIT 10 FOR UPDATE SKIP LOCKED
     );
     SELECT * INTO v_part FROM event_partition
-    WHERE newest_ms < p_before_ms AND (tried IS NULL OR tried < clock_timestamp() - interval '1 minute')
+    WHERE newest_ms < p_before_ms AND (v_may_drop OR counted_to IS NULL OR counted_to < end_id - 1)
     ORDER BY first_id LIMIT 1 FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
         RETURN NULL;
@@ -476,7 +479,7 @@ BEGIN
     END LOOP;
     UPDATE event_partition SET counted_to = v_part.counted_to, revision = v_part.revision
     WHERE first_id = v_part.first_id;
-    IF v_part.counted_to < v_part.end_id - 1 THEN
+    IF v_part.counted_to < v_part.end_id - 1 OR NOT v_may_drop THEN
         RETURN v_counted;
     END IF;
     BEGIN
@@ -517,11 +520,14 @@ BEGIN
     last_id := p_after_id;
     at_end := false;
     PERFORM fold_some(false);
-    looked_at := drop_partition_step(p_before_ms);
-    dropped := looked_at;
-    IF looked_at > 0 THEN
-        RETURN;
-    END IF;
+    LOOP
+        looked_at := drop_partition_step(p_before_ms);
+        EXIT WHEN looked_at IS NULL;
+        dropped := looked_at;
+        IF dropped > 0 THEN
+            RETURN;
+        END IF;
+    END LOOP;
     looked_at := 0;
     dropped := 0;
     FOR i IN 1..8 LOOP
