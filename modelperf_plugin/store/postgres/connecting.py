@@ -33,6 +33,9 @@ _LOOK_SECONDS: Final = 0.02
 """How often a wait for an answer looks at the clock."""
 _SETTLED_SECONDS: Final = 3.0
 """After this time a commit is on the disk of a server that lives: `wal_writer_delay` is 0.2 s."""
+_RENAMED_AFTER: Final = 1_000
+"""After so many statements a connection takes another name: while an old transaction is open, the server looks through
+all former versions of the row that has its number."""
 _DEFAULTS: Final = {
     "connect_timeout": "10", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3",
 }  # fmt: skip
@@ -53,9 +56,11 @@ class PatientConnection(psycopg.Connection[Any]):
         self.sender = token_hex(8)
         """What the database knows this connection by: a connection that takes its place has another name."""
         self.sent = 0
-        """How many statements with a receipt were sent."""
-        self.unsettled: deque[tuple[float, int, Sequence[Entry]]] = deque()
-        """The last outcomes that were committed: when, by which statement, and which."""
+        """How many statements with a receipt were sent under this name."""
+        self.unsettled: deque[tuple[float, str, int, Sequence[Entry]]] = deque()
+        """The last outcomes that were committed: when, under which name, by which statement, and which."""
+        self._former: list[str] = []
+        """Earlier names that the database may still know."""
 
     def wait(self, gen: Generator[Any, Any, _T], *args: Any, **kwargs: Any) -> _T:
         """Consume a generator that operates on the connection; raise ServerSilentError if no answer comes in time."""
@@ -86,7 +91,19 @@ class PatientConnection(psycopg.Connection[Any]):
         now, unsettled = time.monotonic(), self.unsettled
         while unsettled and unsettled[0][0] < now - _SETTLED_SECONDS:
             unsettled.popleft()
-        unsettled.append((now, self.sent, entries))
+        unsettled.append((now, self.sender, self.sent, entries))
+
+    def next_receipt(self) -> tuple[str, int]:
+        """Return what the next statement has as a receipt; let the database forget names that are not needed."""
+        if self.sent >= _RENAMED_AFTER:
+            needed = {name for _, name, _, _ in self.unsettled}
+            unneeded = [name for name in self._former if name not in needed]
+            if unneeded:
+                self.execute("DELETE FROM sender WHERE id = ANY(%s)", (unneeded,))
+            self._former = [*(name for name in self._former if name in needed), self.sender]
+            self.sender, self.sent = token_hex(8), 0
+        self.sent += 1
+        return self.sender, self.sent
 
     def abandon(self) -> None:
         """Close a connection that the parent of this process uses, without a word to the server."""

@@ -160,8 +160,7 @@ class PostgresConnection:
         self.refuse_read_only()
 
         def execute(connection: PatientConnection) -> list[Any]:
-            connection.sent += 1
-            receipt = connection.sender, connection.sent
+            receipt = connection.next_receipt()
             try:
                 rows = _rows(connection, statement, (*receipt, *parameters))
             except psycopg.OperationalError as error:
@@ -313,9 +312,7 @@ def _rows(connection: psycopg.Connection, statement: str, parameters: Sequence[A
     return connection.execute(statement, _bound(parameters)).fetchall()
 
 
-def _fetch_folded(
-    connection: psycopg.Connection, statement: str, parameters: Sequence[Any]
-) -> tuple[bool, list[Any]]:
+def _fetch_folded(connection: psycopg.Connection, statement: str, parameters: Sequence[Any]) -> tuple[bool, list[Any]]:
     """Fold for a short time and fetch, in one round trip; also return whether all is folded.
 
     An error is raised again outside of the pipeline: psycopg would write a line to the log if it passed through.

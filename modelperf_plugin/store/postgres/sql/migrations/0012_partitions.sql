@@ -52,24 +52,22 @@ BEGIN
     END LOOP;
 END $$;
 
--- Take care that there are partitions for events up to one. The next one is made when the last is half full: then
--- another fold may do it if somebody is in the way.
-CREATE FUNCTION make_room(p_last_id bigint) RETURNS void LANGUAGE plpgsql AS $$
+-- Take care that there are partitions for events up to one, the new ones of a size. The next one is made when the last
+-- is half full: then another fold may do it if somebody is in the way.
+CREATE FUNCTION make_room(p_last_id bigint, p_size bigint) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     c_timeout CONSTANT text := current_setting('lock_timeout');
-    v_end bigint;
-    v_size bigint;
+    v_end bigint := (SELECT max(end_id) FROM event_partition);
 BEGIN
-    SELECT partition_size, (SELECT max(end_id) FROM event_partition) INTO v_size, v_end FROM progress;
     WHILE v_end <= p_last_id LOOP
-        INSERT INTO event_partition (first_id, end_id) VALUES (v_end, v_end + v_size);
-        v_end := v_end + v_size;
+        INSERT INTO event_partition (first_id, end_id) VALUES (v_end, v_end + p_size);
+        v_end := v_end + p_size;
         PERFORM follow_partitions();
     END LOOP;
-    IF v_end - v_size / 2 <= p_last_id THEN
+    IF v_end - p_size / 2 <= p_last_id THEN
         BEGIN
             PERFORM set_config('lock_timeout', '5', true);
-            INSERT INTO event_partition (first_id, end_id) VALUES (v_end, v_end + v_size);
+            INSERT INTO event_partition (first_id, end_id) VALUES (v_end, v_end + p_size);
             PERFORM follow_partitions();
         EXCEPTION WHEN lock_not_available OR object_in_use THEN
             NULL;
@@ -171,7 +169,8 @@ BEGIN
     v_from := v_progress.folded;
     IF v_progress.issued_until IS NULL THEN
         IF v_is_first THEN -- its id is later than that of any transaction with a number
-            UPDATE progress SET issued = v_issued, issued_until = pg_current_xact_id();
+            v_progress.issued := v_issued;
+            v_progress.issued_until := pg_current_xact_id();
         END IF;
     ELSE -- are they all over?
         v_are_over := pg_snapshot_xmin(pg_current_snapshot()) >= v_progress.issued_until OR (
@@ -179,7 +178,7 @@ BEGIN
         );
     END IF;
     LOOP
-        PERFORM make_room(v_last + c_batch);
+        PERFORM make_room(v_last + c_batch, v_progress.partition_size);
         WITH taken AS (
             DELETE FROM fresh
             WHERE number > v_from AND number <= (
@@ -306,12 +305,16 @@ BEGIN
         v_from := coalesce(v_reached, v_from); -- what comes before it and is committed only now is left to the next call
         EXIT WHEN v_moved < c_batch OR clock_timestamp() >= p_until;
     END LOOP;
-    UPDATE progress SET last_event_id = v_last WHERE last_event_id <> v_last;
     IF v_are_over AND (v_moved < c_batch OR v_from >= v_progress.issued) THEN
-        UPDATE progress SET folded = issued, issued = NULL, issued_until = NULL;
+        v_progress.folded := v_progress.issued;
+        v_progress.issued := NULL;
+        v_progress.issued_until := NULL;
     ELSIF v_are_over THEN
-        UPDATE progress SET folded = v_from;
+        v_progress.folded := v_from;
     END IF;
+    UPDATE progress SET
+        last_event_id = v_last, folded = v_progress.folded, issued = v_progress.issued,
+        issued_until = v_progress.issued_until;
     RETURN v_moved < c_batch;
 END $$;
 
