@@ -585,3 +585,25 @@ BEGIN
     SELECT count(*) INTO dropped FROM gone;
     last_id := v_end;
 END $$;
+
+-- Delete the oldest decisions, and what waits for one, from before a moment: up to a limit of each; return how many
+-- decisions there were. While one host does so, others leave it to that.
+CREATE OR REPLACE FUNCTION forget_decisions(p_before_ms bigint, p_limit integer) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    v_deleted bigint;
+BEGIN
+    IF NOT pg_try_advisory_xact_lock('decision'::regclass::oid::bigint) THEN
+        RETURN 0;
+    END IF;
+    DELETE FROM unmatched_outcome
+    WHERE ended_ms < p_before_ms
+        AND number IN (SELECT number FROM unmatched_outcome ORDER BY number LIMIT p_limit);
+    DELETE FROM waiting_verdict
+    WHERE given_ms < p_before_ms
+        AND number IN (SELECT number FROM waiting_verdict ORDER BY number LIMIT p_limit);
+    DELETE FROM decision WHERE id IN (
+        SELECT id FROM decision WHERE made_ms < p_before_ms ORDER BY made_ms LIMIT p_limit
+    );
+    GET DIAGNOSTICS v_deleted = ROW_COUNT;
+    RETURN v_deleted;
+END $$;
