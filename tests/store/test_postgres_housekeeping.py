@@ -40,9 +40,10 @@ logging.basicConfig(stream=sys.stdout, format="%(message)s")
 url, config, seed = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3])
 world = random.Random(seed)
 with mp.ModelPerf(config, store=url, seed=seed) as perf:
-    print("ready", flush=True)
-    sys.stdin.readline()
     for number in range(150):
+        if number in (0, 75):  # both see the fall at the same time
+            print("ready", flush=True)
+            sys.stdin.readline()
         decision = perf.select("ab", ["a", "b"])
         perf.record("ab", decision.model_id, mp.Outcome(success=decision.model_id == "b"), decision)
         for model_id, chance in (("steady", 0.9), ("falls", 0.9 if number < 75 else 0.05)):
@@ -76,15 +77,19 @@ def run_hosts(url: str) -> list[list[str]]:
         )
         for seed in (1, 2)
     ]  # fmt: skip
-    for host in hosts:
-        assert host.stdout is not None
-        assert host.stdout.readline() == "ready\n"
-    for host in hosts:
-        assert host.stdin is not None
-        host.stdin.write("\n")
-        host.stdin.flush()
-    logs = [host.communicate()[0].split("\n")[:-1] for host in hosts]
-    assert [log[-1] for log in logs] == ["done", "done"], logs
+    logs: list[list[str]] = [[], []]
+    for _ in range(2):
+        for host, log in zip(hosts, logs, strict=True):
+            assert host.stdout is not None
+            while (line := host.stdout.readline().rstrip()) not in {"ready", ""}:
+                log.append(line)
+        for host in hosts:
+            assert host.stdin is not None
+            host.stdin.write("\n")
+            host.stdin.flush()
+    for host, log in zip(hosts, logs, strict=True):
+        log += host.communicate()[0].split("\n")
+        assert log[-2:] == ["done", ""], log
     return logs
 
 

@@ -141,11 +141,19 @@ BEGIN
     EXECUTE format('ALTER FUNCTION follow_partitions() SET search_path = %I, pg_temp', current_schema());
 END $$;
 
+-- Who writes events under numbers of its own may refer to them afterwards.
+CREATE FUNCTION refer_to_event() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE event SET number = NEW.number WHERE id = NEW.event_id AND number IS NULL;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER event_ref_insert INSTEAD OF INSERT ON event_ref FOR EACH ROW EXECUTE FUNCTION refer_to_event();
+
 -- Fold until a moment, at least one batch; return whether everything is moved that was recorded before the call.
 CREATE FUNCTION fold_until(p_until timestamptz, p_wait boolean) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     c_batch CONSTANT integer := 5000;
-    c_far CONSTANT integer := 5000; -- numbers to look through again, before that is avoided at a cost
+    c_far CONSTANT integer := 1000; -- numbers to look through again, before that is avoided at a cost
     v_is_first boolean := pg_current_xact_id_if_assigned() IS NULL;
     v_progress progress;
     v_are_over boolean := false;
@@ -167,12 +175,7 @@ BEGIN
     SELECT * INTO v_progress FROM progress;
     v_last := v_progress.last_event_id;
     v_from := v_progress.folded;
-    IF v_progress.issued_until IS NULL THEN
-        IF v_is_first THEN -- its id is later than that of any transaction with a number
-            v_progress.issued := v_issued;
-            v_progress.issued_until := pg_current_xact_id();
-        END IF;
-    ELSE -- are they all over?
+    IF v_progress.issued_until IS NOT NULL THEN -- are those that had a number then all over?
         v_are_over := pg_snapshot_xmin(pg_current_snapshot()) >= v_progress.issued_until OR (
             v_issued - v_progress.folded > c_far AND are_numbers_settled(v_progress.issued_until)
         );
@@ -311,6 +314,10 @@ BEGIN
         v_progress.issued_until := NULL;
     ELSIF v_are_over THEN
         v_progress.folded := v_from;
+    END IF;
+    IF v_is_first AND v_progress.issued_until IS NULL THEN -- its id is later than that of any with a number
+        v_progress.issued := v_issued;
+        v_progress.issued_until := pg_current_xact_id();
     END IF;
     UPDATE progress SET
         last_event_id = v_last, folded = v_progress.folded, issued = v_progress.issued,
