@@ -88,7 +88,7 @@ def run_hosts(url: str) -> list[list[str]]:
             host.stdin.write("\n")
             host.stdin.flush()
     for host, log in zip(hosts, logs, strict=True):
-        log += host.communicate()[0].split("\n")
+        log.extend(host.communicate()[0].split("\n"))
         assert log[-2:] == ["done", ""], log
     return logs
 

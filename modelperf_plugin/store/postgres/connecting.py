@@ -22,6 +22,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from modelperf_plugin.errors import StoreBusyError, StoreError, StoreFailedError
 from modelperf_plugin.store.entries import Entry
+from modelperf_plugin.store.postgres.asking import ServerSilentError
 
 _T = TypeVar("_T")
 
@@ -34,16 +35,20 @@ _LOOK_SECONDS: Final = 0.02
 _SETTLED_SECONDS: Final = 3.0
 """After this time a commit is on the disk of a server that lives: `wal_writer_delay` is 0.2 s."""
 _RENAMED_AFTER: Final = 1_000
-"""After so many statements a connection takes another name: while an old transaction is open, the server looks through
-all former versions of the row that has its number."""
+"""After so many statements a connection takes another name: as long as some old transaction is open, the server looks
+through all versions of the rows that have its number."""
+_RENAME: Final = """
+WITH
+    forgotten AS (DELETE FROM sender WHERE id = ANY(%(former)s)),
+    forgotten_too AS (
+        DELETE FROM folded_receipt WHERE sender IN (SELECT number_of_sender(id) FROM unnest(%(former)s::text[]) AS id)
+    )
+SELECT pg_try_advisory_lock(%(new)s), pg_advisory_unlock(%(old)s)
+"""
 _DEFAULTS: Final = {
     "connect_timeout": "10", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3",
 }  # fmt: skip
 """Parameters that hold unless the URL has its own: a server that has vanished is noticed within a minute."""
-
-
-class ServerSilentError(psycopg.OperationalError):
-    """The server has not answered in time."""
 
 
 class PatientConnection(psycopg.Connection[Any]):
@@ -60,7 +65,19 @@ class PatientConnection(psycopg.Connection[Any]):
         self.unsettled: deque[tuple[float, str, int, Sequence[Entry]]] = deque()
         """The last outcomes that were committed: when, under which name, by which statement, and which."""
         self._former: list[str] = []
-        """Earlier names that the database may still know."""
+        """Earlier names that the database still knows."""
+        self.numbers: dict[tuple[str, ...], int] = {}
+        """What stands for pairs and for sets of models in the database, as far as this connection has used them.
+
+        Others do not use them: they could be lost, if the server stops, without the other connections noticing.
+        """
+        self.prepared: set[bytes] = set()
+        self.poll: Any = None
+
+    @property
+    def sender_number(self) -> int:
+        """The name as a number of 64 bits."""
+        return _number_of(self.sender)
 
     def wait(self, gen: Generator[Any, Any, _T], *args: Any, **kwargs: Any) -> _T:
         """Consume a generator that operates on the connection; raise ServerSilentError if no answer comes in time."""
@@ -93,23 +110,26 @@ class PatientConnection(psycopg.Connection[Any]):
             unsettled.popleft()
         unsettled.append((now, self.sender, self.sent, entries))
 
-    def next_receipt(self) -> tuple[str, int]:
-        """Return what the next statement has as a receipt; let the database forget names that are not needed."""
-        if self.sent >= _RENAMED_AFTER:
-            needed = {name for _, name, _, _ in self.unsettled}
-            unneeded = [name for name in self._former if name not in needed]
-            if unneeded:
-                self.execute("DELETE FROM sender WHERE id = ANY(%s)", (unneeded,))
-            self._former = [*(name for name in self._former if name in needed), self.sender]
-            self.sender, self.sent = token_hex(8), 0
-        self.sent += 1
-        return self.sender, self.sent
+    def rename_if_due(self) -> None:
+        """Take another name once in a while, between two statements, and let the database forget those from before."""
+        if self.sent < _RENAMED_AFTER:
+            return
+        needed = {sender for _, sender, _, _ in self.unsettled}
+        unneeded = [each for each in self._former if each not in needed]
+        new = token_hex(8)
+        self.execute(_RENAME, {"former": unneeded, "new": _number_of(new), "old": self.sender_number})
+        self._former = [*(each for each in self._former if each in needed), self.sender]
+        self.sender, self.sent = new, 0
 
     def abandon(self) -> None:
         """Close a connection that the parent of this process uses, without a word to the server."""
         with suppress(OSError, psycopg.Error), Path(os.devnull).open("r+b", buffering=0) as nowhere:
             os.dup2(nowhere.fileno(), self.fileno())
         self.close()
+
+
+def _number_of(sender: str) -> int:
+    return int.from_bytes(bytes.fromhex(sender), signed=True)
 
 
 class Connector:

@@ -46,8 +46,10 @@ SELECT
             ELSE current_setting('synchronous_commit') END
         ELSE 'off'
     END, false),
+    CASE WHEN NOT %(read_only)s::boolean THEN pg_try_advisory_lock(%(sender)s::bigint) END,
     pg_is_in_recovery()
 """
+"""The lock tells others that what this connection has sent may still be executed; see ``end_sender`` in SQL."""
 _STANDBY: Final = (
     "{location} is a standby, which can only be read: name the primary, or all servers with "
     "target_session_attrs=read-write"
@@ -152,25 +154,35 @@ class PostgresConnection:
         return self._use(lambda connection: _rows(connection, statement, parameters))[0]
 
     def call_once(self, entries: Sequence[Entry], statement: str, *parameters: Any) -> Any:
-        """Do the same with a statement that records outcomes, and whose first two parameters are a receipt.
+        """Do the same with a statement that records outcomes, and whose first two parameters are a receipt."""
+        return self.once(
+            entries,
+            lambda connection, sent: _rows(connection, statement, (connection.sender, sent, *parameters))[0],
+        )
 
-        If the connection breaks, so that nobody knows whether the statement was executed, the error has the receipt: a
-        batch of that id is ingested only if it was not, and then it never will be.
+    def once(self, entries: Sequence[Entry], record: Callable[[PatientConnection, int], _T], receipts: int = 1) -> _T:
+        """Return what ``record(connection, sent)`` returns, which records outcomes in one transaction with receipts.
+
+        If the connection breaks, so that nobody knows whether the transaction was executed, the error has the receipt:
+        a batch of that id is ingested only if it was not, and then it never will be. Of several ``receipts``, so that
+        there can be as many batches, ``sent`` is the last one and the error has the first one.
         """
         self.refuse_read_only()
 
-        def execute(connection: PatientConnection) -> list[Any]:
-            receipt = connection.next_receipt()
+        def execute(connection: PatientConnection) -> _T:
+            connection.rename_if_due()
+            first = connection.sent + 1
+            connection.sent += receipts
             try:
-                rows = _rows(connection, statement, (*receipt, *parameters))
+                recorded = record(connection, connection.sent)
             except psycopg.OperationalError as error:
                 if not is_answered(error, connection):
-                    raise DoubtError(receipt_id(*receipt)) from error
+                    raise DoubtError(receipt_id(connection.sender, first)) from error
                 raise
             connection.remember(entries)
-            return rows
+            return recorded
 
-        return self._use(execute)[0]
+        return self._use(execute)
 
     def execute(self, statement: str, *parameters: Any) -> int:
         """Execute a statement that writes, as a transaction of its own; return how many rows it has changed."""
@@ -297,7 +309,10 @@ class PostgresConnection:
     def _set_up(self, connection: PatientConnection, silence: float) -> None:
         """Prepare a new connection; raise StoreFailedError if the server is a standby, and nothing can be written."""
         connection.silence = silence
-        settings = {"read_only": "on" if self.read_only else "off", "full": self.durability == "full"}
+        settings = {
+            "read_only": "on" if self.read_only else "off", "full": self.durability == "full",
+            "sender": connection.sender_number,
+        }  # fmt: skip
         *_, is_standby = connection.execute(_SETTINGS, settings).fetchone() or (False,)
         if is_standby and not self.read_only:
             raise StoreFailedError(_STANDBY.format(location=self.location))

@@ -13,7 +13,7 @@ from functools import partial
 from threading import Lock
 from typing import Final, TypeVar
 
-from psycopg.pq import TransactionStatus
+from psycopg.pq import PipelineStatus, TransactionStatus
 
 from modelperf_plugin.store.postgres.connecting import PatientConnection
 from modelperf_plugin.values.locks import attempt
@@ -50,7 +50,10 @@ class Slot:
     @property
     def is_at_rest(self) -> bool:
         """Whether the connection can be used again."""
-        return self.connection is not None and self.connection.info.transaction_status == TransactionStatus.IDLE
+        if self.connection is None:
+            return False
+        server = self.connection.pgconn
+        return server.transaction_status == TransactionStatus.IDLE and server.pipeline_status == PipelineStatus.OFF
 
 
 class Slots:

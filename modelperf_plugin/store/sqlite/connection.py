@@ -13,11 +13,11 @@ from typing import Any, NoReturn, TypeVar
 from modelperf_plugin.errors import StoreBusyError, StoreError
 from modelperf_plugin.log import logger
 from modelperf_plugin.store import forks
+from modelperf_plugin.store.commit_queue import CommitQueue
 from modelperf_plugin.store.deadline import BUSY_SECONDS, remaining, within
 from modelperf_plugin.store.durability import Durability
 from modelperf_plugin.store.lock import ProcessLock
 from modelperf_plugin.store.sqlite import rows
-from modelperf_plugin.store.sqlite.commit_queue import CommitQueue
 from modelperf_plugin.store.sqlite.file import (
     MEMORY,
     begin,
