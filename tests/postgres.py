@@ -28,7 +28,7 @@ BEGIN
     FOR name IN
         SELECT relname FROM pg_class
         WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace
-            AND relname NOT IN ('migration', 'duration_border', 'identity', 'progress')
+            AND relname NOT IN ('migration', 'duration_border', 'identity', 'progress', 'event_partition')
     LOOP
         EXECUTE format('DELETE FROM %I', name);
     END LOOP;

@@ -7,7 +7,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from itertools import count
@@ -76,7 +76,7 @@ def waiting(store: PostgresStore) -> int:
 
 @contextmanager
 def grouped(
-    store: PostgresStore, url: str, acts: list[Callable[[], Any]], monkeypatch: pytest.MonkeyPatch
+    store: PostgresStore, url: str, acts: Sequence[Callable[[], Any]], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[list[Future[Any]], Callable[[], None]]]:
     """Yield what becomes of calls in threads, which all wait for one statement, and what lets that go on."""
     monkeypatch.setattr(groups, "_LONG_SECONDS", SOON)

@@ -9,9 +9,9 @@ from typing import Any, Final, TypeVar
 
 import psycopg
 
-from modelperf_plugin.errors import StoreError
+from modelperf_plugin.errors import StoreBusyError, StoreError
 from modelperf_plugin.store import forks
-from modelperf_plugin.store.deadline import BUSY_SECONDS
+from modelperf_plugin.store.deadline import BUSY_SECONDS, remaining
 from modelperf_plugin.store.durability import Durability
 from modelperf_plugin.store.entries import Entry
 from modelperf_plugin.store.local import local_read
@@ -20,13 +20,15 @@ from modelperf_plugin.store.postgres.following import Follower
 from modelperf_plugin.store.postgres.local_counts import Covered
 from modelperf_plugin.store.postgres.migrating import migrate, refuse_older
 from modelperf_plugin.store.postgres.pool import Pool
-from modelperf_plugin.store.postgres.reading import at_once, bound, read_counts
+from modelperf_plugin.store.postgres.reading import Statement, at_once, bound, read_counts
 from modelperf_plugin.store.postgres.receipts import DoubtError, is_answered, receipt_id
 from modelperf_plugin.store.tally_cache import Counts
 from modelperf_plugin.store.urls import without_secrets
 
 _T = TypeVar("_T")
 
+_FOLD: Final[Statement] = ("SELECT fold_some()", ())
+"""Folds for a short time, and tells whether all is folded."""
 _END_SECONDS: Final = 1.0
 """How long closing waits for the thread that follows."""
 
@@ -112,21 +114,28 @@ class PostgresConnection:
         return self._learnt(lambda connection: _rows(connection, statement, parameters), statement, parameters)
 
     def fold(self) -> None:
-        """Number and add up what was recorded before, unless the store is open for reading only."""
-        if not self.read_only and local_read() is None:
-            self.fetch("SELECT fold()")
+        """Number and add up what was recorded before, in short transactions."""
+        if local_read() is None:
+            self.fetch_folded("SELECT true")
 
     def fetch_folded(self, statement: str, *parameters: Any) -> list[Any]:
         """Return the rows of a query that needs to see everything recorded before among the events.
 
         On a store that is open for reading only it sees what others have folded.
+
+        Raises:
+            StoreBusyError: so much was recorded that it takes longer; the next call goes on.
         """
         if self.read_only or local_read() is not None:
             return self.fetch(statement, *parameters)
-        fold: tuple[str, Sequence[Any]] = ("SELECT fold()", ())
-        return self._learnt(
-            lambda connection: at_once(connection, [fold, (statement, parameters)])[1], statement, parameters
-        )
+        started, seconds = time.monotonic(), remaining(self.patience)
+        while True:
+            folding, rows = self._pool.use(lambda connection: at_once(connection, [_FOLD, (statement, parameters)]))
+            if folding[0][0]:
+                self.follower.learn(statement, parameters, rows, started)
+                return rows
+            if time.monotonic() >= started + seconds:
+                raise StoreBusyError(f"{self.location} is still adding up what was recorded after {seconds:g} s")
 
     def counts(self, task_type: str) -> Counts:
         """Return the counts of a task type, with every outcome recorded before; the same object if nothing changes."""
@@ -171,6 +180,7 @@ class PostgresConnection:
         self.refuse_read_only()
 
         def execute(connection: PatientConnection) -> _T:
+            connection.rename_if_due()
             first = connection.sent + 1
             connection.sent += receipts
             try:

@@ -43,3 +43,5 @@ CREATE TRIGGER tell AFTER INSERT OR UPDATE OR DELETE ON attached
 FOR EACH STATEMENT EXECUTE FUNCTION tell_of_verdict();
 CREATE TRIGGER tell AFTER INSERT OR UPDATE OR DELETE ON merged
 FOR EACH STATEMENT EXECUTE FUNCTION tell_of_verdict();
+
+DROP FUNCTION fold_and_tell(); -- hosts asked by it whether there was news
