@@ -211,8 +211,8 @@ def test_a_host_drops_partitions_while_it_records(store: PostgresStore, url: str
     fill(store, 8 * SIZE, days=16)
     now, steps = 0.0, 0
     retention = Retention(store.events, 10, clock=lambda: now)
-    while store.events.after(0, 1)[0].event_id < 349:
-        retention.step_if_due(lambda: NEW_YEAR_MS + 17 * DAY_MS)
+    while store.events.after(0, 1)[0].event_id < 325:
+        retention.step_if_due(lambda: NEW_YEAR_MS + round(16.5 * DAY_MS))
         now, steps = now + STEP_SECONDS, steps + 1
         assert steps < 10
     assert partitions(url)[0] == 3 * SIZE

@@ -43,10 +43,13 @@ WITH
     forgotten_too AS (
         DELETE FROM folded_receipt WHERE sender IN (SELECT number_of_sender(id) FROM unnest(%(former)s::text[]) AS id)
     )
-SELECT pg_try_advisory_lock(%(new)s), pg_advisory_unlock(%(old)s)
+SELECT
+    CASE WHEN NOT %(is_pooled)s::boolean THEN pg_try_advisory_lock(%(new)s::bigint) END,
+    CASE WHEN NOT %(is_pooled)s::boolean THEN pg_advisory_unlock(%(old)s::bigint) END
 """
 _DEFAULTS: Final = {
-    "connect_timeout": "10", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3",
+    "fallback_application_name": "modelperf", "connect_timeout": "10", "keepalives_idle": "30",
+    "keepalives_interval": "10", "keepalives_count": "3",
 }  # fmt: skip
 """Parameters that hold unless the URL has its own: a server that has vanished is noticed within a minute."""
 
@@ -73,6 +76,13 @@ class PatientConnection(psycopg.Connection[Any]):
         """
         self.prepared: set[bytes] = set()
         self.poll: Any = None
+        self.is_pooled = False
+        """Whether a pooler is in between, which may give every transaction another session."""
+        self.timeouts = (-1, -1)
+        """For how many milliseconds statements may wait for locks, and run."""
+        self.settings = ""
+        """What sets this for a transaction, if there is a pooler in between, and ``others`` in addition."""
+        self.others = ""
 
     @property
     def sender_number(self) -> int:
@@ -117,7 +127,8 @@ class PatientConnection(psycopg.Connection[Any]):
         needed = {sender for _, sender, _, _ in self.unsettled}
         unneeded = [each for each in self._former if each not in needed]
         new = token_hex(8)
-        self.execute(_RENAME, {"former": unneeded, "new": _number_of(new), "old": self.sender_number})
+        numbers = {"new": _number_of(new), "old": self.sender_number}
+        self.execute(_RENAME, {"former": unneeded, "is_pooled": self.is_pooled, **numbers})
         self._former = [*(each for each in self._former if each in needed), self.sender]
         self.sender, self.sent = new, 0
 
@@ -146,7 +157,7 @@ class Connector:
             given = conninfo_to_dict(url)
         except (psycopg.Error, UnicodeError):  # whose message may quote a password
             raise StoreError(f"{location} is not a valid URL of a PostgreSQL database") from None
-        self._parameters: dict[str, Any] = {**_DEFAULTS, **given}
+        self._parameters: dict[str, Any] = {**_DEFAULTS, **given, "client_encoding": "utf8"}
         self._left: deque[_Attempt] = deque()  # each change is one operation in C, whatever a signal handler does
         self._is_closed = False
         self.lost: deque[PatientConnection] = deque()
@@ -203,9 +214,7 @@ class Connector:
             self.close()
 
     def _open(self) -> PatientConnection:
-        return PatientConnection.connect(
-            "", autocommit=True, client_encoding="utf8", fallback_application_name="modelperf", **self._parameters
-        )
+        return PatientConnection.connect("", autocommit=True, **self._parameters)
 
 
 class _Attempt:
