@@ -31,7 +31,7 @@ CONFIG = {
     "exploration": {
         "strategy": "ab_test", "incumbent": "a", "challenger": "b", "share": 0.5, "min_samples": 0, "promote": True,
     },
-    "store": {"retention_days": 30},
+    "store": {"retention_days": 30, "patience_seconds": 30},
 }  # fmt: skip
 HOST = """
 import json, logging, random, sys
@@ -68,13 +68,13 @@ def stores(url: str) -> Iterator[list[Store]]:
         yield [opened.enter_context(closing(open_postgres(url))) for _ in range(HOSTS)]
 
 
-def run_hosts(url: str) -> list[list[str]]:
+def run_hosts(url: str, folder: Path) -> list[list[str]]:
     """Let two hosts run to their end at the same time; return what each has logged."""
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     hosts = [
         subprocess.Popen(
             [sys.executable, "-c", HOST, url, json.dumps(CONFIG), str(seed)], text=True, env=environment,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )
         for seed in (1, 2)
     ]  # fmt: skip
@@ -82,8 +82,9 @@ def run_hosts(url: str) -> list[list[str]]:
     for _ in range(2):
         for host, log in zip(hosts, logs, strict=True):
             assert host.stdout is not None
-            while (line := host.stdout.readline().rstrip()) not in {"ready", ""}:
-                log.append(line)
+            for line in iter(host.stdout.readline, "ready\n"):
+                assert line, log
+                log.append(line.rstrip())
         for host in hosts:
             assert host.stdin is not None
             host.stdin.write("\n")
@@ -94,11 +95,11 @@ def run_hosts(url: str) -> list[list[str]]:
     return logs
 
 
-def test_each_finding_of_two_processes_appears_once(stores: list[Store], url: str) -> None:
+def test_each_finding_of_two_processes_appears_once(stores: list[Store], url: str, tmp_path: Path) -> None:
     """A demotion, a change and a verdict are stored and logged by one; old outcomes are dropped; every sum is right."""
     store = stores[0]
     store.outcomes.record_many(entry("old", task_type="past", ended_ms=NEW_YEAR_MS - 400 * DAY_MS) for _ in range(2500))
-    logs = run_hosts(url)
+    logs = run_hosts(url, tmp_path)
     demotions = [(each.task_type, each.model_id) for each in store.demotions.all()]
     assert ("work", "falls") in demotions
     assert max(Counter(demotions).values()) == 1
