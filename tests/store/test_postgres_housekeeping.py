@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ CONFIG = {
     "exploration": {
         "strategy": "ab_test", "incumbent": "a", "challenger": "b", "share": 0.5, "min_samples": 0, "promote": True,
     },
-    "store": {"retention_days": 30},
+    "store": {"retention_days": 30, "patience_seconds": 30},
 }  # fmt: skip
 HOST = """
 import json, logging, random, sys
@@ -67,13 +68,13 @@ def stores(url: str) -> Iterator[list[Store]]:
         yield [opened.enter_context(closing(open_postgres(url))) for _ in range(HOSTS)]
 
 
-def run_hosts(url: str) -> list[list[str]]:
+def run_hosts(url: str, folder: Path) -> list[list[str]]:
     """Let two hosts run to their end at the same time; return what each has logged."""
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     hosts = [
         subprocess.Popen(
             [sys.executable, "-c", HOST, url, json.dumps(CONFIG), str(seed)], text=True, env=environment,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )
         for seed in (1, 2)
     ]  # fmt: skip
@@ -81,8 +82,9 @@ def run_hosts(url: str) -> list[list[str]]:
     for _ in range(2):
         for host, log in zip(hosts, logs, strict=True):
             assert host.stdout is not None
-            while (line := host.stdout.readline().rstrip()) not in {"ready", ""}:
-                log.append(line)
+            for line in iter(host.stdout.readline, "ready\n"):
+                assert line, log
+                log.append(line.rstrip())
         for host in hosts:
             assert host.stdin is not None
             host.stdin.write("\n")
@@ -93,20 +95,23 @@ def run_hosts(url: str) -> list[list[str]]:
     return logs
 
 
-def test_each_finding_of_two_processes_appears_once(stores: list[Store], url: str) -> None:
+def test_each_finding_of_two_processes_appears_once(stores: list[Store], url: str, tmp_path: Path) -> None:
     """A demotion, a change and a verdict are stored and logged by one; old outcomes are dropped; every sum is right."""
     store = stores[0]
     store.outcomes.record_many(entry("old", task_type="past", ended_ms=NEW_YEAR_MS - 400 * DAY_MS) for _ in range(2500))
-    logs = run_hosts(url)
+    logs = run_hosts(url, tmp_path)
     demotions = [(each.task_type, each.model_id) for each in store.demotions.all()]
     assert ("work", "falls") in demotions
     assert max(Counter(demotions).values()) == 1
-    (change,) = [each for each in store.changes.all() if each.model_id == "falls"]
-    assert change.direction == "down"
+    changes = sorted(
+        (each.since_event_id, each.noticed_event_id) for each in store.changes.all() if each.model_id == "falls"
+    )
+    assert changes
+    assert all(earlier[1] <= later[0] for earlier, later in pairwise(changes)), "none is another one's"
     said = Counter(line for log in logs for line in log)
-    for word in ("is demoted on work", "has been doing worse"):
+    for word, findings in (("is demoted on work", 1), ("has been doing", len(changes))):
         lines = [line for line in said if line.startswith("falls ") and word in line]
-        assert [said[line] for line in lines] == [1], said
+        assert [said[line] for line in lines] == [1] * findings, said
     (test,) = store.ab_tests.all()
     (contest,) = test.contests
     assert (contest.verdict, contest.decided_ms is not None) == ("challenger", True)

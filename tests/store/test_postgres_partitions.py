@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from modelperf_plugin.engine.retention import STEP_SECONDS, Retention
 from modelperf_plugin.store import Entry, Recorded, Store
 from modelperf_plugin.store.queries import load_migrations
 from modelperf_plugin.store.trends import Days
@@ -203,6 +204,32 @@ def test_a_verdict_that_changes_while_its_partition_is_counted(store: PostgresSt
     assert partitions(url)[0] == 2 * SIZE
     assert (store.tallies.all(), unsound(store)) == (before, [])
     assert store.events.last_revision() == 1
+
+
+def test_a_host_drops_partitions_while_it_records(store: PostgresStore, url: str) -> None:
+    """One round gets through old partitions and the rest of what is old, in a few steps."""
+    fill(store, 8 * SIZE, days=16)
+    now, steps = 0.0, 0
+    retention = Retention(store.events, 10, clock=lambda: now)
+    while store.events.after(0, 1)[0].event_id < 325:
+        retention.step_if_due(lambda: NEW_YEAR_MS + round(16.5 * DAY_MS))
+        now, steps = now + STEP_SECONDS, steps + 1
+        assert steps < 10
+    assert partitions(url)[0] == 3 * SIZE
+    assert unsound(store) == []
+
+
+def test_events_under_numbers_of_their_own_can_be_referred_to(store: PostgresStore, url: str) -> None:
+    """Whoever writes them makes room for them, and they are found by what they are called."""
+    ask(
+        url,
+        f"SELECT make_room({7 * SIZE}, {SIZE}), number_of_pair('t', 'm')",
+        "INSERT INTO event (id, ended_ms, tokens, cost_nano_usd, tally_id, success, timeout) "
+        f"VALUES ({7 * SIZE}, 1000, 0, 0, 1, true, false)",
+        f"INSERT INTO event_ref (number, event_id) VALUES (-1, {7 * SIZE}) ON CONFLICT DO NOTHING",
+        "INSERT INTO outcome_key (outcome_id, number) VALUES ('id', -1)",
+    )
+    assert store.outcomes.verdicts_of(["id"])["id"].success
 
 
 def test_several_hosts_drop_together(stores: list[PostgresStore], url: str) -> None:

@@ -43,7 +43,9 @@ WITH
     forgotten_too AS (
         DELETE FROM folded_receipt WHERE sender IN (SELECT number_of_sender(id) FROM unnest(%(former)s::text[]) AS id)
     )
-SELECT pg_try_advisory_lock(%(new)s), pg_advisory_unlock(%(old)s)
+SELECT
+    CASE WHEN NOT %(is_pooled)s::boolean THEN pg_try_advisory_lock(%(new)s::bigint) END,
+    CASE WHEN NOT %(is_pooled)s::boolean THEN pg_advisory_unlock(%(old)s::bigint) END
 """
 _DEFAULTS: Final = {
     "fallback_application_name": "modelperf", "connect_timeout": "10", "keepalives_idle": "30",
@@ -125,7 +127,8 @@ class PatientConnection(psycopg.Connection[Any]):
         needed = {sender for _, sender, _, _ in self.unsettled}
         unneeded = [each for each in self._former if each not in needed]
         new = token_hex(8)
-        self.execute(_RENAME, {"former": unneeded, "new": _number_of(new), "old": self.sender_number})
+        numbers = {"new": _number_of(new), "old": self.sender_number}
+        self.execute(_RENAME, {"former": unneeded, "is_pooled": self.is_pooled, **numbers})
         self._former = [*(each for each in self._former if each in needed), self.sender]
         self.sender, self.sent = new, 0
 

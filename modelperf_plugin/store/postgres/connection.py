@@ -28,7 +28,6 @@ from modelperf_plugin.store.urls import without_secrets
 _T = TypeVar("_T")
 
 _FOLD: Final[Statement] = ("SELECT fold_some()", ())
-"""Folds for a short time, and tells whether all is folded."""
 _END_SECONDS: Final = 1.0
 """How long closing waits for the thread that follows."""
 
@@ -114,9 +113,9 @@ class PostgresConnection:
         return self._learnt(lambda connection: _rows(connection, statement, parameters), statement, parameters)
 
     def fold(self) -> None:
-        """Number and add up what was recorded before, in short transactions."""
-        if local_read() is None:
-            self.fetch_folded("SELECT true")
+        """Number and add up what was recorded before, unless the store is open for reading only."""
+        if not self.read_only and local_read() is None:
+            self._folded()
 
     def fetch_folded(self, statement: str, *parameters: Any) -> list[Any]:
         """Return the rows of a query that needs to see everything recorded before among the events.
@@ -128,14 +127,10 @@ class PostgresConnection:
         """
         if self.read_only or local_read() is not None:
             return self.fetch(statement, *parameters)
-        started, seconds = time.monotonic(), remaining(self.patience)
-        while True:
-            folding, rows = self._pool.use(lambda connection: at_once(connection, [_FOLD, (statement, parameters)]))
-            if folding[0][0]:
-                self.follower.learn(statement, parameters, rows, started)
-                return rows
-            if time.monotonic() >= started + seconds:
-                raise StoreBusyError(f"{self.location} is still adding up what was recorded after {seconds:g} s")
+        started = time.monotonic()
+        (rows,) = self._folded((statement, parameters))
+        self.follower.learn(statement, parameters, rows, started)
+        return rows
 
     def counts(self, task_type: str) -> Counts:
         """Return the counts of a task type, with every outcome recorded before; the same object if nothing changes."""
@@ -239,6 +234,17 @@ class PostgresConnection:
         self._pool.close()
         if self._owns_connector:
             self._connector.close()
+
+    def _folded(self, *statements: Statement) -> list[list[Any]]:
+        """Return the rows of statements once everything is folded that was recorded before, in short transactions."""
+        seconds = remaining(self.patience)
+        deadline = time.monotonic() + seconds
+        while True:
+            folding, *answers = self._pool.use(lambda connection: at_once(connection, [_FOLD, *statements]))
+            if folding == [(True,)]:
+                return answers
+            if time.monotonic() >= deadline:
+                raise StoreBusyError(f"{self.location} is still adding up what was recorded after {seconds:g} s")
 
     def _learnt(
         self, read: Callable[[PatientConnection], list[Any]], statement: str, parameters: Sequence[Any]
