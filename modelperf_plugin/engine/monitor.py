@@ -26,6 +26,7 @@ from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.quality import is_informative
 from modelperf_plugin.policy.sequential import ChangeWatch, FallWatch, LaterTry, Probation, shifted
 from modelperf_plugin.store import Change, Demotion, Event
+from modelperf_plugin.store.local import dated
 from modelperf_plugin.store.roles import Changes, Demotions, Events, Tallies, WatchStates
 from modelperf_plugin.values.locks import attempt
 
@@ -37,6 +38,7 @@ SAVE_STATES: Final = 32
 SAVE_MODELS: Final = 16
 """Number of models whose rows of the fit are saved each time, in turn."""
 CALL_COST: Final = 32
+BESIDE_COST: Final = 320
 CLOSE_COST: Final = 10_000
 """How much one call processes, and the last: more than comes in, but not all of an import."""
 OUTCOME_COST: Final = 3
@@ -80,8 +82,8 @@ class Monitor:
         self._newest_change = 0
         self._behind = self._save_next = False
         self._reload_at = 0.0
-        self._reloads = self._reloaded = 0
-        """The readings that have begun, and the last of them that was taken in."""
+        self._read_at = 0.0
+        """Since when what was reloaded holds, on the monotonic clock."""
         self._position = self._restore()
         self._saved = self._position
         self._revised = self._events.last_revision()
@@ -91,24 +93,24 @@ class Monitor:
         self._reload_if_due()
         return self._in_force.get(task_type, _NO_DEMOTIONS)
 
-    def process_new_outcomes(self) -> bool:
+    def process_new_outcomes(self, cost: int = CALL_COST) -> bool:
         """Process outcomes since the last call, the oldest first, or save the states; return whether more is left.
 
         Returns False at once while another thread processes them.
         """
-        return attempt(self._lock, self._take_step) and self._behind
+        return attempt(self._lock, lambda: self._take_step(cost)) and self._behind
 
     def close(self) -> None:
         """Process remaining outcomes, as far as that is quick, and save the states."""
         attempt(self._lock, lambda: self._process_up_to(CLOSE_COST))
         attempt(self._lock, self._save_if_new, CLOSE_SECONDS)
 
-    def _take_step(self) -> None:
+    def _take_step(self, cost: int) -> None:
         if self._save_next:
             self._save_next = False  # first: should it fail, outcomes are processed nevertheless
             self._save()
         else:
-            self._process_up_to(CALL_COST)
+            self._process_up_to(cost)
 
     def _process_up_to(self, cost: int) -> None:
         self._take_in_revisions()
@@ -252,15 +254,12 @@ class Monitor:
     def _reload(self) -> None:
         """Reload the demotions and changes of this and other processes, and of operators."""
         self._reload_at = time.monotonic() + RELOAD_SECONDS
-        with self._notes_lock:
-            self._reloads += 1
-            number = self._reloads
-        demotions, changes = self._stored_demotions.all(), self._stored_changes.all()  # others need not wait for it
-        with self._notes_lock:
-            if number > self._reloaded:
-                self._reload_demotions(demotions)
-                self._reload_changes(changes)
-                self._reloaded = number
+        read_at, found = dated(lambda: (self._stored_demotions.all(), self._stored_changes.all()))
+        with self._notes_lock:  # while it is read, others need not wait
+            if read_at >= self._read_at:
+                self._reload_demotions(found[0])
+                self._reload_changes(found[1])
+                self._read_at = read_at
 
     def _reload_demotions(self, stored: Iterable[Demotion]) -> None:
         demotions: dict[_Pair, Demotion] = {}

@@ -1,4 +1,4 @@
-"""Threads that share a transaction of the PostgreSQL store: each outcome is recorded once, whatever befalls the others."""
+"""Threads that share a transaction of the PostgreSQL store: each outcome is recorded once, whatever befalls others."""
 
 from __future__ import annotations
 
@@ -298,7 +298,7 @@ def test_a_signal_handler_records_while_its_thread_does(store: PostgresStore) ->
 
 
 def test_interrupts_lose_nothing_that_was_acknowledged(store: PostgresStore) -> None:
-    """Interrupted anywhere, the thread that writes for all leaves each of them recorded, or its receipt to its thread."""
+    """Interrupted anywhere, the thread that writes for all leaves each recorded, or its receipt to its thread."""
     before = signal.signal(signal.SIGALRM, _Alarm.ring)
     is_over = threading.Event()
     acknowledged: list[int] = []

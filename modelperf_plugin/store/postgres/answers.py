@@ -67,6 +67,7 @@ class Answers:
             self.wait(read, lambda: answer.read_at >= since, known=answer.read_at > _NO_TIME)
             if answer.read_at == _NO_TIME:
                 self.refuse(read)
+        read.read_at = min(read.read_at, answer.read_at)
         return answer.rows
 
     def wait(self, read: LocalRead, is_read: Callable[[], bool], *, known: bool) -> None:

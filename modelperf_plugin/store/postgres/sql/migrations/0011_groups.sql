@@ -14,6 +14,10 @@ ALTER TABLE fresh
     ADD COLUMN sender bigint,
     ADD COLUMN sent bigint;
 
+-- By way of a pooler a connection has no session of its own, and no such lock: but no groups either, so that its
+-- statements come one after the other, and each of them looks for its number in its row.
+ALTER TABLE sender ADD COLUMN is_pooled boolean NOT NULL DEFAULT false;
+
 CREATE TABLE folded_receipt (
     sender bigint PRIMARY KEY,
     sent bigint NOT NULL,
@@ -96,9 +100,8 @@ BEGIN
         IF executed(v_receipt.id) >= v_receipt.sent THEN
             RETURN 0;
         END IF;
-        -- a statement that leaves its receipt there, and is still on its way through a pooler, finds its number taken
-        INSERT INTO sender AS old (id, sent) VALUES (v_receipt.id, v_receipt.sent)
-        ON CONFLICT (id) DO UPDATE SET sent = greatest(old.sent, excluded.sent);
+        -- a statement that is still on its way through a pooler must find its number taken
+        UPDATE sender SET sent = greatest(sent, v_receipt.sent) WHERE id = v_receipt.id AND is_pooled;
     END IF;
     v_new := record_many(
         p_task_types, p_model_ids, p_tried, p_served_models, p_ended_ms, p_successes, p_timeouts, p_tokens, p_costs,
