@@ -19,12 +19,13 @@ from modelperf_plugin.config import Config
 from modelperf_plugin.engine.expectations import Expectations
 from modelperf_plugin.engine.lateness import unless_late
 from modelperf_plugin.engine.learner import Learner
-from modelperf_plugin.engine.watches import Watches
+from modelperf_plugin.engine.lease import Lease
+from modelperf_plugin.engine.watches import Watches, start_of, watch_from
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.log import logger
 from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.quality import is_informative
-from modelperf_plugin.policy.sequential import ChangeWatch, FallWatch, LaterTry, Probation, shifted
+from modelperf_plugin.policy.sequential import FallWatch, LaterTry, Probation, shifted
 from modelperf_plugin.store import Change, Demotion, Event
 from modelperf_plugin.store.local import dated
 from modelperf_plugin.store.roles import Changes, Demotions, Events, Tallies, WatchStates
@@ -49,6 +50,7 @@ MAX_BACKLOG_OUTCOMES: Final = 5_000
 """Of a larger backlog (an import) only the newest are processed: present beliefs do not predict the older ones."""
 
 _Pair = tuple[str, str]
+_NO_DEMOTIONS: Final[Mapping[str, str]] = {}
 
 
 class Monitor:
@@ -73,7 +75,9 @@ class Monitor:
         self._stored_demotions = demotions
         self._lock = threading.Lock()
         self._notes_lock = threading.RLock()  # taken after _lock, if both are
+        self._states = watch_states
         self._watches = Watches(watch_states)
+        self._lease = Lease(watch_states.claim)
         self._in_force: dict[str, dict[str, str]] = {}
         self._demotions: dict[_Pair, Demotion] = {}
         self._last_turns: dict[_Pair, int] = {}
@@ -102,11 +106,14 @@ class Monitor:
 
     def close(self) -> None:
         """Process remaining outcomes, as far as that is quick, and save the states."""
-        attempt(self._lock, lambda: self._process_up_to(CLOSE_COST))
+        attempt(self._lock, lambda: self._lease.renew(self._take_over) and self._process_up_to(CLOSE_COST))
         attempt(self._lock, self._save_if_new, CLOSE_SECONDS)
+        attempt(self._lock, self._lease.end)
 
     def _take_step(self, cost: int) -> None:
-        if self._save_next:
+        if not self._lease.renew(self._take_over):
+            self._behind = False
+        elif self._save_next:
             self._save_next = False  # first: should it fail, outcomes are processed nevertheless
             self._save()
         else:
@@ -123,6 +130,16 @@ class Monitor:
             cost = self._process_some(events, cost)
         self._save_next = self._position - self._saved >= SAVE_OUTCOMES or self._watches.unsaved >= SAVE_STATES
         self._behind = self._save_next or (cost <= 0 and self._position < newest)
+
+    def _take_over(self) -> None:
+        """Go on where another process has stopped, if that is later."""
+        watches = Watches(self._states)
+        position, _ = watches.restore()
+        if position is not None and position > self._position:
+            self._reload()
+            self._watches, self._position, self._saved = watches, position, position
+            self._drop_void(position)
+            self._revised = self._events.last_revision()
 
     def _save_if_new(self) -> None:
         if self._position > self._saved:
@@ -197,7 +214,7 @@ class Monitor:
                 self._watches.set_fall(pair, watch.excused(was, now, threshold, harder))
 
     def _watch_for_change(self, event: Event, belief: Belief, later: LaterTry | None) -> None:
-        watch = self._watches.changes.get(event.model_id) or _watch_from(event.event_id - 1)
+        watch = self._watches.changes.get(event.model_id) or watch_from(event.event_id - 1)
         lowest, highest = (belief.mean, None) if later is None else later.chances(belief.mean)
         watch = watch.updated(lowest, event.grade, event.event_id, highest)
         self._watches.set_change(event.model_id, watch)
@@ -213,7 +230,7 @@ class Monitor:
         if self._stored_changes.add(event.model_id, alarm.direction, events, moments_ms, ratio, rates):
             word = "better" if alarm.direction == "up" else "worse"
             logger.warning("%s has been doing %s since outcome %d", event.model_id, word, alarm.since + 1)
-        self._watches.set_change(event.model_id, _watch_from(event.event_id))
+        self._watches.set_change(event.model_id, watch_from(event.event_id))
         self._reload()
 
     def _watch_for_fall(self, event: Event, pair: _Pair, threshold: float, later: LaterTry | None) -> None:
@@ -289,7 +306,7 @@ class Monitor:
             noticed = max(change.noticed_event_id, changed.get(change.model_id, 0))
             changed[change.model_id] = noticed
             watch = self._watches.changes.get(change.model_id)
-            if watch is not None and _start_of(watch) < noticed:
+            if watch is not None and start_of(watch) < noticed:
                 self._watches.drop_change(change.model_id)
         self._learner.reset()
         self._expected.clear()
@@ -305,13 +322,17 @@ class Monitor:
         if fit:
             with suppress(InvalidValueError):  # written by another version: learn from scratch
                 self._learner.resume(fit)
+        self._drop_void(position)
+        return position
+
+    def _drop_void(self, position: int) -> None:
+        """Drop states that were saved before a change, a demotion or a reinstatement."""
         for model_id, watch in self._watches.changes.copy().items():
-            if _start_of(watch) < self._changed.get(model_id, 0):
+            if start_of(watch) < self._changed.get(model_id, 0):
                 self._watches.drop_change(model_id)
         for pair, turn in self._last_turns.items():
             if turn >= position:
                 self._watches.drop_pair(pair)  # demoted or reinstated since: what is saved is void
-        return position
 
     def _contained(self, pair: _Pair) -> int:
         """Return the last outcome that the watches over a pair have counted, if another process has saved them."""
@@ -326,15 +347,3 @@ class Monitor:
         self._reload()  # findings of other processes void some states
         self._watches.save(self._position, self._learner.fit_rows(SAVE_MODELS))
         self._saved = self._position
-
-
-_NO_DEMOTIONS: Final[Mapping[str, str]] = {}
-
-
-def _watch_from(event_id: int) -> ChangeWatch:
-    return ChangeWatch(up_since=event_id, down_since=event_id)
-
-
-def _start_of(watch: ChangeWatch) -> int:
-    """Return the outcome before the first one that counts in ``watch``."""
-    return min(watch.up_since, watch.down_since)

@@ -129,3 +129,13 @@ class Watches:
         else:
             watch = self.probations.get(pair)
         return None if watch is None else tuple(watch.as_list())
+
+
+def watch_from(event_id: int) -> ChangeWatch:
+    """Return a watch over a model that begins after an outcome."""
+    return ChangeWatch(up_since=event_id, down_since=event_id)
+
+
+def start_of(watch: ChangeWatch) -> int:
+    """Return the outcome before the first one that counts in ``watch``."""
+    return min(watch.up_since, watch.down_since)
