@@ -1,4 +1,4 @@
-"""Threads that share a transaction of the PostgreSQL store: each outcome is recorded once, whatever befalls the others."""
+"""Threads that share a transaction of the PostgreSQL store: each outcome is recorded once, whatever befalls others."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from itertools import count
@@ -76,7 +76,7 @@ def waiting(store: PostgresStore) -> int:
 
 @contextmanager
 def grouped(
-    store: PostgresStore, url: str, acts: list[Callable[[], Any]], monkeypatch: pytest.MonkeyPatch
+    store: PostgresStore, url: str, acts: Sequence[Callable[[], Any]], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[list[Future[Any]], Callable[[], None]]]:
     """Yield what becomes of calls in threads, which all wait for one statement, and what lets that go on."""
     monkeypatch.setattr(groups, "_LONG_SECONDS", SOON)
@@ -298,7 +298,7 @@ def test_a_signal_handler_records_while_its_thread_does(store: PostgresStore) ->
 
 
 def test_interrupts_lose_nothing_that_was_acknowledged(store: PostgresStore) -> None:
-    """Interrupted anywhere, the thread that writes for all leaves each of them recorded, or its receipt to its thread."""
+    """Interrupted anywhere, the thread that writes for all leaves each recorded, or its receipt to its thread."""
     before = signal.signal(signal.SIGALRM, _Alarm.ring)
     is_over = threading.Event()
     acknowledged: list[int] = []

@@ -300,10 +300,8 @@ class PostgresConnection:
     def _set_up(self, connection: PatientConnection, silence: float) -> None:
         """Prepare a new connection; raise StoreFailedError if the server is a standby, and nothing can be written."""
         connection.silence = silence
-        settings = {
-            "read_only": "on" if self.read_only else "off", "full": self.durability == "full",
-            "sender": connection.sender_number,
-        }  # fmt: skip
+        settings = {"read_only": "on" if self.read_only else "off", "full": self.durability == "full"}
+        settings["sender"] = connection.sender_number
         *_, is_standby = connection.execute(_SETTINGS, settings).fetchone() or (False,)
         if is_standby and not self.read_only:
             raise StoreFailedError(_STANDBY.format(location=self.location))
