@@ -35,7 +35,8 @@ _LOOK_SECONDS: Final = 0.02
 _SETTLED_SECONDS: Final = 3.0
 """After this time a commit is on the disk of a server that lives: `wal_writer_delay` is 0.2 s."""
 _DEFAULTS: Final = {
-    "connect_timeout": "10", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3",
+    "fallback_application_name": "modelperf", "connect_timeout": "10", "keepalives_idle": "30",
+    "keepalives_interval": "10", "keepalives_count": "3",
 }  # fmt: skip
 """Parameters that hold unless the URL has its own: a server that has vanished is noticed within a minute."""
 
@@ -62,6 +63,13 @@ class PatientConnection(psycopg.Connection[Any]):
         """
         self.prepared: set[bytes] = set()
         self.poll: Any = None
+        self.is_pooled = False
+        """Whether a pooler is in between, which may give every transaction another session."""
+        self.timeouts = (-1, -1)
+        """For how many milliseconds statements may wait for locks, and run."""
+        self.settings = ""
+        """What sets this for a transaction, if there is a pooler in between, and ``others`` in addition."""
+        self.others = ""
 
     def wait(self, gen: Generator[Any, Any, _T], *args: Any, **kwargs: Any) -> _T:
         """Consume a generator that operates on the connection; raise ServerSilentError if no answer comes in time."""
@@ -115,7 +123,7 @@ class Connector:
             given = conninfo_to_dict(url)
         except (psycopg.Error, UnicodeError):  # whose message may quote a password
             raise StoreError(f"{location} is not a valid URL of a PostgreSQL database") from None
-        self._parameters: dict[str, Any] = {**_DEFAULTS, **given}
+        self._parameters: dict[str, Any] = {**_DEFAULTS, **given, "client_encoding": "utf8"}
         self._left: deque[_Attempt] = deque()  # each change is one operation in C, whatever a signal handler does
         self._is_closed = False
         self.lost: deque[PatientConnection] = deque()
@@ -172,9 +180,7 @@ class Connector:
             self.close()
 
     def _open(self) -> PatientConnection:
-        return PatientConnection.connect(
-            "", autocommit=True, client_encoding="utf8", fallback_application_name="modelperf", **self._parameters
-        )
+        return PatientConnection.connect("", autocommit=True, **self._parameters)
 
 
 class _Attempt:

@@ -24,11 +24,11 @@ _TRUE_OR_FALSE: Final = b"f", b"t"
 
 
 def values_of(connection: PatientConnection, entry: Entry) -> tuple[bytes | None, ...] | None:
-    """Return the parameters of an outcome's INSERT; None if it needs more than that."""
+    """Return the parameters of an outcome's INSERT; None if that is not enough, or cannot be prepared."""
     task_type, model_id, outcome, ended_ms, tried = entry
     numbers = connection.numbers
     tally_id = numbers.get((task_type, model_id))
-    if tally_id is None or outcome.outcome_id is not None or entry.served_model is not None:
+    if tally_id is None or connection.is_pooled or outcome.outcome_id is not None or entry.served_model is not None:
         return None
     tried_id = None
     if tried:

@@ -28,17 +28,12 @@ class PostgresOutcomes:
         self._connection = connection
         self._sql = load_queries("postgres")
         self._groups = GroupCommit(self._record_alone, partial(together.record, connection))
-        connection.restore = self._restore
+        connection.restore_by(self._restore)
 
     def record(self, entry: Entry, joining: Joining | None = None) -> Recorded:
-        own = self._connection.own
-        token = own.begin()
-        try:
-            recorded = self._groups.record(entry, joining, self._connection.patience)
-            if recorded is Recorded.NEW:
-                own.add(entry)
-        finally:
-            own.end(token)
+        recorded = self._groups.record(entry, joining, self._connection.patience)
+        if recorded is not Recorded.NEW:  # but it was noted as one that is
+            self._connection.follower.counts.void([entry.task_type])
         return recorded
 
     def _record_alone(self, entry: Entry, joining: Joining | None) -> Recorded:
@@ -72,6 +67,8 @@ class PostgresOutcomes:
             self._connection.ensure_open()
             return 0
         changed: int = self._connection.call_once(entries, self._sql["record_many"], *columns(rows, _WIDTH))[0]
+        if changed < len(entries) or any(each.outcome.outcome_id is not None for each in entries):
+            self._connection.follower.counts.void({each.task_type for each in entries})
         return changed
 
     def ingest_batch(self, batch_id: str, entries: Iterable[Entry]) -> int:

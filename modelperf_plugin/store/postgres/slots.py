@@ -32,12 +32,10 @@ class Slot:
     def __init__(self) -> None:
         self.lock = Lock()
         self.connection: PatientConnection | None = None
-        self.timeouts = ""
-        """The deadlines that are set in its session."""
 
     def close(self) -> None:
         """Close the connection; the next user opens another one."""
-        connection, self.connection, self.timeouts = self.connection, None, ""
+        connection, self.connection = self.connection, None
         if connection is not None:
             connection.close()
 

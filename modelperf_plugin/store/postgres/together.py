@@ -28,6 +28,8 @@ def record(store: PostgresConnection, tickets: Sequence[Ticket]) -> None:
     """
 
     def send(connection: PatientConnection, sent: int) -> None:
+        if connection.is_pooled:
+            raise ApartError
         receipts = range(sent - len(tickets) + 1, sent + 1)
         for ticket, number in zip(tickets, receipts, strict=True):
             failure = StoreFailedError(f"{store.location}: an interrupt has come between outcomes and their answer")
@@ -37,6 +39,7 @@ def record(store: PostgresConnection, tickets: Sequence[Ticket]) -> None:
 
     try:
         store.once([ticket.entry for ticket in tickets], send, receipts=len(tickets))
+        store.follower.counts.void({each.entry.task_type for each in tickets if each.error is not None})
     except StoreFailedError as error:
         for ticket in tickets:
             ticket.error = failure = StoreFailedError(str(error))

@@ -47,6 +47,10 @@ class SqliteConnection:
     """Whether the file was opened for reading only."""
     degraded: str | None = None
     """None: failures of SQLite are raised here."""
+    is_remote: bool = False
+    """False: answers come from a file."""
+    behind: float | None = None
+    """None: what others have written is in the file."""
     busy: bool = False
     """False: outcomes do not wait here, but fail."""
     note: str | None = None

@@ -141,32 +141,6 @@ LEFT JOIN served ON served.event_id = event.id
 LEFT JOIN served_model ON served_model.id = served.served_id
 WHERE outcome_key.outcome_id = ANY(%s);
 
--- progress --
--- How many events there are and how often sums were corrected, after folding; and whether that is all.
-SELECT events, corrected, is_complete FROM fold_and_tell();
-
--- kept_tallies --
--- The tallies of one task type without what is in the queue, each with the version that it is of; one row at least.
-SELECT
-    progress.last_event_id, progress.corrections, task_type, model_id, successes, failures, timeouts, outages,
-    caller_errors, tokens, cost_nano_usd, priced, last_used_ms, timeout_failures, later_successes, later_failures,
-    later_timeout_failures, graded, score_shift, later_score_shift
-FROM progress LEFT JOIN tally ON task_type = %s AND successes + failures > 0 ORDER BY model_id;
-
--- kept_later --
--- The same for its later tries, by what had failed before: of each pair the sets with most tries.
-SELECT
-    progress.last_event_id, progress.corrections, model_id, models, successes, failures, timeout_failures, score_shift
-FROM progress LEFT JOIN (
-    SELECT
-        tally.model_id, tried.models, later.successes, later.failures, later.timeout_failures, later.score_shift,
-        row_number() OVER (
-            PARTITION BY tally.id ORDER BY later.successes + later.failures DESC, tried.id
-        ) AS place
-    FROM tally JOIN later ON later.tally_id = tally.id JOIN tried ON tried.id = later.tried_id
-    WHERE tally.task_type = %(task_type)s
-) AS sets ON place <= %(most)s;
-
 -- tallies_of_task_type --
 -- The tallies of one task type. A pair without outcomes is skipped.
 SELECT

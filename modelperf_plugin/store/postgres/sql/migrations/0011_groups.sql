@@ -96,6 +96,9 @@ BEGIN
         IF executed(v_receipt.id) >= v_receipt.sent THEN
             RETURN 0;
         END IF;
+        -- a statement that leaves its receipt there, and is still on its way through a pooler, finds its number taken
+        INSERT INTO sender AS old (id, sent) VALUES (v_receipt.id, v_receipt.sent)
+        ON CONFLICT (id) DO UPDATE SET sent = greatest(old.sent, excluded.sent);
     END IF;
     v_new := record_many(
         p_task_types, p_model_ids, p_tried, p_served_models, p_ended_ms, p_successes, p_timeouts, p_tokens, p_costs,
