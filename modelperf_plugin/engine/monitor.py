@@ -106,9 +106,13 @@ class Monitor:
 
     def close(self) -> None:
         """Process remaining outcomes, as far as that is quick, and save the states."""
-        attempt(self._lock, lambda: self._lease.renew(self._take_over) and self._process_up_to(CLOSE_COST))
+        attempt(self._lock, self._process_the_rest)
         attempt(self._lock, self._save_if_new, CLOSE_SECONDS)
         attempt(self._lock, self._lease.end)
+
+    def _process_the_rest(self) -> None:
+        if self._lease.renew(self._take_over):
+            self._process_up_to(CLOSE_COST)
 
     def _take_step(self, cost: int) -> None:
         if not self._lease.renew(self._take_over):

@@ -1,4 +1,4 @@
-"""A fleet on one PostgreSQL database: what many processes record together.
+"""A fleet on one PostgreSQL database: what many processes record, what they know, and what they do without the server.
 
 The server is one of its own with PostgreSQL's default settings, or the one that ``MODELPERF_TEST_POSTGRES`` names. All
 processes and the server share this machine, so every figure is a ratio of medians of runs that took turns.
@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
+from tests.benchmarks._fleet_choices import choices, news
+from tests.benchmarks._fleet_faults import away
 from tests.benchmarks.storage import show
 
 SCALE: Final = float(os.environ.get("BENCH_SCALE", "1"))
@@ -48,6 +50,11 @@ def main() -> None:
     """Print every figure beside its goal."""
     with server() as url:
         throughput(url)
+        with schema(url) as own:
+            choices(own)
+        with schema(url) as own:
+            news(own)
+    away()
 
 
 @contextmanager

@@ -28,7 +28,6 @@ from modelperf_plugin.store.urls import without_secrets
 _T = TypeVar("_T")
 
 _FOLD: Final[Statement] = ("SELECT fold_some()", ())
-_INTRODUCE: Final = "INSERT INTO sender (id, sent, is_pooled) VALUES (%s, 0, true)"
 _END_SECONDS: Final = 1.0
 """How long closing waits for the thread that follows."""
 
@@ -177,8 +176,6 @@ class PostgresConnection:
 
         def execute(connection: PatientConnection) -> _T:
             connection.rename_if_due()
-            if connection.is_pooled and not connection.sent:
-                connection.execute(_INTRODUCE, (connection.sender,))
             first = connection.sent + 1
             connection.sent += receipts
             try:

@@ -14,9 +14,8 @@ ALTER TABLE fresh
     ADD COLUMN sender bigint,
     ADD COLUMN sent bigint;
 
--- By way of a pooler a connection has no session of its own, and no such lock: but no groups either, so that its
--- statements come one after the other, and each of them looks for its number in its row.
-ALTER TABLE sender ADD COLUMN is_pooled boolean NOT NULL DEFAULT false;
+-- Whether nothing more that the connection has sent may be executed.
+ALTER TABLE sender ADD COLUMN is_closed boolean NOT NULL DEFAULT false;
 
 CREATE TABLE folded_receipt (
     sender bigint PRIMARY KEY,
@@ -97,11 +96,13 @@ BEGIN
     SELECT * INTO v_receipt FROM sender_of(p_batch_id);
     IF v_receipt.id IS NOT NULL THEN
         PERFORM end_sender(v_receipt.id);
+        -- a statement that leaves its receipt there, and is still on its way through a pooler, finds that it is closed;
+        -- `sent` stays what it is, as other outcomes of the same transaction may follow in any order
+        INSERT INTO sender (id, sent, is_closed) VALUES (v_receipt.id, 0, true)
+        ON CONFLICT (id) DO UPDATE SET is_closed = true;
         IF executed(v_receipt.id) >= v_receipt.sent THEN
             RETURN 0;
         END IF;
-        -- a statement that is still on its way through a pooler must find its number taken
-        UPDATE sender SET sent = greatest(sent, v_receipt.sent) WHERE id = v_receipt.id AND is_pooled;
     END IF;
     v_new := record_many(
         p_task_types, p_model_ids, p_tried, p_served_models, p_ended_ms, p_successes, p_timeouts, p_tokens, p_costs,
