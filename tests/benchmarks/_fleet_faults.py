@@ -81,7 +81,12 @@ def away() -> None:
     for phase, longest in zip(["there", *phases], zip(*(each.longest for each in figures), strict=True), strict=True):
         show(f"longest call, server {phase}", f"{max(longest):.3f} s", max(longest), GOAL_SECONDS)
     show("outcomes that still wait in files", f"{waiting:,}", waiting, 0)
-    show("outcomes lost or counted twice", f"{abs(recorded - there - waiting)} of {recorded:,}", abs(recorded - there - waiting), 0)
+    show(
+        "outcomes lost or counted twice",
+        f"{abs(recorded - there - waiting)} of {recorded:,}",
+        abs(recorded - there - waiting),
+        0,
+    )
     show("sums that differ from the events", f"{len(problems)}", len(problems) + (events != recorded), 0)
 
 
