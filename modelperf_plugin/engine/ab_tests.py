@@ -26,7 +26,7 @@ from modelperf_plugin.store.roles import ABTests as StoredTests
 from modelperf_plugin.store.roles import DecisionLog
 from modelperf_plugin.values import DAY_MS, Decision, Outcome, blame_of
 
-RELOAD_SECONDS: Final = 1.0
+RELOAD_SECONDS: Final = 0.5
 """How often the tests that other processes began, decided or ended are reloaded."""
 FRESH_SECONDS: Final = 0.05
 """How old the tests may be when an outcome of another process's decision is counted."""

@@ -15,7 +15,7 @@ from modelperf_plugin.store import Event
 from modelperf_plugin.store.roles import Events
 from modelperf_plugin.values import BLAMES, Outcome
 
-REFRESH_SECONDS: Final = 1.0
+REFRESH_SECONDS: Final = 0.5
 """How often outcomes of other processes are read."""
 MAX_EVENTS: Final = 500
 """How many of the newest outcomes are read; earlier outages are over."""

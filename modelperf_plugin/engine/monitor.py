@@ -29,7 +29,7 @@ from modelperf_plugin.store import Change, Demotion, Event
 from modelperf_plugin.store.roles import Changes, Demotions, Events, Tallies, WatchStates
 from modelperf_plugin.values.locks import attempt
 
-RELOAD_SECONDS: Final = 1.0
+RELOAD_SECONDS: Final = 0.5
 """How often demotions and changes from other processes are reloaded."""
 SAVE_OUTCOMES: Final = 500
 SAVE_STATES: Final = 32

@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Any, Final
 
 import psycopg
@@ -28,6 +29,8 @@ POLL_SECONDS: Final = 0.5
 """How often everything is read that choices depend on, whether or not there is news."""
 NEWS_SECONDS: Final = 0.05
 """The least time between two readings because of news."""
+LATER_SECONDS: Final = 0.06
+"""After this time news is looked for once more: the database tells of outcomes every 0.05 s at most."""
 SHARE: Final = 10
 """The same time is at least so many times as long as a reading takes, so that the server has others to attend to."""
 IDLE_SECONDS: Final = 60.0
@@ -35,7 +38,7 @@ IDLE_SECONDS: Final = 60.0
 BEHIND_SECONDS: Final = 2.0
 """After this time without an answer, decisions say so."""
 _FIRST_RETRY, _LAST_RETRY = 0.1, 5.0
-_NEVER: Final = float("-inf")
+_NEVER: Final = -inf
 
 
 class Follower:
@@ -61,6 +64,7 @@ class Follower:
         self._backoff = Backoff(_FIRST_RETRY, _LAST_RETRY)
         self._wanted_at, self._read_at = _NEVER, time.monotonic()
         self._poll_at = self._news_at = 0.0
+        self._look_again_at = inf
         self._has_news = False
 
     def _begin_again(self) -> None:
@@ -127,6 +131,8 @@ class Follower:
             if self._connection is None:
                 self._connection = self._opened()
             self._look(self._connection)
+            if now >= self._look_again_at:
+                self._has_news, self._look_again_at = True, inf
             everything = now >= self._poll_at
             if everything or self._are_asked() or (self._has_news and now >= self._news_at):
                 self._read(self._connection, everything=everything)
@@ -148,7 +154,7 @@ class Follower:
         if select.select([connection], [], [], 0)[0]:
             connection.pgconn.consume_input()
             while (told := connection.pgconn.notifies()) is not None:
-                self._has_news = True
+                self._has_news, self._look_again_at = True, time.monotonic() + LATER_SECONDS
                 if told.extra != b"outcomes":
                     self._poll_at = 0.0
 
