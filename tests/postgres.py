@@ -146,6 +146,11 @@ class OwnServer:
         return bool(is_followed)
 
     @property
+    def programs(self) -> Path:
+        """The folder of its programs."""
+        return Path(self._server.bin_path)
+
+    @property
     def user(self) -> str | None:
         """The user that it runs as."""
         user: str | None = self._server.system_user
