@@ -305,13 +305,7 @@ class Monitor:
         newest = changes[0].change_id if changes else 0
         if newest == self._newest_change:
             return
-        changed: dict[str, int] = {}
-        for change in changes:
-            noticed = max(change.noticed_event_id, changed.get(change.model_id, 0))
-            changed[change.model_id] = noticed
-            watch = self._watches.changes.get(change.model_id)
-            if watch is not None and start_of(watch) < noticed:
-                self._watches.drop_change(change.model_id)
+        changed = self._watches.after(changes)
         self._learner.reset()
         self._expected.clear()
         self._changed, self._newest_change = changed, newest  # last: should it be interrupted, it is done again
