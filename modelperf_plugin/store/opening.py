@@ -12,6 +12,9 @@ from modelperf_plugin.store import urls
 from modelperf_plugin.store.deadline import PATIENCE_SECONDS
 from modelperf_plugin.store.durability import Durability
 from modelperf_plugin.store.fallback.store import open_fallback
+from modelperf_plugin.store.moving.session import Archive
+from modelperf_plugin.store.moving.sqlite import SqliteArchive
+from modelperf_plugin.store.sqlite.connection import SqliteConnection
 from modelperf_plugin.store.sqlite.database import SqliteDatabase
 from modelperf_plugin.store.sqlite.file import MEMORY
 from modelperf_plugin.store.sqlite.store import SqliteStore, open_sqlite, open_sqlite_read_only
@@ -111,6 +114,23 @@ def open_database(url: str) -> PostgresStore:
         StoreError: it cannot be opened; the message says why.
     """
     return _open_postgres(url)
+
+
+def open_archive(location: str | os.PathLike[str]) -> Archive:
+    """Open the store at ``location`` to read or write its rows as they are. A new file, and new tables, are created.
+
+    Raises:
+        InvalidValueError: the URL has an unsupported scheme.
+        MissingExtraError: the library for this URL is not installed.
+        StoreError: it cannot be opened; the message says why.
+    """
+    location = os.fspath(location)
+    if urls.is_postgres(location):
+        connection = _open_postgres(location).connection
+        from modelperf_plugin.store.moving.postgres import PostgresArchive
+
+        return PostgresArchive(connection)
+    return SqliteArchive(SqliteConnection(file_of(location)))
 
 
 def file_of(location: str | os.PathLike[str], instead: str = "this works on SQLite files only") -> str:
