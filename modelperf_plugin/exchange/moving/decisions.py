@@ -27,9 +27,7 @@ def changed_ranges(source: Session, target: Session, *, after: int = 0) -> list[
     return [number for number, digest in found if kept.get(str(number)) != digest]
 
 
-def move_range(
-    source: Session, target: Session, state: State, number: int, numbers: Numbers, *, is_last: bool
-) -> int:
+def move_range(source: Session, target: Session, state: State, number: int, numbers: Numbers, *, is_last: bool) -> int:
     """Move the new decisions of a range; with ``is_last`` also new outcomes of those that were moved before.
 
     Returns:
@@ -154,15 +152,19 @@ def _write(target: Session, outcomes: _Outcomes, known: Iterable[str]) -> None:
             for number, outcome in each[1:]
         ],
     )
-    target.refer(
-        outcome.event_id for each in outcomes.values() for _, outcome in each if (outcome.event_id or 0) > 0
-    )
+    target.refer(_events(outcome for each in outcomes.values() for _, outcome in each))
+
+
+def _events(outcomes: Iterable[OutcomeRow]) -> list[int]:
+    """Return the events by which outcomes are known."""
+    return [each.event_id for each in outcomes if each.event_id is not None and each.event_id > 0]
 
 
 def sync_unmatched(source: Session, target: Session, state: State) -> None:
     """Bring the outcomes that wait for their decision to the target."""
     here = {
-        name_of(row[:3]): {"decision_id": row[0], **_outcome(row[1:], state)._asdict()} for row in source.rows("unmatched")
+        name_of(row[:3]): {"decision_id": row[0], **_outcome(row[1:], state)._asdict()}
+        for row in source.rows("unmatched")
     }
     kept = target.kept("unmatched")
     changed = {

@@ -48,6 +48,12 @@ class _Moved:
     decisions: int = 0
     verdicts: int = 0
 
+    def add(self, other: _Moved) -> None:
+        """Add what was moved in another step."""
+        self.outcomes += other.outcomes
+        self.decisions += other.decisions
+        self.verdicts += other.verdicts
+
     @property
     def is_nothing(self) -> bool:
         return not (self.outcomes or self.decisions or self.verdicts)
@@ -70,9 +76,7 @@ class Move:
         moved = _Moved()
         for _ in range(_MAX_ROUNDS):
             step, source, target, differences = self._round()
-            moved.outcomes += step.outcomes
-            moved.decisions += step.decisions
-            moved.verdicts += step.verdicts
+            moved.add(step)
             if step.is_nothing or differences:
                 break
         return Report(
@@ -80,24 +84,13 @@ class Move:
             has_more=not step.is_nothing, is_alone=self._is_alone, differences=differences,
         )  # fmt: skip
 
-    def preview(self) -> tuple[Totals, State | None]:
-        """Return what there is to be moved, and how far an earlier run has come.
-
-        Raises:
-            StoreError: the target holds something else.
-        """
-        self._source.prepare()
-        origin = self._source.read(lambda session: str(session.value("origin")))
-        state = self._target.read(lambda session: self._known_state(session, origin))
-        return self._source.read(lambda session: session.totals()), state
-
     def _begin(self) -> None:
         self._source.prepare()
         origin = self._source.read(lambda session: str(session.value("origin")))
         token = secrets.token_hex(8)
 
         def begin(target: Session) -> None:
-            state = self._known_state(target, origin)
+            state = _known_state(target, origin, self._target.location)
             if state is None:
                 target.run("create")
                 target.run("create_rows")
@@ -111,15 +104,6 @@ class Move:
         found = self._source.read(State.load)
         if found is not None and found.token == token:
             raise StoreError(f"{self._target.location} is the store itself; name another one to move to")
-
-    def _known_state(self, target: Session, origin: str) -> State | None:
-        """Return how far this move has come; None if the target is empty."""
-        state = State.load(target)
-        if state is None and _is_used(target):
-            raise StoreError(f"{self._target.location} is not empty: name a new store, or the target of an earlier move")
-        if state is not None and state.origin != origin:
-            raise StoreError(f"{self._target.location} holds what was moved from another store: name a new one")
-        return state
 
     def _both(self, action: Callable[[Session, Session, State], _T]) -> _T:
         """Return what ``action`` returns, called with both stores as of one moment."""
@@ -138,11 +122,9 @@ class Move:
         self._source.prepare()
         moved = self._move_most()
         self._source.prepare()
-        step, *rest = self._both(self._finish)
-        moved.outcomes += step.outcomes
-        moved.decisions += step.decisions
-        moved.verdicts += step.verdicts
-        return moved, *rest
+        step, here, there, differences = self._both(self._finish)
+        moved.add(step)
+        return moved, here, there, differences
 
     def _move_most(self) -> _Moved:
         """Move what is new in many short transactions, and leave the rest for the last step of the round."""
@@ -151,7 +133,7 @@ class Move:
         last_revision, last_event, last_decision = self._source.read(
             lambda source: tuple(source.value(f"last_{each}") for each in ("revision", "event", "decision"))
         )
-        if last_event < state.event or last_decision < state.decision and not last_decision:
+        if last_event < state.event or (last_decision < state.decision and not last_decision):
             raise StoreError(
                 f"{self._source.location} has fewer outcomes than were moved from it: it is another copy of that store"
             )
@@ -221,8 +203,33 @@ _KEPT: Final = {
 """What the target has at least as much of: the source may have deleted some since."""
 
 
+def preview(source: Archive, target: Archive | None) -> tuple[Totals, int, int]:
+    """Return what there is in a store, and how many outcomes and decisions would be moved; without a target: all.
+
+    Raises:
+        StoreError: the target holds something else.
+    """
+    origin = source.read(lambda session: str(session.value("origin")))
+    state = None if target is None else target.read(lambda session: _known_state(session, origin, target.location))
+    since = State(origin=origin, token="") if state is None else state
+
+    def count(session: Session) -> tuple[Totals, int, int]:
+        new = session.run("count_new", event_id=since.event, number=since.decision)[0]
+        return session.totals(), *new
+
+    return source.read(count)
+
+
+def _known_state(target: Session, origin: str, location: str) -> State | None:
+    """Return how far a move has come; None if the target is empty."""
+    state = State.load(target)
+    if state is None and _is_used(target):
+        raise StoreError(f"{location} is not empty: name a new store, or the target of an earlier move from there")
+    if state is not None and state.origin != origin:
+        raise StoreError(f"{location} holds what was moved from another store: name a new one")
+    return state
+
+
 def _is_used(target: Session) -> bool:
     """Return whether something is in a store."""
-    return any(target.totals()) or any(
-        next(iter(target.table(table)), None) is not None for table in (TALLY, *ROWS)
-    )
+    return any(target.totals()) or any(next(iter(target.table(table)), None) is not None for table in (TALLY, *ROWS))

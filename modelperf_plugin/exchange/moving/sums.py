@@ -21,7 +21,9 @@ def name_of(key: Iterable[Any]) -> str:
     return json.dumps(list(key))
 
 
-def add_events(source: Session, target: Session, first: int, last: int, times: int = 1, *, is_kept: bool = True) -> None:
+def add_events(
+    source: Session, target: Session, first: int, last: int, times: int = 1, *, is_kept: bool = True
+) -> None:
     """Add what events of the source count to the sums of the target, or take it away."""
     days = [_whole(row) for row in source.rows("days_of_events", first=first, last=last)]
     width = len(DAILY.key)

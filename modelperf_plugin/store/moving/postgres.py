@@ -87,7 +87,7 @@ class PostgresSession(Session):
         table, *names = key
         places = ", ".join(f"%(name{place})s" for place in range(len(names)))
         parameters = {f"name{place}": name for place, name in enumerate(names)}
-        number: int = self.execute(f"SELECT {_FUNCTIONS[table]}({places})", parameters)[0][0]  # noqa: S608
+        number: int = self.execute(f"SELECT {_FUNCTIONS[table]}({places})", parameters)[0][0]
         return number
 
 

@@ -242,9 +242,7 @@ class Archive(Protocol):
         """Return what ``action`` returns, called with the store as of one moment."""
 
     def write(self, action: Callable[[Session], _T]) -> _T:
-        """Return what ``action`` returns, called in a transaction; it may be called again if that has to be repeated."""
+        """Return what ``action`` returns, called in a transaction; it may be called more than once."""
 
     def close(self) -> None:
         """Release all resources."""
-
-

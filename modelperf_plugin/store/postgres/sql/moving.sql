@@ -397,6 +397,12 @@ ON CONFLICT (relation, digest_of(name)) DO UPDATE SET value = excluded.value;
 -- Forget a row.
 DELETE FROM move_row WHERE relation = %(relation)s AND digest_of(name) = digest_of(%(name)s);
 
+-- count_new --
+-- How many events and decisions there are after a number of each.
+SELECT
+    (SELECT count(*) FROM event WHERE id > %(event_id)s) + (SELECT count(*) FROM fresh),
+    (SELECT count(*) FROM decision WHERE number > %(number)s);
+
 -- totals --
 -- What there is of everything, and some sums.
 SELECT

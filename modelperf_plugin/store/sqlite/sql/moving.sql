@@ -344,6 +344,11 @@ ON CONFLICT (relation, name) DO UPDATE SET value = excluded.value;
 -- Forget a row.
 DELETE FROM move_row WHERE relation = :relation AND name = :name;
 
+-- count_new --
+-- How many events and decisions there are after a number of each.
+SELECT
+    (SELECT count(*) FROM event WHERE id > :event_id), (SELECT count(*) FROM decision WHERE rowid > :number);
+
 -- totals --
 -- What there is of everything, and some sums.
 SELECT
