@@ -122,8 +122,8 @@ def modelperf() -> None:
 
 for _command in (
     demo, init, config, rank, explain, why, decisions, stats, compare, trend, watch, report, plot, dashboard, changes,
-    demotions, announce, reset, replay, evaluate, tune, simulate, import_, federate, export, merge, merged, move, doctor,
-    backup, restore, compact,
+    demotions, announce, reset, replay, evaluate, tune, simulate, import_, federate, export, merge, merged, move,
+    doctor, backup, restore, compact,
 ):  # fmt: skip
     modelperf.add_command(_command)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from modelperf_plugin.engine.core import ModelPerf
@@ -20,9 +21,8 @@ def answers(store: Store) -> dict[str, Any]:
     tallies, events, log = store.tallies.all(), store.events, store.decisions
     task_types = sorted({each.task_type for each in tallies})
     decisions = log.after(0, 10_000)
-    ids = [f"{model_id}-{number}" for model_id in "abxy" for number in range(3)]
-    ids += [f"decision:{each.decision_id}" for _, each, _ in decisions]
-    return {
+    ids = [each for number in range(300) for each in (f"a-{number}", f"outcome-{number}", f"try-{number}")]
+    found: dict[str, Any] = {
         "tallies": tallies,
         "of": {each: dict(store.tallies.of(each)) for each in task_types},
         "later": {
@@ -43,9 +43,7 @@ def answers(store: Store) -> dict[str, Any]:
         "decisions": [(number, decision, _unnumbered(joined)) for number, decision, joined in decisions],
         "explained": [_explained(log.get(each.decision_id)) for _, each, _ in decisions],
         "follow-ups": [[_explained(one) for one in log.follow_ups(each.decision_id)] for _, each, _ in decisions],
-        "summary": {
-            mode: each._replace(exploring=round(each.exploring, 9)) for mode, each in log.summary(NOW_MS).modes.items()
-        },
+        "summary": log.summary(NOW_MS),
         "unmatched": [store.unmatched.of(each) for each in ("not-logged", "nothing")],
         "verdicts": dict(store.outcomes.verdicts_of(ids)),
         "A/B tests": store.ab_tests.all(ended=True),
@@ -62,14 +60,25 @@ def answers(store: Store) -> dict[str, Any]:
         "served models": store.served_models.counts(),
         "imports": store.imports.all(),
         "attached": store.attachments.all(),
-        "merged": (
-            store.merged.origin(),
-            store.merged.all(),
-            store.merged.priors(),
-            store.merged.task_types((0, ""), 9),
-        ),
-        "problems": store.problems.all(),
+        "merged": [each._replace(merged_id=0) for each in store.merged.all()],
+        "priors": store.merged.priors(),
+        "task types of priors": [name for _, name in store.merged.task_types((0, ""), 9)],
+        "problems": sorted(store.problems.all()),
     }
+    return {question: _rounded(answer) for question, answer in found.items()}
+
+
+def _rounded(value: Any) -> Any:
+    """Return a value with the digits that do not depend on the order in which numbers were added up."""
+    if isinstance(value, float):
+        return float(f"{value:.9g}")
+    if isinstance(value, dict):
+        return {key: _rounded(value[key]) for key in sorted(value)}
+    if isinstance(value, list | tuple):
+        return [_rounded(each) for each in value]
+    if is_dataclass(value):
+        return [_rounded(getattr(value, each.name)) for each in fields(value)]
+    return value
 
 
 def _unnumbered(outcome: JoinedOutcome | None) -> JoinedOutcome | None:
@@ -77,18 +86,11 @@ def _unnumbered(outcome: JoinedOutcome | None) -> JoinedOutcome | None:
     return outcome._replace(ref=None) if outcome is not None and isinstance(outcome.ref, int) else outcome
 
 
-def _explained(decision: LoggedDecision | None) -> Any:
-    return decision and repr(
-        [_unnumbered(each) if isinstance(each, JoinedOutcome) else each for each in _flat(decision)]
-    )
-
-
-def _flat(value: Any) -> Iterator[Any]:
-    for each in value if isinstance(value, tuple) else (getattr(value, name) for name in value.__slots__):
-        if isinstance(each, tuple) and not isinstance(each, JoinedOutcome):
-            yield from each
-        else:
-            yield each
+def _explained(decision: LoggedDecision | None) -> LoggedDecision | None:
+    if decision is None:
+        return None
+    tries = tuple(each for each in map(_unnumbered, decision.tries) if each is not None)
+    return replace(decision, outcome=_unnumbered(decision.outcome), tries=tries)
 
 
 def _sorted(values: Any) -> Any:

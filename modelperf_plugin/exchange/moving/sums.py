@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from modelperf_plugin.store.moving.session import Row, Session
 from modelperf_plugin.store.moving.tables import DAILY, DROPPED, DURATION, LATER, LEAST, MOST, SUMS, TALLY, Table
-
-_T = TypeVar("_T")
 
 _PAGE: Final = 2_000
 _MAX: Final = 2**63 - 1
@@ -39,10 +37,10 @@ def add_events(
         (DURATION, [_whole(row) for row in source.rows("durations_of_events", first=first, last=last)]),
     ):
         for page in _pages(rows):
-            _add(target, table, page, times, is_kept=is_kept)
+            _add(target, table, page, times, is_kept)
 
 
-def _add(target: Session, table: Table, rows: list[Row], times: int, *, is_kept: bool) -> None:
+def _add(target: Session, table: Table, rows: list[Row], times: int, is_kept: bool) -> None:
     width = len(table.key)
     if not is_kept:
         target.add(table, [(*row[:width], *_times(table, row[width:], times)) for row in rows])
@@ -90,6 +88,8 @@ def _remove_lost(source: Session, target: Session, table: Table) -> None:
     }
     none = tuple(None if _is_extreme(table, column) else 0 for column in table.values)
     target.add(table, [(*json.loads(name), *_difference(table, none, values)) for name, values in lost.items()])
+    if table in (LATER, DURATION):
+        target.run(f"delete_empty_{table.name}")
     target.forget(table.name, lost)
 
 

@@ -46,8 +46,9 @@ class PostgresSession(Session):
             yield from cursor
 
     def execute_many(self, statement: str, rows: Iterable[Fields]) -> None:
+        given = list(map(_storable, rows))  # before the pipeline begins: they may need statements of their own
         with self._connection.cursor() as cursor:
-            cursor.executemany(statement.encode(), map(_storable, rows))
+            cursor.executemany(statement.encode(), given)
 
     def add_events(self, events: Sequence[EventRow]) -> None:
         stored = [

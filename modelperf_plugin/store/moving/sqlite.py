@@ -28,6 +28,8 @@ class SqliteSession(Session):
     def __init__(self, connection: sqlite3.Connection) -> None:
         super().__init__()
         self._connection = connection
+        self._given: dict[str, int] = {}
+        """The last number that was given to a row of each table."""
 
     def execute(self, statement: str, parameters: Fields | None = None) -> list[Row]:
         return rows.execute(self._connection, statement, parameters or {}).fetchall()
@@ -56,8 +58,9 @@ class SqliteSession(Session):
 
     def next_number(self, table: Table) -> int:
         (key,) = table.key
-        number: int = self.execute(f"SELECT coalesce(max({key}), 0) + 1 FROM {table.name}")[0][0]  # noqa: S608
-        return number
+        newest: int = self.execute(f"SELECT coalesce(max({key}), 0) FROM {table.name}")[0][0]  # noqa: S608
+        self._given[table.name] = max(newest, self._given.get(table.name, 0)) + 1
+        return self._given[table.name]
 
     def end(self) -> None:
         """Do nothing: numbers follow the greatest one."""

@@ -292,6 +292,14 @@ ON CONFLICT (decision_id, digest_of(model_id), ended_ms) DO UPDATE SET
 DELETE FROM unmatched_outcome
 WHERE decision_id = %(decision_id)s AND model_id = %(model_id)s AND ended_ms = %(ended_ms)s;
 
+-- delete_empty_later --
+-- Delete what nothing is counted in.
+DELETE FROM later WHERE successes = 0 AND failures = 0;
+
+-- delete_empty_duration --
+-- The same for durations.
+DELETE FROM duration WHERE outcomes = 0;
+
 -- balance_dropped --
 -- Of pairs given by their numbers, take as dropped what is in their tallies and neither an event nor imported.
 INSERT INTO dropped AS old (

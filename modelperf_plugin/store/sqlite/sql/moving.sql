@@ -74,11 +74,15 @@ VALUES (
 );
 
 -- change_event --
--- Replace what may change in an event. Its sums are corrected by others.
-UPDATE event SET
-    success = :success, timeout = :timeout, tokens = :tokens, cost_nano_usd = :cost_nano_usd, error_kind = :error_kind,
-    duration_ms = :duration_ms, score = :score, retry_after_ms = :retry_after_ms
-WHERE id = :id;
+-- Replace what may change in an event. Its sums are corrected by others: an UPDATE would correct the durations.
+REPLACE INTO event (
+    id, tally_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score, retry_after_ms,
+    tried_id
+)
+SELECT
+    id, tally_id, ended_ms, :success, :timeout, :tokens, :cost_nano_usd, :error_kind, :duration_ms, :score,
+    :retry_after_ms, tried_id
+FROM event WHERE id = :id;
 
 -- set_served --
 -- Write which model served an event.
@@ -249,6 +253,14 @@ ON CONFLICT (decision_id, model_id, ended_ms) DO UPDATE SET
 -- delete_unmatched --
 -- Delete an outcome that has waited for its decision.
 DELETE FROM unmatched_outcome WHERE decision_id = :decision_id AND model_id = :model_id AND ended_ms = :ended_ms;
+
+-- delete_empty_later --
+-- Delete what nothing is counted in.
+DELETE FROM later WHERE successes = 0 AND failures = 0;
+
+-- delete_empty_duration --
+-- The same for durations.
+DELETE FROM duration WHERE outcomes = 0;
 
 -- balance_dropped --
 -- Of pairs given as a JSON list of numbers, take as dropped what is in their tallies and neither an event nor imported.
