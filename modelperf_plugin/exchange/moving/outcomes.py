@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from modelperf_plugin.exchange.moving import sums
 from modelperf_plugin.exchange.moving.state import State
-from modelperf_plugin.store.moving.session import EventRow, Session
+from modelperf_plugin.store.moving.session import EventRow, Row, Session
 
 RANGE: Final = 10_000
 """So many numbers of events are moved, and compared later on, at a time."""
@@ -58,29 +58,65 @@ def _add(source: Session, target: Session, state: State, new: list[EventRow]) ->
 
 def _change(source: Session, target: Session, state: State, old: list[EventRow]) -> None:
     """Write events that differ. Their sums are settled at the end of the step."""
-    first, last = (state.event_in_target(each.id) for each in (old[0], old[-1]))
+    bounds = {"first": old[0].id, "last": old[-1].id}
+    replaced: dict[int, list[Row]] = {}
+    for event_id, *row in source.rows("revisions_in", after=state.revision, **bounds):
+        replaced.setdefault(event_id, []).append(tuple(row))
+    first, last = (state.event_in_target(each) for each in bounds.values())
     there = {row[0]: EventRow._make(row) for row in target.rows("events", first=first, last=last)}
     for event in old:
         moved = event._replace(id=state.event_in_target(event.id))
         known = there.get(moved.id)
-        if known is None or known == moved:
-            continue
-        _settle_verdict(source, target, state, event, known)
-        target.run("change_event", **_changeable(moved))
-        if moved.served_model not in {None, known.served_model}:
-            target.run("set_served", event_id=moved.id, served_id=target.served(str(moved.served_model)))
+        since = replaced.get(event.id, []) if event.id <= state.settled else []
+        if known is None:
+            if since:
+                _ignore(target, _with_verdict(moved, since[0][1:]), moved)
+        elif known != moved or since:
+            is_new = event.id > state.settled
+            target.run("change_event", **_changeable(moved if is_new else _in_force(target, moved, known, since)))
+            if moved.served_model not in {None, known.served_model}:
+                target.run("set_served", event_id=moved.id, served_id=target.served(str(moved.served_model)))
 
 
-def _settle_verdict(source: Session, target: Session, state: State, event: EventRow, known: EventRow) -> None:
-    """Take back a verdict that the target's own hosts have given, so that the sums are those that were moved."""
-    before = source.run("revisions_of", event_id=event.id, until=state.revision)
-    since = source.run("revisions_of", event_id=event.id, until=_ALL)[len(before) :]
-    there = target.run("revisions_of", event_id=known.id, until=_ALL)
-    if len(there) > len(before):
-        verdict = since[0][2:] if since else event.verdict
-        given_ms = since[0][1] if since else there[-1][1]
-        names = "success", "timeout", "tokens", "cost_nano_usd", "error_kind", "score"
-        target.run("revise", id=known.id, given_ms=given_ms, **dict(zip(names, verdict, strict=True)))
+def _in_force(target: Session, moved: EventRow, known: EventRow, since: list[Row]) -> EventRow:
+    """Return an event with the verdict that was given last: the target's own hosts may have given one as well.
+
+    At the end, the sums are changed by what the event counts in the source more than it did at the last time; so here
+    they are changed by what else is missing.
+    """
+    was = _with_verdict(known, since[0][1:] if since else _verdict(moved))
+    if moved.duration_ms != known.duration_ms:  # it was not known at first
+        was = was._replace(duration_ms=None)
+    if known == was:
+        return moved
+    final = moved
+    own_ms = max((row[1] for row in target.run("revisions_of", event_id=known.id)), default=0)
+    if not since or own_ms >= since[-1][0]:
+        final = _with_verdict(final, _verdict(known))
+    if known.duration_ms is not None:
+        final = final._replace(duration_ms=known.duration_ms, retry_after_ms=known.retry_after_ms)
+    for event, times in ((was, 1), (known, -1), (moved, -1), (final, 1)):
+        target.run("change_event", **_changeable(event))
+        sums.add_events(target, target, known.id, known.id, times, is_kept=False)
+    return final
+
+
+def _ignore(target: Session, was: EventRow, moved: EventRow) -> None:
+    """Let the sums stay as they are, although the verdict of an event was replaced that is gone in the target."""
+    target.add_events([was])
+    sums.add_events(target, target, was.id, was.id, 1, is_kept=False)
+    target.run("change_event", **_changeable(moved))
+    sums.add_events(target, target, was.id, was.id, -1, is_kept=False)
+    target.run("delete_event", id=was.id)
+
+
+def _verdict(event: EventRow) -> Row:
+    return event.success, event.timeout, event.tokens, event.cost_nano_usd, event.error_kind, event.score
+
+
+def _with_verdict(event: EventRow, verdict: Row) -> EventRow:
+    names = "success", "timeout", "tokens", "cost_nano_usd", "error_kind", "score"
+    return event._replace(**dict(zip(names, verdict, strict=True)))
 
 
 def _changeable(event: EventRow) -> dict[str, Any]:

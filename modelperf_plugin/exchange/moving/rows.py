@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from modelperf_plugin.exchange.moving.state import State
-from modelperf_plugin.exchange.moving.sums import name_of
+from modelperf_plugin.exchange.moving.sums import name_of, of_imported
 from modelperf_plugin.store.moving.session import Row, Session
-from modelperf_plugin.store.moving.tables import ROWS, STAKES, Table
+from modelperf_plugin.store.moving.tables import IMPORTED, ROWS, STAKES, TALLY, Table
 from modelperf_plugin.store.postgres.parameters import storable
 
+_ADDED_BY_HAND: Final = "model_stats"
+"""The source of sums that other programs insert: those of both sides add up."""
 _IN_FORCE: Final = {"demotion", "ab_test"}
 """Of these, one row of its pair or configuration is in force at a time: the second and third column."""
 _WATCHES: Final = {"watch", "watch_position"}
@@ -103,9 +105,10 @@ class _Sync:
         if not changed and not gone:
             return
         self._there = {row[: self._width]: row for row in self._target.table(self._table)}
+        self._remove(gone)
         written = {name: self._written(row, self._kept.get(name)) for name, row in changed.items()}
         rows = [row for row, is_put, _ in written.values() if is_put]
-        self._target.put(self._table, self._without_refused(rows))
+        self._put(self._without_refused(rows))
         self._target.keep(
             self._table.name,
             {
@@ -113,8 +116,28 @@ class _Sync:
                 for name, (row, _, is_ours) in written.items()
             },
         )
-        self._target.remove(self._table, [tuple(key) for _, key, row in gone.values() if self._is_there(key, row)])
+
+    def _put(self, rows: list[Row]) -> None:
+        if self._table is IMPORTED:
+            known = (self._there.get(row[: self._width]) for row in rows)
+            self._count([row for row in known if row is not None], -1)
+            self._count(rows, 1)
+        self._target.put(self._table, rows)
+
+    def _count(self, rows: list[Row], times: int) -> None:
+        """Add sums without events to the tallies, or take them away."""
+        added = map(of_imported, rows)
+        self._target.add(TALLY, [(*row[:2], *(each * times for each in row[2:-1]), row[-1]) for row in added])
+
+    def _remove(self, gone: dict[str, Any]) -> None:
+        """Delete what the source has no longer, unless it has changed in the target."""
+        keys = [tuple(key) for _, key, row in gone.values() if self._is_there(key, row)]
+        if self._table is IMPORTED:
+            self._count([self._there[key] for key in keys], -1)
+        self._target.remove(self._table, keys)
         self._target.forget(self._table.name, gone)
+        for key in keys:
+            del self._there[key]
 
     def _is_there(self, key: Sequence[Any], written: Any) -> bool:
         return written is not None and list(self._there.get(tuple(key), ())) == written
@@ -131,7 +154,6 @@ class _Sync:
         is_taken = translated[: self._width] in self._there
         if table.numbered and (is_taken or self._numbers.state.is_complete):
             translated = (self._target.next_number(table), *translated[1:])
-            self._there[translated[:1]] = translated
         elif is_taken:
             return self._settled(translated, self._there[translated[: self._width]], None)
         self._numbers.note(table, key, translated[: self._width])
@@ -141,11 +163,11 @@ class _Sync:
         """Return the same for a row that both sides have changed."""
         if there is None or there == row:
             return row, False, there is not None
-        if self._table.name == "imported":
+        if self._table is IMPORTED and row[2] == _ADDED_BY_HAND:
             *before, _ = known[0] if known else [0] * len(self._table.values)
             *old, old_ms = there[self._width :]
             *new, new_ms = row[self._width :]
-            sums = [a + b - c for a, b, c in zip(old, new, before, strict=True)]
+            sums = [max(0, a + b - c) for a, b, c in zip(old, new, before, strict=True)]
             return (*row[: self._width], *sums, max(filter(None, (old_ms, new_ms)), default=None)), True, False
         if self._table.name == "estimated_cost":
             return row, row[-1] > there[-1], False
@@ -159,12 +181,23 @@ class _Sync:
             numbers = self._target.numbers_in(other)
             rows = [row for row in rows if row[place] in numbers]
         if self._table.name in _IN_FORCE:
-            ended = columns.index("ended_ms")
-            in_force = {row[1:3]: row[0] for row in self._there.values() if row[ended] is None}
-            rows = [row for row in rows if row[ended] is not None or in_force.get(row[1:3], row[0]) == row[0]]
+            rows = self._without_second_in_force(rows)
         if self._table.name == "merged":
             names = {row[1]: row[0] for row in self._there.values()}
             rows = [row for row in rows if names.get(row[1], row[0]) == row[0]]
         if self._table is STAKES:
             rows = [row for row in rows if self._target.run("decision_by_id", id=row[0])]
         return rows
+
+    def _without_second_in_force(self, rows: list[Row]) -> list[Row]:
+        ended = self._table.columns.index("ended_ms")
+        in_force = {row[1:3]: row[0] for row in self._there.values() if row[ended] is None}
+        accepted = []
+        for row in rows:
+            if row[ended] is not None:
+                if in_force.get(row[1:3]) == row[0]:
+                    del in_force[row[1:3]]
+            elif in_force.setdefault(row[1:3], row[0]) != row[0]:
+                continue
+            accepted.append(row)
+        return accepted

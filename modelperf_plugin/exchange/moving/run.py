@@ -178,7 +178,7 @@ class Move:
         rows.sync_stakes(source, target, numbers)
         sums.settle(source, target)
         here, there = source.totals(), target.totals()
-        state.is_complete, state.totals = True, list(there)
+        state.is_complete, state.settled, state.totals = True, state.event, list(there)
         return moved, here, there, self._differences(source, target, here, there)
 
     def _differences(self, source: Session, target: Session, here: Totals, there: Totals) -> list[str]:
@@ -190,13 +190,15 @@ class Move:
         if self._is_alone:
             found += [f"the sums of {name}" for name in sums.differing(source, target)]
             found += ["the number of outcomes"] if here.outcomes != there.outcomes else []
+        elif here.events + here.dropped > there.events + there.dropped:
+            found.append("the number of outcomes")
         names: dict[str, Any] = there._asdict()
         less = [name for name, number in here._asdict().items() if name in _KEPT and names[name] < number]
-        return found + [f"the number of {_KEPT[name]}" for name in less if self._is_alone or name == "outcomes"]
+        return found + [f"the number of {_KEPT[name]}" for name in less if self._is_alone]
 
 
 _KEPT: Final = {
-    "outcomes": "outcomes", "ids": "ids of outcomes", "replaced_verdicts": "replaced verdicts",
+    "ids": "ids of outcomes", "replaced_verdicts": "replaced verdicts",
     "served_models": "served models", "decisions": "decisions", "joined": "decisions with an outcome",
     "further_tries": "further tries",
 }  # fmt: skip

@@ -20,6 +20,8 @@ class State:
     """Written at the beginning of a run: a source that has it is the target itself."""
     event: int = 0
     """The last event."""
+    settled: int = 0
+    """The last event at the end of the last run."""
     offsets: list[tuple[int, int]] = field(default_factory=list)
     """What is added to the numbers of events from one on, in order."""
     revision: int = 0

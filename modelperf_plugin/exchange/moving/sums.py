@@ -8,7 +8,19 @@ from itertools import islice
 from typing import Any, Final
 
 from modelperf_plugin.store.moving.session import Row, Session
-from modelperf_plugin.store.moving.tables import DAILY, DROPPED, DURATION, LATER, LEAST, MOST, SUMS, TALLY, Table
+from modelperf_plugin.store.moving.tables import (
+    COUNTS,
+    DAILY,
+    DROPPED,
+    DURATION,
+    IMPORTED,
+    LATER,
+    LEAST,
+    MOST,
+    SUMS,
+    TALLY,
+    Table,
+)
 
 _PAGE: Final = 2_000
 _MAX: Final = 2**63 - 1
@@ -56,14 +68,44 @@ def _add(target: Session, table: Table, rows: list[Row], times: int, is_kept: bo
 
 def settle(source: Session, target: Session) -> None:
     """Bring the part of the target's sums that came from the source to what they are there."""
+    imported = _imported(source)
     for table in SUMS:
         number = 0
         for page in _pages(source.table(table)):
             number += len(page)
-            _settle(target, table, page)
+            _settle(target, table, [_without(row, imported) for row in page] if table is TALLY else page)
         if target.value("count_kept", relation=table.name) > number:
             _remove_lost(source, target, table)
+    for table in (DAILY, LATER, DURATION):
+        target.run(f"delete_empty_{table.name}")
     _balance(source, target)
+
+
+def of_imported(row: Row) -> Row:
+    """Return what sums without events add to a tally."""
+    task_type, model_id, _, successes, failures, timeouts, tokens, cost_nano_usd, last_used_ms = row
+    priced = successes + failures if cost_nano_usd > 0 else 0
+    counts = {
+        "successes": successes, "failures": failures, "timeouts": timeouts, "tokens": tokens,
+        "cost_nano_usd": cost_nano_usd, "priced": priced,
+    }  # fmt: skip
+    return task_type, model_id, *(counts.get(each, 0) for each in COUNTS), last_used_ms
+
+
+def _imported(source: Session) -> dict[Row, list[int]]:
+    """Return the part of tallies that has no events: it is moved by source."""
+    found: dict[Row, list[int]] = {}
+    for row in map(of_imported, source.table(IMPORTED)):
+        counts = row[2:-1]
+        found[row[:2]] = [a + b for a, b in zip(found.get(row[:2], [0] * len(counts)), counts, strict=True)]
+    return found
+
+
+def _without(row: Row, imported: dict[Row, list[int]]) -> Row:
+    if row[:2] not in imported:
+        return row
+    counts = (a - b for a, b in zip(row[2:-1], imported[row[:2]], strict=True))
+    return *row[:2], *counts, row[-1]
 
 
 def _settle(target: Session, table: Table, rows: list[Row]) -> None:
@@ -88,8 +130,6 @@ def _remove_lost(source: Session, target: Session, table: Table) -> None:
     }
     none = tuple(None if _is_extreme(table, column) else 0 for column in table.values)
     target.add(table, [(*json.loads(name), *_difference(table, none, values)) for name, values in lost.items()])
-    if table in (LATER, DURATION):
-        target.run(f"delete_empty_{table.name}")
     target.forget(table.name, lost)
 
 

@@ -35,11 +35,6 @@ class EventRow(NamedTuple):
     """The models that had failed before, as JSON."""
     served_model: str | None
 
-    @property
-    def verdict(self) -> Row:
-        """What a later verdict replaces."""
-        return self.success, self.timeout, self.tokens, self.cost_nano_usd, self.error_kind, self.score
-
 
 class OutcomeRow(NamedTuple):
     """An outcome in the log of decisions."""

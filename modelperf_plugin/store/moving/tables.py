@@ -15,7 +15,7 @@ COUNTS: Final = (
 )  # fmt: skip
 """What tallies, days and dropped events have in common."""
 _BOUNDED: Final = {"tokens", "cost_nano_usd"}
-"""Sums that stop at 2^63 - 1, and are never below 0."""
+"""Sums that stop at 2^63 - 1."""
 _PAIR: Final = ("task_type", "model_id")
 
 
@@ -132,8 +132,8 @@ def _sum(table: str, column: str, dialect: Dialect) -> str:
     if column not in _BOUNDED:
         return f"{old} + {new}"
     if dialect == "postgres":
-        return f"bounded({old}::numeric + {new})"
-    return f"max(0, iif({new} > 0 AND {old} > 9223372036854775807 - {new}, 9223372036854775807, {old} + {new}))"
+        return f"least({old}::numeric + {new}, 9223372036854775807)::bigint"
+    return f"iif({new} > 0 AND {old} > 9223372036854775807 - {new}, 9223372036854775807, {old} + {new})"
 
 
 def _extreme(table: str, column: str, dialect: Dialect, *, least: bool) -> str:
@@ -163,11 +163,12 @@ MOST: Final = {"tally": ("last_used_ms",), "problem": ("last_ms",)}
 STAKES: Final = Table(
     name="ab_bet", key=("decision_id",), values=("test_id", "ended_ms", "state"), refers={"test_id": "ab_test"}
 )
+IMPORTED: Final = Table(
+    name="imported", key=(*_PAIR, "source"), of_pair=True, digested=("source",),
+    values=("successes", "failures", "timeouts", "tokens", "cost_nano_usd", "last_used_ms"),
+)  # fmt: skip
 ROWS: Final = (
-    Table(
-        name="imported", key=(*_PAIR, "source"), of_pair=True, digested=("source",),
-        values=("successes", "failures", "timeouts", "tokens", "cost_nano_usd", "last_used_ms"),
-    ),
+    IMPORTED,
     Table(
         name="import", key=("id",), numbered=True,
         values=(

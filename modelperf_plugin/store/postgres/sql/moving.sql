@@ -91,24 +91,20 @@ ON CONFLICT (event_id) DO UPDATE SET served_id = excluded.served_id;
 -- Delete an event that the other store has recorded as well.
 DELETE FROM event WHERE id = %(id)s;
 
--- revise --
--- Give an event another verdict, its sums included.
-SELECT revise_event(
-    id, tally_id, %(success)s::integer::boolean, %(timeout)s::integer::boolean, %(tokens)s, %(cost_nano_usd)s,
-    %(error_kind)s, %(score)s::integer, %(given_ms)s, false, NULL, NULL, NULL
-)
-FROM event WHERE id = %(id)s;
-
 -- revisions --
 -- The verdicts that were replaced after a number.
 SELECT
     number, event_id, revised_ms, success::integer, timeout::integer, tokens, cost_nano_usd, error_kind, score
 FROM revision WHERE number > %(after)s AND number <= %(until)s ORDER BY number LIMIT %(limit)s;
 
+-- revisions_in --
+-- The verdicts of a range of events that were replaced after a number.
+SELECT event_id, revised_ms, success::integer, timeout::integer, tokens, cost_nano_usd, error_kind, score
+FROM revision WHERE event_id BETWEEN %(first)s AND %(last)s AND number > %(after)s ORDER BY number;
+
 -- revisions_of --
--- The verdicts of an event that were replaced, up to a number.
-SELECT number, revised_ms, success::integer, timeout::integer, tokens, cost_nano_usd, error_kind, score
-FROM revision WHERE event_id = %(event_id)s AND number <= %(until)s ORDER BY number;
+-- When the verdicts of an event were replaced.
+SELECT number, revised_ms FROM revision WHERE event_id = %(event_id)s ORDER BY number;
 
 -- last_revision --
 -- The number of the last verdict that was replaced.
@@ -292,8 +288,12 @@ ON CONFLICT (decision_id, digest_of(model_id), ended_ms) DO UPDATE SET
 DELETE FROM unmatched_outcome
 WHERE decision_id = %(decision_id)s AND model_id = %(model_id)s AND ended_ms = %(ended_ms)s;
 
+-- delete_empty_daily --
+-- Delete days on which nothing is counted.
+DELETE FROM daily WHERE successes = 0 AND failures = 0;
+
 -- delete_empty_later --
--- Delete what nothing is counted in.
+-- The same for later tries.
 DELETE FROM later WHERE successes = 0 AND failures = 0;
 
 -- delete_empty_duration --

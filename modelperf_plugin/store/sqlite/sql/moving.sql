@@ -93,24 +93,19 @@ ON CONFLICT (event_id) DO UPDATE SET served_id = excluded.served_id;
 -- Delete an event that the other store has recorded as well.
 DELETE FROM event WHERE id = :id;
 
--- revise --
--- Give an event another verdict, its sums and the log included.
-INSERT INTO revising (
-    event_id, tally_id, success, timeout, tokens, cost_nano_usd, error_kind, score, given_ms, is_stamped, outcome_id,
-    decision_id
-)
-SELECT id, tally_id, :success, :timeout, :tokens, :cost_nano_usd, :error_kind, :score, :given_ms, 0, NULL, NULL
-FROM event WHERE id = :id;
-
 -- revisions --
 -- The verdicts that were replaced after a number.
 SELECT number, event_id, revised_ms, success, timeout, tokens, cost_nano_usd, error_kind, score
 FROM revision WHERE number > :after AND number <= :until ORDER BY number LIMIT :limit;
 
+-- revisions_in --
+-- The verdicts of a range of events that were replaced after a number.
+SELECT event_id, revised_ms, success, timeout, tokens, cost_nano_usd, error_kind, score
+FROM revision WHERE event_id BETWEEN :first AND :last AND number > :after ORDER BY number;
+
 -- revisions_of --
--- The verdicts of an event that were replaced, up to a number.
-SELECT number, revised_ms, success, timeout, tokens, cost_nano_usd, error_kind, score
-FROM revision WHERE event_id = :event_id AND number <= :until ORDER BY number;
+-- When the verdicts of an event were replaced.
+SELECT number, revised_ms FROM revision WHERE event_id = :event_id ORDER BY number;
 
 -- last_revision --
 -- The number of the last verdict that was replaced.
@@ -254,8 +249,12 @@ ON CONFLICT (decision_id, model_id, ended_ms) DO UPDATE SET
 -- Delete an outcome that has waited for its decision.
 DELETE FROM unmatched_outcome WHERE decision_id = :decision_id AND model_id = :model_id AND ended_ms = :ended_ms;
 
+-- delete_empty_daily --
+-- Delete days on which nothing is counted.
+DELETE FROM daily WHERE successes = 0 AND failures = 0;
+
 -- delete_empty_later --
--- Delete what nothing is counted in.
+-- The same for later tries.
 DELETE FROM later WHERE successes = 0 AND failures = 0;
 
 -- delete_empty_duration --
