@@ -39,6 +39,11 @@ class Actor:
         for _ in range(times):
             self._random.choice(actions)(store)
 
+    def know(self, other: Actor) -> None:
+        """Know some outcomes and decisions of another one."""
+        self._outcome_ids += other._outcome_ids[:10]
+        self._decisions += other._decisions[:5]
+
     def record(self, store: Store) -> None:
         """Record an outcome, with an id or not."""
         task_type, model_id = self._pair()

@@ -140,19 +140,27 @@ def _write(target: Session, outcomes: _Outcomes, known: Iterable[str]) -> None:
     target.run_many(
         "join_decision",
         [
-            {**outcome._asdict(), "decision_id": decision_id, "outcome_number": None if number == 1 else number}
+            {**_fields(outcome), "decision_id": decision_id, "outcome_number": None if number == 1 else number}
             for decision_id, (number, outcome) in first.items()
         ],
     )
     target.run_many(
         "add_try",
         [
-            {**outcome._asdict(), "decision_id": decision_id, "number": number}
+            {**_fields(outcome), "decision_id": decision_id, "number": number}
             for decision_id, each in outcomes.items()
             for number, outcome in each[1:]
         ],
     )
     target.refer(_events(outcome for each in outcomes.values() for _, outcome in each))
+
+
+def _fields(outcome: OutcomeRow) -> dict[str, Any]:
+    """Return an outcome to be written; one without a number yet is as one whose event is gone, until the next step."""
+    fields = outcome._asdict()
+    if outcome.event_id == _NO_NUMBER:
+        fields["event_id"] = 0
+    return fields
 
 
 def _events(outcomes: Iterable[OutcomeRow]) -> list[int]:
@@ -172,7 +180,10 @@ def sync_unmatched(source: Session, target: Session, state: State) -> None:
         for name, outcome in here.items()
         if kept.get(name) != list(outcome.values()) and not target.run("decision_by_id", id=outcome["decision_id"])
     }
-    target.run_many("add_unmatched", list(changed.values()))
+    rows = [
+        {**each, "event_id": 0 if each["event_id"] == _NO_NUMBER else each["event_id"]} for each in changed.values()
+    ]
+    target.run_many("add_unmatched", rows)
     target.refer(each["event_id"] for each in changed.values() if (each["event_id"] or 0) > 0)
     target.keep("unmatched", {name: list(outcome.values()) for name, outcome in changed.items()})
     gone = {name: values for name, values in kept.items() if name not in here}

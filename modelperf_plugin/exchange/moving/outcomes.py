@@ -151,8 +151,8 @@ def move_revisions(source: Session, target: Session, state: State, until: int) -
 def move_keys(source: Session, target: Session, state: State) -> int:
     """Move up to a page of the ids of events that were moved; return how many."""
     if state.keys_next <= state.keys_until:
-        state.keys_next, state.key = state.event, ""
-    bounds = {"first": state.keys_until, "last": state.keys_next, "after": state.key}
+        state.keys_next, state.number_next, state.key = state.event, source.value("last_number"), ""
+    bounds = {"first": state.keys_until, "last": state.keys_next, "after": state.key, "number": state.number}
     rows = source.run("keys", limit=PAGE, **bounds)
     moved = {outcome_id: (state.event_in_target(event_id), event_id) for outcome_id, event_id, _ in rows}
     fields = [
@@ -165,7 +165,7 @@ def move_keys(source: Session, target: Session, state: State) -> int:
     target.run_many("add_key", fields)
     target.refer(each["event_id"] for each in fields)
     if len(rows) < PAGE:
-        state.keys_until = max(state.keys_next, 0)
+        state.keys_until, state.number = max(state.keys_next, 0), state.number_next
     else:
         state.key = rows[-1][0]
     return len(rows)

@@ -32,6 +32,10 @@ class State:
     """Those up to this one are being moved,"""
     key: str = ""
     """and have been up to this id."""
+    number: int = 0
+    """The last number of an outcome when their ids were moved,"""
+    number_next: int = 0
+    """and when it was begun to move them once more."""
     decision: int = 0
     """The last decision."""
     is_complete: bool = False

@@ -121,13 +121,21 @@ VALUES (
 );
 
 -- keys --
--- Ids of outcomes of a range of events, by id; the range is after "first". Those without an event are in the first one.
+-- Ids of outcomes of a range of events, by id; the range is after "first". Those without an event are in the first one,
+-- and those that came after a number.
 SELECT outcome_key.outcome_id, coalesce(event_ref.event_id, 0), outcome_key.decision_id
 FROM outcome_key LEFT JOIN event_ref ON event_ref.number = outcome_key.number
-WHERE outcome_key.outcome_id > %(after)s AND coalesce(event_ref.event_id, 0) > %(first)s
-    AND coalesce(event_ref.event_id, 0) <= %(last)s
+WHERE outcome_key.outcome_id > %(after)s AND coalesce(event_ref.event_id, 0) <= %(last)s
+    AND (
+        coalesce(event_ref.event_id, 0) > %(first)s
+        OR event_ref.event_id IS NULL AND outcome_key.number > %(number)s
+    )
     AND NOT EXISTS (SELECT FROM fresh WHERE fresh.number = outcome_key.number)
 ORDER BY outcome_key.outcome_id LIMIT %(limit)s;
+
+-- last_number --
+-- Up to which number outcomes were recorded.
+SELECT last_value FROM outcome_number;
 
 -- known_key --
 -- The event of an id.
@@ -417,7 +425,8 @@ SELECT
     (SELECT count(*) FROM event), (SELECT count(*) FILTER (WHERE success) FROM event),
     (SELECT coalesce(sum(successes + failures), 0)::bigint FROM tally),
     (SELECT coalesce(sum(successes + failures), 0)::bigint FROM dropped),
-    (SELECT coalesce(sum(successes + failures), 0)::bigint FROM imported), (SELECT count(*) FROM outcome_key),
+    (SELECT coalesce(sum(successes + failures), 0)::bigint FROM imported),
+    (SELECT count(*) FROM outcome_key) - (SELECT count(*) FROM fresh JOIN outcome_key USING (number)),
     (SELECT count(*) FROM revision), (SELECT count(*) FROM served), (SELECT count(*) FROM decision),
     (SELECT count(outcome_model_id) FROM decision), (SELECT count(*) FROM attempt),
     (SELECT count(*) FROM unmatched_outcome);

@@ -120,9 +120,14 @@ VALUES (
 );
 
 -- keys --
--- Ids of outcomes of a range of events, by id; the range is after :first.
+-- Ids of outcomes of a range of events, by id; the range is after :first. Here :number is not needed.
 SELECT outcome_id, event_id, decision_id FROM outcome_key
-WHERE outcome_id > :after AND event_id > :first AND event_id <= :last ORDER BY outcome_id LIMIT :limit;
+WHERE outcome_id > :after AND event_id > :first AND event_id <= :last AND :number IS NOT NULL
+ORDER BY outcome_id LIMIT :limit;
+
+-- last_number --
+-- Up to which number outcomes were recorded: here they have those of their events.
+SELECT 0;
 
 -- known_key --
 -- The event of an id.
