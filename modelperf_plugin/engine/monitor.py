@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
 from modelperf_plugin.config import Config
 from modelperf_plugin.engine.expectations import Expectations
+from modelperf_plugin.engine.lateness import unless_late
 from modelperf_plugin.engine.learner import Learner
 from modelperf_plugin.engine.watches import Watches
 from modelperf_plugin.errors import InvalidValueError
@@ -24,11 +25,11 @@ from modelperf_plugin.log import logger
 from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.quality import is_informative
 from modelperf_plugin.policy.sequential import ChangeWatch, FallWatch, LaterTry, Probation, shifted
-from modelperf_plugin.store import Demotion, Event
+from modelperf_plugin.store import Change, Demotion, Event
 from modelperf_plugin.store.roles import Changes, Demotions, Events, Tallies, WatchStates
 from modelperf_plugin.values.locks import attempt
 
-RELOAD_SECONDS: Final = 1.0
+RELOAD_SECONDS: Final = 0.5
 """How often demotions and changes from other processes are reloaded."""
 SAVE_OUTCOMES: Final = 500
 SAVE_STATES: Final = 32
@@ -79,6 +80,8 @@ class Monitor:
         self._newest_change = 0
         self._behind = self._save_next = False
         self._reload_at = 0.0
+        self._reloads = self._reloaded = 0
+        """The readings that have begun, and the last of them that was taken in."""
         self._position = self._restore()
         self._saved = self._position
         self._revised = self._events.last_revision()
@@ -244,19 +247,25 @@ class Monitor:
 
     def _reload_if_due(self) -> None:
         if time.monotonic() >= self._reload_at:
-            self._reload()
+            unless_late(self._reload, None)
 
     def _reload(self) -> None:
         """Reload the demotions and changes of this and other processes, and of operators."""
+        self._reload_at = time.monotonic() + RELOAD_SECONDS
         with self._notes_lock:
-            self._reload_at = time.monotonic() + RELOAD_SECONDS
-            self._reload_demotions()
-            self._reload_changes()
+            self._reloads += 1
+            number = self._reloads
+        demotions, changes = self._stored_demotions.all(), self._stored_changes.all()  # others need not wait for it
+        with self._notes_lock:
+            if number > self._reloaded:
+                self._reload_demotions(demotions)
+                self._reload_changes(changes)
+                self._reloaded = number
 
-    def _reload_demotions(self) -> None:
+    def _reload_demotions(self, stored: Iterable[Demotion]) -> None:
         demotions: dict[_Pair, Demotion] = {}
         last_turns: dict[_Pair, int] = {}
-        for demotion in self._stored_demotions.all():
+        for demotion in stored:
             pair = (demotion.task_type, demotion.model_id)
             last_turns[pair] = max(demotion.event_id, last_turns.get(pair, 0))
             if demotion.ended_ms is None:
@@ -272,8 +281,7 @@ class Monitor:
                 in_force.setdefault(task_type, {})[model_id] = f"demoted: {demotion.reason}"
             self._demotions, self._in_force = demotions, in_force
 
-    def _reload_changes(self) -> None:
-        changes = self._stored_changes.all()
+    def _reload_changes(self, changes: Sequence[Change]) -> None:
         newest = changes[0].change_id if changes else 0
         if newest == self._newest_change:
             return
