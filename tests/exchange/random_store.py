@@ -15,6 +15,7 @@ from modelperf_plugin.values import Outcome, Tally
 from modelperf_plugin.values.outcome import ErrorKind
 
 NOON_MS: Final = 1_767_268_800_000
+RECORD: Final = '{"ranking_strategy":"posterior","reason":"it is best","candidates":[],"excluded":[]}'
 _TASK_TYPES: Final = ("plan", "write")
 _MODELS: Final = ("a", "b", "x", "y")
 _KINDS: Final[tuple[ErrorKind | None, ...]] = (None, "rate_limit", "cancelled", "other", "unavailable", "refused")
@@ -71,7 +72,7 @@ class Actor:
         decision_id = f"{self._random.getrandbits(80):020x}"
         record = DecisionRecord(
             decision_id, self._moment(), task_type, model_id, 0.5, self._random.random() < 0.3, 0.125, "apply", "p",
-            '{"reason":"it is best"}',
+            RECORD,
         )  # fmt: skip
         self._decisions.append((decision_id, task_type, model_id))
         if self._random.random() < 0.5:

@@ -15,10 +15,11 @@ import pytest
 from modelperf_plugin.errors import StoreError
 from modelperf_plugin.exchange.moving.run import Move, Report, preview
 from modelperf_plugin.store import Entry, open_store
+from modelperf_plugin.store.decision_records import DecisionOutcome, DecisionRecord, Joining
 from modelperf_plugin.store.opening import open_archive, open_archive_to_read
 from modelperf_plugin.values import Outcome
 from tests.exchange.answers import answers, ranks
-from tests.exchange.random_store import NOON_MS, Actor
+from tests.exchange.random_store import NOON_MS, RECORD, Actor
 from tests.postgres import Server
 from tests.store.filled import fill
 
@@ -127,6 +128,28 @@ def test_outcomes_of_both_sides_add_up(locations: tuple[str, str]) -> None:
     assert counted(target) == 30 + 5 + 7
     with closing(open_store(target)) as store:
         assert len(store.events.after(0, 100)) == 42
+
+
+def test_an_outcome_finds_its_decision_in_the_target(locations: tuple[str, str]) -> None:
+    """An outcome that was recorded in the source for a decision of the target is joined to it."""
+    source, target = locations
+    with closing(open_store(source)) as store:
+        store.outcomes.record_many(_entries("first", 1))
+    move(source, target)
+    record = DecisionRecord("d" * 20, NOON_MS, "plan", "a", 1.0, False, 0.0, "apply", "p", RECORD)
+    with closing(open_store(source)) as here, closing(open_store(target)) as there:
+        there.decisions.write([record], [])
+        outcome = Outcome(success=True)
+        joined = DecisionOutcome(record.decision_id, "a", outcome, NOON_MS)
+        here.outcomes.record(Entry("plan", "a", outcome, NOON_MS), Joining(None, joined))
+    assert move(source, target).differences == []
+    with closing(open_store(target)) as store:
+        found = store.decisions.get(record.decision_id)
+        assert found is not None
+        assert found.outcome is not None
+        assert found.outcome.success
+        store.decisions.report(record.decision_id, Outcome(success=False), NOON_MS + 1)
+        assert [each.failures for each in store.tallies.all()] == [1]
 
 
 def _entries(name: str, number: int) -> list[Entry]:

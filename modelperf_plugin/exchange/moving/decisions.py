@@ -89,20 +89,21 @@ def _change(target: Session, old: list[DecisionRow], outcomes: _Outcomes) -> Non
     """Add the outcomes that came since; those of the target's own hosts stay."""
     changed = {}
     for decision in old:
-        found = target.run("decision_by_id", id=decision.id)
-        if not found:
-            continue  # it was deleted there
-        there = _outcome_in(found[0], None)
-        number = found[0][0]
-        there += [
-            (place, _outcome(rest, None))
-            for decision_id, place, *rest in target.run("tries", first=number, last=number)
-            if decision_id == decision.id
-        ]
+        there = _outcomes_of(target, decision.id)
         here = outcomes[decision.id]
-        if here != there:
+        if there is not None and here != there:  # if it was not deleted there
             changed[decision.id] = _joined(target, decision.model_id, here, there)
     _write(target, changed, changed)
+
+
+def _outcomes_of(target: Session, decision_id: str) -> list[tuple[int, OutcomeRow]] | None:
+    """Return the outcomes of a decision in the target; None if it is not there."""
+    found = target.run("decision_by_id", id=decision_id)
+    if not found:
+        return None
+    number = found[0][0]
+    tries = target.run("tries", first=number, last=number)
+    return _outcome_in(found[0], None) + [(place, _outcome(rest, None)) for _, place, *rest in tries]
 
 
 def _joined(
@@ -169,23 +170,21 @@ def _events(outcomes: Iterable[OutcomeRow]) -> list[int]:
 
 
 def sync_unmatched(source: Session, target: Session, state: State) -> None:
-    """Bring the outcomes that wait for their decision to the target."""
-    here = {
-        name_of(row[:3]): {"decision_id": row[0], **_outcome(row[1:], state)._asdict()}
-        for row in source.rows("unmatched")
-    }
+    """Bring the outcomes that wait for their decision to the target, where the decision may be."""
+    here = {name_of(row[:3]): (row[0], _outcome(row[1:], state)) for row in source.rows("unmatched")}
     kept = target.kept("unmatched")
-    changed = {
-        name: outcome
-        for name, outcome in here.items()
-        if kept.get(name) != list(outcome.values()) and not target.run("decision_by_id", id=outcome["decision_id"])
-    }
-    rows = [
-        {**each, "event_id": 0 if each["event_id"] == _NO_NUMBER else each["event_id"]} for each in changed.values()
-    ]
-    target.run_many("add_unmatched", rows)
-    target.refer(each["event_id"] for each in changed.values() if (each["event_id"] or 0) > 0)
-    target.keep("unmatched", {name: list(outcome.values()) for name, outcome in changed.items()})
+    changed = {name: each for name, each in here.items() if kept.get(name) != [each[0], *each[1]]}
+    waiting = []
+    for decision_id, outcome in changed.values():
+        there = _outcomes_of(target, decision_id)
+        if there is None:
+            waiting.append({"decision_id": decision_id, **_fields(outcome)})
+        else:
+            model_id = target.run("decision_by_id", id=decision_id)[0][4]
+            _write(target, {decision_id: _joined(target, model_id, [(1, outcome)], there)}, [decision_id])
+    target.run_many("add_unmatched", waiting)
+    target.refer(_events(outcome for _, outcome in changed.values()))
+    target.keep("unmatched", {name: [decision_id, *outcome] for name, (decision_id, outcome) in changed.items()})
     gone = {name: values for name, values in kept.items() if name not in here}
     target.run_many(
         "delete_unmatched",
