@@ -44,10 +44,10 @@ _COLUMNS: Final[tuple[Column[_Row], ...]] = (
 @json_option
 @common_options
 def move(common: Common, answer: Answer, source: str, target: str, dry_run: bool) -> None:
-    """Move everything from one store to another, without stopping hosts.
+    """Move everything to another store.
 
-    FROM and TO are paths or URLs. FROM stays as it is. TO is empty, or the target of an earlier move from FROM: then
-    only what came since is moved. A move that was interrupted continues.
+    FROM and TO are paths or URLs. Hosts may record in FROM meanwhile, and it stays as it is. TO is empty, or the target
+    of an earlier move from FROM: then only what came since is moved. A move that was interrupted continues.
     """
     if common.store is not None:
         raise click.UsageError("name both stores as arguments, without --store")
