@@ -29,6 +29,7 @@ from modelperf_plugin.cli.commands.import_ import import_
 from modelperf_plugin.cli.commands.init import init
 from modelperf_plugin.cli.commands.merge import merge
 from modelperf_plugin.cli.commands.merged import merged
+from modelperf_plugin.cli.commands.move import move
 from modelperf_plugin.cli.commands.plot import plot
 from modelperf_plugin.cli.commands.rank import rank
 from modelperf_plugin.cli.commands.replay import replay
@@ -121,8 +122,8 @@ def modelperf() -> None:
 
 for _command in (
     demo, init, config, rank, explain, why, decisions, stats, compare, trend, watch, report, plot, dashboard, changes,
-    demotions, announce, reset, replay, evaluate, tune, simulate, import_, federate, export, merge, merged, doctor,
-    backup, restore, compact,
+    demotions, announce, reset, replay, evaluate, tune, simulate, import_, federate, export, merge, merged, move,
+    doctor, backup, restore, compact,
 ):  # fmt: skip
     modelperf.add_command(_command)
 

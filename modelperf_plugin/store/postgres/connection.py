@@ -216,6 +216,16 @@ class PostgresConnection:
         """Have ``restore`` write by a connection what the server has lost that another one has written."""
         self._pool.restore = restore
 
+    def read(self, action: Callable[[psycopg.Connection], _T]) -> _T:
+        """Return what ``action`` returns, called in a transaction that sees the database as of one moment."""
+
+        def transact(connection: psycopg.Connection) -> _T:
+            with connection.transaction():
+                connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                return action(connection)
+
+        return self._pool.use(transact)
+
     def refuse_read_only(self) -> None:
         """Raise StoreError if the store was opened for reading only."""
         if self.read_only:
