@@ -1,6 +1,7 @@
 """Configuration: from TOML files, environment and flags to frozen models."""
 
-from modelperf_plugin.config.describe import Setting, describe, json_schema, strategies
+from modelperf_plugin.config.describe import Setting, describe, strategies
+from modelperf_plugin.config.json_schema import json_schema
 from modelperf_plugin.config.load import ConfigSource, LoadedConfig, load
 from modelperf_plugin.config.models import ModelConfig
 from modelperf_plugin.config.schema import POLICY_SECTIONS, Config, TaskTypeConfig, naming_key

@@ -59,7 +59,7 @@ def test_output_files_are_named_in_one_way() -> None:
         for name, command in COMMANDS.items()
     }
     assert {name for name, each in spellings.items() if each} == {
-        "init", "report", "plot", "tune", "export", "backup", "config schema",
+        "init", "report", "plot", "tune", "export", "backup", "config schema", "completion",
     }  # fmt: skip
     assert all(each in ([], [{"-o", "--output"}]) for each in spellings.values())
 
