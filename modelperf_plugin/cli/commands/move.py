@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 import click
 
-from modelperf_plugin.cli.answer import Answer, Column, number
+from modelperf_plugin.cli.answer import Answer
+from modelperf_plugin.cli.help import command
 from modelperf_plugin.cli.options import Common, Refusal, common_options, dry_run_option, is_missing, json_option
 from modelperf_plugin.cli.progress import Stages, Update, progress_stages
+from modelperf_plugin.cli.tables import Column, number
 from modelperf_plugin.text import count
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ _COLUMNS: Final[tuple[Column[_Row], ...]] = (
 )
 
 
-@click.command()
+@command(".sf/model-performance.db postgresql://db.example.com/agents")
 @click.argument("source", metavar="FROM")
 @click.argument("target", metavar="TO")
 @dry_run_option
