@@ -128,8 +128,8 @@ for _title, _commands in (
     ("Outcomes", (stats, compare, trend, watch, report, plot, dashboard)),
     ("Changes and demotions", (changes, demotions, announce, reset)),
     ("Policies", (replay, evaluate, tune, simulate)),
-    ("Imports and exchange", (import_, federate, export, merge, merged)),
-    ("Maintenance", (doctor, move, backup, restore, compact)),
+    ("Imports and exchange", (import_, federate, export, merge, merged, move)),
+    ("Maintenance", (doctor, backup, restore, compact)),
 ):
     modelperf.add_section(_title, *_commands)
 
