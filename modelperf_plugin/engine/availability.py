@@ -181,11 +181,12 @@ class Availability:
         """Read the newest outcomes."""
         with self._lock:
             self._refresh_at = time.monotonic() + REFRESH_SECONDS
-            recent, config, now_ms = self._events.last_id() - MAX_EVENTS, self._config(), self._now_ms()
+            newest, config, now_ms = self._events.last_id(), self._config(), self._now_ms()
+            recent = newest - MAX_EVENTS
             if self._position is None and recent > 0:
                 for event in self._events.long_outages(max(0, recent - MAX_EARLIER), recent, now_ms):
                     self._process(event, min(event.ended_ms, now_ms), config)
-            self._position = max(self._position or 0, recent)
+            self._position = min(max(self._position or 0, recent), newest)  # operators may have taken out the newest
             for event in self._events.after(self._position, MAX_EVENTS):
                 self._process(event, min(event.ended_ms, now_ms), config)
                 self._position = event.event_id  # last: what was interrupted is done again

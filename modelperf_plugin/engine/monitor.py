@@ -25,7 +25,7 @@ from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.quality import is_informative
 from modelperf_plugin.policy.sequential import ChangeWatch, FallWatch, LaterTry, Probation, shifted
 from modelperf_plugin.store import Demotion, Event
-from modelperf_plugin.store.roles import Changes, Demotions, Events, Tallies, WatchStates
+from modelperf_plugin.store.roles import Changes, Demotions, Editing, Events, Tallies, WatchStates
 from modelperf_plugin.values.locks import attempt
 
 RELOAD_SECONDS: Final = 1.0
@@ -58,6 +58,7 @@ class Monitor:
         *,
         tallies: Tallies,
         events: Events,
+        editing: Editing,
         changes: Changes,
         demotions: Demotions,
         watch_states: WatchStates,
@@ -66,6 +67,8 @@ class Monitor:
         self._learner = learner
         self._config = config
         self._events = events
+        self._editing = editing
+        self._last_edit, self._is_edited = editing.last_edit(), False
         self._stored_changes = changes
         self._stored_demotions = demotions
         self._lock = threading.Lock()
@@ -108,6 +111,8 @@ class Monitor:
             self._process_up_to(CALL_COST)
 
     def _process_up_to(self, cost: int) -> None:
+        self._reload_if_due()
+        self._start_over_if_edited()
         self._take_in_revisions()
         newest = self._events.last_id()
         self._position = max(self._position, newest - MAX_BACKLOG_OUTCOMES)
@@ -157,6 +162,16 @@ class Monitor:
             threshold = self._expected.threshold(event, beliefs, evidence, is_demoted=pair in self._demotions)
             if threshold is not None:
                 self._watch_for_fall(event, pair, threshold, later)
+
+    def _start_over_if_edited(self) -> bool:
+        """Resume from the saved states after operators have taken out or renamed something; return whether they have."""
+        is_edited, self._is_edited = self._is_edited, False
+        if is_edited:
+            self._watches.discard()
+            self._learner.reset()
+            self._expected.clear()
+            self._position = self._saved = min(self._position, self._restore())
+        return is_edited
 
     def _take_in_revisions(self) -> None:
         """Take back what was held against models by verdicts that were replaced since the last call."""
@@ -250,6 +265,8 @@ class Monitor:
         """Reload the demotions and changes of this and other processes, and of operators."""
         with self._notes_lock:
             self._reload_at = time.monotonic() + RELOAD_SECONDS
+            last_edit, self._last_edit = self._last_edit, self._editing.last_edit()
+            self._is_edited |= last_edit != self._last_edit
             self._reload_demotions()
             self._reload_changes()
 
@@ -317,6 +334,8 @@ class Monitor:
 
     def _save(self) -> None:
         self._reload()  # findings of other processes void some states
+        if self._start_over_if_edited():
+            return
         self._watches.save(self._position, self._learner.fit_rows(SAVE_MODELS))
         self._saved = self._position
 

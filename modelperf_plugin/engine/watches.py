@@ -57,6 +57,11 @@ class Watches:
         self.changes.clear()
         self._resumes = False
 
+    def discard(self) -> None:
+        """Forget all states that are in memory: those in the store hold."""
+        for states in (self.changes, self.falls, self.probations, self._contained, self._touched):
+            states.clear()
+
     def contained(self, pair: _Pair, is_current: Callable[[str, int], bool]) -> int:
         """Return the last outcome that the states of a pair may contain, after reading them if need be.
 

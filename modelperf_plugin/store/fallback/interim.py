@@ -21,6 +21,7 @@ from modelperf_plugin.store.fallback.frozen import (
     FrozenMerged,
     FrozenWatchStates,
     Snapshot,
+    SuspendedEditing,
     SuspendedEvents,
     SuspendedImports,
 )
@@ -108,6 +109,7 @@ def open_interim(path: str, snapshot: Snapshot, reason: str, spool: Spool) -> In
         merged=FrozenMerged(snapshot, reason),
         problems=memory.problems,
         maintenance=memory.maintenance,
+        editing=SuspendedEditing(snapshot, reason),
     )
 
 
