@@ -164,7 +164,7 @@ class Monitor:
                 self._watch_for_fall(event, pair, threshold, later)
 
     def _start_over_if_edited(self) -> bool:
-        """Resume from the saved states after operators have taken out or renamed something; return whether they have."""
+        """Resume from the saved states after an operator has edited the store; return whether that is so."""
         is_edited, self._is_edited = self._is_edited, False
         if is_edited:
             self._watches.discard()

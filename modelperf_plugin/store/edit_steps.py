@@ -34,7 +34,8 @@ _MOVES: Final = (
     "move_tally", "end_one_demotion", "move_demotions", "add_baseline", "move_baseline",
 )  # fmt: skip
 _MODEL_RENAMES: Final = (
-    "end_tests_of_both", "rename_model_of_decisions", "rename_model_in_records", "rename_bets", "rename_model_of_outcomes",
+    "end_tests_of_both", "rename_model_of_decisions", "rename_model_in_records", "rename_bets",
+    "rename_model_of_outcomes",
     "rename_model_of_attempts", "rename_model_of_unmatched", "rename_challengers", "rename_changes",
     "rename_estimated", "rename_model_of_priors", "rename_model_of_watches",
 )  # fmt: skip

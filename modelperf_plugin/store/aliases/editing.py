@@ -29,7 +29,8 @@ class RenamedEditing(Renamed):
 
     def unannounce(self, model_id: str, edited_ms: int) -> bool:
         """Take back an announcement, which is one of every name."""
-        return any([self._own.unannounce(name, edited_ms) for name in self._aliases.spellings(model_id)])
+        taken_back = [self._own.unannounce(name, edited_ms) for name in self._aliases.spellings(model_id)]
+        return any(taken_back)
 
     def _spelled(self, selection: Selection) -> list[Selection]:
         if selection.model_id is None:

@@ -59,8 +59,10 @@ class _Statements:
     def __init__(self, read: Callable[..., list[Any]]) -> None:
         self._read = read
         self._sql = {
-            **load_queries("sqlite"), **load_queries("sqlite", "monitoring.sql"), **load_queries("sqlite", "editing.sql"),
-        }  # fmt: skip
+            **load_queries("sqlite"),
+            **load_queries("sqlite", "monitoring.sql"),
+            **load_queries("sqlite", "editing.sql"),
+        }
 
     def run(self, name: str, **values: Any) -> int:
         raise NotImplementedError

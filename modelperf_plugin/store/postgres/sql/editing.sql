@@ -7,7 +7,8 @@ WHERE (%(task_type)s::text IS NULL OR tally.task_type = %(task_type)s::text)
     AND (%(since_ms)s::bigint IS NULL OR event.ended_ms >= %(since_ms)s::bigint)
     AND (%(until_ms)s::bigint IS NULL OR event.ended_ms < %(until_ms)s::bigint)
     AND (%(outcome_ids)s::text IS NULL OR event.id IN (
-        SELECT event_ref.event_id FROM event_ref JOIN outcome_key USING (number) WHERE outcome_id IN (SELECT jsonb_array_elements_text(%(outcome_ids)s::jsonb))
+        SELECT event_ref.event_id FROM event_ref JOIN outcome_key USING (number)
+        WHERE outcome_id IN (SELECT jsonb_array_elements_text(%(outcome_ids)s::jsonb))
     ));
 
 -- count_sums --
@@ -39,7 +40,8 @@ WHERE (%(task_type)s::text IS NULL OR tally.task_type = %(task_type)s::text)
     AND (%(since_ms)s::bigint IS NULL OR event.ended_ms >= %(since_ms)s::bigint)
     AND (%(until_ms)s::bigint IS NULL OR event.ended_ms < %(until_ms)s::bigint)
     AND (%(outcome_ids)s::text IS NULL OR event.id IN (
-        SELECT event_ref.event_id FROM event_ref JOIN outcome_key USING (number) WHERE outcome_id IN (SELECT jsonb_array_elements_text(%(outcome_ids)s::jsonb))
+        SELECT event_ref.event_id FROM event_ref JOIN outcome_key USING (number)
+        WHERE outcome_id IN (SELECT jsonb_array_elements_text(%(outcome_ids)s::jsonb))
     ));
 
 -- select_pairs_of_events --
@@ -479,7 +481,8 @@ UPDATE imported AS old SET
     cost_nano_usd = bounded(old.cost_nano_usd::numeric + given.cost_nano_usd),
     last_used_ms = greatest(old.last_used_ms, given.last_used_ms)
 FROM imported AS given
-WHERE given.tally_id = %(from_id)s::integer AND old.tally_id = %(to_id)s::integer AND digest_of(old.source) = digest_of(given.source);
+WHERE given.tally_id = %(from_id)s::integer
+    AND old.tally_id = %(to_id)s::integer AND digest_of(old.source) = digest_of(given.source);
 
 -- move_imported --
 -- Move the others.
@@ -534,7 +537,8 @@ UPDATE baseline SET
     later_score_shift = baseline.later_score_shift + was.later_score_shift,
     rate = NULL
 FROM baseline AS was
-WHERE baseline.tally_id = %(to_id)s::integer AND was.tally_id = %(from_id)s::integer AND was.change_id = baseline.change_id;
+WHERE baseline.tally_id = %(to_id)s::integer
+    AND was.tally_id = %(from_id)s::integer AND was.change_id = baseline.change_id;
 
 -- move_baseline --
 -- Give the counts from before a change to a pair that has none.
@@ -556,8 +560,10 @@ UPDATE decision SET task_type = %(new)s::text WHERE task_type = %(old)s::text;
 
 -- rename_model_in_records --
 -- Another model in the records of decisions, where it is a value.
-UPDATE decision SET record =
-    replace(replace(replace(record::text, %(quoted_old)s::text || ',', %(quoted_new)s::text || ','), %(quoted_old)s::text || ']', %(quoted_new)s::text || ']'), %(quoted_old)s::text || '}', %(quoted_new)s::text || '}')::json
+UPDATE decision SET record = replace(
+    replace(replace(record::text, %(quoted_old)s::text || ',', %(quoted_new)s::text || ','), %(quoted_old)s::text || ']', %(quoted_new)s::text || ']'),
+    %(quoted_old)s::text || '}', %(quoted_new)s::text || '}'
+)::json
 WHERE strpos(record::text, %(quoted_old)s::text) > 0;
 
 -- rename_bets --
@@ -625,7 +631,8 @@ UPDATE change SET model_id = %(new)s::text WHERE model_id = %(old)s::text;
 -- rename_estimated --
 -- Another model for estimated costs.
 UPDATE estimated_cost SET model_id = %(new)s::text
-WHERE model_id = %(old)s::text AND NOT EXISTS (SELECT 1 FROM estimated_cost AS other WHERE other.model_id = %(new)s::text);
+WHERE model_id = %(old)s::text
+    AND NOT EXISTS (SELECT 1 FROM estimated_cost AS other WHERE other.model_id = %(new)s::text);
 
 -- rename_model_of_watches --
 -- Another model for watches; those that the other model has, too, are left.

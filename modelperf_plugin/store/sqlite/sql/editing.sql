@@ -397,8 +397,8 @@ ON CONFLICT (tally_id, day) DO UPDATE SET
     timeouts = daily.timeouts + excluded.timeouts,
     outages = daily.outages + excluded.outages,
     caller_errors = daily.caller_errors + excluded.caller_errors,
-    tokens = iif(daily.tokens > 9223372036854775807 - excluded.tokens, 9223372036854775807, daily.tokens + excluded.tokens),
-    cost_nano_usd = iif(daily.cost_nano_usd > 9223372036854775807 - excluded.cost_nano_usd, 9223372036854775807, daily.cost_nano_usd + excluded.cost_nano_usd),
+    tokens = CAST(daily.tokens + excluded.tokens AS INTEGER),
+    cost_nano_usd = CAST(daily.cost_nano_usd + excluded.cost_nano_usd AS INTEGER),
     priced = daily.priced + excluded.priced,
     timeout_failures = daily.timeout_failures + excluded.timeout_failures,
     later_successes = daily.later_successes + excluded.later_successes,
@@ -450,8 +450,8 @@ ON CONFLICT (tally_id) DO UPDATE SET
     timeouts = dropped.timeouts + excluded.timeouts,
     outages = dropped.outages + excluded.outages,
     caller_errors = dropped.caller_errors + excluded.caller_errors,
-    tokens = iif(dropped.tokens > 9223372036854775807 - excluded.tokens, 9223372036854775807, dropped.tokens + excluded.tokens),
-    cost_nano_usd = iif(dropped.cost_nano_usd > 9223372036854775807 - excluded.cost_nano_usd, 9223372036854775807, dropped.cost_nano_usd + excluded.cost_nano_usd),
+    tokens = CAST(dropped.tokens + excluded.tokens AS INTEGER),
+    cost_nano_usd = CAST(dropped.cost_nano_usd + excluded.cost_nano_usd AS INTEGER),
     priced = dropped.priced + excluded.priced,
     timeout_failures = dropped.timeout_failures + excluded.timeout_failures,
     later_successes = dropped.later_successes + excluded.later_successes,
@@ -473,9 +473,11 @@ ON CONFLICT (tally_id, source) DO UPDATE SET
     successes = imported.successes + excluded.successes,
     failures = imported.failures + excluded.failures,
     timeouts = imported.timeouts + excluded.timeouts,
-    tokens = iif(imported.tokens > 9223372036854775807 - excluded.tokens, 9223372036854775807, imported.tokens + excluded.tokens),
-    cost_nano_usd = iif(imported.cost_nano_usd > 9223372036854775807 - excluded.cost_nano_usd, 9223372036854775807, imported.cost_nano_usd + excluded.cost_nano_usd),
-    last_used_ms = max(coalesce(imported.last_used_ms, excluded.last_used_ms), coalesce(excluded.last_used_ms, imported.last_used_ms));
+    tokens = CAST(imported.tokens + excluded.tokens AS INTEGER),
+    cost_nano_usd = CAST(imported.cost_nano_usd + excluded.cost_nano_usd AS INTEGER),
+    last_used_ms = max(
+        coalesce(imported.last_used_ms, excluded.last_used_ms), coalesce(excluded.last_used_ms, imported.last_used_ms)
+    );
 
 -- move_tally --
 -- Add the tally of a pair to that of another one.
@@ -485,8 +487,8 @@ UPDATE tally SET
     timeouts = tally.timeouts + was.timeouts,
     outages = tally.outages + was.outages,
     caller_errors = tally.caller_errors + was.caller_errors,
-    tokens = iif(tally.tokens > 9223372036854775807 - was.tokens, 9223372036854775807, tally.tokens + was.tokens),
-    cost_nano_usd = iif(tally.cost_nano_usd > 9223372036854775807 - was.cost_nano_usd, 9223372036854775807, tally.cost_nano_usd + was.cost_nano_usd),
+    tokens = CAST(tally.tokens + was.tokens AS INTEGER),
+    cost_nano_usd = CAST(tally.cost_nano_usd + was.cost_nano_usd AS INTEGER),
     priced = tally.priced + was.priced,
     timeout_failures = tally.timeout_failures + was.timeout_failures,
     later_successes = tally.later_successes + was.later_successes,
@@ -522,7 +524,8 @@ UPDATE baseline SET
     later_score_shift = baseline.later_score_shift + was.later_score_shift,
     rate = NULL
 FROM baseline AS was
-WHERE baseline.tally_id = :to_id AND was.tally_id = :from_id AND was.change_id = baseline.change_id;
+WHERE baseline.tally_id = :to_id
+    AND was.tally_id = :from_id AND was.change_id = baseline.change_id;
 
 -- move_baseline --
 -- Give the counts from before a change to a pair that has none.
@@ -544,8 +547,10 @@ UPDATE decision SET task_type = :new WHERE task_type = :old;
 
 -- rename_model_in_records --
 -- Another model in the records of decisions, where it is a value.
-UPDATE decision SET record =
-    replace(replace(replace(record, :quoted_old || ',', :quoted_new || ','), :quoted_old || ']', :quoted_new || ']'), :quoted_old || '}', :quoted_new || '}')
+UPDATE decision SET record = replace(
+    replace(replace(record, :quoted_old || ',', :quoted_new || ','), :quoted_old || ']', :quoted_new || ']'),
+    :quoted_old || '}', :quoted_new || '}'
+)
 WHERE instr(record, :quoted_old);
 
 -- rename_bets --
@@ -613,7 +618,8 @@ UPDATE change SET model_id = :new WHERE model_id = :old;
 -- rename_estimated --
 -- Another model for estimated costs.
 UPDATE estimated_cost SET model_id = :new
-WHERE model_id = :old AND NOT EXISTS (SELECT 1 FROM estimated_cost AS other WHERE other.model_id = :new);
+WHERE model_id = :old
+    AND NOT EXISTS (SELECT 1 FROM estimated_cost AS other WHERE other.model_id = :new);
 
 -- rename_model_of_watches --
 -- Another model for watches; those that the other model has, too, are left.
@@ -697,7 +703,9 @@ WHERE ended_by = 'operator' AND ended_ms = :noticed_ms
 
 -- newest_events --
 -- The newest event and the newest of those that are not noted.
-SELECT (SELECT coalesce(max(id), 0) FROM event), (SELECT coalesce(max(id), 0) FROM event WHERE id NOT IN (SELECT event_id FROM edited_event));
+SELECT
+    (SELECT coalesce(max(id), 0) FROM event),
+    (SELECT coalesce(max(id), 0) FROM event WHERE id NOT IN (SELECT event_id FROM edited_event));
 
 -- renumber_event --
 -- Another number for an event.
