@@ -111,6 +111,13 @@ class OwnServer:
         """Start the server."""
         self._control("restart", "-l", str(self.data / "log"))  # with the options of the last start
 
+    def listen(self, address: str) -> None:
+        """Start the server again so that whoever reaches it at an address may connect, too."""
+        rules = self.data / "pg_hba.conf"
+        rules.write_text(f"host all all {address}/24 trust\n{rules.read_text()}")
+        self.stop("fast")
+        self._control("start", "-l", str(self.data / "log"), "-o", f"-h {address} -k {self.data}")
+
     def reload(self) -> None:
         """Let the server read its configuration again."""
         self._control("reload")

@@ -16,6 +16,7 @@ from modelperf_plugin.engine.ab_running import RunningTest
 from modelperf_plugin.engine.ab_stakes import exchanged, stakes_of
 from modelperf_plugin.engine.ab_terms import is_as_stored, on_terms_of, proposed
 from modelperf_plugin.engine.ab_verdicts import advanced, state_of
+from modelperf_plugin.engine.lateness import unless_late
 from modelperf_plugin.errors import StoreBusyError, StoreError
 from modelperf_plugin.policy import ABTest, Assessment, Policy
 from modelperf_plugin.policy.quality import Timeouts, is_verdict
@@ -25,7 +26,7 @@ from modelperf_plugin.store.roles import ABTests as StoredTests
 from modelperf_plugin.store.roles import DecisionLog
 from modelperf_plugin.values import DAY_MS, Decision, Outcome, blame_of
 
-RELOAD_SECONDS: Final = 1.0
+RELOAD_SECONDS: Final = 0.5
 """How often the tests that other processes began, decided or ended are reloaded."""
 FRESH_SECONDS: Final = 0.05
 """How old the tests may be when an outcome of another process's decision is counted."""
@@ -86,7 +87,7 @@ class ABTests:
         if not isinstance(exploration, ABTest):
             return None
         if time.monotonic() >= self._reload_at:
-            self._reload()
+            unless_late(self._reload, None)
         stored = self._stored_test(task_type, exploration)
         known = self._running.get(task_type)
         if known is None or known.configured is not configured:

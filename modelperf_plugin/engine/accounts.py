@@ -12,7 +12,7 @@ from modelperf_plugin.policy.budget import Budget
 from modelperf_plugin.store.roles import Connection, Spending, Tallies
 from modelperf_plugin.store.spending import Correction
 
-READ_SECONDS: Final = 1.0
+READ_SECONDS: Final = 0.5
 """How often costs are read from the store, even if no other process seems to have recorded any."""
 PAGE: Final = 1_000
 MAX_FOLLOWED: Final = 10_000

@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple, Self
 
 from modelperf_plugin.config import Config
+from modelperf_plugin.engine.lateness import unless_late
 from modelperf_plugin.engine.pauses import Streak, extended
 from modelperf_plugin.policy.quality import is_informative, is_outage
 from modelperf_plugin.store import Event
 from modelperf_plugin.store.roles import Events
 from modelperf_plugin.values import BLAMES, Outcome
 
-REFRESH_SECONDS: Final = 1.0
+REFRESH_SECONDS: Final = 0.5
 """How often outcomes of other processes are read."""
 MAX_EVENTS: Final = 500
 """How many of the newest outcomes are read; earlier outages are over."""
@@ -138,7 +139,7 @@ class Availability:
     def now(self, now_ms: int) -> CurrentOutages:
         """Return which models are unavailable, and how available the others are."""
         if time.monotonic() >= self._refresh_at:
-            self.refresh()
+            unless_late(self.refresh, None)
         if not self._records:
             return NO_OUTAGES
         first, last = self._valid_ms
@@ -178,25 +179,33 @@ class Availability:
         return sorted(found, key=lambda each: (each.since_ms, each.model_id))
 
     def refresh(self) -> None:
-        """Read the newest outcomes."""
+        """Read the newest outcomes; who only asks what is known does not wait for that."""
+        self._refresh_at = time.monotonic() + REFRESH_SECONDS
+        last_id, config, now_ms = self._events.last_id(), self._config(), self._now_ms()
+        recent = last_id - MAX_EVENTS
+        if self._position is not None and last_id < self._position:  # an operator has taken out everything
+            with self._lock:
+                self._position = min(self._position, self._events.last_id())
+        earlier: list[Event] = []
+        if self._position is None and recent > 0:
+            earlier = self._events.long_outages(max(0, recent - MAX_EARLIER), recent, now_ms)
+        newest = self._events.after(max(self._position or 0, recent), MAX_EVENTS)
+        back = self._events.back()
         with self._lock:
-            self._refresh_at = time.monotonic() + REFRESH_SECONDS
-            newest, config, now_ms = self._events.last_id(), self._config(), self._now_ms()
-            recent = newest - MAX_EVENTS
-            if self._position is None and recent > 0:
-                for event in self._events.long_outages(max(0, recent - MAX_EARLIER), recent, now_ms):
-                    self._process(event, min(event.ended_ms, now_ms), config)
-            self._position = min(max(self._position or 0, recent), newest)  # operators may have taken out the newest
-            for event in self._events.after(self._position, MAX_EVENTS):
+            for event in earlier if self._position is None else ():
                 self._process(event, min(event.ended_ms, now_ms), config)
-                self._position = event.event_id  # last: what was interrupted is done again
+            self._position = max(self._position or 0, recent)
+            for event in newest:
+                if event.event_id > self._position:  # else another thread was faster
+                    self._process(event, min(event.ended_ms, now_ms), config)
+                    self._position = event.event_id  # last: what was interrupted is done again
             if self._streaks:
-                self._end_by_operator()
+                self._end_by_operator(back)
             if len(self._records) > MAX_MODELS:
                 self._records = {each: record for each, record in self._records.items() if record.outages}
 
-    def _end_by_operator(self) -> None:
-        for model_id, event_id in self._events.back().items():
+    def _end_by_operator(self, back: Mapping[str, int]) -> None:
+        for model_id, event_id in back.items():
             streak = self._streaks.get(model_id)
             if streak is not None and streak.event_id <= event_id:
                 self._end(model_id)

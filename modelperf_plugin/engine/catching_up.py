@@ -14,15 +14,23 @@ from modelperf_plugin.engine.learning import Learning
 from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
 from modelperf_plugin.engine.retention import Retention
 from modelperf_plugin.store import Store
+from modelperf_plugin.store.background import Background
 from modelperf_plugin.store.deadline import NO_WAIT, SPARE_SECONDS, within
+from modelperf_plugin.store.local import LocalRead, locally
 
 _OUTCOMES: Final = 8
 _SECONDS: Final = 1.0
 """After this many outcomes, or this time, a recording call also processes the new outcomes."""
+_PAUSE_SECONDS: Final = 0.02
+"""The time between two steps of the thread that does it instead if the store is on a server."""
 
 
 class CatchingUp:
-    """Learns from new outcomes, detects changes, advances A/B tests and writes the decision log. Nothing raises."""
+    """Learns from new outcomes, detects changes, advances A/B tests and writes the decision log. Nothing raises.
+
+    A call that records takes the steps, which are short. With a store on a server a thread takes them, because they ask
+    it several times.
+    """
 
     def __init__(
         self,
@@ -50,12 +58,22 @@ class CatchingUp:
         self._has_fitted = False
         self.has_recorded = False
         """Whether this process has recorded: read-only ones do not process outcomes."""
+        self._beside = Background(
+            self, CatchingUp._step_beside, name="modelperf catching up", on_error=CatchingUp._on_error
+        )
         self.learning: Learning
         """What follows the outcomes; replaced when models get other names."""
+
+    def after_choice(self) -> None:
+        """Have the thread do what a choice leaves to it."""
+        if self._store.connection.is_remote and self.learning.learner.is_due:
+            self._beside.wake()
 
     def after_outcome(self) -> None:
         """Process the new outcomes if there are several, or if it was not done for a while."""
         self.has_recorded = True
+        if self._store.connection.is_remote and self._beside.wake():
+            return
         self._new_outcomes += 1
         if self._new_outcomes >= _OUTCOMES or time.monotonic() >= self._next_at:
             self._step()
@@ -63,7 +81,12 @@ class CatchingUp:
     def after_many(self) -> None:
         """Process the new outcomes."""
         self.has_recorded = True
-        self._step()
+        if not (self._store.connection.is_remote and self._beside.wake()):
+            self._step()
+
+    def close(self) -> None:
+        """End the thread; what it leaves is done by others, or by the next process."""
+        self._beside.close()
 
     def exchange_verdicts(self) -> None:
         """Have A/B tests take in the verdicts that were replaced, unless these wait to be moved into the store."""
@@ -74,6 +97,22 @@ class CatchingUp:
     def _step(self) -> None:
         """Take the next step; what would have to wait for others is left to the next call."""
         within(NO_WAIT if self._store.busy else SPARE_SECONDS, self._catch_up)
+
+    def _step_beside(self) -> float | None:
+        """Take the next step in the thread; return when to take another one."""
+        if self._store.connection.behind is not None:
+            return _SECONDS  # choices would wait for what it holds
+        locally(LocalRead(is_direct=True), self._advance)
+        if self.has_recorded:
+            self._step()
+        learner = self.learning.learner
+        return _PAUSE_SECONDS if self._next_at == 0.0 or learner.is_behind or learner.is_due else None
+
+    def _advance(self) -> None:
+        self._errors.guard(self.learning.learner.advance_if_due)
+
+    def _on_error(self, error: Exception) -> None:
+        self._errors.report("change detection and A/B tests are suspended", error)
 
     def _catch_up(self) -> None:
         self._new_outcomes = 0

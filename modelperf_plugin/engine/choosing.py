@@ -17,6 +17,7 @@ from modelperf_plugin.engine.ab_tests import ABTests
 from modelperf_plugin.engine.availability import Availability
 from modelperf_plugin.engine.background import BackgroundErrors
 from modelperf_plugin.engine.budget_state import BudgetState
+from modelperf_plugin.engine.lateness import lateness, unless_late
 from modelperf_plugin.engine.learner import Learner
 from modelperf_plugin.engine.list_prices import ListPrices
 from modelperf_plugin.engine.monitor import Monitor
@@ -31,12 +32,14 @@ from modelperf_plugin.policy.cost.base import NO_PAIR_COSTS
 from modelperf_plugin.policy.drawing import Memory
 from modelperf_plugin.policy.quality import Timeouts, classified
 from modelperf_plugin.store.deadline import NO_WAIT, within
-from modelperf_plugin.store.roles import Tallies
+from modelperf_plugin.store.local import LocalRead, locally
+from modelperf_plugin.store.roles import Connection, Tallies
 from modelperf_plugin.values import (
     NO_CONTEXT,
     Assignment,
     Context,
     Decision,
+    Durations,
     Mode,
     Tally,
     as_tried,
@@ -58,6 +61,8 @@ SURVEYED: Final = 16
 MAX_WARNINGS: Final = 100
 """Maximum number of misspelled keys of contexts that are logged."""
 _DECISION_ID_BYTES: Final = 10
+_NO_TALLIES: Final[Mapping[str, Tally]] = {}
+_NO_DURATIONS: Final[Mapping[str, Durations]] = {}
 
 
 class Parts(NamedTuple):
@@ -72,6 +77,7 @@ class Parts(NamedTuple):
     tries: Tries
     timed: Timed
     prices: ListPrices
+    connection: Connection
 
 
 class _Question(NamedTuple):
@@ -101,6 +107,7 @@ class Chooser:
         self._spending = parts.spending
         self._timed = parts.timed
         self._prices = parts.prices
+        self._connection = parts.connection
         self._now = now
         self._errors = errors
         self._assessments: Recent[tuple[int, str, tuple[str, ...], float | None], tuple[tuple[object, ...], Assessment]]
@@ -109,6 +116,19 @@ class Chooser:
         """The keys of contexts, and the excluded names in them, that a warning was logged for."""
         self._offers = Offers()
         self._plans: Memory = Recent(MAX_DRAWN)
+
+    def choose(
+        self,
+        config: Config,
+        task_type: str,
+        candidates: Iterable[str],
+        mapping: Mapping[str, Any] | None,
+        numbers: Random,
+    ) -> tuple[Decision, Decision] | None:
+        """Return a decision as :meth:`decide` does, without waiting for a server: by what this process knows."""
+        if not self._connection.is_remote:
+            return self.decide(config, task_type, candidates, mapping, numbers)
+        return locally(LocalRead(), lambda: self.decide(config, task_type, candidates, mapping, numbers))
 
     def decide(
         self,
@@ -132,7 +152,7 @@ class Chooser:
             return None
         now = self._now()
         now_ms = to_milliseconds(now)
-        timeouts, evidence = config.quality.timeouts, self._tallies.of(task_type)
+        timeouts, evidence = config.quality.timeouts, unless_late(lambda: self._tallies.of(task_type), _NO_TALLIES)
         advice = NO_ADVICE
         if self._spending.is_on(config):
             advice = self._advise(config, _Question(task_type, evidence, offered, timeouts, context, None, now_ms))
@@ -156,7 +176,8 @@ class Chooser:
             self._spending.on_assessment(assessment, is_whole=context.plain and not advice.excluded)
         choice = self._choose(assessment, context, numbers)
         assignment = None if test is None else test.assignment(assessment, choice, context.unit_id)
-        decision = _decision(assessment, choice, context, task, assignment, config.mode, now, advice)
+        noted = self._noted(advice)
+        decision = _decision(assessment, choice, context, task, assignment, config.mode, now, noted)
         if test is not None:
             test.draws.add(decision)
         return (decision, decision) if offer is None else offer.logged_and_answered(decision)
@@ -230,6 +251,13 @@ class Chooser:
         self._errors.report("a retry was chosen as a first try", error)
         return None
 
+    def _noted(self, advice: Advice) -> Advice:
+        late = lateness(self._connection)
+        return advice._replace(note=advice.note + late) if late else advice
+
+    def _durations(self, task_type: str, evidence: Mapping[str, Tally]) -> Mapping[str, Durations]:
+        return unless_late(lambda: self._timed.of(task_type, evidence), _NO_DURATIONS)
+
     def _warn_of_misspelled(self, mapping: Mapping[str, Any]) -> None:
         """Log each key once that is ignored but was probably meant for us."""
         for key, known in misspelled_keys(mapping).items():
@@ -273,17 +301,19 @@ class Chooser:
             return last[1]
         tallies = classified(evidence, timeouts)
         weighs = policy.cost.weighs_costs or context.max_cost_usd is not None
-        costs = self._learner.costs(task_type, evidence) if weighs else NO_PAIR_COSTS
+        costs = NO_PAIR_COSTS
+        if weighs:
+            costs = unless_late(lambda: self._learner.costs(task_type, evidence), NO_PAIR_COSTS)
         knowledge = Knowledge(
             tallies, beliefs, demotions, unavailable, costs.models, tried, self._learner.difficulty(task_type),
             self._plans, availability, costs.records, costs.waiting, down=down,
             estimated=estimated,
         )  # fmt: skip
         if context.max_seconds is not None or policy.cost.usd_per_minute:
-            knowledge = knowledge._replace(durations=self._timed.of(task_type, evidence))
+            knowledge = knowledge._replace(durations=self._durations(task_type, evidence))
         assessment = assess(policy, task_type, offered, knowledge, context)
         if not knowledge.durations and assessment.has_tied_outcomes:  # the faster first
-            knowledge = knowledge._replace(durations=self._timed.of(task_type, evidence))
+            knowledge = knowledge._replace(durations=self._durations(task_type, evidence))
             if knowledge.durations:
                 assessment = assess(policy, task_type, offered, knowledge, context)
         if context.is_open and evidence:  # a host may ask for any number of task types without outcomes

@@ -141,7 +141,9 @@ class ModelPerf(CallRecorder):
             self._store, self._in_force, seconds=self._seconds, now_ms=self._now_ms, number=self._random.random
         )
         timed = Timed(self._store.tallies, self._in_force, lambda: self._now_ms() // DAY_MS)
-        parts = Parts(self._store.tallies, *learning, self._ab_tests, self._tries, timed, self._prices)
+        parts = Parts(
+            self._store.tallies, *learning, self._ab_tests, self._tries, timed, self._prices, self._store.connection
+        )
         self._chooser = Chooser(parts, now=self._now, errors=self._errors)
         self._learner, self._monitor, self._availability, _ = learning
         self._catching_up.learning = self._recording.learning = learning
@@ -194,7 +196,8 @@ class ModelPerf(CallRecorder):
         config = self._watch.poll().config
         if config.mode == "off":
             return None
-        made = self._chooser.decide(config, task_type, candidates, context, self._random)
+        made = self._chooser.choose(config, task_type, candidates, context, self._random)
+        self._catching_up.after_choice()
         if made is None:
             return None
         decision, for_host = made
@@ -289,7 +292,10 @@ class ModelPerf(CallRecorder):
         within(self.patience, self._close)
 
     def _close(self) -> None:
+        if self._closed:
+            return
         guard = self._errors.guard  # whatever fails, the rest is closed
+        self._catching_up.close()
         if self._catching_up.has_recorded:  # read-only engines do not process outcomes
             guard(self._monitor.close)
         guard(self._decision_writer.close, "the rest of the decision log was not written")

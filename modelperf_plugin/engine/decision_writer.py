@@ -294,7 +294,9 @@ class DecisionWriter:
         self._clean_at = self._clock() + CLEANING_SECONDS
         try:
             deleted = self._log.forget(newest_ms - self._settings().keep_days * DAY_MS, CLEANING_DECISIONS)
-        except Exception as error:  # noqa: BLE001 - the decisions were written: deleting old ones can wait
+        except StoreBusyError:
+            return False  # deleting old ones can wait
+        except Exception as error:  # noqa: BLE001 - the decisions were written
             self._fail(error)
             return False
         if deleted >= CLEANING_DECISIONS:

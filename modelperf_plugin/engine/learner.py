@@ -11,6 +11,7 @@ from typing import Final
 
 from modelperf_plugin.config import Config
 from modelperf_plugin.engine.costs import Costs
+from modelperf_plugin.engine.lateness import unless_late
 from modelperf_plugin.engine.pending import Pending
 from modelperf_plugin.engine.table_fit import SMALL_TABLE_CELLS, TableFit
 from modelperf_plugin.engine.task_knowledge import TaskKnowledge
@@ -21,6 +22,7 @@ from modelperf_plugin.policy.cost.base import ModelCosts, PairCosts
 from modelperf_plugin.policy.difficulty import Difficulty
 from modelperf_plugin.policy.pooling import Cell, FitRow
 from modelperf_plugin.store.exchange_roles import MergedExperience
+from modelperf_plugin.store.local import local_read
 from modelperf_plugin.store.roles import Tallies
 from modelperf_plugin.values import DAY_MS, Tally
 from modelperf_plugin.values.locks import first, is_held_here
@@ -115,6 +117,7 @@ class Learner:
             self._recover()
         with self._lock:
             task = self._tasks.get(task_type)
+            advance = advance and local_read() is None  # that reads
             if task is None or task.tallies is not tallies or not self._is_settled(task, advance=advance):
                 self._doubtful = True
                 try:
@@ -151,6 +154,16 @@ class Learner:
     def forget(self, task_type: str) -> None:
         """Discard what depends on the counts of a task type, which may be lower than before."""
         self._change(lambda: self._tasks.discard(task_type))
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a choice would advance the fit."""
+        return self._wants_to_advance()
+
+    def advance_if_due(self) -> None:
+        """Advance the fit in the place of choices."""
+        if self.is_due:
+            self._change(self._advance_as_choices_do)
 
     def refit_if_due(self) -> bool:
         """Take a slice of the fit if enough outcomes are new, after an outcome was recorded; return whether it did."""
@@ -216,16 +229,19 @@ class Learner:
         turns = task is not None and task.takes_turns
         is_current = task is not None and task.edition == self._fit.pool.edition
         if advance and self._wants_to_advance() and (is_current or not turns):
-            if self._first:
-                self._first = False
-                self._go_on(FIRST_CELLS, FIRST_PASSES)
-            else:
-                self._advance()
+            self._advance_as_choices_do()
             task = self._tasks.get(task_type)
             is_current = turns or (task is not None and task.edition == self._fit.pool.edition)
         if task is None or not is_current:
             task = self._renew(task_type, tallies, task)
         return task
+
+    def _advance_as_choices_do(self) -> None:
+        if self._first:
+            self._first = False
+            self._go_on(FIRST_CELLS, FIRST_PASSES)
+        else:
+            self._advance()
 
     def _day(self) -> int:
         return int(self._now() // SECONDS_PER_DAY)
@@ -293,7 +309,10 @@ class Learner:
     def _renew(self, task_type: str, tallies: Mapping[str, Tally], before: TaskKnowledge | None) -> TaskKnowledge:
         """Derive the beliefs of a task type from the newest fit; keep them if there is anything to keep."""
         if before is None:
-            weighed = self._fit.weigh_row(task_type, tallies)
+            unread: WeighedCounts | None = None
+            weighed = unless_late(lambda: self._fit.weigh_row(task_type, tallies), unread)
+            if weighed is None:  # for this choice only
+                return TaskKnowledge(self._fit, task_type, tallies, self._fit.weigh((), ()))
         else:
             weighed = before.weighed
             if before.edition != REVISED:

@@ -11,24 +11,25 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
 from modelperf_plugin.config import Config
 from modelperf_plugin.engine.expectations import Expectations
+from modelperf_plugin.engine.lateness import unless_late
 from modelperf_plugin.engine.learner import Learner
-from modelperf_plugin.engine.watches import Watches
+from modelperf_plugin.engine.watches import Watches, start_of, watch_from
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.log import logger
 from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.quality import is_informative
-from modelperf_plugin.policy.sequential import ChangeWatch, FallWatch, LaterTry, Probation, shifted
-from modelperf_plugin.store import Demotion, Event
+from modelperf_plugin.policy.sequential import FallWatch, LaterTry, Probation, shifted
+from modelperf_plugin.store import Change, Demotion, Event
 from modelperf_plugin.store.roles import Changes, Demotions, Editing, Events, Tallies, WatchStates
 from modelperf_plugin.values.locks import attempt
 
-RELOAD_SECONDS: Final = 1.0
+RELOAD_SECONDS: Final = 0.5
 """How often demotions and changes from other processes are reloaded."""
 SAVE_OUTCOMES: Final = 500
 SAVE_STATES: Final = 32
@@ -68,12 +69,11 @@ class Monitor:
         self._config = config
         self._events = events
         self._editing = editing
-        self._last_edit, self._is_edited = editing.last_edit(), False
         self._stored_changes = changes
         self._stored_demotions = demotions
         self._lock = threading.Lock()
         self._notes_lock = threading.RLock()  # taken after _lock, if both are
-        self._watches = Watches(watch_states)
+        self._watches = Watches(watch_states, editing.last_edit())
         self._in_force: dict[str, dict[str, str]] = {}
         self._demotions: dict[_Pair, Demotion] = {}
         self._last_turns: dict[_Pair, int] = {}
@@ -82,6 +82,8 @@ class Monitor:
         self._newest_change = 0
         self._behind = self._save_next = False
         self._reload_at = 0.0
+        self._reloads = self._reloaded = 0
+        """The readings that have begun, and the last of them that was taken in."""
         self._position = self._restore()
         self._saved = self._position
         self._revised = self._events.last_revision()
@@ -164,14 +166,13 @@ class Monitor:
                 self._watch_for_fall(event, pair, threshold, later)
 
     def _start_over_if_edited(self) -> bool:
-        """Resume from the saved states after an operator has edited the store; return whether that is so."""
-        is_edited, self._is_edited = self._is_edited, False
-        if is_edited:
-            self._watches.discard()
-            self._learner.reset()
-            self._expected.clear()
-            self._position = self._saved = min(self._position, self._restore())
-        return is_edited
+        """Resume from the saved states if an operator has edited the store; return whether that is so."""
+        if not self._watches.discard_if_edited():
+            return False
+        self._learner.reset()
+        self._expected.clear()
+        self._position = self._saved = min(self._position, self._restore())
+        return True
 
     def _take_in_revisions(self) -> None:
         """Take back what was held against models by verdicts that were replaced since the last call."""
@@ -207,7 +208,7 @@ class Monitor:
                 self._watches.set_fall(pair, watch.excused(was, now, threshold, harder))
 
     def _watch_for_change(self, event: Event, belief: Belief, later: LaterTry | None) -> None:
-        watch = self._watches.changes.get(event.model_id) or _watch_from(event.event_id - 1)
+        watch = self._watches.changes.get(event.model_id) or watch_from(event.event_id - 1)
         lowest, highest = (belief.mean, None) if later is None else later.chances(belief.mean)
         watch = watch.updated(lowest, event.grade, event.event_id, highest)
         self._watches.set_change(event.model_id, watch)
@@ -223,7 +224,7 @@ class Monitor:
         if self._stored_changes.add(event.model_id, alarm.direction, events, moments_ms, ratio, rates):
             word = "better" if alarm.direction == "up" else "worse"
             logger.warning("%s has been doing %s since outcome %d", event.model_id, word, alarm.since + 1)
-        self._watches.set_change(event.model_id, _watch_from(event.event_id))
+        self._watches.set_change(event.model_id, watch_from(event.event_id))
         self._reload()
 
     def _watch_for_fall(self, event: Event, pair: _Pair, threshold: float, later: LaterTry | None) -> None:
@@ -259,21 +260,27 @@ class Monitor:
 
     def _reload_if_due(self) -> None:
         if time.monotonic() >= self._reload_at:
-            self._reload()
+            unless_late(self._reload, None)
 
     def _reload(self) -> None:
         """Reload the demotions and changes of this and other processes, and of operators."""
+        self._reload_at = time.monotonic() + RELOAD_SECONDS
         with self._notes_lock:
-            self._reload_at = time.monotonic() + RELOAD_SECONDS
-            last_edit, self._last_edit = self._last_edit, self._editing.last_edit()
-            self._is_edited |= last_edit != self._last_edit
-            self._reload_demotions()
-            self._reload_changes()
+            self._reloads += 1
+            number = self._reloads
+        demotions, changes = self._stored_demotions.all(), self._stored_changes.all()  # others need not wait for it
+        last_edit = self._editing.last_edit()
+        with self._notes_lock:
+            if number > self._reloaded:
+                self._watches.note_edit(last_edit)
+                self._reload_demotions(demotions)
+                self._reload_changes(changes)
+                self._reloaded = number
 
-    def _reload_demotions(self) -> None:
+    def _reload_demotions(self, stored: Iterable[Demotion]) -> None:
         demotions: dict[_Pair, Demotion] = {}
         last_turns: dict[_Pair, int] = {}
-        for demotion in self._stored_demotions.all():
+        for demotion in stored:
             pair = (demotion.task_type, demotion.model_id)
             last_turns[pair] = max(demotion.event_id, last_turns.get(pair, 0))
             if demotion.ended_ms is None:
@@ -289,8 +296,7 @@ class Monitor:
                 in_force.setdefault(task_type, {})[model_id] = f"demoted: {demotion.reason}"
             self._demotions, self._in_force = demotions, in_force
 
-    def _reload_changes(self) -> None:
-        changes = self._stored_changes.all()
+    def _reload_changes(self, changes: Sequence[Change]) -> None:
         newest = changes[0].change_id if changes else 0
         if newest == self._newest_change:
             return
@@ -299,7 +305,7 @@ class Monitor:
             noticed = max(change.noticed_event_id, changed.get(change.model_id, 0))
             changed[change.model_id] = noticed
             watch = self._watches.changes.get(change.model_id)
-            if watch is not None and _start_of(watch) < noticed:
+            if watch is not None and start_of(watch) < noticed:
                 self._watches.drop_change(change.model_id)
         self._learner.reset()
         self._expected.clear()
@@ -316,7 +322,7 @@ class Monitor:
             with suppress(InvalidValueError):  # written by another version: learn from scratch
                 self._learner.resume(fit)
         for model_id, watch in self._watches.changes.copy().items():
-            if _start_of(watch) < self._changed.get(model_id, 0):
+            if start_of(watch) < self._changed.get(model_id, 0):
                 self._watches.drop_change(model_id)
         for pair, turn in self._last_turns.items():
             if turn >= position:
@@ -341,12 +347,3 @@ class Monitor:
 
 
 _NO_DEMOTIONS: Final[Mapping[str, str]] = {}
-
-
-def _watch_from(event_id: int) -> ChangeWatch:
-    return ChangeWatch(up_since=event_id, down_since=event_id)
-
-
-def _start_of(watch: ChangeWatch) -> int:
-    """Return the outcome before the first one that counts in ``watch``."""
-    return min(watch.up_since, watch.down_since)

@@ -13,6 +13,7 @@ from modelperf_plugin.config.schema import BudgetScope
 from modelperf_plugin.engine.accounts import Accounts
 from modelperf_plugin.engine.budget_state import BudgetState, Standing
 from modelperf_plugin.engine.candidate_costs import NO_COSTS, CandidateCosts
+from modelperf_plugin.engine.lateness import unless_late
 from modelperf_plugin.engine.learner import Learner
 from modelperf_plugin.policy import Assessment, Policy
 from modelperf_plugin.policy.belief import own_belief
@@ -96,7 +97,7 @@ class SpendingControl:
         Call it after the tallies were asked for: that notices what others have recorded.
         """
         with self._lock:
-            self._accounts.read(now_ms)
+            unless_late(lambda: self._accounts.read(now_ms), None)
             point = (self._choices * _GOLDEN_RATIO) % 1.0
             self._choices += 1
             price, most, used_up = 0.0, None, None

@@ -25,8 +25,10 @@ class Watches:
     them says which outcomes they contain: another process may have saved them, and none counts twice.
     """
 
-    def __init__(self, states: WatchStates) -> None:
+    def __init__(self, states: WatchStates, edit: int) -> None:
+        """Hold the states in a store that was edited so often."""
         self._store = states
+        self._edit, self._is_edited = edit, False
         self.changes: dict[str, ChangeWatch] = {}
         self.falls: dict[_Pair, FallWatch] = {}
         self.probations: dict[_Pair, Probation] = {}
@@ -57,10 +59,17 @@ class Watches:
         self.changes.clear()
         self._resumes = False
 
-    def discard(self) -> None:
-        """Forget all states that are in memory: those in the store hold."""
-        for states in (self.changes, self.falls, self.probations, self._contained, self._touched):
+    def note_edit(self, edit: int) -> None:
+        """Note the number of the last edit of the store: after a new one, what is in memory does not hold."""
+        self._is_edited |= edit != self._edit
+        self._edit = edit
+
+    def discard_if_edited(self) -> bool:
+        """Forget all states that are in memory if the store was edited; return whether it was."""
+        is_edited, self._is_edited = self._is_edited, False
+        for states in (self.changes, self.falls, self.probations, self._contained, self._touched) if is_edited else ():
             states.clear()
+        return is_edited
 
     def contained(self, pair: _Pair, is_current: Callable[[str, int], bool]) -> int:
         """Return the last outcome that the states of a pair may contain, after reading them if need be.
@@ -134,3 +143,13 @@ class Watches:
         else:
             watch = self.probations.get(pair)
         return None if watch is None else tuple(watch.as_list())
+
+
+def watch_from(event_id: int) -> ChangeWatch:
+    """Return a watch over a model that counts what comes after an outcome."""
+    return ChangeWatch(up_since=event_id, down_since=event_id)
+
+
+def start_of(watch: ChangeWatch) -> int:
+    """Return the outcome before the first one that counts in ``watch``."""
+    return min(watch.up_since, watch.down_since)

@@ -65,6 +65,10 @@ class Database(Protocol):
         """The path or URL, for messages: without a password."""
 
     @property
+    def is_remote(self) -> bool:
+        """Whether it is on a server; see ``store.local``."""
+
+    @property
     def spool(self) -> str:
         """The path beside which outcomes are spooled."""
 

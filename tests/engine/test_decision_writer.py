@@ -29,7 +29,7 @@ from modelperf_plugin.engine.decision_writer import (
     DecisionWriter,
     is_in_share,
 )
-from modelperf_plugin.errors import StoreError
+from modelperf_plugin.errors import StoreBusyError, StoreError
 from modelperf_plugin.store import DecisionOutcome, DecisionRecord, LoggedDecision, Store, open_store
 from modelperf_plugin.values import Outcome
 from tests.store.contract.test_decisions import NOON, NOON_MS, decided
@@ -62,17 +62,17 @@ class Bench:
         """Return the ids of the decisions in the store, oldest first."""
         return [decision.decision_id for decision in self.store.decisions.newest(limit=100_000)][::-1]
 
-    def fail(self, error: Exception | None) -> None:
-        """Let the store fail with ``error`` from now on, or work again."""
+    def fail(self, error: Exception | None, method: str = "write") -> None:
+        """Let a method of the log fail with ``error`` from now on, or work again."""
 
         def failing(*_: Any) -> None:
             assert error is not None
             raise error
 
         if error is None:
-            vars(self.store.decisions).pop("write", None)
+            vars(self.store.decisions).pop(method, None)
         else:
-            vars(self.store.decisions)["write"] = failing
+            vars(self.store.decisions)[method] = failing
 
 
 @pytest.fixture
@@ -329,6 +329,21 @@ def test_old_decisions_are_deleted_once_an_hour(bench: Bench) -> None:
     bench.writer.on_decision(decided("newest", at=NOON + timedelta(days=1)))
     bench.writer.close()
     assert bench.kept() == ["new", "newer", "newest"]
+
+
+def test_old_decisions_can_stay_while_others_write(bench: Bench) -> None:
+    """If the store is busy when they are to be deleted, that is no failure: they are deleted the next time."""
+    bench.log = LogConfig(keep_days=2)
+    bench.writer.on_decision(decided("old", at=NOON - timedelta(days=3)))
+    bench.writer.on_decision(decided("new", at=NOON))
+    bench.fail(StoreBusyError("busy"), "forget")
+    bench.writer.close()
+    bench.fail(None, "forget")
+    assert (bench.errors, bench.kept()) == ([], ["old", "new"])
+    bench.clock.seconds += CLEANING_SECONDS
+    bench.writer.on_decision(decided("newer", at=NOON))
+    bench.writer.close()
+    assert bench.kept() == ["new", "newer"]
 
 
 def test_threads_lose_nothing(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ import pytest
 from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.errors import NotATrackerError, StoreBusyError, StoreVersionError
 from modelperf_plugin.store import Entry, Store, open_store, open_with_fallback
+from modelperf_plugin.store.decision_records import DecisionRecord
 from modelperf_plugin.store.fallback.batches import read_batch
 from modelperf_plugin.store.fallback.spool import places
 from modelperf_plugin.values import Outcome
@@ -339,6 +341,28 @@ def test_decisions_made_meanwhile_are_kept(path: Path) -> None:
     assert kept is not None
     assert kept.outcome is not None
     assert in_database(path) == {decision.model_id: 1}
+
+
+def test_decisions_made_meanwhile_are_moved_a_few_at_a_time(path: Path) -> None:
+    """However many there are, no call moves more than a few; all of them are in the database when the host closes."""
+    no_database(path)
+    made = [
+        DecisionRecord(f"{number:020x}", 1_000, "t", "a", 1.0, False, 0.0, "apply", "p", "{}") for number in range(500)
+    ]
+    with closing(open_with_fallback(path)) as store:
+        for each in made:
+            store.decisions.write([each], [])
+        path.unlink()
+        check_now(store)
+        assert store.tallies.of("t") == {}
+        moved = [store.decisions.summary(0).total.decisions]
+        for _ in range(3):
+            store.outcomes.record(Entry("t", "a", Outcome(success=True), 1_000))
+            moved.append(store.decisions.summary(0).total.decisions)
+    assert store.degraded is None
+    assert all(0 < after - before <= 100 for before, after in pairwise([0, *moved]))
+    with closing(open_store(path)) as there:
+        assert there.decisions.summary(0).total.decisions == len(made)
 
 
 def test_pauses_grow(path: Path, open_host: OpenHost) -> None:

@@ -18,8 +18,8 @@ import pytest
 
 from modelperf_plugin.errors import StoreBusyError, StoreError
 from modelperf_plugin.store import DecisionOutcome, DecisionRecord, Entry, Joining, Store, open_store
+from modelperf_plugin.store.commit_queue import CommitQueue, Ticket
 from modelperf_plugin.store.lock import ProcessLock
-from modelperf_plugin.store.sqlite.commit_queue import CommitQueue, Ticket
 from modelperf_plugin.store.sqlite.store import SqliteStore
 from modelperf_plugin.values import LaterTries, Outcome
 

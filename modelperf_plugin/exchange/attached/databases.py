@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from modelperf_plugin.config.sections import FederationConfig
-from modelperf_plugin.errors import StoreError
+from modelperf_plugin.errors import StoreBusyError, StoreError
 from modelperf_plugin.exchange.attached.table import AttachedTable
 from modelperf_plugin.log import logger
 from modelperf_plugin.paths import absolute
@@ -79,6 +79,8 @@ class AttachedDatabases:
         self._reload_at = time.monotonic() + RELOAD_SECONDS
         try:
             wanted = _by_key(*self._configured(), *self._attachments.all())
+        except StoreBusyError:
+            return  # asked again
         except StoreError as error:
             logger.warning("attached databases: %s", error)
             return

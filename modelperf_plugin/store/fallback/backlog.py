@@ -72,6 +72,11 @@ class Backlog:
             self.own_wait = self.waits = True
             return [Recorded.NEW] * len(entries)
 
+    @property
+    def is_only_in_memory(self) -> bool:
+        """Whether nothing of this process waits but what ends with it."""
+        return self._spool.is_empty and bool(self._notes)
+
     def find_batches_of_others(self) -> None:
         """Have the batches moved that processes have left which have ended, or use the database again."""
         self._left.extend((place, path) for place in places(self._path) for path in place.batches())
@@ -156,8 +161,8 @@ class Backlog:
         if not self._spool.is_empty:
             return self._spool.ingest_next(store)
         if self._notes:
-            self._notes[0].replay(store)
-            self._notes.popleft()
+            if self._notes[0].replay(store):
+                self._notes.popleft()
         elif self._left:
             ingest_left(store, *self._left[0])
             self._left.popleft()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from modelperf_plugin.store.exchange import Attached, EventRow, ImportRecord, Merged, Prior, Step, Sums
 from modelperf_plugin.store.fallback.role import Role
-from modelperf_plugin.store.roles import Span
+from modelperf_plugin.store.roles import EVERYTHING, Span
 from modelperf_plugin.values import Tally
 
 
@@ -41,7 +41,7 @@ class FallbackAttachments(Role):
     """Attached databases of the store in use."""
 
     def all(self) -> list[Attached]:
-        return self._switch.remember("attachments", self._switch.ask(lambda store: store.attachments.all()))
+        return self._switch.memory.keep("attachments", self._switch.ask(lambda store: store.attachments.all()))
 
     def add(self, attached: Attached) -> None:
         self._switch.ask(lambda store: store.attachments.add(attached))
@@ -57,13 +57,14 @@ class FallbackMerged(Role):
         return self._switch.ask(lambda store: store.merged.origin())
 
     def all(self) -> list[Merged]:
-        return self._switch.ask(lambda store: store.merged.all())
+        return self._switch.memory.keep("merged", self._switch.ask(lambda store: store.merged.all()))
 
     def version(self) -> tuple[float, ...]:
         return self._switch.ask(lambda store: store.merged.version())
 
     def priors(self, within: Span | None = None) -> list[Prior]:
-        return self._switch.ask(lambda store: store.merged.priors(within))
+        priors = self._switch.ask(lambda store: store.merged.priors(within))
+        return self._switch.memory.keep_priors(within or EVERYTHING, priors)
 
     def task_types(self, after: tuple[int, str], limit: int) -> list[tuple[int, str]]:
         return self._switch.ask(lambda store: store.merged.task_types(after, limit))

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from modelperf_plugin.errors import StoreError
@@ -41,6 +42,8 @@ from modelperf_plugin.values import Durations, Outcome, Tally
 SUMMARY_SECONDS: Final = 1.0
 """The summary is written at most this often."""
 _MAX_DECISION_WRITES: Final = 10_000
+_WRITES_PER_STEP: Final = 50
+"""How many of them are moved at once: whoever records waits for that."""
 
 _Write = tuple[list[DecisionRecord], list[DecisionOutcome]]
 
@@ -76,14 +79,21 @@ class Notes:
     writes: deque[_Write]
     problems: deque[CountedProblem]
 
-    def replay(self, store: Store) -> None:
-        """Write everything into ``store``; what was not written when an error is raised stays here."""
-        while self.writes:
-            store.decisions.write(*self.writes[0])
-            self.writes.popleft()
-        while self.problems:
+    def replay(self, store: Store) -> bool:
+        """Write a part into ``store``, and return whether that was the last one.
+
+        What was not written when an error is raised stays here.
+        """
+        if self.writes:
+            parts = list(islice(self.writes, _WRITES_PER_STEP))
+            decisions = [each for written, _ in parts for each in written]
+            store.decisions.write(decisions, [each for _, joined in parts for each in joined])
+            for _ in parts:
+                self.writes.popleft()
+        elif self.problems:
             store.problems.add(self.problems[0])
             self.problems.popleft()
+        return not self.writes and not self.problems
 
 
 def open_interim(path: str, snapshot: Snapshot, reason: str, spool: Spool) -> InterimStore:

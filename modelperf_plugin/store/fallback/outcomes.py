@@ -119,7 +119,7 @@ class FallbackTallies:
                     return switch.backlog.add_to(store, task_type)
                 tallies = store.tallies.of(task_type)
             except StoreBusyError:
-                known = switch.evidence.get(task_type)  # a choice does not wait for a server
+                known = switch.memory.evidence.get(task_type)  # a choice does not wait for a server
                 if known is None:
                     raise
                 return known
@@ -127,7 +127,7 @@ class FallbackTallies:
                 switch.handle(error, store)
             else:
                 if tallies and switch.interim is None:
-                    switch.evidence.put(task_type, tallies, len(tallies))
+                    switch.memory.evidence.put(task_type, tallies, len(tallies))
                 return tallies
 
     @property
@@ -144,12 +144,12 @@ class FallbackTallies:
         try:
             later = store.tallies.later(task_type)
         except StoreBusyError:
-            known = switch.later.get(task_type)
+            known = switch.memory.later.get(task_type)
             if known is None:
                 raise
             return known
         if later and switch.interim is None:
-            switch.later.put(task_type, later, len(later))
+            switch.memory.later.put(task_type, later, len(later))
         return later
 
     def all(self) -> list[Tally]:
@@ -159,7 +159,7 @@ class FallbackTallies:
         page = self._switch.ask(lambda store: store.tallies.page(after, pairs))
         if self._switch.interim is None:
             for task_type, tallies in page.items():
-                self._switch.evidence.put(task_type, tallies, len(tallies))
+                self._switch.memory.evidence.put(task_type, tallies, len(tallies))
         return page
 
     def faded(self, within: Span, today: int, half_life_days: float) -> dict[tuple[str, str], Faded]:
@@ -172,4 +172,6 @@ class FallbackTallies:
         return self._switch.ask(lambda store: store.tallies.costs(task_type, today, half_life_days, since_ms))
 
     def baselines(self, within: Span | None = None) -> dict[tuple[str, str], Baseline]:
-        return self._switch.remember_more("baselines", self._switch.ask(lambda store: store.tallies.baselines(within)))
+        return self._switch.memory.keep_more(
+            "baselines", self._switch.ask(lambda store: store.tallies.baselines(within))
+        )

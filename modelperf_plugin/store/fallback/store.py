@@ -63,7 +63,7 @@ class FallbackEvents(Role):
         return self._switch.ask(lambda store: store.events.after(event_id, limit))
 
     def last_id(self) -> int:
-        return self._switch.remember("last_event_id", self._switch.ask(lambda store: store.events.last_id()))
+        return self._switch.memory.keep("last_event_id", self._switch.ask(lambda store: store.events.last_id()))
 
     def revised_after(self, number: int, limit: int) -> list[Revision]:
         return self._switch.ask(lambda store: store.events.revised_after(number, limit))
@@ -119,7 +119,7 @@ class FallbackChanges(Role):
     """Changes of models in the store in use."""
 
     def all(self) -> list[Change]:
-        return self._switch.remember("changes", self._switch.ask(lambda store: store.changes.all()))
+        return self._switch.memory.keep("changes", self._switch.ask(lambda store: store.changes.all()))
 
     def add(
         self,
@@ -139,7 +139,7 @@ class FallbackDemotions(Role):
 
     def all(self, *, in_force: bool = False) -> list[Demotion]:
         found = self._switch.ask(lambda store: store.demotions.all(in_force=in_force))
-        return found if in_force else self._switch.remember("demotions", found)
+        return found if in_force else self._switch.memory.keep("demotions", found)
 
     def add(self, task_type: str, model_id: str, since_ms: int, threshold: float, evidence: float, reason: str) -> bool:
         demotion = (task_type, model_id, since_ms, threshold, evidence, reason)
@@ -217,7 +217,7 @@ class FallbackABTests(Role):
 
     def all(self, task_type: str | None = None, *, ended: bool = False) -> list[StoredTest]:
         found = self._switch.ask(lambda store: store.ab_tests.all(task_type, ended=ended))
-        return found if ended or task_type is not None else self._switch.remember("tests", found)
+        return found if ended or task_type is not None else self._switch.memory.keep("tests", found)
 
     def begin(self, test: StoredTest, *, named: bool = True) -> StoredTest:
         return self._switch.ask(lambda store: store.ab_tests.begin(test, named=named))
@@ -302,7 +302,7 @@ class FallbackEditing(Role):
         return self._switch.ask(lambda store: store.editing.unannounce(model_id, edited_ms))
 
     def last_edit(self) -> int:
-        return self._switch.remember("last_edit", self._switch.ask(lambda store: store.editing.last_edit()))
+        return self._switch.memory.keep("last_edit", self._switch.ask(lambda store: store.editing.last_edit()))
 
 
 class FallbackMaintenance(Role):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from modelperf_plugin.errors import StoreBusyError, StoreDamagedError, StoreError, StoreFailedError
 from modelperf_plugin.log import logger
@@ -19,12 +19,13 @@ from modelperf_plugin.store.fallback.backlog import Backlog
 from modelperf_plugin.store.fallback.frozen import Snapshot
 from modelperf_plugin.store.fallback.interim import InterimStore, open_interim
 from modelperf_plugin.store.fallback.own_spool import Spool
+from modelperf_plugin.store.fallback.remembered import Remembered
 from modelperf_plugin.store.fallback.repetition import missing_from
+from modelperf_plugin.store.fallback.server import ServerUpkeep
+from modelperf_plugin.store.local import local_read
 from modelperf_plugin.store.main_store import Database, MainStore
-from modelperf_plugin.values import LaterTries, Tally, Tried
 from modelperf_plugin.values.backoff import Backoff
 from modelperf_plugin.values.locks import attempt
-from modelperf_plugin.values.recent import Recent
 
 CHECK_SECONDS: Final = 1.0
 """How often to check that the open file is still the one at its path."""
@@ -33,9 +34,6 @@ MOVE_SECONDS: Final = 1.0
 """How long opening and closing spend on moving what waits; the rest is left to the calls that record."""
 BUSY_PAUSE_SECONDS: Final = 0.1
 """How often to try to open a file that others keep locked."""
-
-MAX_KNOWN_TALLIES: Final = 500
-"""Approximate number of tallies that are kept in memory, in case the file cannot be read when it fails."""
 
 _T = TypeVar("_T")
 
@@ -63,14 +61,10 @@ class Switch:
         """The store in use."""
         self.check_at = 0.0
         """When :meth:`check` is due, on the monotonic clock."""
-        self.evidence: Recent[str, Mapping[str, Tally]] = Recent(MAX_KNOWN_TALLIES)
-        """The tallies last read from the main store, by task type."""
-        self.later: Recent[str, Mapping[str, Mapping[Tried, LaterTries]]] = Recent(MAX_KNOWN_TALLIES)
-        """The later tries last read from the main store, by task type."""
+        self.memory = Remembered(lambda: self.interim is None)
+        """What the main store returned last."""
         self.recent: deque[Entry] = deque()
         """Outcomes recorded by the main store since the last check."""
-        self._returned: dict[str, Any] = {}
-        """What else the main store returned last, as in a snapshot."""
         self.interim: InterimStore | None = None
         """The store in use, if it is the stand-in."""
         self._database = database
@@ -84,6 +78,8 @@ class Switch:
         self._damage: object = None
         self._fault: StoreError | None = None
         self._backoff = Backoff()
+        self._fell_back_at = 0.0
+        self._upkeep = ServerUpkeep(database.spool, self._check_if_due, self._to_keep) if database.is_remote else None
         within(patience, self._start)
         forks.renew(self, Switch._renew)
 
@@ -91,6 +87,18 @@ class Switch:
     def degraded(self) -> str | None:
         """Why the main store cannot be used; None if it works."""
         return None if self._fault is None else str(self._fault)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the main store is on a server, so that choices read locally."""
+        return self._database.is_remote
+
+    @property
+    def behind(self) -> float | None:
+        """For how many seconds nothing could be read of what other hosts record; None if it can, or there are none."""
+        if self.interim is None or not self.is_remote:
+            return self.store.connection.behind
+        return time.monotonic() - self._fell_back_at
 
     @property
     def busy(self) -> bool:
@@ -111,24 +119,22 @@ class Switch:
             except StoreError as error:
                 self.handle(error, store)
 
-    def remember(self, what: str, found: _T) -> _T:
-        """Return ``found``, after keeping it for a snapshot if it came from the main store."""
-        if self.interim is None:
-            self._returned[what] = found
-        return found
-
-    def remember_more(self, what: str, found: dict[tuple[str, str], _T]) -> dict[tuple[str, str], _T]:
-        """Do the same with what is known of some pairs, in addition to others."""
-        if found and self.interim is None:
-            self._returned[what] = {**self._returned.get(what, {}), **found}
-        return found
-
     def check(self) -> None:
         """Notice that the main store was deleted or replaced; while it fails, try it again."""
+        if self._upkeep is not None and local_read() is not None and self._upkeep.wake():
+            return  # a choice does not wait for a server
         if self.interim is None:
             within(NO_WAIT, partial(self._try, self._check_identity))
         elif self._backoff.due:
             within(NO_WAIT, partial(self._try, self._retry))
+
+    def _check_if_due(self) -> None:
+        if time.monotonic() >= self.check_at:
+            self.check()
+
+    def _to_keep(self) -> Snapshot | None:
+        """Return what is known of the main store, for processes that start while it is away."""
+        return self.memory.snapshot() if self.interim is None else None
 
     def _try(self, change: Callable[[], None]) -> None:
         """Change the store in use, unless another thread does, or the code that a signal handler interrupted."""
@@ -169,13 +175,15 @@ class Switch:
                 return
             if self.interim is not None or not (isinstance(error, StoreFailedError) or store.connection.closed):
                 raise error
-            snapshot = Snapshot.read(self._database, self._known())
+            snapshot = Snapshot.read(self._database, self.memory.snapshot())
             with suppress(StoreError):
                 store.close()
             self._fall_back(error, snapshot)
 
     def close(self) -> None:
         """Move what can be moved, and release everything; closing twice is fine."""
+        if self._upkeep is not None and not self._closed:
+            self._upkeep.close(self._patience)
         with self._lock:
             if not self._closed:
                 within(self._patience, self._finish)
@@ -191,7 +199,10 @@ class Switch:
         try:
             self._use(self._database.open())
         except (StoreFailedError, StoreBusyError) as error:
-            self._fall_back(error, Snapshot.read(self._database))
+            kept = None if self._upkeep is None else self._upkeep.read()
+            self._fall_back(error, Snapshot.read(self._database, None if kept is None else kept[0]))
+            if kept is not None:
+                self._fell_back_at -= kept[1]
         else:
             self._move_all()
 
@@ -200,6 +211,8 @@ class Switch:
             self._retry()
         with suppress(StoreError):  # it waits for the next process
             self._move_all()
+            while self.backlog.is_only_in_memory and self._move_next():
+                pass
 
     def _move_all(self) -> None:
         """Move what waits, for a limited time; others that write are waited for as long as the deadline permits."""
@@ -230,6 +243,7 @@ class Switch:
         if not _is_busy(error):
             now_ms = time.time_ns() // 1_000_000
             interim.problems.add(CountedProblem("the store", str(error), 1, now_ms, now_ms))
+        self._fell_back_at = time.monotonic()
         self.store = self.interim = interim
         self.check_at = 0.0
         self._begin_back_off(error)
@@ -280,12 +294,6 @@ class Switch:
         self._fault = self.interim = None
         self._move_next()
 
-    def _known(self) -> Snapshot:
-        """Return what was read last."""
-        tallies = [tally for name in self.evidence for tally in (self.evidence.get(name) or {}).values()]
-        later = {name: self.later.get(name) or {} for name in self.later}
-        return Snapshot(tallies=tallies, later=later, **self._returned)
-
     def _check_identity(self) -> None:
         """Open what is at the place by now: what is written to a deleted file is lost."""
         # what was recorded later than that would have led to this check
@@ -311,7 +319,7 @@ class Switch:
         except StoreError as error:  # also if it is only locked: the outcomes of the last second must not wait
             with suppress(StoreError):
                 self.store.close()
-            self._fall_back(error, snapshot or Snapshot.read(self._database, self._known()))
+            self._fall_back(error, snapshot or Snapshot.read(self._database, self.memory.snapshot()))
             if self.interim is not None:
                 with suppress(StoreError), closing(self._database.open_to_read()) as there:
                     recent = missing_from(there, recent, last_id)

@@ -22,6 +22,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from modelperf_plugin.errors import StoreBusyError, StoreError, StoreFailedError
 from modelperf_plugin.store.entries import Entry
+from modelperf_plugin.store.postgres.asking import ServerSilentError
 
 _T = TypeVar("_T")
 
@@ -34,13 +35,10 @@ _LOOK_SECONDS: Final = 0.02
 _SETTLED_SECONDS: Final = 3.0
 """After this time a commit is on the disk of a server that lives: `wal_writer_delay` is 0.2 s."""
 _DEFAULTS: Final = {
-    "connect_timeout": "10", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3",
+    "fallback_application_name": "modelperf", "connect_timeout": "10", "keepalives_idle": "30",
+    "keepalives_interval": "10", "keepalives_count": "3",
 }  # fmt: skip
 """Parameters that hold unless the URL has its own: a server that has vanished is noticed within a minute."""
-
-
-class ServerSilentError(psycopg.OperationalError):
-    """The server has not answered in time."""
 
 
 class PatientConnection(psycopg.Connection[Any]):
@@ -52,10 +50,26 @@ class PatientConnection(psycopg.Connection[Any]):
         """For how many seconds to wait for an answer of the server."""
         self.sender = token_hex(8)
         """What the database knows this connection by: a connection that takes its place has another name."""
+        self.sender_number = int.from_bytes(bytes.fromhex(self.sender), signed=True)
+        """The same as a number of 64 bits."""
         self.sent = 0
         """How many statements with a receipt were sent."""
         self.unsettled: deque[tuple[float, int, Sequence[Entry]]] = deque()
         """The last outcomes that were committed: when, by which statement, and which."""
+        self.numbers: dict[tuple[str, ...], int] = {}
+        """What stands for pairs and for sets of models in the database, as far as this connection has used them.
+
+        Others do not use them: they could be lost, if the server stops, without the other connections noticing.
+        """
+        self.prepared: set[bytes] = set()
+        self.poll: Any = None
+        self.is_pooled = False
+        """Whether a pooler is in between, which may give every transaction another session."""
+        self.timeouts = (-1, -1)
+        """For how many milliseconds statements may wait for locks, and run."""
+        self.settings = ""
+        """What sets this for a transaction, if there is a pooler in between, and ``others`` in addition."""
+        self.others = ""
 
     def wait(self, gen: Generator[Any, Any, _T], *args: Any, **kwargs: Any) -> _T:
         """Consume a generator that operates on the connection; raise ServerSilentError if no answer comes in time."""
@@ -109,7 +123,7 @@ class Connector:
             given = conninfo_to_dict(url)
         except (psycopg.Error, UnicodeError):  # whose message may quote a password
             raise StoreError(f"{location} is not a valid URL of a PostgreSQL database") from None
-        self._parameters: dict[str, Any] = {**_DEFAULTS, **given}
+        self._parameters: dict[str, Any] = {**_DEFAULTS, **given, "client_encoding": "utf8"}
         self._left: deque[_Attempt] = deque()  # each change is one operation in C, whatever a signal handler does
         self._is_closed = False
         self.lost: deque[PatientConnection] = deque()
@@ -166,9 +180,7 @@ class Connector:
             self.close()
 
     def _open(self) -> PatientConnection:
-        return PatientConnection.connect(
-            "", autocommit=True, client_encoding="utf8", fallback_application_name="modelperf", **self._parameters
-        )
+        return PatientConnection.connect("", autocommit=True, **self._parameters)
 
 
 class _Attempt:

@@ -19,6 +19,8 @@ from modelperf_plugin.store.urls import without_secrets
 class PostgresDatabase:
     """The database at a URL; see :class:`~modelperf_plugin.store.main_store.Database`."""
 
+    is_remote = True
+
     def __init__(self, url: str, spool: str, durability: Durability, patience: float) -> None:
         """Take the URL, with what is secret in it, and the path beside which outcomes are spooled.
 

@@ -32,12 +32,12 @@ class PostgresDecisionLog(ReadDecisions):
     def write(self, decisions: Iterable[DecisionRecord], outcomes: Iterable[DecisionOutcome]) -> list[DecisionOutcome]:
         decisions, outcomes = list(decisions), list(outcomes)
         given = json.dumps([_decision(each) for each in decisions]), json.dumps([_outcome(each) for each in outcomes])
-        (log,) = self._connection.call(self._sql["join_decisions"], *given, *_limits())
+        (log,) = self._connection.call(self._sql["join_decisions"], *given, *limits_of_log())
         return _joined(log, outcomes)
 
     def report(self, decision_id: str, outcome: Outcome, given_ms: int) -> Recorded:
         verdict = (decision_id, outcome.success, outcome.score_millionths, given_ms)
-        self._connection.call(self._sql["report"], *verdict, *_limits())
+        self._connection.call(self._sql["report"], *verdict, *limits_of_log())
         return Recorded.REVISED
 
     def after(self, number: int, limit: int) -> list[tuple[int, DecisionRecord, JoinedOutcome | None]]:
@@ -52,19 +52,24 @@ class PostgresDecisionLog(ReadDecisions):
 def parameters(joining: Joining) -> tuple[str | None, str, int, int]:
     """Return what ``record_joined`` is to get beside an outcome: its decision and itself as JSON, and the limits."""
     decision = None if joining.decision is None else json.dumps(_decision(joining.decision))
-    return (decision, json.dumps(_outcome(joining.outcome)), *_limits())
+    return (decision, json.dumps(_outcome(joining.outcome)), *limits_of_log())
 
 
-def join(joining: Joining, number: int, log: Mapping[str, Any]) -> None:
-    """Note in ``joining`` what was joined, and whether a verdict has waited; ``number`` is that of the outcome."""
-    outcome = joining.outcome
-    if outcome.outcome.outcome_id is None:
-        outcome = outcome._replace(ref=number)
-    joining.joined = _joined(log, [outcome])
-    joining.has_verdict = log["has_verdict"]
+def join(joinings: Sequence[Joining], numbers: Sequence[int], log: Mapping[str, Any]) -> None:
+    """Note what was joined, and whether a verdict has waited; ``numbers`` are those of the outcomes."""
+    outcomes: list[DecisionOutcome] = []
+    of_decision: dict[str, Joining] = {}
+    for joining, number in zip(joinings, numbers, strict=True):
+        outcome = joining.outcome
+        outcomes.append(outcome._replace(ref=number) if outcome.outcome.outcome_id is None else outcome)
+        of_decision.setdefault(outcome.decision_id, joining)
+        joining.has_verdict = log["has_verdict"]
+    for each in _joined(log, outcomes):
+        of_decision[each.decision_id].joined.append(each)
 
 
-def _limits() -> tuple[int, int]:
+def limits_of_log() -> tuple[int, int]:
+    """Return how many tries of a decision, and outcomes without one, the log keeps."""
     return limits.MAX_LOGGED_TRIES, limits.MAX_UNMATCHED_OUTCOMES
 
 

@@ -9,6 +9,7 @@ from psycopg import errors
 
 from modelperf_plugin.errors import NotATrackerError, StoreError, StoreOutdatedError, StoreVersionError
 from modelperf_plugin.store.postgres.connecting import PatientConnection
+from modelperf_plugin.store.postgres.sessions import limit
 from modelperf_plugin.store.queries import Migration, load_migrations
 
 _LOCK: Final = 1_299_148_877
@@ -48,8 +49,8 @@ def migrate(connection: PatientConnection, location: str) -> None:
     if not missing_migrations(connection, location):
         return
     connection.silence = _SECONDS
+    limit(connection, connection.timeouts[0] / 1000, _SECONDS)
     with connection.transaction():
-        connection.execute("SELECT set_config('statement_timeout', %s, true)", (f"{_SECONDS:g}s",))
         connection.execute(
             "SELECT pg_advisory_xact_lock(%s, current_schema()::regnamespace::oid::bigint::bit(32)::integer)", (_LOCK,)
         )

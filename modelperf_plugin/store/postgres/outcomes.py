@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 from modelperf_plugin.log import logger
 from modelperf_plugin.store.decision_records import Joining
 from modelperf_plugin.store.entries import GONE, Entry, Recorded, Verdict, decision_of
-from modelperf_plugin.store.postgres import decisions
+from modelperf_plugin.store.postgres import decisions, known, together
+from modelperf_plugin.store.postgres.asking import ask
 from modelperf_plugin.store.postgres.connecting import PatientConnection
 from modelperf_plugin.store.postgres.connection import PostgresConnection
-from modelperf_plugin.store.postgres.parameters import columns
+from modelperf_plugin.store.postgres.groups import GroupCommit
+from modelperf_plugin.store.postgres.parameters import FIELDS, columns, row_of
 from modelperf_plugin.store.queries import load_queries
-from modelperf_plugin.store.tried import text_of
 from modelperf_plugin.text import count
 
-_WIDTH: Final = 15
-"""How many parameters an outcome has."""
+_WIDTH: Final = len(FIELDS)
 
 
 class PostgresOutcomes:
@@ -26,42 +27,53 @@ class PostgresOutcomes:
     def __init__(self, connection: PostgresConnection) -> None:
         self._connection = connection
         self._sql = load_queries("postgres")
-        connection.restore = self._restore
+        self._groups = GroupCommit(self._record_alone, partial(together.record, connection))
+        connection.restore_by(self._restore)
 
     def record(self, entry: Entry, joining: Joining | None = None) -> Recorded:
-        own = self._connection.own
-        token = own.begin()
-        try:
-            recorded = self._record(entry) if joining is None else self._record_joined(entry, joining)
-            if recorded is Recorded.NEW:
-                own.add(entry)
-        finally:
-            own.end(token)
+        recorded = self._groups.record(entry, joining, self._connection.patience)
+        if recorded is not Recorded.NEW:  # but it was noted as one that is
+            self._connection.follower.counts.void([entry.task_type])
         return recorded
 
+    def _record_alone(self, entry: Entry, joining: Joining | None) -> Recorded:
+        return self._record(entry) if joining is None else self._record_joined(entry, joining)
+
     def _record(self, entry: Entry) -> Recorded:
-        return _recorded(entry, self._connection.call_once([entry], self._sql["record"], *_row(entry))[0])
+        def record(connection: PatientConnection, sent: int) -> int:
+            values = known.values_of(connection, entry)
+            if values is not None:
+                ask(connection, known.query(connection, sent, values))
+                return Recorded.NEW
+            row = connection.execute(self._sql["record"], (connection.sender, sent, *row_of(entry))).fetchone()
+            answer, _, tally_id, tried_id = row or (0, 0, None, None)
+            known.note(connection, entry, tally_id, tried_id)
+            return answer
+
+        return _recorded(entry, self._connection.once([entry], record))
 
     def _record_joined(self, entry: Entry, joining: Joining) -> Recorded:
         """Record an outcome and join it to its decision, in one transaction."""
-        row = (*_row(entry), joining.outcome.decision_id, *decisions.parameters(joining))
+        row = (*row_of(entry), joining.outcome.decision_id, *decisions.parameters(joining))
         answer, number, joining.is_stored, log = self._connection.call_once([entry], self._sql["record_joined"], *row)
         if log is not None:
-            decisions.join(joining, number, log)
+            decisions.join([joining], [number], log)
         return _recorded(entry, answer)
 
     def record_many(self, entries: Iterable[Entry]) -> int:
         entries = list(entries)
-        rows = [_row(entry) for entry in entries]
+        rows = [row_of(entry) for entry in entries]
         if not rows:
             self._connection.ensure_open()
             return 0
         changed: int = self._connection.call_once(entries, self._sql["record_many"], *columns(rows, _WIDTH))[0]
+        if changed < len(entries) or any(each.outcome.outcome_id is not None for each in entries):
+            self._connection.follower.counts.void({each.task_type for each in entries})
         return changed
 
     def ingest_batch(self, batch_id: str, entries: Iterable[Entry]) -> int:
         """Write spooled outcomes in one transaction, unless the batch was ingested before; return how many were new."""
-        rows = [(*_row(entry)[:-1], True) for entry in entries]
+        rows = [(*row_of(entry)[:-1], True) for entry in entries]
         if not rows:  # the batch is just begun
             return 0
         new: int = self._connection.call(self._sql["ingest_batch"], batch_id, *columns(rows, _WIDTH))[0]
@@ -70,7 +82,7 @@ class PostgresOutcomes:
     def _restore(self, connection: PatientConnection, lost: PatientConnection) -> None:
         """Write by one connection the outcomes of another that the server has lost."""
         sent = [number for _, number, entries in lost.unsettled for _ in entries]
-        rows = [(*_row(entry)[:-1], True) for _, _, entries in lost.unsettled for entry in entries]
+        rows = [(*row_of(entry)[:-1], True) for _, _, entries in lost.unsettled for entry in entries]
         statement = self._sql["restore_lost"]
         ((restored,),) = connection.execute(statement, (lost.sender, sent, *columns(rows, _WIDTH))).fetchall()
         if restored:
@@ -103,18 +115,3 @@ def _recorded(entry: Entry, answer: int) -> Recorded:
         return Recorded(answer)
     logger.warning(GONE, f"the outcome {entry.outcome.outcome_id}")
     return Recorded.NOTHING
-
-
-def _row(entry: Entry) -> tuple[Any, ...]:
-    """Return the parameters of the function that records an outcome, up to whether it is stamped."""
-    task_type, model_id, outcome, ended_ms, tried = entry
-    return (
-        task_type, model_id, text_of(tried) if tried else None, entry.served_model, ended_ms, outcome.success,
-        outcome.timeout, outcome.tokens_used, outcome.cost_nano_usd, outcome.error_kind,
-        _milliseconds(outcome.duration_seconds), outcome.score_millionths,
-        _milliseconds(outcome.retry_after_seconds), outcome.outcome_id, outcome.timestamp is not None,
-    )  # fmt: skip
-
-
-def _milliseconds(seconds: float | None) -> int | None:
-    return None if seconds is None else round(seconds * 1000)

@@ -13,7 +13,7 @@ from functools import partial
 from threading import Lock
 from typing import Final, TypeVar
 
-from psycopg.pq import TransactionStatus
+from psycopg.pq import PipelineStatus, TransactionStatus
 
 from modelperf_plugin.store.postgres.connecting import PatientConnection
 from modelperf_plugin.values.locks import attempt
@@ -32,12 +32,10 @@ class Slot:
     def __init__(self) -> None:
         self.lock = Lock()
         self.connection: PatientConnection | None = None
-        self.timeouts = ""
-        """The deadlines that are set in its session."""
 
     def close(self) -> None:
         """Close the connection; the next user opens another one."""
-        connection, self.connection, self.timeouts = self.connection, None, ""
+        connection, self.connection = self.connection, None
         if connection is not None:
             connection.close()
 
@@ -50,7 +48,10 @@ class Slot:
     @property
     def is_at_rest(self) -> bool:
         """Whether the connection can be used again."""
-        return self.connection is not None and self.connection.info.transaction_status == TransactionStatus.IDLE
+        if self.connection is None:
+            return False
+        server = self.connection.pgconn
+        return server.transaction_status == TransactionStatus.IDLE and server.pipeline_status == PipelineStatus.OFF
 
 
 class Slots:

@@ -17,6 +17,14 @@ class Connection(Protocol):
         """The path or URL, for messages."""
 
     @property
+    def is_remote(self) -> bool:
+        """Whether answers come from a server, so that choices use those that the process has; see ``store.local``."""
+
+    @property
+    def behind(self) -> float | None:
+        """For how many seconds nothing could be read of what other hosts record; None if it can, or there are none."""
+
+    @property
     def degraded(self) -> str | None:
         """Why the database cannot be used and a fallback is in use; None if the database works."""
 

@@ -13,11 +13,11 @@ from typing import Any, NoReturn, TypeVar
 from modelperf_plugin.errors import StoreBusyError, StoreError
 from modelperf_plugin.log import logger
 from modelperf_plugin.store import forks
+from modelperf_plugin.store.commit_queue import CommitQueue
 from modelperf_plugin.store.deadline import BUSY_SECONDS, remaining, within
 from modelperf_plugin.store.durability import Durability
 from modelperf_plugin.store.lock import ProcessLock
 from modelperf_plugin.store.sqlite import rows
-from modelperf_plugin.store.sqlite.commit_queue import CommitQueue
 from modelperf_plugin.store.sqlite.file import (
     MEMORY,
     begin,
@@ -47,6 +47,10 @@ class SqliteConnection:
     """Whether the file was opened for reading only."""
     degraded: str | None = None
     """None: failures of SQLite are raised here."""
+    is_remote: bool = False
+    """False: answers come from a file."""
+    behind: float | None = None
+    """None: what others have written is in the file."""
     busy: bool = False
     """False: outcomes do not wait here, but fail."""
     note: str | None = None

@@ -17,6 +17,8 @@ from modelperf_plugin.store.store import Store
 class SqliteDatabase:
     """The file at a path; see :class:`~modelperf_plugin.store.main_store.Database`."""
 
+    is_remote = False
+
     def __init__(self, path: str, durability: Durability, patience: float) -> None:
         self.location = path
         self.spool = str(absolute(path))  # a host may change its working directory

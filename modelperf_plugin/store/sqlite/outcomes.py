@@ -10,12 +10,12 @@ from contextlib import AbstractContextManager
 from threading import get_ident
 from typing import Final, TypeVar
 
+from modelperf_plugin.store.commit_queue import Ticket
 from modelperf_plugin.store.deadline import remaining
 from modelperf_plugin.store.decision_records import Joining
 from modelperf_plugin.store.entries import Entry, Recorded, Verdict, decision_of
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.sqlite import bulk, revising
-from modelperf_plugin.store.sqlite.commit_queue import Ticket
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
 from modelperf_plugin.store.sqlite.decisions import add_decisions
 from modelperf_plugin.store.sqlite.file import begin, is_busy, retried

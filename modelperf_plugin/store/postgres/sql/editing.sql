@@ -561,7 +561,10 @@ UPDATE decision SET task_type = %(new)s::text WHERE task_type = %(old)s::text;
 -- rename_model_in_records --
 -- Another model in the records of decisions, where it is a value.
 UPDATE decision SET record = replace(
-    replace(replace(record::text, %(quoted_old)s::text || ',', %(quoted_new)s::text || ','), %(quoted_old)s::text || ']', %(quoted_new)s::text || ']'),
+    replace(
+        replace(record::text, %(quoted_old)s::text || ',', %(quoted_new)s::text || ','),
+        %(quoted_old)s::text || ']', %(quoted_new)s::text || ']'
+    ),
     %(quoted_old)s::text || '}', %(quoted_new)s::text || '}'
 )::json
 WHERE strpos(record::text, %(quoted_old)s::text) > 0;

@@ -1,16 +1,37 @@
 -- record --
--- Record one outcome, unless the number of the statement is taken: a receipt comes first.
+-- Record one outcome, unless the number of the statement is taken: a receipt comes first. Its names are numbered, too.
 WITH receipt AS (
     INSERT INTO sender AS old (id, sent) VALUES (%s, %s)
     ON CONFLICT (id) DO UPDATE SET sent = excluded.sent WHERE old.sent < excluded.sent
-    RETURNING %s::text AS task_type
+    RETURNING %s::text AS task_type, %s::text AS model_id, %s::text AS tried
 )
-SELECT answer, outcome FROM receipt CROSS JOIN LATERAL record(
-    receipt.task_type, %s, %s, %s, %s::bigint, %s, %s, %s::bigint, %s::bigint, %s, %s::bigint, %s::integer, %s::bigint, %s, %s, NULL
+SELECT answer, outcome, number_of_pair(task_type, model_id), number_of_tried(tried)
+FROM receipt CROSS JOIN LATERAL record(
+    task_type, model_id, tried, %s, %s::bigint, %s, %s, %s::bigint, %s::bigint, %s, %s::bigint, %s::integer, %s::bigint,
+    %s, %s, NULL
 );
 
+-- record_known --
+-- Record one outcome that has neither an id nor a decision and whose names are numbered, with its receipt. Its transaction
+-- has an id before it has a number; see `next_number`.
+INSERT INTO fresh (
+    sender, sent, number, ended_ms, tokens, cost_nano_usd, duration_ms, retry_after_ms, tally_id, tried_id, score,
+    success, timeout, is_referred, error_kind
+)
+VALUES (
+    $1::bigint, $2::bigint, CASE WHEN pg_current_xact_id() IS NOT NULL THEN nextval('outcome_number') END, $3::bigint,
+    $4::bigint, $5::bigint, $6::bigint, $7::bigint, $8::integer, $9::integer, $10::integer, $11::boolean, $12::boolean,
+    false, $13::text
+);
+
+-- record_group --
+-- Record several outcomes of any kind, as JSON, with a receipt.
+SELECT to_jsonb(recorded) FROM record_group(
+    $1::bigint, $2::bigint, $3::jsonb, $4::jsonb, $5::jsonb, $6::integer, $7::integer
+) AS recorded;
+
 -- record_joined --
--- The same with its decision.
+-- Record one outcome, likewise, with its decision.
 WITH receipt AS (
     INSERT INTO sender AS old (id, sent) VALUES (%s, %s)
     ON CONFLICT (id) DO UPDATE SET sent = excluded.sent WHERE old.sent < excluded.sent
@@ -50,6 +71,7 @@ SELECT restore_lost(
 
 -- drop_senders --
 -- Forget connections of which nothing can be spooled any more.
+WITH folded AS (DELETE FROM folded_receipt WHERE since < now() - interval '400 days')
 DELETE FROM sender WHERE since < now() - interval '400 days';
 
 -- known_outcome_keys --
@@ -118,32 +140,6 @@ JOIN tally ON tally.id = event.tally_id
 LEFT JOIN served ON served.event_id = event.id
 LEFT JOIN served_model ON served_model.id = served.served_id
 WHERE outcome_key.outcome_id = ANY(%s);
-
--- progress --
--- How many events there are and how often sums were corrected, after folding; and whether that is all.
-SELECT events, corrected, is_complete FROM fold_and_tell();
-
--- kept_tallies --
--- The tallies of one task type without what is in the queue, each with the version that it is of; one row at least.
-SELECT
-    progress.last_event_id, progress.corrections, task_type, model_id, successes, failures, timeouts, outages,
-    caller_errors, tokens, cost_nano_usd, priced, last_used_ms, timeout_failures, later_successes, later_failures,
-    later_timeout_failures, graded, score_shift, later_score_shift
-FROM progress LEFT JOIN tally ON task_type = %s AND successes + failures > 0 ORDER BY model_id;
-
--- kept_later --
--- The same for its later tries, by what had failed before: of each pair the sets with most tries.
-SELECT
-    progress.last_event_id, progress.corrections, model_id, models, successes, failures, timeout_failures, score_shift
-FROM progress LEFT JOIN (
-    SELECT
-        tally.model_id, tried.models, later.successes, later.failures, later.timeout_failures, later.score_shift,
-        row_number() OVER (
-            PARTITION BY tally.id ORDER BY later.successes + later.failures DESC, tried.id
-        ) AS place
-    FROM tally JOIN later ON later.tally_id = tally.id JOIN tried ON tried.id = later.tried_id
-    WHERE tally.task_type = %(task_type)s
-) AS sets ON place <= %(most)s;
 
 -- tallies_of_task_type --
 -- The tallies of one task type. A pair without outcomes is skipped.

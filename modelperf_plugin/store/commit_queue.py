@@ -33,7 +33,7 @@ class CommitBatch:
 class Ticket:
     """One outcome waiting to be written, and the result."""
 
-    __slots__ = ("_turn", "answer", "batch", "entry", "error", "has_joined", "joining")
+    __slots__ = ("_turn", "answer", "batch", "doubt", "entry", "error", "has_joined", "joining")
 
     def __init__(self, entry: Entry, joining: Joining | None = None) -> None:
         self.entry = entry
@@ -44,6 +44,8 @@ class Ticket:
         self.answer = Recorded.NOTHING
         """What recording it has changed; valid once the batch is committed."""
         self.error: Exception | None = None
+        self.doubt: Exception | None = None
+        """The error if the thread that writes is interrupted from now on: nobody would know what was committed then."""
         self._turn = threading.Lock()
         self._turn.acquire()
 
@@ -137,6 +139,8 @@ class CommitQueue:
                 return
             batch.committed = batch.complete
             for ticket in batch.tickets:
+                if not ticket.served:
+                    ticket.error = ticket.doubt
                 if ticket.served:
                     self._waiting.pop(ticket, None)
                     ticket.wake()
