@@ -35,13 +35,15 @@ def confirm(question: str, *, yes: bool) -> None:
 
     Raises:
         Refusal: nobody can be asked, because standard input is not a terminal.
-        click.Abort: the answer was no.
+        click.exceptions.Exit: the answer was no.
     """
     if yes:
         return
     if not sys.stdin.isatty():
         raise Refusal(f"{question} Add --yes to confirm, or --dry-run to see what would be done")
-    click.confirm(printable(question), abort=True, err=True)
+    if not click.confirm(printable(question), err=True):
+        click.echo("nothing was changed", err=True)
+        raise click.exceptions.Exit(1)
 
 
 def back_up_before(answer: Answer, location: str, what: str) -> Path | None:

@@ -77,9 +77,9 @@ def test_a_terminal_is_asked(store: str) -> None:
     """Anything but yes leaves everything as it is."""
     terminal = Terminal("forget", "--store", store, "--model", "gpt-4o")
     terminal.wait_for("[y/N]")
-    terminal.interrupt()
-    code, _ = terminal.finish()
-    assert (code, copies(store, "forget")) == (130, [])
+    terminal.type("n\n")
+    code, text = terminal.finish()
+    assert (code, "nothing was changed" in text, copies(store, "forget")) == (1, True, [])
 
 
 def test_a_model_is_renamed_with_its_decisions(run: Run, run_json: RunJson, store: str, choose: Choose) -> None:
