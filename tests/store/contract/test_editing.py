@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -22,10 +23,12 @@ from modelperf_plugin.store import (
     Sums,
     open_store,
     open_to_read,
+    open_with_fallback,
 )
 from modelperf_plugin.store.edits import Edited, Selection
 from modelperf_plugin.store.roles import EVERYTHING
 from modelperf_plugin.values import DAY_MS, ERROR_KINDS, Outcome, Tally
+from tests.postgres import Server
 from tests.store.contract.examples import NEW_YEAR_MS, OpenStore, entry, unsound
 from tests.store.contract.test_ab_tests import TEST, counted_up
 from tests.store.contract.test_decisions import NOON_MS, decided
@@ -338,3 +341,24 @@ def test_hosts_that_run_see_the_edit_at_once(tmp_path: Path) -> None:
     finally:
         host.close()
         other.close()
+
+
+def test_hosts_on_other_machines_see_the_edit(postgres: Server) -> None:
+    """A host that follows a database on a server has no counts of what was forgotten any more."""
+    url = postgres.empty_schema()
+    host, other = open_with_fallback(url), open_store(url)
+    try:
+        host.outcomes.record_many([entry("a"), entry("b")])
+        assert set(host.tallies.of("execute-task")) == {"a", "b"}
+        other.editing.forget(Selection(model_id="a"), 1)
+        until = time.monotonic() + 10
+        while set(host.tallies.of("execute-task")) != {"b"} and time.monotonic() < until:
+            time.sleep(0.01)
+        assert set(host.tallies.of("execute-task")) == {"b"}
+        host.outcomes.record(entry("a"))
+        assert host.tallies.of("execute-task")["a"].samples == 1
+        assert host.editing.last_edit() == other.editing.last_edit() > 0
+    finally:
+        host.close()
+        other.close()
+        postgres.take_back(url)
