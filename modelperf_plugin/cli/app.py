@@ -31,6 +31,7 @@ from modelperf_plugin.cli.commands.import_ import import_
 from modelperf_plugin.cli.commands.init import init
 from modelperf_plugin.cli.commands.merge import merge
 from modelperf_plugin.cli.commands.merged import merged
+from modelperf_plugin.cli.commands.move import move
 from modelperf_plugin.cli.commands.plot import plot
 from modelperf_plugin.cli.commands.rank import rank
 from modelperf_plugin.cli.commands.rename import rename
@@ -130,7 +131,7 @@ for _title, _commands in (
     ("Changes and demotions", (changes, demotions, announce, reset)),
     ("Policies", (replay, evaluate, tune, simulate)),
     ("Imports and exchange", (import_, federate, export, merge, merged)),
-    ("Maintenance", (forget, rename, doctor, backup, restore, compact)),
+    ("Maintenance", (forget, rename, move, doctor, backup, restore, compact)),
 ):
     modelperf.add_section(_title, *_commands)
 

@@ -19,6 +19,7 @@ from modelperf_plugin.config import Config
 from modelperf_plugin.engine.expectations import Expectations
 from modelperf_plugin.engine.lateness import unless_late
 from modelperf_plugin.engine.learner import Learner
+from modelperf_plugin.engine.lease import Lease
 from modelperf_plugin.engine.watches import Watches, start_of, watch_from
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.log import logger
@@ -26,6 +27,7 @@ from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.quality import is_informative
 from modelperf_plugin.policy.sequential import FallWatch, LaterTry, Probation, shifted
 from modelperf_plugin.store import Change, Demotion, Event
+from modelperf_plugin.store.local import dated
 from modelperf_plugin.store.roles import Changes, Demotions, Editing, Events, Tallies, WatchStates
 from modelperf_plugin.values.locks import attempt
 
@@ -37,6 +39,7 @@ SAVE_STATES: Final = 32
 SAVE_MODELS: Final = 16
 """Number of models whose rows of the fit are saved each time, in turn."""
 CALL_COST: Final = 32
+BESIDE_COST: Final = 320
 CLOSE_COST: Final = 10_000
 """How much one call processes, and the last: more than comes in, but not all of an import."""
 OUTCOME_COST: Final = 3
@@ -47,6 +50,7 @@ MAX_BACKLOG_OUTCOMES: Final = 5_000
 """Of a larger backlog (an import) only the newest are processed: present beliefs do not predict the older ones."""
 
 _Pair = tuple[str, str]
+_NO_DEMOTIONS: Final[Mapping[str, str]] = {}
 
 
 class Monitor:
@@ -73,7 +77,9 @@ class Monitor:
         self._stored_demotions = demotions
         self._lock = threading.Lock()
         self._notes_lock = threading.RLock()  # taken after _lock, if both are
+        self._states = watch_states
         self._watches = Watches(watch_states, editing.last_edit())
+        self._lease = Lease(watch_states.claim)
         self._in_force: dict[str, dict[str, str]] = {}
         self._demotions: dict[_Pair, Demotion] = {}
         self._last_turns: dict[_Pair, int] = {}
@@ -82,8 +88,8 @@ class Monitor:
         self._newest_change = 0
         self._behind = self._save_next = False
         self._reload_at = 0.0
-        self._reloads = self._reloaded = 0
-        """The readings that have begun, and the last of them that was taken in."""
+        self._read_at = 0.0
+        """Since when what was reloaded holds, on the monotonic clock."""
         self._position = self._restore()
         self._saved = self._position
         self._revised = self._events.last_revision()
@@ -93,27 +99,33 @@ class Monitor:
         self._reload_if_due()
         return self._in_force.get(task_type, _NO_DEMOTIONS)
 
-    def process_new_outcomes(self) -> bool:
+    def process_new_outcomes(self, cost: int = CALL_COST) -> bool:
         """Process outcomes since the last call, the oldest first, or save the states; return whether more is left.
 
         Returns False at once while another thread processes them.
         """
-        return attempt(self._lock, self._take_step) and self._behind
+        return attempt(self._lock, lambda: self._take_step(cost)) and self._behind
 
     def close(self) -> None:
         """Process remaining outcomes, as far as that is quick, and save the states."""
-        attempt(self._lock, lambda: self._process_up_to(CLOSE_COST))
+        attempt(self._lock, self._process_the_rest)
         attempt(self._lock, self._save_if_new, CLOSE_SECONDS)
+        attempt(self._lock, self._lease.end)
 
-    def _take_step(self) -> None:
-        if self._save_next:
+    def _process_the_rest(self) -> None:
+        if self._lease.renew(self._take_over):
+            self._process_up_to(CLOSE_COST)
+
+    def _take_step(self, cost: int) -> None:
+        if not self._lease.renew(self._take_over):
+            self._behind = False
+        elif self._save_next:
             self._save_next = False  # first: should it fail, outcomes are processed nevertheless
             self._save()
         else:
-            self._process_up_to(CALL_COST)
+            self._process_up_to(cost)
 
     def _process_up_to(self, cost: int) -> None:
-        self._reload_if_due()
         self._start_over_if_edited()
         self._take_in_revisions()
         newest = self._events.last_id()
@@ -125,6 +137,16 @@ class Monitor:
             cost = self._process_some(events, cost)
         self._save_next = self._position - self._saved >= SAVE_OUTCOMES or self._watches.unsaved >= SAVE_STATES
         self._behind = self._save_next or (cost <= 0 and self._position < newest)
+
+    def _take_over(self) -> None:
+        """Go on where another process has stopped, if that is later."""
+        watches = Watches(self._states, self._editing.last_edit())
+        position, _ = watches.restore()
+        if position is not None and position > self._position:
+            self._reload()
+            self._watches, self._position, self._saved = watches, position, position
+            self._drop_void(position)
+            self._revised = self._events.last_revision()
 
     def _save_if_new(self) -> None:
         if self._position > self._saved:
@@ -265,17 +287,14 @@ class Monitor:
     def _reload(self) -> None:
         """Reload the demotions and changes of this and other processes, and of operators."""
         self._reload_at = time.monotonic() + RELOAD_SECONDS
-        with self._notes_lock:
-            self._reloads += 1
-            number = self._reloads
-        demotions, changes = self._stored_demotions.all(), self._stored_changes.all()  # others need not wait for it
-        last_edit = self._editing.last_edit()
-        with self._notes_lock:
-            if number > self._reloaded:
-                self._watches.note_edit(last_edit)
-                self._reload_demotions(demotions)
-                self._reload_changes(changes)
-                self._reloaded = number
+        stored = self._stored_demotions, self._stored_changes, self._editing
+        read_at, found = dated(lambda: (stored[0].all(), stored[1].all(), stored[2].last_edit()))
+        with self._notes_lock:  # while it is read, others need not wait
+            if read_at >= self._read_at:
+                self._watches.note_edit(found[2])
+                self._reload_demotions(found[0])
+                self._reload_changes(found[1])
+                self._read_at = read_at
 
     def _reload_demotions(self, stored: Iterable[Demotion]) -> None:
         demotions: dict[_Pair, Demotion] = {}
@@ -300,13 +319,7 @@ class Monitor:
         newest = changes[0].change_id if changes else 0
         if newest == self._newest_change:
             return
-        changed: dict[str, int] = {}
-        for change in changes:
-            noticed = max(change.noticed_event_id, changed.get(change.model_id, 0))
-            changed[change.model_id] = noticed
-            watch = self._watches.changes.get(change.model_id)
-            if watch is not None and start_of(watch) < noticed:
-                self._watches.drop_change(change.model_id)
+        changed = self._watches.after(changes)
         self._learner.reset()
         self._expected.clear()
         self._changed, self._newest_change = changed, newest  # last: should it be interrupted, it is done again
@@ -321,13 +334,17 @@ class Monitor:
         if fit:
             with suppress(InvalidValueError):  # written by another version: learn from scratch
                 self._learner.resume(fit)
+        self._drop_void(position)
+        return position
+
+    def _drop_void(self, position: int) -> None:
+        """Drop states that were saved before a change, a demotion or a reinstatement."""
         for model_id, watch in self._watches.changes.copy().items():
             if start_of(watch) < self._changed.get(model_id, 0):
                 self._watches.drop_change(model_id)
         for pair, turn in self._last_turns.items():
             if turn >= position:
                 self._watches.drop_pair(pair)  # demoted or reinstated since: what is saved is void
-        return position
 
     def _contained(self, pair: _Pair) -> int:
         """Return the last outcome that the watches over a pair have counted, if another process has saved them."""
@@ -344,6 +361,3 @@ class Monitor:
             return
         self._watches.save(self._position, self._learner.fit_rows(SAVE_MODELS))
         self._saved = self._position
-
-
-_NO_DEMOTIONS: Final[Mapping[str, str]] = {}

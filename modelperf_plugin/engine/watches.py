@@ -8,7 +8,7 @@ from typing import Final
 
 from modelperf_plugin.errors import InvalidValueError, StoreError
 from modelperf_plugin.policy.sequential import ChangeWatch, FallWatch, Probation
-from modelperf_plugin.store import WatchState
+from modelperf_plugin.store import Change, WatchState
 from modelperf_plugin.store.roles import WatchStates
 from modelperf_plugin.store.watches import WatchKey
 
@@ -110,6 +110,17 @@ class Watches:
         self.changes.pop(model_id, None)
         self._touched.add(("change", "", model_id))
 
+    def after(self, changes: Iterable[Change]) -> dict[str, int]:
+        """Start the watches over that began before a change; return at which outcome each model has changed last."""
+        changed: dict[str, int] = {}
+        for change in changes:
+            noticed = max(change.noticed_event_id, changed.get(change.model_id, 0))
+            changed[change.model_id] = noticed
+            watch = self.changes.get(change.model_id)
+            if watch is not None and start_of(watch) < noticed:
+                self.drop_change(change.model_id)
+        return changed
+
     def drop_pair(self, pair: _Pair) -> None:
         """Start the watches over a pair over."""
         self.falls.pop(pair, None)
@@ -146,7 +157,7 @@ class Watches:
 
 
 def watch_from(event_id: int) -> ChangeWatch:
-    """Return a watch over a model that counts what comes after an outcome."""
+    """Return a watch over a model that begins after an outcome."""
     return ChangeWatch(up_since=event_id, down_since=event_id)
 
 

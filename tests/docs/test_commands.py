@@ -144,6 +144,7 @@ ARGUMENTS: dict[str, list[list[str]]] = {
     "modelperf import llm": [["logs.db"]],
     "modelperf federate list": [[]],
     "modelperf merged list": [[]],
+    "modelperf move": [[".sf/demo.db", "moved.db"]],
     "modelperf config diff": [["a.toml", "b.toml"]],
     "modelperf evaluate": [[], ["--task", "no-such-task"]],
     "modelperf tune": [[], ["--task", "no-such-task"]],

@@ -187,6 +187,9 @@ class FrozenWatchStates:
     def __init__(self, snapshot: Snapshot) -> None:
         self._saved = snapshot.watch_states
 
+    def claim(self, holder: str, seconds: float) -> bool:
+        return True
+
     def load(self) -> tuple[int | None, list[WatchState]]:
         return self._saved
 

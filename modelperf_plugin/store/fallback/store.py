@@ -152,6 +152,9 @@ class FallbackDemotions(Role):
 class FallbackWatchStates(Role):
     """States of watches in the store in use."""
 
+    def claim(self, holder: str, seconds: float) -> bool:
+        return self._switch.ask(lambda store: store.watch_states.claim(holder, seconds))
+
     def load(self) -> tuple[int | None, list[WatchState]]:
         return self._switch.ask(lambda store: store.watch_states.load())
 

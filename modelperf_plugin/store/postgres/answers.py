@@ -13,7 +13,7 @@ from modelperf_plugin.store.postgres.reading import Statement
 
 CURRENT_SECONDS: Final = 1.0
 """How old an answer may be that a choice takes without waiting."""
-KEEP_SECONDS: Final = 3.0
+KEEP_SECONDS: Final = 1.2
 """How long an answer is renewed that no choice has asked for."""
 FORGET_SECONDS: Final = 60.0
 """How long it is kept after that."""
@@ -67,6 +67,7 @@ class Answers:
             self.wait(read, lambda: answer.read_at >= since, known=answer.read_at > _NO_TIME)
             if answer.read_at == _NO_TIME:
                 self.refuse(read)
+        read.read_at = min(read.read_at, answer.read_at)
         return answer.rows
 
     def wait(self, read: LocalRead, is_read: Callable[[], bool], *, known: bool) -> None:
