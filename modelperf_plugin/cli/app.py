@@ -26,6 +26,7 @@ from modelperf_plugin.cli.commands.evaluate import evaluate
 from modelperf_plugin.cli.commands.explain import explain
 from modelperf_plugin.cli.commands.export import export
 from modelperf_plugin.cli.commands.federate import federate
+from modelperf_plugin.cli.commands.forget import forget
 from modelperf_plugin.cli.commands.import_ import import_
 from modelperf_plugin.cli.commands.init import init
 from modelperf_plugin.cli.commands.merge import merge
@@ -33,6 +34,7 @@ from modelperf_plugin.cli.commands.merged import merged
 from modelperf_plugin.cli.commands.move import move
 from modelperf_plugin.cli.commands.plot import plot
 from modelperf_plugin.cli.commands.rank import rank
+from modelperf_plugin.cli.commands.rename import rename
 from modelperf_plugin.cli.commands.replay import replay
 from modelperf_plugin.cli.commands.report import report
 from modelperf_plugin.cli.commands.reset import reset
@@ -128,8 +130,8 @@ for _title, _commands in (
     ("Outcomes", (stats, compare, trend, watch, report, plot, dashboard)),
     ("Changes and demotions", (changes, demotions, announce, reset)),
     ("Policies", (replay, evaluate, tune, simulate)),
-    ("Imports and exchange", (import_, federate, export, merge, merged, move)),
-    ("Maintenance", (doctor, backup, restore, compact)),
+    ("Imports and exchange", (import_, federate, export, merge, merged)),
+    ("Maintenance", (forget, rename, move, doctor, backup, restore, compact)),
 ):
     modelperf.add_section(_title, *_commands)
 

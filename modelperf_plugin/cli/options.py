@@ -47,6 +47,7 @@ class Common:
         """The store if none is configured, where the command runs in another program."""
         self.verbose = 0
         self.as_json = self.as_csv = False
+        self._has_said = False
 
     def load(self, flags: Mapping[str, Any] | None = None) -> LoadedConfig:
         """Return the configuration in force; ``flags``, in the shape of the TOML, override everything else.
@@ -83,7 +84,9 @@ class Common:
         found = self.location_to_read()
         if found is None:
             answer.exit_with_note(missing_note(location), store=location, **empty)
-        answer.print_aside(f"these are a demo's outcomes, because {location} does not exist yet")
+        if not self._has_said:  # once, however often the store is opened
+            answer.print_aside(f"these are a demo's outcomes, because {location} does not exist yet")
+            self._has_said = True
         return found
 
     def location_to_read(self) -> str | None:
@@ -92,6 +95,10 @@ class Common:
         if not is_missing(location):
             return location
         return DEMO_STORE if self._is_demo_meant() else None
+
+    def existing_location(self) -> str:
+        """Return the location of a store that is known to exist."""
+        return self.location_to_read() or str(self.load().config.store.location)
 
     def _is_demo_meant(self) -> bool:
         is_named = self.store is not None or self.default_store is not None or self.load().names_store

@@ -20,7 +20,7 @@ from modelperf_plugin.engine.expectations import Expectations
 from modelperf_plugin.engine.lateness import unless_late
 from modelperf_plugin.engine.learner import Learner
 from modelperf_plugin.engine.lease import Lease
-from modelperf_plugin.engine.watches import Watches, start_of, watch_from
+from modelperf_plugin.engine.watches import Watches, watch_from
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.log import logger
 from modelperf_plugin.policy.belief import Belief
@@ -28,7 +28,7 @@ from modelperf_plugin.policy.quality import is_informative
 from modelperf_plugin.policy.sequential import FallWatch, LaterTry, Probation, shifted
 from modelperf_plugin.store import Change, Demotion, Event
 from modelperf_plugin.store.local import dated
-from modelperf_plugin.store.roles import Changes, Demotions, Events, Tallies, WatchStates
+from modelperf_plugin.store.roles import Changes, Demotions, Editing, Events, Tallies, WatchStates
 from modelperf_plugin.values.locks import attempt
 
 RELOAD_SECONDS: Final = 0.5
@@ -63,6 +63,7 @@ class Monitor:
         *,
         tallies: Tallies,
         events: Events,
+        editing: Editing,
         changes: Changes,
         demotions: Demotions,
         watch_states: WatchStates,
@@ -71,12 +72,13 @@ class Monitor:
         self._learner = learner
         self._config = config
         self._events = events
+        self._editing = editing
         self._stored_changes = changes
         self._stored_demotions = demotions
         self._lock = threading.Lock()
         self._notes_lock = threading.RLock()  # taken after _lock, if both are
         self._states = watch_states
-        self._watches = Watches(watch_states)
+        self._watches = Watches(watch_states, editing.last_edit())
         self._lease = Lease(watch_states.claim)
         self._in_force: dict[str, dict[str, str]] = {}
         self._demotions: dict[_Pair, Demotion] = {}
@@ -124,6 +126,7 @@ class Monitor:
             self._process_up_to(cost)
 
     def _process_up_to(self, cost: int) -> None:
+        self._start_over_if_edited()
         self._take_in_revisions()
         newest = self._events.last_id()
         self._position = max(self._position, newest - MAX_BACKLOG_OUTCOMES)
@@ -137,12 +140,12 @@ class Monitor:
 
     def _take_over(self) -> None:
         """Go on where another process has stopped, if that is later."""
-        watches = Watches(self._states)
+        watches = Watches(self._states, self._editing.last_edit())
         position, _ = watches.restore()
         if position is not None and position > self._position:
             self._reload()
             self._watches, self._position, self._saved = watches, position, position
-            self._drop_void(position)
+            self._watches.drop_void(position, self._changed, self._last_turns)
             self._revised = self._events.last_revision()
 
     def _save_if_new(self) -> None:
@@ -183,6 +186,15 @@ class Monitor:
             threshold = self._expected.threshold(event, beliefs, evidence, is_demoted=pair in self._demotions)
             if threshold is not None:
                 self._watch_for_fall(event, pair, threshold, later)
+
+    def _start_over_if_edited(self) -> bool:
+        """Resume from the saved states if an operator has edited the store; return whether that is so."""
+        if not self._watches.discard_if_edited():
+            return False
+        self._learner.reset()
+        self._expected.clear()
+        self._position = self._saved = min(self._position, self._restore())
+        return True
 
     def _take_in_revisions(self) -> None:
         """Take back what was held against models by verdicts that were replaced since the last call."""
@@ -275,9 +287,11 @@ class Monitor:
     def _reload(self) -> None:
         """Reload the demotions and changes of this and other processes, and of operators."""
         self._reload_at = time.monotonic() + RELOAD_SECONDS
-        read_at, found = dated(lambda: (self._stored_demotions.all(), self._stored_changes.all()))
+        stored = self._stored_demotions, self._stored_changes, self._editing
+        read_at, found = dated(lambda: (stored[0].all(), stored[1].all(), stored[2].last_edit()))
         with self._notes_lock:  # while it is read, others need not wait
             if read_at >= self._read_at:
+                self._watches.note_edit(found[2])
                 self._reload_demotions(found[0])
                 self._reload_changes(found[1])
                 self._read_at = read_at
@@ -320,28 +334,16 @@ class Monitor:
         if fit:
             with suppress(InvalidValueError):  # written by another version: learn from scratch
                 self._learner.resume(fit)
-        self._drop_void(position)
+        self._watches.drop_void(position, self._changed, self._last_turns)
         return position
-
-    def _drop_void(self, position: int) -> None:
-        """Drop states that were saved before a change, a demotion or a reinstatement."""
-        for model_id, watch in self._watches.changes.copy().items():
-            if start_of(watch) < self._changed.get(model_id, 0):
-                self._watches.drop_change(model_id)
-        for pair, turn in self._last_turns.items():
-            if turn >= position:
-                self._watches.drop_pair(pair)  # demoted or reinstated since: what is saved is void
 
     def _contained(self, pair: _Pair) -> int:
         """Return the last outcome that the watches over a pair have counted, if another process has saved them."""
-
-        def is_current(kind: str, position: int) -> bool:
-            """Return whether a state holds that was saved then: the pair was neither demoted nor reinstated since."""
-            return self._last_turns.get(pair, -1) < position and (kind == "probation") == (pair in self._demotions)
-
-        return self._watches.contained(pair, is_current)
+        return self._watches.contained(pair, self._last_turns.get(pair, -1), is_demoted=pair in self._demotions)
 
     def _save(self) -> None:
         self._reload()  # findings of other processes void some states
+        if self._start_over_if_edited():
+            return
         self._watches.save(self._position, self._learner.fit_rows(SAVE_MODELS))
         self._saved = self._position

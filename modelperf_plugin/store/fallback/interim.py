@@ -22,6 +22,7 @@ from modelperf_plugin.store.fallback.frozen import (
     FrozenMerged,
     FrozenWatchStates,
     Snapshot,
+    SuspendedEditing,
     SuspendedEvents,
     SuspendedImports,
 )
@@ -118,6 +119,7 @@ def open_interim(path: str, snapshot: Snapshot, reason: str, spool: Spool) -> In
         merged=FrozenMerged(snapshot, reason),
         problems=memory.problems,
         maintenance=memory.maintenance,
+        editing=SuspendedEditing(snapshot, reason),
     )
 
 
