@@ -16,8 +16,8 @@ from urllib.parse import quote
 import pytest
 
 import modelperf_plugin as mp
+from tests.fleet.test_postgres import is_back, logged, wait_until
 from tests.hooks.hosts import samples
-from tests.hooks.test_postgres import is_back, logged, wait_until
 from tests.postgres import OwnServer
 from tests.store.contract.examples import unsound
 

@@ -18,8 +18,8 @@ import pytest
 import modelperf_plugin as mp
 from modelperf_plugin.errors import StoreError
 from modelperf_plugin.store import open_store, open_to_read
+from tests.fleet.test_postgres import is_back, logged, wait_until
 from tests.hooks.hosts import samples
-from tests.hooks.test_postgres import is_back, logged, wait_until
 from tests.postgres import OwnServer
 from tests.store.contract.examples import entry, unsound
 
