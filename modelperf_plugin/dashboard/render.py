@@ -149,6 +149,7 @@ def _environment() -> Environment:
         first_tries=_tries(text.first_tries), later_tries=_tries(text.later_tries),
         solved_tasks=solved_tasks, score=_or_dash(text.score),
         ago=_or_dash(text.ago), moment=_moment,
+        date=lambda moment_ms: day_text(from_milliseconds(moment_ms).date()),
         day=lambda day: day_text(day, year=True) if isinstance(day, date) else str(day),
     )  # fmt: skip
     environment.globals.update(

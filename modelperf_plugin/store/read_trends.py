@@ -9,7 +9,7 @@ from typing import Any
 from modelperf_plugin.store.decisions import OVERDUE_MS
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.read_tallies import Reading
-from modelperf_plugin.store.trends import MAX_SAMPLED_DECISIONS, Days, DecisionSums, TrendStep
+from modelperf_plugin.store.trends import MAX_SAMPLED_DECISIONS, Days, DecisionSums, LatestChoice, TrendStep
 from modelperf_plugin.values import Tally
 
 
@@ -37,6 +37,10 @@ class ReadTrends:
     def decision_sums(self, days: Days, now_ms: int) -> list[DecisionSums]:
         bounds = (now_ms - OVERDUE_MS, days.first_ms, days.end_ms, MAX_SAMPLED_DECISIONS)
         return [DecisionSums(*row) for row in self._read("decision_sums", *bounds)]
+
+    def latest_choices(self, days: Days) -> list[LatestChoice]:
+        rows = self._read("latest_choices", days.first_ms, days.end_ms, MAX_SAMPLED_DECISIONS)
+        return [LatestChoice(*made, bool(is_first)) for *made, is_first in rows]
 
     def _recent(self, days: Days, task_type: str | None, model_id: str | None, limit: int) -> list[Any]:
         """Return the rows of decisions of ``days``, newest first."""

@@ -49,6 +49,18 @@ class TrendStep(NamedTuple):
     """``model_id`` is empty in counts of all models."""
 
 
+class LatestChoice(NamedTuple):
+    """The model that the newest decisions of a task type chose; those that explored and retries are left out."""
+
+    task_type: str
+    model_id: str
+    since_ms: int
+    """Time of the oldest decision since which no other model was chosen, in milliseconds since the Unix epoch."""
+    decisions: int
+    is_first: bool
+    """Whether no other model was chosen before, among the decisions in the sample."""
+
+
 class DecisionSums(NamedTuple):
     """Counts over the newest decisions of one task type and mode."""
 

@@ -156,6 +156,28 @@ def test_pages_follow_the_colours_of_the_machine(watched: Watched, address: str,
         assert (int(shade.removeprefix("rgb(").split(",")[0]) < 100) == (colours == "dark")
 
 
+def test_the_answer_comes_first(watched: Watched, address: str) -> None:
+    """Model, expected success, cost and since when of each task type, above everything else and cut off nowhere."""
+    for width in (390, 1440):
+        with watched(address, width=width) as page:
+            page.goto(address)
+            rows = page.locator("main table").first.locator("tbody tr")
+            assert rows.count() == 3
+            said = rows.filter(has_text="write-code").inner_text()
+            assert "good" in said
+            assert "%" in said
+            assert "$" in said
+            last = rows.last.bounding_box()
+            figures = page.locator(".figures").first.bounding_box()
+            assert last is not None
+            assert figures is not None
+            assert last["y"] + last["height"] <= min(844, figures["y"])
+            for cell in rows.locator("th:visible, td:visible").all():
+                box = cell.bounding_box()
+                assert box is not None
+                assert box["x"] + box["width"] <= width
+
+
 def test_only_the_chart_that_fits_is_shown(watched: Watched, address: str) -> None:
     """The narrow one on a telephone, the wide one on a screen."""
     for width, shown in ((390, ".narrow"), (1440, ".wide")):

@@ -12,7 +12,7 @@ from modelperf_plugin.store.decisions import LoggedDecision
 from modelperf_plugin.store.exchange import Prior
 from modelperf_plugin.store.roles import Span, Tallies
 from modelperf_plugin.store.spending import Correction, CostEvent, CostSums
-from modelperf_plugin.store.trends import Days, TrendStep
+from modelperf_plugin.store.trends import Days, LatestChoice, TrendStep
 from modelperf_plugin.store.watches import Baseline, Event, Faded, PastCosts, Revision
 from modelperf_plugin.values import Durations, LaterTries, Tally, Tried, combine
 from modelperf_plugin.values.names import Aliases, CanonicalIds
@@ -195,6 +195,12 @@ class RenamedTrends(Renamed):
             combine,
         )  # fmt: skip
         return [TrendStep(key[2], sums[key]._replace(model_id=key[1])) for key in sorted(sums)]
+
+    def latest_choices(self, days: Days) -> list[LatestChoice]:
+        """Return the latest choice for each task type; a new spelling of the model begins a new one."""
+        ids = self._aliases.ids
+        latest: list[LatestChoice] = self._own.latest_choices(days)
+        return [each._replace(model_id=ids.get(each.model_id, each.model_id)) for each in latest]
 
     def decisions(
         self, days: Days, task_type: str | None = None, model_id: str | None = None, limit: int = 20

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from modelperf_plugin.store import Days, DecisionOutcome, DecisionRecord, Entry, Store, open_store
+from modelperf_plugin.store import Days, DecisionOutcome, DecisionRecord, Entry, LatestChoice, Store, open_store
 from modelperf_plugin.values import DAY_MS, Outcome, Tally
 
 TODAY = 20_000
@@ -129,6 +129,17 @@ def test_decisions_are_summed_by_task_type_and_mode(store: Store) -> None:
     assert (sums[0].cost_nano_usd, sums[0].explored_cost_nano_usd) == (1_000_000_000, 500_000_000)
     assert sums[0].exploring == pytest.approx(0.4)
     assert sums[0].oldest_ms == NOW_MS - 2 * 3_600_000
+
+
+def test_the_latest_choice_is_the_last_unbroken_run(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exploring does not interrupt it, another choice does; without one the log begins with it."""
+    for number, (model_id, explored) in enumerate([("a", 0), ("b", 0), ("a", 0), ("c", 1), ("a", 0)]):
+        decide(store, number, made_ms=NOW_MS + number, model_id=model_id, explored=explored)
+    days = Days(TODAY, TODAY + 1)
+    assert store.trends.latest_choices(days) == [LatestChoice("t", "a", NOW_MS + 2, 2, is_first=False)]
+    monkeypatch.setattr("modelperf_plugin.store.read_trends.MAX_SAMPLED_DECISIONS", 2)
+    assert store.trends.latest_choices(days) == [LatestChoice("t", "a", NOW_MS + 4, 1, is_first=True)]
+    assert store.trends.latest_choices(Days(TODAY + 1, TODAY + 2)) == []
 
 
 def test_only_the_newest_decisions_are_looked_at(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

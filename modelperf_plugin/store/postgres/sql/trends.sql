@@ -64,6 +64,29 @@ FROM (
 ) AS newest
 GROUP BY task_type, mode ORDER BY task_type, mode;
 
+-- latest_choices --
+-- Of each task type the model that its newest decisions chose without exploring, since when no other one was, how often,
+-- and whether no other one was chosen before; among the same sample.
+SELECT
+    task_type, max(model_id) FILTER (WHERE run = 0), min(made_ms) FILTER (WHERE run = 0),
+    count(*) FILTER (WHERE run = 0), max(run) = 0
+FROM (
+    SELECT
+        task_type, model_id, made_ms,
+        count(*) FILTER (WHERE is_other) OVER (PARTITION BY task_type ORDER BY made_ms DESC, number DESC) AS run
+    FROM (
+        SELECT
+            number, task_type, model_id, made_ms,
+            model_id <> lag(model_id) OVER (PARTITION BY task_type ORDER BY made_ms DESC, number DESC) AS is_other
+        FROM (
+            SELECT number, task_type, model_id, made_ms, explored, retry_of
+            FROM decision WHERE made_ms >= %s AND made_ms < %s ORDER BY made_ms DESC, number DESC LIMIT %s
+        ) AS newest
+        WHERE NOT explored AND retry_of IS NULL
+    ) AS compared
+) AS counted
+GROUP BY task_type ORDER BY task_type;
+
 -- recent_decisions --
 -- The newest decisions of a task type or model, among the same sample.
 SELECT

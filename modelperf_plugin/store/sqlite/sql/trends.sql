@@ -56,6 +56,30 @@ FROM (
 )
 GROUP BY task_type, mode ORDER BY task_type, mode;
 
+-- latest_choices --
+-- Of each task type the model that its newest decisions chose without exploring, since when no other one was, how often,
+-- and whether no other one was chosen before; among the same sample.
+SELECT
+    task_type, max(iif(run = 0, model_id, NULL)), min(iif(run = 0, made_ms, NULL)), sum(run = 0), max(run) = 0
+FROM (
+    SELECT
+        task_type, model_id, made_ms,
+        sum(is_other) OVER (PARTITION BY task_type ORDER BY made_ms DESC, number DESC) AS run
+    FROM (
+        SELECT
+            number, task_type, model_id, made_ms,
+            coalesce(
+                model_id <> lag(model_id) OVER (PARTITION BY task_type ORDER BY made_ms DESC, number DESC), 0
+            ) AS is_other
+        FROM (
+            SELECT rowid AS number, task_type, model_id, made_ms, explored, retry_of
+            FROM decision WHERE made_ms >= ? AND made_ms < ? ORDER BY made_ms DESC, rowid DESC LIMIT ?
+        )
+        WHERE NOT explored AND retry_of IS NULL
+    )
+)
+GROUP BY task_type ORDER BY task_type;
+
 -- recent_decisions --
 -- The newest decisions of a task type or model, among the same sample.
 SELECT
