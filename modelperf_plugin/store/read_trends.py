@@ -40,7 +40,7 @@ class ReadTrends:
 
     def latest_choices(self, days: Days) -> list[LatestChoice]:
         rows = self._read("latest_choices", days.first_ms, days.end_ms, MAX_SAMPLED_DECISIONS)
-        return [LatestChoice(*made, bool(is_first)) for *made, is_first in rows]
+        return [LatestChoice._make((*made, bool(is_first))) for *made, is_first in rows]
 
     def _recent(self, days: Days, task_type: str | None, model_id: str | None, limit: int) -> list[Any]:
         """Return the rows of decisions of ``days``, newest first."""
