@@ -35,6 +35,7 @@ from modelperf_plugin.cli.commands.replay import replay
 from modelperf_plugin.cli.commands.report import report
 from modelperf_plugin.cli.commands.reset import reset
 from modelperf_plugin.cli.commands.restore import restore
+from modelperf_plugin.cli.commands.savings import savings
 from modelperf_plugin.cli.commands.simulate import simulate
 from modelperf_plugin.cli.commands.stats import stats
 from modelperf_plugin.cli.commands.trend import trend
@@ -121,8 +122,8 @@ def modelperf() -> None:
 
 for _command in (
     demo, init, config, rank, explain, why, decisions, stats, compare, trend, watch, report, plot, dashboard, changes,
-    demotions, announce, reset, replay, evaluate, tune, simulate, import_, federate, export, merge, merged, doctor,
-    backup, restore, compact,
+    demotions, announce, reset, savings, replay, evaluate, tune, simulate, import_, federate, export, merge, merged,
+    doctor, backup, restore, compact,
 ):  # fmt: skip
     modelperf.add_command(_command)
 
