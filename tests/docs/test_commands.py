@@ -146,6 +146,7 @@ ARGUMENTS: dict[str, list[list[str]]] = {
     "modelperf merged list": [[]],
     "modelperf config diff": [["a.toml", "b.toml"]],
     "modelperf evaluate": [[], ["--task", "no-such-task"]],
+    "modelperf savings": [[], ["--task", "no-such-task"]],
     "modelperf tune": [[], ["--task", "no-such-task"]],
     "modelperf simulate": [["near-tie", "--runs", "1"]],
     "modelperf doctor": [[]],

@@ -9,15 +9,16 @@ that explored included; the other side is estimated (:func:`.on_same_tasks`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
 from modelperf_plugin.analysis.off_policy.decision_log import DecisionLog, Flags, mean_rewards
-from modelperf_plugin.analysis.off_policy.estimators import Floats, Integers, Logged
+from modelperf_plugin.analysis.off_policy.estimators import Integers
 from modelperf_plugin.analysis.off_policy.judgement import MAX_INTERVAL_WIDTH, MIN_DECISIONS, Estimate
+from modelperf_plugin.analysis.off_policy.same_dollars import dollars_of
 from modelperf_plugin.analysis.off_policy.same_tasks import SameTasks, on_same_tasks
 from modelperf_plugin.analysis.off_policy.task_log import MIN_REPORTED_SHARE, TaskLog
 from modelperf_plugin.text import count, dollars, percent
@@ -164,7 +165,7 @@ class _Comparison:
     """What would have happened in a period."""
 
     def __init__(self, tasks: TaskLog, period: Flags) -> None:
-        self._all, self._period = tasks.log, period
+        self._tasks, self._all, self._period = tasks, tasks.log, period
         self.log = tasks.log.only(period)
         self._before = tasks.log.only(~period & (tasks.log.ended_ms < self.log.made_ms[0]))
         self._success = tasks.log.of_success().only(period)
@@ -232,37 +233,11 @@ class _Comparison:
         unknown = 1.0 - float(self._priced[own].mean())
         if unknown > 1.0 - MIN_REPORTED_SHARE:
             return None, f"{percent(unknown)} of the tasks that began with it have an unknown cost"
-        highest = self._highest(wanted)
-        if not highest.any():
-            return SameTasks(0.0, 0.0, 0.0), None
-        logged = self._costs(highest)
-        each = on_same_tasks(logged, wanted[self._priced], units=highest[self.log.task[self._priced]])
-        found = SameTasks(*[len(self.log) * usd for usd in each])
+        found = dollars_of(self._tasks, self._period, wanted)
         if found.high - found.low > max(self.actual_usd, found.value):
             low, high = dollars(found.low), dollars(found.high)
             return None, f"too few tasks began with it: they could have cost {low} to {high}"
         return found, None
-
-    def _highest(self, wanted: Integers) -> Floats:
-        """Return for each task type the highest cost of a task that began with the wanted model.
-
-        That of all types where there are few of them.
-        """
-        own = self._priced & (wanted == self.log.chosen)
-        task, usd = self.log.task[own], self.log.cost_usd[own]
-        highest = np.zeros(len(self.log.task_types))
-        np.maximum.at(highest, task, usd)
-        few = np.bincount(task, minlength=len(highest)) < MIN_OWN_TASKS
-        found: Floats = np.where(few | (highest == 0.0), usd.max(initial=0.0), highest)
-        return found
-
-    def _costs(self, highest: Floats) -> Logged:
-        """Return the tasks of the period with known costs, in units of the highest of their task type."""
-        costs = self._all.cost_usd
-        priced = np.isfinite(costs)
-        known, scaled = self._all.only(priced), costs[priced] / highest[self._all.task[priced]]
-        logged = known.with_rewards(np.minimum(scaled, 1.0)).only(self._period[priced])
-        return replace(logged, rewards=scaled[self._period[priced]])
 
 
 def _less(actual: float, other: SameTasks) -> Estimate:

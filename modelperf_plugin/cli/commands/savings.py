@@ -63,8 +63,8 @@ _MOMENT: Final = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%
 
 @click.command()
 @click.option(
-    "--against", metavar="MODEL|best-before|current",
-    help="A model; best-before: the model that was best before --since, by what was known then; current: the model "
+    "--against", metavar="NAME",
+    help="A model, or best-before: the model that was best before --since, by what was known then; current: the model "
     "chosen most often for the newest 200 tasks. [default: all of these]",
 )  # fmt: skip
 @click.option("--task", "--task-type", "task_type", metavar="TASK", help="This task type only.")
