@@ -35,8 +35,8 @@ _MIN_BET, _MAX_BET = 1 / 30, 1.5
 """The smallest bet in units of √(10/n), right for a variance of 1 (weights of a thousand need less), and the largest
 one, right where hardly anything is uncertain."""
 _CHUNK_SIZE: Final = 100_000
-_MAX_MIXED, _HEAD_SIZE, _NEAR_BETS = 200_000, 20_000, (0.7, 1.0, 1.4)
-"""In a longer log only the head is judged by all bets; the whole log by multiples of the one that is best there."""
+_MAX_MIXED, _HEAD_SIZE = 200_000, 20_000
+"""In a longer log only the head is judged by all bets; the whole log by the one that is best there, for its length."""
 _MIN_FORECAST: Final = 1e-4
 
 
@@ -185,8 +185,7 @@ def lower_bound(logged: Logged, shares: Floats, alpha: float) -> float:
     if len(logged) > _MAX_MIXED:
         head = slice(0, _HEAD_SIZE)
         logs, _ = _run(logged.only(head), shares[head], bets)
-        best = bets[np.argmax((logs - level) / bets)] * (_HEAD_SIZE / len(logged)) ** 0.5
-        bets = best * np.array(_NEAR_BETS)
+        bets = bets[[np.argmax((logs - level) / bets)]] * (_HEAD_SIZE / len(logged)) ** 0.5
     logs, offset = _run(logged, shares, bets)
     total = max(float(((logs - level) / bets).max()), _solve(bets, logs, log(1.0 / alpha)))
     return (total + offset) / len(logged)

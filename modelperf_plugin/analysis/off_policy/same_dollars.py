@@ -52,20 +52,29 @@ def dollars_of(tasks: TaskLog, period: Flags, wanted: Integers) -> SameTasks:
 
 
 def _high(tasks: TaskLog, own: Flags) -> Floats:
-    """Return for each task type the high value of the cost of a task."""
-    later = tasks.later_usd
+    """Return for each task type the high value of the cost of a task.
+
+    Where few tasks of a type were retried, a later try may cost there what first ones do, if that is more.
+    """
+    log, later = tasks.log, tasks.later_usd
+    first = log.cost_usd - later
+    high, _ = _quantiles(log, own, first)
     retried = np.isfinite(later) & (tasks.tries > 1)
-    high = _quantiles(tasks.log, own, tasks.log.cost_usd - later) + _quantiles(tasks.log, retried, later)
+    if retried.any():
+        of_later, is_few = _quantiles(log, retried, later)
+        of_first, _ = _quantiles(log, np.isfinite(first), first)
+        high += np.where(is_few, np.maximum(of_later, of_first), of_later)
     return np.maximum(high, 1.0 / NANO_USD)
 
 
-def _quantiles(log: DecisionLog, rows: Flags, usd: Floats) -> Floats:
+def _quantiles(log: DecisionLog, rows: Flags, usd: Floats) -> tuple[Floats, Flags]:
+    """Return the high quantile for each task type, that of all types where there are few; and where there are few."""
     task, amounts = log.task[rows], usd[rows]
-    counts = np.bincount(task, minlength=len(log.task_types))
-    high = np.full(len(counts), np.quantile(amounts, HIGH_QUANTILE) if len(amounts) else 0.0)
-    for position in np.flatnonzero(counts >= MIN_COSTS).tolist():
+    is_few = np.bincount(task, minlength=len(log.task_types)) < MIN_COSTS
+    high = np.full(len(is_few), np.quantile(amounts, HIGH_QUANTILE))
+    for position in np.flatnonzero(~is_few).tolist():
         high[position] = np.quantile(amounts[task == position], HIGH_QUANTILE)
-    return high
+    return high, is_few
 
 
 def _beyond(usd: Floats, high: Floats) -> tuple[float, float, float]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def _signed_dollars(usd: float) -> str:
-    return f"{'−' if usd < 0 else '+'}{dollars(abs(usd))}"
+    return f"{'-' if usd < 0 else '+'}{dollars(abs(usd))}"
 
 
 def _saved(row: Difference) -> str:
