@@ -15,6 +15,7 @@ from modelperf_plugin.cli.commands.backup import backup
 from modelperf_plugin.cli.commands.changes import changes
 from modelperf_plugin.cli.commands.compact import compact
 from modelperf_plugin.cli.commands.compare import compare
+from modelperf_plugin.cli.commands.completion import completion
 from modelperf_plugin.cli.commands.config import config
 from modelperf_plugin.cli.commands.dashboard import dashboard
 from modelperf_plugin.cli.commands.decisions import decisions
@@ -25,12 +26,15 @@ from modelperf_plugin.cli.commands.evaluate import evaluate
 from modelperf_plugin.cli.commands.explain import explain
 from modelperf_plugin.cli.commands.export import export
 from modelperf_plugin.cli.commands.federate import federate
+from modelperf_plugin.cli.commands.forget import forget
 from modelperf_plugin.cli.commands.import_ import import_
 from modelperf_plugin.cli.commands.init import init
 from modelperf_plugin.cli.commands.merge import merge
 from modelperf_plugin.cli.commands.merged import merged
+from modelperf_plugin.cli.commands.move import move
 from modelperf_plugin.cli.commands.plot import plot
 from modelperf_plugin.cli.commands.rank import rank
+from modelperf_plugin.cli.commands.rename import rename
 from modelperf_plugin.cli.commands.replay import replay
 from modelperf_plugin.cli.commands.report import report
 from modelperf_plugin.cli.commands.reset import reset
@@ -42,6 +46,7 @@ from modelperf_plugin.cli.commands.trend import trend
 from modelperf_plugin.cli.commands.tune import tune
 from modelperf_plugin.cli.commands.watch import watch
 from modelperf_plugin.cli.commands.why import why
+from modelperf_plugin.cli.help import Program
 from modelperf_plugin.cli.options import add_common_options
 from modelperf_plugin.cli.terminal_text import printable
 from modelperf_plugin.errors import ModelPerfError, StoreError
@@ -50,11 +55,8 @@ NEGATIVE, USAGE, INTERRUPTED = 1, 2, 130
 """Exit codes beside 0."""
 
 
-class _Program(click.Group):
-    """Lists commands in the order of registration, and turns errors into messages and exit codes."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return list(self.commands)
+class _Program(Program):
+    """Turns errors into messages and exit codes."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -82,6 +84,9 @@ def exit_code_of(run: Callable[[], Any]) -> int:
         code = run()
     except click.Abort:
         code = _fail(["interrupted"], INTERRUPTED)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        code = USAGE
     except click.UsageError as error:
         hint = f"\n{error.ctx.get_usage()}" if error.ctx else ""
         code = _fail([error.format_message() + hint], USAGE)
@@ -120,12 +125,16 @@ def modelperf() -> None:
     """
 
 
-for _command in (
-    demo, init, config, rank, explain, why, decisions, stats, compare, trend, watch, report, plot, dashboard, changes,
-    demotions, announce, reset, savings, replay, evaluate, tune, simulate, import_, federate, export, merge, merged,
-    doctor, backup, restore, compact,
-):  # fmt: skip
-    modelperf.add_command(_command)
+for _title, _commands in (
+    ("Get started", (demo, init, config, completion)),
+    ("Models and decisions", (rank, explain, why, decisions)),
+    ("Outcomes", (stats, compare, trend, watch, report, plot, dashboard)),
+    ("Changes and demotions", (changes, demotions, announce, reset)),
+    ("Policies", (savings, replay, evaluate, tune, simulate)),
+    ("Imports and exchange", (import_, federate, export, merge, merged)),
+    ("Maintenance", (forget, rename, move, doctor, backup, restore, compact)),
+):
+    modelperf.add_section(_title, *_commands)
 
 
 def main() -> NoReturn:

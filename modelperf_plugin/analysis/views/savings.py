@@ -24,15 +24,14 @@ def savings_of(
     *,
     against: str | None = None,
     task_type: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
+    since_ms: int | None = None,
+    until_ms: int | None = None,
     progress: Progress | None = None,
 ) -> SavingsView:
     """Return what the policy has saved against ``against``: a model, ``best-before`` or ``current``; None: all.
 
-    Times without a zone are in UTC; ``until`` is the first moment after the period. Reads the whole decision log.
+    The period ends before ``until_ms``. Reads the whole decision log.
     """
-    since_ms, until_ms = _milliseconds(since), _milliseconds(until)
     models = engine.config.models
     prices = {name: each.cost_usd for name, each in models.items() if each.cost_usd is not None}
     tasks = read_tasks(
@@ -44,9 +43,3 @@ def savings_of(
         return SavingsView(None, note)
     against = None if against is None else engine.config.canonical_ids.get(against, against)
     return SavingsView(savings(tasks, since_ms, against), None)
-
-
-def _milliseconds(moment: datetime | None) -> int | None:
-    if moment is None:
-        return None
-    return to_milliseconds(moment if moment.tzinfo else moment.replace(tzinfo=UTC))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from modelperf_plugin.cli.answer import Answer, Cell, Column, number
-from modelperf_plugin.cli.options import Common, common_options, json_option
+from modelperf_plugin.cli import completing
+from modelperf_plugin.cli.answer import Answer
+from modelperf_plugin.cli.help import command
+from modelperf_plugin.cli.options import Common, common_options, json_option, moment_ms
 from modelperf_plugin.cli.progress import progress_stages
+from modelperf_plugin.cli.tables import Cell, Column, named, number, prose
 from modelperf_plugin.text import UNKNOWN, count, dollars, moment_text, percent, points
 
 if TYPE_CHECKING:
@@ -49,40 +51,44 @@ def _name(row: Difference) -> str:
 
 
 _COLUMNS: Final[tuple[Column[Difference], ...]] = (
-    Column("against", _name, "bold"),
+    named("against", _name, "bold"),
     number("saved", _saved),
     number("95 % interval", lambda row: _saved_range(row.saved_usd)),
     number("points gained", lambda row: UNKNOWN if row.gained is None else points(row.gained.value)),
     number("95 % interval", lambda row: _range(row.gained)),
     number("same anyway", lambda row: percent(row.share)),
-    Column("why there is no answer", _reasons, movable=True),
+    prose("why there is no answer", _reasons),
 )
 _EMPTY: Final[dict[str, Any]] = {"tasks": 0, "against": []}
-_MOMENT: Final = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
 
 
-@click.command()
+@command("", "--against best-before --since 2026-11-01")
 @click.option(
-    "--against", metavar="NAME",
+    "--against", metavar="NAME", shell_complete=completing.models,
     help="A model, or best-before: the model that was best before --since, by what was known then; current: the model "
     "chosen most often for the newest 200 tasks. [default: all of these]",
 )  # fmt: skip
-@click.option("--task", "--task-type", "task_type", metavar="TASK", help="This task type only.")
-@click.option("--since", type=_MOMENT, metavar="DAY", help="First day or moment, in UTC. [default: the whole log]")
-@click.option("--until", type=_MOMENT, metavar="DAY", help="The day or moment after the last one, in UTC.")
+@click.option(
+    "--task",
+    "--task-type",
+    "task_type",
+    metavar="TASK",
+    shell_complete=completing.task_types,
+    help="This task type only.",
+)
+@click.option("--since", callback=moment_ms, metavar="TIME", help="Tasks from this day or time on.")
+@click.option("--until", callback=moment_ms, metavar="TIME", help="Tasks up to this day, or before this time.")
 @json_option
 @common_options
 def savings(
-    common: Common, answer: Answer, /, *, against: str | None, task_type: str | None, since: datetime | None,
-    until: datetime | None,
+    common: Common, answer: Answer, /, *, against: str | None, task_type: str | None, since: int | None,
+    until: int | None,
 ) -> None:  # fmt: skip
     """Show what the policy has saved, against always beginning with one model.
 
     Compares whole tasks: dollars are those of all tries, and what was spent to explore is included. What happened is
     known; what would have happened is estimated from the probabilities in the decision log, with 95 % intervals. Where
     the log is not sufficient, explains why. Exit code 1 if there is no answer at all.
-
-    Example: modelperf savings --against best-before --since 2026-11-01
     """
     from modelperf_plugin.analysis import need_numpy
 
@@ -91,7 +97,7 @@ def savings(
 
     with common.reading(answer, **_EMPTY) as engine, progress_stages() as stages:
         found, note = savings_of(
-            engine, against=against, task_type=task_type, since=since, until=until, progress=stages("reading")
+            engine, against=against, task_type=task_type, since_ms=since, until_ms=until, progress=stages("reading")
         )
     if found is None:
         answer.exit_with_note(note or "", **_EMPTY)

@@ -8,6 +8,7 @@ from modelperf_plugin.store.ab_tests import DrawnDecisions, Stake, StoredContest
 from modelperf_plugin.store.decision_records import DecisionOutcome, DecisionRecord
 from modelperf_plugin.store.decision_summary import DecisionSummary
 from modelperf_plugin.store.decisions import DECISIONS_PER_STEP, JoinedOutcome, LoggedDecision
+from modelperf_plugin.store.edits import Edited, Selection
 from modelperf_plugin.store.entries import CountedProblem, DroppedStep, Finding, Recorded
 from modelperf_plugin.store.fallback.exchange import FallbackAttachments, FallbackImports, FallbackMerged
 from modelperf_plugin.store.fallback.outcomes import FallbackOutcomes, FallbackTallies
@@ -51,6 +52,7 @@ def open_fallback(database: Database, patience: float, *, sync: bool) -> Store:
         merged=FallbackMerged(switch),
         problems=FallbackProblems(switch),
         maintenance=FallbackMaintenance(switch),
+        editing=FallbackEditing(switch),
     )
 
 
@@ -149,6 +151,9 @@ class FallbackDemotions(Role):
 
 class FallbackWatchStates(Role):
     """States of watches in the store in use."""
+
+    def claim(self, holder: str, seconds: float) -> bool:
+        return self._switch.ask(lambda store: store.watch_states.claim(holder, seconds))
 
     def load(self) -> tuple[int | None, list[WatchState]]:
         return self._switch.ask(lambda store: store.watch_states.load())
@@ -279,6 +284,28 @@ class FallbackProblems(Role):
 
     def clear(self) -> None:
         self._switch.ask(lambda store: store.problems.clear())
+
+
+class FallbackEditing(Role):
+    """Edits of the store in use."""
+
+    def count(self, selection: Selection) -> Edited:
+        return self._switch.ask(lambda store: store.editing.count(selection))
+
+    def forget(self, selection: Selection, edited_ms: int) -> Edited:
+        return self._switch.ask(lambda store: store.editing.forget(selection, edited_ms))
+
+    def rename_task_type(self, old: str, new: str, edited_ms: int) -> Edited:
+        return self._switch.ask(lambda store: store.editing.rename_task_type(old, new, edited_ms))
+
+    def rename_model(self, old: str, new: str, edited_ms: int, fingerprint: Callable[[str, bool, str], str]) -> Edited:
+        return self._switch.ask(lambda store: store.editing.rename_model(old, new, edited_ms, fingerprint))
+
+    def unannounce(self, model_id: str, edited_ms: int) -> bool:
+        return self._switch.ask(lambda store: store.editing.unannounce(model_id, edited_ms))
+
+    def last_edit(self) -> int:
+        return self._switch.memory.keep("last_edit", self._switch.ask(lambda store: store.editing.last_edit()))
 
 
 class FallbackMaintenance(Role):

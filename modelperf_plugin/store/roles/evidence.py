@@ -138,7 +138,8 @@ class Events(Protocol):
     def drop(self, before_ms: int, after_id: int = 0) -> DroppedStep:
         """Delete up to a thousand outcomes older than ``before_ms`` from the next ones after ``after_id``.
 
-        Tallies keep them. A step takes a few milliseconds; it skips several thousand outcomes if none of them is old.
+        Tallies keep them. A step takes a few milliseconds; it skips several thousand outcomes if none of them is old. A
+        store that keeps outcomes in partitions may take them all at once, up to a day later.
         """
 
 
