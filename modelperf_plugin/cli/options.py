@@ -6,7 +6,7 @@ import functools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
@@ -29,6 +29,10 @@ _Parameters = ParamSpec("_Parameters")
 
 DEMO_STORE: Final = ".sf/demo.db"
 """Where `modelperf demo` writes, if no store is named: other commands find it, hosts do not."""
+
+_A_DAY: Final = 10
+"""The length of a day such as 2026-01-31."""
+_TIME: Final = "a day such as 2026-01-31, or a time such as 2026-01-31T12:00:00Z"
 
 
 class Refusal(click.ClickException):
@@ -202,6 +206,19 @@ def _day(context: click.Context, parameter: click.Parameter, value: str | None) 
         return datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:
         raise click.BadParameter(f"{value!r} is not a day such as 2026-01-31", context, parameter) from None
+
+
+def moment_ms(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    """Return a time in milliseconds since the Unix epoch: of a day its beginning, or for ``--until`` its end."""
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+        if len(value) == _A_DAY and parameter.name == "until":
+            moment += timedelta(days=1)
+        return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        raise click.BadParameter(f"{value!r} is not {_TIME}", context, parameter) from None
 
 
 def model_option(*names: str, description: str) -> Callable[[_Command], _Command]:

@@ -147,6 +147,7 @@ ARGUMENTS: dict[str, list[list[str]]] = {
     "modelperf move": [[".sf/demo.db", "moved.db"]],
     "modelperf config diff": [["a.toml", "b.toml"]],
     "modelperf evaluate": [[], ["--task", "no-such-task"]],
+    "modelperf savings": [[], ["--task", "no-such-task"]],
     "modelperf tune": [[], ["--task", "no-such-task"]],
     "modelperf simulate": [["near-tie", "--runs", "1"]],
     "modelperf forget": [["--task", "write-code", "--yes"]],
