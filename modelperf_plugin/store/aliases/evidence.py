@@ -12,7 +12,7 @@ from modelperf_plugin.store.decisions import LoggedDecision
 from modelperf_plugin.store.exchange import Prior
 from modelperf_plugin.store.roles import Span, Tallies
 from modelperf_plugin.store.spending import Correction, CostEvent, CostSums
-from modelperf_plugin.store.trends import Days, LatestChoice, TrendStep
+from modelperf_plugin.store.trends import Days, DecisionSearch, FoundDecisions, LatestChoice, TrendStep
 from modelperf_plugin.store.watches import Baseline, Event, Faded, PastCosts, Revision
 from modelperf_plugin.values import Durations, LaterTries, Tally, Tried, combine
 from modelperf_plugin.values.names import Aliases, CanonicalIds
@@ -213,6 +213,14 @@ class RenamedTrends(Renamed):
             found.sort(key=lambda each: each.made_ms, reverse=True)
             found = [values.decision(each, ids) for each in found[:limit]]
         return found
+
+    def search(self, search: DecisionSearch) -> FoundDecisions:
+        """Return the matches under canonical ids; a text is compared with the ids as recorded."""
+        if search.models is not None:
+            names = [name for model_id in search.models for name in self._aliases.spellings(model_id)]
+            search = search._replace(models=tuple(names))
+        found: FoundDecisions = self._own.search(search)
+        return found._replace(decisions=[values.decision(each, self._aliases.ids) for each in found.decisions])
 
 
 class RenamedMerged(Renamed):
