@@ -5,54 +5,43 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from io import StringIO
-from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar
 
 import click
 
+from modelperf_plugin.cli.tables import (
+    RECORD_TITLE,
+    Cell,
+    Column,
+    Row,
+    beside_names,
+    cells_of,
+    lay_out,
+    plain_table,
+    record,
+    styled,
+    terminal_table,
+    widths_of,
+)
 from modelperf_plugin.cli.terminal_text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
-    from rich.measure import Measurement
-    from rich.table import Table
     from rich.text import Text
 
-Row = TypeVar("Row")
 Record = TypeVar("Record", bound="_HasDict")
-Cell = str | tuple[str, str]
-"""Text, or text with a rich style; the words for a status have a style of their own."""
 
 SCHEMA_VERSION: Final = 1
 """Version of all ``--json`` output: raised when a key changes its meaning or is removed."""
 _UNLIMITED_WIDTH: Final = 100_000
 """Columns of an output that is not a terminal, so that nothing is cut off or wrapped there."""
-_STYLES: Final = {
-    "ok": "green", "ranked": "green", "pinned": "cyan", "unproven": "yellow",
-    "demoted": "red", "unavailable": "red", "problem": "bold red",
-}  # fmt: skip
 
 
 class _HasDict(Protocol):
     def as_dict(self) -> dict[str, Any]: ...
-
-
-class Column(NamedTuple, Generic[Row]):
-    """A column of a table."""
-
-    title: str
-    cell: Callable[[Row], Cell]
-    style: str = ""
-    align_right: bool = False
-    movable: bool = False
-    """Whether it moves to a second table on a terminal too narrow for all columns."""
-
-
-def number(title: str, cell: Callable[[Row], Cell], *, movable: bool = False) -> Column[Row]:
-    """Return a column of numbers, aligned right."""
-    return Column(title, cell, align_right=True, movable=movable)
 
 
 class Answer:
@@ -87,8 +76,8 @@ class Answer:
         text = StringIO(newline="")
         writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
-        for record in records:
-            writer.writerow({key: int(value) if isinstance(value, bool) else value for key, value in record.items()})
+        for each in records:
+            writer.writerow({key: int(value) if isinstance(value, bool) else value for key, value in each.items()})
         write_data(text.getvalue())
 
     def exit_with_note(self, note: str, **empty: Any) -> NoReturn:
@@ -99,11 +88,16 @@ class Answer:
             click.echo(printable(note), err=True)
         raise click.exceptions.Exit(1)
 
+    def print_aside(self, note: str) -> None:
+        """Print to standard error what a person should know about the answer; programs get nothing."""
+        if not self.as_json and not self.as_csv:
+            click.echo(f"note: {printable(note)}", err=True)
+
     def print_line(self, *parts: Cell) -> None:
         """Print a line of texts, each plain or with a style."""
         from rich.text import Text
 
-        self._print(Text().join(_text(part) for part in parts))
+        self._print(Text().join(styled(part) for part in parts))
 
     def print_facts(self, facts: Iterable[tuple[str, Cell]]) -> None:
         """Print names, each with its value."""
@@ -111,7 +105,7 @@ class Answer:
 
         grid = Table.grid(padding=(0, 2, 0, 0))
         for name, value in facts:
-            grid.add_row(_text((name, "bold")), _text(value))
+            grid.add_row(styled((name, "bold")), styled(value))
         self._print(grid)
 
     def print_command(self, text: str) -> None:
@@ -123,20 +117,41 @@ class Answer:
     def print_table(self, columns: Sequence[Column[Row]], rows: Iterable[Row]) -> None:
         """Print a table; the first column names the rows.
 
-        On a terminal that is too narrow, as many of the last movable columns as necessary go into a second table, which
-        repeats the first column; if that is not enough, columns of numbers go into as many more as necessary.
+        On a terminal, empty columns are left out, and what does not fit is shortened or left out, with a note. Names
+        are always whole: where they do not fit side by side, each row becomes a list of names and values.
         """
-        cells = [[_text(column.cell(row)) for column in columns] for row in rows]
-        movable = [position for position, column in enumerate(columns) if column.movable]
-        for moves in range(len(movable) + 1 if self.is_terminal else 1):
-            moved = movable[len(movable) - moves :]
-            kept = [position for position in range(len(columns)) if position not in moved]
-            if self._width(self._table(columns, cells, kept)).maximum <= self._console.width:
-                break
-        for number_of_table, shown in enumerate(self._split(columns, cells, kept, moved)):
-            if number_of_table:
+        cells = cells_of(columns, rows)
+        if not self.is_terminal:
+            self._print(plain_table(columns, cells))
+            return
+        widths = widths_of(columns, cells)
+        layout = lay_out(columns, widths, self._console.width)
+        if layout is None:
+            self._print_records(columns, cells, widths)
+            return
+        self._print(terminal_table(columns, cells, layout.widths))
+        if layout.left_out:
+            self.print_line((f"no room for: {', '.join(columns[each].title for each in layout.left_out)}", "dim"))
+        for position in layout.prose:
+            self.print_line()
+            beside = beside_names(widths, position, self._console.width)
+            if beside is None:
+                shown = [width if each in {0, position} else 0 for each, width in enumerate(widths)]
+                self._print_records(columns, cells, shown)
+            else:
+                self._print(terminal_table(columns, cells, beside))
+
+    def _print_records(
+        self, columns: Sequence[Column[Any]], cells: Sequence[Sequence[Text]], widths: Sequence[int]
+    ) -> None:  # fmt: skip
+        """Print the columns that have a width as a list for each row; a long first name is a line of its own."""
+        for number_of_row, row in enumerate(cells):
+            if number_of_row:
                 self.print_line()
-            self._print(self._table(columns, cells, shown))
+            shown = [position for position, width in enumerate(widths) if width]
+            if row[0].cell_len > self._console.width - RECORD_TITLE - 2:
+                self._print(row[shown.pop(0)])
+            self._print(record([(columns[position].title, row[position]) for position in shown]))
 
     def print_rows(
         self, name: str, columns: Sequence[Column[Record]], rows: Sequence[Record], *, csv_columns: Sequence[str] = (),
@@ -152,43 +167,6 @@ class Answer:
         else:
             self.print_line(none)
 
-    def _split(
-        self, columns: Sequence[Column[Any]], cells: Sequence[Sequence[Text]], kept: list[int], moved: list[int]
-    ) -> list[list[int]]:
-        """Return the columns of each table, no more of them in one than have room without breaking words.
-
-        Names are not broken up to half of the width.
-        """
-        texts = [position for position in kept if position and not columns[position].align_right]
-        tables = [[0, *texts]]
-        for position in [*[each for each in kept if each and each not in texts], *moved]:
-            table = sorted([*tables[-1], position])
-            is_whole = self._width(self._table(columns, cells, table)).minimum <= self._console.width
-            if (is_whole or tables[-1] == [0]) and (position not in moved or tables[-1][1:2] != kept[1:2]):
-                tables[-1] = table
-            else:
-                tables.append([0, position])
-        return tables
-
-    def _table(self, columns: Sequence[Column[Any]], cells: Sequence[Sequence[Text]], shown: Sequence[int]) -> Table:
-        from rich import box
-        from rich.table import Table
-        from rich.text import Text
-
-        table_box, left = (box.SIMPLE_HEAD, 0) if self.is_terminal else (None, 1)
-        table = Table(box=table_box, show_edge=False, pad_edge=False, padding=(0, 1, 0, left), header_style="bold")
-        for position in shown:
-            column, title = columns[position], Text(columns[position].title)
-            whole = max([title.cell_len, *[row[position].cell_len for row in cells]])
-            is_whole = column.align_right or (not position and whole <= self._console.width // 2)
-            table.add_column(
-                title, justify="right" if column.align_right else "left", style=column.style, overflow="fold",
-                no_wrap=is_whole, min_width=whole if is_whole and self.is_terminal else None,
-            )  # fmt: skip
-        for row in cells:
-            table.add_row(*(row[position] for position in shown))
-        return table
-
     @cached_property
     def _console(self) -> Console:
         from rich.console import Console
@@ -199,10 +177,6 @@ class Answer:
             file=sys.stdout, force_terminal=False, color_system=None, width=_UNLIMITED_WIDTH, highlight=False,
             markup=False, emoji=False,
         )  # fmt: skip
-
-    def _width(self, table: Table) -> Measurement:
-        """Return how wide a table is at least and at most."""
-        return self._console.measure(table, options=self._console.options.update(width=_UNLIMITED_WIDTH))
 
     def _print(self, renderable: Any, *, soft_wrap: bool = False) -> None:
         if self.is_terminal:
@@ -231,11 +205,3 @@ class BufferedAnswer(Answer):
 
     def _print(self, renderable: Any, *, soft_wrap: bool = False) -> None:  # noqa: ARG002 - the signature of an Answer
         self.renderables.append(renderable)
-
-
-def _text(cell: Cell) -> Text:
-    from rich.text import Text
-
-    if isinstance(cell, str):
-        return Text(printable(cell), _STYLES.get(cell, ""))
-    return Text(printable(cell[0]), cell[1])

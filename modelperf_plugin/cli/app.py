@@ -15,6 +15,7 @@ from modelperf_plugin.cli.commands.backup import backup
 from modelperf_plugin.cli.commands.changes import changes
 from modelperf_plugin.cli.commands.compact import compact
 from modelperf_plugin.cli.commands.compare import compare
+from modelperf_plugin.cli.commands.completion import completion
 from modelperf_plugin.cli.commands.config import config
 from modelperf_plugin.cli.commands.dashboard import dashboard
 from modelperf_plugin.cli.commands.decisions import decisions
@@ -41,6 +42,7 @@ from modelperf_plugin.cli.commands.trend import trend
 from modelperf_plugin.cli.commands.tune import tune
 from modelperf_plugin.cli.commands.watch import watch
 from modelperf_plugin.cli.commands.why import why
+from modelperf_plugin.cli.help import Program
 from modelperf_plugin.cli.options import add_common_options
 from modelperf_plugin.cli.terminal_text import printable
 from modelperf_plugin.errors import ModelPerfError, StoreError
@@ -49,11 +51,8 @@ NEGATIVE, USAGE, INTERRUPTED = 1, 2, 130
 """Exit codes beside 0."""
 
 
-class _Program(click.Group):
-    """Lists commands in the order of registration, and turns errors into messages and exit codes."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return list(self.commands)
+class _Program(Program):
+    """Turns errors into messages and exit codes."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -81,6 +80,9 @@ def exit_code_of(run: Callable[[], Any]) -> int:
         code = run()
     except click.Abort:
         code = _fail(["interrupted"], INTERRUPTED)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        code = USAGE
     except click.UsageError as error:
         hint = f"\n{error.ctx.get_usage()}" if error.ctx else ""
         code = _fail([error.format_message() + hint], USAGE)
@@ -119,12 +121,16 @@ def modelperf() -> None:
     """
 
 
-for _command in (
-    demo, init, config, rank, explain, why, decisions, stats, compare, trend, watch, report, plot, dashboard, changes,
-    demotions, announce, reset, replay, evaluate, tune, simulate, import_, federate, export, merge, merged, doctor,
-    backup, restore, compact,
-):  # fmt: skip
-    modelperf.add_command(_command)
+for _title, _commands in (
+    ("Get started", (demo, init, config, completion)),
+    ("Models and decisions", (rank, explain, why, decisions)),
+    ("Outcomes", (stats, compare, trend, watch, report, plot, dashboard)),
+    ("Changes and demotions", (changes, demotions, announce, reset)),
+    ("Policies", (replay, evaluate, tune, simulate)),
+    ("Imports and exchange", (import_, federate, export, merge, merged)),
+    ("Maintenance", (doctor, backup, restore, compact)),
+):
+    modelperf.add_section(_title, *_commands)
 
 
 def main() -> NoReturn:

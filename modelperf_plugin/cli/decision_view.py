@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from modelperf_plugin.cli.answer import Answer, Cell, Column, number
+from modelperf_plugin.cli.answer import Answer
+from modelperf_plugin.cli.tables import Cell, Column, named, number, prose
 from modelperf_plugin.text import UNKNOWN, count, dollars, ordinal, percent, seconds, short, span
 from modelperf_plugin.values import Exclusion, RankedModel
 from modelperf_plugin.values.names import likely_meant
@@ -29,13 +30,13 @@ def print_candidates(
     """Print the ranking of a decision; expected costs only if any is known."""
     candidates = list(candidates)
     columns: list[Column[_Candidate]] = [
-        Column("model", lambda row: row.model_id, "bold"),
+        named("model", lambda row: row.model_id, "bold"),
         number("chosen", lambda row: percent(propensity(row))),
         number("score", lambda row: percent(row.score)),
         number("interval", lambda row: span(row.interval)),
-        number("outcomes", lambda row: f"{samples(row):,}"),
+        number("outcomes", lambda row: f"{samples(row):,}", optional=True),
         Column("status", lambda row: row.status),
-        Column("reason", lambda row: row.reason, movable=True),
+        prose("reason", lambda row: row.reason),
     ]
     if any(row.expected_cost_usd is not None for row in candidates):
         columns.insert(5, number("$/task", lambda row: dollars(row.expected_cost_usd)))
@@ -47,7 +48,7 @@ def print_excluded(answer: Answer, excluded: Sequence[Exclusion]) -> None:
     if excluded:
         answer.print_line()
         answer.print_table(
-            [Column("excluded", lambda row: row.model_id, "bold"), Column("reason", lambda row: row.reason)], excluded
+            [named("excluded", lambda row: row.model_id, "bold"), prose("reason", lambda row: row.reason)], excluded
         )
 
 
@@ -94,7 +95,7 @@ def print_tries(answer: Answer, task: LoggedTask, decision: LoggedDecision) -> N
     """Print every try of a task, in order."""
     columns: list[Column[Try]] = [
         number("try", lambda row: ordinal(row.number)),
-        Column("model", lambda row: row.outcome.model_id, "bold"),
+        named("model", lambda row: row.outcome.model_id, "bold"),
         Column("outcome", _ended),
         number("duration", lambda row: seconds(row.outcome.duration_ms)),
         number("tokens", lambda row: short(row.outcome.tokens_used) if row.outcome.tokens_used else UNKNOWN),
@@ -102,7 +103,7 @@ def print_tries(answer: Answer, task: LoggedTask, decision: LoggedDecision) -> N
     ]
     if len(task.decisions) > 1:
         own = decision.decision_id
-        columns.append(Column("decision", lambda row: "this one" if row.decision_id == own else row.decision_id, "dim"))
+        columns.append(named("decision", lambda row: "this one" if row.decision_id == own else row.decision_id, "dim"))
     answer.print_line()
     answer.print_table(columns, task.tries)
     if not task.is_complete:
@@ -115,7 +116,7 @@ def print_plan(answer: Answer, steps: Sequence[Step], *, is_logged: bool = True)
 
     columns: list[Column[tuple[int, Step]]] = [
         number("planned try", lambda row: ordinal(row[0])),
-        Column("model", lambda row: row[1].planned.model_id, "bold"),
+        named("model", lambda row: row[1].planned.model_id, "bold"),
         number("reached", lambda row: percent(row[1].planned.chance_reached)),
         number("solves", lambda row: percent(row[1].planned.chance_solved)),
         number("expected", lambda row: dollars(row[1].planned.expected_usd)),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
 import click
 
+from modelperf_plugin.cli import completing
 from modelperf_plugin.cli.answer import Answer
 from modelperf_plugin.cli.terminal_text import printable
 from modelperf_plugin.values import MAX_ATTEMPTS
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 _Parameters = ParamSpec("_Parameters")
+
+
+DEMO_STORE: Final = ".sf/demo.db"
+"""Where `modelperf demo` writes, if no store is named: other commands find it, hosts do not."""
 
 
 class Refusal(click.ClickException):
@@ -68,11 +73,29 @@ class Common:
         return {file: load(file).config for file in files} or {"the policy in force": self.load().config}
 
     def existing_store(self, answer: Answer, config: Config | None = None, **empty: Any) -> str:
-        """Return the location of the store; if it does not exist, exit with a note and ``empty``."""
+        """Return the location of the store; if it does not exist, exit with a note and ``empty``.
+
+        A demo's store is used as long as there is no other, and none is configured.
+        """
         location = str((config or self.load().config).store.location)
-        if is_missing(location):
+        if not is_missing(location):
+            return location
+        found = self.location_to_read()
+        if found is None:
             answer.exit_with_note(missing_note(location), store=location, **empty)
-        return location
+        answer.print_aside(f"these are a demo's outcomes, because {location} does not exist yet")
+        return found
+
+    def location_to_read(self) -> str | None:
+        """Return the location of the store, or of a demo's as long as there is no other; None if there is none."""
+        location = self.store or str(self.load().config.store.location)
+        if not is_missing(location):
+            return location
+        return DEMO_STORE if self._is_demo_meant() else None
+
+    def _is_demo_meant(self) -> bool:
+        is_named = self.store is not None or self.default_store is not None or self.load().names_store
+        return not is_named and Path(DEMO_STORE).is_file()
 
     @contextmanager
     def reading(self, answer: Answer, flags: Mapping[str, Any] | None = None, **empty: Any) -> Iterator[ModelPerf]:
@@ -100,8 +123,7 @@ class Common:
         from modelperf_plugin.errors import StoreError
 
         config = self.load().config
-        self.existing_store(answer, config)
-        with ModelPerf(config) as engine:
+        with ModelPerf(config, store=self.existing_store(answer, config)) as engine:
             if engine.store.degraded is not None:
                 raise StoreError(engine.store.degraded)
             yield engine
@@ -125,11 +147,11 @@ def add_common_options(command: _Command) -> _Command:
             help="Log more to standard error; -vv logs everything.",
         ),
         click.option(
-            "--store", metavar="PATH_OR_URL", expose_value=False, callback=_set,
+            "--store", metavar="PATH_OR_URL", expose_value=False, callback=_set, shell_complete=completing.files,
             help="Use this store instead of the configured one.",
         ),
         click.option(
-            "--config", metavar="PATH", expose_value=False, callback=_set,
+            "--config", metavar="PATH", expose_value=False, callback=_set, shell_complete=completing.files,
             help="Use this TOML file instead of looking for one.",
         ),
     ):  # fmt: skip
@@ -165,6 +187,36 @@ def _set_verbosity(context: click.Context, parameter: click.Parameter, value: in
         logger.addHandler(_StandardError())
 
 
+def _day(context: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
+    """Return the beginning in UTC of a day such as 2026-01-31."""
+    if value is None:
+        return None
+    try:
+        return datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a day such as 2026-01-31", context, parameter) from None
+
+
+def model_option(*names: str, description: str) -> Callable[[_Command], _Command]:
+    """Return an option that names a model."""
+    return click.option(*names, metavar="MODEL", shell_complete=completing.models, help=description)
+
+
+def models_option(*names: str, metavar: str, description: str) -> Callable[[_Command], _Command]:
+    """Return an option that names models, separated by commas or repeated."""
+    return click.option(
+        *names, metavar=metavar, multiple=True, shell_complete=completing.models_in_list, help=description
+    )
+
+
+def output_option(description: str, *, default: str | None = None) -> Callable[[_Command], _Command]:
+    """Return the option that names the file to write, the same in every command."""
+    return click.option(
+        "-o", "--output", metavar="FILE", default=default, show_default=default is not None,
+        shell_complete=completing.files, help=description,
+    )  # fmt: skip
+
+
 json_option = click.option(
     "--json", "as_json", is_flag=True, expose_value=False, callback=_set, help="Print JSON for programs."
 )
@@ -172,7 +224,12 @@ csv_option = click.option(
     "--csv", "as_csv", is_flag=True, expose_value=False, callback=_set,
     help="Print CSV for spreadsheets, with all digits.",
 )  # fmt: skip
-task_option = click.option("--task", "task_type", metavar="TASK", help="This task type only.")
+task_argument = click.argument("task_type", metavar="TASK", shell_complete=completing.task_types)
+model_argument = click.argument("model_id", metavar="MODEL", shell_complete=completing.models)
+some_task_argument = click.argument("task_type", required=False, metavar="[TASK]", shell_complete=completing.task_types)
+task_option = click.option(
+    "--task", "task_type", metavar="TASK", shell_complete=completing.task_types, help="This task type only."
+)
 force_option = click.option("--force", is_flag=True, help="Replace an existing file.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would be done; write nothing.")
 seed_option = click.option(
@@ -190,9 +247,7 @@ policy_option = click.option(
 days_option = click.option(
     "--days", type=click.IntRange(1, 3660), metavar="N", default=30, show_default=True, help="How many days back."
 )
-until_option = click.option(
-    "--until", type=click.DateTime(["%Y-%m-%d"]), metavar="DAY", help="Last day, as in 2026-01-31. Default: today."
-)
+until_option = click.option("--until", callback=_day, metavar="DAY", help="Last day, as in 2026-01-31. Default: today.")
 
 
 def period_until(days: int, until: datetime | None) -> Period:
@@ -200,6 +255,17 @@ def period_until(days: int, until: datetime | None) -> Period:
     from modelperf_plugin.analysis.views.trends import Period
 
     return Period.last(days, until=None if until is None else until.date(), now=datetime.now(UTC))
+
+
+def ends_with_interrupt(command: Callable[_Parameters, None]) -> Callable[_Parameters, None]:
+    """Let Ctrl-C end a command that runs until then, with exit code 0."""
+
+    @functools.wraps(command)
+    def run(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> None:
+        with suppress(KeyboardInterrupt):
+            command(*args, **kwargs)
+
+    return run
 
 
 def split_names(values: Iterable[str]) -> list[str]:

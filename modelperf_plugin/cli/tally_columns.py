@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Final
 
-from modelperf_plugin.cli.answer import Answer, Column, Row, number
+from modelperf_plugin.cli.answer import Answer
+from modelperf_plugin.cli.tables import Column, Row, named, number
 from modelperf_plugin.text import (
     ESTIMATED,
     ago,
@@ -24,15 +25,15 @@ from modelperf_plugin.text import (
 )
 from modelperf_plugin.values import Durations, Tally
 
-TASK_TYPE: Final[Column[Tally]] = Column("task type", lambda tally: tally.task_type, "bold")
-MODEL: Final[Column[Tally]] = Column("model", lambda tally: tally.model_id, "bold")
+TASK_TYPE: Final[Column[Tally]] = named("task type", lambda tally: tally.task_type, "bold")
+MODEL: Final[Column[Tally]] = named("model", lambda tally: tally.model_id, "bold")
 OUTCOMES: Final[Column[Tally]] = number("outcomes", lambda tally: f"{tally.samples:,}")
 SUCCESS: Final[Column[Tally]] = number("success", lambda tally: percent(tally.success_rate))
 COST: Final[Column[Tally]] = number("cost", lambda tally: dollars(tally.total_cost_usd if tally.priced else None))
-TIMEOUTS: Final[Column[Tally]] = number("timeouts", lambda tally: f"{tally.timeouts:,}", movable=True)
-OUTAGES: Final[Column[Tally]] = number("outages", lambda tally: f"{tally.outages:,}", movable=True)
-TOKENS: Final[Column[Tally]] = number("tokens", lambda tally: short(tally.total_tokens), movable=True)
-LAST_USED: Final[Column[Tally]] = number("last used", lambda tally: ago(tally.last_used), movable=True)
+TIMEOUTS: Final[Column[Tally]] = number("timeouts", lambda tally: f"{tally.timeouts:,}", optional=True)
+OUTAGES: Final[Column[Tally]] = number("outages", lambda tally: f"{tally.outages:,}", optional=True)
+TOKENS: Final[Column[Tally]] = number("tokens", lambda tally: short(tally.total_tokens), optional=True)
+LAST_USED: Final[Column[Tally]] = number("last used", lambda tally: ago(tally.last_used), optional=True)
 MEAN_SCORE: Final[Column[Tally]] = number("mean score", lambda tally: score(tally.mean_score))
 _TRIES: Final[tuple[Column[Tally], ...]] = (
     number("first tries", first_tries),
@@ -86,7 +87,7 @@ def time_columns(
         each = timings.get(pair_of(row))
         return duration(None if each is None else each.high_seconds)
 
-    return (number("median time", median), number("95 % within", high))
+    return (number("median time", median, optional=True), number("95 % within", high, optional=True))
 
 
 def print_tries_note(answer: Answer, tallies: Iterable[Tally]) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from modelperf_plugin.cli.answer import Answer, Column, number
+from modelperf_plugin.cli.answer import Answer
+from modelperf_plugin.cli.tables import Column, drawn, named, number
 from modelperf_plugin.cli.terminal_text import bars
 from modelperf_plugin.text import ago, change, has_later_tries, has_scores, percent, score, spent_per_success
 from modelperf_plugin.values import from_milliseconds
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
 
 _CHANGES: Final = {"up": "does better", "down": "does worse", "announced": "was announced to have changed"}
 _COLUMNS: Final[tuple[Column[tuple[str, Trend]], ...]] = (
-    Column("success, 0 to 100 %", lambda row: bars(row[1].rates), "cyan"),
-    number("outcomes", lambda row: f"{row[1].total.samples:,}"),
+    drawn("success, 0 to 100 %", lambda row: bars(row[1].rates)),
+    number("outcomes", lambda row: f"{row[1].total.samples:,}", optional=True),
     number("success", lambda row: percent(row[1].total.success_rate)),
-    number("before", lambda row: change(row[1].difference), movable=True),
-    number("$/success", lambda row: spent_per_success(row[1].total)),
+    number("before", lambda row: change(row[1].difference), optional=True),
+    number("$/success", lambda row: spent_per_success(row[1].total), optional=True),
 )
 
 _SCORES: Final[tuple[Column[tuple[str, Trend]], ...]] = (
@@ -31,9 +32,7 @@ _SCORES: Final[tuple[Column[tuple[str, Trend]], ...]] = (
 def print_trends(answer: Answer, name: str, trends: Mapping[str, Trend]) -> None:
     """Print a table of trends; ``name`` is the title of the column of their names."""
     scores = _SCORES if has_scores(trend.total for trend in trends.values()) else ()
-    answer.print_table(
-        [Column(name, lambda row: row[0], "bold"), *_COLUMNS[:3], *scores, *_COLUMNS[3:]], trends.items()
-    )
+    answer.print_table([named(name, lambda row: row[0], "bold"), *_COLUMNS[:3], *scores, *_COLUMNS[3:]], trends.items())
 
 
 def print_tries_note(answer: Answer, trends: Iterable[Trend]) -> None:

@@ -1,4 +1,4 @@
-"""Every key of the configuration with type, default and meaning, and the JSON Schema of the file."""
+"""Every key of the configuration with type, default and meaning."""
 
 from __future__ import annotations
 
@@ -9,16 +9,13 @@ from pydantic import BaseModel
 
 from modelperf_plugin.config.messages import requirement
 from modelperf_plugin.config.models import ModelConfig
-from modelperf_plugin.config.rules import SCHEMA
 from modelperf_plugin.config.schema import (
     PLAIN_SECTIONS,
     POLICY_SECTIONS,
     RULES_SECTION,
-    TASK_TYPE_SECTIONS,
     Config,
     naming_key,
 )
-from modelperf_plugin.config.sections import FederationConfig
 from modelperf_plugin.policy import AnyCostObjective, AnyDemotion, AnyExploration, AnyRanking
 from modelperf_plugin.policy.strategy import Strategy
 
@@ -87,45 +84,6 @@ def describe() -> tuple[Setting, ...]:
     return tuple(settings)
 
 
-@cache
-def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of the file; every key is optional."""
-    sections = {section: _any_strategy(section) for section in POLICY_SECTIONS}
-    overrides = {section: _override(section) for section in TASK_TYPE_SECTIONS}
-    fields = Config.model_fields
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "modelperf.toml",
-        "description": "Configuration of modelperf_plugin.",
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {
-            "mode": key_schema(Config, "mode"),
-            **{
-                section: {**_table(plain_section(section)), "description": fields[section].description}
-                for section in PLAIN_SECTIONS
-            },
-            **sections,
-            "models": {
-                "type": "object",
-                "description": fields["models"].description,
-                "additionalProperties": _model_table(),
-            },
-            "federation": {
-                "type": "array",
-                "description": fields["federation"].description,
-                "items": {**_table(FederationConfig), "required": ["path"]},
-            },
-            "task_types": {
-                "type": "object",
-                "description": fields["task_types"].description,
-                "additionalProperties": {"type": "object", "additionalProperties": False, "properties": overrides},
-            },
-            RULES_SECTION: {**SCHEMA, "description": fields[RULES_SECTION].description},
-        },
-    }
-
-
 def key_schema(model: type[BaseModel], key: str) -> dict[str, Any]:
     """Return the JSON Schema of one key."""
     schema: dict[str, Any] = _table(model)["properties"][key]
@@ -136,34 +94,6 @@ def key_schema(model: type[BaseModel], key: str) -> dict[str, Any]:
 def _table(model: type[BaseModel]) -> dict[str, Any]:
     schema = model.model_json_schema()
     return {"type": "object", "additionalProperties": False, "properties": schema["properties"]}
-
-
-def _model_table() -> dict[str, Any]:
-    table = _table(ModelConfig)
-    return {**table, "properties": {**table["properties"], "budget": _table(plain_section("budget"))}}
-
-
-def _any_strategy(section: str) -> dict[str, Any]:
-    choices = []
-    for name, model in strategies(section).items():
-        summary = (model.__doc__ or "").strip().splitlines()[0]
-        required = [] if name == default_strategy(section) else [naming_key(section)]
-        required += [key for key, field in model.model_fields.items() if field.is_required()]
-        choices.append({**_table(model), "title": name, "description": summary, "required": required})
-    return {"description": Config.model_fields[section].description, "anyOf": choices}
-
-
-def _override(section: str) -> dict[str, Any]:
-    """Return the schema of an override, which may hold the keys of any strategy."""
-    if section not in POLICY_SECTIONS:
-        return _table(plain_section(section))
-    properties: dict[str, Any] = {}
-    for model in strategies(section).values():
-        for key, schema in _table(model)["properties"].items():
-            known = properties.setdefault(key, {"anyOf": []})["anyOf"]
-            if schema not in known:
-                known.append(schema)
-    return {"type": "object", "additionalProperties": False, "properties": properties}
 
 
 def _setting(keys: tuple[str, ...], strategy: str | None, model: type[BaseModel], key: str) -> Setting:

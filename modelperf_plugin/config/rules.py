@@ -24,16 +24,19 @@ OWN_LABEL: Final = "modelperf_task_type"
 _TAGS: Final = "tags"
 _ALLOWED: Final = f"text of 1 to {MAX_ID_LENGTH} characters, a number, true or false, or an array of these"
 _KeyPath = tuple[str, ...]
+_TAGS_ARE_NO_LABEL: Final = {"not": {"const": _TAGS}}
 _PATTERN: Final[dict[str, Any]] = {"type": ["string", "number", "boolean"], "minLength": 1, "maxLength": MAX_ID_LENGTH}
 _CONDITIONS: Final[dict[str, Any]] = {
-    "type": "object",
     "minProperties": 1,
-    "additionalProperties": {"anyOf": [_PATTERN, {"type": "array", "minItems": 1, "items": _PATTERN}]},
+    "propertyNames": {"minLength": 1, **_TAGS_ARE_NO_LABEL},
+    "additionalProperties": {**_PATTERN, "type": [*_PATTERN["type"], "array"], "minItems": 1, "items": _PATTERN},
 }
 SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
-    "additionalProperties": {"anyOf": [_CONDITIONS, {"type": "array", "minItems": 1, "items": _CONDITIONS}]},
-}
+    "additionalProperties": {
+        **_CONDITIONS, "type": ["object", "array"], "minItems": 1, "items": {"type": "object", **_CONDITIONS},
+    },
+}  # fmt: skip
 """The JSON Schema of ``[task_type_rules]``."""
 
 

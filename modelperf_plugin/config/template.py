@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import textwrap
 from datetime import date
-from typing import Any
+from typing import Any, Final
 
 from modelperf_plugin.config.describe import Setting, default_strategy, describe, strategies
 from modelperf_plugin.config.schema import NAMED_SECTIONS, naming_key
 
 _URL = '"postgresql://modelperf@db.example.org/modelperf"'
-_HEAD = """\
+SCHEMA_FILE: Final = "modelperf.schema.json"
+"""The JSON Schema that editors find beside the file."""
+_HEAD = f"""\
+#:schema ./{SCHEMA_FILE}
 # Configuration of modelperf_plugin. Every value below is the default: change what you want, delete the rest.
 # The file is reloaded when it changes; `modelperf config check` validates it.
 """

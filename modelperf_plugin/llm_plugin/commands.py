@@ -13,9 +13,10 @@ import click
 import llm
 
 from modelperf_plugin.adapters.llm import TICKET_KEY
-from modelperf_plugin.cli.answer import Answer, Column
+from modelperf_plugin.cli.answer import Answer
 from modelperf_plugin.cli.app import exit_code_of, modelperf
 from modelperf_plugin.cli.options import Common, Refusal, common_options, json_option
+from modelperf_plugin.cli.tables import Column
 from modelperf_plugin.errors import ModelPerfError
 from modelperf_plugin.llm_plugin.settings import (
     DEFAULT,

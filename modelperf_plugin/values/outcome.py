@@ -76,7 +76,7 @@ class Outcome:
     """Whether the task succeeded, by the host's own verdict. Without it, ``score`` decides: a success is one of at
     least ``[quality] pass_score``."""
     timeout: bool = False
-    """Whether the task exceeded its time, steps or budget; it can time out and still succeed."""
+    """Whether the task exceeded its time, steps or budget; it can time out and still succeed. None becomes False."""
     tokens_used: int = 0
     """Input and output tokens of all attempts of this model; 0 also means unknown, and None becomes 0."""
     cost_usd: float = 0.0
@@ -111,7 +111,8 @@ class Outcome:
         if self.success is not True and self.success is not False:
             object.__setattr__(self, "success", _check_flag("success", self.success))
         if self.timeout is not True and self.timeout is not False:
-            object.__setattr__(self, "timeout", _check_flag("timeout", self.timeout))
+            is_late = self.timeout is not None and _check_flag("timeout", self.timeout)
+            object.__setattr__(self, "timeout", is_late)
         if type(self.tokens_used) is not int or not 0 <= self.tokens_used <= MAX_TOKENS:
             object.__setattr__(self, "tokens_used", _check_tokens(self.tokens_used))
         if type(self.cost_usd) is not float or not 0.0 <= self.cost_usd <= MAX_COST_USD:

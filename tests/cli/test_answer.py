@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+import modelperf_plugin as mp
 from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
+from modelperf_plugin.store import LoggedDecision, open_store
 from tests.cli.conftest import Run, RunJson, csv_records
-from tests.cli.processes import Terminal
+from tests.cli.processes import Terminal, run_process
 
 
 @pytest.mark.parametrize("command", [["stats"], ["rank", "plan"], ["decisions"], ["demotions"], ["changes"]])
@@ -72,22 +75,75 @@ def test_a_terminal_is_never_overrun(hostile: str) -> None:
     assert "[red]boo[/red]" in text
 
 
-@pytest.mark.parametrize("columns", [50, 80])
-@pytest.mark.parametrize("command", [("stats",), ("rank", "plan-and-build"), ("explain", "plan-and-build")])
-def test_a_narrow_terminal_breaks_no_names_and_numbers(tmp_path: Path, columns: int, command: tuple[str, ...]) -> None:
-    """Columns that have no room go into further tables, each with the names."""
-    path, name = str(tmp_path / "long.db"), "llama-3.1-405b-instruct"
-    with ModelPerformanceTracker(path) as tracker:
+LONG_MODEL = "us.anthropic.claude-3-5-sonnet-20241022-v2:0"
+WIDTHS = pytest.mark.parametrize("columns", [60, 80, 100])
+
+
+@pytest.fixture
+def long_names(tmp_path: Path) -> str:
+    """Return a store with long names, many counts, and a decision log."""
+    path = str(tmp_path / "long.db")
+    with mp.ModelPerf({}, store=path, seed=1) as perf:
         for n in range(40):
-            outcome = {"success": n % 3 > 0, "cost_usd": 12.34, "duration_seconds": 754.0, "tokens_used": 123456}
-            tracker.record_outcome("plan-and-build", name, outcome)
-    code, text = Terminal(*command, "--store", path, columns=columns).finish()
+            decision = perf.select("plan-and-build-everything", [LONG_MODEL, "gpt-4o"])
+            assert decision is not None
+            outcome = mp.Outcome(success=n % 3 > 0, cost_usd=12.34, duration_seconds=754.0, tokens_used=123456)
+            perf.record("plan-and-build-everything", decision[0], outcome, decision)
+    return path
+
+
+@WIDTHS
+@pytest.mark.parametrize(
+    "command",
+    ["stats", "rank plan-and-build-everything", "explain plan-and-build-everything", "decisions", "trend",
+     "trend plan-and-build-everything", "compare plan-and-build-everything gpt-4o " + LONG_MODEL],
+)  # fmt: skip
+def test_a_narrow_terminal_breaks_no_name_and_no_line(long_names: str, columns: int, command: str) -> None:
+    """Every id and model is on one line as a whole, and no line is wider than the terminal."""
+    code, text = Terminal(*command.split(), "--store", long_names, columns=columns).finish()
     assert code == 0
-    assert text.count(name) >= 2
-    for whole in ("median time", "$493.60", "65.0 %") if command == ("stats",) else ("outcomes", "score", "(26"):
-        assert whole in text
-    assert "…" not in text
-    assert max(len(line) for line in text.splitlines()) <= columns
+    lines = text.replace(long_names, "").splitlines()
+    assert max(map(len, lines)) <= columns
+    shown = re.findall(r"\bus\.[\w.:-]*", "\n".join(lines))
+    assert set(shown) == ({LONG_MODEL} if command != "trend" else set())
+    if command == "decisions":
+        ids = {row.decision_id for row in newest(long_names)}
+        assert {word for word in text.split() if word in ids} == ids
+
+
+def newest(path: str) -> list[LoggedDecision]:
+    """Return the newest decisions of a store."""
+    with closing(open_store(path)) as store:
+        return store.decisions.newest(limit=20)
+
+
+@WIDTHS
+def test_what_has_no_room_is_named(long_names: str, columns: int) -> None:
+    """A table has one header; columns that have no room are left out, with a note."""
+    _, text = Terminal("stats", "--store", long_names, columns=columns).finish()
+    assert text.count("task type / model") == 1
+    header, _, note = text.partition("no room for: ")
+    missing = " ".join(note.split("\n\n")[0].split()).split(", ")
+    for title in ("outcomes", "success", "failed", "cost", "$/success", "timeouts", "tokens", "last 14 days"):
+        assert (title in missing) != (title in header)
+
+
+def test_empty_columns_are_left_out_on_a_terminal(weeks: str) -> None:
+    """What is unknown or empty in every row takes no room; elsewhere every column is there."""
+    piped = run_process("trend", "--store", weeks, "--days", "30")
+    assert "before" in piped.stdout
+    _, text = Terminal("trend", "--store", weeks, "--days", "30", columns=200).finish()
+    assert "$/success" in text
+    assert "before" not in text
+    assert "no room" not in text
+
+
+def test_a_terminal_too_narrow_for_names_lists_each_row(long_names: str) -> None:
+    """Where names do not fit side by side, a row is a list of all its values."""
+    _, text = Terminal("decisions", "--store", long_names, "--limit", "2", columns=60).finish()
+    assert [line.split()[0] for line in text.partition("\n\n")[2].splitlines() if line[:1].strip()] == [
+        "decision", "made", "task", "model", "chosen", "outcome", "reason",
+    ] * 2  # fmt: skip
 
 
 def test_control_characters_are_escaped(run: Run, run_json: RunJson, hostile: str) -> None:

@@ -22,12 +22,15 @@ READING = [
 
 
 def test_every_command_is_in_the_help_in_one_unbroken_line(run: Run) -> None:
-    """The help lists every command with a description that fits into a terminal of 80 columns."""
+    """The help lists every command once, in a group, with a description that fits into a terminal of 80 columns."""
     result = run("--help")
     assert result.exit_code == 0
+    listed = result.stdout.partition("Get started:")[2]
     for name in modelperf.commands:
-        assert f"\n  {name} " in result.stdout
-    assert "..." not in result.stdout.split("Commands:")[1]
+        assert listed.count(f"\n  {name} ") == 1
+    assert "..." not in listed
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert all(line.startswith(("  ", "    ")) or line.endswith(":") for line in listed.splitlines() if line)
 
 
 def test_every_command_describes_its_options(run: Run) -> None:
@@ -66,10 +69,11 @@ def test_wrong_usage_exits_with_2_and_says_so_on_standard_error(run: Run, argume
 
 
 def test_without_a_command_the_help_is_shown(run: Run) -> None:
-    """The bare command shows its help."""
-    result = run()
-    assert "Commands:" in result.stdout + result.stderr
-    assert result.exit_code == 2
+    """The bare command and a bare group show their help, which is not an error message; exit code 2."""
+    for arguments in ([], ["config"], ["reset"]):
+        result = run(*arguments)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr == run(*arguments, "--help").stdout
 
 
 def test_options_of_every_command_also_work_before_its_name(run: Run, store: str) -> None:

@@ -67,8 +67,7 @@ def test_pages_are_served_until_ctrl_c(served: tuple[str, subprocess.Popen[str]]
     refused.value.close()
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=20)
-    assert process.returncode == 130
-    assert "Traceback" not in stderr
+    assert (process.returncode, stderr) == (0, "")
 
 
 @pytest.mark.parametrize("name", ["tools.example.com:80", "http://tools", "", "a b", "*"])

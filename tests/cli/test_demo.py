@@ -15,6 +15,8 @@ from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
 from tests.cli.conftest import Run, RunJson
 from tests.cli.processes import Terminal, run_process
 
+DEMO_NOTE = "note: these are a demo's outcomes, because .sf/model-performance.db does not exist yet\n"
+
 
 def outcomes(path: str) -> int:
     """Return how many outcomes a store holds."""
@@ -27,13 +29,12 @@ def test_the_demo_leaves_a_database_that_the_other_commands_read() -> None:
     """The commands that the demo suggests work as printed."""
     result = run_process("demo", "--tasks", "60")
     assert (result.returncode, result.stderr) == (0, "")
-    commands = [line.strip() for line in result.stdout.splitlines() if " --store .sf/demo.db" in line]
+    commands = [shlex.split(line) for line in result.stdout.partition("Look closer")[2].splitlines() if line]
     assert len(commands) == 3
-    for command in commands:
-        words = shlex.split(command)
+    for words in commands:
         start = next(place for place, word in enumerate(words) if word in {"rank", "explain", "trend"})
         following = run_process(*words[start:])
-        assert (following.returncode, following.stderr) == (0, "")
+        assert (following.returncode, following.stderr) == (0, DEMO_NOTE)
     assert outcomes(".sf/demo.db") >= 60
 
 
@@ -89,6 +90,37 @@ def test_the_configured_store_is_not_the_demos(run: Run, monkeypatch: pytest.Mon
     assert run("demo", "--tasks", "20").exit_code == 0
     assert outcomes(".sf/demo.db") >= 20
     assert not Path("real.db").exists()
+
+
+def test_a_demo_is_what_the_next_commands_show(run: Run, run_json: RunJson) -> None:
+    """Without --store, as long as no host has recorded anything here; programs see it in the answer."""
+    run("demo", "--tasks", "20")
+    for command in (["stats"], ["trend"], ["decisions"], ["rank", "write-code"], ["doctor"], ["demotions"]):
+        assert run(*command).stderr == DEMO_NOTE
+    answer = run_json("stats")
+    assert (answer["store"], sum(tally["successes"] for tally in answer["tallies"]) > 0) == (".sf/demo.db", True)
+    assert run("announce", answer["tallies"][0]["model_id"]).exit_code == 0
+    assert not Path(".sf/model-performance.db").exists()
+
+
+def test_a_hosts_outcomes_come_before_those_of_a_demo(run_json: RunJson, run: Run) -> None:
+    """A demo is never shown instead of a store that exists, or is named."""
+    run("demo", "--tasks", "20")
+    with ModelPerformanceTracker() as tracker:
+        tracker.record_outcome("execute-task", "gpt-4o", {"success": True})
+    answer = run_json("stats")
+    assert (answer["store"], len(answer["tallies"])) == (".sf/model-performance.db", 1)
+    Path("modelperf.toml").write_text('[store]\npath = "elsewhere.db"\n')
+    assert "elsewhere.db does not exist" in run("stats").stderr
+    assert "other.db does not exist" in run("stats", "--store", "other.db").stderr
+
+
+def test_a_demo_with_a_wrong_configuration_deletes_nothing(run: Run) -> None:
+    """The demo before it is replaced only when the next one can begin."""
+    run("demo", "--tasks", "20")
+    before = outcomes(".sf/demo.db")
+    assert run("demo", "--config", "nope.toml").exit_code == 2
+    assert outcomes(".sf/demo.db") == before
 
 
 def test_a_demo_in_memory_is_refused(run: Run) -> None:

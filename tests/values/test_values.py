@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import math
 import pickle
@@ -186,7 +187,7 @@ BAD_TIMES: list[Any] = [
 ]
 BAD_FIELDS: list[tuple[str, Any]] = [
     *[("success", value) for value in BAD_FLAGS],
-    *[("timeout", value) for value in BAD_FLAGS],
+    *[("timeout", value) for value in BAD_FLAGS if value is not None],
     *[("tokens_used", value) for value in BAD_TOKENS],
     *[("cost_usd", value) for value in [*BAD_AMOUNTS, MAX_COST_USD + 1]],
     *[("duration_seconds", value) for value in BAD_AMOUNTS],
@@ -372,6 +373,12 @@ def test_a_bad_value_in_a_mapping_is_the_same_error(field: str, value: object) -
     with pytest.raises(InvalidValueError) as caught:
         Outcome.from_mapping({"success": True, field: value})
     assert_names(caught.value, field, value)
+
+
+def test_a_field_that_is_not_known_may_be_none() -> None:
+    """A mapping with every key, all of them None but the verdict, is an outcome without details."""
+    names = [each.name for each in dataclasses.fields(Outcome) if each.init]
+    assert Outcome.from_mapping({**dict.fromkeys(names), "success": True}) == Outcome(success=True)
 
 
 def test_a_context_takes_six_keys_and_leaves_the_others_to_the_host() -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 
-import click
-
 from modelperf_plugin.cli.answer import Answer
-from modelperf_plugin.cli.options import Common, common_options
+from modelperf_plugin.cli.help import command
+from modelperf_plugin.cli.options import Common, common_options, model_argument
 
 
-@click.command()
-@click.argument("model_id", metavar="MODEL")
+@command("gpt-4o")
+@model_argument
 @common_options
 def announce(common: Common, answer: Answer, model_id: str) -> None:
     """Announce that a model has changed.

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from modelperf_plugin.cli.answer import Answer, Column, number
+from modelperf_plugin.cli.answer import Answer
+from modelperf_plugin.cli.help import command
 from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option
+from modelperf_plugin.cli.tables import Column, named, number
 from modelperf_plugin.text import UNKNOWN, ago
 from modelperf_plugin.values import from_milliseconds
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 _DIRECTIONS: Final = {"up": "does better", "down": "does worse", "announced": "announced by an operator"}
 _COLUMNS: Final[tuple[Column[Change], ...]] = (
-    Column("model", lambda change: change.model_id, "bold"),
+    named("model", lambda change: change.model_id, "bold"),
     Column("change", lambda change: _DIRECTIONS[change.direction]),
     number("since", lambda change: ago(from_milliseconds(change.since_ms))),
     number("noticed", lambda change: ago(from_milliseconds(change.noticed_ms))),
@@ -28,7 +30,7 @@ _COLUMNS: Final[tuple[Column[Change], ...]] = (
 _CSV: Final = ("model_id", "direction", "since", "noticed", "evidence")
 
 
-@click.command()
+@command("", "--json")
 @click.option("--model", "model_id", metavar="MODEL", help="Show this model only.")
 @json_option
 @csv_option

@@ -10,6 +10,7 @@ from typing import Final
 import click
 
 from modelperf_plugin.cli.answer import Answer
+from modelperf_plugin.cli.help import command
 from modelperf_plugin.cli.options import Common, common_options, json_option
 from modelperf_plugin.text import count
 
@@ -18,7 +19,7 @@ _PAUSE_SECONDS: Final = 0.01
 _REPORT_SECONDS: Final = 1.0
 
 
-@click.command()
+@command("")
 @json_option
 @common_options
 def compact(common: Common, answer: Answer) -> None:

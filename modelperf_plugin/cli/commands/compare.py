@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from modelperf_plugin.cli.answer import Answer, Column, number
-from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option
+from modelperf_plugin.cli import completing
+from modelperf_plugin.cli.answer import Answer
+from modelperf_plugin.cli.help import command
+from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option, task_argument
+from modelperf_plugin.cli.tables import Column, number, prose
 from modelperf_plugin.cli.tally_columns import MODEL, OUTAGES, OUTCOMES, SUCCESS, TIMEOUTS, score_columns
 from modelperf_plugin.cli.task_types import unknown_task_type
 from modelperf_plugin.text import (
@@ -43,7 +46,7 @@ _SIDES: Final[tuple[Column[Tally], ...]] = (
     number(
         "tokens/task", lambda tally: short(round(tally.total_tokens / tally.samples)) if tally.total_tokens else UNKNOWN
     ),
-    TIMEOUTS._replace(movable=False),
+    TIMEOUTS._replace(optional=False),
     OUTAGES,
 )
 _TRIES: Final[tuple[Column[Tally], ...]] = (
@@ -61,7 +64,7 @@ _TESTS: Final[tuple[Column[Trial], ...]] = (
     number("began", lambda trial: _ago(trial.test.started_ms)),
     number("last outcome", lambda trial: _ago(trial.contest.last_ms)),
     Column("state", lambda trial: trial.state),
-    Column("verdict", lambda trial: trial.verdict, movable=True),
+    prose("verdict", lambda trial: trial.verdict),
 )
 _SIDES_CSV: Final = (
     "model_id", "successes", "failures", "success_rate", "low", "high", "cost_per_success_usd", "total_tokens",
@@ -83,9 +86,9 @@ _LATER_TRIES: Final = (
 )
 
 
-@click.command()
-@click.argument("task_type", metavar="TASK")
-@click.argument("models", metavar="[A B]", nargs=-1)
+@command("code-review", "code-review gpt-4o claude-opus")
+@task_argument
+@click.argument("models", metavar="[A B]", nargs=-1, shell_complete=completing.models)
 @json_option
 @csv_option
 @common_options

@@ -11,10 +11,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from modelperf_plugin.cli.answer import Answer, Column, number
+from modelperf_plugin.cli.answer import Answer
 from modelperf_plugin.cli.decision_log import gain_text, log_days_option, read_decision_log
-from modelperf_plugin.cli.options import Common, common_options, is_missing, json_option, missing_note, task_option
+from modelperf_plugin.cli.help import group
+from modelperf_plugin.cli.options import (
+    Common,
+    common_options,
+    is_missing,
+    json_option,
+    missing_note,
+    output_option,
+    task_option,
+)
+from modelperf_plugin.cli.output_file import write_file
 from modelperf_plugin.cli.progress import progress_stages
+from modelperf_plugin.cli.tables import Column, named, number, prose
 from modelperf_plugin.text import UNKNOWN, count, percent
 
 if TYPE_CHECKING:
@@ -22,17 +33,17 @@ if TYPE_CHECKING:
     from modelperf_plugin.config import Config
 
 _VALUES: Final[tuple[Column[tuple[str, object, str]], ...]] = (
-    Column("key", lambda row: row[0], "bold"),
-    Column("value", lambda row: _value_text(row[1])),
-    Column("from", lambda row: row[2], "dim"),
+    named("key", lambda row: row[0], "bold"),
+    prose("value", lambda row: _value_text(row[1])),
+    Column("from", lambda row: row[2], "dim", optional=True),
 )
 _SETTINGS: Final[tuple[Column[Setting], ...]] = (
-    Column("key", lambda setting: setting.path, "bold"),
+    named("key", lambda setting: setting.path, "bold"),
     Column("before", lambda setting: UNKNOWN if setting.before is None else _value_text(setting.before)),
     Column("after", lambda setting: UNKNOWN if setting.after is None else _value_text(setting.after)),
 )
 _TASK_TYPES: Final[tuple[Column[TaskTypeDiff], ...]] = (
-    Column("task type", lambda row: row.task_type, "bold"),
+    named("task type", lambda row: row.task_type, "bold"),
     number("decisions", lambda row: f"{row.decisions:,}"),
     number("differ", lambda row: percent(row.differ)),
     Column("less often", lambda row: row.less),
@@ -55,12 +66,12 @@ def _labels(pairs: Iterable[str]) -> dict[str, Any]:
     return {name: texts[0] if len(texts) == 1 else texts for name, texts in values.items()}
 
 
-@click.group()
+@group()
 def config() -> None:
     """Check, show and compare configurations."""
 
 
-@config.command(name="check")
+@config.command(name="check", examples=["", "new.toml"])
 @click.argument("path", required=False, metavar="[PATH]")
 @json_option
 @common_options
@@ -108,7 +119,7 @@ def _hints(config: Config) -> list[str]:
     return doubtful_names(config, tallies)
 
 
-@config.command(name="show")
+@config.command(name="show", examples=[""])
 @json_option
 @common_options
 def _show(common: Common, answer: Answer) -> None:
@@ -122,15 +133,17 @@ def _show(common: Common, answer: Answer) -> None:
         answer.print_table(_VALUES, loaded.rows())
 
 
-@config.command(name="schema")
-def _schema() -> None:
+@config.command(name="schema", examples=["-o modelperf.schema.json"])
+@output_option("File to write; - for standard output, which is the default.")
+def _schema(output: str | None) -> None:
     """Print the JSON Schema of the configuration file."""
     from modelperf_plugin.config import json_schema
 
-    click.echo(json.dumps(json_schema(), indent=2))
+    text = json.dumps(json_schema(), indent=2) + "\n"
+    write_file(Answer("config schema"), output or "-", text.encode())
 
 
-@config.command(name="task-type")
+@config.command(name="task-type", examples=["--tag review --metadata team=data"])
 @click.option("--tag", "tags", metavar="TAG", multiple=True, help="A tag of the call; may be repeated.")
 @click.option("--metadata", metavar="NAME=VALUE", multiple=True, help="A metadata entry; may be repeated.")
 @json_option
@@ -152,7 +165,7 @@ def _task_type(common: Common, answer: Answer, /, tags: tuple[str, ...], metadat
         answer.print_line(task_type)
 
 
-@config.command(name="diff")
+@config.command(name="diff", examples=["modelperf.toml new.toml"])
 @click.argument("before", type=click.Path(exists=True, dir_okay=False), metavar="A")
 @click.argument("after", type=click.Path(exists=True, dir_okay=False), metavar="B")
 @task_option

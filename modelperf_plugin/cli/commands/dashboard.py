@@ -11,14 +11,15 @@ from urllib.parse import urlencode
 import click
 
 from modelperf_plugin.cli.answer import Answer
-from modelperf_plugin.cli.options import Common, Refusal, common_options
+from modelperf_plugin.cli.help import command
+from modelperf_plugin.cli.options import Common, Refusal, common_options, ends_with_interrupt
 
 _PORT: Final = 8765
 _MIN_TOKEN_LENGTH: Final = 8
 _HOST_NAME: Final = re.compile(r"[A-Za-z0-9.-]+|\[?[0-9A-Fa-f:.]+\]?")
 
 
-@click.command()
+@command("", '--host 0.0.0.0 --token "$TOKEN"')
 @click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), metavar="N", default=_PORT, show_default=True,
@@ -32,6 +33,7 @@ _HOST_NAME: Final = re.compile(r"[A-Za-z0-9.-]+|\[?[0-9A-Fa-f:.]+\]?")
     help="Also answer to this host name, of a proxy that passes it on; may be repeated.",
 )  # fmt: skip
 @click.option("--root-path", metavar="PATH", default="", help="Path under which a proxy serves the pages.")
+@ends_with_interrupt
 @common_options
 def dashboard(
     common: Common, answer: Answer, /, host: str, port: int, token: str | None, *, allowed: tuple[str, ...],

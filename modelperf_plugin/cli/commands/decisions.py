@@ -7,22 +7,24 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from modelperf_plugin.cli.answer import Answer, Column, number
+from modelperf_plugin.cli.answer import Answer
 from modelperf_plugin.cli.decision_view import log_retention, task_cell
+from modelperf_plugin.cli.help import command
 from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option, task_option
+from modelperf_plugin.cli.tables import Column, named, number
 from modelperf_plugin.text import ago, count, percent
 
 if TYPE_CHECKING:
     from modelperf_plugin.analysis.views.tasks import DecisionRow
 
 _COLUMNS: Final[tuple[Column[DecisionRow], ...]] = (
-    Column("decision", lambda row: row.decision.decision_id, "dim"),
+    named("decision", lambda row: row.decision.decision_id, "dim"),
     number("made", lambda row: ago(row.decision.created_at)),
-    Column("task type", lambda row: row.decision.task_type),
-    Column("model", lambda row: row.decision.model_id, "bold"),
-    number("chosen", lambda row: percent(row.decision.propensity)),
+    named("task type", lambda row: row.decision.task_type),
+    named("model", lambda row: row.decision.model_id, "bold"),
+    number("chosen", lambda row: percent(row.decision.propensity), optional=True),
     Column("outcome", lambda row: task_cell(row.task, row.decision)),
-    Column("reason", lambda row: row.decision.reason, movable=True),
+    Column("reason", lambda row: row.decision.reason, optional=True),
 )
 _CSV: Final = (
     "decision_id", "created_at", "task_type", "model_id", "propensity", "explored", "mode", "policy_id", "reason",
@@ -32,7 +34,7 @@ _CSV: Final = (
 )  # fmt: skip
 
 
-@click.command()
+@command("", "--task code-review --limit 50")
 @task_option
 @click.option(
     "--limit", type=click.IntRange(min=1, max=1_000_000), metavar="N", default=20, show_default=True,

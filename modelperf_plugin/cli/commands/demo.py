@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
-from modelperf_plugin.cli.answer import Answer, Column, number
-from modelperf_plugin.cli.options import Common, Refusal, common_options, json_option, seed_option
+from modelperf_plugin.cli.answer import Answer
+from modelperf_plugin.cli.help import command
+from modelperf_plugin.cli.options import DEMO_STORE, Common, Refusal, common_options, json_option, seed_option
+from modelperf_plugin.cli.tables import Column, drawn, named, number
 from modelperf_plugin.cli.terminal_text import program
 from modelperf_plugin.text import count, dollars, percent, span
 from modelperf_plugin.values import RankedModel, Ranking
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from modelperf_plugin.demo.orchestrator import DemoReport, DemoTask
     from modelperf_plugin.engine.core import ModelPerf
 
-_DEFAULT_STORE: Final = ".sf/demo.db"
-"""Replaced by every run, unlike a store named with ``--store``."""
 _TOP_MODELS: Final = 3
 _BAR_LENGTH: Final = 20
 
@@ -43,12 +43,12 @@ class _LearnedRow(NamedTuple):
 _WAYS: Final[tuple[Column[_Way], ...]] = (
     Column("way of choosing", lambda way: way.name),
     number("success", lambda way: percent(way.success_rate)),
-    Column("", lambda way: "█" * round(_BAR_LENGTH * way.success_rate), "cyan"),
+    drawn("", lambda way: "█" * round(_BAR_LENGTH * way.success_rate)),
     number("$/success", lambda way: dollars(way.cost_per_success_usd)),
 )
 _LEARNED: Final[tuple[Column[_LearnedRow], ...]] = (
-    Column("task type", lambda row: row.task_type, "bold"),
-    Column("model", lambda row: row.model.model_id),
+    named("task type", lambda row: row.task_type, "bold"),
+    named("model", lambda row: row.model.model_id),
     number("learned", lambda row: percent(row.model.score)),
     number("interval", lambda row: span(row.model.interval)),
     number("published", lambda row: ("★ " if row.is_best else "") + percent(row.published)),
@@ -56,7 +56,7 @@ _LEARNED: Final[tuple[Column[_LearnedRow], ...]] = (
 )
 
 
-@click.command()
+@command("", "--tasks 2000 --seed 1")
 @click.option(
     "--tasks", type=click.IntRange(min=1), metavar="N", default=600, show_default=True, help="Number of tasks."
 )
@@ -67,30 +67,32 @@ def demo(common: Common, answer: Answer, tasks: int, seed: int) -> None:
     """Watch the plugin learn in a simulation of real models.
 
     An example orchestrator works through tasks, with real hooks and a real database, but no network. Success rates and
-    prices are published figures. Outcomes are written to .sf/demo.db, which every run replaces; a file named with
-    --store is continued instead.
+    prices are published figures. Outcomes are written to .sf/demo.db, which every run replaces, and which other
+    commands use until a host has recorded outcomes here; a file named with --store is continued instead.
     """
     from modelperf_plugin.demo.orchestrator import run_demo
     from modelperf_plugin.engine.core import ModelPerf
 
     if common.store == ":memory:":
         raise Refusal("a demo in memory leaves nothing to look at: name a file with --store")
-    if common.store is None:
-        common.store = _DEFAULT_STORE
-        _remove_last_demo(Path(_DEFAULT_STORE))
+    store = common.store or DEMO_STORE
+    if Path(store).is_dir():
+        raise Refusal(f"cannot open {store}: Is a directory")
     config = common.load({"mode": "apply"}).config
+    if common.store is None:
+        _remove_last_demo(Path(DEMO_STORE))
     with _progress(tasks) as on_task:
-        report = run_demo(config, common.store, tasks, seed=seed, on_task=on_task)
-    with ModelPerf(config, store=common.store) as engine:
+        report = run_demo(config, store, tasks, seed=seed, on_task=on_task)
+    with ModelPerf(config, store=store) as engine:
         rankings = _rankings(engine)
     if answer.as_json:
         answer.print_json(
-            store=common.store,
+            store=store,
             **report.as_dict(),
             rankings={name: [row.as_dict() for row in ranking] for name, ranking in rankings.items()},
         )
     else:
-        _show(answer, report, rankings, common.store)
+        _show(answer, report, rankings, store, is_found=common.location_to_read() == store)
 
 
 def _remove_last_demo(file: Path) -> None:
@@ -147,7 +149,9 @@ def _rankings(engine: ModelPerf) -> dict[str, Ranking]:
     return rankings
 
 
-def _show(answer: Answer, report: DemoReport, rankings: Mapping[str, Ranking], store: str) -> None:
+def _show(
+    answer: Answer, report: DemoReport, rankings: Mapping[str, Ranking], store: str, *, is_found: bool
+) -> None:  # fmt: skip
     answer.print_line(
         (f"{report.success_rate * report.tasks:,.0f} of {count(report.tasks, 'task')} successful", "bold"),
         f", {count(report.outages, 'outage')} survived, {dollars(report.cost_usd)} of play money spent",
@@ -170,8 +174,9 @@ def _show(answer: Answer, report: DemoReport, rankings: Mapping[str, Ranking], s
     answer.print_line()
     answer.print_line(("Look closer", "bold"))
     names = list(rankings)
-    for command in (f"rank {names[0]}", f"explain {names[-1]}", "trend"):
-        answer.print_command(f"{program()} {command} --store {shlex.quote(store)}")
+    option = "" if is_found else f" --store {shlex.quote(store)}"
+    for each in (f"rank {names[0]}", f"explain {names[-1]}", "trend"):
+        answer.print_command(f"{program()} {each}{option}")
 
 
 def _ways(report: DemoReport) -> Iterator[_Way]:

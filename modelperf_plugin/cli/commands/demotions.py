@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
-from modelperf_plugin.cli.answer import Answer, Column, number
+from modelperf_plugin.cli.answer import Answer
+from modelperf_plugin.cli.help import command
 from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option, task_option
+from modelperf_plugin.cli.tables import Column, named, number, prose
 from modelperf_plugin.text import ago, percent
 from modelperf_plugin.values import from_milliseconds
 
@@ -28,18 +30,18 @@ class _Row(NamedTuple):
 
 
 _COLUMNS: Final[tuple[Column[_Row], ...]] = (
-    Column("task type", lambda row: row.demotion.task_type, "bold"),
-    Column("model", lambda row: row.demotion.model_id, "bold"),
+    named("task type", lambda row: row.demotion.task_type, "bold"),
+    named("model", lambda row: row.demotion.model_id, "bold"),
     number("since", lambda row: ago(from_milliseconds(row.demotion.since_ms))),
     Column("until", lambda row: row.until),
-    Column("why", lambda row: row.demotion.reason, movable=True),
+    prose("why", lambda row: row.demotion.reason),
 )
 _CSV: Final = (
     "task_type", "model_id", "since", "threshold", "evidence", "reason", "ended", "ended_by", "probe_share",
 )  # fmt: skip
 
 
-@click.command()
+@command("", "--all")
 @task_option
 @click.option("--all", "include_ended", is_flag=True, help="Include demotions that have ended.")
 @json_option

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
-from modelperf_plugin.cli.answer import Answer, Column, number
+from modelperf_plugin.cli.answer import Answer
+from modelperf_plugin.cli.help import command
 from modelperf_plugin.cli.options import Common, common_options, is_missing, json_option, missing_note
+from modelperf_plugin.cli.tables import Column, number, prose
 from modelperf_plugin.text import ago, count, percent
 from modelperf_plugin.values import Tally, from_milliseconds
 
@@ -21,13 +23,13 @@ if TYPE_CHECKING:
 _FINDINGS: Final[tuple[Column[Finding], ...]] = (
     Column("check", lambda finding: finding.name, "bold"),
     Column("result", lambda finding: "ok" if finding.ok else "problem"),
-    Column("details", lambda finding: finding.message),
+    prose("details", lambda finding: finding.message),
 )
 _PROBLEMS: Final[tuple[Column[CountedProblem], ...]] = (
     Column("failed", lambda problem: problem.kind, "bold"),
     number("times", lambda problem: f"{problem.times:,}"),
     number("last", lambda problem: ago(from_milliseconds(problem.last_ms))),
-    Column("first message", lambda problem: problem.message),
+    prose("first message", lambda problem: problem.message),
 )
 _MODES: Final = {
     "apply": "mode apply: hosts are told which model to use",
@@ -47,7 +49,7 @@ class _Examination(NamedTuple):
         return not self.problems and all(finding.ok for finding in self.findings)
 
 
-@click.command()
+@command("", "--repair")
 @click.option("--clear", is_flag=True, help="Forget the problems counted so far.")
 @click.option("--repair", is_flag=True, help="Repair the database: save readable rows, rebuild counts from outcomes.")
 @json_option
@@ -63,10 +65,11 @@ def doctor(common: Common, answer: Answer, clear: bool, repair: bool) -> None:
     from modelperf_plugin.store.urls import is_postgres, without_secrets
 
     loaded = common.load()
-    location = loaded.config.store.location
+    configured = loaded.config.store.location
+    location = common.existing_store(answer) if _is_demo(common, configured) else configured
     shown = without_secrets(location) if is_postgres(location) else location
     exists = not _is_absent(location)
-    repaired = _repair(loaded) if repair and exists else []
+    repaired = _repair(loaded) if repair and exists and location == configured else []
     if clear and exists:
         with suppress(StoreError), closing(open_store(location)) as store:  # _examine reports why it does not open
             store.problems.clear()
@@ -85,6 +88,11 @@ def doctor(common: Common, answer: Answer, clear: bool, repair: bool) -> None:
             answer.print_line(sentence)
         _show(answer, shown, examination)
     raise click.exceptions.Exit(0 if examination.is_healthy else 1)
+
+
+def _is_demo(common: Common, configured: str) -> bool:
+    """Return whether only a demo's store exists."""
+    return _is_absent(configured) and common.location_to_read() is not None
 
 
 def _repair(loaded: LoadedConfig) -> list[str]:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from modelperf_plugin.cli.answer import Answer, Cell, Column, Row, number
+from modelperf_plugin.cli.answer import Answer
 from modelperf_plugin.cli.decision_log import log_days_option, read_decision_log
+from modelperf_plugin.cli.help import command
 from modelperf_plugin.cli.options import Common, common_options, json_option, policy_option, seed_option, task_option
 from modelperf_plugin.cli.progress import progress_stages
+from modelperf_plugin.cli.tables import Cell, Column, Row, named, number, prose
 from modelperf_plugin.text import UNKNOWN, count, dollars, moment_text, percent, points
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ _POLICIES: Final[tuple[Column[Judgement], ...]] = (
     number("$/first try", lambda row: dollars(row.cost_usd.value if row.cost_usd else None)),
     number("agrees", lambda row: percent(row.agreement)),
     number("effective", lambda row: f"{row.effective_sample_size:,.0f}"),
-    Column("why there is no answer", lambda row: row.refusal or "", movable=True),
+    prose("why there is no answer", lambda row: row.refusal or ""),
 )
 _ESTIMATES: Final[tuple[Column[Judgement], ...]] = (
     Column("policy", lambda row: row.name, "bold"),
@@ -50,13 +52,13 @@ _ESTIMATES: Final[tuple[Column[Judgement], ...]] = (
     number("95 % interval", lambda row: _range(*row.interval)),
 )
 _TASK_TYPES: Final[tuple[Column[TaskTypeJudgement], ...]] = (
-    Column("task type", lambda row: row.task_type, "bold"),
+    named("task type", lambda row: row.task_type, "bold"),
     number("decisions", lambda row: f"{row.decisions:,}"),
     number("happened", lambda row: percent(row.happened)),
     number("success", lambda row: _value(row.success)),
     number("95 % interval", lambda row: _interval(row.success)),
     number("agrees", lambda row: percent(row.agreement)),
-    Column("why there is no answer", lambda row: row.refusal or "", movable=True),
+    prose("why there is no answer", lambda row: row.refusal or ""),
 )
 _PLANS: Final[tuple[Column[Plan], ...]] = (
     number("evaluation_share", lambda plan: f"{plan.evaluation_share:g}"),
@@ -68,7 +70,7 @@ _PLANS: Final[tuple[Column[Plan], ...]] = (
 _EMPTY: Final[dict[str, Any]] = {"decisions": 0, "policies": []}
 
 
-@click.command()
+@command("--policy new.toml", "--policy new.toml --plan")
 @policy_option
 @task_option
 @log_days_option

@@ -6,9 +6,19 @@ from typing import Any, Final
 
 import click
 
+from modelperf_plugin.cli import completing
 from modelperf_plugin.cli.answer import Answer
 from modelperf_plugin.cli.decision_view import print_candidates, print_excluded, print_plan
-from modelperf_plugin.cli.options import Common, common_options, json_option, split_names
+from modelperf_plugin.cli.help import command
+from modelperf_plugin.cli.options import (
+    Common,
+    common_options,
+    json_option,
+    model_option,
+    models_option,
+    split_names,
+    task_argument,
+)
 from modelperf_plugin.cli.task_types import task_type_note, unknown_task_type
 from modelperf_plugin.values import Decision
 
@@ -18,22 +28,22 @@ _MODE_WARNINGS: Final = {
 }
 
 
-@click.command()
-@click.argument("task_type", metavar="TASK")
-@click.option(
-    "--candidates", metavar="A,B,C", multiple=True,
-    help="Candidates, separated by commas; may be repeated. Default: all models with outcomes.",
+@command("code-review", "code-review --candidates gpt-4o,claude-opus --max-cost-usd 0.05")
+@task_argument
+@models_option(
+    "--candidates", metavar="A,B,C",
+    description="Candidates, separated by commas; may be repeated. Default: all models with outcomes.",
 )  # fmt: skip
-@click.option("--pin", metavar="MODEL", help="Decide as if the host had pinned this model.")
-@click.option(
-    "--exclude", metavar="A,B", multiple=True, help="Decide as if the host had excluded these; like --candidates."
-)
+@model_option("--pin", description="Decide as if the host had pinned this model.")
+@models_option("--exclude", metavar="A,B", description="Decide as if the host had excluded these; like --candidates.")
 @click.option("--unit-id", metavar="ID", help="Unit of the task, which decides its side in an A/B test.")
 @click.option("--max-cost-usd", metavar="USD", type=float, help="Budget of the task.")
 @click.option("--max-seconds", metavar="S", type=float, help="Time that the task has, all its tries together.")
-@click.option("--current-model", metavar="MODEL", help="Model that the conversation has used so far.")
+@model_option("--current-model", description="Model that the conversation has used so far.")
 @click.option("--attempts", metavar="N", type=int, help="How many tries the host makes for the task.")
-@click.option("--retry-of", metavar="ID", help="An earlier decision for the same task.")
+@click.option(
+    "--retry-of", metavar="ID", shell_complete=completing.decision_ids, help="An earlier decision for the same task."
+)
 @json_option
 @common_options
 def explain(

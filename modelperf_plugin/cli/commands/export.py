@@ -11,19 +11,17 @@ import click
 
 from modelperf_plugin.cli import tally_columns as column
 from modelperf_plugin.cli.answer import Answer, write_data
-from modelperf_plugin.cli.options import Common, common_options, dry_run_option
-from modelperf_plugin.cli.output_file import save
+from modelperf_plugin.cli.help import command
+from modelperf_plugin.cli.options import Common, common_options, dry_run_option, output_option
+from modelperf_plugin.cli.output_file import format_of, save
 from modelperf_plugin.text import count
 
 if TYPE_CHECKING:
     from modelperf_plugin.exchange.sharing.share import Selection
 
 
-@click.command()
-@click.option(
-    "--output", "-o", metavar="FILE", type=click.Path(path_type=Path),
-    help="File to write. Default: standard output.",
-)  # fmt: skip
+@command("-o learned.json", "-o learned.csv --min-samples 10")
+@output_option("File to write; - for standard output, which is the default.")
 @click.option(
     "--format", "form", type=click.Choice(["json", "csv", "parquet"]),
     help="Default: the suffix of FILE, or json.",
@@ -48,7 +46,7 @@ if TYPE_CHECKING:
 @dry_run_option
 @common_options
 def export(
-    common: Common, answer: Answer, /, *, output: Path | None, form: str | None, hashes: tuple[str, ...], salt: str,
+    common: Common, answer: Answer, /, *, output: str | None, form: str | None, hashes: tuple[str, ...], salt: str,
     dry_run: bool, **limits: Any,
 ) -> None:  # fmt: skip
     """Export what was learned, for another project.
@@ -57,10 +55,11 @@ def export(
     merged sources. Pairs with 10 outcomes or more are marked as confident; the others show which models were avoided.
     """
     from modelperf_plugin.exchange.sharing.share import CONFIDENT_OUTCOMES, Names, select
-    from modelperf_plugin.store import open_store
+    from modelperf_plugin.store import open_to_read
 
-    config = common.load().config
-    with closing(open_store(common.existing_store(answer, config), durability=config.store.durability)) as store:
+    form = format_of(output, ["json", "csv", "parquet"], form)
+    file = None if output in {None, "-"} else Path(str(output))
+    with closing(open_to_read(common.existing_store(answer))) as store:
         tallies, origin = store.tallies.all(), store.merged.origin()
     least = limits["min_samples"] = limits["min_samples"] or (CONFIDENT_OUTCOMES if limits["sum_rest"] else 1)
     selection = select(tallies, names=Names(salt, "models" in hashes, "task-types" in hashes), **limits)
@@ -76,10 +75,9 @@ def export(
         answer.print_line()
         answer.print_line(f"would be exported: these {entries}, and the origin {origin}")
     else:
-        suffix = "" if output is None else output.suffix.removeprefix(".").lower()
-        _write(selection, output, form or (suffix if suffix in {"csv", "parquet"} else "json"), origin)
-        if output is not None:
-            click.echo(f"{entries} written to {output}", err=True)
+        _write(selection, file, form, origin)
+        if file is not None:
+            click.echo(f"{entries} written to {file}", err=True)
     for left_out, reason in (
         (selection.unsure, f"fewer than {count(least, 'outcome')}"),
         (selection.small, "task type too small"),

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from modelperf_plugin.cli.answer import Answer, Column, number
+from modelperf_plugin.cli import completing
+from modelperf_plugin.cli.answer import Answer
+from modelperf_plugin.cli.help import group
 from modelperf_plugin.cli.importing import parse_columns
 from modelperf_plugin.cli.options import Common, Refusal, common_options, json_option
+from modelperf_plugin.cli.tables import Column, named, number, prose
 from modelperf_plugin.paths import path_text
 from modelperf_plugin.text import UNKNOWN, ago, count
 from modelperf_plugin.values import Tally
@@ -39,13 +42,13 @@ def _shape_text(table: AttachedTable) -> str:
 
 
 _COLUMNS: Final[tuple[Column[AttachedTable], ...]] = (
-    Column("database", lambda table: table.attached.path, "bold"),
-    Column("table", lambda table: table.attached.name, "bold"),
+    named("database", lambda table: table.attached.path, "bold"),
+    named("table", lambda table: table.attached.name, "bold"),
     Column("state", lambda table: table.problem.removeprefix(f"{table.attached.path} ") if table.problem else "ok"),
     number("outcomes", lambda table: f"{_total(table).samples:,}"),
     number("pairs", lambda table: f"{len(_tallies(table)):,}"),
     number("last used", lambda table: ago(_total(table).last_used)),
-    Column("read as", _shape_text, movable=True),
+    prose("read as", _shape_text),
 )
 _database_argument = click.argument("database", metavar="DB", type=click.Path(path_type=Path))
 _table_option = click.option(
@@ -57,12 +60,12 @@ _columns_option = click.option(
 )  # fmt: skip
 
 
-@click.group()
+@group()
 def federate() -> None:
     """Count the outcomes in other programs' databases."""
 
 
-@federate.command(name="attach")
+@federate.command(name="attach", examples=["tasks.db", "tasks.db --table tasks --column model_id=model"])
 @_database_argument
 @_table_option
 @_columns_option
@@ -90,8 +93,8 @@ def _attach(common: Common, answer: Answer, database: Path, table: str, columns:
     answer.print_line(f"read as {shape}")
 
 
-@federate.command(name="detach")
-@_database_argument
+@federate.command(name="detach", examples=["tasks.db"])
+@click.argument("database", metavar="DB", type=click.Path(path_type=Path), shell_complete=completing.attached_databases)
 @common_options
 def _detach(common: Common, answer: Answer, database: Path) -> None:
     """Stop counting the outcomes in a database."""
@@ -104,7 +107,7 @@ def _detach(common: Common, answer: Answer, database: Path) -> None:
     answer.print_line(f"the outcomes in {database} no longer count")
 
 
-@federate.command(name="list")
+@federate.command(name="list", examples=[""])
 @json_option
 @common_options
 def _list(common: Common, answer: Answer) -> None:
@@ -124,7 +127,7 @@ def _list(common: Common, answer: Answer) -> None:
         raise click.exceptions.Exit(1 if any(table.problem for table in tables) else 0)
 
 
-@federate.command(name="view")
+@federate.command(name="view", examples=["tasks.db"])
 @_database_argument
 @_table_option
 @_columns_option

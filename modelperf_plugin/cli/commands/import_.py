@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from modelperf_plugin.cli.answer import Answer
+from modelperf_plugin.cli.help import group
 from modelperf_plugin.cli.importing import parse_columns, run_import
 from modelperf_plugin.cli.options import Common, Refusal, common_options, dry_run_option, json_option
 from modelperf_plugin.cli.tally_columns import COST, LAST_USED, MODEL, OUTCOMES, SUCCESS, TASK_TYPE, TIMEOUTS, TOKENS
@@ -48,7 +49,7 @@ _LOG_OPTIONS = (
 )
 
 
-@click.group(name="import")
+@group("import")
 def import_() -> None:
     """Import outcomes recorded elsewhere."""
 
@@ -70,7 +71,7 @@ def _file_options(*options: Callable[..., Any]) -> Callable[[_Command], _Command
 
 
 def _source_command(
-    name: str, *options: Callable[..., Any], log: str = ""
+    name: str, *options: Callable[..., Any], log: str = "", example: str
 ) -> Callable[[Callable[..., Source]], click.Command]:
     """Return a decorator that makes a command of a function that opens a source.
 
@@ -79,7 +80,7 @@ def _source_command(
     """
 
     def decorate(open_source: Callable[..., Source]) -> click.Command:
-        @import_.command(name=name, help=open_source.__doc__)
+        @import_.command(name=name, help=open_source.__doc__, examples=[example])
         @_file_options(*options)
         @common_options
         def command(common: Common, answer: Answer, /, file: Path, *, dry_run: bool, **given: Any) -> None:
@@ -91,7 +92,7 @@ def _source_command(
     return decorate
 
 
-@import_.command(name="json")
+@import_.command(name="json", examples=["llm-performance.json --dry-run"])
 @_file_options()
 @common_options
 def _json(common: Common, answer: Answer, file: Path, dry_run: bool) -> None:
@@ -148,7 +149,7 @@ def _tally(sums: Sums) -> Tally:
     )  # fmt: skip
 
 
-@_source_command("csv", *_ROW_OPTIONS)
+@_source_command("csv", *_ROW_OPTIONS, example="history.csv --column model_id=model --dry-run")
 def _csv(file: Path, columns: tuple[str, ...], task_type: str | None) -> Source:
     """Import outcomes from a CSV file, plain or gzipped."""
     from modelperf_plugin.exchange.importing.text_files import CsvFile
@@ -156,7 +157,7 @@ def _csv(file: Path, columns: tuple[str, ...], task_type: str | None) -> Source:
     return CsvFile(file, _mapping(columns), task_type)
 
 
-@_source_command("jsonl", *_ROW_OPTIONS)
+@_source_command("jsonl", *_ROW_OPTIONS, example="history.jsonl.gz --task-type code-review")
 def _jsonl(file: Path, columns: tuple[str, ...], task_type: str | None) -> Source:
     """Import outcomes from a JSON Lines file, plain or gzipped."""
     from modelperf_plugin.exchange.importing.text_files import JsonLinesFile
@@ -164,7 +165,7 @@ def _jsonl(file: Path, columns: tuple[str, ...], task_type: str | None) -> Sourc
     return JsonLinesFile(file, _mapping(columns), task_type)
 
 
-@_source_command("parquet", *_ROW_OPTIONS)
+@_source_command("parquet", *_ROW_OPTIONS, example="history.parquet")
 def _parquet(file: Path, columns: tuple[str, ...], task_type: str | None) -> Source:
     """Import outcomes from a Parquet file."""
     from modelperf_plugin.exchange.importing.tables import ParquetTable
@@ -178,7 +179,7 @@ def _mapping(columns: tuple[str, ...]) -> dict[str, str]:
     return parse_columns(columns, COLUMNS)
 
 
-@import_.command(name="modelperf")
+@import_.command(name="modelperf", examples=["../other/.sf/model-performance.db"])
 @_file_options()
 @common_options
 def _modelperf(common: Common, answer: Answer, file: Path, dry_run: bool) -> None:
@@ -198,7 +199,7 @@ def _modelperf(common: Common, answer: Answer, file: Path, dry_run: bool) -> Non
     run_import(common, answer, source, dry_run=dry_run, prepare=import_sums)
 
 
-@_source_command("litellm", *_LOG_OPTIONS, log="LiteLLM")
+@_source_command("litellm", *_LOG_OPTIONS, log="LiteLLM", example="spend.csv --success-field metadata.ok")
 def _litellm(file: Path, **fields: str | None) -> Source:
     """Import LiteLLM's spend logs, if they say how tasks ended.
 
@@ -209,7 +210,7 @@ def _litellm(file: Path, **fields: str | None) -> Source:
     return LiteLLMLog(file, _noted(**fields))
 
 
-@_source_command("llm", *_LOG_OPTIONS, log="llm")
+@_source_command("llm", *_LOG_OPTIONS, log="llm", example="logs.db --success-field options_json.ok --task-type chat")
 def _llm(file: Path, **fields: str | None) -> Source:
     """Import the log of the command llm (logs.db), if it says how tasks ended."""
     from modelperf_plugin.exchange.importing.call_logs import LlmLog

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modelperf_plugin.cli.answer import Answer
+from modelperf_plugin.cli.help import command
 from modelperf_plugin.cli.importing import parse_columns
 from modelperf_plugin.cli.options import Common, Refusal, common_options, dry_run_option
 from modelperf_plugin.text import count
@@ -34,7 +35,7 @@ class _Reading:
     aliases: dict[str, str]
 
 
-@click.command()
+@command("learned.json", "leaderboard.csv --task-type code-review --dry-run")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--strength", metavar="N", type=click.FloatRange(0),

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from modelperf_plugin.cli.answer import Answer, Column, number
+from modelperf_plugin.cli import completing
+from modelperf_plugin.cli.answer import Answer
+from modelperf_plugin.cli.help import group
 from modelperf_plugin.cli.options import Common, common_options, json_option
+from modelperf_plugin.cli.tables import Column, number
 from modelperf_plugin.text import ago
 from modelperf_plugin.values import from_milliseconds
 
@@ -30,12 +33,12 @@ def _is_of_scores(source: Merged) -> bool:
     return source.origin is not None and source.origin.startswith(ORIGIN_OF_SCORES)
 
 
-@click.group()
+@group()
 def merged() -> None:
     """List or remove what was merged: exports and leaderboards."""
 
 
-@merged.command(name="list")
+@merged.command(name="list", examples=[""])
 @json_option
 @common_options
 def _list(common: Common, answer: Answer) -> None:
@@ -45,8 +48,8 @@ def _list(common: Common, answer: Answer) -> None:
     answer.print_rows("sources", _SOURCES, sources, none="nothing was merged", store=location)
 
 
-@merged.command(name="remove")
-@click.argument("name", metavar="NAME")
+@merged.command(name="remove", examples=["team-b"])
+@click.argument("name", metavar="NAME", shell_complete=completing.merged_sources)
 @common_options
 def _remove(common: Common, answer: Answer, name: str) -> None:
     """Remove a merged source."""

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from modelperf_plugin.cli.answer import Answer
-from modelperf_plugin.cli.options import Common, common_options, days_option, period_until, until_option
-from modelperf_plugin.cli.output_file import write_file
+from modelperf_plugin.cli.help import command
+from modelperf_plugin.cli.options import (
+    Common,
+    common_options,
+    days_option,
+    model_option,
+    output_option,
+    period_until,
+    some_task_argument,
+    until_option,
+)
+from modelperf_plugin.cli.output_file import format_of, write_file
 from modelperf_plugin.cli.task_types import unknown_task_type
 
 if TYPE_CHECKING:
@@ -20,17 +29,15 @@ if TYPE_CHECKING:
 _WIDTH: Final = 960
 
 
-@click.command()
-@click.argument("task_type", required=False, metavar="[TASK]")
+@command("-o success.svg", "code-review --chart models -o models.png")
+@some_task_argument
 @click.option(
     "--chart", type=click.Choice(["success", "models", "cost"]), default="success", show_default=True,
     help="Success of everything, success of each model of TASK, or cost of these against their success.",
 )  # fmt: skip
-@click.option("--model", "model_id", metavar="MODEL", help="Draw the success of this model only.")
+@model_option("--model", "model_id", description="Draw the success of this model only.")
 @click.option("--format", "kind", type=click.Choice(["svg", "png"]), help="Default: the suffix of the file, else svg.")
-@click.option(
-    "-o", "--output", metavar="PATH", help="File to write; - for standard output. Default: CHART.svg or CHART.png."
-)
+@output_option("File to write; - for standard output. Default: CHART.svg or CHART.png.")
 @days_option
 @until_option
 @common_options
@@ -44,8 +51,7 @@ def plot(
     """
     from modelperf_plugin.charts import png, standalone
 
-    suffix = Path(output or "").suffix.lower().removeprefix(".")
-    kind = kind or (suffix if suffix in {"svg", "png"} else "svg")
+    kind = format_of(output, ["svg", "png"], kind)
     with common.reading(answer) as engine:
         svg, heading = _draw(answer, engine, period_until(days, until), chart, **subject)
     image = standalone(svg, heading)

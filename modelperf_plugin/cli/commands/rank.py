@@ -7,8 +7,10 @@ from typing import Any, Final
 
 import click
 
-from modelperf_plugin.cli.answer import Answer, Column, number
-from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option
+from modelperf_plugin.cli.answer import Answer
+from modelperf_plugin.cli.help import command
+from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option, task_argument
+from modelperf_plugin.cli.tables import Column, named, number, prose
 from modelperf_plugin.cli.tally_columns import print_estimate_note, print_tries_note, time_columns
 from modelperf_plugin.cli.task_types import unknown_task_type
 from modelperf_plugin.text import (
@@ -34,8 +36,8 @@ _CSV: Final = (
 )  # fmt: skip
 
 
-@click.command()
-@click.argument("task_type", metavar="TASK")
+@command("code-review", "code-review --json")
+@task_argument
 @click.option(
     "--min-samples", type=click.IntRange(min=1), metavar="N", help="Outcomes a model needs before it is proven."
 )
@@ -88,7 +90,7 @@ def _columns(
     scores: tuple[Column[RankedModel], ...] = (number("mean score", lambda row: score(row.tally.mean_score)),)
     timed: tuple[Column[RankedModel], ...] = time_columns(timings, lambda row: row.tally[:2])
     return (
-        Column("model", lambda row: row.model_id, "bold"),
+        named("model", lambda row: row.model_id, "bold"),
         number("score", lambda row: percent(row.score)),
         number("interval", lambda row: span(row.interval)),
         number("outcomes", lambda row: f"{row.tally.samples:,}"),
@@ -98,8 +100,8 @@ def _columns(
         number("$/success", lambda row: spent_per_success(row.tally, means.get(row.model_id))),
         *timed,
         Column("status", lambda row: row.status),
-        number("last used", lambda row: ago(row.tally.last_used), movable=True),
-        Column("reason", lambda row: row.reason, movable=True),
+        number("last used", lambda row: ago(row.tally.last_used), optional=True),
+        prose("reason", lambda row: row.reason),
     )
 
 

@@ -7,9 +7,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from modelperf_plugin.cli.answer import Answer, Cell, Column, number
-from modelperf_plugin.cli.options import Common, attempts_option, common_options, json_option, seed_option, split_names
+from modelperf_plugin.cli.answer import Answer
+from modelperf_plugin.cli.help import command
+from modelperf_plugin.cli.options import (
+    Common,
+    attempts_option,
+    common_options,
+    json_option,
+    models_option,
+    seed_option,
+    split_names,
+)
 from modelperf_plugin.cli.progress import progress_stages
+from modelperf_plugin.cli.tables import Cell, Column, named, number
 from modelperf_plugin.cli.terminal_text import sparkline
 from modelperf_plugin.text import count, dollars, percent, points
 
@@ -18,13 +28,13 @@ if TYPE_CHECKING:
     from modelperf_plugin.analysis.simulation.tries import TriesReport, TriesResult
 
 _TASK_TYPES: Final[tuple[Column[TaskTypeResult], ...]] = (
-    Column("task type", lambda row: row.task_type),
+    named("task type", lambda row: row.task_type),
     number("instances", lambda row: f"{row.instances:,}"),
     number("policy", lambda row: percent(row.success_rate)),
     number("random", lambda row: percent(row.random_success_rate)),
     number("best", lambda row: percent(row.best_success_rate)),
-    Column("best model", lambda row: row.best_model),
-    Column("chosen most", lambda row: f"{row.most_chosen_model} ({percent(row.most_chosen_share)})", movable=True),
+    named("best model", lambda row: row.best_model),
+    Column("chosen most", lambda row: f"{row.most_chosen_model} ({percent(row.most_chosen_share)})", optional=True),
 )
 
 _TRIES: Final[tuple[Column[tuple[str, TriesResult]], ...]] = (
@@ -35,13 +45,13 @@ _TRIES: Final[tuple[Column[tuple[str, TriesResult]], ...]] = (
     number("tries", lambda way: f"{way[1].tries:.2f}"),
     number("$/task", lambda way: dollars(way[1].cost_usd)),
     number("$/solved", lambda way: dollars(way[1].cost_per_solved_usd)),
-    Column("order", lambda way: ", ".join(way[1].order), movable=True),
+    Column("order", lambda way: ", ".join(way[1].order), optional=True),
 )
 
 
-@click.command()
+@command("outcomes.csv", "outcomes.csv --config new.toml --by-task-type")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
-@click.option("--models", metavar="A,B", multiple=True, help="Offer these models only, separated by commas.")
+@models_option("--models", metavar="A,B", description="Offer these models only, separated by commas.")
 @click.option(
     "--repeats", type=click.IntRange(min=1), metavar="N", default=5, show_default=True,
     help="How often to replay the file; the standard error is that over the repeats.",
@@ -102,7 +112,7 @@ def _ways_columns(report: ReplayReport) -> tuple[Column[tuple[str, str, Result]]
     single = report.best_single.success_rate
     return (
         Column("way of choosing", lambda way: (way[0], "bold") if way[2] is report.policy else way[0]),
-        Column("model", lambda way: way[1]),
+        named("model", lambda way: way[1]),
         number("mean score" if report.graded else "success", lambda way: percent(way[2].success_rate)),
         number("± s.e.", lambda way: percent(way[2].standard_error)),
         number("vs single", lambda way: points(way[2].success_rate - single)),

@@ -6,19 +6,21 @@ import time
 
 import click
 
+from modelperf_plugin.cli import completing
 from modelperf_plugin.cli.answer import Answer
-from modelperf_plugin.cli.options import Common, common_options
+from modelperf_plugin.cli.help import group
+from modelperf_plugin.cli.options import Common, common_options, model_argument, task_argument
 from modelperf_plugin.text import count
 
 
-@click.group()
+@group()
 def reset() -> None:
     """End demotions, back-offs or A/B tests."""
 
 
-@reset.command(name="demotion")
-@click.argument("task_type", metavar="TASK")
-@click.argument("model_id", metavar="MODEL")
+@reset.command(name="demotion", examples=["code-review gpt-4o"])
+@click.argument("task_type", metavar="TASK", shell_complete=completing.demoted_task_types)
+@click.argument("model_id", metavar="MODEL", shell_complete=completing.demoted_models)
 @common_options
 def _demotion(common: Common, answer: Answer, task_type: str, model_id: str) -> None:
     """Reinstate a demoted model on one task type; its evidence starts over."""
@@ -28,7 +30,7 @@ def _demotion(common: Common, answer: Answer, task_type: str, model_id: str) -> 
     answer.print_line(f"{model_id} is reinstated on {task_type}")
 
 
-@reset.command(name="demotions")
+@reset.command(name="demotions", examples=[""])
 @common_options
 def _demotions(common: Common, answer: Answer) -> None:
     """Reinstate all demoted models."""
@@ -44,8 +46,8 @@ def _demotions(common: Common, answer: Answer) -> None:
     answer.print_line(f"{count(ended, 'demotion')} ended")
 
 
-@reset.command(name="outage")
-@click.argument("model_id", metavar="MODEL")
+@reset.command(name="outage", examples=["gpt-4o"])
+@model_argument
 @common_options
 def _outage(common: Common, answer: Answer, model_id: str) -> None:
     """End the back-off from a model at once, in all hosts.
@@ -64,8 +66,8 @@ def _outage(common: Common, answer: Answer, model_id: str) -> None:
     answer.print_line(f"{model_id} is available again")
 
 
-@reset.command(name="test")
-@click.argument("task_type", metavar="TASK")
+@reset.command(name="test", examples=["code-review"])
+@task_argument
 @common_options
 def _test(common: Common, answer: Answer, task_type: str) -> None:
     """End the A/B tests of a task type; a configured one starts over.

@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 
 from modelperf_plugin.cli.answer import Answer
+from modelperf_plugin.cli.help import command
 from modelperf_plugin.cli.options import Common, common_options, json_option
 from modelperf_plugin.text import count
 
 
-@click.command()
+@command("copy.db")
 @click.argument("copy", metavar="FILE", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @json_option
 @common_options

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from modelperf_plugin.cli.answer import Answer, Column, number
+from modelperf_plugin.cli import completing
+from modelperf_plugin.cli.answer import Answer
+from modelperf_plugin.cli.help import command
 from modelperf_plugin.cli.options import (
     Common,
     Refusal,
@@ -18,6 +20,7 @@ from modelperf_plugin.cli.options import (
     seed_option,
 )
 from modelperf_plugin.cli.progress import progress_stages
+from modelperf_plugin.cli.tables import Column, drawn, number, prose
 from modelperf_plugin.cli.terminal_text import sparkline
 from modelperf_plugin.text import UNKNOWN, count, dollars, percent
 
@@ -39,21 +42,21 @@ _TASKS: Final[tuple[Column[PolicyResult], ...]] = (
 )
 _MORE: Final[tuple[Column[PolicyResult], ...]] = (
     number("$/task", lambda row: dollars(row.cost_usd or None)),
-    Column("over time", lambda row: sparkline(row.curve) if row.curve else ""),
+    drawn("over time", lambda row: sparkline(row.curve) if row.curve else ""),
     Column(
         "chosen most",
         lambda row: next((f"{model_id} ({percent(share)})" for model_id, share in row.shares.items()), ""),
-        movable=True,
+        optional=True,
     ),
 )
 _SCENARIOS: Final[tuple[Column[tuple[str, str]], ...]] = (
     Column("scenario", lambda row: row[0], "bold"),
-    Column("description", lambda row: row[1]),
+    prose("description", lambda row: row[1]),
 )
 
 
-@click.command()
-@click.argument("scenario", required=False, metavar="[SCENARIO]")
+@command("", "near-tie --runs 20 --policy new.toml")
+@click.argument("scenario", required=False, metavar="[SCENARIO]", shell_complete=completing.scenarios)
 @policy_option
 @click.option(
     "--runs", type=click.IntRange(min=1), metavar="N", default=5, show_default=True,

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
-import click
-
 from modelperf_plugin.cli import tally_columns as column
-from modelperf_plugin.cli.answer import Answer, Cell, Column, number
+from modelperf_plugin.cli.answer import Answer
+from modelperf_plugin.cli.help import command
 from modelperf_plugin.cli.options import Common, common_options, csv_option, json_option, task_option
+from modelperf_plugin.cli.tables import Cell, Column, drawn, named, number
 from modelperf_plugin.cli.task_types import unknown_task_type
 from modelperf_plugin.cli.terminal_text import bars
 from modelperf_plugin.text import count, iso_day
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _RECENT_DAYS: Final = 14
 
 
-@click.command()
+@command("", "--task code-review --csv > counts.csv")
 @task_option
 @json_option
 @csv_option
@@ -66,7 +66,7 @@ def stats(common: Common, answer: Answer, task_type: str | None) -> None:
         answer.print_line()
         columns = _columns(shown, column.cost_columns(means, estimated), recent, with_sums(timings))
         if answer.is_terminal:
-            answer.print_table([Column("task type / model", _name), *columns], _with_sums(shown))
+            answer.print_table([named("task type / model", _name), *columns], _with_sums(shown))
         else:
             answer.print_table([column.TASK_TYPE, column.MODEL, *columns], shown)
         for budget in budgets:
@@ -96,7 +96,7 @@ def _columns(
         column.OUTAGES,
         column.TOKENS,
         column.LAST_USED,
-        Column(f"last {_RECENT_DAYS} days", lambda tally: bars(recent.get(tally[:2], no_days)), "cyan", movable=True),
+        drawn(f"last {_RECENT_DAYS} days", lambda tally: bars(recent.get(tally[:2], no_days)), optional=True),
     )
 
 

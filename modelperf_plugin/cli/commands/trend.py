@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import click
-
-from modelperf_plugin.cli.answer import Answer, Cell
-from modelperf_plugin.cli.options import Common, common_options, csv_option, days_option, json_option
+from modelperf_plugin.cli.answer import Answer
+from modelperf_plugin.cli.help import command
+from modelperf_plugin.cli.options import (
+    Common,
+    common_options,
+    csv_option,
+    days_option,
+    json_option,
+    model_option,
+    some_task_argument,
+)
+from modelperf_plugin.cli.tables import Cell
 from modelperf_plugin.cli.task_types import unknown_task_type
 from modelperf_plugin.cli.trend_view import print_changes, print_trends, print_tries_note
 from modelperf_plugin.text import count
@@ -22,9 +30,9 @@ _CSV: Final = (
 )  # fmt: skip
 
 
-@click.command()
-@click.argument("task_type", required=False, metavar="[TASK]")
-@click.option("--model", "model_id", metavar="MODEL", help="Show this model only.")
+@command("", "code-review --days 90")
+@some_task_argument
+@model_option("--model", "model_id", description="Show this model only.")
 @days_option
 @json_option
 @csv_option

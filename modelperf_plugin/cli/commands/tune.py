@@ -6,20 +6,20 @@ from difflib import unified_diff
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import click
-
 from modelperf_plugin.cli.answer import Answer
 from modelperf_plugin.cli.decision_log import gain_text, log_days_option, read_decision_log
+from modelperf_plugin.cli.help import command
 from modelperf_plugin.cli.options import (
     Common,
     Refusal,
     common_options,
     force_option,
     json_option,
+    output_option,
     refuse_to_replace,
     task_option,
 )
-from modelperf_plugin.cli.output_file import save
+from modelperf_plugin.cli.output_file import format_of, save
 from modelperf_plugin.cli.progress import progress_stages
 from modelperf_plugin.files import PRIVATE
 from modelperf_plugin.text import count
@@ -30,17 +30,14 @@ if TYPE_CHECKING:
 _EMPTY: Final[dict[str, Any]] = {"proposal": None, "written": None, "diff": None}
 
 
-@click.command()
-@click.option(
-    "--out", type=click.Path(dir_okay=False), metavar="TOML", default="modelperf.proposed.toml", show_default=True,
-    help="File for the proposal; never the file in force.",
-)  # fmt: skip
+@command("", "--task code-review -o proposal.toml")
+@output_option("File for the proposal; never the file in force.", default="modelperf.proposed.toml")
 @force_option
 @task_option
 @log_days_option
 @json_option
 @common_options
-def tune(common: Common, answer: Answer, /, out: str, force: bool, **selection: Any) -> None:
+def tune(common: Common, answer: Answer, /, output: str, force: bool, **selection: Any) -> None:
     """Propose a better configuration, based on the decision log.
 
     Searches rankings, demotions and half-lives on the first half of the log, and judges the best of them on the second
@@ -53,11 +50,12 @@ def tune(common: Common, answer: Answer, /, out: str, force: bool, **selection: 
     need_numpy("off-policy estimates")
     from modelperf_plugin.analysis.off_policy.tune import tune as search
 
+    format_of(output, ["toml"], None)
     loaded = common.load()
     live = [Path(file) for file in loaded.files]
-    if any(Path(out).resolve() == file.resolve() for file in live):
-        raise Refusal(f"{out} is in force; a proposal never replaces it, so choose another --out")
-    refuse_to_replace(Path(out), force=force)
+    if any(Path(output).resolve() == file.resolve() for file in live):
+        raise Refusal(f"{output} is in force; a proposal never replaces it, so choose another --output")
+    refuse_to_replace(Path(output), force=force)
     with common.reading(answer, **_EMPTY) as engine, progress_stages() as stages:
         log = read_decision_log(answer, engine.store, stages, **selection, **_EMPTY)
         proposal = search(log, engine.store, loaded.config, progress=stages("searching"))
@@ -71,18 +69,18 @@ def tune(common: Common, answer: Answer, /, out: str, force: bool, **selection: 
     before = live[-1].read_text(encoding="utf-8") if live and live[-1].suffix == ".toml" else ""
     after = proposed(before, proposal.change)
     # a proposal replaces the file in force later: programs that read that one must be able to read this one
-    save(Path(out), after.encode(), mode=live[-1].stat().st_mode & 0o777 if before else PRIVATE)
+    save(Path(output), after.encode(), mode=live[-1].stat().st_mode & 0o777 if before else PRIVATE)
     name = str(live[-1]) if before else "the defaults"
-    difference = "".join(unified_diff(before.splitlines(True), after.splitlines(True), name, out))
+    difference = "".join(unified_diff(before.splitlines(True), after.splitlines(True), name, output))
     if answer.as_json:
-        answer.print_json(proposal=proposal.as_dict(), written=out, diff=difference, note=None)
+        answer.print_json(proposal=proposal.as_dict(), written=output, diff=difference, note=None)
         return
     answer.print_line(("expected gain ", "bold"), _gain(proposal))
     answer.print_line()
     for line in difference.splitlines():
         answer.print_line(line)
     answer.print_line()
-    answer.print_line(f"wrote {out}; the configuration in force is unchanged")
+    answer.print_line(f"wrote {output}; the configuration in force is unchanged")
 
 
 def proposed(text: str, change: Change) -> str:

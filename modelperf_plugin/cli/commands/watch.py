@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from modelperf_plugin.cli.answer import Answer, BufferedAnswer, Cell, Column
+from modelperf_plugin.cli.answer import Answer, BufferedAnswer
 from modelperf_plugin.cli.decision_view import STATE_STYLES
-from modelperf_plugin.cli.options import Common, Refusal, common_options, days_option
+from modelperf_plugin.cli.help import command
+from modelperf_plugin.cli.options import Common, Refusal, common_options, days_option, ends_with_interrupt
+from modelperf_plugin.cli.tables import Cell, Column, named
 from modelperf_plugin.cli.trend_view import print_changes, print_trends
 from modelperf_plugin.text import ago, change, count, moment_text, percent, spent_per_success
 
@@ -26,12 +28,13 @@ if TYPE_CHECKING:
 _MAX_DECISIONS: Final = 8
 
 
-@click.command()
+@command("", "--every 10")
 @click.option(
     "--every", type=click.FloatRange(0.2, 3600), metavar="SECONDS", default=2.0, show_default=True,
     help="Interval between updates.",
 )  # fmt: skip
 @days_option
+@ends_with_interrupt
 @common_options
 def watch(common: Common, answer: Answer, every: float, days: int) -> None:
     """Follow outcomes and decisions live, until Ctrl-C.
@@ -101,7 +104,7 @@ def _outcome(task: LoggedTask) -> Cell:
 
 _DECISIONS: Final[tuple[Column[DecisionRow], ...]] = (
     Column("made", lambda row: ago(row.decision.created_at), "dim"),
-    Column("task type", lambda row: row.decision.task_type),
-    Column("model", lambda row: row.decision.model_id, "bold"),
+    named("task type", lambda row: row.decision.task_type),
+    named("model", lambda row: row.decision.model_id, "bold"),
     Column("outcome", lambda row: _outcome(row.task)),
 )

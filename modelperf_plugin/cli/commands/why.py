@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from modelperf_plugin.cli import completing
 from modelperf_plugin.cli.answer import Answer
 from modelperf_plugin.cli.decision_view import (
     log_retention,
@@ -16,6 +17,7 @@ from modelperf_plugin.cli.decision_view import (
     print_tries,
     task_cell,
 )
+from modelperf_plugin.cli.help import command
 from modelperf_plugin.cli.options import Common, common_options, json_option
 from modelperf_plugin.text import ago, moment_text, percent
 
@@ -29,8 +31,8 @@ _MIN_PREFIX_LENGTH: Final = 6
 _MAX_LISTED_MATCHES: Final = 5
 
 
-@click.command()
-@click.argument("decision_id", metavar="DECISION_ID")
+@command("69f14e7557f2")
+@click.argument("decision_id", metavar="DECISION_ID", shell_complete=completing.decision_ids)
 @json_option
 @common_options
 def why(common: Common, answer: Answer, decision_id: str) -> None:
