@@ -29,6 +29,8 @@ _Parameters = ParamSpec("_Parameters")
 
 DEMO_STORE: Final = ".sf/demo.db"
 """Where `modelperf demo` writes, if no store is named: other commands find it, hosts do not."""
+DEMO_POLICY: Final = ".sf/demo.toml"
+"""The policy of a demo without a configuration: it is in force for the commands that use its store."""
 
 _A_DAY: Final = 10
 """The length of a day such as 2026-01-31."""
@@ -88,6 +90,7 @@ class Common:
         found = self.location_to_read()
         if found is None:
             answer.exit_with_note(missing_note(location), store=location, **empty)
+        self._use_demo_policy()
         if not self._has_said:  # once, however often the store is opened
             answer.print_aside(f"these are a demo's outcomes, because {location} does not exist yet")
             self._has_said = True
@@ -104,6 +107,10 @@ class Common:
         """Return the location of a store that is known to exist."""
         return self.location_to_read() or str(self.load().config.store.location)
 
+    def _use_demo_policy(self) -> None:
+        if self.config is None and Path(DEMO_POLICY).is_file() and not self.load().files:
+            self.config = DEMO_POLICY
+
     def _is_demo_meant(self) -> bool:
         is_named = self.store is not None or self.default_store is not None or self.load().names_store
         return not is_named and Path(DEMO_STORE).is_file()
@@ -114,8 +121,8 @@ class Common:
         from modelperf_plugin.engine.core import ModelPerf
         from modelperf_plugin.store.opening import to_read
 
+        location = self.existing_store(answer, self.load(flags).config, **empty)
         config = self.load(flags).config
-        location = self.existing_store(answer, config, **empty)
         with ModelPerf(config, store=to_read(location)) as engine:
             engine.attached.wait()
             note = engine.store.connection.note
@@ -133,8 +140,8 @@ class Common:
         from modelperf_plugin.engine.core import ModelPerf
         from modelperf_plugin.errors import StoreError
 
-        config = self.load().config
-        with ModelPerf(config, store=self.existing_store(answer, config)) as engine:
+        location = self.existing_store(answer)
+        with ModelPerf(self.load().config, store=location) as engine:
             if engine.store.degraded is not None:
                 raise StoreError(engine.store.degraded)
             yield engine

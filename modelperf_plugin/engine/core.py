@@ -287,6 +287,11 @@ class ModelPerf(CallRecorder):
         made = self._chooser.decide(self.config, task_type, candidates, context, None)
         return None if made is None else made[1]
 
+    def settle(self) -> None:
+        """Learn from all outcomes now rather than when it is due, so that a simulation does not depend on its speed."""
+        self._catching_up.after_many()
+        self._errors.guard(self._availability.refresh)
+
     def close(self) -> None:
         """Write the rest of the decision log and release the store; closing twice is fine.
 
