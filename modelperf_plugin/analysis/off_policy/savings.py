@@ -165,7 +165,7 @@ class _Comparison:
     """What would have happened in a period."""
 
     def __init__(self, tasks: TaskLog, period: Flags) -> None:
-        self._tasks, self._all, self._period = tasks, tasks.log, period
+        self._tasks, self._period = tasks, period
         self.log = tasks.log.only(period)
         self._before = tasks.log.only(~period & (tasks.log.ended_ms < self.log.made_ms[0]))
         self._success = tasks.log.of_success().only(period)
