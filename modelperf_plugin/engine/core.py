@@ -103,7 +103,7 @@ class ModelPerf(CallRecorder):
         self._closed = False
         self._link = EngineLink(
             self, now_ms=self._now_ms, note=self._errors.report, cost_of=self._cost_of,
-            hand_out=lambda decision_id: self._decision_writer.hand_out(decision_id),  # a fork has another one
+            hand_out=lambda decision_id: self._decision_writer.hand_out(decision_id),  # noqa: PLW0108 - a fork has another
         )  # fmt: skip
         self.findings = Findings(self._store, self._errors)
         self._begin()
