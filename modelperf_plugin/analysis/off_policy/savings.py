@@ -108,7 +108,7 @@ def objection_to(tasks: TaskLog) -> str | None:
         total = len(tasks) + tasks.unreported
         return (
             f"the outcome of {tasks.unreported:,} of {count(total, 'task')} was not reported as it should be: at most "
-            f"{1.0 - MIN_REPORTED_SHARE:.0%} may be missing, as they may have ended differently"
+            f"{percent(1.0 - MIN_REPORTED_SHARE)} may be missing, as they may have ended differently"
         )
     return None
 
@@ -220,7 +220,7 @@ class _Comparison:
         if what.model_id is not None:
             offered = float((wanted >= 0).mean())
             if offered < MIN_OFFERED_SHARE:
-                yield f"it was offered for only {percent(offered)} of the tasks: {MIN_OFFERED_SHARE:.0%} are needed"
+                yield f"it was offered for only {percent(offered)} of the tasks: {percent(MIN_OFFERED_SHARE)} are needed"
         seen = int((wanted == self.log.chosen).sum())
         if seen < MIN_OWN_TASKS:
             yield f"{count(seen, 'task')} began with it: {MIN_OWN_TASKS} are needed"
