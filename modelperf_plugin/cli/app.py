@@ -40,6 +40,7 @@ from modelperf_plugin.cli.commands.replay import replay
 from modelperf_plugin.cli.commands.report import report
 from modelperf_plugin.cli.commands.reset import reset
 from modelperf_plugin.cli.commands.restore import restore
+from modelperf_plugin.cli.commands.savings import savings
 from modelperf_plugin.cli.commands.simulate import simulate
 from modelperf_plugin.cli.commands.stats import stats
 from modelperf_plugin.cli.commands.trend import trend
@@ -130,7 +131,7 @@ for _title, _commands in (
     ("Models and decisions", (rank, explain, why, decisions)),
     ("Outcomes", (stats, compare, trend, watch, report, plot, dashboard)),
     ("Changes and demotions", (changes, demotions, announce, reset)),
-    ("Policies", (advise, replay, evaluate, tune, simulate)),
+    ("Policies", (advise, savings, replay, evaluate, tune, simulate)),
     ("Imports and exchange", (import_, federate, export, merge, merged)),
     ("Maintenance", (forget, rename, move, doctor, backup, restore, compact)),
 ):

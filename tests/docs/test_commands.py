@@ -148,6 +148,7 @@ ARGUMENTS: dict[str, list[list[str]]] = {
     "modelperf config diff": [["a.toml", "b.toml"]],
     "modelperf advise": [[], ["--task", "no-such-task"]],
     "modelperf evaluate": [[], ["--task", "no-such-task"]],
+    "modelperf savings": [[], ["--task", "no-such-task"]],
     "modelperf tune": [[], ["--task", "no-such-task"]],
     "modelperf simulate": [["near-tie", "--runs", "1"]],
     "modelperf forget": [["--task", "write-code", "--yes"]],

@@ -17,7 +17,7 @@ from modelperf_plugin.store.fallback.switch import Switch
 from modelperf_plugin.store.main_store import Database
 from modelperf_plugin.store.spending import Correction, CostEvent, CostSums
 from modelperf_plugin.store.store import Store
-from modelperf_plugin.store.trends import Days, DecisionSums, TrendStep
+from modelperf_plugin.store.trends import Days, DecisionSearch, DecisionSums, FoundDecisions, LatestChoice, TrendStep
 from modelperf_plugin.store.watches import Change, Demotion, Direction, Event, Revision, WatchKey, WatchState
 from modelperf_plugin.values import Outcome, Tally
 
@@ -267,10 +267,16 @@ class FallbackTrends(Role):
     def decision_sums(self, days: Days, now_ms: int) -> list[DecisionSums]:
         return self._switch.ask(lambda store: store.trends.decision_sums(days, now_ms))
 
+    def latest_choices(self, days: Days) -> list[LatestChoice]:
+        return self._switch.ask(lambda store: store.trends.latest_choices(days))
+
     def decisions(
         self, days: Days, task_type: str | None = None, model_id: str | None = None, limit: int = 20
     ) -> list[LoggedDecision]:
         return self._switch.ask(lambda store: store.trends.decisions(days, task_type, model_id, limit))
+
+    def search(self, search: DecisionSearch) -> FoundDecisions:
+        return self._switch.ask(lambda store: store.trends.search(search))
 
 
 class FallbackProblems(Role):
