@@ -11,6 +11,7 @@ from modelperf_plugin.config import Config
 from modelperf_plugin.engine.ab_tests import ABTests
 from modelperf_plugin.engine.background import BackgroundErrors
 from modelperf_plugin.engine.decision_writer import DecisionWriter
+from modelperf_plugin.engine.findings import Findings
 from modelperf_plugin.engine.learning import Learning
 from modelperf_plugin.engine.monitor import BESIDE_COST
 from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
@@ -68,6 +69,8 @@ class CatchingUp:
         self._beside = Background(
             self, CatchingUp._step_beside, name="modelperf catching up", on_error=CatchingUp._on_error
         )
+        self.findings: Findings
+        """Who tells the host what is found."""
         self.learning: Learning
         """What follows the outcomes; replaced when models get other names."""
 
@@ -75,21 +78,23 @@ class CatchingUp:
         """Have the thread do what a choice leaves to it."""
         if self._store.connection.is_remote and self.learning.learner.is_due:
             self._beside.wake()
+        self.findings.after_call()
 
     def after_outcome(self) -> None:
         """Process the new outcomes if there are several, or if it was not done for a while."""
         self.has_recorded = True
         self._new_outcomes += 1
-        if self._store.connection.is_remote and self._beside.wake() and self._new_outcomes < _MOST_BEHIND:
-            return
-        if self._new_outcomes >= _OUTCOMES or time.monotonic() >= self._next_at:
+        is_done_beside = self._store.connection.is_remote and self._beside.wake() and self._new_outcomes < _MOST_BEHIND
+        if not is_done_beside and (self._new_outcomes >= _OUTCOMES or time.monotonic() >= self._next_at):
             self._step()
+        self.findings.after_call()
 
     def after_many(self) -> None:
         """Process the new outcomes."""
         self.has_recorded = True
         if not (self._store.connection.is_remote and self._beside.wake()):
             self._step()
+        self.findings.after_call()
 
     def close(self) -> None:
         """End the thread; what it leaves is done by others, or by the next process."""

@@ -96,6 +96,11 @@ class Notes:
         return not self.writes and not self.problems
 
 
+def prepare_interim() -> None:
+    """Do what takes long when the first stand-in is opened."""
+    open_sqlite(MEMORY).close()
+
+
 def open_interim(path: str, snapshot: Snapshot, reason: str, spool: Spool) -> InterimStore:
     """Open a stand-in for the database at ``path``, which counts what is spooled and continues ``spool``."""
     memory = open_sqlite(MEMORY)
