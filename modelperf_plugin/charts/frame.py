@@ -24,7 +24,9 @@ class Mark(NamedTuple):
     """Days since the first day of the chart."""
     text: str
     class_: str = "down"
-    """``up``, ``down`` or ``announced``."""
+    """``up``, ``down``, ``announced``, ``price``, ``policy``, or ``several``."""
+    number: int | None = None
+    """The number on its flag, by which a text refers to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,9 @@ class Frame:
         for mark in marks:
             at = self.x(mark.day)
             line = element("line", x1=at, x2=at, y1=self.y.start, y2=self.y.end - 4, class_=f"mark {mark.class_}")
-            flag = element("circle", cx=at, cy=self.y.end - 6, r=3.5, class_=f"flag {mark.class_}")
-            parts.append(element("g", title(mark.text), line, flag))
+            flag = element(
+                "circle", cx=at, cy=self.y.end - 8, r=3.5 if mark.number is None else 7, class_=f"flag {mark.class_}"
+            )
+            number = "" if mark.number is None else label(str(mark.number), at, self.y.end - 4.5, "number", "middle")
+            parts.append(element("g", title(mark.text), line, flag, number))
         return parts

@@ -12,8 +12,8 @@ GLYPH_WIDTH, GLYPH_HEIGHT = 150, 18
 _EDGE = 4
 
 
-def sparkline(rates: Sequence[float | None], alternative: str) -> str:
-    """Return rates over time as a small line from 0 to 100 %; steps without outcomes are gaps."""
+def sparkline(rates: Sequence[float | None], alternative: str, interval: tuple[float, float] | None = None) -> str:
+    """Return rates over time as a small line from 0 to 100 %, the last one with its interval; None is a gap."""
     x = Scale(0, max(1, len(rates) - 1), _EDGE, SPARK_WIDTH - _EDGE)
     y = Scale(0, 1, SPARK_HEIGHT - _EDGE, _EDGE)
     parts = [element("line", x1=_EDGE, x2=SPARK_WIDTH - _EDGE, y1=y(at), y2=y(at), class_="hair") for at in (1, 0)]
@@ -22,6 +22,10 @@ def sparkline(rates: Sequence[float | None], alternative: str) -> str:
         points = [(x(position), y(rate)) for position, rate in run]
         last = points[-1]
         parts.append(line_or_dot(points, 1.2))
+    if last is not None and interval is not None:
+        parts.append(
+            element("line", x1=last[0], x2=last[0], y1=y(interval[0]), y2=y(interval[1]), class_="whisker thin")
+        )
     if last is not None:
         parts.append(element("circle", cx=last[0], cy=last[1], r=2.2, class_="now"))
     return drawing(SPARK_WIDTH, SPARK_HEIGHT, alternative, parts, "spark")

@@ -7,12 +7,12 @@ from math import log10
 from typing import Final, NamedTuple
 
 from modelperf_plugin.charts.frame import Frame
-from modelperf_plugin.charts.scale import Scale, decades, dollar_ticks, spread
-from modelperf_plugin.charts.svg import drawing, element, label, shortened, text_of, title
+from modelperf_plugin.charts.labels import Box, places
+from modelperf_plugin.charts.scale import Scale, decades, dollar_ticks
+from modelperf_plugin.charts.svg import drawing, element, label, shortened, title
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 16, 12, 40
 _MAX_NAMES: Final = 12
-_LETTER_WIDTH: Final = 6.6
 
 
 class Dot(NamedTuple):
@@ -42,7 +42,7 @@ def scatter_chart(dots: Sequence[Dot], alternative: str, *, width: int = 760, he
             drawn.append(element("line", x1=at, x2=at, y1=low, y2=high, class_="whisker faint"))
         drawn.append(element("circle", cx=at, cy=level, r=4.5, class_=f"score {dot.class_}"))
         parts.append(element("g", *drawn))
-    return drawing(width, height, alternative, [*parts, *_names(dots[:_MAX_NAMES], x, y, width)])
+    return drawing(width, height, alternative, [*parts, *_names(dots, x, y, width)])
 
 
 def _axes(x: Scale, y: Scale, width: int, height: int) -> list[str]:
@@ -56,19 +56,18 @@ def _axes(x: Scale, y: Scale, width: int, height: int) -> list[str]:
 
 
 def _names(dots: Sequence[Dot], x: Scale, y: Scale, width: int) -> list[str]:
-    places = spread([y(dot.score) for dot in dots], 13, y.end, y.start)
-    parts = []
-    for dot, place in zip(dots, places, strict=True):
-        at = x(log10(dot.cost_usd))
-        name = shortened(dot.name, 24)
-        left = at + 10 + len(name) * _LETTER_WIDTH > width
-        parts.append(
-            element(
-                "text", text_of(name), x=at - 9 if left else at + 9, y=place + 4, class_="name",
-                text_anchor="end" if left else None,
-            )
-        )  # fmt: skip
-    return parts
+    """Return the names for which there is room; the tooltip of each dot has its name anyway."""
+    points = [(x(log10(dot.cost_usd)), y(dot.score)) for dot in dots]
+    names = [shortened(dot.name, 24) for dot in dots][:_MAX_NAMES]
+    names += [""] * (len(dots) - len(names))
+    bars = [(at, dot.interval or (dot.score, dot.score)) for (at, _), dot in zip(points, dots, strict=True)]
+    lines = [Box(at - 2, y(high), at + 2, y(low)) for at, (low, high) in bars]
+    found = places(points, names, Box(_LEFT, 0, width, y.start), lines)
+    return [
+        label(name, place.x, place.y, "name", place.anchor)
+        for name, place in zip(names, found, strict=True)
+        if name and place is not None
+    ]
 
 
 def _dollars(amount: float) -> str:

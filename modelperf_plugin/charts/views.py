@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 
 from modelperf_plugin.analysis.views.ab_tests import Trial
 from modelperf_plugin.analysis.views.details import ModelRow, ModelView, TaskView
+from modelperf_plugin.analysis.views.moments import Moment
 from modelperf_plugin.analysis.views.overview import Overview
 from modelperf_plugin.analysis.views.trends import Period, Trend
 from modelperf_plugin.charts.frame import Mark
@@ -13,13 +15,15 @@ from modelperf_plugin.charts.glyphs import interval_glyph, progress_bar, sparkli
 from modelperf_plugin.charts.lines import MAX_LINES, Line, lines_chart
 from modelperf_plugin.charts.scatter import Dot, scatter_chart
 from modelperf_plugin.charts.trend import trend_chart
+from modelperf_plugin.policy.intervals import wilson_interval
 from modelperf_plugin.policy.sequential.two_sample_test import Rate
-from modelperf_plugin.store import Change, LoggedCandidate
+from modelperf_plugin.store import LoggedCandidate
 from modelperf_plugin.text import moment_text, percent, span
 from modelperf_plugin.values import DAY_MS, RankedModel, from_milliseconds
 
 _MIN_OUTCOMES = 5
-_WORDS = {"up": "does better", "down": "does worse", "announced": "announced as changed"}
+_MAX_MARKS = 20
+"""Maximum number of marks in a chart; there is no room for more on a phone."""
 
 
 def success_chart(view: Overview | TaskView | ModelView, width: int, height: int = 260) -> str:
@@ -27,20 +31,27 @@ def success_chart(view: Overview | TaskView | ModelView, width: int, height: int
     total = view.trend.total
     of = f" of {view.model_id}" if isinstance(view, ModelView) else ""
     alternative = f"Success{of} {_days(view.period)}: {percent(total.success_rate)} of {total.samples:,} outcomes"
-    marked = marks(view.changes, view.period)
-    return trend_chart(view.trend.points, alternative, width=width, height=height, marks=marked)
+    points = view.trend.points[view.trend.first_step :]
+    return trend_chart(points, alternative, width=width, height=height, marks=marks(view))
 
 
 def models_chart(view: TaskView, width: int, height: int = 260) -> str:
     """Return the success rates over time of the models with the most outcomes in the period."""
-    window = models_window(view)
-    lines = [Line(each.row.model_id, each.trend.steady_rates(window)) for each in _busiest(view.models) if each.trend]
+    window, skipped = models_window(view), view.trend.first_step
+    lines = [
+        Line(
+            each.row.model_id,
+            each.trend.steady_rates(window)[skipped:],
+            each.trend.steady_counts(window)[skipped:],
+        )
+        for each in _busiest(view.models)
+        if each.trend
+    ]
     names = ", ".join(line.name for line in lines) or "none"
     alternative = f"Success of models on {view.task_type} {_days(view.period)}: {names}"
-    days = [point.days for point in view.trend.points]
-    shown = {line.name for line in lines}
-    marked = marks([each for each in view.changes if each.model_id in shown], view.period)
-    return lines_chart(lines, view.period.first, days, alternative, width=width, height=height, marks=marked)
+    points = view.trend.points[skipped:]
+    steps = [point.days for point in points]
+    return lines_chart(lines, points[0].first, steps, alternative, width=width, height=height, marks=marks(view))
 
 
 def models_window(view: TaskView) -> int:
@@ -61,10 +72,13 @@ def cost_chart(view: TaskView, width: int, height: int = 300) -> str:
 
 def rates_line(trend: Trend) -> str:
     steady = trend.steady_rates()
-    rates = [rate for rate in steady if rate is not None]
-    if not rates:
+    counts = [each for each in trend.steady_counts() if each is not None]
+    if not counts:
         return sparkline(steady, "no outcomes")
-    return sparkline(steady, f"from {percent(rates[0])} to {percent(rates[-1])}")
+    (first, of_first), (last, of_last) = counts[0], counts[-1]
+    low, high = interval = wilson_interval(last, of_last)
+    said = f"from {percent(first / of_first)} to {percent(last / of_last)}, {span((low, high))} (95 % interval)"
+    return sparkline(steady, said, interval)
 
 
 def score_glyph(row: RankedModel | LoggedCandidate) -> str:
@@ -83,14 +97,32 @@ def e_value_bar(trial: Trial) -> str:
     return progress_bar(trial.progress, alternative, "won" if trial.winner is not None else "open")
 
 
-def marks(changes: Sequence[Change], period: Period) -> list[Mark]:
-    """Return a mark for each change, clipped to the period."""
-    marked = []
-    for each in changes:
-        day = min(max(0.0, each.since_ms / DAY_MS - period.days.first), float(period.length))
-        since = moment_text(from_milliseconds(each.since_ms))
-        marked.append(Mark(day, f"{each.model_id} {_WORDS[each.direction]} since {since}", each.direction))
-    return marked
+def marks(view: Overview | TaskView | ModelView) -> list[Mark]:
+    """Return a numbered mark for what changed, clipped to the chart; what is too close to tell apart is one mark."""
+    first = view.trend.points[view.trend.first_step].first.toordinal() - date(1970, 1, 1).toordinal()
+    length = view.period.days.end - first
+    groups: list[list[Moment]] = []
+    starts: list[float] = []
+    for each in view.moments:
+        day = min(max(0.0, each.since_ms / DAY_MS - first), float(length))
+        if starts and day - starts[-1] < length / _MAX_MARKS:
+            groups[-1].append(each)
+        else:
+            groups.append([each])
+            starts.append(day)
+    return [
+        Mark(day, "; ".join(_said(each) for each in group), _kind(group), number)
+        for number, (day, group) in enumerate(zip(starts, groups, strict=True), start=1)
+    ]
+
+
+def _said(moment: Moment) -> str:
+    return f"{moment.text} since {moment_text(from_milliseconds(moment.since_ms))}"
+
+
+def _kind(group: Sequence[Moment]) -> str:
+    kinds = {each.kind for each in group}
+    return kinds.pop() if len(kinds) == 1 else "several"
 
 
 def _busiest(models: Sequence[ModelRow]) -> list[ModelRow]:

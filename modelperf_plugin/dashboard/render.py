@@ -156,6 +156,7 @@ def _environment() -> Environment:
     )  # fmt: skip
     environment.globals.update(
         zip=zip,
+        marks=views.marks,
         has_later_tries=lambda rows: text.has_later_tries(each.row.tally for each in rows),
         prices_note=_prices_note,
         has_scores=lambda rows: text.has_scores(each.row.tally for each in rows),

@@ -10,7 +10,15 @@ from modelperf_plugin.store.entries import CountedProblem, DroppedStep, Entry, F
 from modelperf_plugin.store.exchange import Attached, EventRow, ImportRecord, Merged, Prior, Step, Sums
 from modelperf_plugin.store.opening import open_store, open_to_read, open_with_fallback
 from modelperf_plugin.store.store import Store
-from modelperf_plugin.store.trends import Days, DecisionSearch, DecisionSums, FoundDecisions, LatestChoice, TrendStep
+from modelperf_plugin.store.trends import (
+    Days,
+    DecisionSearch,
+    DecisionSums,
+    FoundDecisions,
+    LatestChoice,
+    PolicyUse,
+    TrendStep,
+)
 from modelperf_plugin.store.watches import Baseline, Change, Demotion, Direction, Event, Faded, Revision, WatchState
 
 __all__ = [
@@ -44,6 +52,7 @@ __all__ = [
     "LoggedDecision",
     "Merged",
     "ModeSummary",
+    "PolicyUse",
     "Prior",
     "Recorded",
     "Revision",

@@ -17,6 +17,7 @@ from modelperf_plugin.store.trends import (
     DecisionSums,
     FoundDecisions,
     LatestChoice,
+    PolicyUse,
     TrendStep,
 )
 from modelperf_plugin.values import Tally
@@ -51,6 +52,9 @@ class ReadTrends:
     def latest_choices(self, days: Days) -> list[LatestChoice]:
         rows = self._read("latest_choices", days.first_ms, days.end_ms, MAX_SAMPLED_DECISIONS)
         return [LatestChoice(name, model, since, times, bool(is_first)) for name, model, since, times, is_first in rows]
+
+    def policies(self, days: Days) -> list[PolicyUse]:
+        return [PolicyUse(*row) for row in self._read("policies", days.first_ms, days.end_ms, MAX_SAMPLED_DECISIONS)]
 
     def decisions(
         self, days: Days, task_type: str | None = None, model_id: str | None = None, limit: int = 20

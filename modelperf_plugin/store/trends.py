@@ -64,6 +64,15 @@ class LatestChoice(NamedTuple):
     """Whether no other model was chosen before, among the decisions in the sample."""
 
 
+class PolicyUse(NamedTuple):
+    """When a policy first made a decision on a task type."""
+
+    task_type: str
+    policy_id: str
+    first_ms: int
+    """In milliseconds since the Unix epoch."""
+
+
 class DecisionSums(NamedTuple):
     """Counts over the newest decisions of one task type and mode."""
 

@@ -60,6 +60,27 @@ def test_each_task_type_has_its_current_choice(engine: mp.ModelPerf) -> None:
     assert (choice.row.model_id, choice.since_ms, choice.is_first) == ("good", to_milliseconds(NOW), True)
 
 
+def test_charts_mark_models_prices_and_policies(tmp_path: Path) -> None:
+    """Oldest first, each where it belongs; the policy that a task type began with is no change."""
+    config = {"models": {"good": {"cost_usd": 0.02, "cost_since": (NOW - timedelta(days=3)).date()}}}
+    with mp.ModelPerf(config, store=tmp_path / "x.db") as priced:
+        for task_type, model_id in (("plan", "good"), ("plan", "bad"), ("build", "good")):
+            priced.record(task_type, model_id, mp.Outcome(success=True, timestamp=NOW))
+        for number, (task_type, policy_id) in enumerate([("plan", "p"), ("plan", "q"), ("build", "p")]):
+            made_ms = to_milliseconds(NOW - timedelta(days=2)) + number
+            made = DecisionRecord(f"d{number}", made_ms, task_type, "good", 1.0, False, 0.0, "apply", policy_id, "{}")
+            priced.store.decisions.write([made], [])
+        since_ms = to_milliseconds(NOW - timedelta(days=1))
+        priced.store.changes.add("bad", "down", (1, 2), (since_ms, since_ms), 50.0, {})
+        all_of_it = ["new price of good", "new policy on plan", "bad does worse"]
+        assert [each.text for each in overview(priced, PERIOD, now=NOW).moments] == all_of_it
+        plan, build = (task_view(priced, name, PERIOD, now=NOW) for name in ("plan", "build"))
+        assert plan is not None
+        assert build is not None
+        assert [each.text for each in plan.moments] == all_of_it
+        assert [each.text for each in build.moments] == ["new price of good"]
+
+
 def test_regret_is_against_a_model_that_has_outcomes_everywhere(engine: mp.ModelPerf) -> None:
     """Only "good" worked on both task types; the achieved rate is compared with what is expected of it."""
     comparison = overview(engine, PERIOD, now=NOW).comparison

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -83,6 +84,34 @@ def violations(page: Page) -> list[str]:
     return [f"{each['id']}: {node['html'][:160]}" for each in found for node in each["nodes"][:3]]
 
 
+OVERLAPS = """() => {
+  const visible = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    const parent = node.parentElement;
+    if (!node.data.trim() || parent.closest("title, option, .unseen, .skip") || !parent.checkVisibility()) continue;
+    const range = document.createRange();
+    range.selectNodeContents(node);
+    const frame = parent.closest(".scroll");
+    const edges = frame ? frame.getBoundingClientRect() : { left: -1e9, right: 1e9 };
+    const boxes = parent.closest("svg") ? [parent.getBoundingClientRect()] : [...range.getClientRects()];
+    for (const box of boxes) {
+      const [left, right] = [Math.max(box.left, edges.left), Math.min(box.right, edges.right)];
+      if (right - left > 1) visible.push({ left, right, top: box.top, bottom: box.bottom, text: node.data, node });
+    }
+  }
+  const found = [];
+  visible.forEach((one, number) => visible.slice(number + 1).forEach((other) => {
+    if (one.node === other.node) return;
+    const wide = Math.min(one.right, other.right) - Math.max(one.left, other.left);
+    const high = Math.min(one.bottom, other.bottom) - Math.max(one.top, other.top);
+    if (wide > 1 && high > 3) found.push(`${one.text} / ${other.text}`);
+  }));
+  return found;
+}"""
+"""Finds texts that overlap, by the boxes that the browser drew them in; boxes of lines may touch."""
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_every_page_is_sound_and_accessible(watched: Watched, address: str, filled: tuple[str, str], name: str) -> None:
     """In both colours and widths: no error, no foreign request, nothing that axe objects to, nothing cut off."""
@@ -93,6 +122,7 @@ def test_every_page_is_sound_and_accessible(watched: Watched, address: str, fill
             assert page.locator("h1").count() == 1
             assert violations(page) == []
             assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.evaluate(OVERLAPS) == []
 
 
 def test_names_stay_names(watched: Watched, address: str) -> None:
@@ -195,6 +225,83 @@ def test_decisions_are_searched_with_a_form(watched: Watched, address: str, *, s
         assert page.locator("tbody .down").count() == page.locator("tbody tr").count() > 0
         page.get_by_role("link", name="Clear filters").click()
         assert "task=" not in page.url
+
+
+@pytest.fixture
+def crowded(tmp_path: Path) -> Iterator[mp.ModelPerf]:
+    """Return an engine on a store whose models hardly differ, with changes of models, prices and policies."""
+    now = datetime.now(UTC)
+    moments = [now - timedelta(days=9)]
+    names = [
+        "gpt-4.5-preview",
+        "claude-3-5-sonnet",
+        "o3",
+        "vendor/WWWWWWWWWWWWWWWWWWWWWW",
+        "通义千问通义千问",
+        "o4-mini",
+    ]
+    config = {"models": {"o3": {"cost_usd": 0.01, "cost_since": (now - timedelta(days=4)).date()}}}
+    for policy in ({}, {"demotion": {"strategy": "never"}}):
+        with mp.ModelPerf({**config, **policy}, store=tmp_path / "x.db", seed=1, clock=lambda: moments[-1]) as perf:
+            for number in range(60):
+                moments.append(moments[-1] + timedelta(hours=1.7))
+                perf.select("t", names)
+                cost = 0.01 + number / 10_000
+                perf.record(
+                    "t", names[number % 6], mp.Outcome(success=number % 5 > 0, timestamp=moments[-1], cost_usd=cost)
+                )
+            for name in names[:3]:
+                since_ms = int(moments[-1].timestamp() * 1000)
+                perf.store.changes.add(name, "announced", (1, 2), (since_ms, since_ms), None, {})
+    with mp.ModelPerf(config, store=tmp_path / "x.db") as perf:
+        perf.record("lone", "o3", mp.Outcome(success=True))
+        yield perf
+
+
+def test_overlaps_would_be_found(browser: Browser) -> None:
+    """The check of the next tests sees two texts on each other, in HTML and in a drawing."""
+    with open_page(browser) as page:
+        moved = "position: absolute; top: 400px; left: 9px"
+        page.set_content(
+            f"<b style='{moved}'>one</b><i style='{moved}'>two</i><p>apart<p>from that"
+            "<svg><text y=20>three</text><text y=24>four</text></svg>"
+        )
+        assert page.evaluate(OVERLAPS) == ["one / two", "three / four"]
+
+
+def test_texts_in_charts_never_overlap(watched: Watched, crowded: mp.ModelPerf) -> None:
+    """Names of models that hardly differ, marks close together: moved apart, joined, or left out."""
+    with serving(crowded) as address:
+        for width, colours in LOOKS:
+            with watched(address, width=width, colours=colours) as page:
+                for target in ("?days=7", "?days=30", "task?name=t&days=7", "task?name=lone", "model?name=o3"):
+                    page.goto(f"{address}{target}")
+                    assert page.evaluate(OVERLAPS) == [], target
+
+
+def test_charts_mark_what_changed(watched: Watched, crowded: mp.ModelPerf) -> None:
+    """Models, prices and policies, with numbers that a list under the chart explains."""
+    with serving(crowded) as address, watched(address) as page:
+        page.goto(f"{address}task?name=t")
+        listed = page.get_by_role("list", name="Marks")
+        for expected in ("new price of o3", "new policy on t", "o3 announced as changed"):
+            assert expected in listed.inner_text()
+        items = listed.get_by_role("listitem").all()
+        numbers = page.locator(".wide text.number").all_text_contents()
+        assert numbers == [item.get_attribute("value") for item in items]
+
+
+def test_a_single_outcome_is_shown_with_its_interval(watched: Watched, crowded: mp.ModelPerf) -> None:
+    """One success is not 100 %: each drawing of it has its interval, and says of how many it is."""
+    with serving(crowded) as address, watched(address) as page:
+        page.goto(f"{address}task?name=lone")
+        lines = page.locator("figure .wide").first
+        assert lines.get_by_text("o3 (1)").is_visible()
+        bar = lines.locator("line.whisker").bounding_box()
+        assert bar is not None
+        assert bar["height"] > 50
+        page.goto(address)
+        assert page.locator("svg.spark").last.locator("line.whisker").count() == 1
 
 
 def test_only_the_chart_that_fits_is_shown(watched: Watched, address: str) -> None:

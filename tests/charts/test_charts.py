@@ -24,6 +24,7 @@ from modelperf_plugin.charts import (
     standalone,
     trend_chart,
 )
+from modelperf_plugin.charts.labels import Box, places, text_width
 from modelperf_plugin.charts.scale import Scale, dollar_ticks, spread
 from modelperf_plugin.errors import MissingExtraError
 from modelperf_plugin.store import TrendStep
@@ -99,6 +100,22 @@ def test_costs_of_any_size_are_drawn(dots: list[tuple[str, float, float]], width
     circles = list(tree.iter("circle"))
     assert len(circles) == len(dots)
     assert all(0 <= float(each.get("cx", -1)) <= width for each in circles)
+
+
+@given(
+    points=st.lists(st.tuples(st.floats(50, 1050), st.floats(15, 250)), max_size=12),
+    texts=st.lists(names, min_size=12, max_size=12),
+)
+def test_labels_share_no_room(points: list[tuple[float, float]], texts: list[str]) -> None:
+    """Neither with each other nor with any point, and none leaves the drawing."""
+    within = Box(44, 0, 1064, 260)
+    texts = texts[: len(points)]
+    found = places(points, texts, within)
+    boxes = [place.box(text_width(text)) for place, text in zip(found, texts, strict=True) if place is not None]
+    assert not any(one.meets(other) for one, other in itertools.combinations(boxes, 2))
+    assert all(box.is_within(within) for box in boxes)
+    dots = [Box(x - 5, y - 5, x + 5, y + 5) for x, y in points]
+    assert not any(box.meets(dot) for box in boxes for dot in dots)
 
 
 def test_hostile_names_are_text_everywhere() -> None:

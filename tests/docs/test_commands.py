@@ -146,6 +146,7 @@ ARGUMENTS: dict[str, list[list[str]]] = {
     "modelperf merged list": [[]],
     "modelperf move": [[".sf/demo.db", "moved.db"]],
     "modelperf config diff": [["a.toml", "b.toml"]],
+    "modelperf advise": [[], ["--task", "no-such-task"]],
     "modelperf evaluate": [[], ["--task", "no-such-task"]],
     "modelperf savings": [[], ["--task", "no-such-task"]],
     "modelperf tune": [[], ["--task", "no-such-task"]],

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from modelperf_plugin.analysis.views.ab_tests import Trial, trials
+from modelperf_plugin.analysis.views.moments import Moment, moments
 from modelperf_plugin.analysis.views.overview import MAX_TASK_TYPES, Exploration, changes_in, exploration_of
 from modelperf_plugin.analysis.views.tasks import DecisionRow, with_tasks
 from modelperf_plugin.analysis.views.timings import timings_of
@@ -58,6 +59,8 @@ class TaskView:
     """Demotions of all time, newest first."""
     changes: tuple[Change, ...]
     """Changes of its models noticed in the period, newest first."""
+    moments: tuple[Moment, ...]
+    """What charts mark, oldest first."""
     decisions: tuple[DecisionRow, ...]
     """The newest decisions in the log, each with its task."""
 
@@ -77,6 +80,8 @@ class ModelView:
     """Number of further task types with outcomes."""
     demotions: tuple[Demotion, ...]
     changes: tuple[Change, ...]
+    moments: tuple[Moment, ...]
+    """What charts mark, oldest first."""
     decisions: tuple[DecisionRow, ...]
     """The newest decisions in the log that chose it, each with its task."""
 
@@ -104,6 +109,7 @@ def task_view(
     known = {row.model_id for row in decision.ranking}
     means, timings = mean_costs(store.tallies.all()), timings_of(engine, task_type, now=now)
     days = store.spending.estimated()
+    changes = tuple(each for each in changes_in(engine, period) if each.model_id in known)
     sums = store.trends.decision_sums(period.days, to_milliseconds(now))
     if len(shown) < len(known):  # one sum for all models is smaller than a row for each
         steps = [each for each in store.trends.series_of_task_types(period.days) if each.tally.task_type == task_type]
@@ -127,7 +133,8 @@ def task_view(
         exploration=exploration_of([each for each in sums if each.task_type == task_type]),
         trials=trials(engine, task_type, now=now),
         demotions=tuple(each for each in store.demotions.all() if each.task_type == task_type),
-        changes=tuple(each for each in changes_in(engine, period) if each.model_id in known),
+        changes=changes,
+        moments=moments(engine, period, changes, task_type=task_type, models=known),
         decisions=_decisions(engine, period, task_type, limit=decisions) if decisions else (),
     )
 
@@ -144,6 +151,7 @@ def model_view(engine: ModelPerf, model_id: str, period: Period, *, task_type: s
     trends = trends_of(period, steps, before, by="task_type")
     names = [name for _, name in sorted(((tally.samples, tally.task_type) for tally in tallies), reverse=True)]
     days = store.spending.estimated()
+    changes = changes_in(engine, period, model_id)
     mean, timings = mean_costs(everywhere).get(model_id), timings_of(engine, task_type)
     return ModelView(
         model_id=model_id,
@@ -166,7 +174,8 @@ def model_view(engine: ModelPerf, model_id: str, period: Period, *, task_type: s
         demotions=tuple(
             each for each in store.demotions.all() if each.model_id == model_id and task_type in {None, each.task_type}
         ),
-        changes=changes_in(engine, period, model_id),
+        changes=changes,
+        moments=moments(engine, period, changes, task_type=task_type, models={model_id}),
         decisions=_decisions(engine, period, task_type, model_id),
     )
 

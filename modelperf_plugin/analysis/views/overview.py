@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from modelperf_plugin.analysis.views.ab_tests import Trial, trials
 from modelperf_plugin.analysis.views.choices import CurrentChoice, CurrentChoices
+from modelperf_plugin.analysis.views.moments import Moment, moments
 from modelperf_plugin.analysis.views.trends import Period, Trend, trend_of, trends_of
 from modelperf_plugin.engine.availability import Availability, GoneModel
 from modelperf_plugin.engine.budget_state import BudgetState
@@ -118,6 +119,8 @@ class Overview:
     """Demotions in force, newest first."""
     changes: tuple[Change, ...]
     """Changes noticed in the period, newest first."""
+    moments: tuple[Moment, ...]
+    """What charts mark, oldest first."""
     gone: tuple[GoneModel, ...]
     """Models that are gone, the first one first."""
     quality: DataQuality
@@ -141,12 +144,12 @@ def overview(
     by_task_type = trends_of(period, steps, before, by="task_type")
     tallies = store.tallies.all()
     rows = _rows(engine, by_task_type, demotions, most, CurrentChoices.read(engine, tallies, now))
-    trend = trend_of(period, steps, before)
+    trend, changes = trend_of(period, steps, before), changes_in(engine, period)
     return Overview(
         store=store.location, mode=engine.config.mode, period=period, trend=trend, task_types=rows,
         hidden=len(by_task_type) - len(rows), exploration=exploration_of(sums),
         comparison=_compare(rows) if len(rows) == len(by_task_type) else None, trials=trials(engine, now=now),
-        demotions=demotions, changes=changes_in(engine, period),
+        demotions=demotions, changes=changes, moments=moments(engine, period, changes),
         gone=tuple(Availability.read(store.events, engine.config, to_milliseconds(now)).gone()),
         quality=_quality(trend.total, sums, store.problems.all(), tallies),
         budgets=tuple(engine.budgets()), pairs=len(tallies), models=len({tally.model_id for tally in tallies}),

@@ -21,6 +21,8 @@ _LONG_STEPS: Final = 40
 """Approximate number of steps in a longer period."""
 _STEADY_OUTCOMES: Final = 20
 _MIN_OUTCOMES: Final = 3
+_MIN_STEPS: Final = 7
+"""Minimum number of steps in a chart, if the period has as many."""
 _EPOCH: Final = date(1970, 1, 1)
 
 
@@ -111,8 +113,8 @@ class Trend:
         steps, samples = len(self.points), self.total.samples
         return max(1, min(-(-_STEADY_OUTCOMES * steps // samples), steps // 4)) if samples else 1
 
-    def steady_rates(self, window: int | None = None) -> list[float | None]:
-        """Return for each step the success rate over the last ``window`` steps.
+    def steady_counts(self, window: int | None = None) -> list[tuple[int, int] | None]:
+        """Return for each step the successes and outcomes of the last ``window`` steps.
 
         A window of several steps with fewer than three outcomes gives None, unless no window has more.
         """
@@ -124,7 +126,21 @@ class Trend:
             successes = sum([each[0] for each in recent])
             sums.append((successes, successes + sum([each[1] for each in recent])))
         minimum = _MIN_OUTCOMES if window > 1 and any(samples >= _MIN_OUTCOMES for _, samples in sums) else 1
-        return [successes / samples if samples >= minimum else None for successes, samples in sums]
+        return [each if each[1] >= minimum else None for each in sums]
+
+    def steady_rates(self, window: int | None = None) -> list[float | None]:
+        """Return the success rate of each of :meth:`steady_counts`."""
+        return [None if each is None else each[0] / each[1] for each in self.steady_counts(window)]
+
+    @property
+    def first_step(self) -> int:
+        """The step to begin a chart with: that of the first outcome if there were none before, but not one of the last.
+
+        So a chart of a new project is not empty for the most part.
+        """
+        steps = len(self.points)
+        filled = next((position for position, point in enumerate(self.points) if point.tally.samples), 0)
+        return 0 if self.before.samples else max(0, min(filled, steps - _MIN_STEPS))
 
     @property
     def difference(self) -> float | None:

@@ -17,7 +17,15 @@ from modelperf_plugin.store.fallback.switch import Switch
 from modelperf_plugin.store.main_store import Database
 from modelperf_plugin.store.spending import Correction, CostEvent, CostSums
 from modelperf_plugin.store.store import Store
-from modelperf_plugin.store.trends import Days, DecisionSearch, DecisionSums, FoundDecisions, LatestChoice, TrendStep
+from modelperf_plugin.store.trends import (
+    Days,
+    DecisionSearch,
+    DecisionSums,
+    FoundDecisions,
+    LatestChoice,
+    PolicyUse,
+    TrendStep,
+)
 from modelperf_plugin.store.watches import Change, Demotion, Direction, Event, Revision, WatchKey, WatchState
 from modelperf_plugin.values import Outcome, Tally
 
@@ -269,6 +277,9 @@ class FallbackTrends(Role):
 
     def latest_choices(self, days: Days) -> list[LatestChoice]:
         return self._switch.ask(lambda store: store.trends.latest_choices(days))
+
+    def policies(self, days: Days) -> list[PolicyUse]:
+        return self._switch.ask(lambda store: store.trends.policies(days))
 
     def decisions(
         self, days: Days, task_type: str | None = None, model_id: str | None = None, limit: int = 20

@@ -9,7 +9,15 @@ from modelperf_plugin.store.decision_records import Joining
 from modelperf_plugin.store.decisions import LoggedDecision
 from modelperf_plugin.store.entries import DroppedStep, Entry, Recorded, Verdict
 from modelperf_plugin.store.spending import Correction, CostEvent, CostSums
-from modelperf_plugin.store.trends import Days, DecisionSearch, DecisionSums, FoundDecisions, LatestChoice, TrendStep
+from modelperf_plugin.store.trends import (
+    Days,
+    DecisionSearch,
+    DecisionSums,
+    FoundDecisions,
+    LatestChoice,
+    PolicyUse,
+    TrendStep,
+)
 from modelperf_plugin.store.watches import Baseline, Event, Faded, PastCosts, Revision
 from modelperf_plugin.values import Durations, LaterTries, Tally, Tried
 
@@ -211,6 +219,9 @@ class Trends(Protocol):
 
     def latest_choices(self, days: Days) -> list[LatestChoice]:
         """Return the latest choice for each task type, from the same sample as :meth:`decision_sums`."""
+
+    def policies(self, days: Days) -> list[PolicyUse]:
+        """Return each policy of each task type, the first one first, from the same sample as :meth:`decision_sums`."""
 
     def decisions(
         self, days: Days, task_type: str | None = None, model_id: str | None = None, limit: int = 20

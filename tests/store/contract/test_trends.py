@@ -16,6 +16,7 @@ from modelperf_plugin.store import (
     DecisionSearch,
     Entry,
     LatestChoice,
+    PolicyUse,
     Store,
     open_store,
 )
@@ -163,6 +164,19 @@ def test_only_the_newest_decisions_are_looked_at(store: Store, monkeypatch: pyte
     assert [each.decision_id for each in store.trends.decisions(days, limit=1)] == [ids[5]]
     assert store.trends.decisions(days, "other") == []
     assert store.trends.decisions(Days(TODAY + 1, TODAY + 2)) == []
+
+
+def test_policies_are_known_since_their_first_decision(store: Store) -> None:
+    """On each task type, oldest first."""
+    for number, (task_type, policy_id) in enumerate([("t", "p"), ("u", "p"), ("t", "q"), ("t", "p")]):
+        record = DecisionRecord(
+            f"d{number}", NOW_MS + number, task_type, "a", 1.0, False, 0.0, "apply", policy_id, "{}"
+        )
+        store.decisions.write([record], [])
+    days = Days(TODAY, TODAY + 1)
+    expected = [PolicyUse("t", "p", NOW_MS), PolicyUse("t", "q", NOW_MS + 2), PolicyUse("u", "p", NOW_MS + 1)]
+    assert store.trends.policies(days) == expected
+    assert store.trends.policies(Days(TODAY + 1, TODAY + 2)) == []
 
 
 def test_decisions_are_found_by_what_they_are(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

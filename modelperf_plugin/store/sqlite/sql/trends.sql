@@ -80,6 +80,15 @@ FROM (
 )
 GROUP BY task_type ORDER BY task_type;
 
+-- policies --
+-- When each policy first made a decision on a task type, among the same sample.
+SELECT task_type, policy_id, min(made_ms)
+FROM (
+    SELECT task_type, policy_id, made_ms
+    FROM decision WHERE made_ms >= ? AND made_ms < ? ORDER BY made_ms DESC LIMIT ?
+)
+GROUP BY task_type, policy_id ORDER BY task_type, min(made_ms), policy_id;
+
 -- recent_decisions --
 -- The newest decisions of a task type or model, among the same sample.
 SELECT
