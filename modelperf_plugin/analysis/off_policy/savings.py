@@ -220,7 +220,8 @@ class _Comparison:
         if what.model_id is not None:
             offered = float((wanted >= 0).mean())
             if offered < MIN_OFFERED_SHARE:
-                yield f"it was offered for only {percent(offered)} of the tasks: {percent(MIN_OFFERED_SHARE)} are needed"
+                needed = percent(MIN_OFFERED_SHARE)
+                yield f"it was offered for only {percent(offered)} of the tasks: {needed} are needed"
         seen = int((wanted == self.log.chosen).sum())
         if seen < MIN_OWN_TASKS:
             yield f"{count(seen, 'task')} began with it: {MIN_OWN_TASKS} are needed"
