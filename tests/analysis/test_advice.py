@@ -205,6 +205,16 @@ def test_a_model_that_nobody_needs() -> None:
     assert kinds(of(task(*GOOD, tally("c", 12, 28), costs=costs))) == []
 
 
+def test_a_model_is_needed_if_the_better_ones_are_not_worth_their_price() -> None:
+    """Where a success has a value, a better model that costs more counts if what is surely gained is worth it."""
+    models = (tally("a", 190, 10), tally("b", 100, 100), tally("c", 90, 110))
+    costs = {"a": 1.0, "b": 0.01, "c": 0.02}
+    for usd, expected in ((100.0, ["c"]), (1.0, [])):
+        config = {"cost": {"objective": "value", "usd_per_success": usd}}
+        facts = of(task(*models, costs=costs, config=config), config=config)
+        assert [each.models[0] for each in findings(facts) if each.kind == "model"] == expected
+
+
 def test_two_models_stay() -> None:
     """Of two models that nobody needs the worse one is named, if the other one is all that is left for outages."""
     facts = of(task(*GOOD, tally("c", 60, 140), costs={"a": 0.01, "b": 0.01, "c": 0.02}))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from math import ceil
+from collections.abc import Iterator, Mapping, Sequence
+from math import ceil, inf
 from typing import Final, NamedTuple
 
 from modelperf_plugin.analysis.views.advice.values import (
@@ -20,6 +20,7 @@ from modelperf_plugin.analysis.views.advice.values import (
     rate,
 )
 from modelperf_plugin.policy import ABTest
+from modelperf_plugin.policy.cost import Success, Value
 from modelperf_plugin.text import count, dollars, enumerated, percent, span
 from modelperf_plugin.values import RankedModel
 
@@ -42,10 +43,12 @@ _TESTED: Final = 0.05
 
 
 def unneeded(facts: Facts) -> Iterator[Advice]:
-    """Yield models that are surely worse than a model that costs no more, on each of their task types.
+    """Yield models that are surely worse than another one on each of their task types, and no bargain there either.
 
-    Both have :data:`MIN_OUTCOMES` and reported costs there, the intervals do not overlap, :data:`MIN_STAYING` models
-    stay, and no A/B test has the model. A model that is not offered any more is not named.
+    There the interval of the difference is above 0, and a model that costs no more is estimated to be at least as good.
+    Where costs matter to the policy, the better one is worth what it costs more, or costs no more. On one task type the
+    intervals of both do not overlap. The model has :data:`MIN_OUTCOMES` in all, is still offered and in no A/B test,
+    and :data:`MIN_STAYING` other models stay.
     """
     tasks = {task.task_type: task for task in facts.tasks}
     on_trial = {model_id for trial in facts.trials if trial.configured for model_id, _ in trial.sides}
@@ -54,7 +57,8 @@ def unneeded(facts: Facts) -> Iterator[Advice]:
         names = [tally.task_type for tally in facts.tallies if tally.model_id == model_id]
         found = [_beaten(tasks[name], model_id) if name in tasks else None for name in names]
         known = [each for each in found if each is not None]
-        if model_id not in on_trial and known and len(known) == len(found) and any(each.share for each in known):
+        is_sure = any(each.is_apart for each in known) and sum(each.row.tally.samples for each in known) >= MIN_OUTCOMES
+        if model_id not in on_trial and is_sure and len(known) == len(found) and any(each.share for each in known):
             beaten.append(known)
     staying = {task.task_type: len(task.models) for task in facts.tasks}
     for known in sorted(beaten, key=lambda known: -_gain(facts, known).value):
@@ -77,21 +81,43 @@ class _Beaten(NamedTuple):
     def gain(self) -> Estimate:
         return difference(rate(self.better), rate(self.row))
 
+    @property
+    def is_apart(self) -> bool:
+        """Whether the intervals of both do not overlap."""
+        low, high = self.better.interval, self.row.interval
+        return low is not None and high is not None and low[0] > high[1]
+
 
 def _beaten(task: TaskFacts, model_id: str) -> _Beaten | None:
+    """Return the surest model that beats another one on a task type; None if none does."""
     row = next((each for each in task.models if each.model_id == model_id), None)
-    if row is None or row.interval is None or row.tally.samples < MIN_OUTCOMES:
+    cost = None if row is None else task.cost(row)
+    if row is None or cost is None or (task.offered is not None and model_id not in task.offered):
         return None
-    if task.offered is not None and model_id not in task.offered:
+    others = [each for each in task.models if each is not row]
+    prices = {each.model_id: price for each in others if (price := task.cost(each)) is not None}
+    if not any(_is_bargain(row, each, cost, prices) for each in others):
         return None
-    cost = task.costs.get(model_id)
-    for better in task.models:
-        price = task.costs.get(better.model_id)
-        if better.interval is None or price is None or cost is None or better.tally.samples < MIN_OUTCOMES:
-            continue
-        if better.interval[0] > row.interval[1] and price.value <= cost.value:
-            return _Beaten(task, row, better)
-    return None
+    found = [_Beaten(task, row, each) for each in others]
+    objective = task.policy.cost
+    if isinstance(objective, Value):  # what the success that is surely gained is worth
+        found = [
+            each for each in found
+            if prices.get(each.better.model_id, inf) - cost < objective.usd_per_success * max(0.0, _low(each.gain))
+        ]  # fmt: skip
+    elif not isinstance(objective, Success):
+        found = [each for each in found if prices.get(each.better.model_id, inf) <= cost]
+    surest = max(found, key=lambda each: _low(each.gain), default=None)
+    return None if surest is None or _low(surest.gain) <= 0.0 else surest
+
+
+def _is_bargain(row: RankedModel, other: RankedModel, cost: float, prices: Mapping[str, float]) -> bool:
+    """Return whether another model costs no more than a row and is estimated to be at least as good."""
+    return prices.get(other.model_id, inf) <= cost and (other.score or 0.0) >= (row.score or 0.0)
+
+
+def _low(estimate: Estimate) -> float:
+    return -1.0 if estimate.interval is None else estimate.interval[0]
 
 
 def _gain(facts: Facts, found: Sequence[_Beaten]) -> Estimate:
@@ -111,7 +137,7 @@ def _unneeded(facts: Facts, found: Sequence[_Beaten]) -> Advice:
         kind="model",
         task_types=tuple(each.task.task_type for each in found),
         models=(model_id,),
-        finding=f"nobody needs {model_id}: on all its task types another model is better and costs no more",
+        finding=f"nobody needs {model_id}: each of its task types has a better model, and one as good for no more",
         evidence=f"on {worst.task.task_type} it succeeds in {span(worst.row.interval)}, {worst.better.model_id} in "
         f"{span(worst.better.interval)} (95 % intervals), at {_prices(worst.task, worst.row, worst.better)} a try; it "
         f"got {used:,} of {count(total, 'outcome')} in {facts.days} days",
@@ -204,4 +230,6 @@ def _samples(used: RankedModel, challenger: RankedModel) -> int:
 
 
 def _prices(task: TaskFacts, one: RankedModel, other: RankedModel) -> str:
-    return enumerated([f"{dollars(task.costs[each.model_id].value)}" for each in (one, other)])
+    return enumerated(
+        [dollars(task.cost(each)) if task.cost(each) is not None else "an unknown cost" for each in (one, other)]
+    )

@@ -65,9 +65,7 @@ def _spent(task: TaskFacts) -> float:
 
 
 def _cost(task: TaskFacts, row: RankedModel) -> float:
-    """Return the mean cost of a try on this task type in the period or, with few of them, of all time."""
-    known = task.costs.get(row.model_id)
-    return known.value if known is not None else row.tally.mean_cost_usd or float("inf")
+    return task.cost(row) or float("inf")
 
 
 def _is_open(task: TaskFacts, used: RankedModel, row: RankedModel, is_worth_it: bool) -> bool:

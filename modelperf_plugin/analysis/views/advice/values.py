@@ -121,6 +121,11 @@ class TaskFacts:
         """Return the share of the outcomes in the period."""
         return self.recent.get(model_id, 0) / self.outcomes if self.outcomes else 0.0
 
+    def cost(self, row: RankedModel) -> float | None:
+        """Return the mean cost of a try in the period or, with few of them, of all time; None if unknown."""
+        known = self.costs.get(row.model_id)
+        return row.tally.mean_cost_usd if known is None else known.value
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
