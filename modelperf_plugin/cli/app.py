@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
+from modelperf_plugin.cli.commands.advise import advise
 from modelperf_plugin.cli.commands.announce import announce
 from modelperf_plugin.cli.commands.backup import backup
 from modelperf_plugin.cli.commands.changes import changes
@@ -39,6 +40,7 @@ from modelperf_plugin.cli.commands.replay import replay
 from modelperf_plugin.cli.commands.report import report
 from modelperf_plugin.cli.commands.reset import reset
 from modelperf_plugin.cli.commands.restore import restore
+from modelperf_plugin.cli.commands.savings import savings
 from modelperf_plugin.cli.commands.simulate import simulate
 from modelperf_plugin.cli.commands.stats import stats
 from modelperf_plugin.cli.commands.trend import trend
@@ -129,7 +131,7 @@ for _title, _commands in (
     ("Models and decisions", (rank, explain, why, decisions)),
     ("Outcomes", (stats, compare, trend, watch, report, plot, dashboard)),
     ("Changes and demotions", (changes, demotions, announce, reset)),
-    ("Policies", (replay, evaluate, tune, simulate)),
+    ("Policies", (advise, savings, replay, evaluate, tune, simulate)),
     ("Imports and exchange", (import_, federate, export, merge, merged)),
     ("Maintenance", (forget, rename, move, doctor, backup, restore, compact)),
 ):

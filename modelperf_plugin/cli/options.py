@@ -6,7 +6,7 @@ import functools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
@@ -29,6 +29,12 @@ _Parameters = ParamSpec("_Parameters")
 
 DEMO_STORE: Final = ".sf/demo.db"
 """Where `modelperf demo` writes, if no store is named: other commands find it, hosts do not."""
+DEMO_POLICY: Final = ".sf/demo.toml"
+"""The policy of a demo without a configuration: it is in force for the commands that use its store."""
+
+_A_DAY: Final = 10
+"""The length of a day such as 2026-01-31."""
+_TIME: Final = "a day such as 2026-01-31, or a time such as 2026-01-31T12:00:00Z"
 
 
 class Refusal(click.ClickException):
@@ -84,6 +90,7 @@ class Common:
         found = self.location_to_read()
         if found is None:
             answer.exit_with_note(missing_note(location), store=location, **empty)
+        self._use_demo_policy()
         if not self._has_said:  # once, however often the store is opened
             answer.print_aside(f"these are a demo's outcomes, because {location} does not exist yet")
             self._has_said = True
@@ -100,6 +107,10 @@ class Common:
         """Return the location of a store that is known to exist."""
         return self.location_to_read() or str(self.load().config.store.location)
 
+    def _use_demo_policy(self) -> None:
+        if self.config is None and Path(DEMO_POLICY).is_file() and not self.load().files:
+            self.config = DEMO_POLICY
+
     def _is_demo_meant(self) -> bool:
         is_named = self.store is not None or self.default_store is not None or self.load().names_store
         return not is_named and Path(DEMO_STORE).is_file()
@@ -110,8 +121,8 @@ class Common:
         from modelperf_plugin.engine.core import ModelPerf
         from modelperf_plugin.store.opening import to_read
 
+        location = self.existing_store(answer, self.load(flags).config, **empty)
         config = self.load(flags).config
-        location = self.existing_store(answer, config, **empty)
         with ModelPerf(config, store=to_read(location)) as engine:
             engine.attached.wait()
             note = engine.store.connection.note
@@ -129,8 +140,8 @@ class Common:
         from modelperf_plugin.engine.core import ModelPerf
         from modelperf_plugin.errors import StoreError
 
-        config = self.load().config
-        with ModelPerf(config, store=self.existing_store(answer, config)) as engine:
+        location = self.existing_store(answer)
+        with ModelPerf(self.load().config, store=location) as engine:
             if engine.store.degraded is not None:
                 raise StoreError(engine.store.degraded)
             yield engine
@@ -202,6 +213,19 @@ def _day(context: click.Context, parameter: click.Parameter, value: str | None) 
         return datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:
         raise click.BadParameter(f"{value!r} is not a day such as 2026-01-31", context, parameter) from None
+
+
+def moment_ms(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    """Return a time in milliseconds since the Unix epoch: of a day its beginning, or for ``--until`` its end."""
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+        if len(value) == _A_DAY and parameter.name == "until":
+            moment += timedelta(days=1)
+        return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        raise click.BadParameter(f"{value!r} is not {_TIME}", context, parameter) from None
 
 
 def model_option(*names: str, description: str) -> Callable[[_Command], _Command]:

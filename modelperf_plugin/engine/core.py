@@ -102,7 +102,8 @@ class ModelPerf(CallRecorder):
         self._random = random.SystemRandom() if seed is None else random.Random(f"modelperf/{seed}")
         self._closed = False
         self._link = EngineLink(
-            self, now_ms=self._now_ms, note=self._errors.report, cost_of=self._cost_of, hand_out=self._hand_out
+            self, now_ms=self._now_ms, note=self._errors.report, cost_of=self._cost_of,
+            hand_out=lambda decision_id: self._decision_writer.hand_out(decision_id),  # noqa: PLW0108 - a fork has another
         )  # fmt: skip
         self.findings = Findings(self._store, self._errors)
         self._begin()
@@ -287,6 +288,11 @@ class ModelPerf(CallRecorder):
         made = self._chooser.decide(self.config, task_type, candidates, context, None)
         return None if made is None else made[1]
 
+    def settle(self) -> None:
+        """Learn from all outcomes now rather than when it is due, so that a simulation does not depend on its speed."""
+        self._catching_up.after_many()
+        self._errors.guard(self._availability.refresh)
+
     def close(self) -> None:
         """Write the rest of the decision log and release the store; closing twice is fine.
 
@@ -310,9 +316,6 @@ class ModelPerf(CallRecorder):
 
     def _cost_of(self, model_id: str, tokens: int, output: int | None, served: str | None) -> float:
         return self._prices.cost_of(model_id, tokens, output, served)
-
-    def _hand_out(self, decision_id: str) -> None:
-        self._decision_writer.hand_out(decision_id)  # a fork has another one
 
     def _now(self) -> datetime:
         return datetime.now(UTC) if self._clock is None else self._clock()

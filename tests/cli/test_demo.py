@@ -30,20 +30,57 @@ def test_the_demo_leaves_a_database_that_the_other_commands_read() -> None:
     result = run_process("demo", "--tasks", "60")
     assert (result.returncode, result.stderr) == (0, "")
     commands = [shlex.split(line) for line in result.stdout.partition("Look closer")[2].splitlines() if line]
-    assert len(commands) == 3
+    assert len(commands) == 5
     for words in commands:
-        start = next(place for place, word in enumerate(words) if word in {"rank", "explain", "trend"})
+        suggested = {"rank", "explain", "changes", "demotions", "trend"}
+        start = next(place for place, word in enumerate(words) if word in suggested)
         following = run_process(*words[start:])
         assert (following.returncode, following.stderr) == (0, DEMO_NOTE)
     assert outcomes(".sf/demo.db") >= 60
 
 
 def test_the_demo_shows_what_it_learned_beside_the_truth(run: Run) -> None:
-    """Every task type, the published rates, four ways of choosing, and the sources of the figures are shown."""
+    """What happened, other ways of choosing, every task type with its best model, and the sources are shown."""
     result = run("demo", "--tasks", "120")
     assert result.exit_code == 0
-    for text in (*WORLD.task_types, *SOURCES, "a random model every time", "this run", "the best single model", "★"):
+    ways = ("a random model", "the most expensive", "the best in the first 20 tasks", "the best on the day before")
+    others = ("the migration guide's rule", "this run", "the best constant, known only in hindsight")
+    for text in (*WORLD.task_types, *SOURCES, *ways, *others, "answers no call for 12 hours", "arrives"):
         assert text in result.stdout
+    assert result.stdout.count("★") == len(WORLD.task_types) + 1
+
+
+def test_every_command_has_something_to_show_on_a_demo(run: Run) -> None:
+    """A demo with its default seed has a change, a demotion, decisions, a budget, and a sound database."""
+    assert run("demo").exit_code == 0
+    for command, text in {
+        ("stats",): "recall-facts",
+        ("rank", "solve-math"): "o4-mini",
+        ("explain", "solve-math"): "o4-mini",
+        ("decisions",): "o4-mini",
+        ("changes",): "o3",
+        ("demotions",): "recall-facts",
+        ("trend",): "write-code",
+        ("doctor",): "$20 a day",
+    }.items():
+        result = run(*command)
+        assert result.exit_code == 0, (command, result.stdout, result.stderr)
+        assert text in result.stdout, (command, result.stdout)
+    decision = run("decisions", "--limit", "1", "--csv").stdout.splitlines()[1].split(",")[0]
+    assert run("why", decision).exit_code == 0
+    assert run("report", "-o", "report.html").exit_code == 0
+
+
+def test_the_policy_of_a_demo_is_in_force_for_what_follows(run: Run, run_json: RunJson) -> None:
+    """Commands rank as the demo did; a configuration of one's own replaces its policy."""
+    Path("own.toml").write_text("[exploration]\noptimism = 0.5\n", encoding="utf-8")
+    run("demo", "--tasks", "60")
+    own = run_json("explain", "write-code")["decision"]["policy_id"]
+    assert own == run_json("explain", "write-code", "--config", ".sf/demo.toml")["decision"]["policy_id"]
+    assert own != run_json("explain", "write-code", "--config", "own.toml")["decision"]["policy_id"]
+    Path("own.toml").rename("modelperf.toml")
+    assert own != run_json("explain", "write-code")["decision"]["policy_id"]
+    assert run_json("demo", "--tasks", "20")["policy"] == [str(Path("modelperf.toml").resolve())]
 
 
 def test_the_demo_in_json_is_its_whole_report(run_json: RunJson) -> None:
@@ -52,7 +89,7 @@ def test_the_demo_in_json_is_its_whole_report(run_json: RunJson) -> None:
     assert (answer["schema_version"], answer["command"], answer["store"]) == (1, "demo", ".sf/demo.db")
     assert answer["tasks"] == 40
     assert set(answer["rankings"]) == set(WORLD.task_types)
-    assert {"success_rate", "random", "best_single", "best_per_task_type", "sources"} <= set(answer)
+    assert {"success_rate", "ways", "happenings", "sources", "policy"} <= set(answer)
 
 
 def test_the_same_seed_gives_the_same_run(run_json: RunJson) -> None:

@@ -21,6 +21,7 @@ READING = [
     ["decisions"],
     ["changes"],
     ["demotions"],
+    ["advise"],
     ["doctor"],
 ]
 

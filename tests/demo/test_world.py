@@ -10,10 +10,13 @@ from statistics import fmean
 
 import pluggy
 import pytest
+import tomli
 
 from modelperf_plugin.demo import orchestrator
-from modelperf_plugin.demo.orchestrator import DemoTask, run_demo
-from modelperf_plugin.demo.world import SOURCES, WORLD
+from modelperf_plugin.demo.comparison import Luck, other_ways
+from modelperf_plugin.demo.orchestrator import POLICY, run_demo, tasks_of
+from modelperf_plugin.demo.report import DemoTask
+from modelperf_plugin.demo.world import DAYS, SOURCES, WORLD
 from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
 from modelperf_plugin.errors import InvalidValueError, StoreError
 from modelperf_plugin.values import Decision
@@ -44,7 +47,7 @@ def test_no_model_is_the_best_at_everything() -> None:
         ("write-code", "o4-mini", 0.973),
         ("solve-math", "o3", 0.978),
         ("multilingual-math", "gpt-4.1-nano", 0.73),
-        ("graduate-science", "claude-3-5-sonnet", 0.594),
+        ("graduate-science", "claude-3-opus", 0.504),
         ("read-document", "gpt-4.1-mini", 0.81),
         ("recall-facts", "gpt-4.5-preview", 0.625),
     ],
@@ -109,12 +112,73 @@ def test_an_unknown_name_is_refused(task_type: str, model_id: str) -> None:
 
 
 def test_the_demo_learns() -> None:
-    """After 600 tasks the choices are clearly better than chance, and better than at the beginning."""
-    report = run_demo(GREEDY, seed=0)
-    assert report.tasks == 600
-    assert report.curve[-1].expected_success > report.random.success_rate + 0.04
+    """With its default seed it is better than a random model and every constant chosen beforehand, at lower cost."""
+    report = run_demo(tomli.loads(POLICY), seed=11)
+    assert report.tasks == 1400
+    assert report.cost_per_success_usd is not None
+    for way in report.ways:
+        assert way.cost_per_success_usd is not None
+        assert report.success_rate > way.success_rate
+        assert report.cost_per_success_usd < way.cost_per_success_usd
     assert report.curve[-1].expected_success > report.curve[0].expected_success
-    assert report.random.success_rate < report.best_single.success_rate < report.best_per_task_type.success_rate
+
+
+def test_the_demo_lives_through_what_happens() -> None:
+    """An outage, a lower price, a decline that is noticed, and a better model that is used soon after it arrives."""
+    report = run_demo(tomli.loads(POLICY), seed=11)
+    outage, price, decline, arrival = report.happenings
+    assert (outage.share_after, arrival.share_before) == (0.0, 0.0)
+    assert price.share_after > price.share_before
+    assert decline.share_after < decline.share_before
+    assert decline.noticed_day is not None
+    assert decline.day < decline.noticed_day < arrival.day
+    assert arrival.share_after > 0.4
+
+
+def test_other_ways_have_the_same_tasks_and_the_same_luck() -> None:
+    """The outcome of a model on a task is the same, however it was chosen; a second call has other luck."""
+    tasks: list[DemoTask] = []
+    run_demo({}, tasks=60, seed=4, on_task=tasks.append)
+    luck = Luck(WORLD, 4)
+    for each in tasks:
+        for attempt in each.attempts:
+            assert luck.outcome(each.task, attempt.model_id) == attempt.outcome
+    assert any(luck.outcome(each.task, "o3", 1) != luck.outcome(each.task, "o3", 2) for each in tasks)
+    assert [each.task for each in tasks] == tasks_of(WORLD, 60, 4)
+
+
+def test_constants_are_chosen_by_what_was_known_beforehand() -> None:
+    """Each rule names one model that exists from the beginning; only the last way looks at the whole run."""
+    tasks, before = tasks_of(WORLD, 300, 1), tasks_of(WORLD, 40, "1/before", days=0)
+    luck = Luck(WORLD, 1)
+    ways = list(other_ways(WORLD, luck, tasks, before, 1))
+    assert [way.is_hindsight for way in ways] == [False] * 5 + [True]
+    _, expensive, first, day_before, guide, best = ways
+    assert expensive.model_id == max(WORLD.models, key=lambda name: WORLD.models[name].output_usd)
+    solved = {name: sum(luck.outcome(task, name).success for task in tasks[:20]) for name in WORLD.models}
+    assert first.model_id is not None
+    assert solved[first.model_id] == max(solved[name] for name in tasks[0].conditions.offered)
+    assert guide.model_id is None
+    for way in (expensive, first, day_before, best):
+        assert way.model_id in tasks[0].conditions.offered
+        assert way.success_rate <= best.success_rate
+
+
+def test_what_happens_holds_from_its_day_on() -> None:
+    """An outage ends; a price, a decline and an arrival last."""
+    outage, price, decline, arrival = WORLD.happenings
+    start, end = WORLD.conditions(0.0), WORLD.conditions(DAYS)
+    assert arrival.model not in start.offered
+    assert set(end.offered) == set(WORLD.models)
+    assert WORLD.conditions(outage.day).down == {outage.model}
+    assert not start.down | end.down
+    task_type = "solve-math"
+    before, after = WORLD.rate(task_type, "o3", start), WORLD.rate(task_type, "o3", WORLD.conditions(decline.day))
+    assert after == pytest.approx(decline.factor * before)
+    usd = [WORLD.attempt("key", task_type, "o3", WORLD.conditions(day)).cost_usd for day in (0.0, price.day)]
+    assert usd[0] is not None
+    assert usd[1] == pytest.approx(price.factor * usd[0])
+    assert WORLD.attempt("key", task_type, outage.model, WORLD.conditions(outage.day)).blame == "provider"
 
 
 def test_the_report_adds_up() -> None:
@@ -130,18 +194,12 @@ def test_the_report_adds_up() -> None:
     assert sum(part.tasks * part.success_rate for part in report.curve) == pytest.approx(100 * report.success_rate)
     assert sum(row.tasks for row in report.learned) == 100
     assert sum(row.tasks * row.success_rate for row in report.learned) == pytest.approx(100 * report.success_rate)
-    assert sum(row.tasks * row.best_success for row in report.learned) == pytest.approx(
-        100 * report.best_per_task_type.success_rate
-    )
-    assert sum(row.tasks * row.random_success for row in report.learned) == pytest.approx(
-        100 * report.random.success_rate
-    )
 
 
 def test_the_same_seed_gives_the_same_run() -> None:
     """A demonstration can be repeated; another seed gives another one."""
-    assert run_demo(GREEDY, tasks=80, seed=3) == run_demo(GREEDY, tasks=80, seed=3)
-    assert run_demo(GREEDY, tasks=80, seed=3) != run_demo(GREEDY, tasks=80, seed=4)
+    assert run_demo(GREEDY, tasks=80, seed=11) == run_demo(GREEDY, tasks=80, seed=3)
+    assert run_demo(GREEDY, tasks=80, seed=11) != run_demo(GREEDY, tasks=80, seed=4)
 
 
 def test_tasks_are_not_in_step_with_exploration() -> None:
@@ -151,7 +209,7 @@ def test_tasks_are_not_in_step_with_exploration() -> None:
     run_demo(policy, tasks=1200, seed=0, on_task=tasks.append)
     for name in WORLD.task_types:
         explored = [task.decision.explored for task in tasks if task.task_type == name and task.decision is not None]
-        assert fmean(explored) == pytest.approx(0.5 * 5 / 6, abs=0.12)
+        assert fmean(explored) == pytest.approx(0.5 * 4.4 / 5.4, abs=0.12)
 
 
 def test_every_attempt_is_recorded_in_the_store(tmp_path: Path) -> None:
@@ -173,7 +231,7 @@ def test_an_outage_is_answered_by_the_next_fallback() -> None:
     assert {len(task.attempts) for task in tasks} == {1, 2, 3}
     for task in tasks:
         assert task.decision is not None
-        assert [attempt.model_id for attempt in task.attempts] == list(task.decision[: len(task.attempts)])
+        assert [attempt.model_id for attempt in task.attempts] == list(task.decision)[: len(task.attempts)]
         *failed, last = (attempt.outcome.blame == "provider" for attempt in task.attempts)
         assert all(failed)
         assert not last or len(task.attempts) == 3
@@ -217,7 +275,8 @@ def test_learned_rows_come_from_the_last_decision() -> None:
         assert decision is not None
         first = decision.ranking[0]
         assert (row.learned_model, row.estimate, row.interval) == (first.model_id, first.score, first.interval)
-        assert row.learned_success == WORLD.expected_success(row.task_type, first.model_id)
+        assert row.learned_success is not None
+        assert row.learned_success <= WORLD.expected_success(row.task_type, first.model_id)
 
 
 def test_a_report_of_a_demo_is_plain_json() -> None:

@@ -22,8 +22,6 @@ _SHIPPED: Final = files(__package__) / "scenarios"
 _MAX_BYTES: Final = 1_000_000
 """Of a scenario's file."""
 _OUTAGES: Final[tuple[ErrorKind, ...]] = ("rate_limit", "server_error")
-_TOKEN_SPREAD: Final = 0.5
-"""Standard deviation of the logarithm of a token count."""
 _RUNAWAY_FACTOR: Final = 4
 """How many times as many tokens a model writes before the time limit stops it."""
 
@@ -120,6 +118,8 @@ class Scenario(_Part):
     """Share of the calls that fail because the provider does."""
     timeout_share: float = Field(default=0.0, ge=0, le=1)
     """Share of the failures that are due to a time limit."""
+    token_spread: float = Field(default=0.5, ge=0, le=2)
+    """Standard deviation of the logarithm of a token count."""
     events: list[Event] = []
 
     @field_validator("models", mode="before")
@@ -165,8 +165,8 @@ class Scenario(_Part):
         timeout = bool(self.timeout_share) and not success and rng.random() < self.timeout_share
         if not task.output_tokens:
             return Outcome(success=success, timeout=timeout, cost_usd=model.cost_usd)
-        read = _tokens(rng, task.input_tokens)
-        written = _tokens(rng, task.output_tokens * model.verbosity * (_RUNAWAY_FACTOR if timeout else 1))
+        read = self._tokens(rng, task.input_tokens)
+        written = self._tokens(rng, task.output_tokens * model.verbosity * (_RUNAWAY_FACTOR if timeout else 1))
         return Outcome(
             success=success,
             timeout=timeout,
@@ -205,7 +205,7 @@ class Scenario(_Part):
         task, model = self.task_types[task_type], self.models[model_id]
         written = task.output_tokens * model.verbosity * (1 + (_RUNAWAY_FACTOR - 1) * timeouts)
         # the mean of a log-normal variable is its median times exp(σ²/2)
-        mean = exp(_TOKEN_SPREAD**2 / 2)
+        mean = exp(self.token_spread**2 / 2)
         return model.price_usd(mean * task.input_tokens, mean * written)
 
     def best_model(self, task_type: str) -> str:
@@ -223,6 +223,9 @@ class Scenario(_Part):
             return sum(weight * self.expected_success(name, model_id) for name, weight in weights.items())
 
         return max(self.models, key=expected)
+
+    def _tokens(self, rng: Random, median: float) -> int:
+        return max(1, round(rng.lognormvariate(log(median), self.token_spread)))
 
 
 _NEW_MODEL: Final = Model()
@@ -274,7 +277,3 @@ def parse_scenario(text: str, source: str) -> Scenario:
 def _problem(error: Any) -> str:
     path = ".".join(str(each) for each in error["loc"])
     return f"{path}: {error['msg']}" if path else str(error["msg"])
-
-
-def _tokens(rng: Random, median: float) -> int:
-    return max(1, round(rng.lognormvariate(log(median), _TOKEN_SPREAD)))

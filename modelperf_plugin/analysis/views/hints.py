@@ -137,8 +137,8 @@ def _toml(name: str) -> str:
     return json.dumps(name, ensure_ascii=False)
 
 
-def empty_verdicts(tallies: Iterable[Tally]) -> str | None:
-    """Return what it means that all outcomes of a task type have the same verdict; None if they differ.
+def verdicts_all_the_same(tallies: Iterable[Tally]) -> dict[str, dict[str, int]]:
+    """Return the outcomes of task types whose verdicts are all "success", and of those with "failure" alone.
 
     Outages and the caller's own errors are no verdicts on a model. Scores tell models apart that always succeed.
     """
@@ -146,17 +146,25 @@ def empty_verdicts(tallies: Iterable[Tally]) -> str | None:
     scored = {tally.task_type for tally in tallies if tally.score_shift}
     sums: dict[str, tuple[int, int]] = {}
     for tally in tallies:
-        if tally.task_type in scored:
-            continue
-        successes, failures = sums.get(tally.task_type, (0, 0))
-        sums[tally.task_type] = successes + tally.successes, failures + tally.quality_failures
-    same = [name for name, both in sums.items() if sum(both) >= MIN_OUTCOMES and not all(both)]
+        if tally.task_type not in scored:
+            successes, failures = sums.get(tally.task_type, (0, 0))
+            sums[tally.task_type] = successes + tally.successes, failures + tally.quality_failures
+    same: dict[str, dict[str, int]] = {}
+    for name, (successes, failures) in sums.items():
+        if successes + failures >= MIN_OUTCOMES and not (successes and failures):
+            same.setdefault("success" if successes else "failure", {})[name] = successes + failures
+    return same
+
+
+def empty_verdicts(tallies: Iterable[Tally]) -> str | None:
+    """Return what it means that all outcomes of a task type have the same verdict; None if they differ."""
+    same = verdicts_all_the_same(tallies)
     if not same:
         return None
-    successes, failures = (sum(sums[name][side] for name in same) for side in (0, 1))
-    what = "success" if not failures else "failure" if not successes else "the same"
-    where = enumerated(same) if len(same) <= _MAX_NAMED else count(len(same), "task type")
+    what = "the same" if len(same) > 1 else next(iter(same))
+    sums = {name: outcomes for each in same.values() for name, outcomes in each.items()}
+    where = enumerated(list(sums)) if len(sums) <= _MAX_NAMED else count(len(sums), "task type")
     return (
-        f"every verdict of {where} is {what} ({count(successes + failures, 'outcome')}): nothing can be learned from "
+        f"every verdict of {where} is {what} ({count(sum(sums.values()), 'outcome')}): nothing can be learned from "
         "that. If success only means that the call raised no error, let the host judge the result"
     )

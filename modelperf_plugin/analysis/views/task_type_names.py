@@ -1,4 +1,4 @@
-"""Task types that a host makes out of ids: each is another one, so nothing is ever learned about it."""
+"""Names of task types: those that a host makes out of ids, and several spellings of one."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ _MAX_OUTCOMES: Final = 2
 _MIN_SHARE: Final = 0.5
 _NUMBER: Final = re.compile(r"(?i)[0-9a-f]{8}(?:-?[0-9a-f]{4,})+|(?=[a-f]*[0-9])[0-9a-f]{6,}|[0-9]+")
 """A UUID, a hash, or a decimal number."""
+
+
+_SEPARATORS: Final = re.compile(r"[\s_./-]+")
 
 
 class IdsAsTaskTypes(NamedTuple):
@@ -50,3 +53,18 @@ def ids_as_task_types(tallies: Iterable[Tally]) -> IdsAsTaskTypes | None:
     if not ids or len(ids) < _MIN_SHARE * len(outcomes):
         return None
     return IdsAsTaskTypes(len(ids), len(outcomes), min(ids))
+
+
+def same_task_types(tallies: Iterable[Tally]) -> list[tuple[str, ...]]:
+    """Return groups of task types whose names differ only in case and separators, those with most outcomes first.
+
+    >>> same_task_types([Tally("write-tests", "m", 9), Tally("Write_Tests", "m", 1), Tally("tests", "m", 5)])
+    [('write-tests', 'Write_Tests')]
+    """
+    outcomes: dict[str, int] = {}
+    for tally in tallies:
+        outcomes[tally.task_type] = outcomes.get(tally.task_type, 0) + tally.samples
+    groups: dict[str, list[str]] = {}
+    for name in sorted(outcomes, key=lambda name: (-outcomes[name], name)):
+        groups.setdefault(_SEPARATORS.sub("-", name.strip()).casefold(), []).append(name)
+    return [tuple(names) for names in groups.values() if len(names) > 1]

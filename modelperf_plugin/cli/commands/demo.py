@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
+import tomli
 
 from modelperf_plugin.cli.answer import Answer
 from modelperf_plugin.cli.help import command
-from modelperf_plugin.cli.options import DEMO_STORE, Common, Refusal, common_options, json_option, seed_option
+from modelperf_plugin.cli.options import (
+    DEMO_POLICY,
+    DEMO_STORE,
+    Common,
+    Refusal,
+    common_options,
+    json_option,
+)
 from modelperf_plugin.cli.tables import Column, drawn, named, number
 from modelperf_plugin.cli.terminal_text import program
 from modelperf_plugin.text import count, dollars, percent, span
 from modelperf_plugin.values import RankedModel, Ranking
 
 if TYPE_CHECKING:
-    from modelperf_plugin.demo.orchestrator import DemoReport, DemoTask
+    from modelperf_plugin.config import LoadedConfig
+    from modelperf_plugin.demo.report import DemoReport, DemoTask, Lived
     from modelperf_plugin.engine.core import ModelPerf
 
 _TOP_MODELS: Final = 3
@@ -29,8 +39,10 @@ _BAR_LENGTH: Final = 20
 
 class _Way(NamedTuple):
     name: str
+    model_id: str
     success_rate: float
     cost_per_success_usd: float | None
+    is_own: bool = False
 
 
 class _LearnedRow(NamedTuple):
@@ -41,34 +53,55 @@ class _LearnedRow(NamedTuple):
 
 
 _WAYS: Final[tuple[Column[_Way], ...]] = (
-    Column("way of choosing", lambda way: way.name),
+    Column("way of choosing", lambda way: (way.name, "bold" if way.is_own else "")),
+    named("model", lambda way: way.model_id),
     number("success", lambda way: percent(way.success_rate)),
     drawn("", lambda way: "█" * round(_BAR_LENGTH * way.success_rate)),
     number("$/success", lambda way: dollars(way.cost_per_success_usd)),
+)
+_HAPPENINGS: Final[tuple[Column[Lived], ...]] = (
+    number("day", lambda each: f"{each.day + 1:.0f}"),
+    named("model", lambda each: each.model_id, "bold"),
+    Column("what happened", lambda each: each.what),
+    number("its share before", lambda each: percent(each.share_before)),
+    number("after", lambda each: percent(each.share_after)),
+    number("noticed", lambda each: "" if each.noticed_day is None else f"day {each.noticed_day + 1:.0f}"),
 )
 _LEARNED: Final[tuple[Column[_LearnedRow], ...]] = (
     named("task type", lambda row: row.task_type, "bold"),
     named("model", lambda row: row.model.model_id),
     number("learned", lambda row: percent(row.model.score)),
     number("interval", lambda row: span(row.model.interval)),
-    number("published", lambda row: ("★ " if row.is_best else "") + percent(row.published)),
+    number("true", lambda row: ("★ " if row.is_best else "") + percent(row.published)),
     number("outcomes", lambda row: f"{row.model.tally.samples:,}"),
 )
 
 
 @command("", "--tasks 2000 --seed 1")
 @click.option(
-    "--tasks", type=click.IntRange(min=1), metavar="N", default=600, show_default=True, help="Number of tasks."
+    "--tasks", type=click.IntRange(min=1), metavar="N", default=1400, show_default=True, help="Number of tasks."
 )
-@seed_option
+@click.option(
+    "--seed",
+    type=int,
+    metavar="N",
+    default=11,
+    show_default=True,
+    help="Random seed; the same seed gives the same answer.",
+)
 @json_option
 @common_options
 def demo(common: Common, answer: Answer, tasks: int, seed: int) -> None:
     """Watch the plugin learn in a simulation of real models.
 
     An example orchestrator works through tasks, with real hooks and a real database, but no network. Success rates and
-    prices are published figures. Outcomes are written to .sf/demo.db, which every run replaces, and which other
-    commands use until a host has recorded outcomes here; a file named with --store is continued instead.
+    prices are published figures. In two weeks a model is down for hours, a price falls, a model gets worse, and a
+    better one arrives; the answer compares the result with hosts that choose otherwise, on the same tasks with the same
+    luck.
+
+    Outcomes are written to .sf/demo.db, which every run replaces, and which other commands use until a host has
+    recorded outcomes here; a file named with --store is continued instead. Without a configuration of yours the policy
+    is .sf/demo.toml, written with it.
     """
     from modelperf_plugin.demo.orchestrator import run_demo
     from modelperf_plugin.engine.core import ModelPerf
@@ -78,21 +111,25 @@ def demo(common: Common, answer: Answer, tasks: int, seed: int) -> None:
     store = common.store or DEMO_STORE
     if Path(store).is_dir():
         raise Refusal(f"cannot open {store}: Is a directory")
-    config = common.load({"mode": "apply"}).config
+    loaded = common.load({"mode": "apply"})
     if common.store is None:
         _remove_last_demo(Path(DEMO_STORE))
-    with _progress(tasks) as on_task:
+    if not loaded.files:
+        loaded = _with_own_policy(common)
+    config = loaded.config
+    with _progress(tasks) as on_task, _without_warnings(common):
         report = run_demo(config, store, tasks, seed=seed, on_task=on_task)
     with ModelPerf(config, store=store) as engine:
         rankings = _rankings(engine)
     if answer.as_json:
         answer.print_json(
             store=store,
+            policy=[str(file) for file in loaded.files],
             **report.as_dict(),
             rankings={name: [row.as_dict() for row in ranking] for name, ranking in rankings.items()},
         )
     else:
-        _show(answer, report, rankings, store, is_found=common.location_to_read() == store)
+        _show(answer, report, rankings, _Files(store, loaded.files, is_found=common.location_to_read() == store))
 
 
 def _remove_last_demo(file: Path) -> None:
@@ -137,35 +174,72 @@ def _progress(tasks: int) -> Iterator[Callable[[DemoTask], None] | None]:
         yield update
 
 
+@contextmanager
+def _without_warnings(common: Common) -> Iterator[None]:
+    """Do not log demotions and changes, which the answer shows, unless asked to."""
+    logger = logging.getLogger("modelperf_plugin")
+    before = logger.level
+    if not common.verbose:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
 def _rankings(engine: ModelPerf) -> dict[str, Ranking]:
     from modelperf_plugin.demo.world import WORLD
 
     rankings = {}
     for name in WORLD.task_types:
-        evidence = engine.store.tallies.of(name)
-        decision = engine.explain(name, [model_id for model_id in WORLD.models if model_id in evidence])
+        decision = engine.explain(name, list(WORLD.models)) if engine.store.tallies.of(name) else None
         if decision is not None:
             rankings[name] = decision.ranking
     return rankings
 
 
-def _show(
-    answer: Answer, report: DemoReport, rankings: Mapping[str, Ranking], store: str, *, is_found: bool
-) -> None:  # fmt: skip
+class _Files(NamedTuple):
+    store: str
+    policy: Sequence[Path]
+    is_found: bool
+    """Whether other commands use the store without being told."""
+
+
+def _with_own_policy(common: Common) -> LoadedConfig:
+    """Return the demo's own policy; if it has its own store, the file is written beside that."""
+    from modelperf_plugin.demo.orchestrator import POLICY
+
+    if common.store is not None:
+        return common.load({**tomli.loads(POLICY), "mode": "apply"})
+    file = Path(DEMO_POLICY)
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(POLICY, encoding="utf-8")
+    common.config = DEMO_POLICY
+    return common.load({"mode": "apply"})
+
+
+def _shown(file: Path) -> str:
+    return str(file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file)
+
+
+def _show(answer: Answer, report: DemoReport, rankings: Mapping[str, Ranking], files: _Files) -> None:
     answer.print_line(
         (f"{report.success_rate * report.tasks:,.0f} of {count(report.tasks, 'task')} successful", "bold"),
-        f", {count(report.outages, 'outage')} survived, {dollars(report.cost_usd)} of play money spent",
+        f", {count(report.outages, 'outage')} survived, {dollars(report.cost_usd)} of play money spent; policy ",
+        ", ".join(_shown(file) for file in files.policy) or "the demo's own",
+    )
+    answer.print_line()
+    answer.print_line(("What happened", "bold"), ", and which share of the tasks the model did before and after")
+    answer.print_line()
+    answer.print_table(_HAPPENINGS, report.happenings)
+    answer.print_line()
+    answer.print_line(
+        ("What a host without the plugin would have got", "bold"), ", on the same tasks, with the same luck"
     )
     answer.print_line()
     answer.print_table(_WAYS, _ways(report))
     answer.print_line()
-    answer.print_line(
-        f"By published rates, its choices improved from {percent(report.curve[0].expected_success)} to ",
-        (percent(report.curve[-1].expected_success), "green"),
-        f"; {report.explored:,} explored",
-    )
-    answer.print_line()
-    answer.print_line(("What it learned", "bold"), ", beside the published rate that it never saw (★ the best)")
+    answer.print_line(("What it learned", "bold"), ", beside the true rate at the end, that it never saw (★ the best)")
     answer.print_line()
     answer.print_table(_LEARNED, _learned_rows(rankings, is_terminal=answer.is_terminal))
     answer.print_line()
@@ -174,24 +248,28 @@ def _show(
     answer.print_line()
     answer.print_line(("Look closer", "bold"))
     names = list(rankings)
-    option = "" if is_found else f" --store {shlex.quote(store)}"
-    for each in (f"rank {names[0]}", f"explain {names[-1]}", "trend"):
+    option = "" if files.is_found else f" --store {shlex.quote(files.store)}"
+    for each in (f"rank {names[0]}", f"explain {names[-1]}", "changes", "demotions", "trend"):
         answer.print_command(f"{program()} {each}{option}")
 
 
 def _ways(report: DemoReport) -> Iterator[_Way]:
-    yield _Way("a random model every time", *report.random)
-    yield _Way("this run", report.success_rate, report.cost_per_success_usd)
-    yield _Way(f"always {report.best_single_model}, the best single model", *report.best_single)
-    yield _Way("the best model of each task type", *report.best_per_task_type)
+    for way in report.ways:
+        if way.is_hindsight:
+            yield _Way("this run", "", report.success_rate, report.cost_per_success_usd, is_own=True)
+        name = f"{way.name}, known only in hindsight" if way.is_hindsight else way.name
+        yield _Way(name, way.model_id or "", way.success_rate, way.cost_per_success_usd)
 
 
 def _learned_rows(rankings: Mapping[str, Ranking], *, is_terminal: bool) -> Iterator[_LearnedRow]:
-    from modelperf_plugin.demo.world import WORLD
+    """Yield the best-ranked models of each task type, and the truly best one wherever it is ranked."""
+    from modelperf_plugin.demo.world import DAYS, WORLD
 
+    conditions = WORLD.conditions(DAYS)
     for task_type, ranking in rankings.items():
-        best = WORLD.best_model(task_type)
-        for position, model in enumerate(ranking[:_TOP_MODELS]):
-            name = "" if position and is_terminal else task_type
-            published = WORLD.expected_success(task_type, model.model_id)
-            yield _LearnedRow(name, model, published, model.model_id == best)
+        best = WORLD.best_now(task_type, conditions)
+        shown = [row for place, row in enumerate(ranking) if place < _TOP_MODELS or row.model_id == best]
+        for place, model in enumerate(shown):
+            name = "" if place and is_terminal else task_type
+            true = WORLD.rate(task_type, model.model_id, conditions)
+            yield _LearnedRow(name, model, true, model.model_id == best)

@@ -66,7 +66,10 @@ def doctor(common: Common, answer: Answer, clear: bool, repair: bool) -> None:
 
     loaded = common.load()
     configured = loaded.config.store.location
-    location = common.existing_store(answer) if _is_demo(common, configured) else configured
+    location = configured
+    if _is_demo(common, configured):
+        location = common.existing_store(answer)
+        loaded = common.load()
     shown = without_secrets(location) if is_postgres(location) else location
     exists = not _is_absent(location)
     repaired = _repair(loaded) if repair and exists and location == configured else []

@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from modelperf_plugin.cli.answer import Answer
 from modelperf_plugin.cli.editing import back_up_before, confirm, edit_options, outcomes_text, print_edit
 from modelperf_plugin.cli.help import command
-from modelperf_plugin.cli.options import Common, common_options, model_option, task_option
+from modelperf_plugin.cli.options import Common, common_options, model_option, moment_ms, task_option
 
 if TYPE_CHECKING:
     from modelperf_plugin.store.edits import Selection
-
-_A_DAY: Final = 10
-"""The length of a day such as 2026-01-31."""
-_TIME: Final = "a day such as 2026-01-31, or a time such as 2026-01-31T12:00:00Z"
-
-
-def _moment(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
-    """Return a time in milliseconds since the Unix epoch: of a day its beginning, or for ``--until`` its end."""
-    if value is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(value)
-        if len(value) == _A_DAY and parameter.name == "until":
-            moment += timedelta(days=1)
-        return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
-    except (ValueError, OverflowError):
-        raise click.BadParameter(f"{value!r} is not {_TIME}", context, parameter) from None
 
 
 @command(
@@ -39,8 +21,8 @@ def _moment(context: click.Context, parameter: click.Parameter, value: str | Non
 )
 @task_option
 @model_option("--model", "model_id", description="This model only.")
-@click.option("--since", callback=_moment, metavar="TIME", help="Outcomes from this day or time on.")
-@click.option("--until", callback=_moment, metavar="TIME", help="Outcomes up to this day, or before this time.")
+@click.option("--since", callback=moment_ms, metavar="TIME", help="Outcomes from this day or time on.")
+@click.option("--until", callback=moment_ms, metavar="TIME", help="Outcomes up to this day, or before this time.")
 @click.option(
     "--outcome-id", "outcome_ids", metavar="ID", multiple=True, help="The outcome with this id; may be repeated."
 )

@@ -58,7 +58,7 @@ def tune(common: Common, answer: Answer, /, output: str, force: bool, **selectio
     refuse_to_replace(Path(output), force=force)
     with common.reading(answer, **_EMPTY) as engine, progress_stages() as stages:
         log = read_decision_log(answer, engine.store, stages, **selection, **_EMPTY)
-        proposal = search(log, engine.store, loaded.config, progress=stages("searching"))
+        proposal = search(log, engine.store, engine.config, progress=stages("searching"))
     if not proposal.better:
         if proposal.gain is None:
             note = f"nothing beats the present configuration: none of {proposal.searched} others gains anything"

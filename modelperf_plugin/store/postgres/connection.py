@@ -153,10 +153,14 @@ class PostgresConnection:
 
     def call(self, statement: str, *parameters: Any) -> Any:
         """Return the only row of a statement that writes, which is a transaction of its own."""
-        self.refuse_read_only()
-        row = self._pool.use(lambda connection: _rows(connection, statement, parameters))[0]
+        row = self.call_aside(statement, *parameters)
         self.follower.void()
         return row
+
+    def call_aside(self, statement: str, *parameters: Any) -> Any:
+        """Do the same with a statement that changes nothing on which choices depend."""
+        self.refuse_read_only()
+        return self._pool.use(lambda connection: _rows(connection, statement, parameters))[0]
 
     def call_once(self, entries: Sequence[Entry], statement: str, *parameters: Any) -> Any:
         """Do the same with a statement that records outcomes, and whose first two parameters are a receipt."""

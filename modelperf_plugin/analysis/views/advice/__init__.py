@@ -1,0 +1,1 @@
+"""What an operator should change: findings over a store, each with its evidence, the change and its expected effect."""
