@@ -13,6 +13,8 @@ from modelperf_plugin.charts.svg import drawing, element, label, shortened, titl
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 16, 12, 40
 _MAX_NAMES: Final = 12
+_EMPTY: Final = 64
+"""Height of a chart with nothing in it."""
 
 
 class Dot(NamedTuple):
@@ -29,8 +31,8 @@ class Dot(NamedTuple):
 def scatter_chart(dots: Sequence[Dot], alternative: str, *, width: int = 760, height: int = 300) -> str:
     """Return each model by cost, on a logarithmic scale, and estimated success."""
     if not dots:
-        empty = label("no model with a known cost", width / 2, height / 2, "empty", "middle")
-        return drawing(width, height, alternative, [empty])
+        empty = label("no model with a known cost", width / 2, _EMPTY / 2, "empty", "middle")
+        return drawing(width, _EMPTY, alternative, [empty])
     least, most = decades([dot.cost_usd for dot in dots])
     x, y = Scale(least, most, _LEFT, width - _RIGHT), Scale(0, 1, height - _BOTTOM, _TOP)
     parts = _axes(x, y, width, height)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, Final, NamedTuple, get_args
 
+import tomli
 from pydantic import BaseModel
 
 from modelperf_plugin.config.messages import requirement
@@ -82,6 +84,30 @@ def describe() -> tuple[Setting, ...]:
     rules = Config.model_fields[RULES_SECTION].description or ""
     settings.append(Setting((RULES_SECTION,), None, 'rules "TASK TYPE" = { LABEL = PATTERN }', None, rules))
     return tuple(settings)
+
+
+def meanings(rows: Iterable[tuple[str, Any, str]]) -> dict[str, str]:
+    """Return the meaning of each setting of a configuration by its dotted path, under the strategies that it names."""
+    values = {_keys_of(path): (path, value) for path, value, _ in rows}
+    found = {}
+    for keys, (path, _) in values.items():
+        own = keys[2:] if keys[0] == "task_types" and len(keys) > 2 else keys
+        naming = (*keys[: len(keys) - len(own)], own[0], naming_key(own[0]))
+        strategy = values.get(naming, (None, None))[1]
+        general = ("models", "NAME", *own[2:]) if own[0] == "models" else own
+        found[path] = next(
+            (each.description for each in describe() if each.keys == general and each.strategy in {None, strategy}), ""
+        )
+    return found
+
+
+def _keys_of(path: str) -> tuple[str, ...]:
+    """Return the keys of a dotted path as TOML has it."""
+    keys, table = [], tomli.loads(f"{path} = 0")
+    while isinstance(table, dict):
+        ((key, table),) = table.items()
+        keys.append(key)
+    return tuple(keys)
 
 
 def key_schema(model: type[BaseModel], key: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from modelperf_plugin.analysis.views.details import MAX_MODELS, model_view, task
 from modelperf_plugin.analysis.views.overview import MAX_TASK_TYPES, overview
 from modelperf_plugin.analysis.views.tasks import task_of
 from modelperf_plugin.analysis.views.trends import Period
+from modelperf_plugin.config.describe import meanings
 from modelperf_plugin.dashboard import metrics
 from modelperf_plugin.dashboard.guard import Guard
 from modelperf_plugin.dashboard.prefix import Prefix, check_root_path
@@ -176,9 +177,10 @@ class _Pages:
         store, configured = self._engine.store.location, loaded.config.store
         key = "store.url" if configured.url else "store.path"
         named = urls.without_secrets(configured.url) if configured.url else str(configured.path)
+        meaning = meanings(loaded.rows())
         rows = [
             (path, json.dumps(store if path == key else value, ensure_ascii=False),
-             "argument" if path == key and store != named else origin)
+             "argument" if path == key and store != named else origin, meaning[path])
             for path, value, origin in loaded.rows()
         ]  # fmt: skip
         fingerprints = [("every task type", loaded.config.policy_for("").policy_id)]
@@ -194,6 +196,7 @@ class _Pages:
         message = str(exception)
         if isinstance(exception, HTTPException):
             code, message = exception.status_code, str(exception.detail)
+        message = _PLAINER.get(message, message)
         title = {404: "Not found", 405: "Read-only", 503: "The store cannot be read"}.get(code, "Invalid request")
         body = render("message.html", message=message)
         headers = getattr(exception, "headers", None)
@@ -244,3 +247,8 @@ def _static(request: Request) -> Response:
 
 
 _STATIC: Final = {"live.js": "text/javascript", "icon.svg": "image/svg+xml"}
+_PLAINER: Final = {
+    "Not Found": "There is no page at this address.",
+    "Method Not Allowed": "These pages can only be read.",
+}
+"""What to say instead of the framework's words, which only repeat the title."""

@@ -24,8 +24,8 @@ from modelperf_plugin.store import LoggedDecision
 from modelperf_plugin.store.trends import MAX_SAMPLED_DECISIONS
 from modelperf_plugin.values import Tally, from_milliseconds, to_milliseconds
 
-WIDE, NARROW = 1064, 358
-"""Widths of charts in pixels, on a screen and on a phone."""
+WIDE, HALF, NARROW = 1064, 516, 358
+"""Widths of charts in pixels: on a screen, side by side, and on a phone."""
 _DASH = "–"
 
 
@@ -52,10 +52,11 @@ def overview_html(view: Overview, links: Links, **context: Any) -> Markup:
     return render("overview.html", links, view=view, charts=charts, **context)
 
 
-def task_html(view: TaskView, links: Links, **context: Any) -> Markup:
+def task_html(view: TaskView, links: Links, *, wide: int = WIDE, **context: Any) -> Markup:
+    """Return the details of a task type; its charts are ``wide`` on a screen."""
     charts = {
-        "lines": _both(lambda width: views.models_chart(view, width, 250 if width == WIDE else 220)),
-        "scatter": _both(lambda width: views.cost_chart(view, width, 300 if width == WIDE else 260)),
+        "lines": _both(lambda width: views.models_chart(view, width, 250 if width == WIDE else 220), wide),
+        "scatter": _both(lambda width: views.cost_chart(view, width, 300 if width == WIDE else 220), wide),
     }
     window = views.models_window(view) * view.period.days.step
     return render("task.html", links, view=view, charts=charts, window=window, **context)
@@ -101,8 +102,8 @@ def style_digest() -> bytes:
     return sha256(style().encode()).digest()
 
 
-def _both(draw: Callable[[int], str]) -> Drawing:
-    return Drawing(_drawn(draw(WIDE)), _drawn(draw(NARROW)))
+def _both(draw: Callable[[int], str], wide: int = WIDE) -> Drawing:
+    return Drawing(_drawn(draw(wide)), _drawn(draw(NARROW)))
 
 
 def _drawn(svg: str) -> Markup:

@@ -12,12 +12,12 @@ from markupsafe import Markup
 from modelperf_plugin.analysis.views.details import task_view
 from modelperf_plugin.analysis.views.overview import overview
 from modelperf_plugin.analysis.views.trends import Period
-from modelperf_plugin.dashboard.render import Links, overview_html, render, style, style_digest, task_html
+from modelperf_plugin.dashboard.render import HALF, Links, overview_html, render, style, style_digest, task_html
 from modelperf_plugin.engine.core import ModelPerf
 
-MAX_CHAPTERS: Final = 25
+MAX_CHAPTERS: Final = 10
 """Maximum number of task types with a chapter, those with the most outcomes."""
-MAX_MODELS: Final = 20
+MAX_MODELS: Final = 10
 """Maximum number of models in a chapter, the best ones."""
 
 
@@ -41,7 +41,7 @@ def make_report(engine: ModelPerf, period: Period | None = None, *, now: datetim
     for name, anchor in anchors.items():
         details = task_view(engine, name, period, now=now, most=MAX_MODELS, decisions=0)
         if details is not None:
-            body = task_html(details, links, now=now, prefix=f"{anchor}-", live=False, heading="h3")
+            body = task_html(details, links, wide=HALF, now=now, prefix=f"{anchor}-", live=False, heading="h3")
             chapters.append({"name": name, "anchor": anchor, "body": body})
     page = render(
         "report.html",

@@ -23,7 +23,9 @@ from tests.benchmarks.timing import verdict
 _PAGES: Final = (
     "/", "/", "/?days=7", "/?days=90", "/?days=365", "/task?name=task-03", "/task?name=task-03&days=365",
     "/task?name=task-07&days=90", "/model?name=vendor%2Fmodel-03", "/model?name=vendor%2Fmodel-03&days=365",
-    "/model?task=task-03&name=vendor%2Fmodel-07", "/decisions", "/policy", "/metrics",
+    "/model?task=task-03&name=vendor%2Fmodel-07", "/decisions",
+    "/decisions?task=task-03&outcome=failed&sort=costliest", "/decisions?q=model-07&explored=yes", "/policy",
+    "/metrics",
 )  # fmt: skip
 
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
 
 import modelperf_plugin as mp
 from modelperf_plugin.dashboard import make_report
-from tests.browser.chromium import Colours, open_page, require, running, serving
+from tests.browser.chromium import Colours, open_page, serving
+from tests.browser.looking import LOOKS, OVERLAPS, Watched, violations
 from tests.dashboard.conftest import HOSTILE, HOSTILE_TASK
 from tests.retrying import TASK_TYPE, Retried
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.slow
 
@@ -35,81 +33,6 @@ PAGES = {
     "policy": "policy",
     "missing": "task?name=nobody",
 }
-LOOKS = [(1440, "light"), (1440, "dark"), (390, "light"), (390, "dark")]
-
-
-Watched = Callable[..., AbstractContextManager["Page"]]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Return a running browser; skip where there is none."""
-    require()
-    with running() as found:
-        yield found
-
-
-@pytest.fixture
-def address(engine: mp.ModelPerf) -> Iterator[str]:
-    """Return the address of a running dashboard on the filled store."""
-    with serving(engine, names=["127.0.0.1"]) as found:
-        yield found
-
-
-@pytest.fixture
-def watched(browser: Browser) -> Watched:
-    """Return a function that opens a page and checks that it caused no foreign request and no error."""
-
-    @contextmanager
-    def watch(address: str, **said: Any) -> Iterator[Page]:
-        with open_page(browser, **said) as page:
-            asked: list[str] = []
-            told: list[str] = []
-            page.on("request", lambda request: asked.append(request.url))
-            page.on("console", lambda message: told.append(message.text))
-            page.on("pageerror", lambda error: told.append(str(error)))
-            page.on("dialog", lambda dialog: told.append(dialog.message))
-            yield page
-            assert [url for url in asked if not url.startswith(address)] == []
-            assert [text for text in told if "404 (Not Found)" not in text] == []
-
-    return watch
-
-
-def violations(page: Page) -> list[str]:
-    """Return what axe finds wrong with a page, with the elements at fault."""
-    from axe_playwright_python.sync_playwright import Axe
-
-    found = Axe().run(page).response["violations"]
-    return [f"{each['id']}: {node['html'][:160]}" for each in found for node in each["nodes"][:3]]
-
-
-OVERLAPS = """() => {
-  const visible = [];
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
-    const parent = node.parentElement;
-    if (!node.data.trim() || parent.closest("title, option, .unseen, .skip") || !parent.checkVisibility()) continue;
-    const range = document.createRange();
-    range.selectNodeContents(node);
-    const frame = parent.closest(".scroll");
-    const edges = frame ? frame.getBoundingClientRect() : { left: -1e9, right: 1e9 };
-    const boxes = parent.closest("svg") ? [parent.getBoundingClientRect()] : [...range.getClientRects()];
-    for (const box of boxes) {
-      const [left, right] = [Math.max(box.left, edges.left), Math.min(box.right, edges.right)];
-      if (right - left > 1) visible.push({ left, right, top: box.top, bottom: box.bottom, text: node.data, node });
-    }
-  }
-  const found = [];
-  visible.forEach((one, number) => visible.slice(number + 1).forEach((other) => {
-    if (one.node === other.node) return;
-    const wide = Math.min(one.right, other.right) - Math.max(one.left, other.left);
-    const high = Math.min(one.bottom, other.bottom) - Math.max(one.top, other.top);
-    if (wide > 1 && high > 3) found.push(`${one.text} / ${other.text}`);
-  }));
-  return found;
-}"""
-"""Finds texts that overlap, by the boxes that the browser drew them in; boxes of lines may touch."""
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -227,83 +150,6 @@ def test_decisions_are_searched_with_a_form(watched: Watched, address: str, *, s
         assert "task=" not in page.url
 
 
-@pytest.fixture
-def crowded(tmp_path: Path) -> Iterator[mp.ModelPerf]:
-    """Return an engine on a store whose models hardly differ, with changes of models, prices and policies."""
-    now = datetime.now(UTC)
-    moments = [now - timedelta(days=9)]
-    names = [
-        "gpt-4.5-preview",
-        "claude-3-5-sonnet",
-        "o3",
-        "vendor/WWWWWWWWWWWWWWWWWWWWWW",
-        "通义千问通义千问",
-        "o4-mini",
-    ]
-    config = {"models": {"o3": {"cost_usd": 0.01, "cost_since": (now - timedelta(days=4)).date()}}}
-    for policy in ({}, {"demotion": {"strategy": "never"}}):
-        with mp.ModelPerf({**config, **policy}, store=tmp_path / "x.db", seed=1, clock=lambda: moments[-1]) as perf:
-            for number in range(60):
-                moments.append(moments[-1] + timedelta(hours=1.7))
-                perf.select("t", names)
-                cost = 0.01 + number / 10_000
-                perf.record(
-                    "t", names[number % 6], mp.Outcome(success=number % 5 > 0, timestamp=moments[-1], cost_usd=cost)
-                )
-            for name in names[:3]:
-                since_ms = int(moments[-1].timestamp() * 1000)
-                perf.store.changes.add(name, "announced", (1, 2), (since_ms, since_ms), None, {})
-    with mp.ModelPerf(config, store=tmp_path / "x.db") as perf:
-        perf.record("lone", "o3", mp.Outcome(success=True))
-        yield perf
-
-
-def test_overlaps_would_be_found(browser: Browser) -> None:
-    """The check of the next tests sees two texts on each other, in HTML and in a drawing."""
-    with open_page(browser) as page:
-        moved = "position: absolute; top: 400px; left: 9px"
-        page.set_content(
-            f"<b style='{moved}'>one</b><i style='{moved}'>two</i><p>apart<p>from that"
-            "<svg><text y=20>three</text><text y=24>four</text></svg>"
-        )
-        assert page.evaluate(OVERLAPS) == ["one / two", "three / four"]
-
-
-def test_texts_in_charts_never_overlap(watched: Watched, crowded: mp.ModelPerf) -> None:
-    """Names of models that hardly differ, marks close together: moved apart, joined, or left out."""
-    with serving(crowded) as address:
-        for width, colours in LOOKS:
-            with watched(address, width=width, colours=colours) as page:
-                for target in ("?days=7", "?days=30", "task?name=t&days=7", "task?name=lone", "model?name=o3"):
-                    page.goto(f"{address}{target}")
-                    assert page.evaluate(OVERLAPS) == [], target
-
-
-def test_charts_mark_what_changed(watched: Watched, crowded: mp.ModelPerf) -> None:
-    """Models, prices and policies, with numbers that a list under the chart explains."""
-    with serving(crowded) as address, watched(address) as page:
-        page.goto(f"{address}task?name=t")
-        listed = page.get_by_role("list", name="Marks")
-        for expected in ("new price of o3", "new policy on t", "o3 announced as changed"):
-            assert expected in listed.inner_text()
-        items = listed.get_by_role("listitem").all()
-        numbers = page.locator(".wide text.number").all_text_contents()
-        assert numbers == [item.get_attribute("value") for item in items]
-
-
-def test_a_single_outcome_is_shown_with_its_interval(watched: Watched, crowded: mp.ModelPerf) -> None:
-    """One success is not 100 %: each drawing of it has its interval, and says of how many it is."""
-    with serving(crowded) as address, watched(address) as page:
-        page.goto(f"{address}task?name=lone")
-        lines = page.locator("figure .wide").first
-        assert lines.get_by_text("o3 (1)").is_visible()
-        bar = lines.locator("line.whisker").bounding_box()
-        assert bar is not None
-        assert bar["height"] > 50
-        page.goto(address)
-        assert page.locator("svg.spark").last.locator("line.whisker").count() == 1
-
-
 def test_only_the_chart_that_fits_is_shown(watched: Watched, address: str) -> None:
     """The narrow one on a telephone, the wide one on a screen."""
     for width, shown in ((390, ".narrow"), (1440, ".wide")):
@@ -400,3 +246,16 @@ def test_the_report_is_sound_and_accessible(watched: Watched, engine: mp.ModelPe
         with watched(file.as_uri(), width=width, colours=colours, bypass_csp=True) as page:
             page.goto(file.as_uri())
             assert violations(page) == []
+
+
+def test_a_page_says_that_it_may_be_old(watched: Watched, address: str) -> None:
+    """If the server no longer answers, the button says so, until it does."""
+    with watched(address) as page:
+        page.clock.install()
+        page.goto(address)
+        page.route(f"{address}**", lambda route: route.fulfill(status=503))
+        page.clock.run_for(6000)
+        page.get_by_role("button", name="no answer").wait_for(timeout=10_000)
+        page.unroute(f"{address}**")
+        page.clock.run_for(6000)
+        page.get_by_role("button", name="live").wait_for(timeout=10_000)

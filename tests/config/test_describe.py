@@ -21,6 +21,7 @@ from modelperf_plugin.config import (
     strategies,
     template,
 )
+from modelperf_plugin.config.describe import meanings
 from modelperf_plugin.policy import DemoteByEvidence
 from modelperf_plugin.policy.budget import Budget
 
@@ -83,3 +84,19 @@ def test_every_strategy_is_its_own_configuration(section: str) -> None:
         assert set(needed) <= {"usd_per_success"}
         loaded = load({section: {naming_key(section): name, **needed}}).config
         assert getattr(loaded, section) == model(**needed)
+
+
+def test_every_setting_of_a_configuration_has_a_meaning() -> None:
+    """That of the strategy that is in force there: of task types and models, too, whatever their names."""
+    config = {
+        "ranking": {"strategy": "success_rate", "min_samples": 5},
+        "models": {'a.b "c"': {"cost_usd": 0.1, "budget": {"usd": 2}}},
+        "task_types": {"d e.f": {"exploration": {"strategy": "epsilon_greedy"}, "budget": {"usd": 1}}},
+    }
+    rows = load(config).rows()
+    found = meanings(rows)
+    assert [path for path, _, _ in rows if not found[path]] == []
+    described = {(each.keys, each.strategy): each.description for each in describe()}
+    assert found["ranking.min_samples"] == described[("ranking", "min_samples"), "success_rate"]
+    epsilon = 'task_types."d e.f".exploration.epsilon'
+    assert found[epsilon] == described[("exploration", "epsilon"), "epsilon_greedy"]

@@ -174,7 +174,7 @@ def test_a_period_narrows_down_and_is_kept(engine: mp.ModelPerf) -> None:
         ("/task", 400, "must name one"),
         ("/task?name=nobody", 404, "No outcomes of a task type"),
         ("/model?name=nobody", 404, "No outcomes of a model"),
-        ("/nothing", 404, "Not Found"),
+        ("/nothing", 404, "There is no page at this address"),
         ("/static/../app.py", 404, ""),
         ("/static/page.css", 404, "No such file"),
     ],
@@ -300,13 +300,23 @@ def test_a_thousand_models_are_not_all_shown_at_once(tmp_path: Path) -> None:
 
 
 def test_the_policy_says_where_values_come_from(tmp_path: Path, filled: tuple[str, str]) -> None:
-    """Each key with its value and its source."""
+    """Each key with its value, its meaning and its source."""
     config = tmp_path / "modelperf.toml"
     config.write_text('[demotion]\nmargin = 0.15\n[task_types."a<b".ranking]\nmin_samples = 9\n')
     with mp.ModelPerf(config, store=filled[0]) as perf:
         text = get(perf, "/policy").text
-    assert re.search(r"demotion\.margin</code></th><td><code>0\.15</code></td><td>[^<]*modelperf\.toml", text)
+    row = r'demotion\.margin</code></th><td class="value"><code>0\.15</code></td><td class="meaning">([^<]+)<(.*)</tr>'
+    found = re.search(row, text)
+    assert found
+    assert found[1].startswith("Demote models worse than the best")
+    assert "modelperf.toml" in found[2]
     assert "a&lt;b" in text
+
+
+def test_an_unknown_address_is_said_once(engine: mp.ModelPerf) -> None:
+    """The heading says that nothing was found, the text something else."""
+    text = get(engine, "/nothing").text
+    assert text.partition("<main")[2].lower().count("not found") == 1
 
 
 def test_a_store_that_fails_is_said_so(engine: mp.ModelPerf) -> None:

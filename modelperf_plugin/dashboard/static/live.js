@@ -5,9 +5,12 @@ const EVERY_MS = 5000;
 const button = document.getElementById("live");
 let on = sessionStorage.getItem("live") !== "off";
 
+let lost = false;
+
 function show() {
   button.setAttribute("aria-pressed", String(on));
-  button.textContent = on ? "live" : "paused";
+  button.classList.toggle("lost", on && lost);
+  button.textContent = on ? (lost ? "no answer" : "live") : "paused";
 }
 
 function busy() {
@@ -24,7 +27,9 @@ async function refresh() {
   if (!on || busy()) return;
   try {
     const answer = await fetch(location.href, { headers: { accept: "text/html" } });
-    if (!answer.ok) return;
+    lost = !answer.ok;
+    show();
+    if (lost) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const selector of ["main", "footer"]) {
       const [old, next] = [document.querySelector(selector), fresh.querySelector(selector)];
@@ -37,7 +42,8 @@ async function refresh() {
       if (place >= 0) [...old.querySelectorAll("a, button")][place]?.focus({ preventScroll: true });
     }
   } catch {
-    // the server is unavailable: keep the page and try again next time
+    lost = true; // keep the page, say that it may be old, and try again next time
+    show();
   }
 }
 
@@ -48,5 +54,7 @@ button.addEventListener("click", () => {
   show();
   refresh();
 });
+addEventListener("pagehide", () => document.body.classList.remove("loading"));
+addEventListener("beforeunload", () => document.body.classList.add("loading"));
 show();
 setInterval(refresh, EVERY_MS);
