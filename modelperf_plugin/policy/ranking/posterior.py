@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from pydantic import Field
 
-from modelperf_plugin.policy.belief import Belief, Evidence
+from modelperf_plugin.policy.belief import NO_CELL, Belief, Evidence
 from modelperf_plugin.policy.intervals import beta_interval
 from modelperf_plugin.policy.quality import by_score
 from modelperf_plugin.policy.ranking.base import Explanation, Score
@@ -90,6 +90,8 @@ def _parts(belief: Belief) -> tuple[ScorePart, ...]:
     if evidence is None:
         return ()
     own, later, changed, merged, is_pooled = evidence
+    if min(later) < 0.0:  # they say more than tries that all succeeded or all failed would
+        own, later = (own[0] + later[0], own[1] + later[1]), NO_CELL
     named: list[tuple[Source, float, float]] = [
         ("own", *own), ("later tries", *later), ("since a change", *changed), ("merged sources", *merged),
     ]  # fmt: skip
