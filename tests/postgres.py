@@ -28,7 +28,7 @@ BEGIN
     FOR name IN
         SELECT relname FROM pg_class
         WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace
-            AND relname NOT IN ('migration', 'duration_border', 'identity', 'progress')
+            AND relname NOT IN ('migration', 'duration_border', 'identity', 'progress', 'event_partition')
     LOOP
         EXECUTE format('DELETE FROM %I', name);
     END LOOP;
@@ -118,6 +118,51 @@ class OwnServer:
         self.stop("fast")
         self._control("start", "-l", str(self.data / "log"), "-o", f"-h {address} -k {self.data}")
 
+    @contextmanager
+    def standby(self) -> Iterator[Standby]:
+        """Yield a standby of this server, which follows it."""
+        folder = Path(tempfile.mkdtemp(prefix="modelperf-pg-"))
+        try:
+            shutil.chown(folder, self._server.system_user)
+            data = folder / "data"
+            self.run("pg_basebackup", "-h", str(self.data), "-U", "postgres", "-R", "-c", "fast", "-D", str(data))
+            for each in data.glob(".s.PGSQL*"):  # of this server
+                each.unlink()
+            standby = Standby(self, data)
+            standby.start()
+            yield standby
+            standby.stop()
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether a standby has everything."""
+        import psycopg
+
+        query = "SELECT EXISTS (SELECT FROM pg_stat_replication WHERE replay_lsn >= pg_current_wal_insert_lsn())"
+        with psycopg.connect(self.url) as connection:
+            ((is_followed,),) = connection.execute(query).fetchall()
+        return bool(is_followed)
+
+    @property
+    def programs(self) -> Path:
+        """The folder of its programs."""
+        return Path(self._server.bin_path)
+
+    @property
+    def user(self) -> str | None:
+        """The user that it runs as."""
+        user: str | None = self._server.system_user
+        return user
+
+    def run(self, program: str, *arguments: str) -> None:
+        """Run a program of the server, as the user that it runs as."""
+        command = [str(self._server.bin_path / program), *arguments]
+        subprocess.run(
+            command, check=True, user=self._server.system_user, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
     def reload(self) -> None:
         """Let the server read its configuration again."""
         self._control("reload")
@@ -131,10 +176,30 @@ class OwnServer:
                 connection.execute(statement.encode())
 
     def _control(self, *arguments: str) -> None:
-        command = [str(self._server.bin_path / "pg_ctl"), "-w", "-D", str(self.data), *arguments]
-        subprocess.run(
-            command, check=True, user=self._server.system_user, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        self.run("pg_ctl", "-w", "-D", str(self.data), *arguments)
+
+
+class Standby:
+    """A server that follows another one."""
+
+    def __init__(self, primary: OwnServer, data: Path) -> None:
+        self.data = data
+        self._primary = primary
+
+    def start(self) -> None:
+        """Start it; it follows as soon as it can."""
+        self._control("start", "-l", str(self.data / "log"), "-o", f"-h '' -k {self.data}")
+
+    def stop(self) -> None:
+        """Stop it."""
+        self._control("stop", "-m", "fast")
+
+    def promote(self) -> None:
+        """Let it take the place of its primary, which must be stopped."""
+        self._control("promote")
+
+    def _control(self, *arguments: str) -> None:
+        self._primary.run("pg_ctl", "-w", "-D", str(self.data), *arguments)
 
 
 @contextmanager

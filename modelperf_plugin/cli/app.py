@@ -26,16 +26,20 @@ from modelperf_plugin.cli.commands.evaluate import evaluate
 from modelperf_plugin.cli.commands.explain import explain
 from modelperf_plugin.cli.commands.export import export
 from modelperf_plugin.cli.commands.federate import federate
+from modelperf_plugin.cli.commands.forget import forget
 from modelperf_plugin.cli.commands.import_ import import_
 from modelperf_plugin.cli.commands.init import init
 from modelperf_plugin.cli.commands.merge import merge
 from modelperf_plugin.cli.commands.merged import merged
+from modelperf_plugin.cli.commands.move import move
 from modelperf_plugin.cli.commands.plot import plot
 from modelperf_plugin.cli.commands.rank import rank
+from modelperf_plugin.cli.commands.rename import rename
 from modelperf_plugin.cli.commands.replay import replay
 from modelperf_plugin.cli.commands.report import report
 from modelperf_plugin.cli.commands.reset import reset
 from modelperf_plugin.cli.commands.restore import restore
+from modelperf_plugin.cli.commands.savings import savings
 from modelperf_plugin.cli.commands.simulate import simulate
 from modelperf_plugin.cli.commands.stats import stats
 from modelperf_plugin.cli.commands.trend import trend
@@ -126,9 +130,9 @@ for _title, _commands in (
     ("Models and decisions", (rank, explain, why, decisions)),
     ("Outcomes", (stats, compare, trend, watch, report, plot, dashboard)),
     ("Changes and demotions", (changes, demotions, announce, reset)),
-    ("Policies", (replay, evaluate, tune, simulate)),
+    ("Policies", (savings, replay, evaluate, tune, simulate)),
     ("Imports and exchange", (import_, federate, export, merge, merged)),
-    ("Maintenance", (doctor, backup, restore, compact)),
+    ("Maintenance", (forget, rename, move, doctor, backup, restore, compact)),
 ):
     modelperf.add_section(_title, *_commands)
 

@@ -6,7 +6,7 @@ import functools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
@@ -32,6 +32,10 @@ DEMO_STORE: Final = ".sf/demo.db"
 DEMO_POLICY: Final = ".sf/demo.toml"
 """The policy of a demo without a configuration: it is in force for the commands that use its store."""
 
+_A_DAY: Final = 10
+"""The length of a day such as 2026-01-31."""
+_TIME: Final = "a day such as 2026-01-31, or a time such as 2026-01-31T12:00:00Z"
+
 
 class Refusal(click.ClickException):
     """The command refuses to do what it was asked; exit code 2."""
@@ -49,6 +53,7 @@ class Common:
         """The store if none is configured, where the command runs in another program."""
         self.verbose = 0
         self.as_json = self.as_csv = False
+        self._has_said = False
 
     def load(self, flags: Mapping[str, Any] | None = None) -> LoadedConfig:
         """Return the configuration in force; ``flags``, in the shape of the TOML, override everything else.
@@ -86,7 +91,9 @@ class Common:
         if found is None:
             answer.exit_with_note(missing_note(location), store=location, **empty)
         self._use_demo_policy()
-        answer.print_aside(f"these are a demo's outcomes, because {location} does not exist yet")
+        if not self._has_said:  # once, however often the store is opened
+            answer.print_aside(f"these are a demo's outcomes, because {location} does not exist yet")
+            self._has_said = True
         return found
 
     def location_to_read(self) -> str | None:
@@ -95,6 +102,10 @@ class Common:
         if not is_missing(location):
             return location
         return DEMO_STORE if self._is_demo_meant() else None
+
+    def existing_location(self) -> str:
+        """Return the location of a store that is known to exist."""
+        return self.location_to_read() or str(self.load().config.store.location)
 
     def _use_demo_policy(self) -> None:
         if self.config is None and Path(DEMO_POLICY).is_file() and not self.load().files:
@@ -202,6 +213,19 @@ def _day(context: click.Context, parameter: click.Parameter, value: str | None) 
         return datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:
         raise click.BadParameter(f"{value!r} is not a day such as 2026-01-31", context, parameter) from None
+
+
+def moment_ms(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    """Return a time in milliseconds since the Unix epoch: of a day its beginning, or for ``--until`` its end."""
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+        if len(value) == _A_DAY and parameter.name == "until":
+            moment += timedelta(days=1)
+        return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        raise click.BadParameter(f"{value!r} is not {_TIME}", context, parameter) from None
 
 
 def model_option(*names: str, description: str) -> Callable[[_Command], _Command]:

@@ -85,7 +85,7 @@ def lay_out(columns: Sequence[Column[Any]], widths: Sequence[int], available: in
     shown = [position for position, width in enumerate(widths) if width]
     names = [position for position in shown if not position or columns[position].kind == "name"]
     prose = [position for position in shown if columns[position].kind == "prose" and position not in names]
-    optional = [position for position in shown if columns[position].optional and position not in names]
+    optional = [position for position in shown if columns[position].optional and position not in {*names, *prose}]
     others = [position for position in shown if position not in {*names, *prose, *optional}]
     least = {
         position: _least(columns[position], widths[position], _MIN_PROSE if others else _MIN_ONLY_PROSE)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, date, datetime
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -17,15 +17,27 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from modelperf_plugin.analysis.views.decision_list import decision_list
 from modelperf_plugin.analysis.views.details import MAX_MODELS, model_view, task_view
 from modelperf_plugin.analysis.views.overview import MAX_TASK_TYPES, overview
-from modelperf_plugin.analysis.views.tasks import task_of, with_tasks
-from modelperf_plugin.analysis.views.trends import MAX_DAYS, Period
+from modelperf_plugin.analysis.views.tasks import task_of
+from modelperf_plugin.analysis.views.trends import Period
 from modelperf_plugin.dashboard import metrics
 from modelperf_plugin.dashboard.guard import Guard
 from modelperf_plugin.dashboard.prefix import Prefix, check_root_path
+from modelperf_plugin.dashboard.query import (
+    DEFAULT_DAYS,
+    FILTERS,
+    before_text,
+    kept,
+    kept_period,
+    links_of,
+    requested_period,
+    requested_search,
+    required,
+    same_page,
+)
 from modelperf_plugin.dashboard.render import (
-    Links,
     decision_html,
     model_html,
     overview_html,
@@ -40,9 +52,7 @@ from modelperf_plugin.store import urls
 
 LENGTHS: Final = (7, 30, 90, 365)
 """Periods to choose from, in days."""
-_DEFAULT_DAYS: Final = 30
 _PAGES: Final = (("./", "Overview"), ("decisions", "Decisions"), ("policy", "Policy"))
-_MAX_DECISIONS: Final = 100
 _MIN_PREFIX_LENGTH: Final = 6
 
 
@@ -85,7 +95,7 @@ def create_app(
 
 def warm(engine: ModelPerf) -> None:
     """Read and fit the evidence of every task type, so that the first page does not wait for it."""
-    overview(engine, Period.last(_DEFAULT_DAYS))
+    overview(engine, Period.last(DEFAULT_DAYS))
 
 
 class _Pages:
@@ -95,49 +105,49 @@ class _Pages:
         self._engine = engine
 
     def overview(self, request: Request) -> Response:
-        now, period = _requested_period(request)
+        now, period = requested_period(request)
         everything = request.query_params.get("rows") == "all"
         view = overview(self._engine, period, now=now, most=None if everything else MAX_TASK_TYPES)
         newest = view.quality.newest
         body = overview_html(
-            view, _links(request), now=now, link_all=_same(request, rows="all"),
-            link_newest=None if newest is None else _same(request, until=newest.date().isoformat()),
+            view, links_of(request), now=now, link_all=same_page(request, rows="all"),
+            link_newest=None if newest is None else same_page(request, until=newest.date().isoformat()),
         )  # fmt: skip
         return self._page(request, "Overview", body, now, here="Overview", period=period)
 
     def task(self, request: Request) -> Response:
-        now, period = _requested_period(request)
-        name = _required(request, "name")
+        now, period = requested_period(request)
+        name = required(request, "name")
         everything = request.query_params.get("rows") == "all"
         view = task_view(self._engine, name, period, now=now, most=None if everything else MAX_MODELS)
         if view is None:
             raise HTTPException(404, f"No outcomes of a task type {name!r}.")
-        body = task_html(view, _links(request), now=now, link_all=_same(request, rows="all"))
+        body = task_html(view, links_of(request), now=now, link_all=same_page(request, rows="all"))
         return self._page(request, name, body, now, period=period, trail=[_overview(request)])
 
     def model(self, request: Request) -> Response:
-        now, period = _requested_period(request)
-        name, task_type = _required(request, "name"), request.query_params.get("task")
+        now, period = requested_period(request)
+        name, task_type = required(request, "name"), request.query_params.get("task")
         name = self._engine.config.canonical_ids.get(name, name)
         view = model_view(self._engine, name, period, task_type=task_type)
         if view is None:
             on = "" if task_type is None else f" on {task_type!r}"
             raise HTTPException(404, f"No outcomes of a model {name!r}{on}.")
-        links = _links(request)
+        links = links_of(request)
         trail = [_overview(request), *([] if task_type is None else [(links.task(task_type), task_type)])]
         body = model_html(view, links, now=now)
         return self._page(request, name, body, now, period=period, trail=trail)
 
     def decision(self, request: Request) -> Response:
         now = datetime.now(UTC)
-        decision_id = _required(request, "id")
+        decision_id = required(request, "id")
         found = self._engine.store.decisions.get(decision_id)
         if found is None and len(decision_id) >= _MIN_PREFIX_LENGTH:
             alike = self._engine.store.decisions.starting_with(decision_id, 2)
             found = alike[0] if len(alike) == 1 else None
         if found is None:
             raise HTTPException(404, f"No logged decision {decision_id!r}, or several begin with it.")
-        links = _links(request)
+        links = links_of(request)
         in_force = self._engine.config.policy_for(found.task_type).policy_id
         task = task_of(self._engine.store.decisions, found)
         body = decision_html(found, task, links, policy_id=in_force, now=now)
@@ -145,10 +155,19 @@ class _Pages:
         return self._page(request, f"Why {found.model_id}?", body, now, trail=trail)
 
     def decisions(self, request: Request) -> Response:
-        now, period = _requested_period(request)
-        store = self._engine.store
-        listed = with_tasks(store.decisions, store.trends.decisions(period.days, limit=_MAX_DECISIONS))
-        body = render("decisions.html", _links(request), listed=listed, now=now)
+        now, period = requested_period(request)
+        search = requested_search(request, period, self._engine.config.canonical_ids)
+        listed = decision_list(self._engine, search)
+        query = request.query_params
+        older = None if listed.before_ms is None else same_page(request, before=before_text(listed.before_ms))
+        body = render(
+            "decisions.html", links_of(request), listed=listed, now=now, query=query,
+            kept=kept(request, "days", "until"), is_filtered=any(query.get(name) for name in FILTERS if name != "sort"),
+            older=older,
+            everything=same_page(request, **dict.fromkeys(FILTERS, "")),
+            to_page=lambda number: same_page(request, before=query.get("before", ""), page=str(number)),
+            sorted_by=lambda order: same_page(request, before=query.get("before", ""), sort=order),
+        )  # fmt: skip
         return self._page(request, "Decisions", body, now, here="Decisions", period=period)
 
     def policy(self, request: Request) -> Response:
@@ -192,10 +211,10 @@ class _Pages:
         headers: Mapping[str, str] | None = None,
         **extra: Any,
     ) -> Response:
-        kept = [(name, value) for name, value in request.query_params.items() if name in {"name", "task", "days"}]
-        lengths = [(length, _same(request, days=str(length), rows="")) for length in LENGTHS]
+        lengths = [(length, same_page(request, days=str(length))) for length in LENGTHS]
         html = render(
-            "page.html", title=title, body=body, now=now, period=period, lengths=lengths, kept=kept,
+            "page.html", title=title, body=body, now=now, period=period, lengths=lengths,
+            kept=kept(request, "name", "days", *FILTERS),
             places=_PAGES, query=_period_query(request), action=request.url.path.rsplit("/", 1)[-1] or "./",
             store=self._engine.store.location, mode=self._engine.config.mode,
             **{"here": None, "trail": [], **extra},
@@ -204,59 +223,13 @@ class _Pages:
         return HTMLResponse(content, status_code=code, headers=headers)
 
 
-def _requested_period(request: Request) -> tuple[datetime, Period]:
-    now = datetime.now(UTC)
-    days, until = request.query_params.get("days", ""), request.query_params.get("until", "")
-    try:
-        length = int(days) if days else _DEFAULT_DAYS
-    except ValueError:
-        raise InvalidValueError("days", f"a whole number from 1 to {MAX_DAYS:,}", days, typed=True) from None
-    try:
-        last = date.fromisoformat(until) if until else None
-    except ValueError:
-        raise InvalidValueError("until", "a day such as 2026-01-31", until, typed=True) from None
-    return now, Period.last(length, until=last, now=now)
-
-
-def _required(request: Request, name: str) -> str:
-    value = request.query_params.get(name)
-    if not value:
-        raise HTTPException(400, f"The address must name one: ?{name}=…")
-    return value
-
-
-def _links(request: Request) -> Links:
-    """Return links that keep the period; relative, so that the application can be mounted anywhere."""
-    period = _kept_period(request)
-
-    def to(page: str) -> Callable[..., str]:
-        return lambda **query: f"{page}?{urlencode({**query, **period})}"
-
-    task, model, decision = to("task"), to("model"), to("decision")
-    return Links(
-        task=lambda name: task(name=name),
-        model=lambda task_type, name: model(name=name, **({} if task_type is None else {"task": task_type})),
-        decision=lambda decision_id: decision(id=decision_id),
-    )
-
-
-def _same(request: Request, **changed: str) -> str:
-    """Return the address of this page with a changed query; an empty value removes a name."""
-    query = {**request.query_params, **changed}
-    return f"?{urlencode({name: value for name, value in query.items() if value})}"
-
-
 def _overview(request: Request) -> tuple[str, str]:
     return f"./{_period_query(request)}", "Overview"
 
 
-def _kept_period(request: Request) -> dict[str, str]:
-    return {name: value for name in ("days", "until") if (value := request.query_params.get(name))}
-
-
 def _period_query(request: Request) -> str:
-    kept = _kept_period(request)
-    return f"?{urlencode(kept)}" if kept else ""
+    period = kept_period(request)
+    return f"?{urlencode(period)}" if period else ""
 
 
 def _static(request: Request) -> Response:

@@ -36,6 +36,8 @@ class Links(NamedTuple):
     model: Callable[[str | None, str], str | None]
     """Of a task type, or None for all, and a model."""
     decision: Callable[[str], str | None]
+    decisions: Callable[..., str | None]
+    """Of filters: ``task``, ``model``."""
 
 
 class Drawing(NamedTuple):
@@ -149,9 +151,11 @@ def _environment() -> Environment:
         first_tries=_tries(text.first_tries), later_tries=_tries(text.later_tries),
         solved_tasks=solved_tasks, score=_or_dash(text.score),
         ago=_or_dash(text.ago), moment=_moment,
+        date=lambda moment_ms: day_text(from_milliseconds(moment_ms).date()),
         day=lambda day: day_text(day, year=True) if isinstance(day, date) else str(day),
     )  # fmt: skip
     environment.globals.update(
+        zip=zip,
         has_later_tries=lambda rows: text.has_later_tries(each.row.tally for each in rows),
         prices_note=_prices_note,
         has_scores=lambda rows: text.has_scores(each.row.tally for each in rows),

@@ -35,6 +35,7 @@ def make_report(engine: ModelPerf, period: Period | None = None, *, now: datetim
         task=lambda name: f"#{anchors[name]}" if name in anchors else None,
         model=lambda _task, _model: None,
         decision=lambda _: None,
+        decisions=lambda **_: None,
     )
     chapters = []
     for name, anchor in anchors.items():

@@ -22,6 +22,7 @@ from modelperf_plugin.policy import ABTest, Assessment, Policy
 from modelperf_plugin.policy.quality import Timeouts, is_verdict
 from modelperf_plugin.store import DecisionOutcome, Entry, LoggedDecision, Stake, StoredContest, StoredTest
 from modelperf_plugin.store.deadline import NO_WAIT, SPARE_SECONDS, within
+from modelperf_plugin.store.local import dated
 from modelperf_plugin.store.roles import ABTests as StoredTests
 from modelperf_plugin.store.roles import DecisionLog
 from modelperf_plugin.values import DAY_MS, Decision, Outcome, blame_of
@@ -70,7 +71,7 @@ class ABTests:
         self._revised: deque[tuple[str | None, str | None]] = deque(maxlen=MAX_DRAWS)
         """Decisions and ids of outcomes whose verdicts were replaced, as far as each is known."""
         self._begin_at = 0.0
-        self._reload_at = 0.0
+        self._reload_at = self._changed_at = 0.0
         self._reload()
 
     @property
@@ -275,12 +276,14 @@ class ABTests:
                 self._set([*self._tests.values(), decided])
 
     def _reload(self) -> None:
-        tests = self._stored.all()
+        read_at, tests = dated(self._stored.all)
         with self._lock:
             self._reload_at = time.monotonic() + RELOAD_SECONDS
-            self._set(tests[::-1])
+            if read_at >= self._changed_at:
+                self._set(tests[::-1])
 
     def _set(self, tests: Iterable[StoredTest]) -> None:
+        self._changed_at = time.monotonic()
         self._tests = {(test.task_type, test.fingerprint): test for test in tests}
         self._live_task_types = frozenset(test.task_type for test in tests if _is_live(test))
 

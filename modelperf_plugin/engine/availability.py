@@ -181,7 +181,11 @@ class Availability:
     def refresh(self) -> None:
         """Read the newest outcomes; who only asks what is known does not wait for that."""
         self._refresh_at = time.monotonic() + REFRESH_SECONDS
-        recent, config, now_ms = self._events.last_id() - MAX_EVENTS, self._config(), self._now_ms()
+        last_id, config, now_ms = self._events.last_id(), self._config(), self._now_ms()
+        recent = last_id - MAX_EVENTS
+        if self._position is not None and last_id < self._position:  # an operator has taken out everything
+            with self._lock:
+                self._position = min(self._position, self._events.last_id())
         earlier: list[Event] = []
         if self._position is None and recent > 0:
             earlier = self._events.long_outages(max(0, recent - MAX_EARLIER), recent, now_ms)

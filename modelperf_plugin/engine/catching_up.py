@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from modelperf_plugin.config import Config
 from modelperf_plugin.engine.ab_tests import ABTests
 from modelperf_plugin.engine.background import BackgroundErrors
 from modelperf_plugin.engine.decision_writer import DecisionWriter
+from modelperf_plugin.engine.findings import Findings
 from modelperf_plugin.engine.learning import Learning
+from modelperf_plugin.engine.monitor import BESIDE_COST
 from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
 from modelperf_plugin.engine.retention import Retention
 from modelperf_plugin.store import Store
@@ -21,8 +24,13 @@ from modelperf_plugin.store.local import LocalRead, locally
 _OUTCOMES: Final = 8
 _SECONDS: Final = 1.0
 """After this many outcomes, or this time, a recording call also processes the new outcomes."""
-_PAUSE_SECONDS: Final = 0.02
+_PAUSE_SECONDS: Final = 0.002
 """The time between two steps of the thread that does it instead if the store is on a server."""
+_MOST_BEHIND: Final = 16
+"""From so many outcomes on that the thread has not seen, a recording call does it nevertheless.
+
+Outcomes are judged by beliefs that may include later ones: if these were many, a model would seem to have changed.
+"""
 
 
 class CatchingUp:
@@ -55,12 +63,14 @@ class CatchingUp:
         self._now_ms = now_ms
         self._new_outcomes = 0
         self._next_at = 0.0
-        self._has_fitted = False
+        self._has_fitted = self._is_behind = False
         self.has_recorded = False
         """Whether this process has recorded: read-only ones do not process outcomes."""
         self._beside = Background(
             self, CatchingUp._step_beside, name="modelperf catching up", on_error=CatchingUp._on_error
         )
+        self.findings: Findings
+        """Who tells the host what is found."""
         self.learning: Learning
         """What follows the outcomes; replaced when models get other names."""
 
@@ -68,21 +78,23 @@ class CatchingUp:
         """Have the thread do what a choice leaves to it."""
         if self._store.connection.is_remote and self.learning.learner.is_due:
             self._beside.wake()
+        self.findings.after_call()
 
     def after_outcome(self) -> None:
         """Process the new outcomes if there are several, or if it was not done for a while."""
         self.has_recorded = True
-        if self._store.connection.is_remote and self._beside.wake():
-            return
         self._new_outcomes += 1
-        if self._new_outcomes >= _OUTCOMES or time.monotonic() >= self._next_at:
+        is_done_beside = self._store.connection.is_remote and self._beside.wake() and self._new_outcomes < _MOST_BEHIND
+        if not is_done_beside and (self._new_outcomes >= _OUTCOMES or time.monotonic() >= self._next_at):
             self._step()
+        self.findings.after_call()
 
     def after_many(self) -> None:
         """Process the new outcomes."""
         self.has_recorded = True
         if not (self._store.connection.is_remote and self._beside.wake()):
             self._step()
+        self.findings.after_call()
 
     def close(self) -> None:
         """End the thread; what it leaves is done by others, or by the next process."""
@@ -96,28 +108,35 @@ class CatchingUp:
 
     def _step(self) -> None:
         """Take the next step; what would have to wait for others is left to the next call."""
-        within(NO_WAIT if self._store.busy else SPARE_SECONDS, self._catch_up)
+        within(NO_WAIT if self._store.busy else SPARE_SECONDS, partial(self._catch_up, self._learn))
 
     def _step_beside(self) -> float | None:
         """Take the next step in the thread; return when to take another one."""
         if self._store.connection.behind is not None:
             return _SECONDS  # choices would wait for what it holds
-        locally(LocalRead(is_direct=True), self._advance)
+        seen, self._is_behind = self._new_outcomes, False
+        locally(LocalRead(is_direct=True), partial(self._errors.guard, self.learning.learner.advance_if_due))
         if self.has_recorded:
-            self._step()
+            within(_SECONDS, partial(self._catch_up, self._learn_beside))
+        if self._is_behind:
+            self._new_outcomes += seen
         learner = self.learning.learner
-        return _PAUSE_SECONDS if self._next_at == 0.0 or learner.is_behind or learner.is_due else None
+        return _PAUSE_SECONDS if self._is_behind or learner.is_behind or learner.is_due else None
 
-    def _advance(self) -> None:
-        self._errors.guard(self.learning.learner.advance_if_due)
+    def _learn_beside(self) -> None:
+        """Go on with the fit and the watches; nobody waits for it."""
+        learner, monitor = self.learning.learner, self.learning.monitor
+        self._is_behind = True
+        locally(LocalRead(is_direct=True), learner.refit_if_due)
+        self._is_behind = monitor.process_new_outcomes(BESIDE_COST)
 
     def _on_error(self, error: Exception) -> None:
         self._errors.report("change detection and A/B tests are suspended", error)
 
-    def _catch_up(self) -> None:
+    def _catch_up(self, learn: Callable[[], None]) -> None:
         self._new_outcomes = 0
         self._next_at = time.monotonic() + _SECONDS
-        self._errors.guard(self._learn)
+        self._errors.guard(learn)
         self._errors.guard(self._ab_tests.catch_up)
         self.exchange_verdicts()
         self._errors.guard(lambda: self._retention.step_if_due(self._now_ms))

@@ -62,7 +62,6 @@ MAX_WARNINGS: Final = 100
 """Maximum number of misspelled keys of contexts that are logged."""
 _DECISION_ID_BYTES: Final = 10
 _NO_TALLIES: Final[Mapping[str, Tally]] = {}
-_NO_DURATIONS: Final[Mapping[str, Durations]] = {}
 
 
 class Parts(NamedTuple):
@@ -256,7 +255,7 @@ class Chooser:
         return advice._replace(note=advice.note + late) if late else advice
 
     def _durations(self, task_type: str, evidence: Mapping[str, Tally]) -> Mapping[str, Durations]:
-        return unless_late(lambda: self._timed.of(task_type, evidence), _NO_DURATIONS)
+        return unless_late(lambda: self._timed.of(task_type, evidence), {})
 
     def _warn_of_misspelled(self, mapping: Mapping[str, Any]) -> None:
         """Log each key once that is ignored but was probably meant for us."""

@@ -18,6 +18,7 @@ from modelperf_plugin.engine.catching_up import CatchingUp
 from modelperf_plugin.engine.choosing import Chooser, Parts
 from modelperf_plugin.engine.clock import Clock, HostClock
 from modelperf_plugin.engine.decision_writer import DecisionWriter
+from modelperf_plugin.engine.findings import Findings
 from modelperf_plugin.engine.learning import Learning
 from modelperf_plugin.engine.list_prices import ListPrices
 from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
@@ -101,8 +102,10 @@ class ModelPerf(CallRecorder):
         self._random = random.SystemRandom() if seed is None else random.Random(f"modelperf/{seed}")
         self._closed = False
         self._link = EngineLink(
-            self, now_ms=self._now_ms, note=self._errors.report, cost_of=self._cost_of, hand_out=self._hand_out
+            self, now_ms=self._now_ms, note=self._errors.report, cost_of=self._cost_of,
+            hand_out=lambda decision_id: self._decision_writer.hand_out(decision_id),  # noqa: PLW0108 - a fork has another
         )  # fmt: skip
+        self.findings = Findings(self._store, self._errors)
         self._begin()
         forks.renew(self, ModelPerf._renew)
 
@@ -128,6 +131,7 @@ class ModelPerf(CallRecorder):
             self._store, self.tracker, self._ab_tests, self._decision_writer, retention, self._errors,
             config=self._newest, now_ms=self._now_ms,
         )  # fmt: skip
+        self._catching_up.findings = self.findings
         followers = Followers(self._tries, self._ab_tests, self._decision_writer, self._measurements, self._errors)
         self._recording = Recording(
             self._store, self.tracker, self._aliases, followers, self._catching_up,
@@ -303,6 +307,7 @@ class ModelPerf(CallRecorder):
         self._catching_up.close()
         if self._catching_up.has_recorded:  # read-only engines do not process outcomes
             guard(self._monitor.close)
+        guard(self.findings.close, "what was found last was not told")
         guard(self._decision_writer.close, "the rest of the decision log was not written")
         guard(self._ab_tests.close)
         guard(self.attached.close, "an attached database was not closed")
@@ -311,9 +316,6 @@ class ModelPerf(CallRecorder):
 
     def _cost_of(self, model_id: str, tokens: int, output: int | None, served: str | None) -> float:
         return self._prices.cost_of(model_id, tokens, output, served)
-
-    def _hand_out(self, decision_id: str) -> None:
-        self._decision_writer.hand_out(decision_id)  # a fork has another one
 
     def _now(self) -> datetime:
         return datetime.now(UTC) if self._clock is None else self._clock()
@@ -335,6 +337,7 @@ class ModelPerf(CallRecorder):
         if ids != self._aliases.ids:
             self._aliases.ids = ids
             self.tracker.rename(ids)
+            self.findings.start_over()
             self._errors.guard(self._begin_learning)  # what is in memory goes by other names
         self._learner.reset()
         new = self._watch.current.config.store

@@ -38,6 +38,7 @@ class Learning(NamedTuple):
             config,
             tallies=store.tallies,
             events=store.events,
+            editing=store.editing,
             changes=store.changes,
             demotions=store.demotions,
             watch_states=store.watch_states,

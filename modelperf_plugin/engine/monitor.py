@@ -19,14 +19,16 @@ from modelperf_plugin.config import Config
 from modelperf_plugin.engine.expectations import Expectations
 from modelperf_plugin.engine.lateness import unless_late
 from modelperf_plugin.engine.learner import Learner
-from modelperf_plugin.engine.watches import Watches
+from modelperf_plugin.engine.lease import Lease
+from modelperf_plugin.engine.watches import Watches, watch_from
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.log import logger
 from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.quality import is_informative
-from modelperf_plugin.policy.sequential import ChangeWatch, FallWatch, LaterTry, Probation, shifted
+from modelperf_plugin.policy.sequential import FallWatch, LaterTry, Probation, shifted
 from modelperf_plugin.store import Change, Demotion, Event
-from modelperf_plugin.store.roles import Changes, Demotions, Events, Tallies, WatchStates
+from modelperf_plugin.store.local import dated
+from modelperf_plugin.store.roles import Changes, Demotions, Editing, Events, Tallies, WatchStates
 from modelperf_plugin.values.locks import attempt
 
 RELOAD_SECONDS: Final = 0.5
@@ -37,6 +39,7 @@ SAVE_STATES: Final = 32
 SAVE_MODELS: Final = 16
 """Number of models whose rows of the fit are saved each time, in turn."""
 CALL_COST: Final = 32
+BESIDE_COST: Final = 320
 CLOSE_COST: Final = 10_000
 """How much one call processes, and the last: more than comes in, but not all of an import."""
 OUTCOME_COST: Final = 3
@@ -47,6 +50,7 @@ MAX_BACKLOG_OUTCOMES: Final = 5_000
 """Of a larger backlog (an import) only the newest are processed: present beliefs do not predict the older ones."""
 
 _Pair = tuple[str, str]
+_NO_DEMOTIONS: Final[Mapping[str, str]] = {}
 
 
 class Monitor:
@@ -59,6 +63,7 @@ class Monitor:
         *,
         tallies: Tallies,
         events: Events,
+        editing: Editing,
         changes: Changes,
         demotions: Demotions,
         watch_states: WatchStates,
@@ -67,11 +72,14 @@ class Monitor:
         self._learner = learner
         self._config = config
         self._events = events
+        self._editing = editing
         self._stored_changes = changes
         self._stored_demotions = demotions
         self._lock = threading.Lock()
         self._notes_lock = threading.RLock()  # taken after _lock, if both are
-        self._watches = Watches(watch_states)
+        self._states = watch_states
+        self._watches = Watches(watch_states, editing.last_edit())
+        self._lease = Lease(watch_states.claim)
         self._in_force: dict[str, dict[str, str]] = {}
         self._demotions: dict[_Pair, Demotion] = {}
         self._last_turns: dict[_Pair, int] = {}
@@ -80,8 +88,8 @@ class Monitor:
         self._newest_change = 0
         self._behind = self._save_next = False
         self._reload_at = 0.0
-        self._reloads = self._reloaded = 0
-        """The readings that have begun, and the last of them that was taken in."""
+        self._read_at = 0.0
+        """Since when what was reloaded holds, on the monotonic clock."""
         self._position = self._restore()
         self._saved = self._position
         self._revised = self._events.last_revision()
@@ -91,26 +99,34 @@ class Monitor:
         self._reload_if_due()
         return self._in_force.get(task_type, _NO_DEMOTIONS)
 
-    def process_new_outcomes(self) -> bool:
+    def process_new_outcomes(self, cost: int = CALL_COST) -> bool:
         """Process outcomes since the last call, the oldest first, or save the states; return whether more is left.
 
         Returns False at once while another thread processes them.
         """
-        return attempt(self._lock, self._take_step) and self._behind
+        return attempt(self._lock, lambda: self._take_step(cost)) and self._behind
 
     def close(self) -> None:
         """Process remaining outcomes, as far as that is quick, and save the states."""
-        attempt(self._lock, lambda: self._process_up_to(CLOSE_COST))
+        attempt(self._lock, self._process_the_rest)
         attempt(self._lock, self._save_if_new, CLOSE_SECONDS)
+        attempt(self._lock, self._lease.end)
 
-    def _take_step(self) -> None:
-        if self._save_next:
+    def _process_the_rest(self) -> None:
+        if self._lease.renew(self._take_over):
+            self._process_up_to(CLOSE_COST)
+
+    def _take_step(self, cost: int) -> None:
+        if not self._lease.renew(self._take_over):
+            self._behind = False
+        elif self._save_next:
             self._save_next = False  # first: should it fail, outcomes are processed nevertheless
             self._save()
         else:
-            self._process_up_to(CALL_COST)
+            self._process_up_to(cost)
 
     def _process_up_to(self, cost: int) -> None:
+        self._start_over_if_edited()
         self._take_in_revisions()
         newest = self._events.last_id()
         self._position = max(self._position, newest - MAX_BACKLOG_OUTCOMES)
@@ -121,6 +137,16 @@ class Monitor:
             cost = self._process_some(events, cost)
         self._save_next = self._position - self._saved >= SAVE_OUTCOMES or self._watches.unsaved >= SAVE_STATES
         self._behind = self._save_next or (cost <= 0 and self._position < newest)
+
+    def _take_over(self) -> None:
+        """Go on where another process has stopped, if that is later."""
+        watches = Watches(self._states, self._editing.last_edit())
+        position, _ = watches.restore()
+        if position is not None and position > self._position:
+            self._reload()
+            self._watches, self._position, self._saved = watches, position, position
+            self._watches.drop_void(position, self._changed, self._last_turns)
+            self._revised = self._events.last_revision()
 
     def _save_if_new(self) -> None:
         if self._position > self._saved:
@@ -161,6 +187,15 @@ class Monitor:
             if threshold is not None:
                 self._watch_for_fall(event, pair, threshold, later)
 
+    def _start_over_if_edited(self) -> bool:
+        """Resume from the saved states if an operator has edited the store; return whether that is so."""
+        if not self._watches.discard_if_edited():
+            return False
+        self._learner.reset()
+        self._expected.clear()
+        self._position = self._saved = min(self._position, self._restore())
+        return True
+
     def _take_in_revisions(self) -> None:
         """Take back what was held against models by verdicts that were replaced since the last call."""
         for revision in self._events.revised_after(self._revised, CALL_COST):
@@ -195,7 +230,7 @@ class Monitor:
                 self._watches.set_fall(pair, watch.excused(was, now, threshold, harder))
 
     def _watch_for_change(self, event: Event, belief: Belief, later: LaterTry | None) -> None:
-        watch = self._watches.changes.get(event.model_id) or _watch_from(event.event_id - 1)
+        watch = self._watches.changes.get(event.model_id) or watch_from(event.event_id - 1)
         lowest, highest = (belief.mean, None) if later is None else later.chances(belief.mean)
         watch = watch.updated(lowest, event.grade, event.event_id, highest)
         self._watches.set_change(event.model_id, watch)
@@ -211,7 +246,7 @@ class Monitor:
         if self._stored_changes.add(event.model_id, alarm.direction, events, moments_ms, ratio, rates):
             word = "better" if alarm.direction == "up" else "worse"
             logger.warning("%s has been doing %s since outcome %d", event.model_id, word, alarm.since + 1)
-        self._watches.set_change(event.model_id, _watch_from(event.event_id))
+        self._watches.set_change(event.model_id, watch_from(event.event_id))
         self._reload()
 
     def _watch_for_fall(self, event: Event, pair: _Pair, threshold: float, later: LaterTry | None) -> None:
@@ -252,15 +287,14 @@ class Monitor:
     def _reload(self) -> None:
         """Reload the demotions and changes of this and other processes, and of operators."""
         self._reload_at = time.monotonic() + RELOAD_SECONDS
-        with self._notes_lock:
-            self._reloads += 1
-            number = self._reloads
-        demotions, changes = self._stored_demotions.all(), self._stored_changes.all()  # others need not wait for it
-        with self._notes_lock:
-            if number > self._reloaded:
-                self._reload_demotions(demotions)
-                self._reload_changes(changes)
-                self._reloaded = number
+        stored = self._stored_demotions, self._stored_changes, self._editing
+        read_at, found = dated(lambda: (stored[0].all(), stored[1].all(), stored[2].last_edit()))
+        with self._notes_lock:  # while it is read, others need not wait
+            if read_at >= self._read_at:
+                self._watches.note_edit(found[2])
+                self._reload_demotions(found[0])
+                self._reload_changes(found[1])
+                self._read_at = read_at
 
     def _reload_demotions(self, stored: Iterable[Demotion]) -> None:
         demotions: dict[_Pair, Demotion] = {}
@@ -285,13 +319,7 @@ class Monitor:
         newest = changes[0].change_id if changes else 0
         if newest == self._newest_change:
             return
-        changed: dict[str, int] = {}
-        for change in changes:
-            noticed = max(change.noticed_event_id, changed.get(change.model_id, 0))
-            changed[change.model_id] = noticed
-            watch = self._watches.changes.get(change.model_id)
-            if watch is not None and _start_of(watch) < noticed:
-                self._watches.drop_change(change.model_id)
+        changed = self._watches.after(changes)
         self._learner.reset()
         self._expected.clear()
         self._changed, self._newest_change = changed, newest  # last: should it be interrupted, it is done again
@@ -306,36 +334,16 @@ class Monitor:
         if fit:
             with suppress(InvalidValueError):  # written by another version: learn from scratch
                 self._learner.resume(fit)
-        for model_id, watch in self._watches.changes.copy().items():
-            if _start_of(watch) < self._changed.get(model_id, 0):
-                self._watches.drop_change(model_id)
-        for pair, turn in self._last_turns.items():
-            if turn >= position:
-                self._watches.drop_pair(pair)  # demoted or reinstated since: what is saved is void
+        self._watches.drop_void(position, self._changed, self._last_turns)
         return position
 
     def _contained(self, pair: _Pair) -> int:
         """Return the last outcome that the watches over a pair have counted, if another process has saved them."""
-
-        def is_current(kind: str, position: int) -> bool:
-            """Return whether a state holds that was saved then: the pair was neither demoted nor reinstated since."""
-            return self._last_turns.get(pair, -1) < position and (kind == "probation") == (pair in self._demotions)
-
-        return self._watches.contained(pair, is_current)
+        return self._watches.contained(pair, self._last_turns.get(pair, -1), is_demoted=pair in self._demotions)
 
     def _save(self) -> None:
         self._reload()  # findings of other processes void some states
+        if self._start_over_if_edited():
+            return
         self._watches.save(self._position, self._learner.fit_rows(SAVE_MODELS))
         self._saved = self._position
-
-
-_NO_DEMOTIONS: Final[Mapping[str, str]] = {}
-
-
-def _watch_from(event_id: int) -> ChangeWatch:
-    return ChangeWatch(up_since=event_id, down_since=event_id)
-
-
-def _start_of(watch: ChangeWatch) -> int:
-    """Return the outcome before the first one that counts in ``watch``."""
-    return min(watch.up_since, watch.down_since)

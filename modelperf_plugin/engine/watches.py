@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Final
 
 from modelperf_plugin.errors import InvalidValueError, StoreError
 from modelperf_plugin.policy.sequential import ChangeWatch, FallWatch, Probation
-from modelperf_plugin.store import WatchState
+from modelperf_plugin.store import Change, WatchState
 from modelperf_plugin.store.roles import WatchStates
 from modelperf_plugin.store.watches import WatchKey
 
@@ -25,8 +25,10 @@ class Watches:
     them says which outcomes they contain: another process may have saved them, and none counts twice.
     """
 
-    def __init__(self, states: WatchStates) -> None:
+    def __init__(self, states: WatchStates, edit: int) -> None:
+        """Hold the states in a store that was edited so often."""
         self._store = states
+        self._edit, self._is_edited = edit, False
         self.changes: dict[str, ChangeWatch] = {}
         self.falls: dict[_Pair, FallWatch] = {}
         self.probations: dict[_Pair, Probation] = {}
@@ -57,17 +59,29 @@ class Watches:
         self.changes.clear()
         self._resumes = False
 
-    def contained(self, pair: _Pair, is_current: Callable[[str, int], bool]) -> int:
+    def note_edit(self, edit: int) -> None:
+        """Note the number of the last edit of the store: after a new one, what is in memory does not hold."""
+        self._is_edited |= edit != self._edit
+        self._edit = edit
+
+    def discard_if_edited(self) -> bool:
+        """Forget all states that are in memory if the store was edited; return whether it was."""
+        is_edited, self._is_edited = self._is_edited, False
+        for states in (self.changes, self.falls, self.probations, self._contained, self._touched) if is_edited else ():
+            states.clear()
+        return is_edited
+
+    def contained(self, pair: _Pair, turn: int, *, is_demoted: bool) -> int:
         """Return the last outcome that the states of a pair may contain, after reading them if need be.
 
-        ``is_current`` says whether a state of some kind that was saved at some position still holds.
+        A state holds if the pair was neither demoted nor reinstated since: that was at the outcome ``turn`` last.
         """
         known = self._contained.get(pair)
         if known is not None or not self._resumes:
             return known or 0
         position, states = self._store.load_pair(*pair)
         for state in states:
-            if is_current(state.kind, position or 0):
+            if turn < (position or 0) and (state.kind == "probation") == is_demoted:
                 with suppress(InvalidValueError):  # written by another version: that watch starts over
                     if state.kind == "fall":
                         self.falls[pair] = FallWatch.from_list(state.state)
@@ -95,6 +109,26 @@ class Watches:
         """Start the watch over a model over."""
         self.changes.pop(model_id, None)
         self._touched.add(("change", "", model_id))
+
+    def after(self, changes: Iterable[Change]) -> dict[str, int]:
+        """Start the watches over that began before a change; return at which outcome each model has changed last."""
+        changed: dict[str, int] = {}
+        for change in changes:
+            noticed = max(change.noticed_event_id, changed.get(change.model_id, 0))
+            changed[change.model_id] = noticed
+            watch = self.changes.get(change.model_id)
+            if watch is not None and start_of(watch) < noticed:
+                self.drop_change(change.model_id)
+        return changed
+
+    def drop_void(self, position: int, changed: Mapping[str, int], turns: Mapping[_Pair, int]) -> None:
+        """Drop states that were saved at ``position``, before a change, a demotion or a reinstatement."""
+        for model_id, watch in self.changes.copy().items():
+            if start_of(watch) < changed.get(model_id, 0):
+                self.drop_change(model_id)
+        for pair, turn in turns.items():
+            if turn >= position:
+                self.drop_pair(pair)
 
     def drop_pair(self, pair: _Pair) -> None:
         """Start the watches over a pair over."""
@@ -129,3 +163,13 @@ class Watches:
         else:
             watch = self.probations.get(pair)
         return None if watch is None else tuple(watch.as_list())
+
+
+def watch_from(event_id: int) -> ChangeWatch:
+    """Return a watch over a model that begins after an outcome."""
+    return ChangeWatch(up_since=event_id, down_since=event_id)
+
+
+def start_of(watch: ChangeWatch) -> int:
+    """Return the outcome before the first one that counts in ``watch``."""
+    return min(watch.up_since, watch.down_since)

@@ -1,4 +1,4 @@
-"""The contract between a host and the plugin: two hooks.
+"""The contract between a host and the plugin: two hooks that the host calls, and three that it may implement.
 
 A host may declare these hooks itself, under any project name and with fewer, more or differently ordered arguments;
 :func:`modelperf_plugin.register` adapts the plugin to them. A hook that the host does not declare is declared as here.
@@ -12,7 +12,8 @@ The functions have no marker: it is added for the host's project name when the p
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal
 
 from modelperf_plugin.values import Decision, Outcome
 
@@ -47,4 +48,41 @@ def select_model(task_type: str, candidates: Sequence[str], context: Mapping[str
 
     May be called any number of times, from any thread. The plugin never raises here: a failure is logged once with its
     cause, counted, and answered with None.
+    """
+
+
+def on_model_demoted(task_type: str, model_id: str, reason: str, since: datetime) -> None:
+    """Called when a model was demoted on a task type by evidence. Optional: a host or any of its plugins implements it.
+
+    :param task_type: the class of work on which the model is now ranked last.
+    :param model_id: the model.
+    :param reason: why, in one sentence.
+    :param since: when the outcome ended that gave the evidence.
+
+    Called once by each process that learns of it, whichever process has found it, and not for what was found before the
+    process registered the plugin. The plugin calls it in a thread of its own, or while it is closed. An exception is
+    logged and counted as other failures of the host's code are.
+    """
+
+
+def on_model_changed(
+    model_id: str, direction: Literal["up", "down", "announced"], reason: str, since: datetime
+) -> None:
+    """Called when a model has changed, on all task types. Optional; called as :func:`on_model_demoted` is.
+
+    :param model_id: the model.
+    :param direction: whether it does better or worse since, or an operator has announced the change.
+    :param reason: why, in one sentence.
+    :param since: when the first outcome after the change ended, approximately.
+    """
+
+
+def on_test_verdict(task_type: str, incumbent: str, challenger: str, winner: str | None, reason: str) -> None:
+    """Called when an A/B test has a verdict on a challenger. Optional; called as :func:`on_model_demoted` is.
+
+    :param task_type: the class of work on which the models were compared.
+    :param incumbent: the model that the challenger was compared with.
+    :param challenger: the model on trial.
+    :param winner: the better one; None if the maximum number of outcomes was reached without a winner.
+    :param reason: the figures, in one sentence.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from types import FunctionType, ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any, Final, NamedTuple
 
 import pluggy
@@ -13,8 +13,10 @@ import pluggy
 from modelperf_plugin.config import ConfigSource
 from modelperf_plugin.engine.clock import Clock
 from modelperf_plugin.engine.core import ModelPerf
+from modelperf_plugin.engine.findings import Listener
 from modelperf_plugin.errors import HostCodeError, InvalidValueError, MissingExtraError, RegistrationError
-from modelperf_plugin.hooks import hookspecs
+from modelperf_plugin.hooks.callbacks import Callbacks, declare_callbacks
+from modelperf_plugin.hooks.declaring import argument_names, specification
 from modelperf_plugin.hooks.failures import Failures
 from modelperf_plugin.hooks.guard import GuardedEngine
 from modelperf_plugin.log import logger
@@ -127,8 +129,9 @@ def register(
             "unregister it first, or use the registered one"
         )
     limitations = tuple(limit for name, hook in _HOOKS.items() for limit in _limitations(pm, name, hook))
+    callbacks = Callbacks(pm)
 
-    guarded = guarded_engine(config, store=store, clock=clock, seed=seed)
+    guarded = guarded_engine(config, store=store, clock=clock, seed=seed, listener=callbacks)
     plugin = Plugin(pm, guarded, limitations)
     if pm.is_blocked(PLUGIN_NAME):
         _declare_missing(pm)
@@ -154,8 +157,9 @@ def guarded_engine(
     store: str | os.PathLike[str] | None = None,
     clock: Clock | None = None,
     seed: int | None = None,
+    listener: Listener | None = None,
 ) -> GuardedEngine:
-    """Return an engine for hooks, which is not open yet."""
+    """Return an engine for hooks, which is not open yet; it tells ``listener`` what is found about models."""
 
     def open_engine(failures: Failures) -> ModelPerf:
         engine = ModelPerf(
@@ -166,6 +170,8 @@ def guarded_engine(
             on_config_error=lambda error: failures.note("reading the configuration", error, log=False),
             on_background_error=lambda error: failures.note(_where(error), error),
         )
+        if listener is not None:
+            engine.findings.follow(listener)
         logger.info("active: mode %s, store %s", engine.config.mode, engine.store.location)
         return engine
 
@@ -217,18 +223,8 @@ def _is_called(pm: pluggy.PluginManager, name: str, plugin: Plugin) -> bool:
     return caller is not None and any(implementation.plugin is plugin for implementation in caller.get_hookimpls())
 
 
-def _argument_names(pm: pluggy.PluginManager, name: str) -> tuple[str, ...] | None:
-    """Return the arguments that pluggy passes to implementations of a hook; None if the host does not declare it."""
-    caller = getattr(pm.hook, name, None)
-    if caller is None or not caller.has_spec():
-        return None
-    spec = caller.spec
-    # arguments with a default in the specification are passed since pluggy 1.7
-    return (*spec.argnames, *spec.kwargnames) if hasattr(spec, "kwargdefaults") else tuple(spec.argnames)
-
-
 def _limitations(pm: pluggy.PluginManager, name: str, hook: _Hook) -> list[str]:
-    arguments = _argument_names(pm, name)
+    arguments = argument_names(pm, name)
     if arguments is None:
         return []
     host = f"the host {pm.project_name!r} declares {name}({', '.join(arguments)})"
@@ -250,17 +246,11 @@ def _limitations(pm: pluggy.PluginManager, name: str, hook: _Hook) -> list[str]:
 
 def _declare_missing(pm: pluggy.PluginManager) -> None:
     """Declare the hooks that the host does not declare, under the host's project name."""
-    missing = [name for name in _HOOKS if _argument_names(pm, name) is None]
+    declare_callbacks(pm)
+    missing = [name for name in _HOOKS if argument_names(pm, name) is None]
     if not missing:
         return
-    mark = pluggy.HookspecMarker(pm.project_name)
-    namespace = ModuleType(hookspecs.__name__)
-    for name in missing:
-        contract: FunctionType = getattr(hookspecs, name)
-        # a copy: a marker is an attribute, and other hosts declare the same function
-        spec = FunctionType(contract.__code__, contract.__globals__, name)
-        spec.__doc__, spec.__annotations__ = contract.__doc__, contract.__annotations__
-        setattr(namespace, name, mark(firstresult=_HOOKS[name].first_result)(spec))
+    namespace = specification(pm, {name: _HOOKS[name].first_result for name in missing})
     try:
         pm.add_hookspecs(namespace)
     except ValueError:  # this manager finds no specification there
@@ -295,4 +285,4 @@ def _model_selector(pm: pluggy.PluginManager, guarded: GuardedEngine) -> Callabl
 
 
 def _passes(pm: pluggy.PluginManager, name: str, argument: str) -> bool:
-    return argument in (_argument_names(pm, name) or ())
+    return argument in (argument_names(pm, name) or ())

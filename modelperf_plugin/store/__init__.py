@@ -10,7 +10,7 @@ from modelperf_plugin.store.entries import CountedProblem, DroppedStep, Entry, F
 from modelperf_plugin.store.exchange import Attached, EventRow, ImportRecord, Merged, Prior, Step, Sums
 from modelperf_plugin.store.opening import open_store, open_to_read, open_with_fallback
 from modelperf_plugin.store.store import Store
-from modelperf_plugin.store.trends import Days, DecisionSums, TrendStep
+from modelperf_plugin.store.trends import Days, DecisionSearch, DecisionSums, FoundDecisions, LatestChoice, TrendStep
 from modelperf_plugin.store.watches import Baseline, Change, Demotion, Direction, Event, Faded, Revision, WatchState
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Days",
     "DecisionOutcome",
     "DecisionRecord",
+    "DecisionSearch",
     "DecisionSummary",
     "DecisionSums",
     "Demotion",
@@ -34,9 +35,11 @@ __all__ = [
     "Faded",
     "Finding",
     "FormerVerdict",
+    "FoundDecisions",
     "ImportRecord",
     "JoinedOutcome",
     "Joining",
+    "LatestChoice",
     "LoggedCandidate",
     "LoggedDecision",
     "Merged",

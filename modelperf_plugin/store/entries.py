@@ -161,7 +161,7 @@ class DroppedStep(NamedTuple):
     looked_at: int
     """How many events were examined."""
     dropped: int
-    """How many of them were deleted: at most a thousand."""
+    """How many of them were deleted: at most a thousand, or were made ready to be dropped with their partition."""
     last_id: int
     """The event after which the next step begins."""
     at_end: bool

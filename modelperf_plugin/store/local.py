@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextvars import ContextVar, copy_context
+from math import inf
 from typing import Final, TypeVar
 
 KNOWN_SECONDS: Final = 0.05
@@ -24,12 +25,14 @@ _T = TypeVar("_T")
 class LocalRead:
     """What one choice may wait for, and what it went without."""
 
-    __slots__ = ("_started", "is_direct", "lacks")
+    __slots__ = ("_started", "is_direct", "lacks", "read_at")
 
     def __init__(self, *, is_direct: bool = False) -> None:
         self._started = 0.0
         self.is_direct = is_direct
         """Whether to ask the server itself, for :data:`ASIDE_SECONDS`: not a choice, but what choices may wait for."""
+        self.read_at = inf
+        """Since when the answers hold that were given, on the monotonic clock."""
         self.lacks = False
         """Whether something was needed that was never read, and could not be read in time."""
 
@@ -47,6 +50,20 @@ def local_read() -> LocalRead | None:
     """Return what the calling choice may wait for; None if answers must include everything recorded before."""
     read = _current.get()
     return None if read is None or read.is_direct else read
+
+
+def dated(ask: Callable[[], _T]) -> tuple[float, _T]:
+    """Return since when what ``ask`` returns holds, on the monotonic clock, and what it returns.
+
+    Who keeps answers does not replace them by older ones: a choice may have been given what another thread has already
+    read anew.
+    """
+    started, read = time.monotonic(), local_read()
+    if read is None:
+        return started, ask()
+    read.read_at = started
+    found = ask()
+    return read.read_at, found
 
 
 def least_seconds(otherwise: float) -> float:

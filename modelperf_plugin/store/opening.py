@@ -12,8 +12,12 @@ from modelperf_plugin.store import urls
 from modelperf_plugin.store.deadline import PATIENCE_SECONDS
 from modelperf_plugin.store.durability import Durability
 from modelperf_plugin.store.fallback.store import open_fallback
+from modelperf_plugin.store.moving.session import Archive
+from modelperf_plugin.store.moving.sqlite import SqliteArchive
+from modelperf_plugin.store.sqlite.connection import SqliteConnection
 from modelperf_plugin.store.sqlite.database import SqliteDatabase
 from modelperf_plugin.store.sqlite.file import MEMORY
+from modelperf_plugin.store.sqlite.reading import SqliteReader
 from modelperf_plugin.store.sqlite.store import SqliteStore, open_sqlite, open_sqlite_read_only
 from modelperf_plugin.store.store import Store
 
@@ -111,6 +115,41 @@ def open_database(url: str) -> PostgresStore:
         StoreError: it cannot be opened; the message says why.
     """
     return _open_postgres(url)
+
+
+def open_archive(location: str | os.PathLike[str]) -> Archive:
+    """Open the store at ``location`` to read or write its rows as they are. A new file, and new tables, are created.
+
+    Raises:
+        InvalidValueError: the URL has an unsupported scheme.
+        MissingExtraError: the library for this URL is not installed.
+        StoreError: it cannot be opened; the message says why.
+    """
+    location = os.fspath(location)
+    if urls.is_postgres(location):
+        return _archive_in_postgres(_open_postgres(location, durability="full"))
+    return SqliteArchive(SqliteConnection(file_of(location), durability="full"))
+
+
+def open_archive_to_read(location: str | os.PathLike[str]) -> Archive:
+    """Do the same for reading only: nothing is created, migrated or locked.
+
+    Raises:
+        InvalidValueError: the URL has an unsupported scheme.
+        MissingExtraError: the library for this URL is not installed.
+        StoreOutdatedError: there is nothing in it yet.
+        StoreError: it cannot be read; the message says why.
+    """
+    location = os.fspath(location)
+    if urls.is_postgres(location):
+        return _archive_in_postgres(_open_postgres(urls.of_database(location), read_only=True))
+    return SqliteArchive(SqliteReader(file_of(location)))
+
+
+def _archive_in_postgres(store: PostgresStore) -> Archive:
+    from modelperf_plugin.store.moving.postgres import PostgresArchive
+
+    return PostgresArchive(store.connection)
 
 
 def file_of(location: str | os.PathLike[str], instead: str = "this works on SQLite files only") -> str:

@@ -40,6 +40,9 @@ class ReadWatchStates:
         self._connection = connection
         self._sql = load_queries(dialect, "monitoring.sql")
 
+    def claim(self, holder: str, seconds: float) -> bool:  # noqa: ARG002 - the protocol's
+        return True
+
     def load(self) -> tuple[int | None, list[WatchState]]:
         return _states(self._connection.fetch(self._sql["watches"]))
 

@@ -11,6 +11,7 @@ from modelperf_plugin.store.roles import (
     Connection,
     DecisionLog,
     Demotions,
+    Editing,
     Events,
     Maintenance,
     Outcomes,
@@ -46,6 +47,7 @@ class Store:
     merged: MergedExperience
     problems: Problems
     maintenance: Maintenance
+    editing: Editing
 
     @property
     def location(self) -> str:

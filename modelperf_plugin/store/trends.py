@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from modelperf_plugin.values import DAY_MS, Tally
+
+if TYPE_CHECKING:
+    from modelperf_plugin.store.decisions import LoggedDecision
 
 MAX_SAMPLED_DECISIONS: Final = 10_000
 """Rows of decisions are long, and there may be millions: only the newest are read."""
@@ -49,6 +52,18 @@ class TrendStep(NamedTuple):
     """``model_id`` is empty in counts of all models."""
 
 
+class LatestChoice(NamedTuple):
+    """The model that the newest decisions of a task type chose; those that explored and retries are left out."""
+
+    task_type: str
+    model_id: str
+    since_ms: int
+    """Time of the oldest decision since which no other model was chosen, in milliseconds since the Unix epoch."""
+    decisions: int
+    is_first: bool
+    """Whether no other model was chosen before, among the decisions in the sample."""
+
+
 class DecisionSums(NamedTuple):
     """Counts over the newest decisions of one task type and mode."""
 
@@ -69,3 +84,38 @@ class DecisionSums(NamedTuple):
     """Cost of the outcomes of those that explored, in nano-dollars."""
     oldest_ms: int
     """Time of the oldest one, in milliseconds since the Unix epoch."""
+
+
+Ending = Literal["succeeded", "failed", "none"]
+"""How a decision ended: with a success, with failures only, without an outcome."""
+SortOrder = Literal["newest", "oldest", "rarest", "costliest", "slowest"]
+"""``rarest`` begins with the choices that were least likely."""
+
+
+class DecisionSearch(NamedTuple):
+    """A search among the newest decisions of some time; None matches all."""
+
+    first_ms: int
+    end_ms: int
+    """In milliseconds since the Unix epoch; not included."""
+    task_type: str | None = None
+    models: tuple[str, ...] | None = None
+    explored: bool | None = None
+    ending: Ending | None = None
+    text: str = ""
+    """Part of an id, a task type or a model, in upper or lower case."""
+    order: SortOrder = "newest"
+    offset: int = 0
+    limit: int = 50
+
+
+class FoundDecisions(NamedTuple):
+    """What a search found."""
+
+    decisions: list[LoggedDecision]
+    """At most ``limit`` of the matches, in order."""
+    matches: int
+    searched: int
+    """How many decisions were searched: at most :data:`MAX_SAMPLED_DECISIONS`."""
+    oldest_ms: int | None
+    """Time of the oldest one of these."""

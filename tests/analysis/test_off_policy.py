@@ -22,7 +22,7 @@ from modelperf_plugin.analysis import (
     value_interval,
     weights,
 )
-from modelperf_plugin.analysis.off_policy.estimators import Floats, _control
+from modelperf_plugin.analysis.off_policy.estimators import Floats, _control, _level, degrees_of_freedom
 
 PROPENSITIES = np.array([[0.7, 0.3], [0.2, 0.8], [0.5, 0.5]])
 TARGET = np.array([[0.1, 0.9], [1.0, 0.0], [0.5, 0.5]])
@@ -162,6 +162,30 @@ def test_more_decisions_make_it_surer() -> None:
     target = always(0, 1600)
     assert value_interval(long, target).width < 0.6 * value_interval(short, target[:400]).width
     assert value_interval(long, target, alpha=0.01).width > value_interval(long, target).width
+
+
+def test_an_interval_is_no_wider_than_necessary() -> None:
+    """Where weights are even and forecasts right, an interval is that of the normal distribution."""
+    rng = np.random.default_rng(4)
+    count = 2000
+    log = Logged(
+        rewards=(rng.random(count) < 0.5).astype(float),
+        chosen=rng.integers(0, 2, count),
+        propensities=np.full((count, 2), 0.5),
+        forecasts=np.full((count, 2), 0.5),
+    )
+    target = np.column_stack([np.ones(count), np.zeros(count)])
+    error = 2.0 * 1.96 * (0.5 / count) ** 0.5  # half of the decisions count, with a weight of 2
+    assert value_interval(log, target).width == pytest.approx(error, rel=0.05)
+
+
+def test_few_decisions_that_count_widen_an_interval() -> None:
+    """The fewer decisions carry the weight, the fewer degrees of freedom, and the higher the level of a bound."""
+    assert degrees_of_freedom(np.array([100.0, 1.0, 1.0])) == pytest.approx(1.0, abs=0.01)
+    assert degrees_of_freedom(np.ones(9)) == pytest.approx(9.0)
+    levels = [_level(freedom, 0.025) for freedom in (3, 10, 100, 1e9)]
+    assert levels == sorted(levels, reverse=True)
+    assert (2.0 * levels[-1]) ** 0.5 == pytest.approx(1.96, abs=0.001)
 
 
 def test_a_long_log_is_judged_in_two_parts(monkeypatch: pytest.MonkeyPatch) -> None:

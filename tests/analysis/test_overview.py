@@ -12,7 +12,7 @@ import modelperf_plugin as mp
 from modelperf_plugin.analysis.views.details import model_view, task_view
 from modelperf_plugin.analysis.views.overview import overview
 from modelperf_plugin.analysis.views.trends import Period
-from modelperf_plugin.store import Entry
+from modelperf_plugin.store import DecisionRecord, Entry
 from modelperf_plugin.values import to_milliseconds
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -44,6 +44,20 @@ def test_the_overview_counts_everything_once(engine: mp.ModelPerf) -> None:
     assert (seen.quality.outcomes, seen.quality.without_cost) == (80, 40)
     assert seen.quality.newest == NOW
     assert seen.exploration.share is None
+
+
+def test_each_task_type_has_its_current_choice(engine: mp.ModelPerf) -> None:
+    """With its costs; since when is known once the newest decisions chose it."""
+    choices = {row.task_type: row.choice for row in overview(engine, PERIOD, now=NOW).task_types}
+    assert {name: each and each.row.model_id for name, each in choices.items()} == {"build": "other", "plan": "good"}
+    assert choices["plan"] is not None
+    assert choices["plan"].mean_cost_usd == pytest.approx(0.01)
+    assert choices["plan"].since_ms is None
+    record = DecisionRecord("d1", to_milliseconds(NOW), "plan", "good", 0.9, False, 0.1, "apply", "p", "{}")
+    engine.store.decisions.write([record], [])
+    (choice,) = [row.choice for row in overview(engine, PERIOD, now=NOW).task_types if row.task_type == "plan"]
+    assert choice is not None
+    assert (choice.row.model_id, choice.since_ms, choice.is_first) == ("good", to_milliseconds(NOW), True)
 
 
 def test_regret_is_against_a_model_that_has_outcomes_everywhere(engine: mp.ModelPerf) -> None:

@@ -107,7 +107,7 @@ def main(url: str, kind: str, durability: str, pairs: str, threads: str) -> None
             each.join()
     if len(done) < int(threads):
         raise SystemExit(1)
-    print(sum(done), time.process_time(), flush=True)
+    print(sum(done), flush=True)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ CONFIGURED: Final[Mapping[str, Mapping[str, Any]]] = {
     "ε-greedy .1": {"exploration": {"strategy": "epsilon_greedy", "epsilon": 0.1}},
     "the migration guide's rule": MIGRATION_GUIDE_RULE,
 }
-COVERAGE, RMSE, ANSWERED = 0.95, 0.04, 6
+COVERAGE, RMSE, ANSWERED = 0.95, 0.05, 7
 RESAMPLES: Final = 200
 TUNINGS: Final = 20
 MANY, MANY_MODELS, SECONDS, GIGABYTES = 1_000_000, 8, 60.0, 1.0
@@ -214,16 +214,18 @@ def _report(found: list[_Answer], repetitions: int) -> None:
 
 def _goals(found: list[_Answer]) -> None:
     print(
-        f"\n{'log':<22}{'answered':>9}{'of the intervals hold':>23}{'all intervals':>15}{'RMSE':>7}{'RMSE DR':>9}"
-        f"{'targets answered':>18}  goal"
+        f"\n{'log':<22}{'answered':>9}{'of the intervals hold':>23}{'all intervals':>15}{'width':>7}{'RMSE':>7}"
+        f"{'RMSE DR':>9}{'targets answered':>18}  goal"
     )
     for log in LOGS:
         own = [each for each in found if each.log == log]
         given = [each for each in own if each.refusal is None]
         print(f"{log:<22}{len(given) / len(own):>8.0%} {_covered(given):>22.1%} {_covered(own):>14.1%} ", end="")
-        print(f"{100 * _rmse(given):>6.2f} {100 * _rmse(given, 'dr'):>8.2f} {_targets_answered(own):>17.1f}  ", end="")
+        width = 100 * fmean(each.high - each.low for each in given)
+        print(f"{width:>6.1f} {100 * _rmse(given):>6.2f} {100 * _rmse(given, 'dr'):>8.2f} ", end="")
+        print(f"{_targets_answered(own):>17.1f}  ", end="")
         goals = [verdict(-_covered(given), -COVERAGE), verdict(_rmse(given), RMSE)]
-        if log.endswith(".10"):
+        if log == "default":
             goals.append(verdict(-_targets_answered(own), -ANSWERED))
         print(", ".join(goals))
 

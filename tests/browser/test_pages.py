@@ -29,6 +29,8 @@ PAGES = {
     "everywhere": "model?name=good",
     "decision": "decision?id={decision}",
     "decisions": "decisions",
+    "found": "decisions?task=write-code&outcome=succeeded&sort=rarest&page=2",
+    "not found": "decisions?q=nothing-of-that-name",
     "policy": "policy",
     "missing": "task?name=nobody",
 }
@@ -154,6 +156,45 @@ def test_pages_follow_the_colours_of_the_machine(watched: Watched, address: str,
         page.goto(address)
         shade = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (int(shade.removeprefix("rgb(").split(",")[0]) < 100) == (colours == "dark")
+
+
+def test_the_answer_comes_first(watched: Watched, address: str) -> None:
+    """Model, expected success, cost and since when of each task type, above everything else and cut off nowhere."""
+    for width in (390, 1440):
+        with watched(address, width=width) as page:
+            page.goto(address)
+            rows = page.locator("main table").first.locator("tbody tr")
+            assert rows.count() == 3
+            said = rows.filter(has_text="write-code").inner_text()
+            assert "good" in said
+            assert "%" in said
+            assert "$" in said
+            last = rows.last.bounding_box()
+            figures = page.locator(".figures").first.bounding_box()
+            assert last is not None
+            assert figures is not None
+            assert last["y"] + last["height"] <= min(844, figures["y"])
+            for cell in rows.locator("th:visible, td:visible").all():
+                box = cell.bounding_box()
+                assert box is not None
+                assert box["x"] + box["width"] <= width
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_decisions_are_searched_with_a_form(watched: Watched, address: str, *, scripts: bool) -> None:
+    """With and without JavaScript; the address has all of it, so that a link shows the same."""
+    with watched(address, java_script_enabled=scripts) as page:
+        page.goto(f"{address}decisions?days=90")
+        page.get_by_label("Task type").select_option("write-code")
+        page.get_by_label("Outcome").select_option("failed")
+        page.get_by_role("button", name="Apply").click()
+        assert {"days=90", "task=write-code", "outcome=failed"} <= set(page.url.partition("?")[2].split("&"))
+        assert "since" in page.locator(".found").inner_text()
+        page.goto(page.url)
+        assert page.get_by_label("Task type").input_value() == "write-code"
+        assert page.locator("tbody .down").count() == page.locator("tbody tr").count() > 0
+        page.get_by_role("link", name="Clear filters").click()
+        assert "task=" not in page.url
 
 
 def test_only_the_chart_that_fits_is_shown(watched: Watched, address: str) -> None:

@@ -58,6 +58,10 @@ class Terminal:
         """Do what Ctrl-C does."""
         self._process.send_signal(signal.SIGINT)
 
+    def type(self, text: str) -> None:
+        """Do what typing does."""
+        os.write(self._ours, text.encode())
+
     def finish(self) -> tuple[int, str]:
         """Return the exit code, and what was printed without escape sequences."""
         while self._read():

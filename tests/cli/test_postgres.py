@@ -58,6 +58,25 @@ def test_stats_and_doctor(run_json: RunJson, run: Run, url: str) -> None:
     assert not [each for each in _findings(run, url) if "wait" in each]
 
 
+def test_savings(run_json: RunJson, url: str) -> None:
+    """Whole tasks are read from a server as from a file, second tries included."""
+    config = {"exploration": {"strategy": "epsilon_greedy", "epsilon": 1.0}, "store": {"url": url}}
+    spent = 0.0
+    with mp.ModelPerf(config, seed=0) as perf:
+        for number in range(80):
+            decision = perf.select("plan", ["a", "b"])
+            assert decision is not None
+            for attempt, model_id in enumerate(decision):
+                success = attempt > 0 or number % 2 == 0
+                perf.record("plan", model_id, mp.Outcome(success=success, cost_usd=0.25), decision)
+                spent += 0.25
+                if success:
+                    break
+    answer = run_json("savings", "--store", url, "--against", "a")
+    assert (answer["tasks"], answer["retried"]) == (80, 40)
+    assert answer["cost_usd"] == pytest.approx(spent)
+
+
 def _findings(run: Run, url: str) -> list[str]:
     import json
 

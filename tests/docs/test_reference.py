@@ -34,7 +34,10 @@ DATABASE = DOCS / "reference/database.md"
 # Hooks.
 
 
-@pytest.mark.parametrize("hook", [hookspecs.select_model, hookspecs.on_task_complete], ids=lambda hook: hook.__name__)
+OUR_HOOKS = [each for name, each in vars(hookspecs).items() if inspect.isfunction(each) and not name.startswith("_")]
+
+
+@pytest.mark.parametrize("hook", OUR_HOOKS, ids=lambda hook: hook.__name__)
 def test_every_argument_of_a_hook_is_documented(hook: Callable[..., Any]) -> None:
     """Each argument has a row in the hook's section, in the order of the contract, and so do return values."""
     text = section(HOOKS, f"`{hook.__name__}`")

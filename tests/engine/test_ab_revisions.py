@@ -138,7 +138,7 @@ def _with(test: StoredTest, contests: Any) -> StoredTest:
 def test_verdicts_that_flip_at_random_decide_nothing(rate: float, flips: float) -> None:
     """With flips that do not depend on the side, looked at after each, equal sides get a winner in 5 % at most."""
     generator = random.Random(f"{rate} {flips}")
-    runs = 400
+    runs = 200
     wrong = sum(_runs_to_verdict(generator, rate, flips, 400) for _ in range(runs))
     assert wrong / runs <= 0.05
 

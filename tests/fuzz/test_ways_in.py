@@ -53,7 +53,7 @@ def test_changed_inputs(name: str) -> None:
     """Whatever bytes of an input are changed, removed or added, a host chooses and records."""
     starts = starting_points(name)
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.integers(0, len(starts) - 1), _EDITS)
     def check(start: int, edits: list[Edit]) -> None:
         data = starts[start]

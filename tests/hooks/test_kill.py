@@ -74,7 +74,7 @@ def written(path: Path) -> set[str]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no kill -9")
-@pytest.mark.parametrize("rounds", [5, pytest.param(25, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [5, pytest.param(12, marks=pytest.mark.slow)])
 def test_what_was_acknowledged_survives_kill_9(rounds: int, tmp_path: Path) -> None:
     """After each kill every acknowledged outcome is in the file, whole, and the file opens again for the next round."""
     path = tmp_path / "performance.db"

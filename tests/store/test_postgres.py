@@ -61,8 +61,8 @@ def test_what_was_folded_is_not_looked_for_again(store: PostgresStore) -> None:
     """The queue is read from the first number that may still be in it, however many rows were deleted before."""
     for number in range(20):
         store.outcomes.record(entry())
-        store.outcomes.record_many([entry(), entry()])
-        assert store.events.last_id() == 3 * (number + 1)
+        store.outcomes.record_many([entry()] * 99)
+        assert store.events.last_id() == 100 * (number + 1)
     ((folded, newest),) = store.connection.fetch("SELECT folded, last_value FROM progress, outcome_number")
     assert newest >= folded >= newest // 2
 

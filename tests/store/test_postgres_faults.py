@@ -79,7 +79,7 @@ def check(url: str, acknowledged: set[str]) -> None:
         assert unsound(store) == []
 
 
-@pytest.mark.parametrize("rounds", [2, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [2, pytest.param(10, marks=pytest.mark.slow)])
 def test_killed_hosts_lose_and_invent_nothing(postgres: Server, rounds: int) -> None:
     """Killed anywhere: while recording, replacing a verdict or adding up for all."""
     url, acknowledged = postgres.new_schema(), set()

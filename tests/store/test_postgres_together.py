@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from threading import Barrier
-from typing import TypeVar
 
 import pytest
 
@@ -15,12 +12,12 @@ from modelperf_plugin.values import Tally
 from tests.postgres import Server
 from tests.store.contract.examples import record, unsound
 from tests.store.contract.test_imports import FIRST, row
+from tests.store.together import at_once
 
 pytest.importorskip("psycopg", reason="the extra postgres is not installed")
 
 from modelperf_plugin.store.postgres.store import open_postgres
 
-_T = TypeVar("_T")
 HOSTS = 4
 
 
@@ -30,18 +27,6 @@ def stores(postgres: Server) -> Iterator[list[Store]]:
     url = postgres.new_schema()
     with ExitStack() as opened:
         yield [opened.enter_context(closing(open_postgres(url))) for _ in range(HOSTS)]
-
-
-def at_once(stores: list[Store], act: Callable[[Store, int], _T]) -> list[_T]:
-    """Return what each host's act returns, all begun at the same time."""
-    together = Barrier(len(stores))
-
-    def run(store: Store, host: int) -> _T:
-        together.wait()
-        return act(store, host)
-
-    with ThreadPoolExecutor(len(stores)) as threads:
-        return list(threads.map(run, stores, range(len(stores))))
 
 
 def test_one_host_notes_a_change_and_a_demotion(stores: list[Store]) -> None:

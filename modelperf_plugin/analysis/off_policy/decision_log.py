@@ -77,7 +77,7 @@ class DecisionLog:
 
     def of_success(self) -> Logged:
         """Return the log with success as the reward, or the score where there is one."""
-        return self._with(self.grade)
+        return self.with_rewards(self.grade)
 
     def of_cost(self) -> tuple[Logged, float] | None:
         """Return the log with cost as the reward, in units of the highest cost, and that cost; None without costs.
@@ -87,7 +87,7 @@ class DecisionLog:
         highest = float(np.nanmax(self.cost_usd)) if np.isfinite(self.cost_usd).any() else 0.0
         if highest <= 0.0:
             return None
-        return self._with(np.nan_to_num(self.cost_usd) / highest), highest
+        return self.with_rewards(np.nan_to_num(self.cost_usd) / highest), highest
 
     @property
     def unpriced(self) -> int:
@@ -98,12 +98,17 @@ class DecisionLog:
         """Return the decisions in ``rows``, a mask."""
         return replace(self, **{name: getattr(self, name)[rows] for name in _COLUMNS})
 
+    def but_left_out(self, left_out: Mapping[str, int]) -> DecisionLog:
+        """Return the same with other numbers of decisions left out."""
+        return replace(self, left_out=left_out)
+
     def blocks(self) -> list[slice]:
         """Return the slices of decisions that share the knowledge from before their first one."""
         size = max(1, len(self) // MAX_BLOCKS)
         return [slice(start, min(start + size, len(self))) for start in range(0, len(self), size)]
 
-    def _with(self, rewards: Floats) -> Logged:
+    def with_rewards(self, rewards: Floats) -> Logged:
+        """Return the log with ``rewards``, from 0 to 1."""
         return Logged(
             rewards=rewards, chosen=self.chosen, propensities=self.propensities, forecasts=_forecasts(self, rewards)
         )
@@ -128,7 +133,7 @@ def read_log(
     Leaves out, and counts by reason, those without an outcome of the chosen model, those with a pinned model, those
     that ended through the caller, and those of tasks that had failed before: later tries say something else.
     """
-    reader = _Reader(task_type, since_ms, until_ms)
+    reader = LogReader(task_type, since_ms, until_ms)
     number, seen = 0, 0
     while page := store.decisions.after(number, PAGE_SIZE):
         for number, record, outcome in page:  # noqa: B007 - the last one is where the next page starts
@@ -143,32 +148,53 @@ _Candidate = tuple[str, float, str]
 """A model, its propensity and its status."""
 
 
-class _Reader:
+class LogReader:
+    """Collects decisions, and puts them in order."""
+
     def __init__(self, task_type: str | None, since_ms: int | None, until_ms: int | None) -> None:
         self._task_type, self._since_ms, self._until_ms = task_type, since_ms, until_ms
         self._tasks: dict[str, int] = {}
         self._models: dict[str, int] = {}
         self._left_out: Counter[str] = Counter()
+        self.counts_left_out = True
+        """Whether what is left out now is counted."""
         wide = {"row": "i", "column": "i", "chance": "f", "status": "b", "position": "h"}
         self._wide: dict[str, array[Any]] = {name: array(kind) for name, kind in wide.items()}
         long = {"made": "q", "ended": "q", "task": "i", "chosen": "i", "success": "b", "score": "d", "cost": "d"}
         self._long: dict[str, array[Any]] = {name: array(kind) for name, kind in long.items()}
 
-    def add(self, record: DecisionRecord, outcome: JoinedOutcome | None) -> None:
+    def add(self, record: DecisionRecord, outcome: JoinedOutcome | None) -> int | None:
+        """Add a decision with its outcome; return its number, or None if it is not wanted or cannot be used."""
         if not self._wanted(record):
-            return
+            return None
         reason = _reason_to_leave_out(record, outcome)
+        candidates = [] if reason else _candidates(record)
+        if reason is None and record.model_id not in [each[0] for each in candidates]:
+            reason = "it cannot be read"
+        elif any(status == "pinned" for _, _, status in candidates):
+            reason = "the host had pinned the model"
         if reason is not None or outcome is None:
-            self._left_out[reason or ""] += 1
-            return
-        candidates = _candidates(record)
-        if record.model_id not in [each[0] for each in candidates]:
-            self._left_out["it cannot be read"] += 1
-            return
-        if any(status == "pinned" for _, _, status in candidates):
-            self._left_out["the host had pinned the model"] += 1
-            return
-        self._append(record, outcome, candidates)
+            self._count(reason or "")
+            return None
+        return self._append(record, outcome, candidates)
+
+    def leave_out(self, record: DecisionRecord, reason: str) -> None:
+        """Count a decision as left out, if it is wanted."""
+        if self._wanted(record):
+            self._count(reason)
+
+    def amend(self, row: int, *, success: bool, score: float | None, cost_usd: float) -> None:
+        """Replace the outcome of the decision with this number."""
+        self._long["success"][row] = success
+        self._long["score"][row] = float("nan") if score is None else score
+        self._long["cost"][row] = cost_usd
+
+    def order(self) -> Integers:
+        """Return the numbers of the decisions in the order of the log."""
+        return np.argsort(np.array(self._long["made"]), kind="stable")
+
+    def _count(self, reason: str) -> None:
+        self._left_out[reason] += self.counts_left_out
 
     def _wanted(self, record: DecisionRecord) -> bool:
         return (
@@ -177,7 +203,7 @@ class _Reader:
             and (self._until_ms is None or record.made_ms < self._until_ms)
         )
 
-    def _append(self, record: DecisionRecord, outcome: JoinedOutcome, candidates: list[_Candidate]) -> None:
+    def _append(self, record: DecisionRecord, outcome: JoinedOutcome, candidates: list[_Candidate]) -> int:
         long, wide, models = self._long, self._wide, self._models
         row, is_behind = len(long["task"]), False
         for position, (model_id, propensity, status) in enumerate(candidates):
@@ -195,10 +221,11 @@ class _Reader:
         long["success"].append(outcome.success)
         long["score"].append(float("nan") if outcome.score is None else outcome.score)
         long["cost"].append(outcome.cost_nano_usd / NANO_USD if outcome.cost_nano_usd else float("nan"))
+        return row
 
     def log(self, source: str) -> DecisionLog:
         long = {name: np.array(values) for name, values in self._long.items()}
-        order = np.argsort(long["made"], kind="stable")
+        order = self.order()
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
         rows = place[np.frombuffer(self._wide["row"], np.int32)] if len(order) else order
@@ -254,11 +281,16 @@ def _forecasts(log: DecisionLog, rewards: Floats) -> Floats:
     sums, counts = np.zeros(shape), np.zeros(shape)
     forecasts = np.empty((len(log), len(log.models)), np.float32)
     for block in log.blocks():
-        total, number = sums.sum(axis=0), counts.sum(axis=0)
-        overall = (float(total.sum()) + 1.0) / (float(number.sum()) + 2.0)
-        model = (total + _MODEL_PSEUDO_OUTCOMES * overall) / (number + _MODEL_PSEUDO_OUTCOMES)
-        cell = (sums + _PAIR_PSEUDO_OUTCOMES * model) / (counts + _PAIR_PSEUDO_OUTCOMES)
-        forecasts[block] = cell[log.task[block]]
+        forecasts[block] = mean_rewards(sums, counts)[log.task[block]]
         np.add.at(sums, (log.task[block], log.chosen[block]), rewards[block])
         np.add.at(counts, (log.task[block], log.chosen[block]), 1.0)
     return forecasts
+
+
+def mean_rewards(sums: Floats, counts: Floats) -> Floats:
+    """Return the mean reward of each pair, shrunk towards that of its model, by task type and model."""
+    total, number = sums.sum(axis=0), counts.sum(axis=0)
+    overall = (float(total.sum()) + 1.0) / (float(number.sum()) + 2.0)
+    model = (total + _MODEL_PSEUDO_OUTCOMES * overall) / (number + _MODEL_PSEUDO_OUTCOMES)
+    cells: Floats = (sums + _PAIR_PSEUDO_OUTCOMES * model) / (counts + _PAIR_PSEUDO_OUTCOMES)
+    return cells

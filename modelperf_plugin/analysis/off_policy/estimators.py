@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import log
+from statistics import NormalDist
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -34,8 +35,8 @@ _MIN_BET, _MAX_BET = 1 / 30, 1.5
 """The smallest bet in units of √(10/n), right for a variance of 1 (weights of a thousand need less), and the largest
 one, right where hardly anything is uncertain."""
 _CHUNK_SIZE: Final = 100_000
-_MAX_MIXED, _HEAD_SIZE, _HEAD_ALPHA = 200_000, 20_000, 0.1
-"""In a longer log only the head is judged by all bets, with this share of alpha; the best bet then judges the rest."""
+_MAX_MIXED, _HEAD_SIZE = 200_000, 20_000
+"""In a longer log only the head is judged by all bets; the whole log by the one that is best there, for its length."""
 _MIN_FORECAST: Final = 1e-4
 
 
@@ -120,10 +121,10 @@ def doubly_robust(logged: Logged, target: Floats) -> float:
 
 
 def value_interval(logged: Logged, target: Floats, alpha: float = 0.05) -> Interval:
-    """Return an interval that contains V with probability 1 − ``alpha`` or more, for any weights.
+    """Return an interval that contains V with a probability of about 1 − ``alpha``.
 
-    It is valid for a logging policy that learns, for models that change, and for any number of decisions: no normal
-    approximation. See :func:`lower_bound`; each side spends α/2.
+    It is valid for a logging policy that learns and for models that change. It is not symmetric, and leaves room for
+    rare choices that the log did not happen to make. See :func:`lower_bound`; each side spends α/2.
     """
     low, high = _bounds(logged, target.astype(np.float64), alpha)
     return Interval(max(0.0, low), min(1.0, high))
@@ -150,7 +151,7 @@ def _bounds(logged: Logged, shares: Floats, alpha: float) -> tuple[float, float]
 
 
 def lower_bound(logged: Logged, shares: Floats, alpha: float) -> float:
-    """Return a number that (1/n) Σ_t Σ_a c_t(a) μ_t(a) exceeds with probability 1 − ``alpha`` or more.
+    """Return a number that (1/n) Σ_t Σ_a c_t(a) μ_t(a) exceeds with a probability of about 1 − ``alpha``.
 
     ``shares`` are c, n × m, of any sign: p for the value of a policy, p − π for its gain. Where c < 0, c μ = −c(1 − μ)
     + c: so only c ≥ 0 and rewards in [0, 1] are needed. For a bet λ > 0 let u = λ c/π and
@@ -158,36 +159,64 @@ def lower_bound(logged: Logged, shares: Floats, alpha: float) -> float:
         y_t = (c/π)(r_t − g_t(a_t)),   x̂_t = Σ_a c_t(a) g_t(a),   ν_t = Σ_a c_t(a) μ_t(a).
 
     Then E[1 + λ y_t | past] = 1 + λ(ν_t − x̂_t) ≤ exp(λ(ν_t − x̂_t)), so Π (1 + λ y_t)·exp(−λ Σ(ν_t − x̂_t)) is a
-    non-negative supermartingale as long as u g ≤ 1, and exceeds 1/α with probability α at most (Ville). The g that lets
-    it grow fastest if the forecast q is right solves q = g + u g (1 − g): it is near q for small weights and near
-    q/(1 + u) for large ones, and keeps u g ≤ 1. The mean of such processes over several bets is one too; the bound is
-    where it reaches 1/α. A choice that the log could not have made adds nothing, since μ ≥ 0.
+    non-negative supermartingale as long as u g ≤ 1. The g that lets it grow fastest if the forecast q is right solves
+    q = g + u g (1 − g): it is near q for small weights and near q/(1 + u) for large ones, and keeps u g ≤ 1. A choice
+    that the log could not have made adds nothing, since μ ≥ 0.
 
-    Sources: I. Waudby-Smith and A. Ramdas, "Estimating means of bounded random variables by betting", 2023; I.
-    Waudby-Smith et al., "Anytime-valid off-policy inference for contextual bandits", 2022; S. Howard et al.,
-    "Time-uniform, nonparametric, nonasymptotic confidence sequences", 2021. The bets are fixed, because only then is
-    it a bound of the plain mean when μ_t changes.
+    The logarithm of this process at the best λ is a dual empirical likelihood ratio, over all rewards that were
+    possible and not only those that came: twice the logarithm at the truth has about the distribution of a squared
+    standard normal variable. With uneven weights it has heavier tails, like a squared variable of Student's t
+    distribution with :func:`degrees_of_freedom`. The bound is where the process reaches exp(t²/2).
+
+    The mean of the processes exceeds 1/α with a probability of α at most, whatever the weights (Ville's inequality):
+    where hardly any decision counts that bound is the higher one, and is returned.
+
+    Sources: N. Karampatziakis, J. Langford and P. Mineiro, "Empirical Likelihood for Contextual Bandits", 2020; A.
+    Owen, "Empirical Likelihood Ratio Confidence Regions", 1990 (the heavier tails); I. Waudby-Smith and A. Ramdas,
+    "Estimating means of bounded random variables by betting", 2023; I. Waudby-Smith et al., "Anytime-valid off-policy
+    inference for contextual bandits", 2022. The bets are fixed, because only then is it a bound of the plain mean when
+    μ_t changes.
     """
     if not shares.any():
         return 0.0
-    if len(logged) <= _MAX_MIXED:
-        total, _ = _mixed(logged, shares, alpha)
-        return total / len(logged)
-    head, rest = slice(0, _HEAD_SIZE), slice(_HEAD_SIZE, len(logged))
-    first, bet = _mixed(logged.only(head), shares[head], _HEAD_ALPHA * alpha)
-    own = np.array([bet * (_HEAD_SIZE / (len(logged) - _HEAD_SIZE)) ** 0.5])
-    logs, offset = _run(logged.only(rest), shares[rest], own)
-    second = _solve(own, logs, log(1.0 / ((1.0 - _HEAD_ALPHA) * alpha))) + offset
-    return (first + second) / len(logged)
-
-
-def _mixed(logged: Logged, shares: Floats, alpha: float) -> tuple[float, float]:
-    """Return a lower bound of the total from the mixture of all bets, and the bet that did best."""
     unit = (10.0 / len(logged)) ** 0.5
     bets = np.geomspace(_MIN_BET * unit, max(_MAX_BET, unit), BETS)
+    level = _level(degrees_of_freedom(weights(logged, shares)), alpha)
+    if len(logged) > _MAX_MIXED:
+        head = slice(0, _HEAD_SIZE)
+        logs, _ = _run(logged.only(head), shares[head], bets)
+        bets = bets[[np.argmax((logs - level) / bets)]] * (_HEAD_SIZE / len(logged)) ** 0.5
     logs, offset = _run(logged, shares, bets)
-    level = log(1.0 / alpha)
-    return _solve(bets, logs, level) + offset, float(bets[np.argmax((logs - level) / bets)])
+    total = max(float(((logs - level) / bets).max()), _solve(bets, logs, log(1.0 / alpha)))
+    return (total + offset) / len(logged)
+
+
+def degrees_of_freedom(own: Floats) -> float:
+    """Return (Σ w²)²/Σ w⁴: the number of terms of equal size that a sum of terms with variances w² amounts to.
+
+    Source: F. Satterthwaite, "An Approximate Distribution of Estimates of Variance Components", 1946.
+
+    >>> degrees_of_freedom(np.array([2.0, 2.0, -2.0, 0.0]))
+    3.0
+    """
+    squares = np.square(own)
+    largest = float(squares.max(initial=0.0))
+    return effective_sample_size(squares / largest) if largest else 0.0
+
+
+def _level(freedom: float, alpha: float) -> float:
+    """Return t²/2, where t is the quantile 1 − ``alpha`` of Student's distribution, by its expansion at the normal one.
+
+    Source: M. Abramowitz and I. Stegun, "Handbook of Mathematical Functions", 1964, 26.7.5. It is too small below three
+    degrees of freedom, where Ville's inequality gives the better bound anyway.
+
+    >>> round((2 * _level(10, 0.025)) ** 0.5, 2), round((2 * _level(1e9, 0.025)) ** 0.5, 2)
+    (2.23, 1.96)
+    """
+    z, v = NormalDist().inv_cdf(1.0 - alpha), max(freedom, 1.0)
+    t = z + (z**3 + z) / (4 * v) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)
+    t += (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * v**3)
+    return t**2 / 2
 
 
 def _run(logged: Logged, shares: Floats, bets: Floats) -> tuple[Floats, float]:

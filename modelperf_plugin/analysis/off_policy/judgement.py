@@ -13,9 +13,8 @@ from modelperf_plugin.analysis.off_policy.decision_log import DecisionLog
 from modelperf_plugin.analysis.off_policy.estimators import Floats, Integers, Interval, Logged
 
 MIN_DECISIONS: Final = 50
-MIN_EFFECTIVE_SAMPLE_SIZE: Final = 30.0
-MAX_INTERVAL_WIDTH: Final = 0.24
-"""Maximum width of an answer's interval: ± 12 percentage points."""
+MAX_INTERVAL_WIDTH: Final = 0.5
+"""Maximum width of an answer's interval: it rules out at least half of all success rates."""
 MAX_UNSEEN_SHARE: Final = 0.02
 """Maximum share of a policy's choices that the log could not have made."""
 _MAX_NAMES: Final = 3
@@ -153,12 +152,13 @@ def _objections(log: DecisionLog, target: Floats, effective: float, interval: In
         missing = np.flatnonzero(unseen.sum(axis=0) > 0.0)
         names = _names(log, missing, unseen.sum(axis=0))
         yield f"the log could not have made {share:.0%} of its choices: those of {names}"
-    if effective < MIN_EFFECTIVE_SAMPLE_SIZE:
-        yield f"the effective sample size is {effective:.0f} decisions: {MIN_EFFECTIVE_SAMPLE_SIZE:.0f} are needed"
     if interval.width > MAX_INTERVAL_WIDTH:
         low, high = (f"{100 * each:.0f}" for each in interval)
         widest = f"{100 * MAX_INTERVAL_WIDTH:.0f} points"
-        yield f"the interval of its success rate, {low} to {high} %, is too wide: an answer needs {widest} or less"
+        yield (
+            f"the interval of its success rate, {low} to {high} %, is too wide: an answer needs {widest} or less; the "
+            f"log amounts to {effective:.0f} decisions of its own"
+        )
 
 
 def _names(log: DecisionLog, columns: Integers, weight: Floats) -> str:

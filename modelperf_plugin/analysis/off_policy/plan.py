@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, log
+from math import ceil
+from statistics import NormalDist
 from typing import Final
 
 import numpy as np
 
 from modelperf_plugin.analysis.off_policy.decision_log import DecisionLog
-from modelperf_plugin.analysis.off_policy.estimators import BETS, Floats, Logged
-from modelperf_plugin.analysis.off_policy.judgement import MAX_INTERVAL_WIDTH
+from modelperf_plugin.analysis.off_policy.estimators import Floats, Logged
 from modelperf_plugin.analysis.off_policy.targets import uniform
 
 EVALUATION_SHARES: Final = (0.02, 0.05, 0.1, 0.2, 0.5)
-PRECISE_HALF_WIDTH: Final = 0.05
-"""Half the width of a precise answer's interval: 5 percentage points."""
+ROUGH_HALF_WIDTH, PRECISE_HALF_WIDTH = 0.12, 0.05
+"""Half the width of the interval of a rough and of a precise answer: 12 and 5 percentage points."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class Plan:
     evaluation_share: float
     """Share of the decisions that is drawn at random."""
     decisions: int
-    """Number of decisions until there is an answer: about ± 12 percentage points."""
+    """Number of decisions until there is a rough answer: about ± 12 percentage points."""
     decisions_precise: int
     """Number of decisions until the answer is precise: about ± 5 percentage points."""
     lost_per_1000: float
@@ -33,29 +33,28 @@ class Plan:
 
     @property
     def price(self) -> float:
-        """Successes lost until there is an answer."""
+        """Successes lost until there is a rough answer."""
         return self.lost_per_1000 * self.decisions / 1000
 
 
 def plan(decisions: DecisionLog, logged: Logged, target: Floats) -> tuple[Plan, ...]:
     """Return a plan for each of some shares, to evaluate the policy whose probabilities are ``target``.
 
-    With the share s the propensities become π_s = s/K + (1 − s) π. An interval is about ± √(2 L σ²/N) wide, where σ² is
-    the mean of Σ_a p²/π_s · q(1 − q) and L = ln(2/.05) + ½ ln(bets). The share costs s times the difference between the
-    expected success of the log's policy and of a random one. The forecasts are the latest ones.
+    With the share s the propensities become π_s = s/K + (1 − s) π. An interval is about ± 1.96 √(σ²/N) wide, where σ²
+    is the mean of Σ_a p²/π_s · q(1 − q). The share costs s times the difference between the expected success of the
+    log's policy and of a random one. The forecasts are the latest ones.
     """
     random, latest = uniform(decisions), _latest(decisions, logged)
     spread = np.clip(latest * (1.0 - latest), 0.05, 0.25)
     gap = max(0.0, float(((logged.propensities - random) * latest).sum(axis=1).mean()))
-    level = log(2.0 / 0.05) + 0.5 * log(BETS)
+    z = NormalDist().inv_cdf(0.975)
     plans = []
     for share in EVALUATION_SHARES:
         chances = share * random + (1.0 - share) * logged.propensities
         with np.errstate(divide="ignore", invalid="ignore"):
             terms = np.where(target > 0.0, np.square(target) / chances * spread, 0.0)
         variance = float(terms.sum(axis=1).mean())
-        halves = (MAX_INTERVAL_WIDTH / 2, PRECISE_HALF_WIDTH)
-        needed, precise = (ceil(2.0 * level * variance / half**2) for half in halves)
+        needed, precise = (ceil(z**2 * variance / half**2) for half in (ROUGH_HALF_WIDTH, PRECISE_HALF_WIDTH))
         lost = 1000.0 * share * gap
         plans.append(Plan(evaluation_share=share, decisions=needed, decisions_precise=precise, lost_per_1000=lost))
     return tuple(plans)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from modelperf_plugin.analysis.views.ab_tests import Trial, trials
+from modelperf_plugin.analysis.views.choices import CurrentChoice, CurrentChoices
 from modelperf_plugin.analysis.views.trends import Period, Trend, trend_of, trends_of
 from modelperf_plugin.engine.availability import Availability, GoneModel
 from modelperf_plugin.engine.budget_state import BudgetState
@@ -31,6 +32,8 @@ class TaskRow:
     """Its models as the policy ranks them now, best first."""
     demoted: int
     """Number of its models that are demoted by evidence."""
+    choice: CurrentChoice | None
+    """The model that it gets now; None without a model."""
 
     @property
     def leader(self) -> RankedModel | None:
@@ -136,8 +139,8 @@ def overview(
     sums = store.trends.decision_sums(period.days, to_milliseconds(now))
     demotions = tuple(store.demotions.all(in_force=True))
     by_task_type = trends_of(period, steps, before, by="task_type")
-    rows = _rows(engine, by_task_type, demotions, most)
     tallies = store.tallies.all()
+    rows = _rows(engine, by_task_type, demotions, most, CurrentChoices.read(engine, tallies, now))
     trend = trend_of(period, steps, before)
     return Overview(
         store=store.location, mode=engine.config.mode, period=period, trend=trend, task_types=rows,
@@ -174,8 +177,9 @@ def exploration_of(sums: Sequence[DecisionSums]) -> Exploration:
 
 
 def _rows(
-    engine: ModelPerf, trends: Mapping[str, Trend], demotions: Sequence[Demotion], most: int | None
-) -> tuple[TaskRow, ...]:
+    engine: ModelPerf, trends: Mapping[str, Trend], demotions: Sequence[Demotion], most: int | None,
+    choices: CurrentChoices,
+) -> tuple[TaskRow, ...]:  # fmt: skip
     demoted = Counter(each.task_type for each in demotions)
     names = sorted(trends, key=lambda name: (-trends[name].total.samples, name))[:most]
     rows = []
@@ -185,7 +189,8 @@ def _rows(
         except InvalidValueError:
             continue  # not a name of a task type: another program has written it past all checks
         ranking = () if decision is None else decision.ranking.rows
-        rows.append(TaskRow(task_type=name, trend=trends[name], ranking=ranking, demoted=demoted[name]))
+        choice = None if decision is None else choices.of(name, decision)
+        rows.append(TaskRow(task_type=name, trend=trends[name], ranking=ranking, demoted=demoted[name], choice=choice))
     return tuple(rows)
 
 

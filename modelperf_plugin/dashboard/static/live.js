@@ -12,7 +12,12 @@ function show() {
 
 function busy() {
   const active = document.activeElement;
-  return document.hidden || String(getSelection()) !== "" || (active && active.matches("input, .scroll"));
+  return document.hidden || String(getSelection()) !== "" || isEdited() || (active && active.matches("input, select, .scroll"));
+}
+
+function isEdited() {
+  return [...document.querySelectorAll("main input")].some((each) => each.value !== each.defaultValue)
+    || [...document.querySelectorAll("main select")].some((each) => each.value !== ([...each.options].find((option) => option.defaultSelected) || each.options[0]).value);
 }
 
 async function refresh() {

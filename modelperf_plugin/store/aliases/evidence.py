@@ -12,7 +12,7 @@ from modelperf_plugin.store.decisions import LoggedDecision
 from modelperf_plugin.store.exchange import Prior
 from modelperf_plugin.store.roles import Span, Tallies
 from modelperf_plugin.store.spending import Correction, CostEvent, CostSums
-from modelperf_plugin.store.trends import Days, TrendStep
+from modelperf_plugin.store.trends import Days, DecisionSearch, FoundDecisions, LatestChoice, TrendStep
 from modelperf_plugin.store.watches import Baseline, Event, Faded, PastCosts, Revision
 from modelperf_plugin.values import Durations, LaterTries, Tally, Tried, combine
 from modelperf_plugin.values.names import Aliases, CanonicalIds
@@ -196,6 +196,12 @@ class RenamedTrends(Renamed):
         )  # fmt: skip
         return [TrendStep(key[2], sums[key]._replace(model_id=key[1])) for key in sorted(sums)]
 
+    def latest_choices(self, days: Days) -> list[LatestChoice]:
+        """Return the latest choice for each task type; a new spelling of the model begins a new one."""
+        ids = self._aliases.ids
+        latest: list[LatestChoice] = self._own.latest_choices(days)
+        return [each._replace(model_id=ids.get(each.model_id, each.model_id)) for each in latest]
+
     def decisions(
         self, days: Days, task_type: str | None = None, model_id: str | None = None, limit: int = 20
     ) -> list[LoggedDecision]:
@@ -207,6 +213,14 @@ class RenamedTrends(Renamed):
             found.sort(key=lambda each: each.made_ms, reverse=True)
             found = [values.decision(each, ids) for each in found[:limit]]
         return found
+
+    def search(self, search: DecisionSearch) -> FoundDecisions:
+        """Return the matches under canonical ids; a text is compared with the ids as recorded."""
+        if search.models is not None:
+            names = [name for model_id in search.models for name in self._aliases.spellings(model_id)]
+            search = search._replace(models=tuple(names))
+        found: FoundDecisions = self._own.search(search)
+        return found._replace(decisions=[values.decision(each, self._aliases.ids) for each in found.decisions])
 
 
 class RenamedMerged(Renamed):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from modelperf_plugin.store.aliases.editing import RenamedEditing
 from modelperf_plugin.store.aliases.evidence import (
     RenamedEvents,
     RenamedMerged,
@@ -39,6 +40,7 @@ def with_aliases(store: Store, aliases: Aliases) -> Store:
         "served_models": RenamedServedModels(store.served_models, aliases),
         "spending": RenamedSpending(store.spending, aliases),
         "trends": RenamedTrends(store.trends, aliases),
+        "editing": RenamedEditing(store.editing, aliases),
         "merged": RenamedMerged(store.merged, aliases),
     }
     return replace(store, **roles)

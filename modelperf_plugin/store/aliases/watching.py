@@ -72,6 +72,10 @@ class RenamedWatchStates(Renamed):
     States cannot be added up: where several names of a model have one, that of the canonical id continues.
     """
 
+    def claim(self, holder: str, seconds: float) -> bool:
+        """Return whether ``holder`` is to follow the outcomes."""
+        return bool(self._own.claim(holder, seconds))
+
     def load(self) -> tuple[int | None, list[WatchState]]:
         """Return the position and all states, one of each kind for a pair."""
         position, states = self._own.load()

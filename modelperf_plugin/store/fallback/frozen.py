@@ -12,6 +12,7 @@ from typing import NoReturn, Self
 
 from modelperf_plugin.errors import StoreError, StoreFailedError
 from modelperf_plugin.store.ab_tests import DrawnDecisions, Stake, StoredContest, StoredTest
+from modelperf_plugin.store.edits import Edited, Selection
 from modelperf_plugin.store.entries import DroppedStep
 from modelperf_plugin.store.exchange import Attached, EventRow, ImportRecord, Merged, Prior, Step, Sums
 from modelperf_plugin.store.main_store import Database
@@ -29,6 +30,7 @@ class Snapshot:
     later: Mapping[str, Mapping[str, Mapping[Tried, LaterTries]]] = field(default_factory=dict)
     """Later tries by task type, model, and what had failed before."""
     last_event_id: int = 0
+    last_edit: int = 0
     changes: list[Change] = field(default_factory=list)
     baselines: dict[tuple[str, str], Baseline] = field(default_factory=dict)
     durations: dict[tuple[str, str], Durations] = field(default_factory=dict)
@@ -49,6 +51,7 @@ class Snapshot:
             tallies=tallies,
             later={name: store.tallies.later(name) for name in names},
             last_event_id=store.events.last_id(),
+            last_edit=store.editing.last_edit(),
             changes=store.changes.all(),
             baselines=store.tallies.baselines(),
             durations=store.tallies.durations(EVERYTHING, 0, 0.0),
@@ -115,6 +118,32 @@ class SuspendedEvents(_Refusing):
         return DroppedStep(0, 0, after_id, at_end=True)
 
 
+class SuspendedEditing(_Refusing):
+    """Nothing is edited while the database fails."""
+
+    def __init__(self, snapshot: Snapshot, reason: str) -> None:
+        super().__init__(reason)
+        self._last_edit = snapshot.last_edit
+
+    def count(self, selection: Selection) -> Edited:
+        self._refuse()
+
+    def forget(self, selection: Selection, edited_ms: int) -> Edited:
+        self._refuse()
+
+    def rename_task_type(self, old: str, new: str, edited_ms: int) -> Edited:
+        self._refuse()
+
+    def rename_model(self, old: str, new: str, edited_ms: int, fingerprint: Callable[[str, bool, str], str]) -> Edited:
+        self._refuse()
+
+    def unannounce(self, model_id: str, edited_ms: int) -> bool:
+        self._refuse()
+
+    def last_edit(self) -> int:
+        return self._last_edit
+
+
 class FrozenChanges:
     """Changes as they were; new ones are detected once the database works."""
 
@@ -157,6 +186,9 @@ class FrozenWatchStates:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._saved = snapshot.watch_states
+
+    def claim(self, holder: str, seconds: float) -> bool:
+        return True
 
     def load(self) -> tuple[int | None, list[WatchState]]:
         return self._saved

@@ -22,6 +22,7 @@ from modelperf_plugin.store.fallback.frozen import (
     FrozenMerged,
     FrozenWatchStates,
     Snapshot,
+    SuspendedEditing,
     SuspendedEvents,
     SuspendedImports,
 )
@@ -95,6 +96,11 @@ class Notes:
         return not self.writes and not self.problems
 
 
+def prepare_interim() -> None:
+    """Do what takes long when the first stand-in is opened."""
+    open_sqlite(MEMORY).close()
+
+
 def open_interim(path: str, snapshot: Snapshot, reason: str, spool: Spool) -> InterimStore:
     """Open a stand-in for the database at ``path``, which counts what is spooled and continues ``spool``."""
     memory = open_sqlite(MEMORY)
@@ -118,6 +124,7 @@ def open_interim(path: str, snapshot: Snapshot, reason: str, spool: Spool) -> In
         merged=FrozenMerged(snapshot, reason),
         problems=memory.problems,
         maintenance=memory.maintenance,
+        editing=SuspendedEditing(snapshot, reason),
     )
 
 

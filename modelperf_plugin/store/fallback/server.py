@@ -15,12 +15,15 @@ from modelperf_plugin.log import logger
 from modelperf_plugin.store.background import Background
 from modelperf_plugin.store.beside import beside
 from modelperf_plugin.store.fallback.frozen import Snapshot
+from modelperf_plugin.store.fallback.interim import prepare_interim
 from modelperf_plugin.store.fallback.plain import from_plain, to_plain
 
 SUFFIX: Final = "-evidence.json"
 COPY_SECONDS: Final = 60.0
 """How often the copy is written."""
 MAX_BYTES: Final = 1 << 28
+_PREPARE_SECONDS: Final = 0.2
+"""How long after opening the stand-in is prepared, which takes longer than a call may at the moment it is needed."""
 _FORMAT: Final = 1
 
 
@@ -37,6 +40,8 @@ class ServerUpkeep:
         self._background = Background(
             self, ServerUpkeep._step, name="modelperf reconnecting", on_error=ServerUpkeep._on_error
         )
+        self._is_prepared = False
+        self._background.wake(_PREPARE_SECONDS)
 
     def wake(self) -> bool:
         """Have the thread take a step; return False if there can be none."""
@@ -58,6 +63,9 @@ class ServerUpkeep:
         self._write()
 
     def _step(self) -> None:
+        if not self._is_prepared:
+            prepare_interim()
+            self._is_prepared = True
         self._check()
         if time.monotonic() >= self._write_at:
             self._write()

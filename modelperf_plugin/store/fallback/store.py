@@ -8,6 +8,7 @@ from modelperf_plugin.store.ab_tests import DrawnDecisions, Stake, StoredContest
 from modelperf_plugin.store.decision_records import DecisionOutcome, DecisionRecord
 from modelperf_plugin.store.decision_summary import DecisionSummary
 from modelperf_plugin.store.decisions import DECISIONS_PER_STEP, JoinedOutcome, LoggedDecision
+from modelperf_plugin.store.edits import Edited, Selection
 from modelperf_plugin.store.entries import CountedProblem, DroppedStep, Finding, Recorded
 from modelperf_plugin.store.fallback.exchange import FallbackAttachments, FallbackImports, FallbackMerged
 from modelperf_plugin.store.fallback.outcomes import FallbackOutcomes, FallbackTallies
@@ -16,7 +17,7 @@ from modelperf_plugin.store.fallback.switch import Switch
 from modelperf_plugin.store.main_store import Database
 from modelperf_plugin.store.spending import Correction, CostEvent, CostSums
 from modelperf_plugin.store.store import Store
-from modelperf_plugin.store.trends import Days, DecisionSums, TrendStep
+from modelperf_plugin.store.trends import Days, DecisionSearch, DecisionSums, FoundDecisions, LatestChoice, TrendStep
 from modelperf_plugin.store.watches import Change, Demotion, Direction, Event, Revision, WatchKey, WatchState
 from modelperf_plugin.values import Outcome, Tally
 
@@ -51,6 +52,7 @@ def open_fallback(database: Database, patience: float, *, sync: bool) -> Store:
         merged=FallbackMerged(switch),
         problems=FallbackProblems(switch),
         maintenance=FallbackMaintenance(switch),
+        editing=FallbackEditing(switch),
     )
 
 
@@ -149,6 +151,9 @@ class FallbackDemotions(Role):
 
 class FallbackWatchStates(Role):
     """States of watches in the store in use."""
+
+    def claim(self, holder: str, seconds: float) -> bool:
+        return self._switch.ask(lambda store: store.watch_states.claim(holder, seconds))
 
     def load(self) -> tuple[int | None, list[WatchState]]:
         return self._switch.ask(lambda store: store.watch_states.load())
@@ -262,10 +267,16 @@ class FallbackTrends(Role):
     def decision_sums(self, days: Days, now_ms: int) -> list[DecisionSums]:
         return self._switch.ask(lambda store: store.trends.decision_sums(days, now_ms))
 
+    def latest_choices(self, days: Days) -> list[LatestChoice]:
+        return self._switch.ask(lambda store: store.trends.latest_choices(days))
+
     def decisions(
         self, days: Days, task_type: str | None = None, model_id: str | None = None, limit: int = 20
     ) -> list[LoggedDecision]:
         return self._switch.ask(lambda store: store.trends.decisions(days, task_type, model_id, limit))
+
+    def search(self, search: DecisionSearch) -> FoundDecisions:
+        return self._switch.ask(lambda store: store.trends.search(search))
 
 
 class FallbackProblems(Role):
@@ -279,6 +290,28 @@ class FallbackProblems(Role):
 
     def clear(self) -> None:
         self._switch.ask(lambda store: store.problems.clear())
+
+
+class FallbackEditing(Role):
+    """Edits of the store in use."""
+
+    def count(self, selection: Selection) -> Edited:
+        return self._switch.ask(lambda store: store.editing.count(selection))
+
+    def forget(self, selection: Selection, edited_ms: int) -> Edited:
+        return self._switch.ask(lambda store: store.editing.forget(selection, edited_ms))
+
+    def rename_task_type(self, old: str, new: str, edited_ms: int) -> Edited:
+        return self._switch.ask(lambda store: store.editing.rename_task_type(old, new, edited_ms))
+
+    def rename_model(self, old: str, new: str, edited_ms: int, fingerprint: Callable[[str, bool, str], str]) -> Edited:
+        return self._switch.ask(lambda store: store.editing.rename_model(old, new, edited_ms, fingerprint))
+
+    def unannounce(self, model_id: str, edited_ms: int) -> bool:
+        return self._switch.ask(lambda store: store.editing.unannounce(model_id, edited_ms))
+
+    def last_edit(self) -> int:
+        return self._switch.memory.keep("last_edit", self._switch.ask(lambda store: store.editing.last_edit()))
 
 
 class FallbackMaintenance(Role):

@@ -13,8 +13,8 @@ from modelperf_plugin.store.postgres.reading import Statement
 
 CURRENT_SECONDS: Final = 1.0
 """How old an answer may be that a choice takes without waiting."""
-KEEP_SECONDS: Final = 3.0
-"""How long an answer is renewed that no choice has asked for."""
+KEEP_SECONDS: Final = 0.2
+"""How much longer than that an answer is renewed that no choice has asked for."""
 FORGET_SECONDS: Final = 60.0
 """How long it is kept after that."""
 MAX_ANSWERS: Final = 1000
@@ -47,6 +47,8 @@ class Answers:
         self._known: dict[Key, Answer] = {}
         self._read = Condition()
         self._void_at = _NO_TIME
+        self.current_seconds = CURRENT_SECONDS
+        """The same for this database, which may be slow."""
         self.is_failing = False
         """Whether the database does not answer, so that waiting is of no use."""
 
@@ -62,11 +64,12 @@ class Answers:
             answer = self._known[key] = Answer((statement, parameters))
         now = time.monotonic()
         answer.wanted_at = now
-        since = max(now - CURRENT_SECONDS, self._void_at)
+        since = max(now - self.current_seconds, self._void_at)
         if answer.read_at < since:
             self.wait(read, lambda: answer.read_at >= since, known=answer.read_at > _NO_TIME)
             if answer.read_at == _NO_TIME:
                 self.refuse(read)
+        read.read_at = min(read.read_at, answer.read_at)
         return answer.rows
 
     def wait(self, read: LocalRead, is_read: Callable[[], bool], *, known: bool) -> None:
@@ -93,12 +96,14 @@ class Answers:
     def due(self, *, everything: bool) -> list[Answer]:
         """Return what to read: what is waited for or, with ``everything``, all that was asked for recently."""
         now = time.monotonic()
+        kept_since = now - self.current_seconds - KEEP_SECONDS
         answers = list(self._known.items())
+        wanted = [(key, each) for key, each in answers if each.wanted_at >= kept_since]
         if len(answers) > MAX_ANSWERS or any(each.wanted_at < now - FORGET_SECONDS for _, each in answers):
-            answers = [(key, each) for key, each in answers if each.wanted_at >= now - KEEP_SECONDS][-MAX_ANSWERS:]
-            self._known = dict(answers)
-        since = now if everything else max(now - CURRENT_SECONDS, self._void_at)
-        return [each for _, each in answers if each.wanted_at >= now - KEEP_SECONDS and each.read_at < since]
+            wanted = wanted[-MAX_ANSWERS:]
+            self._known = dict(wanted)
+        since = now if everything else max(now - self.current_seconds, self._void_at)
+        return [each for _, each in wanted if each.read_at < since]
 
     def put(self, answers: Iterable[tuple[Answer, list[Any]]], read_at: float) -> None:
         """Keep what was read, all at one moment, and tell those who wait."""

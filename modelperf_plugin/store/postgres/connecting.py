@@ -34,6 +34,19 @@ _LOOK_SECONDS: Final = 0.02
 """How often a wait for an answer looks at the clock."""
 _SETTLED_SECONDS: Final = 3.0
 """After this time a commit is on the disk of a server that lives: `wal_writer_delay` is 0.2 s."""
+_RENAMED_AFTER: Final = 1_000
+"""After so many statements a connection takes another name: as long as some old transaction is open, the server looks
+through all versions of the rows that have its number."""
+_RENAME: Final = """
+WITH
+    forgotten AS (DELETE FROM sender WHERE id = ANY(%(former)s)),
+    forgotten_too AS (
+        DELETE FROM folded_receipt WHERE sender IN (SELECT number_of_sender(id) FROM unnest(%(former)s::text[]) AS id)
+    )
+SELECT
+    CASE WHEN NOT %(is_pooled)s::boolean THEN pg_try_advisory_lock(%(new)s::bigint) END,
+    CASE WHEN NOT %(is_pooled)s::boolean THEN pg_advisory_unlock(%(old)s::bigint) END
+"""
 _DEFAULTS: Final = {
     "fallback_application_name": "modelperf", "connect_timeout": "10", "keepalives_idle": "30",
     "keepalives_interval": "10", "keepalives_count": "3",
@@ -50,12 +63,12 @@ class PatientConnection(psycopg.Connection[Any]):
         """For how many seconds to wait for an answer of the server."""
         self.sender = token_hex(8)
         """What the database knows this connection by: a connection that takes its place has another name."""
-        self.sender_number = int.from_bytes(bytes.fromhex(self.sender), signed=True)
-        """The same as a number of 64 bits."""
         self.sent = 0
-        """How many statements with a receipt were sent."""
-        self.unsettled: deque[tuple[float, int, Sequence[Entry]]] = deque()
-        """The last outcomes that were committed: when, by which statement, and which."""
+        """How many statements with a receipt were sent under this name."""
+        self.unsettled: deque[tuple[float, str, int, Sequence[Entry]]] = deque()
+        """The last outcomes that were committed: when, under which name, by which statement, and which."""
+        self._former: list[str] = []
+        """Earlier names that the database still knows."""
         self.numbers: dict[tuple[str, ...], int] = {}
         """What stands for pairs and for sets of models in the database, as far as this connection has used them.
 
@@ -70,6 +83,11 @@ class PatientConnection(psycopg.Connection[Any]):
         self.settings = ""
         """What sets this for a transaction, if there is a pooler in between, and ``others`` in addition."""
         self.others = ""
+
+    @property
+    def sender_number(self) -> int:
+        """The name as a number of 64 bits."""
+        return _number_of(self.sender)
 
     def wait(self, gen: Generator[Any, Any, _T], *args: Any, **kwargs: Any) -> _T:
         """Consume a generator that operates on the connection; raise ServerSilentError if no answer comes in time."""
@@ -100,13 +118,29 @@ class PatientConnection(psycopg.Connection[Any]):
         now, unsettled = time.monotonic(), self.unsettled
         while unsettled and unsettled[0][0] < now - _SETTLED_SECONDS:
             unsettled.popleft()
-        unsettled.append((now, self.sent, entries))
+        unsettled.append((now, self.sender, self.sent, entries))
+
+    def rename_if_due(self) -> None:
+        """Take another name once in a while, between two statements, and let the database forget those from before."""
+        if self.sent < _RENAMED_AFTER:
+            return
+        needed = {sender for _, sender, _, _ in self.unsettled}
+        unneeded = [each for each in self._former if each not in needed]
+        new = token_hex(8)
+        numbers = {"new": _number_of(new), "old": self.sender_number}
+        self.execute(_RENAME, {"former": unneeded, "is_pooled": self.is_pooled, **numbers})
+        self._former = [*(each for each in self._former if each in needed), self.sender]
+        self.sender, self.sent = new, 0
 
     def abandon(self) -> None:
         """Close a connection that the parent of this process uses, without a word to the server."""
         with suppress(OSError, psycopg.Error), Path(os.devnull).open("r+b", buffering=0) as nowhere:
             os.dup2(nowhere.fileno(), self.fileno())
         self.close()
+
+
+def _number_of(sender: str) -> int:
+    return int.from_bytes(bytes.fromhex(sender), signed=True)
 
 
 class Connector:

@@ -9,9 +9,9 @@ from typing import Any, Final, TypeVar
 
 import psycopg
 
-from modelperf_plugin.errors import StoreError
+from modelperf_plugin.errors import StoreBusyError, StoreError
 from modelperf_plugin.store import forks
-from modelperf_plugin.store.deadline import BUSY_SECONDS
+from modelperf_plugin.store.deadline import BUSY_SECONDS, remaining
 from modelperf_plugin.store.durability import Durability
 from modelperf_plugin.store.entries import Entry
 from modelperf_plugin.store.local import local_read
@@ -20,13 +20,14 @@ from modelperf_plugin.store.postgres.following import Follower
 from modelperf_plugin.store.postgres.local_counts import Covered
 from modelperf_plugin.store.postgres.migrating import migrate, refuse_older
 from modelperf_plugin.store.postgres.pool import Pool
-from modelperf_plugin.store.postgres.reading import at_once, bound, read_counts
+from modelperf_plugin.store.postgres.reading import Statement, at_once, bound, read_counts
 from modelperf_plugin.store.postgres.receipts import DoubtError, is_answered, receipt_id
 from modelperf_plugin.store.tally_cache import Counts
 from modelperf_plugin.store.urls import without_secrets
 
 _T = TypeVar("_T")
 
+_FOLD: Final[Statement] = ("SELECT fold_some()", ())
 _END_SECONDS: Final = 1.0
 """How long closing waits for the thread that follows."""
 
@@ -114,19 +115,22 @@ class PostgresConnection:
     def fold(self) -> None:
         """Number and add up what was recorded before, unless the store is open for reading only."""
         if not self.read_only and local_read() is None:
-            self.fetch("SELECT fold()")
+            self._folded()
 
     def fetch_folded(self, statement: str, *parameters: Any) -> list[Any]:
         """Return the rows of a query that needs to see everything recorded before among the events.
 
         On a store that is open for reading only it sees what others have folded.
+
+        Raises:
+            StoreBusyError: so much was recorded that it takes longer; the next call goes on.
         """
         if self.read_only or local_read() is not None:
             return self.fetch(statement, *parameters)
-        fold: tuple[str, Sequence[Any]] = ("SELECT fold()", ())
-        return self._learnt(
-            lambda connection: at_once(connection, [fold, (statement, parameters)])[1], statement, parameters
-        )
+        started = time.monotonic()
+        (rows,) = self._folded((statement, parameters))
+        self.follower.learn(statement, parameters, rows, started)
+        return rows
 
     def counts(self, task_type: str) -> Counts:
         """Return the counts of a task type, with every outcome recorded before; the same object if nothing changes."""
@@ -149,10 +153,14 @@ class PostgresConnection:
 
     def call(self, statement: str, *parameters: Any) -> Any:
         """Return the only row of a statement that writes, which is a transaction of its own."""
-        self.refuse_read_only()
-        row = self._pool.use(lambda connection: _rows(connection, statement, parameters))[0]
+        row = self.call_aside(statement, *parameters)
         self.follower.void()
         return row
+
+    def call_aside(self, statement: str, *parameters: Any) -> Any:
+        """Do the same with a statement that changes nothing on which choices depend."""
+        self.refuse_read_only()
+        return self._pool.use(lambda connection: _rows(connection, statement, parameters))[0]
 
     def call_once(self, entries: Sequence[Entry], statement: str, *parameters: Any) -> Any:
         """Do the same with a statement that records outcomes, and whose first two parameters are a receipt."""
@@ -171,6 +179,7 @@ class PostgresConnection:
         self.refuse_read_only()
 
         def execute(connection: PatientConnection) -> _T:
+            connection.rename_if_due()
             first = connection.sent + 1
             connection.sent += receipts
             try:
@@ -211,6 +220,16 @@ class PostgresConnection:
         """Have ``restore`` write by a connection what the server has lost that another one has written."""
         self._pool.restore = restore
 
+    def read(self, action: Callable[[psycopg.Connection], _T]) -> _T:
+        """Return what ``action`` returns, called in a transaction that sees the database as of one moment."""
+
+        def transact(connection: psycopg.Connection) -> _T:
+            with connection.transaction():
+                connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                return action(connection)
+
+        return self._pool.use(transact)
+
     def refuse_read_only(self) -> None:
         """Raise StoreError if the store was opened for reading only."""
         if self.read_only:
@@ -229,6 +248,17 @@ class PostgresConnection:
         self._pool.close()
         if self._owns_connector:
             self._connector.close()
+
+    def _folded(self, *statements: Statement) -> list[list[Any]]:
+        """Return the rows of statements once everything is folded that was recorded before, in short transactions."""
+        seconds = remaining(self.patience)
+        deadline = time.monotonic() + seconds
+        while True:
+            folding, *answers = self._pool.use(lambda connection: at_once(connection, [_FOLD, *statements]))
+            if folding == [(True,)]:
+                return answers
+            if time.monotonic() >= deadline:
+                raise StoreBusyError(f"{self.location} is still adding up what was recorded after {seconds:g} s")
 
     def _learnt(
         self, read: Callable[[PatientConnection], list[Any]], statement: str, parameters: Sequence[Any]

@@ -63,9 +63,9 @@ class PostgresDatabase:
 
     def unsettled(self) -> list[tuple[str, Sequence[Entry]]]:
         return [
-            (receipt_id(connection.sender, sent), entries)
+            (receipt_id(sender, sent), entries)
             for connection in self._connector.lost
-            for _, sent, entries in connection.unsettled
+            for _, sender, sent, entries in connection.unsettled
         ]
 
     def close(self) -> None:

@@ -32,7 +32,7 @@ class PostgresDecisionLog(ReadDecisions):
     def write(self, decisions: Iterable[DecisionRecord], outcomes: Iterable[DecisionOutcome]) -> list[DecisionOutcome]:
         decisions, outcomes = list(decisions), list(outcomes)
         given = json.dumps([_decision(each) for each in decisions]), json.dumps([_outcome(each) for each in outcomes])
-        (log,) = self._connection.call(self._sql["join_decisions"], *given, *limits_of_log())
+        (log,) = self._connection.call_aside(self._sql["join_decisions"], *given, *limits_of_log())
         return _joined(log, outcomes)
 
     def report(self, decision_id: str, outcome: Outcome, given_ms: int) -> Recorded:
@@ -45,7 +45,7 @@ class PostgresDecisionLog(ReadDecisions):
         return [(row[0], *split(row[1:])) for row in rows]
 
     def forget(self, before_ms: int, limit: int = DECISIONS_PER_STEP) -> int:
-        deleted: int = self._connection.call(self._sql["forget_decisions"], before_ms, limit)[0]
+        deleted: int = self._connection.call_aside(self._sql["forget_decisions"], before_ms, limit)[0]
         return deleted
 
 

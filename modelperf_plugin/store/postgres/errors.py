@@ -10,12 +10,11 @@ from psycopg import errors
 
 from modelperf_plugin.errors import StoreBusyError, StoreDamagedError, StoreError, StoreFailedError
 
-_BUSY: Final = (
-    errors.LockNotAvailable, errors.QueryCanceled, errors.DeadlockDetected, errors.SerializationFailure,
-)  # fmt: skip
+_BUSY: Final = (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure)
 _MISSING: Final = (errors.UndefinedTable, errors.UndefinedColumn, errors.UndefinedFunction, errors.InvalidSchemaName)
 _FAILED: Final = (
-    errors.ReadOnlySqlTransaction, errors.InsufficientPrivilege, errors.InsufficientResources, errors.SystemError,
+    errors.QueryCanceled, errors.ReadOnlySqlTransaction, errors.InsufficientPrivilege, errors.InsufficientResources,
+    errors.SystemError,
 )  # fmt: skip
 _PREFIX: Final = re.compile(r'^connection failed: |connection to server (at|on socket) "[^"]*"(, port \d+)? failed: ')
 

@@ -51,4 +51,5 @@ class PostgresEvents:
         return dict(usable(back_of, self._connection.fetch(self._sql["models_back"])))
 
     def drop(self, before_ms: int, after_id: int = 0) -> DroppedStep:
-        return DroppedStep._make(self._connection.call(self._sql["drop_step"], before_ms, after_id, EVENTS_PER_STEP))
+        step = self._connection.call_aside(self._sql["drop_step"], before_ms, after_id, EVENTS_PER_STEP)
+        return DroppedStep._make(step)

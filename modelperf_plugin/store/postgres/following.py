@@ -27,6 +27,8 @@ LOOK_SECONDS: Final = 0.02
 """How often the thread looks whether the database has told of news."""
 POLL_SECONDS: Final = 0.5
 """How often everything is read that choices depend on, whether or not there is news."""
+LONGEST_POLL_SECONDS: Final = 10.0
+"""The same for a server that has so much to do that it takes long to answer."""
 NEWS_SECONDS: Final = 0.05
 """The least time between two readings because of news."""
 LATER_SECONDS: Final = 0.06
@@ -91,7 +93,7 @@ class Follower:
             StoreBusyError: they were never read, and cannot be in time.
         """
         self._wanted_at = now = time.monotonic()
-        since = now - CURRENT_SECONDS
+        since = now - self._answers.current_seconds
         kept = self.counts.of(task_type)
         if kept is None or not kept.is_current(since):
             self.counts.ask(task_type)
@@ -173,9 +175,12 @@ class Follower:
         self._answers.put(zip(questions, rows, strict=True), started)
         self._backoff.succeeded()
         self._read_at = now = time.monotonic()
-        self._news_at = now + max(NEWS_SECONDS, SHARE * (now - started))
+        rest = SHARE * (now - started)
+        self._news_at = now + max(NEWS_SECONDS, rest)
         if everything:
-            self._poll_at = now + POLL_SECONDS
+            interval = max(POLL_SECONDS, min(rest, LONGEST_POLL_SECONDS))
+            self._poll_at = now + interval
+            self._answers.current_seconds = max(CURRENT_SECONDS, 2 * interval)
 
     def _fail(self, error: Exception) -> None:
         """Connect again after a while."""

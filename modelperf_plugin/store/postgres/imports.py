@@ -30,6 +30,7 @@ class PostgresImports(ReadImports):
         self, step: Step, rows: Sequence[EventRow], outcome_ids: Sequence[str | None] = ()
     ) -> tuple[int, int] | None:
         texts = [(*row[:-1], text_of(row[-1]) if row[-1] else None) for row in rows]
+        self._connection.fold()  # or else the function would, in one transaction
         given = [*columns(texts, 10), list(outcome_ids) or [None] * len(rows)]
         import_id, added = self._connection.call(self._sql["import_outcomes"], _json(step), *given)
         return None if import_id is None else (import_id, added)

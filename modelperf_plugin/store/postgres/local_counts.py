@@ -15,6 +15,8 @@ FOLLOW_SECONDS: Final = 60.0
 """How long the tallies of a task type are read again that no choice has asked for."""
 _OWN_SECONDS: Final = 30.0
 """How long an own outcome is remembered: whatever begins to be read later includes it."""
+_MAX_SENDERS: Final = 32
+"""Of how many connections it is read how far they have come: of more than a store has open."""
 _NEVER: Final = float("-inf")
 
 Receipt = tuple[str, int]
@@ -67,7 +69,7 @@ class LocalCounts:
         self.noted = 0
         """How many statements with outcomes were noted."""
         self.senders: dict[str, None] = {}
-        """The connections that have sent them."""
+        """The connections that have sent them, the last one last: each takes another name once in a while."""
         self.asked: dict[str, None] = {}
         """The task types that a choice waits for."""
         self.revision = 0
@@ -96,7 +98,10 @@ class LocalCounts:
         now = time.monotonic()
         with self._lock:
             self.noted += 1
+            self.senders.pop(receipt[0], None)
             self.senders[receipt[0]] = None
+            if len(self.senders) > _MAX_SENDERS:
+                del self.senders[next(iter(self.senders))]
             self._own.append((self.noted, now, receipt, entries))
             while self._own[0][1] < now - _OWN_SECONDS:
                 self._own.popleft()

@@ -33,8 +33,8 @@ class PostgresMaintenance:
 
     def check(self) -> list[Finding]:
         connection, sql = self._connection, self._sql
-        if not connection.read_only:
-            connection.fetch(sql["fold_on_primary"])  # what is in the queue is then examined, too
+        while not connection.read_only and connection.fetch(sql["fold_on_primary"]) == [(False,)]:
+            pass  # what is in the queue is then examined, too
         (row,) = connection.fetch(sql["server"])
         state = ServerState._make(row)
         holders = [Holder._make(each) for each in connection.fetch(sql["holders"], LONG_SECONDS)]
@@ -52,6 +52,7 @@ class PostgresMaintenance:
     def rebuild(self) -> int:
         """Recompute sums that are wrong from the events, in one transaction; return of how many pairs some were."""
         unknown = text_of(UNKNOWN_TRIED)
+        self._connection.fold()
 
         def write(connection: psycopg.Connection) -> int:
             connection.execute(self._sql["begin_recount"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
+from itertools import groupby
 from typing import Final
 
 from modelperf_plugin.log import logger
@@ -81,10 +82,12 @@ class PostgresOutcomes:
 
     def _restore(self, connection: PatientConnection, lost: PatientConnection) -> None:
         """Write by one connection the outcomes of another that the server has lost."""
-        sent = [number for _, number, entries in lost.unsettled for _ in entries]
-        rows = [(*row_of(entry)[:-1], True) for _, _, entries in lost.unsettled for entry in entries]
-        statement = self._sql["restore_lost"]
-        ((restored,),) = connection.execute(statement, (lost.sender, sent, *columns(rows, _WIDTH))).fetchall()
+        restored = 0
+        for sender, group in groupby(lost.unsettled, lambda each: each[1]):
+            written = [(number, entry) for _, _, number, entries in group for entry in entries]
+            rows = [(*row_of(entry)[:-1], True) for _, entry in written]
+            given = (sender, [number for number, _ in written], *columns(rows, _WIDTH))
+            restored += connection.execute(self._sql["restore_lost"], given).fetchall()[0][0]
         if restored:
             location = self._connection.location
             logger.warning("%s had lost %s when it stopped: recorded again", location, count(restored, "outcome"))

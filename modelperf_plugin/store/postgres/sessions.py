@@ -24,7 +24,7 @@ SELECT
     pg_is_in_recovery(),
     CASE WHEN pg_backend_pid() = %(pid)s THEN
         set_config('default_transaction_isolation', 'read committed', false)
-        || set_config('default_transaction_read_only', %(read_only)s, false)
+        || CASE WHEN %(read_only)s THEN set_config('default_transaction_read_only', 'on', false) ELSE '' END
         || set_config('synchronous_commit', CASE
             WHEN %(full)s THEN CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'
                 ELSE current_setting('synchronous_commit') END
@@ -42,6 +42,8 @@ _WRITING: Final = (
     ", set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), true)"
 )
 """A host does not notice that a server behind a pooler was killed, so nothing may be lost then."""
+_LATER_SECONDS: Final = 0.1
+"""How much longer than for locks a statement may take at least: it is known then what was in the way."""
 _STANDBY: Final = (
     "{location} is a standby, which can only be read: name the primary, or all servers with "
     "target_session_attrs=read-write"
@@ -66,7 +68,7 @@ class PooledCursor(psycopg.ClientCursor[Any]):
 def set_up(connection: PatientConnection, location: str, *, durability: Durability, read_only: bool) -> None:
     """Prepare a new connection; raise StoreFailedError if the server is a standby, and nothing can be written."""
     wanted = {
-        "pid": connection.info.backend_pid, "read_only": "on" if read_only else "off", "full": durability == "full",
+        "pid": connection.info.backend_pid, "read_only": read_only, "full": durability == "full",
         "sender": connection.sender_number,
     }  # fmt: skip
     connection.is_pooled, is_standby, *_ = connection.execute(_SET_UP, wanted).fetchone() or (False, False)
@@ -80,7 +82,7 @@ def set_up(connection: PatientConnection, location: str, *, durability: Durabili
 
 def limit(connection: PatientConnection, wait: float, seconds: float) -> None:
     """Let the statements that follow wait for locks, and run, for so many seconds."""
-    timeouts = _rounded(wait), 0 if math.isinf(seconds) else _rounded(seconds)
+    timeouts = _rounded(min(wait, seconds - _LATER_SECONDS)), 0 if math.isinf(seconds) else _rounded(seconds)
     if timeouts == connection.timeouts:
         return
     if connection.is_pooled:

@@ -15,6 +15,7 @@ from modelperf_plugin.store.postgres.connecting import Connector
 from modelperf_plugin.store.postgres.connection import PostgresConnection
 from modelperf_plugin.store.postgres.decisions import PostgresDecisionLog
 from modelperf_plugin.store.postgres.demotions import PostgresDemotions
+from modelperf_plugin.store.postgres.editing import PostgresEditing
 from modelperf_plugin.store.postgres.events import PostgresEvents
 from modelperf_plugin.store.postgres.imports import PostgresImports
 from modelperf_plugin.store.postgres.maintenance import PostgresMaintenance
@@ -79,4 +80,5 @@ def open_postgres(
         merged=PostgresMerged(connection),
         problems=PostgresProblems(connection),
         maintenance=PostgresMaintenance(connection),
+        editing=PostgresEditing(connection),
     )

@@ -18,7 +18,11 @@ class PostgresWatchStates(ReadWatchStates):
         super().__init__(connection, "postgres")
         self._connection: PostgresConnection = connection
 
+    def claim(self, holder: str, seconds: float) -> bool:
+        claimed: bool = self._connection.call_aside(self._sql["claim_watches"], holder, seconds)[0]
+        return claimed
+
     def save(self, event_id: int, states: Iterable[WatchState], ended: Iterable[WatchKey] = ()) -> None:
         saved = {(each.kind, each.task_type, each.model_id): json.dumps(each.state) for each in states}
         changed = [*columns(list(saved), 3), list(saved.values()), *columns(list(ended), 3)]
-        self._connection.call(self._sql["save_watches"], event_id, *changed)
+        self._connection.call_aside(self._sql["save_watches"], event_id, *changed)

@@ -19,7 +19,7 @@ from modelperf_plugin.store.roles.evidence import (
     Trends,
 )
 from modelperf_plugin.store.roles.log import ABTests, DecisionHistory, DecisionLog, UnmatchedOutcomes
-from modelperf_plugin.store.roles.upkeep import Connection, Maintenance, Problems
+from modelperf_plugin.store.roles.upkeep import Connection, Editing, Maintenance, Problems
 from modelperf_plugin.store.roles.watching import Changes, Demotions, WatchStates
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "DecisionHistory",
     "DecisionLog",
     "Demotions",
+    "Editing",
     "Events",
     "Maintenance",
     "Outcomes",

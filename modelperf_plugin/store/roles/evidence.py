@@ -9,7 +9,7 @@ from modelperf_plugin.store.decision_records import Joining
 from modelperf_plugin.store.decisions import LoggedDecision
 from modelperf_plugin.store.entries import DroppedStep, Entry, Recorded, Verdict
 from modelperf_plugin.store.spending import Correction, CostEvent, CostSums
-from modelperf_plugin.store.trends import Days, DecisionSums, TrendStep
+from modelperf_plugin.store.trends import Days, DecisionSearch, DecisionSums, FoundDecisions, LatestChoice, TrendStep
 from modelperf_plugin.store.watches import Baseline, Event, Faded, PastCosts, Revision
 from modelperf_plugin.values import Durations, LaterTries, Tally, Tried
 
@@ -138,7 +138,8 @@ class Events(Protocol):
     def drop(self, before_ms: int, after_id: int = 0) -> DroppedStep:
         """Delete up to a thousand outcomes older than ``before_ms`` from the next ones after ``after_id``.
 
-        Tallies keep them. A step takes a few milliseconds; it skips several thousand outcomes if none of them is old.
+        Tallies keep them. A step takes a few milliseconds; it skips several thousand outcomes if none of them is old. A
+        store that keeps outcomes in partitions may take them all at once, up to a day later.
         """
 
 
@@ -208,7 +209,13 @@ class Trends(Protocol):
     def decision_sums(self, days: Days, now_ms: int) -> list[DecisionSums]:
         """Summarise the newest :data:`~modelperf_plugin.store.trends.MAX_SAMPLED_DECISIONS` decisions of ``days``."""
 
+    def latest_choices(self, days: Days) -> list[LatestChoice]:
+        """Return the latest choice for each task type, from the same sample as :meth:`decision_sums`."""
+
     def decisions(
         self, days: Days, task_type: str | None = None, model_id: str | None = None, limit: int = 20
     ) -> list[LoggedDecision]:
         """Return decisions of ``days``, newest first, from the same sample as :meth:`decision_sums`."""
+
+    def search(self, search: DecisionSearch) -> FoundDecisions:
+        """Search among as many decisions as :meth:`decision_sums` looks at, the newest of the time searched."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
+from modelperf_plugin.store.edits import Edited, Selection
 from modelperf_plugin.store.entries import CountedProblem, Finding
 
 
@@ -60,3 +62,42 @@ class Maintenance(Protocol):
 
     def check(self) -> list[Finding]:
         """Examine the store; may take a while on a large one."""
+
+
+class Editing(Protocol):
+    """Takes out what was recorded by mistake, and renames.
+
+    All sums are afterwards what they would be if the outcomes had never been recorded, or under the other name. Watches
+    over what was edited start over, in every process: :meth:`last_edit` tells.
+    """
+
+    def count(self, selection: Selection) -> Edited:
+        """Return what forgetting a selection would change."""
+
+    def forget(self, selection: Selection, edited_ms: int) -> Edited:
+        """Take a selection out of the store: events with their sums, ids and decisions.
+
+        A selection of task type or model alone takes out all that is known about them: also sums without events,
+        demotions and, without the other one, A/B tests or changes. Otherwise what is known as sums only stays, and so
+        do running A/B tests with the outcomes that they have counted.
+        """
+
+    def rename_task_type(self, old: str, new: str, edited_ms: int) -> Edited:
+        """Give all that is known about a task type to another one, which may exist."""
+
+    def rename_model(
+        self, old: str, new: str, edited_ms: int, fingerprint: Callable[[str, bool, str], str]
+    ) -> Edited:  # fmt: skip
+        """Give all that is known about a model to another one, which may exist.
+
+        ``fingerprint`` returns that of an A/B test by its incumbent, whether its challengers are named, and its salt.
+        """
+
+    def unannounce(self, model_id: str, edited_ms: int) -> bool:
+        """Take back the announcement that a model has changed; return False if that is not its last change.
+
+        Demotions that ended with the announcement are in force again.
+        """
+
+    def last_edit(self) -> int:
+        """Return the number of the last edit; 0 if there was none."""

@@ -54,6 +54,12 @@ class WatchStates(Protocol):
     A position goes with them: the last outcome that is part of them, whichever process has saved them.
     """
 
+    def claim(self, holder: str, seconds: float) -> bool:
+        """Return whether ``holder`` is to follow the outcomes, which is its task alone for so many seconds.
+
+        Processes that share a file all follow them, which costs little: each of them may.
+        """
+
     def load(self) -> tuple[int | None, list[WatchState]]:
         """Return the position (None if nothing was saved) and all states; takes long on a large store."""
 

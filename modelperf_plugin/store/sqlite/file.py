@@ -9,7 +9,8 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -100,10 +101,12 @@ def prepare(
     """
     if path == MEMORY:
         connection = connect(path, durability, opened)
-        if old_sqlite() is None:
-            _migrate(connection, path)
-        else:
+        if old_sqlite() is not None:
             migrate_in_memory(connection)
+        elif hasattr(connection, "deserialize"):
+            _copy_empty_one(connection)
+        else:
+            _migrate(connection, path)
         return connection
     check_requirements(path)
     file = target_of(path)  # a link to a file that is not there yet must not be created by SQLite, for all to read
@@ -125,6 +128,20 @@ def prepare(
             return connection
     except OSError as error:
         raise StoreFailedError(f"cannot open {path}: {error.strerror or error}") from error
+
+
+def _copy_empty_one(connection: sqlite3.Connection) -> None:
+    """Make a database in memory an empty one of ours: a host that falls back has no time for all the migrations."""
+    with closing(sqlite3.connect(MEMORY)) as empty:
+        empty.deserialize(_empty_one())
+        empty.backup(connection)  # one that is deserialized itself would have a limit of a gigabyte
+
+
+@cache
+def _empty_one() -> bytes:
+    with closing(sqlite3.connect(MEMORY, isolation_level=None)) as connection:
+        _migrate(connection, MEMORY)
+        return connection.serialize()
 
 
 def _refuse_others(path: str, opened: list[sqlite3.Connection]) -> None:

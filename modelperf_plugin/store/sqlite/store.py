@@ -15,6 +15,7 @@ from modelperf_plugin.store.sqlite.changes import SqliteChanges
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
 from modelperf_plugin.store.sqlite.decisions import SqliteDecisionLog
 from modelperf_plugin.store.sqlite.demotions import SqliteDemotions
+from modelperf_plugin.store.sqlite.editing import SqliteEditing
 from modelperf_plugin.store.sqlite.events import SqliteEvents
 from modelperf_plugin.store.sqlite.imports import SqliteImports
 from modelperf_plugin.store.sqlite.maintenance import SqliteMaintenance
@@ -74,6 +75,7 @@ def open_sqlite(path: str, *, durability: Durability = "normal", patience: float
         merged=SqliteMerged(connection),
         problems=SqliteProblems(connection),
         maintenance=SqliteMaintenance(connection),
+        editing=SqliteEditing(connection),
     )
 
 
@@ -103,4 +105,5 @@ def open_sqlite_read_only(path: str) -> ReadOnlySqliteStore:
         merged=SqliteMerged(connection),
         problems=SqliteProblems(connection),
         maintenance=SqliteMaintenance(connection),
+        editing=SqliteEditing(connection),
     )

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from modelperf_plugin.store.decisions import LoggedDecision
-from modelperf_plugin.store.queries import load_queries
-from modelperf_plugin.store.read_decisions import restored
 from modelperf_plugin.store.read_trends import ReadTrends
 from modelperf_plugin.store.sqlite.connection import SqliteConnection
 from modelperf_plugin.store.trends import Days, TrendStep
@@ -17,8 +14,7 @@ class SqliteTrends(ReadTrends):
     """Reads the daily roll-up; see :class:`~modelperf_plugin.store.roles.Trends`."""
 
     def __init__(self, connection: SqliteConnection) -> None:
-        super().__init__(connection, "sqlite")
-        self._connection: SqliteConnection = connection
+        super().__init__(connection, "sqlite", "queries.sql")
 
     def series_of_task_types(self, days: Days) -> list[TrendStep]:
         if days.step < _LONG_STEP:
@@ -29,8 +25,3 @@ class SqliteTrends(ReadTrends):
             for position in range(days.steps)
             for tally in self.totals_of_task_types(days.of(position))
         ]
-
-    def decisions(
-        self, days: Days, task_type: str | None = None, model_id: str | None = None, limit: int = 20
-    ) -> list[LoggedDecision]:
-        return restored(self._connection, load_queries("sqlite"), self._recent(days, task_type, model_id, limit))

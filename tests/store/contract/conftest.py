@@ -16,7 +16,7 @@ from tests.store.contract.examples import OpenStore
 KINDS = ("file", "memory", "fallback", "degraded", "aliases", "postgres", "postgres host")
 SUSPENDED_WHILE_DEGRADED = {
     "test_ab_tests", "test_attachments", "test_changes", "test_demotions", "test_events", "test_imports", "test_merged",
-    "test_reports", "test_watch_states",
+    "test_reports", "test_watch_states", "test_editing",
 }  # fmt: skip
 """The contracts of roles that answer from a snapshot while the database fails; test_suspended has what they do then."""
 

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from modelperf_plugin.store import Days, DecisionOutcome, DecisionRecord, Entry, Store, open_store
+from modelperf_plugin.store import (
+    Days,
+    DecisionOutcome,
+    DecisionRecord,
+    DecisionSearch,
+    Entry,
+    LatestChoice,
+    Store,
+    open_store,
+)
 from modelperf_plugin.values import DAY_MS, Outcome, Tally
 
 TODAY = 20_000
@@ -131,6 +141,17 @@ def test_decisions_are_summed_by_task_type_and_mode(store: Store) -> None:
     assert sums[0].oldest_ms == NOW_MS - 2 * 3_600_000
 
 
+def test_the_latest_choice_is_the_last_unbroken_run(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exploring does not interrupt it, another choice does; without one the log begins with it."""
+    for number, (model_id, explored) in enumerate([("a", 0), ("b", 0), ("a", 0), ("c", 1), ("a", 0)]):
+        decide(store, number, made_ms=NOW_MS + number, model_id=model_id, explored=explored)
+    days = Days(TODAY, TODAY + 1)
+    assert store.trends.latest_choices(days) == [LatestChoice("t", "a", NOW_MS + 2, 2, is_first=False)]
+    monkeypatch.setattr("modelperf_plugin.store.read_trends.MAX_SAMPLED_DECISIONS", 2)
+    assert store.trends.latest_choices(days) == [LatestChoice("t", "a", NOW_MS + 4, 1, is_first=True)]
+    assert store.trends.latest_choices(Days(TODAY + 1, TODAY + 2)) == []
+
+
 def test_only_the_newest_decisions_are_looked_at(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """With more decisions than are sampled, the newest count; a filter chooses among them, not beyond them."""
     monkeypatch.setattr("modelperf_plugin.store.read_trends.MAX_SAMPLED_DECISIONS", 3)
@@ -142,6 +163,42 @@ def test_only_the_newest_decisions_are_looked_at(store: Store, monkeypatch: pyte
     assert [each.decision_id for each in store.trends.decisions(days, limit=1)] == [ids[5]]
     assert store.trends.decisions(days, "other") == []
     assert store.trends.decisions(Days(TODAY + 1, TODAY + 2)) == []
+
+
+def test_decisions_are_found_by_what_they_are(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By task type, model, exploring, ending and a part of a name; in any order, a page at a time, the newest only."""
+    ids = [
+        decide(store, 0, made_ms=NOW_MS, model_id="a", success=1),
+        decide(store, 1, made_ms=NOW_MS + 1, model_id="b", success=0, explored=1),
+        decide(store, 2, made_ms=NOW_MS + 2, model_id="a", task_type="Résumé"),
+        decide(store, 3, made_ms=NOW_MS + 3, model_id="b", success=0),
+    ]
+    store.decisions.write([], [DecisionOutcome(ids[3], "a", Outcome(success=True), NOW_MS + 9)])
+
+    def found(**search: Any) -> list[int]:
+        matches = store.trends.search(DecisionSearch(NOW_MS, NOW_MS + 10, **search)).decisions
+        return [int(each.decision_id) for each in matches]
+
+    assert found() == [3, 2, 1, 0]
+    assert found(task_type="t") == [3, 1, 0]
+    assert found(models=("a",)) == [2, 0]
+    assert found(models=()) == []
+    assert found(explored=True) == [1]
+    assert found(explored=False, models=("b",)) == [3]
+    assert found(ending="succeeded") == [3, 0]
+    assert found(ending="failed") == [1]
+    assert found(ending="none") == [2]
+    assert found(text="RéSUM") == [2]
+    assert found(text="00003") == [3]
+    assert found(text="%") == []
+    assert found(order="oldest") == [0, 1, 2, 3]
+    assert found(order="costliest") == [3, 1, 0, 2]
+    assert found(offset=1, limit=2) == [2, 1]
+    assert found(offset=9) == []
+    assert store.trends.search(DecisionSearch(NOW_MS, NOW_MS + 3, limit=1))[1:] == (3, 3, NOW_MS)
+    monkeypatch.setattr("modelperf_plugin.store.read_trends.MAX_SAMPLED_DECISIONS", 2)
+    assert store.trends.search(DecisionSearch(NOW_MS, NOW_MS + 10))[1:] == (2, 2, NOW_MS + 2)
+    assert store.trends.search(DecisionSearch(0, 1)) == ([], 0, 0, None)
 
 
 def test_a_tally_of_days_does_not_know_when_it_was_used(store: Store) -> None:

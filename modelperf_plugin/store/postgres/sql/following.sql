@@ -5,8 +5,8 @@
 SELECT news_channel();
 
 -- fold --
--- Fold, unless another one is doing it.
-SELECT fold(false);
+-- Fold for a short time, unless another one is doing it.
+SELECT fold_some(false);
 
 -- senders --
 -- How far connections have come.

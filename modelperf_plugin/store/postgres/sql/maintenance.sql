@@ -126,8 +126,8 @@ WHERE events.outcomes > coalesce(duration.outcomes, 0)
 ORDER BY 1, 2;
 
 -- fold_on_primary --
--- Fold, unless the server is a standby.
-SELECT fold() WHERE NOT pg_is_in_recovery();
+-- Fold for a short time, unless the server is a standby; false: there is more.
+SELECT fold_some() WHERE NOT pg_is_in_recovery();
 
 -- server --
 -- What the health of the store depends on; see `ServerState`.

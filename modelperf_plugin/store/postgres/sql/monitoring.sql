@@ -220,6 +220,10 @@ LEFT JOIN watch
     ON watch.kind IN ('fall', 'probation') AND watch.task_type = %s AND digest_of(watch.model_id) = digest_of(%s)
 ORDER BY kind, task_type, model_id;
 
+-- claim_watches --
+-- Follow the outcomes for so many seconds, unless another process does.
+SELECT claim('watches', %s, %s::float8);
+
 -- save_watches --
 -- Save the states of watches, unless another process has saved later ones.
 SELECT save_watches(

@@ -2,7 +2,7 @@
 -- Record one outcome, unless the number of the statement is taken: a receipt comes first. Its names are numbered, too.
 WITH receipt AS (
     INSERT INTO sender AS old (id, sent) VALUES (%s, %s)
-    ON CONFLICT (id) DO UPDATE SET sent = excluded.sent WHERE old.sent < excluded.sent
+    ON CONFLICT (id) DO UPDATE SET sent = excluded.sent WHERE old.sent < excluded.sent AND NOT old.is_closed
     RETURNING %s::text AS task_type, %s::text AS model_id, %s::text AS tried
 )
 SELECT answer, outcome, number_of_pair(task_type, model_id), number_of_tried(tried)
@@ -34,7 +34,7 @@ SELECT to_jsonb(recorded) FROM record_group(
 -- Record one outcome, likewise, with its decision.
 WITH receipt AS (
     INSERT INTO sender AS old (id, sent) VALUES (%s, %s)
-    ON CONFLICT (id) DO UPDATE SET sent = excluded.sent WHERE old.sent < excluded.sent
+    ON CONFLICT (id) DO UPDATE SET sent = excluded.sent WHERE old.sent < excluded.sent AND NOT old.is_closed
     RETURNING %s::text AS task_type
 )
 SELECT answer, outcome, is_stored, log FROM receipt CROSS JOIN LATERAL record_joined(
@@ -46,7 +46,7 @@ SELECT answer, outcome, is_stored, log FROM receipt CROSS JOIN LATERAL record_jo
 -- The same with many outcomes, given by columns.
 WITH receipt AS (
     INSERT INTO sender AS old (id, sent) VALUES (%s, %s)
-    ON CONFLICT (id) DO UPDATE SET sent = excluded.sent WHERE old.sent < excluded.sent
+    ON CONFLICT (id) DO UPDATE SET sent = excluded.sent WHERE old.sent < excluded.sent AND NOT old.is_closed
     RETURNING %s::text[] AS task_types
 )
 SELECT record_many(

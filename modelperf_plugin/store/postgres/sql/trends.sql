@@ -64,6 +64,29 @@ FROM (
 ) AS newest
 GROUP BY task_type, mode ORDER BY task_type, mode;
 
+-- latest_choices --
+-- Of each task type the model that its newest decisions chose without exploring, since when no other one was, how often,
+-- and whether no other one was chosen before; among the same sample.
+SELECT
+    task_type, max(model_id) FILTER (WHERE run = 0), min(made_ms) FILTER (WHERE run = 0),
+    count(*) FILTER (WHERE run = 0), max(run) = 0
+FROM (
+    SELECT
+        task_type, model_id, made_ms,
+        count(*) FILTER (WHERE is_other) OVER (PARTITION BY task_type ORDER BY made_ms DESC, number DESC) AS run
+    FROM (
+        SELECT
+            number, task_type, model_id, made_ms,
+            model_id <> lag(model_id) OVER (PARTITION BY task_type ORDER BY made_ms DESC, number DESC) AS is_other
+        FROM (
+            SELECT number, task_type, model_id, made_ms, explored, retry_of
+            FROM decision WHERE made_ms >= %s AND made_ms < %s ORDER BY made_ms DESC, number DESC LIMIT %s
+        ) AS newest
+        WHERE NOT explored AND retry_of IS NULL
+    ) AS compared
+) AS counted
+GROUP BY task_type ORDER BY task_type;
+
 -- recent_decisions --
 -- The newest decisions of a task type or model, among the same sample.
 SELECT
@@ -81,3 +104,47 @@ WHERE number IN (
     ORDER BY made_ms DESC, number DESC LIMIT %s
 )
 ORDER BY made_ms DESC, number DESC;
+
+-- searched_decisions --
+-- How many decisions a search looks at, and the time of the oldest one.
+SELECT count(*), min(made_ms)
+FROM (SELECT made_ms FROM decision WHERE made_ms >= %s AND made_ms < %s ORDER BY made_ms DESC LIMIT %s) AS newest;
+
+-- find_decisions --
+-- The ids of those among them that match, in order. A decision succeeded if any of its outcomes did.
+SELECT id
+FROM (
+    SELECT
+        number, id, made_ms, task_type, model_id, propensity, explored, outcome_model_id, success,
+        cost_nano_usd, duration_ms
+    FROM decision WHERE made_ms >= %s AND made_ms < %s ORDER BY made_ms DESC, number DESC LIMIT %s
+) AS newest
+WHERE task_type = coalesce(%s, task_type)
+    AND (%s::text IS NULL OR model_id IN (SELECT jsonb_array_elements_text(%s::jsonb)))
+    AND explored = coalesce(%s::boolean, explored)
+    AND CASE %s::text
+        WHEN 'none' THEN outcome_model_id IS NULL
+        WHEN 'succeeded' THEN
+            coalesce(success, false)
+            OR EXISTS (SELECT 1 FROM attempt WHERE attempt.decision_id = newest.id AND attempt.success)
+        WHEN 'failed' THEN
+            NOT coalesce(success, true)
+            AND NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.decision_id = newest.id AND attempt.success)
+        ELSE true
+    END
+    AND strpos(lower(id || ' ' || task_type || ' ' || model_id), lower(%s::text)) > 0
+ORDER BY
+    CASE %s::text
+        WHEN 'oldest' THEN made_ms
+        WHEN 'rarest' THEN propensity
+        WHEN 'costliest' THEN -coalesce(cost_nano_usd, -1)
+        WHEN 'slowest' THEN -coalesce(duration_ms, -1)
+    END,
+    made_ms DESC, number DESC;
+
+-- decisions_by_id --
+SELECT
+    id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record::text, retry_of, ab_test_id,
+    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score, outcome_ref,
+    outcome_number
+FROM decision WHERE id IN (SELECT jsonb_array_elements_text(%s::jsonb));

@@ -56,6 +56,30 @@ FROM (
 )
 GROUP BY task_type, mode ORDER BY task_type, mode;
 
+-- latest_choices --
+-- Of each task type the model that its newest decisions chose without exploring, since when no other one was, how often,
+-- and whether no other one was chosen before; among the same sample.
+SELECT
+    task_type, max(iif(run = 0, model_id, NULL)), min(iif(run = 0, made_ms, NULL)), sum(run = 0), max(run) = 0
+FROM (
+    SELECT
+        task_type, model_id, made_ms,
+        sum(is_other) OVER (PARTITION BY task_type ORDER BY made_ms DESC, number DESC) AS run
+    FROM (
+        SELECT
+            number, task_type, model_id, made_ms,
+            coalesce(
+                model_id <> lag(model_id) OVER (PARTITION BY task_type ORDER BY made_ms DESC, number DESC), 0
+            ) AS is_other
+        FROM (
+            SELECT rowid AS number, task_type, model_id, made_ms, explored, retry_of
+            FROM decision WHERE made_ms >= ? AND made_ms < ? ORDER BY made_ms DESC, rowid DESC LIMIT ?
+        )
+        WHERE NOT explored AND retry_of IS NULL
+    )
+)
+GROUP BY task_type ORDER BY task_type;
+
 -- recent_decisions --
 -- The newest decisions of a task type or model, among the same sample.
 SELECT
@@ -73,3 +97,47 @@ WHERE rowid IN (
     ORDER BY made_ms DESC, number DESC LIMIT ?
 )
 ORDER BY made_ms DESC, rowid DESC;
+
+-- searched_decisions --
+-- How many decisions a search looks at, and the time of the oldest one.
+SELECT count(*), min(made_ms)
+FROM (SELECT made_ms FROM decision WHERE made_ms >= ? AND made_ms < ? ORDER BY made_ms DESC LIMIT ?);
+
+-- find_decisions --
+-- The ids of those among them that match, in order. A decision succeeded if any of its outcomes did.
+SELECT id
+FROM (
+    SELECT
+        rowid AS number, id, made_ms, task_type, model_id, propensity, explored, outcome_model_id, success,
+        cost_nano_usd, duration_ms
+    FROM decision WHERE made_ms >= ? AND made_ms < ? ORDER BY made_ms DESC, rowid DESC LIMIT ?
+) AS newest
+WHERE task_type = coalesce(?, task_type)
+    AND (? IS NULL OR model_id IN (SELECT value FROM json_each(?)))
+    AND explored = coalesce(?, explored)
+    AND CASE ?
+        WHEN 'none' THEN outcome_model_id IS NULL
+        WHEN 'succeeded' THEN
+            coalesce(success, 0)
+            OR EXISTS (SELECT 1 FROM attempt WHERE attempt.decision_id = newest.id AND attempt.success)
+        WHEN 'failed' THEN
+            NOT coalesce(success, 1)
+            AND NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.decision_id = newest.id AND attempt.success)
+        ELSE 1
+    END
+    AND instr(lower(id || ' ' || task_type || ' ' || model_id), lower(?)) > 0
+ORDER BY
+    CASE ?
+        WHEN 'oldest' THEN made_ms
+        WHEN 'rarest' THEN propensity
+        WHEN 'costliest' THEN -coalesce(cost_nano_usd, -1)
+        WHEN 'slowest' THEN -coalesce(duration_ms, -1)
+    END,
+    made_ms DESC, number DESC;
+
+-- decisions_by_id --
+SELECT
+    id, made_ms, task_type, model_id, propensity, explored, exploring, mode, policy_id, record, retry_of, ab_test_id,
+    outcome_model_id, ended_ms, success, timeout, tokens, cost_nano_usd, error_kind, duration_ms, score, outcome_ref,
+    outcome_number
+FROM decision WHERE id IN (SELECT value FROM json_each(?));

@@ -14,6 +14,9 @@ ALTER TABLE fresh
     ADD COLUMN sender bigint,
     ADD COLUMN sent bigint;
 
+-- Whether nothing more that the connection has sent may be executed.
+ALTER TABLE sender ADD COLUMN is_closed boolean NOT NULL DEFAULT false;
+
 CREATE TABLE folded_receipt (
     sender bigint PRIMARY KEY,
     sent bigint NOT NULL,
@@ -93,12 +96,13 @@ BEGIN
     SELECT * INTO v_receipt FROM sender_of(p_batch_id);
     IF v_receipt.id IS NOT NULL THEN
         PERFORM end_sender(v_receipt.id);
+        -- a statement that leaves its receipt there, and is still on its way through a pooler, finds that it is closed;
+        -- `sent` stays what it is, as other outcomes of the same transaction may follow in any order
+        INSERT INTO sender (id, sent, is_closed) VALUES (v_receipt.id, 0, true)
+        ON CONFLICT (id) DO UPDATE SET is_closed = true;
         IF executed(v_receipt.id) >= v_receipt.sent THEN
             RETURN 0;
         END IF;
-        -- a statement that leaves its receipt there, and is still on its way through a pooler, finds its number taken
-        INSERT INTO sender AS old (id, sent) VALUES (v_receipt.id, v_receipt.sent)
-        ON CONFLICT (id) DO UPDATE SET sent = greatest(old.sent, excluded.sent);
     END IF;
     v_new := record_many(
         p_task_types, p_model_ids, p_tried, p_served_models, p_ended_ms, p_successes, p_timeouts, p_tokens, p_costs,

@@ -3,6 +3,23 @@
 -- Whoever records an outcome tells nobody: a notification is a lock that all transactions with one take in turn. Folding
 -- tells of all outcomes together, twenty times a second at most; hosts that are told of nothing look by themselves.
 
+-- What one process does for all others, and until when others leave it to it.
+CREATE TABLE lease (
+    task text PRIMARY KEY,
+    holder text NOT NULL,
+    until timestamptz NOT NULL
+);
+
+-- Take a task, or keep it; return false while another one has it. With 0 seconds it is given up.
+CREATE FUNCTION claim(p_task text, p_holder text, p_seconds float8) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO lease AS old (task, holder, until)
+    VALUES (p_task, p_holder, clock_timestamp() + p_seconds * interval '1 second')
+    ON CONFLICT (task) DO UPDATE SET holder = excluded.holder, until = excluded.until
+    WHERE old.holder = excluded.holder OR old.until < clock_timestamp();
+    RETURN FOUND;
+END $$;
+
 CREATE FUNCTION news_channel() RETURNS text STABLE LANGUAGE sql AS $$
     SELECT 'modelperf_' || 'progress'::regclass::oid
 $$;
@@ -43,3 +60,5 @@ CREATE TRIGGER tell AFTER INSERT OR UPDATE OR DELETE ON attached
 FOR EACH STATEMENT EXECUTE FUNCTION tell_of_verdict();
 CREATE TRIGGER tell AFTER INSERT OR UPDATE OR DELETE ON merged
 FOR EACH STATEMENT EXECUTE FUNCTION tell_of_verdict();
+
+DROP FUNCTION fold_and_tell(); -- hosts asked by it whether there was news

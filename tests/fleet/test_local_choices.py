@@ -47,6 +47,7 @@ def open_host(url: str, tmp_path: Path) -> Iterator[Callable[..., ModelPerf]]:
 
 
 POLICIES: dict[str, dict[str, object]] = {
+    "budget": {"budget": {"usd": 10.0, "per": "day"}},
     "": {},
     "test": {
         "exploration": {"strategy": "ab_test", "incumbent": "a", "challenger": "b", "share": 0.5, "min_samples": 5}
@@ -255,3 +256,36 @@ def test_a_forked_child_chooses(open_host: Callable[..., ModelPerf]) -> None:
         os._exit(0 if is_right else 1)
     assert os.waitpid(child, 0)[1] == 0
     wait_until(lambda: samples(host) == 2)
+
+
+def test_an_outage_on_one_host_is_one_for_all(open_host: Callable[..., ModelPerf]) -> None:
+    """The others back off, too, and use the model again once it has answered anybody."""
+    host, other = open_host(), open_host("y")
+    for name in MODELS:
+        other.record("t", name, mp.Outcome(success=True))
+    assert host.select("t", MODELS) is not None
+    other.record("t", "a", mp.Outcome(success=False, error_kind="server_error"))
+    wait_until(lambda: "unavailable until" in reasons(host))
+    other.record("t", "a", mp.Outcome(success=True))
+    wait_until(lambda: "unavailable" not in reasons(host))
+
+
+def test_a_budget_is_one_for_all_hosts(open_host: Callable[..., ModelPerf]) -> None:
+    """What another host has spent counts in the next choices of a host."""
+    host, other = open_host(policy="budget"), open_host("y", policy="budget")
+    other.record("t", "a", mp.Outcome(success=True, cost_usd=0.1))
+    assert host.select("t", MODELS) is not None
+    other.record("t", "a", mp.Outcome(success=True, cost_usd=50.0))
+
+    def is_over() -> bool:
+        decision = host.select("t", MODELS)
+        return decision is None or "budget" in f"{decision.reason} {decision.excluded}"
+
+    wait_until(is_over)
+
+
+def reasons(host: ModelPerf) -> str:
+    """Return all that a choice says."""
+    decision = host.select("t", MODELS)
+    assert decision is not None
+    return f"{decision.reason} {decision.excluded} {[each.reason for each in decision.ranking]}"

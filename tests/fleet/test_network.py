@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("psycopg", reason="the extra postgres is not installed")
 
 from modelperf_plugin.store import open_store
-from tests.hooks.networks import Network, network
+from tests.fleet.networks import Network, network
 from tests.postgres import OwnServer
 from tests.store.contract.examples import unsound
 

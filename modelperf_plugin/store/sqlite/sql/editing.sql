@@ -1,0 +1,752 @@
+-- count_events --
+-- How many events a selection has, in how many pairs.
+SELECT count(*), count(DISTINCT event.tally_id)
+FROM event JOIN tally ON tally.id = event.tally_id
+WHERE (:task_type IS NULL OR tally.task_type = :task_type)
+    AND (:model_id IS NULL OR tally.model_id = :model_id)
+    AND (:since_ms IS NULL OR event.ended_ms >= :since_ms)
+    AND (:until_ms IS NULL OR event.ended_ms < :until_ms)
+    AND (:outcome_ids IS NULL OR event.id IN (
+        SELECT outcome_key.event_id FROM outcome_key WHERE outcome_id IN (SELECT value FROM json_each(:outcome_ids))
+    ));
+
+-- count_sums --
+-- How many outcomes of some pairs are known as sums only: those that retention has dropped, and imported ones.
+SELECT coalesce(sum(parts.successes + parts.failures), 0)
+FROM (
+    SELECT tally_id, successes, failures FROM dropped
+    UNION ALL
+    SELECT tally_id, successes, failures FROM imported
+) AS parts
+JOIN tally ON tally.id = parts.tally_id
+WHERE (:task_type IS NULL OR tally.task_type = :task_type)
+    AND (:model_id IS NULL OR tally.model_id = :model_id);
+
+-- count_decisions --
+-- How many decisions of a selection the log has.
+SELECT count(*) FROM decision
+WHERE (:task_type IS NULL OR task_type = :task_type)
+    AND (:model_id IS NULL OR model_id = :model_id)
+    AND (:since_ms IS NULL OR made_ms >= :since_ms)
+    AND (:until_ms IS NULL OR made_ms < :until_ms);
+
+-- select_events --
+-- Note the events of a selection.
+INSERT INTO edited_event (event_id)
+SELECT event.id FROM event JOIN tally ON tally.id = event.tally_id
+WHERE (:task_type IS NULL OR tally.task_type = :task_type)
+    AND (:model_id IS NULL OR tally.model_id = :model_id)
+    AND (:since_ms IS NULL OR event.ended_ms >= :since_ms)
+    AND (:until_ms IS NULL OR event.ended_ms < :until_ms)
+    AND (:outcome_ids IS NULL OR event.id IN (
+        SELECT outcome_key.event_id FROM outcome_key WHERE outcome_id IN (SELECT value FROM json_each(:outcome_ids))
+    ));
+
+-- select_pairs_of_events --
+-- Note the pairs of these events.
+INSERT INTO edited_pair (tally_id)
+SELECT DISTINCT tally_id FROM event JOIN edited_event ON edited_event.event_id = event.id;
+
+-- select_pairs --
+-- Note the pairs of a selection.
+INSERT INTO edited_pair (tally_id) SELECT id FROM tally
+WHERE (:task_type IS NULL OR tally.task_type = :task_type)
+    AND (:model_id IS NULL OR tally.model_id = :model_id);
+
+-- edited_models --
+-- The models of the noted pairs.
+SELECT DISTINCT model_id FROM tally JOIN edited_pair ON edited_pair.tally_id = tally.id ORDER BY model_id;
+
+-- tests_of_pairs --
+-- The task types with a running A/B test that has counted outcomes of the noted pairs.
+SELECT DISTINCT ab_test.task_type
+FROM ab_test
+JOIN ab_challenger ON ab_challenger.test_id = ab_test.id
+JOIN tally ON tally.task_type = ab_test.task_type
+JOIN edited_pair ON edited_pair.tally_id = tally.id
+WHERE ab_test.ended_ms IS NULL AND tally.model_id IN (ab_test.incumbent, ab_challenger.model_id) ORDER BY 1;
+
+-- note_pair --
+-- Note one pair.
+INSERT INTO edited_pair (tally_id) VALUES (:tally_id);
+
+-- clear_events --
+-- Forget the noted events.
+DELETE FROM edited_event;
+
+-- clear_pairs --
+-- Forget the noted pairs.
+DELETE FROM edited_pair;
+
+-- subtract_tallies --
+-- Take the noted events out of the tallies.
+UPDATE tally SET
+    successes = tally.successes - was.successes,
+    failures = tally.failures - was.failures,
+    timeouts = tally.timeouts - was.timeouts,
+    outages = tally.outages - was.outages,
+    caller_errors = tally.caller_errors - was.caller_errors,
+    tokens = max(0, tally.tokens - was.tokens),
+    cost_nano_usd = max(0, tally.cost_nano_usd - was.cost_nano_usd),
+    priced = tally.priced - was.priced,
+    timeout_failures = tally.timeout_failures - was.timeout_failures,
+    later_successes = tally.later_successes - was.later_successes,
+    later_failures = tally.later_failures - was.later_failures,
+    later_timeout_failures = tally.later_timeout_failures - was.later_timeout_failures,
+    graded = tally.graded - was.graded,
+    score_shift = tally.score_shift - was.score_shift,
+    later_score_shift = tally.later_score_shift - was.later_score_shift
+FROM (
+    SELECT
+        counted_event.tally_id,
+        sum(successes) AS successes, sum(failures) AS failures, sum(timeouts) AS timeouts, sum(outages) AS outages,
+        sum(caller_errors) AS caller_errors, sum(tokens) AS tokens, sum(cost_nano_usd) AS cost_nano_usd, sum(priced)
+        AS priced, sum(timeout_failures) AS timeout_failures, sum(is_later * successes) AS later_successes,
+        sum(is_later * failures) AS later_failures, sum(is_later * timeout_failures) AS later_timeout_failures,
+        sum(graded) AS graded, sum(score_shift) AS score_shift, sum(is_later * score_shift) AS later_score_shift
+    FROM counted_event JOIN edited_event ON edited_event.event_id = counted_event.id
+    GROUP BY counted_event.tally_id
+) AS was
+WHERE was.tally_id = tally.id;
+
+-- subtract_daily --
+-- Take them out of the daily roll-up.
+UPDATE daily SET
+    successes = daily.successes - was.successes,
+    failures = daily.failures - was.failures,
+    timeouts = daily.timeouts - was.timeouts,
+    outages = daily.outages - was.outages,
+    caller_errors = daily.caller_errors - was.caller_errors,
+    tokens = max(0, daily.tokens - was.tokens),
+    cost_nano_usd = max(0, daily.cost_nano_usd - was.cost_nano_usd),
+    priced = daily.priced - was.priced,
+    timeout_failures = daily.timeout_failures - was.timeout_failures,
+    later_successes = daily.later_successes - was.later_successes,
+    later_failures = daily.later_failures - was.later_failures,
+    later_timeout_failures = daily.later_timeout_failures - was.later_timeout_failures,
+    graded = daily.graded - was.graded,
+    score_shift = daily.score_shift - was.score_shift,
+    later_score_shift = daily.later_score_shift - was.later_score_shift
+FROM (
+    SELECT
+        counted_event.tally_id, day AS day,
+        sum(successes) AS successes, sum(failures) AS failures, sum(timeouts) AS timeouts, sum(outages) AS outages,
+        sum(caller_errors) AS caller_errors, sum(tokens) AS tokens, sum(cost_nano_usd) AS cost_nano_usd, sum(priced)
+        AS priced, sum(timeout_failures) AS timeout_failures, sum(is_later * successes) AS later_successes,
+        sum(is_later * failures) AS later_failures, sum(is_later * timeout_failures) AS later_timeout_failures,
+        sum(graded) AS graded, sum(score_shift) AS score_shift, sum(is_later * score_shift) AS later_score_shift
+    FROM counted_event JOIN edited_event ON edited_event.event_id = counted_event.id
+    GROUP BY 1, 2
+) AS was
+WHERE was.tally_id = daily.tally_id AND was.day = daily.day;
+
+-- delete_empty_days --
+-- Delete days without outcomes.
+DELETE FROM daily WHERE successes + failures = 0 AND tally_id IN (SELECT tally_id FROM edited_pair);
+
+-- subtract_baselines --
+-- Take them out of the counts from before a change of their model.
+UPDATE baseline SET
+    successes = baseline.successes - was.successes,
+    failures = baseline.failures - was.failures,
+    timeout_failures = baseline.timeout_failures - was.timeout_failures,
+    later_successes = baseline.later_successes - was.later_successes,
+    later_failures = baseline.later_failures - was.later_failures,
+    later_timeout_failures = baseline.later_timeout_failures - was.later_timeout_failures,
+    score_shift = baseline.score_shift - was.score_shift,
+    later_score_shift = baseline.later_score_shift - was.later_score_shift
+FROM (
+    SELECT
+        counted_event.tally_id,
+        sum(successes) AS successes, sum(timeout_failures) AS timeout_failures, sum(is_later * successes) AS
+        later_successes, sum(is_later * failures) AS later_failures, sum(is_later * timeout_failures) AS
+        later_timeout_failures, sum(score_shift) AS score_shift, sum(is_later * score_shift) AS later_score_shift,
+        sum(quality_failures) AS failures
+    FROM counted_event
+    JOIN edited_event ON edited_event.event_id = counted_event.id
+    WHERE counted_event.id <= (
+        SELECT change.noticed_event_id FROM baseline AS known JOIN change ON change.id = known.change_id
+        WHERE known.tally_id = counted_event.tally_id
+    )
+    GROUP BY counted_event.tally_id
+) AS was
+WHERE was.tally_id = baseline.tally_id;
+
+-- subtract_later --
+-- Take them out of the later tries by set.
+UPDATE later SET
+    successes = later.successes - was.successes, failures = later.failures - was.failures,
+    timeout_failures = later.timeout_failures - was.timeout_failures,
+    score_shift = later.score_shift - was.score_shift
+FROM (
+    SELECT
+        tally_id, tried_id, sum(successes) AS successes, sum(failures) AS failures,
+        sum(timeout_failures) AS timeout_failures, sum(score_shift) AS score_shift
+    FROM counted_event JOIN edited_event ON edited_event.event_id = counted_event.id
+    WHERE is_later GROUP BY tally_id, tried_id
+) AS was
+WHERE was.tally_id = later.tally_id AND was.tried_id = later.tried_id;
+
+-- delete_empty_later --
+-- Delete sets without later tries.
+DELETE FROM later WHERE successes = 0 AND failures = 0 AND tally_id IN (SELECT tally_id FROM edited_pair);
+
+-- subtract_durations --
+-- Take them out of the durations.
+UPDATE duration SET outcomes = duration.outcomes - was.outcomes
+FROM (
+    SELECT tally_id, period, from_ms, count(*) AS outcomes
+    FROM timed_outcome JOIN edited_event ON edited_event.event_id = timed_outcome.id GROUP BY 1, 2, 3
+) AS was
+WHERE was.tally_id = duration.tally_id AND was.period = duration.period AND was.from_ms = duration.from_ms;
+
+-- delete_empty_durations --
+-- Delete buckets without outcomes.
+DELETE FROM duration WHERE outcomes = 0 AND tally_id IN (SELECT tally_id FROM edited_pair);
+
+-- detach_decisions --
+-- Take the noted events out of the log: their decisions have no outcome.
+UPDATE decision SET
+    outcome_model_id = NULL, ended_ms = NULL, success = NULL, timeout = NULL, tokens = NULL, cost_nano_usd = NULL,
+    error_kind = NULL, duration_ms = NULL, outcome_number = NULL, score = NULL, outcome_ref = NULL
+WHERE outcome_ref IN (
+    SELECT event_id FROM edited_event
+    UNION ALL
+    SELECT outcome_id FROM outcome_key JOIN edited_event USING (event_id)
+);
+
+-- delete_attempts --
+-- Delete the noted events from the further outcomes of decisions.
+DELETE FROM attempt WHERE outcome_ref IN (
+    SELECT event_id FROM edited_event
+    UNION ALL
+    SELECT outcome_id FROM outcome_key JOIN edited_event USING (event_id)
+);
+
+-- delete_unmatched --
+-- Delete them from the outcomes that wait for a decision.
+DELETE FROM unmatched_outcome WHERE outcome_ref IN (
+    SELECT event_id FROM edited_event
+    UNION ALL
+    SELECT outcome_id FROM outcome_key JOIN edited_event USING (event_id)
+);
+
+-- delete_served --
+-- Delete which models have served them.
+DELETE FROM served WHERE event_id IN (SELECT event_id FROM edited_event);
+
+-- delete_revisions --
+-- Delete their former verdicts.
+DELETE FROM revision WHERE event_id IN (SELECT event_id FROM edited_event);
+
+-- delete_keys --
+-- Forget their ids, so that they may be recorded again.
+DELETE FROM outcome_key WHERE event_id IN (SELECT event_id FROM edited_event);
+
+-- delete_events --
+-- Delete the noted events.
+DELETE FROM event WHERE id IN (SELECT event_id FROM edited_event);
+
+-- delete_daily --
+-- Delete the roll-up of the noted pairs.
+DELETE FROM daily WHERE tally_id IN (SELECT tally_id FROM edited_pair);
+
+-- delete_later --
+-- Delete the later tries of the noted pairs.
+DELETE FROM later WHERE tally_id IN (SELECT tally_id FROM edited_pair);
+
+-- delete_duration --
+-- Delete the durations of the noted pairs.
+DELETE FROM duration WHERE tally_id IN (SELECT tally_id FROM edited_pair);
+
+-- delete_dropped --
+-- Delete the sums of dropped events of the noted pairs.
+DELETE FROM dropped WHERE tally_id IN (SELECT tally_id FROM edited_pair);
+
+-- delete_imported --
+-- Delete the imported sums of the noted pairs.
+DELETE FROM imported WHERE tally_id IN (SELECT tally_id FROM edited_pair);
+
+-- delete_baseline --
+-- Delete the counts from before a change of the noted pairs.
+DELETE FROM baseline WHERE tally_id IN (SELECT tally_id FROM edited_pair);
+
+-- delete_demotion --
+-- Delete the demotions of the noted pairs.
+DELETE FROM demotion WHERE tally_id IN (SELECT tally_id FROM edited_pair);
+
+-- empty_tallies --
+-- Set the tallies of the noted pairs to zero; the rows stay, because hosts know their numbers.
+UPDATE tally SET
+    successes = 0, failures = 0, timeouts = 0, outages = 0, caller_errors = 0, tokens = 0, cost_nano_usd = 0, priced
+    = 0, timeout_failures = 0, later_successes = 0, later_failures = 0, later_timeout_failures = 0, graded = 0,
+    score_shift = 0, later_score_shift = 0, last_used_ms = NULL
+WHERE id IN (SELECT tally_id FROM edited_pair);
+
+-- refresh_last_used --
+-- When the noted pairs were used last; of those with dropped events that may be unknown.
+UPDATE tally SET last_used_ms = coalesce(
+    (
+        SELECT max(used_ms) FROM (
+            SELECT max(ended_ms) AS used_ms FROM event WHERE event.tally_id = tally.id
+            UNION ALL
+            SELECT max(last_used_ms) FROM imported WHERE imported.tally_id = tally.id
+        ) AS parts
+    ),
+    CASE WHEN id IN (SELECT tally_id FROM dropped) THEN last_used_ms END
+)
+WHERE id IN (SELECT tally_id FROM edited_pair);
+
+-- delete_decisions --
+-- Delete the decisions of a selection from the log.
+DELETE FROM decision
+WHERE (:task_type IS NULL OR task_type = :task_type)
+    AND (:model_id IS NULL OR model_id = :model_id)
+    AND (:since_ms IS NULL OR made_ms >= :since_ms)
+    AND (:until_ms IS NULL OR made_ms < :until_ms);
+
+-- delete_stray_attempts --
+-- Delete the further outcomes of decisions that are deleted.
+DELETE FROM attempt WHERE decision_id NOT IN (SELECT id FROM decision);
+
+-- delete_watches --
+-- Delete the states of the watches over the noted pairs and their models: these start over.
+DELETE FROM watch
+WHERE kind IN ('fall', 'probation', 'change') AND EXISTS (
+    SELECT 1 FROM tally JOIN edited_pair ON edited_pair.tally_id = tally.id
+    WHERE tally.model_id = watch.model_id AND watch.task_type IN ('', tally.task_type)
+);
+
+-- delete_test_units --
+-- Delete the A/B tests of a task type: the units that they have counted.
+DELETE FROM ab_unit WHERE test_id IN (SELECT id FROM ab_test WHERE task_type = :task_type);
+
+-- delete_test_bets --
+-- Delete the A/B tests of a task type: what they have staked.
+DELETE FROM ab_bet WHERE test_id IN (SELECT id FROM ab_test WHERE task_type = :task_type);
+
+-- delete_test_sides --
+-- Delete the A/B tests of a task type: their challengers.
+DELETE FROM ab_challenger WHERE test_id IN (SELECT id FROM ab_test WHERE task_type = :task_type);
+
+-- delete_tests --
+-- Delete the A/B tests of a task type.
+DELETE FROM ab_test WHERE task_type = :task_type;
+
+-- delete_changes --
+-- Delete the changes of a model.
+DELETE FROM change WHERE model_id = :model_id;
+
+-- delete_model_watches --
+-- Delete what is stored about a model on all task types.
+DELETE FROM watch WHERE model_id = :model_id AND task_type = '' AND kind <> 'pool';
+
+-- delete_estimated --
+-- Delete that costs of a model were estimated.
+DELETE FROM estimated_cost WHERE model_id = :model_id;
+
+-- end_tests_of_model --
+-- End the A/B tests that a model is part of.
+UPDATE ab_test SET ended_ms = :edited_ms
+WHERE ended_ms IS NULL AND :model_id IN (
+    SELECT incumbent UNION ALL SELECT ab_challenger.model_id FROM ab_challenger WHERE ab_challenger.test_id = ab_test.id
+);
+
+-- add_edit --
+-- Note what was done.
+INSERT INTO edit (kind, edited_ms, subject, outcomes)
+VALUES (:kind, :edited_ms, :subject, :outcomes);
+
+-- last_edit --
+-- The number of the last edit.
+SELECT coalesce(max(number), 0) FROM edit;
+
+-- pairs_to_move --
+-- The pairs of a name, with their task types and models.
+SELECT id, task_type, model_id FROM tally
+WHERE (:task_type IS NULL OR tally.task_type = :task_type)
+    AND (:model_id IS NULL OR tally.model_id = :model_id)
+ORDER BY id;
+
+-- used_pairs --
+-- How many of some pairs have outcomes.
+SELECT count(*) FROM tally
+WHERE (:task_type IS NULL OR tally.task_type = :task_type)
+    AND (:model_id IS NULL OR tally.model_id = :model_id)
+    AND successes + failures > 0;
+
+-- move_events --
+-- Give events to another pair.
+UPDATE event SET tally_id = :to_id WHERE tally_id = :from_id;
+
+-- move_daily --
+-- Add the roll-up of a pair to that of another one.
+INSERT INTO daily (
+    tally_id, day, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
+    timeout_failures, later_successes, later_failures, later_timeout_failures, graded, score_shift,
+    later_score_shift
+)
+SELECT
+    :to_id, day, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
+    timeout_failures, later_successes, later_failures, later_timeout_failures, graded, score_shift,
+    later_score_shift
+FROM daily WHERE tally_id = :from_id
+ON CONFLICT (tally_id, day) DO UPDATE SET
+    successes = daily.successes + excluded.successes,
+    failures = daily.failures + excluded.failures,
+    timeouts = daily.timeouts + excluded.timeouts,
+    outages = daily.outages + excluded.outages,
+    caller_errors = daily.caller_errors + excluded.caller_errors,
+    tokens = CAST(daily.tokens + excluded.tokens AS INTEGER),
+    cost_nano_usd = CAST(daily.cost_nano_usd + excluded.cost_nano_usd AS INTEGER),
+    priced = daily.priced + excluded.priced,
+    timeout_failures = daily.timeout_failures + excluded.timeout_failures,
+    later_successes = daily.later_successes + excluded.later_successes,
+    later_failures = daily.later_failures + excluded.later_failures,
+    later_timeout_failures = daily.later_timeout_failures + excluded.later_timeout_failures,
+    graded = daily.graded + excluded.graded,
+    score_shift = daily.score_shift + excluded.score_shift,
+    later_score_shift = daily.later_score_shift + excluded.later_score_shift;
+
+-- move_later --
+-- Add its later tries.
+INSERT INTO later (
+    tally_id, tried_id, successes, failures, timeout_failures, score_shift
+)
+SELECT
+    :to_id, tried_id, successes, failures, timeout_failures, score_shift
+FROM later WHERE tally_id = :from_id
+ON CONFLICT (tally_id, tried_id) DO UPDATE SET
+    successes = later.successes + excluded.successes,
+    failures = later.failures + excluded.failures,
+    timeout_failures = later.timeout_failures + excluded.timeout_failures,
+    score_shift = later.score_shift + excluded.score_shift;
+
+-- move_durations --
+-- Add its durations.
+INSERT INTO duration (
+    tally_id, period, from_ms, outcomes
+)
+SELECT
+    :to_id, period, from_ms, outcomes
+FROM duration WHERE tally_id = :from_id
+ON CONFLICT (tally_id, period, from_ms) DO UPDATE SET
+    outcomes = duration.outcomes + excluded.outcomes;
+
+-- move_dropped --
+-- Add the sums of its dropped events.
+INSERT INTO dropped (
+    tally_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced,
+    timeout_failures, later_successes, later_failures, later_timeout_failures, graded, score_shift,
+    later_score_shift
+)
+SELECT
+    :to_id, successes, failures, timeouts, outages, caller_errors, tokens, cost_nano_usd, priced, timeout_failures,
+    later_successes, later_failures, later_timeout_failures, graded, score_shift, later_score_shift
+FROM dropped WHERE tally_id = :from_id
+ON CONFLICT (tally_id) DO UPDATE SET
+    successes = dropped.successes + excluded.successes,
+    failures = dropped.failures + excluded.failures,
+    timeouts = dropped.timeouts + excluded.timeouts,
+    outages = dropped.outages + excluded.outages,
+    caller_errors = dropped.caller_errors + excluded.caller_errors,
+    tokens = CAST(dropped.tokens + excluded.tokens AS INTEGER),
+    cost_nano_usd = CAST(dropped.cost_nano_usd + excluded.cost_nano_usd AS INTEGER),
+    priced = dropped.priced + excluded.priced,
+    timeout_failures = dropped.timeout_failures + excluded.timeout_failures,
+    later_successes = dropped.later_successes + excluded.later_successes,
+    later_failures = dropped.later_failures + excluded.later_failures,
+    later_timeout_failures = dropped.later_timeout_failures + excluded.later_timeout_failures,
+    graded = dropped.graded + excluded.graded,
+    score_shift = dropped.score_shift + excluded.score_shift,
+    later_score_shift = dropped.later_score_shift + excluded.later_score_shift;
+
+-- move_imported --
+-- Add its imported sums.
+INSERT INTO imported (
+    tally_id, source, successes, failures, timeouts, tokens, cost_nano_usd, last_used_ms
+)
+SELECT
+    :to_id, source, successes, failures, timeouts, tokens, cost_nano_usd, last_used_ms
+FROM imported WHERE tally_id = :from_id
+ON CONFLICT (tally_id, source) DO UPDATE SET
+    successes = imported.successes + excluded.successes,
+    failures = imported.failures + excluded.failures,
+    timeouts = imported.timeouts + excluded.timeouts,
+    tokens = CAST(imported.tokens + excluded.tokens AS INTEGER),
+    cost_nano_usd = CAST(imported.cost_nano_usd + excluded.cost_nano_usd AS INTEGER),
+    last_used_ms = max(
+        coalesce(imported.last_used_ms, excluded.last_used_ms), coalesce(excluded.last_used_ms, imported.last_used_ms)
+    );
+
+-- move_tally --
+-- Add the tally of a pair to that of another one.
+UPDATE tally SET
+    successes = tally.successes + was.successes,
+    failures = tally.failures + was.failures,
+    timeouts = tally.timeouts + was.timeouts,
+    outages = tally.outages + was.outages,
+    caller_errors = tally.caller_errors + was.caller_errors,
+    tokens = CAST(tally.tokens + was.tokens AS INTEGER),
+    cost_nano_usd = CAST(tally.cost_nano_usd + was.cost_nano_usd AS INTEGER),
+    priced = tally.priced + was.priced,
+    timeout_failures = tally.timeout_failures + was.timeout_failures,
+    later_successes = tally.later_successes + was.later_successes,
+    later_failures = tally.later_failures + was.later_failures,
+    later_timeout_failures = tally.later_timeout_failures + was.later_timeout_failures,
+    graded = tally.graded + was.graded,
+    score_shift = tally.score_shift + was.score_shift,
+    later_score_shift = tally.later_score_shift + was.later_score_shift,
+    last_used_ms = max(coalesce(tally.last_used_ms, was.last_used_ms), coalesce(was.last_used_ms, tally.last_used_ms))
+FROM tally AS was
+WHERE tally.id = :to_id AND was.id = :from_id;
+
+-- end_one_demotion --
+-- End the demotion of a pair if another one is demoted, too.
+UPDATE demotion SET ended_ms = :edited_ms, ended_by = 'operator'
+WHERE tally_id = :from_id AND ended_ms IS NULL
+    AND EXISTS (SELECT 1 FROM demotion AS other WHERE other.tally_id = :to_id AND other.ended_ms IS NULL);
+
+-- move_demotions --
+-- Give demotions to another pair.
+UPDATE demotion SET tally_id = :to_id WHERE tally_id = :from_id;
+
+-- add_baseline --
+-- Add the counts from before a change to those of another pair from before the same change.
+UPDATE baseline SET
+    successes = baseline.successes + was.successes,
+    failures = baseline.failures + was.failures,
+    timeout_failures = baseline.timeout_failures + was.timeout_failures,
+    later_successes = baseline.later_successes + was.later_successes,
+    later_failures = baseline.later_failures + was.later_failures,
+    later_timeout_failures = baseline.later_timeout_failures + was.later_timeout_failures,
+    score_shift = baseline.score_shift + was.score_shift,
+    later_score_shift = baseline.later_score_shift + was.later_score_shift,
+    rate = NULL
+FROM baseline AS was
+WHERE baseline.tally_id = :to_id
+    AND was.tally_id = :from_id AND was.change_id = baseline.change_id;
+
+-- move_baseline --
+-- Give the counts from before a change to a pair that has none.
+UPDATE baseline SET tally_id = :to_id
+WHERE tally_id = :from_id
+    AND NOT EXISTS (SELECT 1 FROM baseline AS other WHERE other.tally_id = :to_id);
+
+-- delete_baselines_of_model --
+-- Delete the counts from before the changes of a model.
+DELETE FROM baseline WHERE tally_id IN (SELECT id FROM tally WHERE model_id = :model_id);
+
+-- last_change_of_model --
+-- The last change of a model.
+SELECT id, noticed_event_id FROM change WHERE model_id = :model_id ORDER BY id DESC LIMIT 1;
+
+-- rename_task_type_of_decisions --
+-- Another task type for decisions.
+UPDATE decision SET task_type = :new WHERE task_type = :old;
+
+-- rename_model_in_records --
+-- Another model in the records of decisions, where it is a value.
+UPDATE decision SET record = replace(
+    replace(replace(record, :quoted_old || ',', :quoted_new || ','), :quoted_old || ']', :quoted_new || ']'),
+    :quoted_old || '}', :quoted_new || '}'
+)
+WHERE instr(record, :quoted_old);
+
+-- rename_bets --
+-- Another challenger in what A/B tests have staked.
+UPDATE ab_bet SET state = replace(state, :quoted_old || ':', :quoted_new || ':')
+WHERE instr(state, :quoted_old);
+
+-- rename_model_of_decisions --
+-- Another model for decisions.
+UPDATE decision SET model_id = :new WHERE model_id = :old;
+
+-- rename_model_of_outcomes --
+-- Another model for the outcomes of decisions.
+UPDATE decision SET outcome_model_id = :new WHERE outcome_model_id = :old;
+
+-- rename_model_of_attempts --
+-- Another model for their further outcomes.
+UPDATE attempt SET model_id = :new WHERE model_id = :old;
+
+-- rename_model_of_unmatched --
+-- Another model for outcomes that wait for a decision.
+UPDATE unmatched_outcome AS given SET model_id = :new
+WHERE model_id = :old AND NOT EXISTS (
+    SELECT 1 FROM unmatched_outcome AS other
+    WHERE other.decision_id = given.decision_id AND other.model_id = :new AND other.ended_ms = given.ended_ms
+);
+
+-- end_one_test --
+-- End the A/B tests of a task type that another one has, too.
+UPDATE ab_test SET ended_ms = :edited_ms
+WHERE task_type = :old AND ended_ms IS NULL AND EXISTS (
+    SELECT 1 FROM ab_test AS other
+    WHERE other.task_type = :new AND other.ended_ms IS NULL AND other.fingerprint = ab_test.fingerprint
+);
+
+-- rename_task_type_of_tests --
+-- Another task type for A/B tests.
+UPDATE ab_test SET task_type = :new WHERE task_type = :old;
+
+-- end_tests_of_both --
+-- End the A/B tests of two models that become one.
+UPDATE ab_test SET ended_ms = :edited_ms
+WHERE ended_ms IS NULL AND :old IN (
+    SELECT incumbent UNION ALL SELECT ab_challenger.model_id FROM ab_challenger WHERE ab_challenger.test_id = ab_test.id
+) AND :new IN (
+    SELECT incumbent UNION ALL SELECT ab_challenger.model_id FROM ab_challenger WHERE ab_challenger.test_id = ab_test.id
+);
+
+-- tests_of_incumbent --
+-- The A/B tests with an incumbent.
+SELECT id, fingerprint, salt FROM ab_test WHERE incumbent = :old;
+
+-- rename_incumbent --
+-- Another incumbent for an A/B test.
+UPDATE ab_test SET incumbent = :new, fingerprint = :fingerprint WHERE id = :test_id;
+
+-- rename_challengers --
+-- Another challenger for A/B tests.
+UPDATE ab_challenger SET model_id = :new WHERE model_id = :old;
+
+-- rename_changes --
+-- Another model for changes.
+UPDATE change SET model_id = :new WHERE model_id = :old;
+
+-- rename_estimated --
+-- Another model for estimated costs.
+UPDATE estimated_cost SET model_id = :new
+WHERE model_id = :old
+    AND NOT EXISTS (SELECT 1 FROM estimated_cost AS other WHERE other.model_id = :new);
+
+-- rename_model_of_watches --
+-- Another model for watches; those that the other model has, too, are left.
+UPDATE watch SET model_id = :new
+WHERE model_id = :old AND NOT EXISTS (
+    SELECT 1 FROM watch AS other
+    WHERE other.kind = watch.kind AND other.task_type = watch.task_type AND other.model_id = :new
+);
+
+-- rename_task_type_of_watches --
+-- Another task type for watches; those that the other one has, too, are left.
+UPDATE watch SET task_type = :new
+WHERE task_type = :old AND NOT EXISTS (
+    SELECT 1 FROM watch AS other
+    WHERE other.kind = watch.kind AND other.model_id = watch.model_id AND other.task_type = :new
+);
+
+-- delete_watches_of_model --
+-- Delete the watches over a model.
+DELETE FROM watch WHERE model_id = :model_id AND kind <> 'pool';
+
+-- delete_watches_of_task_type --
+-- Delete the watches over a task type.
+DELETE FROM watch WHERE task_type = :task_type AND kind <> 'pool';
+
+-- rename_model_of_priors --
+-- Another model for merged experience.
+UPDATE prior SET model_id = :new
+WHERE model_id = :old AND NOT EXISTS (
+    SELECT 1 FROM prior AS other
+    WHERE other.merged_id = prior.merged_id AND other.task_type = prior.task_type AND other.model_id = :new
+);
+
+-- rename_task_type_of_priors --
+-- Another task type for merged experience.
+UPDATE prior SET task_type = :new
+WHERE task_type = :old AND NOT EXISTS (
+    SELECT 1 FROM prior AS other
+    WHERE other.merged_id = prior.merged_id AND other.model_id = prior.model_id AND other.task_type = :new
+);
+
+-- sets --
+-- The sets of models that had failed before.
+SELECT id, models FROM tried;
+
+-- move_set_of_events --
+-- Another set for events.
+UPDATE event SET tried_id = :to_id WHERE tried_id = :from_id;
+
+-- move_set_of_later --
+-- Another set for later tries.
+INSERT INTO later (tally_id, tried_id, successes, failures, timeout_failures, score_shift)
+SELECT tally_id, :to_id, successes, failures, timeout_failures, score_shift
+FROM later WHERE tried_id = :from_id
+ON CONFLICT (tally_id, tried_id) DO UPDATE SET
+    successes = later.successes + excluded.successes,
+    failures = later.failures + excluded.failures,
+    timeout_failures = later.timeout_failures + excluded.timeout_failures,
+    score_shift = later.score_shift + excluded.score_shift;
+
+-- delete_set_of_later --
+-- Delete the later tries of the former set.
+DELETE FROM later WHERE tried_id = :from_id;
+
+-- announced --
+-- The last change of a model, and whether it was announced.
+SELECT id, direction, noticed_ms FROM change WHERE model_id = :model_id ORDER BY id DESC LIMIT 1;
+
+-- delete_change --
+-- Delete a change.
+DELETE FROM change WHERE id = :change_id;
+
+-- resume_demotions --
+-- Resume the demotions that ended with the announcement.
+UPDATE demotion SET ended_ms = NULL, ended_by = NULL
+WHERE ended_by = 'operator' AND ended_ms = :noticed_ms
+    AND tally_id IN (SELECT id FROM tally WHERE model_id = :model_id)
+    AND NOT EXISTS (
+        SELECT 1 FROM demotion AS other WHERE other.tally_id = demotion.tally_id AND other.ended_ms IS NULL
+    );
+
+-- newest_events --
+-- The newest event and the newest of those that are not noted.
+SELECT
+    (SELECT coalesce(max(id), 0) FROM event),
+    (SELECT coalesce(max(id), 0) FROM event WHERE id NOT IN (SELECT event_id FROM edited_event));
+
+-- renumber_event --
+-- Another number for an event.
+UPDATE event SET id = :to_id WHERE id = :from_id;
+
+-- renumber_key --
+-- Another number in the ids of outcomes.
+UPDATE outcome_key SET event_id = :to_id WHERE event_id = :from_id;
+
+-- renumber_served --
+-- Another number in the served models.
+UPDATE served SET event_id = :to_id WHERE event_id = :from_id;
+
+-- renumber_revisions --
+-- Another number in former verdicts.
+UPDATE revision SET event_id = :to_id WHERE event_id = :from_id;
+
+-- renumber_decision --
+-- Another number in the log.
+UPDATE decision SET outcome_ref = :to_id WHERE outcome_ref = :from_id;
+
+-- renumber_attempt --
+-- Another number in further outcomes.
+UPDATE attempt SET outcome_ref = :to_id WHERE outcome_ref = :from_id;
+
+-- renumber_unmatched --
+-- Another number in outcomes that wait.
+UPDATE unmatched_outcome SET outcome_ref = :to_id WHERE outcome_ref = :from_id;
+
+-- reset_watches --
+-- Numbers begin again: there is no event left.
+DELETE FROM watch;
+
+-- reset_position --
+-- Numbers begin again: there is no event left.
+DELETE FROM watch_position;
+
+-- reset_demotions --
+-- Numbers begin again: there is no event left.
+UPDATE demotion SET event_id = 0;
+
+-- reset_changes --
+-- Numbers begin again: there is no event left.
+UPDATE change SET since_event_id = 0, noticed_event_id = 0;

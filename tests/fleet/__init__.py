@@ -1,0 +1,1 @@
+"""Hosts that share a PostgreSQL server."""
