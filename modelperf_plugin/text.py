@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Final
 
 from modelperf_plugin.errors import ModelPerfError
-from modelperf_plugin.values import WHOLE_SCORE, Tally
+from modelperf_plugin.values import WHOLE_SCORE, ScorePart, Tally
 
 UNKNOWN: Final = "-"
 _PACKAGE: Final = str(Path(__file__).parent)
@@ -159,6 +159,25 @@ def tries_text(tally: Tally) -> str:
     """Return both as ``61 of 70 first tries, 9 of 41 tasks that others had failed``."""
     first = first_tries(tally)
     return f"{'no' if first == UNKNOWN else first} first tries, {later_tries(tally)} tasks that others had failed"
+
+
+_PARTS: Final[dict[str, str]] = {
+    "own": "{} own today",
+    "later tries": "{} by later tries",
+    "since a change": "{} expected since it changed",
+    "merged sources": "{} from merged sources",
+    "other task types": "{} from other task types and models",
+    "prior": "{} by the prior",
+}
+
+
+def parts_text(parts: Iterable[ScorePart]) -> str:
+    """Return the parts of a score for people: so many outcomes at such a rate.
+
+    >>> parts_text([ScorePart("own", 16.84, 0.66912), ScorePart("other task types", 4.2, 0.841)])
+    '16.84 own today at 66.9 %, 4.2 from other task types and models at 84.1 %'
+    """
+    return ", ".join(f"{_PARTS[each.source].format(f'{each.outcomes:.4g}')} at {percent(each.rate)}" for each in parts)
 
 
 def has_later_tries(tallies: Iterable[Tally]) -> bool:

@@ -26,6 +26,7 @@ def print_candidates(
     candidates: Iterable[_Candidate],
     propensity: Callable[[_Candidate], float],
     samples: Callable[[_Candidate], int],
+    causes: Mapping[str, str | None] | None = None,
 ) -> None:
     """Print the ranking of a decision; expected costs only if any is known."""
     candidates = list(candidates)
@@ -38,8 +39,10 @@ def print_candidates(
         Column("status", lambda row: row.status),
         prose("reason", lambda row: row.reason),
     ]
+    if causes:
+        columns.insert(2, Column("because", lambda row: causes.get(row.model_id) or ""))
     if any(row.expected_cost_usd is not None for row in candidates):
-        columns.insert(5, number("$/task", lambda row: dollars(row.expected_cost_usd)))
+        columns.insert(len(columns) - 2, number("$/task", lambda row: dollars(row.expected_cost_usd)))
     answer.print_table(columns, candidates)
 
 

@@ -343,6 +343,7 @@ def _decision(
         mode=mode,
         created_at=now,
         assignment=assignment,
+        causes=choice.causes,
     )
     if task is None or context.retry_of is None:
         return decision

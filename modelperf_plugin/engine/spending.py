@@ -194,7 +194,7 @@ class SpendingControl:
             if cost is not None and each.group not in {UNAVAILABLE, DOWN}:
                 costs[model_id] = cost
                 if position < assessment.available:
-                    alpha, beta, _ = each.belief or own_belief(each.tally)
+                    alpha, beta, _, _ = each.belief or own_belief(each.tally)
                     options[model_id] = (cost.usd, alpha / (alpha + beta))
         self._costs.put(task_type, CandidateCosts.of(costs))
         self._most_usd = max(self._most_usd, *[cost.usd for cost in costs.values()], 0.0)

@@ -7,7 +7,7 @@ from typing import Final
 
 from modelperf_plugin.engine.table_fit import FEW_SETS, TableFit
 from modelperf_plugin.engine.weighing import WeighedCounts
-from modelperf_plugin.policy.belief import Belief
+from modelperf_plugin.policy.belief import NO_CELL, Belief
 from modelperf_plugin.policy.pooling import Cell
 from modelperf_plugin.policy.quality import later_counts
 from modelperf_plugin.values import Tally
@@ -52,12 +52,16 @@ class TaskKnowledge:
         self.tallies = tallies
         return new
 
+    def _belief(self, model_id: str) -> Belief:
+        tally, weighed = self.tallies.get(model_id), self.weighed
+        belief = self.beliefs.belief(model_id, None if tally is None else weighed.weight(tally))
+        later = self.beliefs.later_part(model_id, belief) if self.beliefs.sets else NO_CELL
+        return belief._replace(evidence=weighed.evidence(tally or Tally(self._task_type, model_id), later))
+
     def know(self, candidates: Iterable[str]) -> dict[str, Belief]:
         """Return the posteriors of at least ``candidates``."""
         known = self.known
         for model_id in candidates:
             if model_id not in known:
-                tally = self.tallies.get(model_id)
-                weight = None if tally is None else self.weighed.weight(tally)
-                known[model_id] = self.beliefs.belief(model_id, weight)
+                known[model_id] = self._belief(model_id)
         return known

@@ -8,6 +8,7 @@ from struct import Struct
 from typing import Final, NamedTuple
 
 from modelperf_plugin.config import Config
+from modelperf_plugin.policy.belief import Evidence
 from modelperf_plugin.policy.pooling import Cell
 from modelperf_plugin.policy.quality import Timeouts, by_score, later_counts, quality_failures
 from modelperf_plugin.policy.sequential import shifted
@@ -190,6 +191,14 @@ class WeighedCounts:
             return None
         won, lost = self._classified(later_counts(tally))
         return sum(self._own(tally)) + void.later[0] * won + void.later[1] * lost
+
+    def evidence(self, tally: Tally, later: Cell) -> Evidence:
+        """Return what the belief about one pair is made of, given what its ``later`` tries add."""
+        own = self._own(tally)
+        void = self._void.get((tally[0], tally[1]), _NO_VOID)
+        merged = self._elsewhere.get(tally.task_type, _NO_CELLS).get(tally.model_id, _NOTHING)
+        expected = void.expected
+        return Evidence((own[0] - expected[0], own[1] - expected[1]), later, expected, merged)
 
     def _pseudo_outcomes(self, priors: Iterable[Prior]) -> dict[str, dict[str, Cell]]:
         """Return the sum over the sources of a pair: min(strength, n) outcomes at the rate of the source."""

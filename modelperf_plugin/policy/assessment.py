@@ -29,7 +29,7 @@ from modelperf_plugin.policy.planning import Arm, Planner
 from modelperf_plugin.policy.price_probes import due_above, due_probes, may_probe
 from modelperf_plugin.policy.retries import Setting
 from modelperf_plugin.policy.timing import Timing
-from modelperf_plugin.values import Context, Exclusion, RankedModel, Ranking, Status, Tally
+from modelperf_plugin.values import Context, Exclusion, RankedModel, Ranking, ScoreTerms, Status, Tally
 from modelperf_plugin.values.names import likely_meant
 
 _MERIT: Final = 6
@@ -154,7 +154,7 @@ def _setting(attempts: int, task_type: str, knowledge: Knowledge, context: Conte
 
 
 def _arm(each: Candidate) -> Arm:
-    alpha, beta, _ = each.belief or own_belief(each.tally)
+    alpha, beta, _, _ = each.belief or own_belief(each.tally)
     deviation = sqrt(1.0 / alpha + 1.0 / beta)
     estimate = each.estimate or Estimate(each.score[1], 0.0, None if each.cost is None else each.cost[0])
     cost_deviation = 0.0 if each.cost is None else each.cost.deviation
@@ -210,9 +210,7 @@ def _row(policy: Policy, each: Candidate, pin: str | None) -> RankedModel:
     tally = each.tally
     explanation = policy.ranking.explain(tally, each.belief)
     status: Status = "ranked" if explanation.proven else "unproven"
-    reason = explanation.reason
-    if each.availability < 1.0 or each.timing is not None:
-        reason = each.reason(policy.ranking)
+    reason = each.reason(policy.ranking)
     if each.group in {DEMOTED, TOO_EXPENSIVE}:
         status, reason = "demoted", each.why or reason
     elif each.group in {UNAVAILABLE, DOWN}:
@@ -220,4 +218,7 @@ def _row(policy: Policy, each: Candidate, pin: str | None) -> RankedModel:
     if tally.model_id == pin:
         status, reason = "pinned", f"pinned by the host; {reason}"
     cost = None if each.cost is None else each.cost.usd
-    return RankedModel(tally.model_id, explanation.estimate, explanation.interval, tally, status, reason, cost)
+    parts = policy.ranking.parts(tally, each.quality or each.belief)
+    in_time = 1.0 if each.timing is None else each.timing.chances().get(tally.model_id, 1.0)
+    terms = ScoreTerms(parts, each.availability, in_time) if parts else None
+    return RankedModel(tally.model_id, explanation.estimate, explanation.interval, tally, status, reason, cost, terms)

@@ -3,10 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from modelperf_plugin.policy.quality import by_score
 from modelperf_plugin.values import Tally
+
+Cell = tuple[float, float]
+"""Successes and failures, weighed."""
+NO_CELL: Final[Cell] = (0.0, 0.0)
+
+
+class Evidence(NamedTuple):
+    """What a belief is made of, apart from its prior, which is the rest."""
+
+    own: Cell = NO_CELL
+    """First tries of the model on this task type, with their weight today."""
+    later: Cell = NO_CELL
+    """First tries that say the same as its tries on tasks that others had failed."""
+    changed: Cell = NO_CELL
+    """What is expected of it since it changed, in the place of the outcomes before."""
+    merged: Cell = NO_CELL
+    """Outcomes of other projects, as far as they count."""
+    is_pooled: bool = True
+    """Whether the rest is what other task types and models say, not a configured prior."""
 
 
 class Belief(NamedTuple):
@@ -19,6 +38,8 @@ class Belief(NamedTuple):
     outcomes: float | None = None
     """Current weight of the model's own outcomes on this task type, if discounted for age or a change of the model.
     None: every outcome counts in full."""
+    evidence: Evidence | None = None
+    """What it, or the belief that it was reduced from, is made of; None if that is not known."""
 
     @property
     def mean(self) -> float:
@@ -38,6 +59,6 @@ def reduced(beliefs: Sequence[Belief], shares: Sequence[float]) -> list[Belief]:
     The mean falls, the weight stays.
     """
     return [
-        Belief(alpha * share, beta + alpha * (1.0 - share), outcomes)
-        for (alpha, beta, outcomes), share in zip(beliefs, shares, strict=True)
+        Belief(alpha * share, beta + alpha * (1.0 - share), outcomes, evidence)
+        for (alpha, beta, outcomes, evidence), share in zip(beliefs, shares, strict=True)
     ]

@@ -108,7 +108,9 @@ class Candidate(NamedTuple):
         """Return the evidence for its score."""
         evidence = ranking.reason(self.tally, self.quality or self.belief)
         if self.availability < 1.0:
-            evidence = f"{evidence}, recent availability {self.availability:.2f}"
+            evidence = f"{evidence}, recent availability {self.availability:.3f}"
+            if self.belief is not None:
+                evidence += f": {self.belief.mean:.3f} in all" if self.timing is None else ""
         return evidence if self.timing is None else f"{evidence}, {self.timing.reason(self.tally.model_id)}"
 
 

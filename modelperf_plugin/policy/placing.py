@@ -125,6 +125,6 @@ def _estimate(score: Score, belief: Belief | None, usd: float | None) -> Estimat
     """Return a candidate as a cost objective sees it."""
     if belief is None:
         return Estimate(score[1], 0.0, usd)
-    alpha, beta, _ = belief
+    alpha, beta, _, _ = belief
     mean = alpha / (alpha + beta)
     return Estimate(mean, mean * (1.0 - mean) / (alpha + beta + 1.0), usd)

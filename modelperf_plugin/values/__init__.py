@@ -5,7 +5,7 @@ that names field and value.
 """
 
 from modelperf_plugin.values.context import MAX_ATTEMPTS, NO_CONTEXT, Context
-from modelperf_plugin.values.decision import Assignment, Decision, Exclusion, Mode, PlannedTry
+from modelperf_plugin.values.decision import Assignment, Cause, Decision, Exclusion, Mode, PlannedTry
 from modelperf_plugin.values.durations import Durations
 from modelperf_plugin.values.failures import Failure, error_kind_of, failure_of
 from modelperf_plugin.values.ids import MAX_ID_LENGTH, check_amount, check_id, check_ids
@@ -30,7 +30,7 @@ from modelperf_plugin.values.outcome import (
     Outcome,
     blame_of,
 )
-from modelperf_plugin.values.ranking import RankedModel, Ranking, Status
+from modelperf_plugin.values.ranking import RankedModel, Ranking, ScorePart, ScoreTerms, Source, Status
 from modelperf_plugin.values.tally import Tally, combine, mean_costs
 from modelperf_plugin.values.tries import (
     MAX_ROW_SETS,
@@ -63,6 +63,7 @@ __all__ = [
     "WHOLE_SCORE",
     "Assignment",
     "Blame",
+    "Cause",
     "Context",
     "Decision",
     "Durations",
@@ -75,6 +76,9 @@ __all__ = [
     "PlannedTry",
     "RankedModel",
     "Ranking",
+    "ScorePart",
+    "ScoreTerms",
+    "Source",
     "Status",
     "Tally",
     "Tried",

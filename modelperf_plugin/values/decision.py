@@ -11,6 +11,10 @@ from modelperf_plugin.values.ranking import Ranking
 from modelperf_plugin.values.tries import Tried
 
 Mode = Literal["apply", "observe", "off"]
+Cause = Literal["best", "might be best", "floor", "probe", "price probe", "test"]
+"""Why a candidate has its share of the decisions: it is ranked first; it is uncertain and might be best; it has no more
+than the share that all have; it is demoted, or excluded by its price, and tried all the same; its price may have
+fallen; an A/B test says so."""
 
 
 class Assignment(NamedTuple):
@@ -85,6 +89,8 @@ class Decision(Sequence[str]):
     """The models that had failed on this task before, by ``context["retry_of"]``: sorted, with repeats."""
     retry_of: str | None = None
     """Id of the earlier decision for the same task, if the host named one."""
+    causes: tuple[Cause | None, ...] = ()
+    """Why each row of the ranking has its probability, in an explanation; empty in a choice for a host."""
 
     def __setstate__(self, state: Sequence[Any]) -> None:
         # pickled by an earlier version, in a queue of the host for example, it has fewer fields
@@ -138,5 +144,5 @@ class Decision(Sequence[str]):
             "policy_id": self.policy_id, "mode": self.mode, "created_at": self.created_at.isoformat(),
             "assignment": None if self.assignment is None else self.assignment._asdict(),
             "plan": [step.as_dict() for step in self.plan], "attempt": self.attempt, "tried": list(self.tried),
-            "retry_of": self.retry_of,
+            "retry_of": self.retry_of, "causes": list(self.causes),
         }  # fmt: skip

@@ -11,6 +11,44 @@ from modelperf_plugin.values.tally import Tally
 Status = Literal["ranked", "unproven", "demoted", "probe", "unavailable", "pinned"]
 
 
+Source = Literal["own", "later tries", "since a change", "merged sources", "other task types", "prior"]
+
+
+class ScorePart(NamedTuple):
+    """A part of a score: so many outcomes at such a success rate."""
+
+    source: Source
+    """``own``: first tries on this task type, as they weigh today; ``later tries``: the first tries that say the same;
+    ``since a change``: the expectation in the place of outcomes before; ``merged sources``: outcomes of other projects;
+    ``other task types``: what these, and other models, suggest; ``prior``: the configured one."""
+    outcomes: float
+    rate: float
+
+    def as_dict(self) -> dict[str, Any]:
+        return self._asdict()
+
+
+class ScoreTerms(NamedTuple):
+    """What a score is made of: the mean of its parts, times the chance of no outage and of an end in time."""
+
+    parts: tuple[ScorePart, ...]
+    availability: float = 1.0
+    """The recent chance that a try meets no outage."""
+    in_time: float = 1.0
+    """The chance to end within ``max_seconds``, if the host named a limit."""
+
+    @property
+    def score(self) -> float | None:
+        """The score; None without any outcome."""
+        total = sum(part.outcomes for part in self.parts)
+        if total <= 0.0:
+            return None
+        return sum(part.outcomes * part.rate for part in self.parts) / total * self.availability * self.in_time
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**self._asdict(), "parts": [part.as_dict() for part in self.parts]}
+
+
 class RankedModel(NamedTuple):
     """One row of a ranking: a candidate with its score and the reason for its rank."""
 
@@ -28,9 +66,11 @@ class RankedModel(NamedTuple):
     """One sentence for people."""
     expected_cost_usd: float | None = None
     """Expected cost of a task in US dollars, if costs matter to the decision and one is known."""
+    terms: ScoreTerms | None = None
+    """What the score is made of."""
 
     def as_dict(self) -> dict[str, Any]:
-        values = self._asdict()
+        values = {**self._asdict(), "terms": None if self.terms is None else self.terms.as_dict()}
         del values["tally"]  # comes last
         interval = None if self.interval is None else list(self.interval)
         return {**values, "interval": interval, "tally": self.tally.as_dict()}

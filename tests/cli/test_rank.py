@@ -17,7 +17,7 @@ def test_rank_shows_the_models_best_first(run: Run, store: str) -> None:
     lines = run("rank", "execute-task", "--store", store).stdout.splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith("model "))
     assert [line.split()[0] for line in lines[start + 1 :]] == ["claude-opus", "gpt-4o", "llama-70b"]
-    for text in ("85.3 %", "91.7 %", "$0.0109", "ranked", "posterior mean 0.853 (11 of 12 succeeded)"):
+    for text in ("85.3 %", "91.7 %", "$0.0109", "ranked", "posterior mean 0.853 (11 of 12 succeeded; "):
         assert text in lines[start + 1]
 
 

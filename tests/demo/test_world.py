@@ -198,8 +198,8 @@ def test_the_report_adds_up() -> None:
 
 def test_the_same_seed_gives_the_same_run() -> None:
     """A demonstration can be repeated; another seed gives another one."""
-    assert run_demo(GREEDY, tasks=80, seed=11) == run_demo(GREEDY, tasks=80, seed=3)
-    assert run_demo(GREEDY, tasks=80, seed=11) != run_demo(GREEDY, tasks=80, seed=4)
+    assert run_demo(GREEDY, tasks=80, seed=3) == run_demo(GREEDY, tasks=80, seed=3)
+    assert run_demo(GREEDY, tasks=80, seed=3) != run_demo(GREEDY, tasks=80, seed=4)
 
 
 def test_tasks_are_not_in_step_with_exploration() -> None:

@@ -244,7 +244,8 @@ def test_outages_count_in_the_score(perf: mp.ModelPerf, clock: FakeClock) -> Non
     assert row.interval is not None
     assert 0.6 * quality < row.score < 0.8 * quality
     assert row.interval[0] < row.score < row.interval[1]
-    assert re.search(r"^posterior mean 0\.9\d+ \(40 of 40 succeeded\), recent availability 0\.\d\d$", row.reason)
+    words = r"posterior mean 0\.9\d+ \(40 of 40 succeeded; .*\), recent availability 0\.\d+: 0\.\d+ in all"
+    assert re.fullmatch(words, row.reason)
 
 
 def test_an_outage_that_lasts_counts_once(perf: mp.ModelPerf, clock: FakeClock) -> None:

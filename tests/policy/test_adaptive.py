@@ -32,7 +32,7 @@ def enumerated(strategy: Adaptive, known: list[Belief], pending: list[int], outc
         z = strategy.optimism * (0.25 + 0.75 * (number + 0.5) / 24) * NormalDist().inv_cdf(1 - 1 / (outcomes + 3))
         index = [
             log(a / b) + z * sqrt((1 / a + 1 / b) / (1 + waiting / (a + b)))
-            for (a, b, _), waiting in zip(known, pending, strict=True)
+            for (a, b, *_), waiting in zip(known, pending, strict=True)
         ]
         best = [row for row, value in enumerate(index) if value >= max(index) - 1e-12]
         for row in best:

@@ -120,7 +120,7 @@ def test_any_evidence_gives_usable_beliefs(known: dict[str, dict[str, Cell]]) ->
         row = known.get(task_type, {})
         beliefs = TaskBeliefs(pool, task_type, row)
         for model_id in "vwxyz":
-            alpha, beta, _ = beliefs.belief(model_id)
+            alpha, beta, *_ = beliefs.belief(model_id)
             successes, failures = row.get(model_id, (0, 0))
             assert alpha > successes - 1e-9
             assert beta > failures - 1e-9
@@ -157,7 +157,7 @@ def test_other_beliefs_are_kept_as_long_as_the_task_type_is_about_as_hard(
         if not carried.update(model_id, (successes + success, failures + (not success))):
             kept.clear()
         kept[model_id] = carried.belief(model_id)
-        for other, (alpha, beta, _) in kept.items():
+        for other, (alpha, beta, *_) in kept.items():
             now = carried.belief(other)
             assert log(alpha / beta) == pytest.approx(log(now.alpha / now.beta), abs=0.1)
 
@@ -174,7 +174,7 @@ def test_a_single_task_type_shares_nothing_and_still_learns() -> None:
 
 def prior_of(pool: Pool, model_id: str, task_type: str = "t") -> tuple[float, float]:
     """Return mean and weight of what is believed of a model without outcomes of its own."""
-    alpha, beta, _ = TaskBeliefs(pool, task_type, {}).belief(model_id)
+    alpha, beta, *_ = TaskBeliefs(pool, task_type, {}).belief(model_id)
     return alpha / (alpha + beta), alpha + beta
 
 
@@ -214,7 +214,7 @@ def test_any_priors_give_usable_beliefs(
     for task_type in "abe":
         beliefs = TaskBeliefs(pool, task_type, known.get(task_type, {}))
         for model_id in "vwxyz":
-            alpha, beta, _ = beliefs.belief(model_id)
+            alpha, beta, *_ = beliefs.belief(model_id)
             assert 0.0 < alpha < inf
             assert 0.0 < beta < inf
 

@@ -120,7 +120,7 @@ def test_posterior_means(strategy: Posterior, successes: int, failures: int, mea
 def test_posterior_row_in_full() -> None:
     """Score, interval, whether proven and the sentence for a person, for 8 successes in 10."""
     assert score(Posterior(), 8, 2) == Scored(
-        0, 0.75, 0.75, beta_interval(9, 3), True, "posterior mean 0.750 (8 of 10 succeeded)"
+        0, 0.75, 0.75, beta_interval(9, 3), True, "posterior mean 0.750 (8 of 10 succeeded; 2 by the prior at 50.0 %)"
     )
     assert score(Posterior(), 0, 0).interval == beta_interval(1, 1)
     assert [score(Posterior(), n, 0).proven for n in (2, 3)] == [False, True]

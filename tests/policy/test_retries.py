@@ -176,7 +176,7 @@ def test_without_known_costs_one_degree_of_optimism_is_drawn_for_all(
     expected = dict.fromkeys(evidence, 0.0)
     for number in range(24):
         point = 1.2 * NormalDist().inv_cdf(0.5 + 0.5 * (number + 0.5) / 24)
-        index = {name: log(a / b) + point * sqrt(1.0 / a + 1.0 / b) for name, (a, b, _) in beliefs.items()}
+        index = {name: log(a / b) + point * sqrt(1.0 / a + 1.0 / b) for name, (a, b, *_) in beliefs.items()}
         highest = [name for name in index if index[name] == max(index.values())]
         for name in highest:
             expected[name] += 1.0 / 24 / len(highest)
@@ -219,7 +219,7 @@ def test_plans_are_drawn_again_once_a_belief_has_moved(moves: list[float]) -> No
     before = shares_of(KNOWN._replace(plans=memory))
     assert before == shares_of(KNOWN)
     beliefs = {}
-    for (name, (alpha, beta, _)), move in zip((KNOWN.beliefs or {}).items(), moves, strict=True):
+    for (name, (alpha, beta, *_)), move in zip((KNOWN.beliefs or {}).items(), moves, strict=True):
         total = alpha + beta
         chance = expit(log(alpha / beta) + move * sqrt(1.0 / alpha + 1.0 / beta))
         beliefs[name] = Belief(total * chance, total * (1.0 - chance))
@@ -240,7 +240,7 @@ def test_a_plan_states_the_chances_of_now(objective: CostObjective) -> None:
     memory: Memory = Recent(100)
     rules = policy(objective, Adaptive(floor=0.0), 3)
     choose(assess(rules, "t", [*EVIDENCE], KNOWN._replace(plans=memory), NO_CONTEXT), NO_CONTEXT, 0.5)
-    beliefs = {name: Belief(alpha + 0.5, beta) for name, (alpha, beta, _) in (KNOWN.beliefs or {}).items()}
+    beliefs = {name: Belief(alpha + 0.5, beta) for name, (alpha, beta, *_) in (KNOWN.beliefs or {}).items()}
     later = KNOWN._replace(plans=memory, beliefs=beliefs)
     choice = choose(assess(rules, "t", [*EVIDENCE], later, NO_CONTEXT), NO_CONTEXT, 0.5)
     assert choice.plan[0].chance_solved == pytest.approx(beliefs[choice.order[0]].mean, abs=0.01)

@@ -84,7 +84,10 @@ def _show(answer: Answer, decision: Decision, note: str | None, location: str) -
     answer.print_line((f"mode {decision.mode}, policy {decision.policy_id}, {location}", "dim"))
     answer.print_line()
     propensities = decision.propensities
-    print_candidates(answer, decision.ranking, lambda row: propensities[row.model_id], lambda row: row.tally.samples)
+    causes = dict(zip(decision.ranking.model_ids, decision.causes, strict=False))
+    print_candidates(
+        answer, decision.ranking, lambda row: propensities[row.model_id], lambda row: row.tally.samples, causes
+    )
     if len(decision.plan) > 1:
         print_plan(answer, [Step(planned, None) for planned in decision.plan], is_logged=False)
     print_excluded(answer, decision.excluded)

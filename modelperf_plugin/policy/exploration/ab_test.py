@@ -29,6 +29,7 @@ class ABTest(Strategy):
 
     strategy: Literal["ab_test"] = "ab_test"
     price_probes: ClassVar[float] = 0.0
+    uniform: ClassVar[float] = 0.0
     share: float = Field(default=0.1, gt=0, lt=1, description="Share of decisions that go to the challengers.")
     incumbent: str | None = Field(
         default=None, description="Model id; if unset, the best-ranked candidate when the test begins."
@@ -131,6 +132,7 @@ class Split:
 
     strategy: ClassVar[str] = "ab_test"
     price_probes: ClassVar[float] = 0.0
+    uniform: ClassVar[float] = 0.0
     incumbent: str | None
     """None if there is no candidate for it."""
     challengers: tuple[str, ...]

@@ -127,11 +127,11 @@ def _indices(choice_set: ChoiceSet) -> list[_IndexLine]:
     pending = choice_set.pending
     if not pending or not any(pending):
         return [
-            (sqrt(1.0 / alpha + 1.0 / beta), log(alpha / beta), row) for row, (alpha, beta, _) in enumerate(beliefs)
+            (sqrt(1.0 / alpha + 1.0 / beta), log(alpha / beta), row) for row, (alpha, beta, _, _) in enumerate(beliefs)
         ]
     return [
         (sqrt((1.0 / alpha + 1.0 / beta) / (1.0 + waiting / (alpha + beta))), log(alpha / beta), row)
-        for row, ((alpha, beta, _), waiting) in enumerate(zip(beliefs, pending, strict=True))
+        for row, ((alpha, beta, _, _), waiting) in enumerate(zip(beliefs, pending, strict=True))
     ]
 
 

@@ -55,6 +55,10 @@ class ExplorationStrategy(Protocol):
         """The name in TOML."""
 
     @property
+    def uniform(self) -> float:
+        """The share of decisions that is drawn uniformly."""
+
+    @property
     def price_probes(self) -> float:
         """The approximate share of spending that goes to probes for lower prices; 0: there are none."""
 

@@ -21,6 +21,10 @@ class EpsilonGreedy(Strategy):
     price_probes: ClassVar[float] = 0.0
     epsilon: float = Field(default=0.1, ge=0, le=1, description="Share of decisions drawn uniformly (ε).")
 
+    @property
+    def uniform(self) -> float:
+        return self.epsilon
+
     def __call__(self, choice_set: ChoiceSet) -> Shares:
         floor = self.epsilon / len(choice_set.rows)
         return Shares([floor + (1.0 - self.epsilon) * share for share in best_only(choice_set)])

@@ -13,6 +13,7 @@ class NeverExplore(Strategy):
 
     strategy: Literal["never"] = "never"
     price_probes: ClassVar[float] = 0.0
+    uniform: ClassVar[float] = 0.0
 
     def __call__(self, choice_set: ChoiceSet) -> Shares:
         return Shares(best_only(choice_set))

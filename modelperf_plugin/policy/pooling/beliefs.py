@@ -126,6 +126,11 @@ class TaskBeliefs:
         successes, failures = self.cells.get(model_id, NO_OUTCOMES)
         return Belief(successes + strength * prior, failures + strength * (1.0 - prior), outcomes)
 
+    def later_part(self, model_id: str, belief: Belief) -> Cell:
+        """Return what the later tries of a model add to its posterior."""
+        alpha, beta = self._before_later.get(model_id, belief[:2])
+        return belief.alpha - alpha, belief.beta - beta
+
     @property
     def known(self) -> Mapping[str, Equivalent]:
         """What the later tries of each model say at the present rates, as far as it was derived."""
@@ -250,7 +255,7 @@ class TaskBeliefs:
         """Start from rates by first tries and, where later tries are those of an earlier time, from what they said."""
         later, self._later = self._later, {}
         for model_id in {**self._first, **later}:
-            alpha, beta, _ = self.belief(model_id)
+            alpha, beta, _, _ = self.belief(model_id)
             self._logits[model_id] = known[model_id].logit if model_id in known else log(alpha / beta)
         self._later = later
         if known:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from modelperf_plugin.policy.belief import Belief
-from modelperf_plugin.values import Tally
+from modelperf_plugin.values import ScorePart, Tally
 
 Score = tuple[int, float]
 """Position of one candidate in the ranking: its tier and its value.
@@ -47,6 +47,9 @@ class RankingStrategy(Protocol):
 
     def explain(self, tally: Tally, belief: Belief | None = None) -> Explanation:
         """Return estimate, interval and reason of the score of one tally."""
+
+    def parts(self, tally: Tally, belief: Belief | None = None) -> tuple[ScorePart, ...]:
+        """Return what the score of one tally is the mean of; empty if it has none, or that is not known."""
 
     def reason(self, tally: Tally, belief: Belief | None = None) -> str:
         """Return the reason of the score of one tally, as one sentence."""

@@ -11,7 +11,7 @@ from modelperf_plugin.policy.belief import Belief
 from modelperf_plugin.policy.intervals import wilson_interval
 from modelperf_plugin.policy.ranking.base import Explanation, Score
 from modelperf_plugin.policy.strategy import Strategy
-from modelperf_plugin.values import Tally
+from modelperf_plugin.values import ScorePart, Tally
 
 
 class SuccessRate(Strategy):
@@ -36,6 +36,10 @@ class SuccessRate(Strategy):
         proven = samples >= self.min_samples
         interval = wilson_interval(tally.successes, samples) if proven else None
         return Explanation(tally.success_rate, interval, proven, self.reason(tally))
+
+    def parts(self, tally: Tally, belief: Belief | None = None) -> tuple[ScorePart, ...]:  # noqa: ARG002
+        samples = tally.samples
+        return (ScorePart("own", samples, tally.successes / samples),) if samples >= self.min_samples else ()
 
     def reason(self, tally: Tally, belief: Belief | None = None) -> str:  # noqa: ARG002
         samples = tally.samples
