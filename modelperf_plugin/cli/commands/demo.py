@@ -25,6 +25,8 @@ from modelperf_plugin.cli.options import (
 )
 from modelperf_plugin.cli.tables import Column, drawn, named, number
 from modelperf_plugin.cli.terminal_text import program
+from modelperf_plugin.errors import StoreError
+from modelperf_plugin.paths import unreachable
 from modelperf_plugin.text import count, dollars, percent, span
 from modelperf_plugin.values import RankedModel, Ranking
 
@@ -212,8 +214,11 @@ def _with_own_policy(common: Common) -> LoadedConfig:
     if common.store is not None:
         return common.load({**tomli.loads(POLICY), "mode": "apply"})
     file = Path(DEMO_POLICY)
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(POLICY, encoding="utf-8")
+    try:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(POLICY, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"cannot write {file}: {unreachable(file) or error.strerror or error}") from None
     common.config = DEMO_POLICY
     return common.load({"mode": "apply"})
 
