@@ -36,12 +36,17 @@ _SETTLED_SECONDS: Final = 3.0
 """After this time a commit is on the disk of a server that lives: `wal_writer_delay` is 0.2 s."""
 _RENAMED_AFTER: Final = 1_000
 """After so many statements a connection takes another name: as long as some old transaction is open, the server looks
-through all versions of the rows that have its number."""
+through all versions of the rows that have its number. What somebody folds at that moment is not waited for: the names
+are forgotten with those of connections that have ended."""
 _RENAME: Final = """
 WITH
     forgotten AS (DELETE FROM sender WHERE id = ANY(%(former)s)),
     forgotten_too AS (
-        DELETE FROM folded_receipt WHERE sender IN (SELECT number_of_sender(id) FROM unnest(%(former)s::text[]) AS id)
+        DELETE FROM folded_receipt WHERE sender IN (
+            SELECT sender FROM folded_receipt
+            WHERE sender IN (SELECT number_of_sender(id) FROM unnest(%(former)s::text[]) AS id)
+            FOR UPDATE SKIP LOCKED
+        )
     )
 SELECT
     CASE WHEN NOT %(is_pooled)s::boolean THEN pg_try_advisory_lock(%(new)s::bigint) END,
