@@ -102,6 +102,7 @@ def test_a_decision_is_read_as_it_was_made(store: Store) -> None:
     assert [row["reason"] for row in rows] == [row["reason"] for row in meant["ranking"]]
     for row, original, share in zip(rows, meant.pop("ranking"), made.probabilities, strict=True):
         tally = original.pop("tally")
+        assert original.pop("terms") is None  # they are made for explanations
         assert row == {**original, "samples": tally["successes"] + tally["failures"], "propensity": share}
     assert said.pop("outcome") is None
     assert said.pop("tries") == []
