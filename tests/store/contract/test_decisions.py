@@ -108,6 +108,7 @@ def test_a_decision_is_read_as_it_was_made(store: Store) -> None:
     assert said.pop("tries") == []
     assert said.pop("exploring") == pytest.approx(0.7)
     meant.pop("order")
+    assert meant.pop("causes") == []  # likewise
     assert said == meant
     json.dumps(kept.as_dict(), allow_nan=False)
 
