@@ -60,7 +60,7 @@ def test_other_names_change_nothing_else_of_a_decision() -> None:
         decision = replace(
             choose(perf, ["gpt-4o", "b"]), explored=True, excluded=(Exclusion("gpt-4o", "too slow"),), mode="observe",
             assignment=Assignment(3, 7), plan=(PlannedTry("gpt-4o", 1.0, 0.7, 0.01),), attempt=3,
-            tried=("gpt-4o", "haiku"), retry_of="other",
+            tried=("gpt-4o", "haiku"), retry_of="other", causes=("best", "floor"),
         )  # fmt: skip
     assert not [each.name for each in fields(decision) if getattr(decision, each.name) == each.default]
     there = renamed(decision, {"gpt-4o": "openai/gpt-4o"})

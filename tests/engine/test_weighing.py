@@ -73,8 +73,8 @@ def test_scores_fade_while_a_host_runs_for_days(perf: mp.ModelPerf, clock: FakeC
     assert before.interval is not None
     assert after.interval is not None
     assert after.interval[1] - after.interval[0] > 2 * (before.interval[1] - before.interval[0])
-    assert before.reason.endswith("(90 of 100 succeeded)")
-    assert after.reason.endswith("(90 of 100 succeeded, discounted to 6.25 today)")
+    assert "(90 of 100 succeeded; 6.277 from" in before.reason
+    assert "(90 of 100 succeeded; 6.25 own today at 90.0 %, " in after.reason
 
 
 def test_outcomes_before_a_change_do_not_count_and_later_ones_fade(perf: mp.ModelPerf, clock: FakeClock) -> None:
