@@ -8,6 +8,7 @@ from modelperf_plugin.store.exchange_roles import Attachments, Imports, MergedEx
 from modelperf_plugin.store.roles import (
     ABTests,
     Changes,
+    Choices,
     Connection,
     DecisionLog,
     Demotions,
@@ -40,6 +41,7 @@ class Store:
     unmatched: UnmatchedOutcomes
     ab_tests: ABTests
     trends: Trends
+    choices: Choices
     spending: Spending
     served_models: ServedModels
     imports: Imports

@@ -41,7 +41,7 @@ class CurrentChoices:
     def read(cls, engine: ModelPerf, tallies: Iterable[Tally], now: datetime) -> Self:
         """Read costs and the log of decisions."""
         store, period = engine.store, Period.last(MAX_DAYS, now=now)
-        return cls(mean_costs(tallies), store.spending.estimated(), store.trends.latest_choices(period.days))
+        return cls(mean_costs(tallies), store.spending.estimated(), store.choices.latest_choices(period.days))
 
     def of(self, task_type: str, decision: Decision) -> CurrentChoice:
         """Return the choice for ``task_type`` by ``decision``, its ranking now."""

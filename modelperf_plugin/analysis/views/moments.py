@@ -33,7 +33,7 @@ def moments(
     models: Container[str] | None = None,
 ) -> tuple[Moment, ...]:
     """Return ``changes``, and what else changed in ``period``, oldest first: of a task type and models, or of all."""
-    uses = [each for each in engine.store.trends.policies(period.days) if task_type in {None, each.task_type}]
+    uses = [each for each in engine.store.choices.policies(period.days) if task_type in {None, each.task_type}]
     days = period.days
     dated = [
         each for each in (*_prices(engine, models), *_policies(uses)) if days.first_ms <= each.since_ms < days.end_ms

@@ -40,6 +40,7 @@ def with_aliases(store: Store, aliases: Aliases) -> Store:
         "served_models": RenamedServedModels(store.served_models, aliases),
         "spending": RenamedSpending(store.spending, aliases),
         "trends": RenamedTrends(store.trends, aliases),
+        "choices": RenamedTrends(store.choices, aliases),
         "editing": RenamedEditing(store.editing, aliases),
         "merged": RenamedMerged(store.merged, aliases),
     }

@@ -117,6 +117,7 @@ def open_interim(path: str, snapshot: Snapshot, reason: str, spool: Spool) -> In
         unmatched=memory.unmatched,
         ab_tests=FrozenABTests(snapshot, reason),
         trends=memory.trends,
+        choices=memory.choices,
         spending=memory.spending,
         served_models=memory.served_models,
         imports=SuspendedImports(reason),

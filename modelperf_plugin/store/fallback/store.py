@@ -53,6 +53,7 @@ def open_fallback(database: Database, patience: float, *, sync: bool) -> Store:
         unmatched=FallbackUnmatchedOutcomes(switch),
         ab_tests=FallbackABTests(switch),
         trends=FallbackTrends(switch),
+        choices=FallbackTrends(switch),
         spending=FallbackSpending(switch),
         served_models=FallbackServedModels(switch),
         imports=FallbackImports(switch),
@@ -276,10 +277,10 @@ class FallbackTrends(Role):
         return self._switch.ask(lambda store: store.trends.decision_sums(days, now_ms))
 
     def latest_choices(self, days: Days) -> list[LatestChoice]:
-        return self._switch.ask(lambda store: store.trends.latest_choices(days))
+        return self._switch.ask(lambda store: store.choices.latest_choices(days))
 
     def policies(self, days: Days) -> list[PolicyUse]:
-        return self._switch.ask(lambda store: store.trends.policies(days))
+        return self._switch.ask(lambda store: store.choices.policies(days))
 
     def decisions(
         self, days: Days, task_type: str | None = None, model_id: str | None = None, limit: int = 20

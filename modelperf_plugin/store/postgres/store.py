@@ -73,6 +73,7 @@ def open_postgres(
         unmatched=ReadUnmatchedOutcomes(connection, "postgres", "decisions.sql"),
         ab_tests=PostgresABTests(connection),
         trends=PostgresTrends(connection),
+        choices=PostgresTrends(connection),
         spending=PostgresSpending(connection),
         served_models=ReadServedModels(connection.fetch_folded, "postgres"),
         imports=PostgresImports(connection),

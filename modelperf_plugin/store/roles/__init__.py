@@ -9,6 +9,7 @@ These promises hold for every role of every store, and one suite of contract tes
 
 from modelperf_plugin.store.roles.evidence import (
     EVERYTHING,
+    Choices,
     DatedTallies,
     Events,
     Outcomes,
@@ -26,6 +27,7 @@ __all__ = [
     "EVERYTHING",
     "ABTests",
     "Changes",
+    "Choices",
     "Connection",
     "DatedTallies",
     "DecisionHistory",

@@ -217,12 +217,6 @@ class Trends(Protocol):
     def decision_sums(self, days: Days, now_ms: int) -> list[DecisionSums]:
         """Summarise the newest :data:`~modelperf_plugin.store.trends.MAX_SAMPLED_DECISIONS` decisions of ``days``."""
 
-    def latest_choices(self, days: Days) -> list[LatestChoice]:
-        """Return the latest choice for each task type, from the same sample as :meth:`decision_sums`."""
-
-    def policies(self, days: Days) -> list[PolicyUse]:
-        """Return each policy of each task type, the first one first, from the same sample as :meth:`decision_sums`."""
-
     def decisions(
         self, days: Days, task_type: str | None = None, model_id: str | None = None, limit: int = 20
     ) -> list[LoggedDecision]:
@@ -230,3 +224,13 @@ class Trends(Protocol):
 
     def search(self, search: DecisionSearch) -> FoundDecisions:
         """Search among as many decisions as :meth:`decision_sums` looks at, the newest of the time searched."""
+
+
+class Choices(Protocol):
+    """What the newest decisions chose, from the same sample as :meth:`Trends.decision_sums`."""
+
+    def latest_choices(self, days: Days) -> list[LatestChoice]:
+        """Return the latest choice for each task type."""
+
+    def policies(self, days: Days) -> list[PolicyUse]:
+        """Return each policy of each task type, the first one first."""

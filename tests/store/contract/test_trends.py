@@ -147,10 +147,10 @@ def test_the_latest_choice_is_the_last_unbroken_run(store: Store, monkeypatch: p
     for number, (model_id, explored) in enumerate([("a", 0), ("b", 0), ("a", 0), ("c", 1), ("a", 0)]):
         decide(store, number, made_ms=NOW_MS + number, model_id=model_id, explored=explored)
     days = Days(TODAY, TODAY + 1)
-    assert store.trends.latest_choices(days) == [LatestChoice("t", "a", NOW_MS + 2, 2, is_first=False)]
+    assert store.choices.latest_choices(days) == [LatestChoice("t", "a", NOW_MS + 2, 2, is_first=False)]
     monkeypatch.setattr("modelperf_plugin.store.read_trends.MAX_SAMPLED_DECISIONS", 2)
-    assert store.trends.latest_choices(days) == [LatestChoice("t", "a", NOW_MS + 4, 1, is_first=True)]
-    assert store.trends.latest_choices(Days(TODAY + 1, TODAY + 2)) == []
+    assert store.choices.latest_choices(days) == [LatestChoice("t", "a", NOW_MS + 4, 1, is_first=True)]
+    assert store.choices.latest_choices(Days(TODAY + 1, TODAY + 2)) == []
 
 
 def test_only_the_newest_decisions_are_looked_at(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,8 +175,8 @@ def test_policies_are_known_since_their_first_decision(store: Store) -> None:
         store.decisions.write([record], [])
     days = Days(TODAY, TODAY + 1)
     expected = [PolicyUse("t", "p", NOW_MS), PolicyUse("t", "q", NOW_MS + 2), PolicyUse("u", "p", NOW_MS + 1)]
-    assert store.trends.policies(days) == expected
-    assert store.trends.policies(Days(TODAY + 1, TODAY + 2)) == []
+    assert store.choices.policies(days) == expected
+    assert store.choices.policies(Days(TODAY + 1, TODAY + 2)) == []
 
 
 def test_decisions_are_found_by_what_they_are(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
