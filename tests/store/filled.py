@@ -77,6 +77,10 @@ def fill(path: Path) -> None:
                 first.decision_id,
             )  # fmt: skip
             store.decisions.write([follow_up], failed)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(
+            "INSERT INTO edit (kind, edited_ms, subject, outcomes) VALUES ('forget', ?, '{}', 0)", (NOON_MS,)
+        )
 
 
 def columns_of(path: Path, *kinds: str) -> list[tuple[str, str]]:

@@ -135,6 +135,7 @@ def _copy_empty_one(connection: sqlite3.Connection) -> None:
     with closing(sqlite3.connect(MEMORY)) as empty:
         empty.deserialize(_empty_one())
         empty.backup(connection)  # one that is deserialized itself would have a limit of a gigabyte
+    connection.execute(load_queries("sqlite", "unreadable.sql")["renew_identity"])
 
 
 @cache

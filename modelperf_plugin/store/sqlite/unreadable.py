@@ -33,6 +33,7 @@ _REMEDIES: Final = {
     "change": ("escape_change",),
     "decision": ("delete_decision",),
     "demotion": ("escape_demotion",),
+    "edit": ("clear_edit",),
     "estimated_cost": ("delete_estimated_cost",),
     "event": ("escape_event",),
     "identity": ("renew_identity",),

@@ -66,7 +66,7 @@ def _on_postgres(server: Server, *, has_fallback: bool) -> Iterator[OpenStore]:
             del opened[url]
             server.take_back(url)
         url = server.empty_schema()
-        opened[url] = open_with_fallback(url) if has_fallback else open_store(url)
+        opened[url] = open_with_fallback(url, patience=30.0) if has_fallback else open_store(url)
         return opened[url]
 
     yield new

@@ -176,6 +176,10 @@ UPDATE OR IGNORE imported SET source = :source_escaped WHERE tally_id = :tally_i
 -- A merged source keeps its tallies.
 UPDATE OR IGNORE merged SET name = :name_escaped, origin = :origin_escaped, digest = :digest_escaped WHERE id = :id;
 
+-- clear_edit --
+-- An edit keeps its number, by which running hosts notice it.
+UPDATE edit SET kind = 'forget', subject = 'null' WHERE number = :number;
+
 -- escape_moved --
 -- A batch stays known.
 UPDATE OR IGNORE moved SET batch_id = :batch_id_escaped WHERE CAST(batch_id AS BLOB) = :batch_id;
