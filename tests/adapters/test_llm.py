@@ -339,7 +339,7 @@ def test_tools_stay_with_the_model_that_asked_for_them(perf: mp.ModelPerf) -> No
 def test_prompts_and_answers_are_not_in_the_database(perf: mp.ModelPerf, provider: Provider, path: Path) -> None:
     """Neither is stored, also after a failure."""
     provider.behaviours["a"] = "bad_request"
-    provider.answers["b"] = "an answer of its own"
+    provider.answers["b"] = "an answer with a pearl"
     models = models_of(provider)
     with pytest.raises(Exception, match="it says invalid_value"):
         learned(perf, models).prompt("a secret prompt").text()
@@ -348,4 +348,4 @@ def test_prompts_and_answers_are_not_in_the_database(perf: mp.ModelPerf, provide
     perf.close()
     content = b"".join(file.read_bytes() for file in path.parent.glob("models.db*"))
     assert b"secret" not in content
-    assert b"of its own" not in content
+    assert b"a pearl" not in content
