@@ -9,9 +9,14 @@ from typing import Any, Final
 from modelperf_plugin.store.rows import moments, usable
 from modelperf_plugin.store.tried import tried_of
 from modelperf_plugin.store.watches import Baseline, CostSums, Faded
-from modelperf_plugin.values import UNKNOWN_TRIED, Durations, LaterTries, Tried
+from modelperf_plugin.values import UNKNOWN_TRIED, Durations, LaterTries, Tally, Tried
 
 _NO_LATER: Final = ((0.0, 0.0, 0.0), (0, 0, 0), (0.0, 0))
+
+
+def pairs_with_later_tries(tallies: Iterable[Tally]) -> int:
+    """Return how many of these pairs have later tries: the fewer, the more of their sets are read."""
+    return sum([1 for tally in tallies if tally.later_successes or tally.later_failures])
 
 
 def later_of(rows: Iterable[Any]) -> dict[str, dict[Tried, LaterTries]]:

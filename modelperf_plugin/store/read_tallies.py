@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 from math import log
 from typing import Any, Final, Protocol
 
-from modelperf_plugin.store.counted import baseline_of, cost_of, cost_sums_of, durations_of, faded_by_pair, later_of
+from modelperf_plugin.store.counted import (
+    baseline_of,
+    cost_of,
+    cost_sums_of,
+    durations_of,
+    faded_by_pair,
+    later_of,
+    pairs_with_later_tries,
+)
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.roles import Span
 from modelperf_plugin.store.rows import usable
@@ -109,7 +117,7 @@ class ReadTallies:
     def _load(self, task_type: str) -> Counts:
         rows = self._connection.fetch(self._sql["tallies_of_task_type"], task_type)
         tallies = {row[1]: Tally._make(row) for row in rows}
-        pairs = sum([1 for tally in tallies.values() if tally.later_successes or tally.later_failures])
+        pairs = pairs_with_later_tries(tallies.values())
         if not pairs:
             return Counts(tallies, NO_COUNTS.later) if tallies else NO_COUNTS
         wanted = {"task_type": task_type, "most": most_sets(pairs)}

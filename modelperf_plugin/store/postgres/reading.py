@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import psycopg
 
-from modelperf_plugin.store.counted import later_of
+from modelperf_plugin.store.counted import later_of, pairs_with_later_tries
 from modelperf_plugin.store.postgres.connecting import PatientConnection
 from modelperf_plugin.store.queries import load_queries
 from modelperf_plugin.store.tally_cache import NO_COUNTS, Counts
@@ -66,12 +66,9 @@ def read_counts(
     tallies: dict[str, dict[str, Tally]] = {name: {} for name in task_types}
     for row in rows:
         tallies[row[0]][row[1]] = Tally._make(row)
-    sets = {
-        name: pairs
-        for name, models in tallies.items()
-        if (pairs := sum([1 for each in models.values() if each.later_successes or each.later_failures]))
-    }
-    questions = [(sql["later"], ({"task_type": name, "most": most_sets(pairs)},)) for name, pairs in sets.items()]
+    sets = {name: pairs for name, models in tallies.items() if (pairs := pairs_with_later_tries(models.values()))}
+    later_sql = load_queries("postgres")["later_of_task_type"]
+    questions = [(later_sql, ({"task_type": name, "most": most_sets(pairs)},)) for name, pairs in sets.items()]
     *found, _ = at_once(connection, [*questions, _COMMIT])
     later = {name: later_of(rows) for name, rows in zip(sets, found, strict=True)}
     counts = {
