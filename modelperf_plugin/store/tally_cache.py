@@ -50,7 +50,17 @@ class TallyCache:
     The contents change only under the write lock.
     """
 
-    __slots__ = ("added", "before", "by_task_type", "cleared", "doubtful", "fresh", "others_version", "read_version", "room")
+    __slots__ = (
+        "added",
+        "before",
+        "by_task_type",
+        "cleared",
+        "doubtful",
+        "fresh",
+        "others_version",
+        "read_version",
+        "room",
+    )
 
     def __init__(self) -> None:
         self.by_task_type: dict[str, Counts] = {}
