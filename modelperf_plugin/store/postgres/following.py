@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import time
 from collections.abc import Callable, Sequence
 from math import inf
@@ -16,6 +15,7 @@ from modelperf_plugin.store import forks
 from modelperf_plugin.store.background import Background
 from modelperf_plugin.store.local import LocalRead
 from modelperf_plugin.store.postgres.answers import CURRENT_SECONDS, Answers
+from modelperf_plugin.store.postgres.asking import readable
 from modelperf_plugin.store.postgres.connecting import PatientConnection
 from modelperf_plugin.store.postgres.local_counts import Covered, LocalCounts
 from modelperf_plugin.store.postgres.reading import read_counts
@@ -153,7 +153,7 @@ class Follower:
 
     def _look(self, connection: PatientConnection) -> None:
         """Find out what the database has told."""
-        if select.select([connection], [], [], 0)[0]:
+        if readable(connection, 0.0):
             connection.pgconn.consume_input()
             while (told := connection.pgconn.notifies()) is not None:
                 self._has_news, self._look_again_at = True, time.monotonic() + LATER_SECONDS
