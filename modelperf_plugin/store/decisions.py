@@ -223,7 +223,7 @@ class LoggedDecision:
             excluded=tuple(Exclusion(**row) for row in rest["excluded"]),
             outcome=outcome,
             assignment=Assignment(**rest["assignment"]) if "assignment" in rest else None,
-            tries=_in_order(outcome, others),
+            tries=in_order(outcome, others),
             retry_of=record.retry_of,
             tried=tuple(check_id("tried", each) for each in rest.get("tried", ())),
             attempt=int(rest.get("attempt", 1)),
@@ -257,7 +257,8 @@ class LoggedDecision:
         }
 
 
-def _in_order(outcome: JoinedOutcome | None, others: Sequence[JoinedOutcome]) -> tuple[JoinedOutcome, ...]:
+def in_order(outcome: JoinedOutcome | None, others: Sequence[JoinedOutcome]) -> tuple[JoinedOutcome, ...]:
+    """Return all outcomes of a decision in the order of arrival: that in its row and ``others``."""
     if outcome is None:
         return ()
     # without one that was moved to the others after the decision was read
