@@ -93,6 +93,8 @@ class Savings:
     against: tuple[Difference, ...]
     left_out: Mapping[str, int]
     """Number of further tasks, by the reason for leaving them out."""
+    newest_only: int | None
+    """If older decisions were not read, how many of the newest were; None: the whole log was read."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the savings as plain JSON values."""
@@ -133,7 +135,7 @@ def savings(tasks: TaskLog, since_ms: int | None = None, against: str | None = N
         explored=int((log.chosen != comparison.first).sum()),
         exploration=comparison.difference(Against(NOT_EXPLORING, None), comparison.first),
         against=tuple(comparison.against(each) for each in ([against] if against else all_names)),
-        left_out=log.left_out,
+        left_out=log.left_out, newest_only=tasks.newest_only,
     )  # fmt: skip
 
 

@@ -90,5 +90,6 @@ def _show(answer: Answer, decision: LoggedDecision, task: LoggedTask, location: 
     if len(decision.plan) > 1:
         print_plan(answer, steps_of(decision, task))
     answer.print_line()
-    print_candidates(answer, decision.candidates, lambda row: row.propensity, lambda row: row.samples)
+    causes = {row.model_id: row.cause for row in decision.candidates if row.cause is not None}
+    print_candidates(answer, decision.candidates, lambda row: row.propensity, lambda row: row.samples, causes)
     print_excluded(answer, decision.excluded)
