@@ -12,7 +12,9 @@ from tests.postgres import own_server, postgres, postgres_server  # noqa: F401 -
 
 # A slow or busy machine is no reason for a test to fail.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("patient")
+# The gate tries the same examples each time, so that a change is judged by what it does; elsewhere there are new ones.
+settings.register_profile("repeatable", settings.get_profile("patient"), derandomize=True, database=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "patient"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
