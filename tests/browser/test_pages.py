@@ -253,6 +253,22 @@ def test_the_report_is_sound_and_accessible(watched: Watched, engine: mp.ModelPe
             assert violations(page) == []
 
 
+@pytest.mark.parametrize("name", ["task", "everywhere", "decision", "overview"])
+def test_rankings_and_sums_fit_a_phone(watched: Watched, address: str, filled: tuple[str, str], name: str) -> None:
+    """No table with scores, sums or savings has to be moved sideways to be read."""
+    with watched(address, width=390) as page:
+        page.goto(f"{address}{PAGES[name].format(decision=filled[1])}")
+        settle(page)
+        for each in page.locator("details:not([open]) > summary:visible").all():
+            each.click()
+        tables = page.locator("table.stack").all()
+        assert tables
+        for table in tables:
+            box = table.bounding_box()
+            assert box is not None
+            assert box["x"] + box["width"] <= 390
+
+
 def test_what_takes_long_appears_by_itself(watched: Watched, address: str) -> None:
     """The page is there at once, says what it waits for, and shows it without a click; open details stay open."""
     with watched(address) as page:
