@@ -30,6 +30,7 @@ PAGES = {
     "decisions": "decisions",
     "found": "decisions?task=write-code&outcome=succeeded&sort=rarest&page=2",
     "not found": "decisions?q=nothing-of-that-name",
+    "advice": "advice",
     "policy": "policy",
     "missing": "task?name=nobody",
 }
@@ -42,6 +43,9 @@ def test_every_page_is_sound_and_accessible(watched: Watched, address: str, fill
     for width, colours in LOOKS:
         with watched(address, width=width, colours=colours, bypass_csp=True) as page:
             page.goto(f"{address}{target}")
+            page.wait_for_function("document.querySelector('.pending') === null", timeout=60_000)
+            for each in page.locator("details:not([open]) > summary:visible").all():
+                each.click()
             assert page.locator("h1").count() == 1
             assert violations(page) == []
             assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -246,6 +250,21 @@ def test_the_report_is_sound_and_accessible(watched: Watched, engine: mp.ModelPe
         with watched(file.as_uri(), width=width, colours=colours, bypass_csp=True) as page:
             page.goto(file.as_uri())
             assert violations(page) == []
+
+
+def test_what_takes_long_appears_by_itself(watched: Watched, address: str) -> None:
+    """The page is there at once, says what it waits for, and shows it without a click; open details stay open."""
+    with watched(address) as page:
+        page.goto(address)
+        assert page.get_by_text("Comparing with what single models would have cost").count() == 1
+        assert page.locator("main table").first.is_visible()
+        page.wait_for_function("document.querySelector('.pending') === null", timeout=60_000)
+        assert page.get_by_text("against always").is_visible()
+        page.goto(f"{address}task?name=write-code")
+        page.get_by_text("How each score is made up").click()
+        page.evaluate("document.querySelector('main h1').textContent = 'old'")
+        page.wait_for_function("document.querySelector('main h1').textContent !== 'old'", timeout=60_000)
+        assert page.get_by_text("own outcomes today").is_visible()
 
 
 def test_a_page_says_that_it_may_be_old(watched: Watched, address: str) -> None:

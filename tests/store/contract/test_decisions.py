@@ -30,6 +30,9 @@ from modelperf_plugin.values import (
     PlannedTry,
     RankedModel,
     Ranking,
+    ScorePart,
+    ScoreTerms,
+    ShareBasis,
     Status,
     Tally,
     to_milliseconds,
@@ -102,15 +105,47 @@ def test_a_decision_is_read_as_it_was_made(store: Store) -> None:
     assert [row["reason"] for row in rows] == [row["reason"] for row in meant["ranking"]]
     for row, original, share in zip(rows, meant.pop("ranking"), made.probabilities, strict=True):
         tally = original.pop("tally")
-        assert original.pop("terms") is None  # they are made for explanations
+        assert row.pop("cause") is None
         assert row == {**original, "samples": tally["successes"] + tally["failures"], "propensity": share}
     assert said.pop("outcome") is None
     assert said.pop("tries") == []
     assert said.pop("exploring") == pytest.approx(0.7)
     meant.pop("order")
-    assert meant.pop("causes") == []  # likewise
+    assert meant.pop("causes") == []
     assert said == meant
     json.dumps(kept.as_dict(), allow_nan=False)
+
+
+def test_a_decision_keeps_what_its_scores_and_shares_come_from(store: Store) -> None:
+    """The score is the sum of its terms, to six digits; a share that is 0 has no cause."""
+    terms = ScoreTerms((ScorePart("own", 16.8412345, 2 / 3), ScorePart("other task types", 4.2, 0.841)), 0.97, 0.5)
+    best, *others = (candidate(name, terms.score) for name in ("best", "other", "third"))
+    made = replace(
+        decided("d1", rows=(best._replace(terms=terms), *others), probabilities=(0.98, 0.02, 0.0)),
+        basis=ShareBasis(3, 1, 0.001),
+    )
+    keep(store, made)
+    kept = store.decisions.get("d1")
+    assert kept is not None
+    first, *rest = kept.candidates
+    assert first.terms is not None
+    assert first.terms.score == pytest.approx(first.score, rel=1e-5)
+    assert [part.source for part in first.terms.parts] == ["own", "other task types"]
+    assert [row.terms for row in rest] == [None, None]
+    assert [row.cause for row in kept.candidates] == list(made.causes) == ["best", "might be best", None]
+    assert kept.as_dict()["ranking"][0]["terms"] == first.terms.as_dict()
+
+
+@pytest.mark.parametrize("lost", [',"terms":"own 3 0.5"', ',"cause":"best"'])
+def test_a_decision_of_an_earlier_version_is_read(store: Store, lost: str) -> None:
+    """One without terms or causes is read with what it has."""
+    row = candidate("best")._replace(terms=ScoreTerms((ScorePart("own", 3, 0.5),)))
+    made = DecisionRecord.of(replace(decided("d1", rows=(row,), probabilities=(1.0,)), basis=ShareBasis(1, 1, 0.0)))
+    assert lost in made.record
+    store.decisions.write([made._replace(record=made.record.replace(lost, ""))], [])
+    kept = store.decisions.get("d1")
+    assert kept is not None
+    assert (kept.candidates[0].terms is None, kept.candidates[0].cause is None).count(True) == 1
 
 
 def test_a_decision_is_kept_once(store: Store) -> None:
