@@ -202,7 +202,7 @@ def test_the_best_single_model_allows_for_having_been_picked() -> None:
 
 
 def test_a_model_that_was_never_tried_is_refused_by_name() -> None:
-    """No answer about a model that the log never chose, and the reason names it."""
+    """No answer about a model that the log never chose, and the reason names it and what would give one."""
     config = {"exploration": {"strategy": "never"}}
     with mp.ModelPerf({}, store="log.db") as perf:  # so that a and b are known, and nothing of c
         for model_id in ("a", "b"):
@@ -215,7 +215,7 @@ def test_a_model_that_was_never_tried_is_refused_by_name() -> None:
         log = read_log(perf.store)
     judged = Judge(log).judge("always c", constant(log, "c"))
     assert judged.success is None
-    assert judged.refusal == "c was never tried"
+    assert judged.refusal == "c was never tried; about 95 decisions with evaluation_share = 0.5 would tell"
 
 
 def test_a_log_that_explores_too_little_is_refused() -> None:

@@ -13,7 +13,7 @@ import modelperf_plugin as mp
 from modelperf_plugin.analysis.off_policy.decision_log import DecisionLog
 from modelperf_plugin.analysis.off_policy.estimators import Logged
 from modelperf_plugin.analysis.off_policy.same_dollars import dollars_of
-from modelperf_plugin.analysis.off_policy.same_tasks import on_same_tasks
+from modelperf_plugin.analysis.off_policy.same_tasks import always
 from modelperf_plugin.analysis.off_policy.savings import objection_to, savings
 from modelperf_plugin.analysis.off_policy.task_log import UNFINISHED, UNREPORTED, TaskLog, read_tasks
 from modelperf_plugin.values import to_milliseconds
@@ -159,7 +159,7 @@ def test_intervals_hold_on_the_same_tasks(floor: float) -> None:
                 rewards=rewards[np.arange(count), chosen], chosen=chosen, propensities=propensities, forecasts=own
             )
             for model in (0, 1):
-                found = on_same_tasks(log, np.full(count, model))
+                found = always(log, np.full(count, model))
                 held.append(found.low <= rewards[:, model].mean() <= found.high)
     assert np.mean(held) >= 0.95
 
@@ -198,8 +198,8 @@ def test_nothing_is_uncertain_about_what_was_certain() -> None:
         propensities=np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]),
         forecasts=np.full((3, 2), 0.5),
     )
-    assert on_same_tasks(log, np.array([0, 0, -1])) == pytest.approx((2 / 3, 2 / 3, 2 / 3))
-    low, high = on_same_tasks(log, np.array([0, 0, 0]))[1:]
+    assert always(log, np.array([0, 0, -1])) == pytest.approx((2 / 3, 2 / 3, 2 / 3))
+    low, high = always(log, np.array([0, 0, 0]))[1:]
     assert (low, high) == pytest.approx((1 / 3, 2 / 3))
 
 

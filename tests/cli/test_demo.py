@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sqlite3
+import stat
 from contextlib import closing
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
 from tests.cli.conftest import Run, RunJson
 from tests.cli.processes import Terminal, run_process
 
+POLICY = Path(".sf/demo.toml")
 DEMO_NOTE = "note: these are a demo's outcomes, because .sf/model-performance.db does not exist yet\n"
 
 
@@ -81,6 +83,32 @@ def test_the_policy_of_a_demo_is_in_force_for_what_follows(run: Run, run_json: R
     Path("own.toml").rename("modelperf.toml")
     assert own != run_json("explain", "write-code")["decision"]["policy_id"]
     assert run_json("demo", "--tasks", "20")["policy"] == [str(Path("modelperf.toml").resolve())]
+
+
+def test_an_edited_policy_is_kept_and_used(run: Run, run_json: RunJson) -> None:
+    """The demo writes its policy if there is none; an edited one is in force for the next run, which says so."""
+    first = run("demo", "--tasks", "20")
+    assert (first.exit_code, first.stderr, stat.S_IMODE(POLICY.stat().st_mode)) == (0, "", 0o600)
+    assert run("demo", "--tasks", "20").stderr == "", "its own policy is worth no word"
+    own = run_json("explain", "write-code")["decision"]["policy_id"]
+    POLICY.write_text("[exploration]\noptimism = 0.5\n", encoding="utf-8")
+    again = run("demo", "--tasks", "20")
+    assert (again.exit_code, POLICY.read_text(encoding="utf-8")) == (0, "[exploration]\noptimism = 0.5\n")
+    assert again.stderr.startswith("note: .sf/demo.toml is not as this version writes it")
+    assert run_json("explain", "write-code")["decision"]["policy_id"] != own
+    POLICY.unlink()
+    assert run("demo", "--tasks", "20").stderr == ""
+    assert run_json("explain", "write-code")["decision"]["policy_id"] == own
+
+
+def test_a_mistake_in_an_edited_policy_leaves_the_last_demo(run: Run) -> None:
+    """The database is not replaced before the policy is known to be valid."""
+    run("demo", "--tasks", "20")
+    before = outcomes(".sf/demo.db")
+    POLICY.write_text("[exploration]\noptimsm = 0.5\n", encoding="utf-8")
+    result = run("demo", "--tasks", "20")
+    assert (result.exit_code, outcomes(".sf/demo.db")) == (2, before)
+    assert "optimism" in result.stderr
 
 
 def test_the_demo_in_json_is_its_whole_report(run_json: RunJson) -> None:

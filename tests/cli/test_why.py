@@ -124,3 +124,13 @@ def test_decisions_of_one_task_are_shown_together(run: Run, run_json: RunJson, r
         assert [each["decision_id"] for each in said["task"]["tries"]] == [ids.first, ids.first, ids.second]
         assert said["task"]["duration_seconds"] == 37.5
     assert f"retry of {ids.first}" in run("why", ids.second, "--store", store).stdout
+
+
+def test_without_an_id_the_newest_decision_is_shown(run: Run, run_json: RunJson, store: str, choose: Choose) -> None:
+    """What a host has just decided needs no id to be copied; an empty log is a negative finding."""
+    empty = run("why", "--store", store)
+    assert empty.exit_code == 1
+    assert empty.stderr.startswith("no decisions in the log; ")
+    older, newest = choose(ago=timedelta(minutes=5)), choose()
+    assert older.decision_id != newest.decision_id
+    assert run_json("why", "--store", store)["decision"]["decision_id"] == newest.decision_id

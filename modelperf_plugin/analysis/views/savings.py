@@ -11,7 +11,6 @@ from modelperf_plugin.analysis.simulation.play import Progress
 from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.values import to_milliseconds
 
-
 NEWEST_DECISIONS: Final = 100_000
 """As many decisions are read in seconds, and say as much about a policy as anybody wants to know at once."""
 

@@ -26,6 +26,7 @@ from modelperf_plugin.cli.options import (
 from modelperf_plugin.cli.tables import Column, drawn, named, number
 from modelperf_plugin.cli.terminal_text import program
 from modelperf_plugin.errors import StoreError
+from modelperf_plugin.files import write_whole
 from modelperf_plugin.paths import unreachable
 from modelperf_plugin.text import count, dollars, percent, span
 from modelperf_plugin.values import RankedModel, Ranking
@@ -103,7 +104,7 @@ def demo(common: Common, answer: Answer, tasks: int, seed: int) -> None:
 
     Outcomes are written to .sf/demo.db, which every run replaces, and which other commands use until a host has
     recorded outcomes here; a file named with --store is continued instead. Without a configuration of yours the policy
-    is .sf/demo.toml, written with it.
+    is .sf/demo.toml, which is written if it is missing: edit it and run the demo again.
     """
     from modelperf_plugin.demo.orchestrator import run_demo
     from modelperf_plugin.engine.core import ModelPerf
@@ -114,10 +115,10 @@ def demo(common: Common, answer: Answer, tasks: int, seed: int) -> None:
     if Path(store).is_dir():
         raise Refusal(f"cannot open {store}: Is a directory")
     loaded = common.load({"mode": "apply"})
+    if not loaded.files:
+        loaded = _with_own_policy(common, answer)
     if common.store is None:
         _remove_last_demo(Path(DEMO_STORE))
-    if not loaded.files:
-        loaded = _with_own_policy(common)
     config = loaded.config
     with _progress(tasks) as on_task, _without_warnings(common):
         report = run_demo(config, store, tasks, seed=seed, on_task=on_task)
@@ -207,8 +208,8 @@ class _Files(NamedTuple):
     """Whether other commands use the store without being told."""
 
 
-def _with_own_policy(common: Common) -> LoadedConfig:
-    """Return the demo's own policy; if it has its own store, the file is written beside that."""
+def _with_own_policy(common: Common, answer: Answer) -> LoadedConfig:
+    """Return the demo's own policy; without --store it is a file, which is written once and never replaced."""
     from modelperf_plugin.demo.orchestrator import POLICY
 
     if common.store is not None:
@@ -216,11 +217,15 @@ def _with_own_policy(common: Common) -> LoadedConfig:
     file = Path(DEMO_POLICY)
     try:
         file.parent.mkdir(exist_ok=True)
-        file.write_text(POLICY, encoding="utf-8")
+        if not file.exists():
+            write_whole(file, POLICY.encode())
     except OSError as error:
         raise StoreError(f"cannot write {file}: {unreachable(file) or error.strerror or error}") from None
     common.config = DEMO_POLICY
-    return common.load({"mode": "apply"})
+    loaded = common.load({"mode": "apply"})
+    if file.read_bytes() != POLICY.encode():
+        answer.print_aside(f"{file} is not as this version writes it: used as it is; to have it written, delete it")
+    return loaded
 
 
 def _shown(file: Path) -> str:
