@@ -488,6 +488,26 @@ def test_a_try_is_kept_with_all_that_was_reported(store: Store) -> None:
     assert (second["duration_seconds"], second["timeout"]) == (2.25, True)
 
 
+def test_further_outcomes_of_many_decisions_are_read_at_once(store: Store) -> None:
+    """Those besides the outcome that a page of the log has, in order; decisions that have none are missing."""
+    assert store.decisions.last_number() == 0
+    keep(store, *(decided(each) for each in ("d1", "d2", "d3", "d4")))
+    for decision_id, model_id in (("d1", "other"), ("d1", "best"), ("d1", "other"), ("d2", "best"), ("d3", "best")):
+        end(store, decision_id, model_id, success=False)
+    end(store, "d3", "other")
+    found = store.decisions.further_outcomes(["d1", "d2", "d3", "d4", "d5"])
+    page = store.decisions.after(0, 10)
+    assert page[-1][0] == store.decisions.last_number()
+    assert {decision_id: [each.number for each in rows] for decision_id, rows in found.items()} == {
+        "d1": [1, 3], "d3": [2]
+    }  # fmt: skip
+    for _, record, outcome in page:
+        kept = store.decisions.get(record.decision_id)
+        assert kept is not None
+        assert decisions.in_order(outcome, found.get(record.decision_id, ())) == kept.tries
+    assert store.decisions.further_outcomes([]) == {}
+
+
 def test_tries_of_a_decision_are_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host that uses one decision for everything does not fill the log."""
     monkeypatch.setattr(decisions, "MAX_LOGGED_TRIES", 3)
