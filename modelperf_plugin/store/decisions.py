@@ -84,7 +84,9 @@ class LoggedCandidate(NamedTuple):
         """Return the row as plain JSON values."""
         terms = None if self.terms is None else self.terms.as_dict()
         interval = None if self.interval is None else list(self.interval)
-        return {**self._asdict(), "interval": interval, "terms": terms}
+        values = {**self._asdict(), "interval": interval, "terms": terms}
+        del values["cause"]  # with those of the others, as in a Decision
+        return values
 
 
 class FormerVerdict(NamedTuple):
@@ -232,6 +234,7 @@ class LoggedDecision:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the decision as plain JSON values; keys as in :meth:`Decision.as_dict`."""
+        causes = [row.cause for row in self.candidates]
         return {
             "decision_id": self.decision_id,
             "task_type": self.task_type,
@@ -254,6 +257,7 @@ class LoggedDecision:
             "tried": list(self.tried),
             "retry_of": self.retry_of,
             "tries": [each.as_dict() for each in self.tries],
+            "causes": causes if any(causes) else [],
         }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -16,6 +17,7 @@ from modelperf_plugin.analysis.off_policy.same_dollars import dollars_of
 from modelperf_plugin.analysis.off_policy.same_tasks import always
 from modelperf_plugin.analysis.off_policy.savings import objection_to, savings
 from modelperf_plugin.analysis.off_policy.task_log import UNFINISHED, UNREPORTED, TaskLog, read_tasks
+from modelperf_plugin.analysis.views.savings import savings_of
 from modelperf_plugin.values import to_milliseconds
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -88,6 +90,28 @@ def test_a_task_is_all_its_tries(host: Host) -> None:
     assert tasks.log.success.tolist() == [1.0, 1.0, 0.0]
     assert tasks.log.cost_usd == pytest.approx([0.11, 0.11, USD[third.model_id]])
     assert tasks.later_usd == pytest.approx([0.10, 0.10, 0.0])
+
+
+def test_only_the_newest_decisions_are_read_on_request(host: Host) -> None:
+    """Of a longer log the newest decisions are read, and the savings say so; a shorter log is read as a whole."""
+    host.live(80)
+    for newest, expected in ((None, None), (80, None), (60, 60)):
+        tasks = host.tasks(newest=newest)
+        assert len(tasks) == (expected or 80)
+        assert savings(tasks).as_dict()["newest_only"] == expected
+    assert host.tasks(newest=60).log.made_ms[-1] == host.tasks().log.made_ms[-1]
+
+
+def test_savings_can_be_worked_out_in_another_thread(host: Host) -> None:
+    """What another thread finds while the host decides is what is found here, for the same decisions."""
+    host.live(200)
+    expected = host.tasks()
+    with ThreadPoolExecutor(1) as executor:
+        found = executor.submit(savings_of, host.engine, until_ms=to_milliseconds(host.now) + 1)
+        host.live(50)
+        view = found.result()
+    assert view.savings is not None
+    assert view.savings.as_dict()["against"] == savings(expected).as_dict()["against"]
 
 
 def test_what_has_not_been_reported_is_counted(host: Host) -> None:

@@ -196,7 +196,7 @@ def test_nothing_known_is_one_big_tie() -> None:
 
 def test_a_single_candidate_is_said_to_be_the_only_one() -> None:
     """No ranking decided anything, so the reason does not claim it did."""
-    choice = decide(policy(), ["good"], EVIDENCE)
+    choice = decide(policy(), ["good"], EVIDENCE)._replace(basis=None)
     assert choice == Choice(("good",), (1.0,), "the only candidate left; success rate 0.900 (9 of 10)", explored=False)
 
 

@@ -14,7 +14,7 @@ from modelperf_plugin.analysis.off_policy.estimators import Floats
 EVALUATION_SHARES: Final = (0.02, 0.05, 0.1, 0.2, 0.5)
 _NEWEST_SHARE, _MIN_NEWEST = 0.25, 50
 """The next decisions are taken to be like this share of the log, the newest ones; at least so many."""
-_MARGIN: Final = 1.5
+_MARGIN: Final = 2.0
 """Few decisions that count have heavier tails than the normal distribution, and chance may bring fewer of them."""
 _MAX_DECISIONS: Final = 1_000_000
 """If more are needed, only an evaluation share is named."""

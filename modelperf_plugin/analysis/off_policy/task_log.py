@@ -76,7 +76,8 @@ def read_tasks(
     """
     reader = _TaskReader(store, now_ms, task_type, since_ms, until_ms, prices or {})
     number = 0 if newest is None else max(0, store.decisions.last_number() - newest)
-    is_whole, seen = number == 0 or not store.decisions.after(0, 1)[0][0] <= number, 0
+    older, seen = store.decisions.after(0, 1) if number else [], 0
+    is_whole = not older or older[0][0] > number
     while page := store.decisions.after(number, PAGE_SIZE):
         number = page[-1][0]
         reader.take([(record, outcome) for _, record, outcome in page])
