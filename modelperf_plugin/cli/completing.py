@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import chain
+from threading import Thread
 from typing import TYPE_CHECKING, Final
 
 from click import Context, Parameter
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 _MAX_PAIRS: Final = 1000
 """Pairs that are read at most: others cannot be completed by their model."""
 _MAX_DECISIONS: Final = 50
+_SERVER_SECONDS: Final = 1.0
+"""How long a shell waits for a PostgreSQL server at most."""
 
 Completer = Callable[[Context, Parameter, str], list[CompletionItem]]
 
@@ -28,20 +31,34 @@ def _completer(read: Callable[[Store, Context, str], Iterable[str]]) -> Complete
     def complete(context: Context, parameter: Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
         logging.disable()  # this process does nothing else
         try:
-            from modelperf_plugin.store import open_to_read
-            from modelperf_plugin.store.urls import is_postgres
-
             common: Common = context.obj
             location = common.location_to_read()
-            if location is None or is_postgres(location):  # connecting may take seconds
-                return []
-            with closing(open_to_read(location)) as store:
-                names = dict.fromkeys(name for name in read(store, context, incomplete) if name.startswith(incomplete))
+            found = [] if location is None else _names(location, lambda store: read(store, context, incomplete))
         except Exception:  # noqa: BLE001 - nobody sees an error here; there is just nothing to complete
             return []
-        return [CompletionItem(name) for name in names]
+        return [CompletionItem(name) for name in dict.fromkeys(found) if name.startswith(incomplete)]
 
     return complete
+
+
+def _names(location: str, read: Callable[[Store], Iterable[str]]) -> list[str]:
+    """Return the names in a store; none if its server does not answer soon."""
+    from modelperf_plugin.store import open_to_read
+    from modelperf_plugin.store.urls import is_postgres
+
+    found: list[str] = []
+
+    def read_all() -> None:
+        with suppress(Exception), closing(open_to_read(location)) as store:
+            found.extend(read(store))
+
+    if not is_postgres(location):
+        read_all()
+        return found
+    thread = Thread(target=read_all, daemon=True)  # its address may have to be looked up, which no timeout ends
+    thread.start()
+    thread.join(_SERVER_SECONDS)
+    return [] if thread.is_alive() else found
 
 
 def _task_types(store: Store, _context: Context, incomplete: str) -> Iterable[str]:
@@ -74,6 +91,10 @@ def _decision_ids(store: Store, _context: Context, incomplete: str) -> Iterable[
     return (decision.decision_id for decision in found)
 
 
+def _imports(store: Store, _context: Context, _incomplete: str) -> Iterable[str]:
+    return (str(each.import_id) for each in store.imports.all())
+
+
 def _merged_sources(store: Store, _context: Context, _incomplete: str) -> Iterable[str]:
     return (source.name for source in store.merged.all())
 
@@ -87,6 +108,7 @@ models: Final = _completer(_models)
 demoted_task_types: Final = _completer(_demoted_task_types)
 demoted_models: Final = _completer(_demoted_models)
 decision_ids: Final = _completer(_decision_ids)
+imports: Final = _completer(_imports)
 merged_sources: Final = _completer(_merged_sources)
 attached_databases: Final = _completer(_attached_databases)
 

@@ -28,6 +28,8 @@ _OF_PAIRS: Final = (
     "delete_daily", "delete_later", "delete_duration", "delete_dropped", "delete_imported", "delete_baseline",
     "delete_demotion", "empty_tallies",
 )  # fmt: skip
+_OF_SUMS: Final = ("subtract_imported_baselines", "subtract_imported", "delete_imported_sums")
+_OF_IMPORT: Final = ("delete_ranges", "keep_import", "delete_import")
 _TESTS: Final = ("delete_test_units", "delete_test_bets", "delete_test_sides", "delete_tests")
 _MOVES: Final = (
     "move_events", "move_daily", "move_later", "move_durations", "move_dropped", "add_imported", "move_imported",
@@ -65,6 +67,8 @@ def count(sql: Statements, selection: Selection) -> Edited:
     """Return what forgetting a selection would change."""
     values = selection.values()
     (events, pairs), *_ = sql.rows("count_events", **values)
+    if selection.import_id is not None:
+        return _count_import(sql, selection, events, pairs)
     if not selection.is_whole:
         decisions = 0 if selection.outcome_ids is not None else sql.rows("count_decisions", **values)[0][0]
         return Edited(events, pairs, decisions)
@@ -82,13 +86,46 @@ def forget(sql: Statements, selection: Selection, edited_ms: int) -> Edited:
     if selection.is_whole:
         _forget_pairs(sql, selection, values)
     else:
+        for sums in _sums_of_import(sql, selection):
+            sql.run("note_imported_pairs", **sums)
         tests = tuple(task_type for (task_type,) in sql.rows("tests_of_pairs"))
-        for step in (*_SUBTRACTIONS, *_EVENT_STEPS, "refresh_last_used", "delete_watches"):
+        for step in (*_SUBTRACTIONS, *_EVENT_STEPS):
             sql.run(step)
-    if selection.outcome_ids is None:
+        if selection.import_id is not None:
+            _forget_import(sql, selection)
+        for step in ("refresh_last_used", "delete_watches"):
+            sql.run(step)
+    if selection.outcome_ids is None and selection.import_id is None:
         sql.run("delete_decisions", **values)
         sql.run("delete_stray_attempts")
     return _ended(sql, "forget", selection._asdict(), edited._replace(tests=tests), edited_ms)
+
+
+def _sums_of_import(sql: Statements, selection: Selection) -> list[dict[str, Any]]:
+    """Return which sums of an import are meant, as parameters of statements: none, or those of one source."""
+    if not selection.may_be_sums:
+        return []
+    sources = sql.rows("sums_of_import", import_id=selection.import_id)
+    meant = {"task_type": selection.task_type, "model_id": selection.model_id, "import_id": selection.import_id}
+    return [{"source": source, **meant} for (source,) in sources]
+
+
+def _count_import(sql: Statements, selection: Selection, events: int, pairs: int) -> Edited:
+    """Return what forgetting an import would change; no decision is imported."""
+    for sums in _sums_of_import(sql, selection):
+        outcomes, pairs_of_sums = sql.rows("count_imported", **sums)[0]
+        return Edited(events + outcomes, pairs + pairs_of_sums, 0)
+    return Edited(events, pairs, 0)
+
+
+def _forget_import(sql: Statements, selection: Selection) -> None:
+    """Take the sums of an import out, and the import itself if nothing of it is left."""
+    for sums in _sums_of_import(sql, selection):
+        for step in _OF_SUMS:
+            sql.run(step, **sums)
+    if selection == Selection(import_id=selection.import_id):
+        for step in _OF_IMPORT:
+            sql.run(step, import_id=selection.import_id)
 
 
 def _forget_pairs(sql: Statements, selection: Selection, values: dict[str, Any]) -> None:
@@ -141,6 +178,7 @@ def unannounce(sql: Statements, model_id: str, edited_ms: int) -> bool:
             sql.run("delete_baselines_of_model", model_id=model_id)
             sql.run("delete_change", change_id=change_id)
             _recount_baselines(sql, model_id)
+            _restore_rates(sql, model_id)
             sql.run("resume_demotions", model_id=model_id, noticed_ms=noticed_ms)
             _ended(sql, "unannounce", {"model_id": model_id}, Edited(0, 0, 0), edited_ms)
             return True
@@ -163,6 +201,13 @@ def _recount_baselines(sql: Statements, model_id: str) -> None:
     sql.run("delete_baselines_of_model", model_id=model_id)
     for change_id, noticed_event_id in sql.rows("last_change_of_model", model_id=model_id):
         sql.run("add_baselines", change_id=change_id, noticed_event_id=noticed_event_id, model_id=model_id)
+
+
+def _restore_rates(sql: Statements, model_id: str) -> None:
+    """Let what was expected since the last change of a model be expected again."""
+    for (rates,) in sql.rows("rates_of_change", model_id=model_id):
+        for task_type, rate in json.loads(rates or "{}").items():
+            sql.run("restore_rate", task_type=task_type, model_id=model_id, rate=rate)
 
 
 def _rename_incumbents(sql: Statements, old: str, new: str, fingerprint: Fingerprint) -> None:

@@ -16,11 +16,18 @@ class Selection(NamedTuple):
     until_ms: int | None = None
     """The first time that is not meant any more."""
     outcome_ids: tuple[str, ...] | None = None
+    import_id: int | None = None
+    """Outcomes that this import has brought."""
 
     @property
     def is_whole(self) -> bool:
         """Whether pairs are meant as a whole: with all that is known about them, not only with single outcomes."""
-        return self.since_ms is None and self.until_ms is None and self.outcome_ids is None
+        return self[2:] == (None,) * 4
+
+    @property
+    def may_be_sums(self) -> bool:
+        """Whether outcomes are meant that are known as sums only, and those of an import."""
+        return self.import_id is not None and self[2:5] == (None,) * 3
 
     def values(self) -> dict[str, Any]:
         """Return the conditions as parameters of statements."""

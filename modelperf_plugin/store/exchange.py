@@ -44,6 +44,12 @@ class ImportRecord(NamedTuple):
         """The last read, in UTC."""
         return from_milliseconds(self.latest_ms)
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return the import as plain JSON values."""
+        begun = from_milliseconds(self.begun_ms).isoformat()
+        return {"id": self.import_id, "kind": self.kind, "source": self.source, "outcomes": self.outcomes,
+                "rejected": self.rejected, "begun": begun, "latest": self.latest.isoformat()}  # fmt: skip
+
 
 class Step(NamedTuple):
     """The progress that a batch makes in an import."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from modelperf_plugin.engine.core import ModelPerf
+from modelperf_plugin.values import Outcome
 from tests.cli.conftest import Choose, Run
 from tests.cli.processes import run_process
+from tests.postgres import Server
 
 
 def complete(*words: str) -> list[str]:
@@ -50,6 +53,30 @@ def test_commands_options_and_files_are_completed(run: Run) -> None:
     assert complete("plot", "--ch") == ["--chart"]
     assert complete("simulate", "near") == ["near-tie"]
     assert complete("report", "-o", "") == [""]
+
+
+def test_imports_are_completed_by_their_numbers(store: str, run: Run, tmp_path: Path) -> None:
+    """As `forget --import` takes them."""
+    (tmp_path / "h.csv").write_text("task_type,model_id,success\nt,m,1\n", encoding="utf-8")
+    run("import", "csv", str(tmp_path / "h.csv"), "--store", store)
+    assert complete("--store", store, "forget", "--import", "") == ["1"]
+
+
+def test_names_are_completed_from_a_server(postgres: Server) -> None:
+    """A store in PostgreSQL completes like a file."""
+    url = postgres.new_schema()
+    with ModelPerf({}, store=url) as perf:
+        perf.record("execute-task", "gpt-4o", Outcome(success=True))
+    assert complete("--store", url, "rank", "ex") == ["execute-task"]
+    assert complete("--store", url, "announce", "") == ["gpt-4o"]
+    assert complete("--store", postgres.new_schema(), "rank", "") == [], "it has no tables"
+
+
+def test_a_server_that_does_not_answer_completes_nothing() -> None:
+    """A shell is not kept waiting by a server that accepts connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"postgresql://127.0.0.1:{server.getsockname()[1]}/x"
+        assert complete("--store", url, "rank", "") == []
 
 
 @pytest.mark.parametrize("content", [None, b"not a database", b""])

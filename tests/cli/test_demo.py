@@ -15,6 +15,7 @@ from modelperf_plugin.demo.world import SOURCES, WORLD
 from modelperf_plugin.engine.performance_tracker import ModelPerformanceTracker
 from tests.cli.conftest import Run, RunJson
 from tests.cli.processes import Terminal, run_process
+from tests.docs.pages import ROOT
 
 POLICY = Path(".sf/demo.toml")
 DEMO_NOTE = "note: these are a demo's outcomes, because .sf/model-performance.db does not exist yet\n"
@@ -32,9 +33,9 @@ def test_the_demo_leaves_a_database_that_the_other_commands_read() -> None:
     result = run_process("demo", "--tasks", "60")
     assert (result.returncode, result.stderr) == (0, "")
     commands = [shlex.split(line) for line in result.stdout.partition("Look closer")[2].splitlines() if line]
-    assert len(commands) == 5
+    assert len(commands) == 7
     for words in commands:
-        suggested = {"rank", "explain", "changes", "demotions", "trend"}
+        suggested = {"rank", "explain", "changes", "demotions", "trend", "advise", "savings"}
         start = next(place for place, word in enumerate(words) if word in suggested)
         following = run_process(*words[start:])
         assert (following.returncode, following.stderr) == (0, DEMO_NOTE)
@@ -53,8 +54,9 @@ def test_the_demo_shows_what_it_learned_beside_the_truth(run: Run) -> None:
 
 
 def test_every_command_has_something_to_show_on_a_demo(run: Run) -> None:
-    """A demo with its default seed has a change, a demotion, decisions, a budget, and a sound database."""
+    """A demo with its default seed has a change, a demotion, decisions, a budget, savings and advice."""
     assert run("demo").exit_code == 0
+    Path("new.toml").write_text('[cost]\nobjective = "cheapest_within"\n', encoding="utf-8")
     for command, text in {
         ("stats",): "recall-facts",
         ("rank", "solve-math"): "o4-mini",
@@ -64,6 +66,12 @@ def test_every_command_has_something_to_show_on_a_demo(run: Run) -> None:
         ("demotions",): "recall-facts",
         ("trend",): "write-code",
         ("doctor",): "$20 a day",
+        ("advise",): "nobody needs o3",
+        ("savings", "--against", "gpt-4.5-preview"): "+$",
+        ("evaluate", "--policy", "new.toml"): "new.toml",
+        ("config", "diff", ".sf/demo.toml", "new.toml"): "of 1,400 recorded decisions",
+        ("compare", "write-code", "o4-mini", "gpt-4.1-mini"): "o4-mini",
+        ("export", "--dry-run"): "recall-facts",
     }.items():
         result = run(*command)
         assert result.exit_code == 0, (command, result.stdout, result.stderr)
@@ -71,6 +79,15 @@ def test_every_command_has_something_to_show_on_a_demo(run: Run) -> None:
     decision = run("decisions", "--limit", "1", "--csv").stdout.splitlines()[1].split(",")[0]
     assert run("why", decision).exit_code == 0
     assert run("report", "-o", "report.html").exit_code == 0
+
+
+@pytest.mark.slow
+def test_the_readme_shows_the_demo() -> None:
+    """Word for word and number for number: a run with the default seed is the same everywhere."""
+    result = run_process("demo")
+    shown = result.stdout.partition("What it learned")[0].rstrip()
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "\n".join(line.rstrip() for line in shown.splitlines()) in readme
 
 
 def test_the_policy_of_a_demo_is_in_force_for_what_follows(run: Run, run_json: RunJson) -> None:

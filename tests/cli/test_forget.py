@@ -61,6 +61,27 @@ def test_an_outcome_is_forgotten_by_its_id(run_json: RunJson, store: str) -> Non
     assert (answer["outcomes"], answer["backup"], samples(store)) == (1, None, before - 1)
 
 
+def test_an_import_is_forgotten_and_may_be_repeated(run: Run, run_json: RunJson, store: str, tmp_path: Path) -> None:
+    """The list names it by a number; afterwards the same file is imported as if for the first time."""
+    before = samples(store)
+    file = tmp_path / "history.csv"
+    file.write_text("task_type,model_id,success\nplan-slice,wrong,1\nplan-slice,wrong,0\n", encoding="utf-8")
+    assert run("import", "csv", str(file), "--store", store).exit_code == 0
+    with mp.ModelPerf({}, store=store) as perf:
+        perf.record("plan-slice", "wrong", mp.Outcome(success=True))
+    (row,) = run_json("import", "list", "--store", store)["imports"]
+    assert (row["kind"], row["source"], row["outcomes"], row["rejected"]) == ("csv", str(file), 2, 0)
+    shown = run("import", "list", "--store", store).stdout
+    assert str(file) in shown
+    number = str(row["id"])
+    assert run_json("forget", "--store", store, "--import", number, "--dry-run")["outcomes"] == 2
+    assert run_json("forget", "--store", store, "--import", number, "--yes")["outcomes"] == 2
+    assert samples(store) == before + 1
+    assert run("forget", "--store", store, "--import", number, "--yes").exit_code == 1
+    assert run("import", "list", "--store", store).stdout == "nothing was imported\n"
+    assert "2 outcomes of 1 pair imported" in run("import", "csv", str(file), "--store", store).stdout
+
+
 def test_nothing_is_forgotten_unasked(run: Run, store: str) -> None:
     """Without a terminal --yes is needed; without any option nothing is meant; an empty selection is a finding."""
     before = samples(store)

@@ -12,6 +12,7 @@ import pluggy
 import pytest
 import tomli
 
+from modelperf_plugin.cli.commands.demo import SEED
 from modelperf_plugin.demo import orchestrator
 from modelperf_plugin.demo.comparison import Luck, other_ways
 from modelperf_plugin.demo.orchestrator import POLICY, run_demo, tasks_of
@@ -113,7 +114,7 @@ def test_an_unknown_name_is_refused(task_type: str, model_id: str) -> None:
 
 def test_the_demo_learns() -> None:
     """With its default seed it is better than a random model and every constant chosen beforehand, at lower cost."""
-    report = run_demo(tomli.loads(POLICY), seed=11)
+    report = run_demo(tomli.loads(POLICY), seed=SEED)
     assert report.tasks == 1400
     assert report.cost_per_success_usd is not None
     for way in report.ways:
@@ -125,7 +126,7 @@ def test_the_demo_learns() -> None:
 
 def test_the_demo_lives_through_what_happens() -> None:
     """An outage, a lower price, a decline that is noticed, and a better model that is used soon after it arrives."""
-    report = run_demo(tomli.loads(POLICY), seed=11)
+    report = run_demo(tomli.loads(POLICY), seed=SEED)
     outage, price, decline, arrival = report.happenings
     assert (outage.share_after, arrival.share_before) == (0.0, 0.0)
     assert price.share_after > price.share_before

@@ -30,7 +30,9 @@ def parameters_of(text: str) -> list[object]:
 
 def query(text: str, _line: int) -> None:
     """Run a query on the default store; a SELECT must return rows."""
-    with closing(sqlite3.connect("file:.sf/model-performance.db?mode=rw", uri=True, isolation_level=None)) as connection:
+    with closing(
+        sqlite3.connect("file:.sf/model-performance.db?mode=rw", uri=True, isolation_level=None)
+    ) as connection:
         rows = connection.execute(text, parameters_of(text)).fetchall()
     assert rows or not text.startswith("SELECT"), "no rows"
 

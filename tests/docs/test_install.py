@@ -45,7 +45,7 @@ class Sources(NamedTuple):
 
     checkout: Path
     git: str
-    index: str
+    simple: str
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ class Project:
 
     def real(self, text: str) -> str:
         """Return a text of the page with real sources in place of its examples."""
-        git, checkout, index = self.sources.git, str(self.sources.checkout), f"--extra-index-url {self.sources.index}"
+        git, checkout, index = self.sources.git, str(self.sources.checkout), f"--extra-index-url {self.sources.simple}"
         return text.replace(GIT, git).replace(CHECKOUT, checkout).replace(f"--index-url {INDEX}", index)
 
     def has_it(self) -> bool:

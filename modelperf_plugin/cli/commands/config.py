@@ -19,7 +19,6 @@ from modelperf_plugin.cli.options import (
     common_options,
     is_missing,
     json_option,
-    missing_note,
     output_option,
     task_option,
 )
@@ -183,7 +182,6 @@ def _diff(common: Common, answer: Answer, /, before: str, after: str, **selectio
     need_numpy("off-policy estimates")
     from modelperf_plugin.analysis.views.policy_diff import compare_policies, settings_that_differ
     from modelperf_plugin.config import load
-    from modelperf_plugin.engine.core import ModelPerf
 
     old, new = load(before).config, load(after).config
     settings = settings_that_differ(old, new)
@@ -193,12 +191,9 @@ def _diff(common: Common, answer: Answer, /, before: str, after: str, **selectio
         else:
             answer.print_line(("no key differs", "bold"))
         answer.print_line()
-    in_force = common.load().config
     listed = [asdict(each) for each in settings]
     empty: dict[str, Any] = {"settings": listed, "behaviour": None}
-    if is_missing(in_force.store.location):
-        answer.exit_with_note(missing_note(in_force.store.location), **empty)
-    with ModelPerf(in_force) as engine, progress_stages() as stages:
+    with common.reading(answer, **empty) as engine, progress_stages() as stages:
         log = read_decision_log(answer, engine.store, stages, **selection, **empty)
         diff = compare_policies(log, engine.store, old, new, stages("comparing"))
     if answer.as_json:

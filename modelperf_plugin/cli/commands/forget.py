@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from modelperf_plugin.cli import completing
 from modelperf_plugin.cli.answer import Answer
 from modelperf_plugin.cli.editing import back_up_before, confirm, edit_options, outcomes_text, print_edit
 from modelperf_plugin.cli.help import command
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 
 
 @command(
-    "--task code-reviw", "--model gpt-4o --since 2026-01-31 --dry-run", "--outcome-id task-17 --outcome-id task-18"
-)
+    "--task code-reviw", "--model gpt-4o --since 2026-01-31 --dry-run", "--outcome-id task-17 --outcome-id task-18",
+    "--import 3",
+)  # fmt: skip
 @task_option
 @model_option("--model", "model_id", description="This model only.")
 @click.option("--since", callback=moment_ms, metavar="TIME", help="Outcomes from this day or time on.")
@@ -26,23 +28,28 @@ if TYPE_CHECKING:
 @click.option(
     "--outcome-id", "outcome_ids", metavar="ID", multiple=True, help="The outcome with this id; may be repeated."
 )
+@click.option(
+    "--import", "import_id", type=int, metavar="ID", shell_complete=completing.imports,
+    help="Outcomes of this import; `modelperf import list` lists them.",
+)  # fmt: skip
 @edit_options
 @common_options
 def forget(
     common: Common, answer: Answer, /, *, task_type: str | None, model_id: str | None, since: int | None,
-    until: int | None, outcome_ids: tuple[str, ...], **how: Any,
+    until: int | None, outcome_ids: tuple[str, ...], import_id: int | None, **how: Any,
 ) -> None:  # fmt: skip
     """Take out outcomes that were recorded by mistake.
 
     Forgets what fulfils all of the options: the outcomes with their ids, what they have added to counts, days and
     costs, and their decisions. A task type or model without other options is forgotten as a whole, with imported
-    counts, demotions, A/B tests and changes. Hosts may run. The database is copied before.
+    counts, demotions, A/B tests and changes. After an import was forgotten as a whole, its source may be imported
+    again. Hosts may run. The database is copied before.
     """
     from modelperf_plugin.store.edits import Selection
 
-    selection = Selection(task_type, model_id, since, until, outcome_ids or None)
+    selection = Selection(task_type, model_id, since, until, outcome_ids or None, import_id)
     if selection == Selection():
-        raise click.UsageError("say what to forget: --task, --model, --since, --until or --outcome-id")
+        raise click.UsageError("say what to forget: --task, --model, --since, --until, --outcome-id or --import")
     _forget(common, answer, selection, **how)
 
 

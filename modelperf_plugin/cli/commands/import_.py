@@ -13,15 +13,16 @@ from modelperf_plugin.cli.answer import Answer
 from modelperf_plugin.cli.help import group
 from modelperf_plugin.cli.importing import parse_columns, run_import
 from modelperf_plugin.cli.options import Common, Refusal, common_options, dry_run_option, json_option
+from modelperf_plugin.cli.tables import Column, named, number
 from modelperf_plugin.cli.tally_columns import COST, LAST_USED, MODEL, OUTCOMES, SUCCESS, TASK_TYPE, TIMEOUTS, TOKENS
-from modelperf_plugin.text import count
+from modelperf_plugin.text import ago, count
 from modelperf_plugin.values import Tally
 
 if TYPE_CHECKING:
     from modelperf_plugin.exchange.importing.call_logs import VerdictFields
     from modelperf_plugin.exchange.importing.legacy_json import LegacyFile
     from modelperf_plugin.exchange.importing.sources import Source
-    from modelperf_plugin.store import Store, Sums
+    from modelperf_plugin.store import ImportRecord, Store, Sums
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
@@ -46,6 +47,16 @@ _LOG_OPTIONS = (
     _task_type_option,
     click.option("--task-field", metavar="PATH", help="Where each row names its task type, as in metadata.task_type."),
     click.option("--success-field", metavar="PATH", help="Where each row says whether the task succeeded."),
+)
+
+
+_IMPORTS: Final[tuple[Column[ImportRecord], ...]] = (
+    number("import", lambda each: str(each.import_id)),
+    Column("kind", lambda each: each.kind),
+    named("source", lambda each: each.source, "bold"),
+    number("outcomes", lambda each: f"{each.outcomes:,}"),
+    number("not usable", lambda each: f"{each.rejected:,}", optional=True),
+    number("last read", lambda each: ago(each.latest)),
 )
 
 
@@ -90,6 +101,16 @@ def _source_command(
         return command
 
     return decorate
+
+
+@import_.command(name="list", examples=[""])
+@json_option
+@common_options
+def _list(common: Common, answer: Answer) -> None:
+    """List what was imported, newest first; `modelperf forget --import ID` takes an import out again."""
+    with common.reading(answer, imports=[]) as engine:
+        location, imports = engine.store.location, engine.store.imports.all()
+    answer.print_rows("imports", _IMPORTS, imports, none="nothing was imported", store=location)
 
 
 @import_.command(name="json", examples=["llm-performance.json --dry-run"])

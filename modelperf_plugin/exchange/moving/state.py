@@ -64,6 +64,11 @@ class State:
         place = bisect_right(self.offsets, (event_id, 2**63)) - 1
         return event_id + (self.offsets[place][1] if place >= 0 and event_id > 0 else 0)
 
+    def last_in_row(self, event_id: int) -> int:
+        """Return the last event of the source up to which numbers follow each other in the target as well."""
+        place = bisect_right(self.offsets, (event_id, 2**63))
+        return self.offsets[place][0] - 1 if place < len(self.offsets) else 2**63 - 1
+
     def make_room(self, first: int, newest: int) -> None:
         """Let the events from ``first`` on follow ``newest``, the last one of the target."""
         offset = self.offsets[-1][1] if self.offsets else 0

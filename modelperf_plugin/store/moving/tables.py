@@ -175,6 +175,10 @@ ROWS: Final = (
             "kind", "source", "digest", "position", "outcomes", "rejected", "begun_ms", "latest_ms", "archived",
         ),
     ),
+    Table(
+        name="import_range", key=("id",), numbered=True, refers={"import_id": "import"},
+        values=("import_id", "first_event_id", "last_event_id"), events=("first_event_id", "last_event_id"),
+    ),
     Table(name="attached", key=("path", "name"), values=("columns", "attached_ms"), digested=("path", "name")),
     Table(
         name="merged", key=("id",), values=("name", "origin", "digest", "strength", "merged_ms"), numbered=True
@@ -189,6 +193,7 @@ ROWS: Final = (
         name="change", key=("id",), numbered=True, events=("since_event_id", "noticed_event_id"),
         values=(
             "model_id", "direction", "since_event_id", "noticed_event_id", "since_ms", "noticed_ms", "evidence",
+            "rates",
         ),
     ),
     Table(

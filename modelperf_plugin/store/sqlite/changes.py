@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Mapping
 
@@ -34,6 +35,7 @@ class SqliteChanges(ReadChanges):
             "since_ms": moments_ms[0],
             "noticed_ms": moments_ms[1],
             "evidence": evidence,
+            "rates": json.dumps(dict(rates), ensure_ascii=False) if rates else None,
         }
 
         def write(connection: sqlite3.Connection) -> bool:

@@ -15,8 +15,11 @@ from modelperf_plugin.store.sqlite.reading import SqliteReader
 from modelperf_plugin.store.sqlite.rows import fetch
 
 _T = TypeVar("_T")
-_NUMBERED = ("event", "key", "served", "revisions", "decision", "attempt", "unmatched")
-_NUMBERS = ("watches", "position", "demotions", "changes")
+_NUMBERED = (
+    "event", "key", "served", "revisions", "decision", "attempt", "unmatched", "later_ranges", "range", "ranges",
+    "empty_ranges",
+)  # fmt: skip
+_NUMBERS = ("watches", "position", "demotions", "changes", "ranges")
 
 
 class SqliteEditing:

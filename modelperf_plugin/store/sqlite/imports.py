@@ -52,6 +52,7 @@ class SqliteImports(ReadImports):
                 connection.executemany(self._sql["add_event"], numbered)
                 added = len(numbered)
             self._count(connection, before)
+            self._note(connection, import_id, before)
             connection.execute(self._sql["count_imported"], {"outcomes": added, "import_id": import_id})
             return import_id, added
 
@@ -141,6 +142,13 @@ class SqliteImports(ReadImports):
                 return False
         connection.execute(self._sql["add_event"], row)
         return True
+
+    def _note(self, connection: sqlite3.Connection, import_id: int, before: int) -> None:
+        """Note that the events after ``before`` are those of an import."""
+        (newest,) = connection.execute(self._sql["newest_event"]).fetchone()
+        bounds = {"import_id": import_id, "before": before, "newest": newest}
+        if newest > before and not connection.execute(self._sql["extend_range"], bounds).rowcount:
+            connection.execute(self._sql["add_range"], bounds)
 
     def _count(self, connection: sqlite3.Connection, before: int) -> None:
         """Add the events after ``before`` to tallies, daily roll-ups, later tries and durations."""

@@ -124,6 +124,86 @@ def test_what_was_forgotten_has_never_been(
     assert store.editing.forget(selection, 2)[:2] == (0, 0)
 
 
+def imported(store: Store, recorded: Iterable[Entry], step: Step) -> int:
+    """Import outcomes with their ids in one batch; return the number of the import."""
+    given = list(recorded)
+    rows = [
+        (
+            store.imports.pair_id(*each[:2]), each.ended_ms, int(each.outcome.success), int(each.outcome.timeout),
+            each.outcome.tokens_used or 0, int((each.outcome.cost_usd or 0.0) * 1e9), each.outcome.error_kind,
+            None if each.outcome.duration_seconds is None else int(each.outcome.duration_seconds * 1000),
+            None if each.outcome.score is None else int(each.outcome.score * 1_000_000), each.tried,
+        )
+        for each in given
+    ]  # fmt: skip
+    added = store.imports.add_events(step, rows, [each.outcome.outcome_id for each in given])
+    assert added is not None
+    return added[0]
+
+
+@SEEDS
+@pytest.mark.parametrize("is_newest", [False, True])
+def test_what_an_import_has_brought_is_forgotten(opener: OpenStore, seed: int, is_newest: bool) -> None:
+    """Also if others recorded between its batches; its ids are free, and the source may be imported again."""
+    recorded = some_entries(seed)
+    own, parts = recorded[:30], (recorded[30:40], recorded[40:50], recorded[50:])
+    store, step = opener(), Step("csv", "history.csv", "1", 10, 0, 0, 1)
+    imported(store, parts[0], step._replace(source="other.csv", digest="0"))
+    number = imported(store, parts[1], step._replace(newest=9))
+    store.outcomes.record_many(own[:15])
+    further = step._replace(digest="2", position=20, from_position=10, import_id=number)
+    assert imported(store, parts[2], further) == number
+    if not is_newest:
+        store.outcomes.record_many(own[15:])
+    gone = [*parts[1], *parts[2]]
+    expected = Edited(len(gone), len({each[:2] for each in gone}), 0)
+    assert store.editing.count(Selection(import_id=number)) == expected
+    assert store.editing.forget(Selection(import_id=number), 1) == expected
+    if is_newest:
+        store.outcomes.record_many(own[15:])
+    assert (unsound(store), [each.source for each in store.imports.all()]) == ([], ["other.csv"])
+    never = opener()
+    imported(never, parts[0], step)
+    never.outcomes.record_many(own)
+    assert counts(store) == counts(never)
+    again = imported(store, gone, step._replace(newest=9))
+    assert store.editing.count(Selection(import_id=again)) == expected
+    (other,) = [each.import_id for each in store.imports.all() if each.source == "other.csv"]
+    assert store.editing.forget(Selection(import_id=other), 2).outcomes == len(parts[0])
+    assert store.editing.count(Selection(import_id=again)) == expected
+    assert unsound(store) == []
+
+
+def test_a_part_of_an_import_is_forgotten(store: Store) -> None:
+    """With other conditions the import stays, and so does the rest of it."""
+    given = [entry(name, task_type="t") for name in "aab"]
+    number = imported(store, given, Step("csv", "history.csv", "1", 10, 0, 0, 1))
+    assert store.editing.forget(Selection(model_id="a", import_id=number), 1) == Edited(2, 1, 0)
+    assert [each.import_id for each in store.imports.all()] == [number]
+    assert store.editing.forget(Selection(import_id=number), 1) == Edited(1, 1, 0)
+    assert store.editing.forget(Selection(import_id=number), 1)[:2] == (0, 0)
+
+
+def test_imported_sums_are_forgotten(store: Store) -> None:
+    """They leave the counts, also those before a change; what hosts import themselves stays known."""
+    store.outcomes.record(entry("a", task_type="t"))
+    before = counts(store)
+    sums = [Sums("t", "a", 7, 2, 1, 10, 5, 1000), Sums("t", "b", 1, 1, 0, 0, 0, 1000)]
+    store.imports.add_sums(Step("json", "/elsewhere/old.json", "1", 1, 0, 0, 1000), sums)
+    store.imports.add_sums(Step("json", "beside.json", "2", 1, 0, 0, 1000), sums)
+    beside, elsewhere = (each.import_id for each in store.imports.all())
+    newest = store.events.last_id()
+    store.changes.add("a", "announced", (newest, newest), (2000, 2000), None, {})
+    assert store.editing.forget(Selection(import_id=elsewhere), 1) == Edited(11, 2, 0)
+    assert store.editing.forget(Selection(import_id=beside), 1) == Edited(11, 2, 0)
+    assert store.editing.count(Selection(import_id=beside)) == Edited(0, 0, 0)
+    assert [(each.source, each.outcomes) for each in store.imports.all()] == [("beside.json", 0)]
+    assert counts(store)[0][:1] == before[0]
+    baseline = store.tallies.baselines()["t", "a"]
+    assert (baseline.successes, baseline.failures) == (1, 0)
+    assert unsound(store) == []
+
+
 RENAMES: list[tuple[str, str, str]] = [
     ("task_type", "plan", "other"), ("task_type", "plan", "build"), ("model_id", "x", "w"), ("model_id", "x", "y"),
 ]  # fmt: skip
@@ -256,10 +336,10 @@ def test_counts_from_before_a_change_lose_what_is_forgotten(store: Store) -> Non
 
 
 def test_an_announcement_can_be_taken_back(store: Store) -> None:
-    """Its outcomes count again, and so do the demotion that it ended and the change before it."""
+    """Its outcomes count again, and so do the demotion that it ended, and the change before it with its rates."""
     for number in range(4):
         store.outcomes.record(entry("a", task_type="t", success=number > 0))
-    store.changes.add("a", "down", (1, 2), (1, 2), 9.0, {})
+    store.changes.add("a", "down", (1, 2), (1, 2), 9.0, {"t": 0.3})
     before = store.tallies.baselines()
     store.demotions.add("t", "a", 5, 0.5, 20.0, "it failed")
     newest = store.events.last_id()

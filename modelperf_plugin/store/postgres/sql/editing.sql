@@ -9,6 +9,10 @@ WHERE (%(task_type)s::text IS NULL OR tally.task_type = %(task_type)s::text)
     AND (%(outcome_ids)s::text IS NULL OR event.id IN (
         SELECT event_ref.event_id FROM event_ref JOIN outcome_key USING (number)
         WHERE outcome_id IN (SELECT jsonb_array_elements_text(%(outcome_ids)s::jsonb))
+    ))
+    AND (%(import_id)s::bigint IS NULL OR EXISTS (
+        SELECT 1 FROM import_range
+        WHERE import_id = %(import_id)s::bigint AND event.id BETWEEN first_event_id AND last_event_id
     ));
 
 -- count_sums --
@@ -42,6 +46,10 @@ WHERE (%(task_type)s::text IS NULL OR tally.task_type = %(task_type)s::text)
     AND (%(outcome_ids)s::text IS NULL OR event.id IN (
         SELECT event_ref.event_id FROM event_ref JOIN outcome_key USING (number)
         WHERE outcome_id IN (SELECT jsonb_array_elements_text(%(outcome_ids)s::jsonb))
+    ))
+    AND (%(import_id)s::bigint IS NULL OR EXISTS (
+        SELECT 1 FROM import_range
+        WHERE import_id = %(import_id)s::bigint AND event.id BETWEEN first_event_id AND last_event_id
     ));
 
 -- select_pairs_of_events --
@@ -757,3 +765,82 @@ SELECT lock_sums(), fold();
 -- end_edit --
 -- Tell those who keep tallies.
 UPDATE progress SET corrections = corrections + 1;
+
+-- sums_of_import --
+-- The name under which an import keeps sums, unless a newer version of its source has replaced them.
+SELECT kind || ':' || source FROM import AS own
+WHERE id = %(import_id)s::bigint AND NOT EXISTS (
+    SELECT 1 FROM import AS newer WHERE newer.kind = own.kind AND newer.source = own.source AND newer.id > own.id
+);
+
+-- count_imported --
+-- How many outcomes the sums of an import have, in how many pairs.
+SELECT coalesce(sum(imported.successes + imported.failures), 0), count(*)
+FROM imported JOIN tally ON tally.id = imported.tally_id
+WHERE digest_of(imported.source) = digest_of(%(source)s::text)
+    AND (%(task_type)s::text IS NULL OR tally.task_type = %(task_type)s::text)
+    AND (%(model_id)s::text IS NULL OR tally.model_id = %(model_id)s::text);
+
+-- note_imported_pairs --
+-- Note the pairs of the sums of an import.
+INSERT INTO edited_pair (tally_id)
+SELECT imported.tally_id FROM imported JOIN tally ON tally.id = imported.tally_id
+WHERE digest_of(imported.source) = digest_of(%(source)s::text)
+    AND (%(task_type)s::text IS NULL OR tally.task_type = %(task_type)s::text)
+    AND (%(model_id)s::text IS NULL OR tally.model_id = %(model_id)s::text)
+ON CONFLICT DO NOTHING;
+
+-- subtract_imported --
+-- Take the sums of an import out of the tallies.
+UPDATE tally SET
+    successes = tally.successes - imported.successes,
+    failures = tally.failures - imported.failures,
+    timeouts = tally.timeouts - imported.timeouts,
+    tokens = greatest(0, tally.tokens - imported.tokens),
+    cost_nano_usd = greatest(0, tally.cost_nano_usd - imported.cost_nano_usd),
+    priced = tally.priced - CASE WHEN imported.cost_nano_usd > 0 THEN imported.successes + imported.failures ELSE 0 END
+FROM imported
+WHERE imported.tally_id = tally.id AND digest_of(imported.source) = digest_of(%(source)s::text)
+    AND (%(task_type)s::text IS NULL OR tally.task_type = %(task_type)s::text)
+    AND (%(model_id)s::text IS NULL OR tally.model_id = %(model_id)s::text);
+
+-- subtract_imported_baselines --
+-- Take them out of the counts from before a change that was noticed after the import.
+UPDATE baseline SET
+    successes = greatest(0, baseline.successes - imported.successes),
+    failures = greatest(0, baseline.failures - imported.failures)
+FROM imported JOIN edited_pair ON edited_pair.tally_id = imported.tally_id
+WHERE imported.tally_id = baseline.tally_id AND digest_of(imported.source) = digest_of(%(source)s::text)
+    AND (SELECT noticed_ms FROM change WHERE change.id = baseline.change_id) >= (
+        SELECT latest_ms FROM import WHERE id = %(import_id)s::bigint
+    );
+
+-- delete_imported_sums --
+-- Delete the sums of an import.
+DELETE FROM imported
+WHERE digest_of(imported.source) = digest_of(%(source)s::text) AND tally_id IN (
+    SELECT tally.id FROM tally
+    WHERE (%(task_type)s::text IS NULL OR tally.task_type = %(task_type)s::text)
+        AND (%(model_id)s::text IS NULL OR tally.model_id = %(model_id)s::text)
+);
+
+-- keep_import --
+-- An import that hosts begin themselves stays known, or they would begin it again.
+UPDATE import SET outcomes = 0 WHERE id = %(import_id)s::bigint AND (kind = 'json' AND strpos(source, '/') = 0);
+
+-- delete_import --
+-- Delete any other import from the list, so that its source may be imported again.
+DELETE FROM import WHERE id = %(import_id)s::bigint AND NOT (kind = 'json' AND strpos(source, '/') = 0);
+
+-- delete_ranges --
+-- Forget which events it had brought.
+DELETE FROM import_range WHERE import_id = %(import_id)s::bigint;
+
+-- rates_of_change --
+-- The success rates expected since the last change of a model, as JSON by task type.
+SELECT rates FROM change WHERE model_id = %(model_id)s::text ORDER BY id DESC LIMIT 1;
+
+-- restore_rate --
+-- The success rate expected of one pair after the change.
+UPDATE baseline SET rate = %(rate)s::double precision
+WHERE tally_id = (SELECT id FROM tally WHERE task_type = %(task_type)s::text AND model_id = %(model_id)s::text);

@@ -8,6 +8,10 @@ WHERE (:task_type IS NULL OR tally.task_type = :task_type)
     AND (:until_ms IS NULL OR event.ended_ms < :until_ms)
     AND (:outcome_ids IS NULL OR event.id IN (
         SELECT outcome_key.event_id FROM outcome_key WHERE outcome_id IN (SELECT value FROM json_each(:outcome_ids))
+    ))
+    AND (:import_id IS NULL OR EXISTS (
+        SELECT 1 FROM import_range
+        WHERE import_id = :import_id AND event.id BETWEEN first_event_id AND last_event_id
     ));
 
 -- count_sums --
@@ -40,6 +44,10 @@ WHERE (:task_type IS NULL OR tally.task_type = :task_type)
     AND (:until_ms IS NULL OR event.ended_ms < :until_ms)
     AND (:outcome_ids IS NULL OR event.id IN (
         SELECT outcome_key.event_id FROM outcome_key WHERE outcome_id IN (SELECT value FROM json_each(:outcome_ids))
+    ))
+    AND (:import_id IS NULL OR EXISTS (
+        SELECT 1 FROM import_range
+        WHERE import_id = :import_id AND event.id BETWEEN first_event_id AND last_event_id
     ));
 
 -- select_pairs_of_events --
@@ -750,3 +758,102 @@ UPDATE demotion SET event_id = 0;
 -- reset_changes --
 -- Numbers begin again: there is no event left.
 UPDATE change SET since_event_id = 0, noticed_event_id = 0;
+
+-- sums_of_import --
+-- The name under which an import keeps sums, unless a newer version of its source has replaced them.
+SELECT kind || ':' || source FROM import AS own
+WHERE id = :import_id AND NOT EXISTS (
+    SELECT 1 FROM import AS newer WHERE newer.kind = own.kind AND newer.source = own.source AND newer.id > own.id
+);
+
+-- count_imported --
+-- How many outcomes the sums of an import have, in how many pairs.
+SELECT coalesce(sum(imported.successes + imported.failures), 0), count(*)
+FROM imported JOIN tally ON tally.id = imported.tally_id
+WHERE imported.source = :source
+    AND (:task_type IS NULL OR tally.task_type = :task_type)
+    AND (:model_id IS NULL OR tally.model_id = :model_id);
+
+-- note_imported_pairs --
+-- Note the pairs of the sums of an import.
+INSERT OR IGNORE INTO edited_pair (tally_id)
+SELECT imported.tally_id FROM imported JOIN tally ON tally.id = imported.tally_id
+WHERE imported.source = :source
+    AND (:task_type IS NULL OR tally.task_type = :task_type)
+    AND (:model_id IS NULL OR tally.model_id = :model_id);
+
+-- subtract_imported --
+-- Take the sums of an import out of the tallies.
+UPDATE tally SET
+    successes = tally.successes - imported.successes,
+    failures = tally.failures - imported.failures,
+    timeouts = tally.timeouts - imported.timeouts,
+    tokens = max(0, tally.tokens - imported.tokens),
+    cost_nano_usd = max(0, tally.cost_nano_usd - imported.cost_nano_usd),
+    priced = tally.priced - iif(imported.cost_nano_usd > 0, imported.successes + imported.failures, 0)
+FROM imported
+WHERE imported.tally_id = tally.id AND imported.source = :source
+    AND (:task_type IS NULL OR tally.task_type = :task_type)
+    AND (:model_id IS NULL OR tally.model_id = :model_id);
+
+-- subtract_imported_baselines --
+-- Take them out of the counts from before a change that was noticed after the import.
+UPDATE baseline SET
+    successes = max(0, baseline.successes - imported.successes),
+    failures = max(0, baseline.failures - imported.failures)
+FROM imported JOIN edited_pair ON edited_pair.tally_id = imported.tally_id
+WHERE imported.tally_id = baseline.tally_id AND imported.source = :source
+    AND (SELECT noticed_ms FROM change WHERE change.id = baseline.change_id) >= (
+        SELECT latest_ms FROM import WHERE id = :import_id
+    );
+
+-- delete_imported_sums --
+-- Delete the sums of an import.
+DELETE FROM imported
+WHERE imported.source = :source AND tally_id IN (
+    SELECT tally.id FROM tally
+    WHERE (:task_type IS NULL OR tally.task_type = :task_type)
+        AND (:model_id IS NULL OR tally.model_id = :model_id)
+);
+
+-- keep_import --
+-- An import that hosts begin themselves stays known, or they would begin it again.
+UPDATE import SET outcomes = 0 WHERE id = :import_id AND (kind = 'json' AND instr(source, '/') = 0);
+
+-- delete_import --
+-- Delete any other import from the list, so that its source may be imported again.
+DELETE FROM import WHERE id = :import_id AND NOT (kind = 'json' AND instr(source, '/') = 0);
+
+-- delete_ranges --
+-- Forget which events it had brought.
+DELETE FROM import_range WHERE import_id = :import_id;
+
+-- rates_of_change --
+-- The success rates expected since the last change of a model, as JSON by task type.
+SELECT rates FROM change WHERE model_id = :model_id ORDER BY id DESC LIMIT 1;
+
+-- restore_rate --
+-- The success rate expected of one pair after the change.
+UPDATE baseline SET rate = :rate
+WHERE tally_id = (SELECT id FROM tally WHERE task_type = :task_type AND model_id = :model_id);
+
+-- renumber_later_ranges --
+-- Forget which import has brought events after the one that is renumbered: none of them exists.
+DELETE FROM import_range WHERE first_event_id > :from_id;
+
+-- renumber_range --
+-- The renumbered event is still that of its import.
+INSERT INTO import_range (import_id, first_event_id, last_event_id)
+SELECT import_id, :to_id, :to_id FROM import_range WHERE :from_id BETWEEN first_event_id AND last_event_id;
+
+-- renumber_ranges --
+-- The other events of that import end before it.
+UPDATE import_range SET last_event_id = :from_id - 1 WHERE first_event_id <= :from_id AND last_event_id >= :from_id;
+
+-- renumber_empty_ranges --
+-- Of some no other is left.
+DELETE FROM import_range WHERE last_event_id < first_event_id;
+
+-- reset_ranges --
+-- No import has brought any event that exists.
+DELETE FROM import_range;

@@ -23,6 +23,14 @@ SELECT 1 FROM import WHERE kind = :kind AND source = :source AND id > :import_id
 -- Add the outcomes of a batch.
 UPDATE import SET outcomes = outcomes + :outcomes WHERE id = :import_id;
 
+-- extend_range --
+-- The events of a further batch, if nothing was recorded in between.
+UPDATE import_range SET last_event_id = :newest WHERE import_id = :import_id AND last_event_id = :before;
+
+-- add_range --
+-- The events of a batch.
+INSERT INTO import_range (import_id, first_event_id, last_event_id) VALUES (:import_id, :before + 1, :newest);
+
 -- set_archived --
 -- The archive of an import's file.
 UPDATE import SET archived = ? WHERE id = ? AND archived IS NULL;
@@ -68,7 +76,10 @@ SELECT
         AND coalesce(error_kind IN ('context_overflow', 'other', 'refused'), 1)
     ),
     sum(score IS NOT NULL), coalesce(sum(score - 1000000 * success), 0),
-    coalesce(sum(iif(tried_id IS NULL, NULL, score - 1000000 * success)), 0),
+    coalesce(sum(iif(
+        tried_id IS NOT NULL AND (success OR coalesce(error_kind IN ('context_overflow', 'other', 'refused'), 1)),
+        score - 1000000 * success, NULL
+    )), 0),
     max(ended_ms)
 FROM event WHERE id > ? GROUP BY tally_id, day;
 

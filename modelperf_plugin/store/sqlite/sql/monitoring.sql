@@ -77,8 +77,8 @@ FROM change ORDER BY id DESC;
 
 -- add_change --
 -- Store a change, unless another process has.
-INSERT INTO change (model_id, direction, since_event_id, noticed_event_id, since_ms, noticed_ms, evidence)
-SELECT :model_id, :direction, :since_event_id, :noticed_event_id, :since_ms, :noticed_ms, :evidence
+INSERT INTO change (model_id, direction, since_event_id, noticed_event_id, since_ms, noticed_ms, evidence, rates)
+SELECT :model_id, :direction, :since_event_id, :noticed_event_id, :since_ms, :noticed_ms, :evidence, :rates
 WHERE NOT EXISTS (SELECT 1 FROM change WHERE model_id = :model_id AND noticed_event_id > :since_event_id);
 
 -- add_baselines --
