@@ -12,7 +12,7 @@ import modelperf_plugin as mp
 from modelperf_plugin.analysis.views.details import model_view, task_view
 from modelperf_plugin.analysis.views.overview import overview
 from modelperf_plugin.analysis.views.trends import Period
-from modelperf_plugin.store import DecisionRecord, Entry
+from modelperf_plugin.store import DecisionRecord
 from modelperf_plugin.values import to_milliseconds
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
