@@ -12,7 +12,9 @@ from tests.postgres import own_server, postgres, postgres_server  # noqa: F401 -
 
 # A slow or busy machine is no reason for a test to fail.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("patient")
+# The gate tries the same examples each time, so that a change is judged by what it does; elsewhere there are new ones.
+settings.register_profile("repeatable", settings.get_profile("patient"), derandomize=True, database=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "patient"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -21,12 +23,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip the slow tests, unless asked for or on CI."""
-    if config.getoption("--slow") or os.environ.get("CI"):
-        return
+    """Skip the slow tests, unless asked for or on CI; the others are enough for coverage, which takes as long again."""
+    is_asked = config.getoption("--slow") or os.environ.get("CI")
+    skip = pytest.mark.skip(reason="slow: run with --slow, or with CI set in the environment")
     for item in items:
         if "slow" in item.keywords:
-            item.add_marker(pytest.mark.skip(reason="slow: run with --slow, or with CI set in the environment"))
+            item.add_marker(pytest.mark.no_cover if is_asked else skip)
 
 
 @pytest.fixture(autouse=True)

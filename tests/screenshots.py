@@ -15,6 +15,7 @@ from modelperf_plugin.dashboard import make_report
 from modelperf_plugin.demo.orchestrator import run_demo
 from modelperf_plugin.engine.core import ModelPerf
 from tests.browser.chromium import Colours, open_page, running, serving
+from tests.browser.looking import settle
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -24,6 +25,7 @@ PICTURES: dict[str, tuple[str, int, int, Colours]] = {
     "overview": ("?days=15", 1180, 1010, "light"),
     "task": ("task?name=graduate-science&days=15", 1180, 1180, "light"),
     "dark": ("task?name=graduate-science&days=15", 1180, 1010, "dark"),
+    "advice": ("advice", 1180, 1010, "light"),
     "narrow": ("?days=15", 390, 844, "light"),
 }
 """For each picture the page, its width and height, and the colours."""
@@ -48,6 +50,7 @@ def main() -> int:
 def _take(browser: Browser, address: str, name: str, width: int, height: int, colours: Colours, folder: str) -> None:
     with open_page(browser, width=width, height=height, colours=colours) as page:
         page.goto(address)
+        settle(page)
         # a temporary folder is nobody's business
         page.evaluate(
             "folder => document.querySelectorAll('footer p').forEach(each => each.textContent = "

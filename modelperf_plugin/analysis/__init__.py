@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from modelperf_plugin.errors import MissingExtraError
 
 if TYPE_CHECKING:
+    from modelperf_plugin.analysis.off_policy.bounds import gain_interval, lower_bound, value_interval
     from modelperf_plugin.analysis.off_policy.decision_log import DecisionLog, read_log
     from modelperf_plugin.analysis.off_policy.estimators import (
         Interval,
@@ -18,17 +19,14 @@ if TYPE_CHECKING:
         doubly_robust,
         effective_sample_size,
         gain,
-        gain_interval,
         ips,
-        lower_bound,
         snips,
-        value_interval,
         weights,
     )
     from modelperf_plugin.analysis.off_policy.evaluation import Candidate, Evaluation, evaluate
     from modelperf_plugin.analysis.off_policy.judgement import Estimate, Judge, Judgement
 
-_MODULES: Final = ("decision_log", "estimators", "evaluation", "judgement")
+_MODULES: Final = ("bounds", "decision_log", "estimators", "evaluation", "judgement")
 
 __all__ = [
     "Candidate", "DecisionLog", "Estimate", "Evaluation", "Interval", "Judge", "Judgement", "Logged", "doubly_robust",

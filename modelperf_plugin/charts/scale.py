@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from math import ceil, floor, log10
 from typing import NamedTuple
 
@@ -56,3 +56,12 @@ def spread(places: list[float], gap: float, low: float, high: float) -> list[flo
         moved[each] = min(moved[each], ceiling)
         ceiling = moved[each] - gap
     return moved
+
+
+def moment_text(moment: datetime) -> str:
+    """Return a moment in UTC for people.
+
+    >>> moment_text(datetime(2026, 1, 5, 9, 30))
+    '5 Jan 2026, 09:30 UTC'
+    """
+    return f"{day_text(moment.date(), year=True)}, {moment:%H:%M} UTC"

@@ -13,12 +13,13 @@ from modelperf_plugin.analysis.views.trends import Period, Trend
 from modelperf_plugin.charts.frame import Mark
 from modelperf_plugin.charts.glyphs import interval_glyph, progress_bar, sparkline
 from modelperf_plugin.charts.lines import MAX_LINES, Line, lines_chart
+from modelperf_plugin.charts.scale import moment_text
 from modelperf_plugin.charts.scatter import Dot, scatter_chart
 from modelperf_plugin.charts.trend import trend_chart
 from modelperf_plugin.policy.intervals import wilson_interval
 from modelperf_plugin.policy.sequential.two_sample_test import Rate
 from modelperf_plugin.store import LoggedCandidate
-from modelperf_plugin.text import moment_text, percent, span
+from modelperf_plugin.text import percent, span
 from modelperf_plugin.values import DAY_MS, RankedModel, from_milliseconds
 
 _MIN_OUTCOMES = 5

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from modelperf_plugin.analysis.views.advice.gather import advise
 from modelperf_plugin.analysis.views.decision_list import decision_list
 from modelperf_plugin.analysis.views.details import MAX_MODELS, model_view, task_view
 from modelperf_plugin.analysis.views.overview import MAX_TASK_TYPES, overview
@@ -25,6 +26,7 @@ from modelperf_plugin.analysis.views.trends import Period
 from modelperf_plugin.config.describe import meanings
 from modelperf_plugin.dashboard import metrics
 from modelperf_plugin.dashboard.guard import Guard
+from modelperf_plugin.dashboard.later import Computed, Later
 from modelperf_plugin.dashboard.prefix import Prefix, check_root_path
 from modelperf_plugin.dashboard.query import (
     DEFAULT_DAYS,
@@ -47,13 +49,14 @@ from modelperf_plugin.dashboard.render import (
     style,
     task_html,
 )
+from modelperf_plugin.dashboard.saved import saved_in
 from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.errors import InvalidValueError, StoreError
 from modelperf_plugin.store import urls
 
 LENGTHS: Final = (7, 30, 90, 365)
 """Periods to choose from, in days."""
-_PAGES: Final = (("./", "Overview"), ("decisions", "Decisions"), ("policy", "Policy"))
+_PAGES: Final = (("./", "Overview"), ("decisions", "Decisions"), ("advice", "Advice"), ("policy", "Policy"))
 _MIN_PREFIX_LENGTH: Final = 6
 
 
@@ -73,13 +76,15 @@ def create_app(
     """
     prefix = check_root_path(root_path)
     prepare()
-    pages = _Pages(engine)
+    later = Later()
+    pages = _Pages(engine, later)
     routes = [
         Route("/", pages.overview, methods=["GET"]),
         Route("/task", pages.task, methods=["GET"]),
         Route("/model", pages.model, methods=["GET"]),
         Route("/decision", pages.decision, methods=["GET"]),
         Route("/decisions", pages.decisions, methods=["GET"]),
+        Route("/advice", pages.advice, methods=["GET"]),
         Route("/policy", pages.policy, methods=["GET"]),
         Route("/metrics", pages.metrics, methods=["GET"]),
         Route("/static/{name}", _static, methods=["GET"]),
@@ -89,6 +94,7 @@ def create_app(
         middleware=[
             Middleware(Prefix, root_path=prefix),
             Middleware(Guard, token=token, names=names),
+            Middleware(later.counting),
         ],
         exception_handlers={HTTPException: pages.error, InvalidValueError: pages.error, StoreError: pages.error},
     )
@@ -102,8 +108,8 @@ def warm(engine: ModelPerf) -> None:
 class _Pages:
     """One method for each page, run in a thread."""
 
-    def __init__(self, engine: ModelPerf) -> None:
-        self._engine = engine
+    def __init__(self, engine: ModelPerf, later: Later) -> None:
+        self._engine, self._later = engine, later
 
     def overview(self, request: Request) -> Response:
         now, period = requested_period(request)
@@ -112,6 +118,7 @@ class _Pages:
         newest = view.quality.newest
         body = overview_html(
             view, links_of(request), now=now, link_all=same_page(request, rows="all"),
+            saved=None if newest is None else self._saved(period), advice=None if newest is None else self._advice(),
             link_newest=None if newest is None else same_page(request, until=newest.date().isoformat()),
         )  # fmt: skip
         return self._page(request, "Overview", body, now, here="Overview", period=period)
@@ -123,7 +130,9 @@ class _Pages:
         view = task_view(self._engine, name, period, now=now, most=None if everything else MAX_MODELS)
         if view is None:
             raise HTTPException(404, f"No outcomes of a task type {name!r}.")
-        body = task_html(view, links_of(request), now=now, link_all=same_page(request, rows="all"))
+        body = task_html(
+            view, links_of(request), now=now, link_all=same_page(request, rows="all"), advice=self._advice()
+        )
         return self._page(request, name, body, now, period=period, trail=[_overview(request)])
 
     def model(self, request: Request) -> Response:
@@ -170,6 +179,22 @@ class _Pages:
             sorted_by=lambda order: same_page(request, before=query.get("before", ""), sort=order),
         )  # fmt: skip
         return self._page(request, "Decisions", body, now, here="Decisions", period=period)
+
+    def advice(self, request: Request) -> Response:
+        now, task_type = datetime.now(UTC), request.query_params.get("task") or None
+        body = render(
+            "advice.html", links_of(request), advice=self._advice(), task_type=task_type, now=now,
+            link_all=same_page(request, task=""),
+        )  # fmt: skip
+        return self._page(request, "What to change", body, now, here="Advice")
+
+    def _saved(self, period: Period) -> Computed | None:
+        return self._later.get(
+            ("saved", period.days), lambda progress: saved_in(self._engine, period, progress=progress)
+        )
+
+    def _advice(self) -> Computed | None:
+        return self._later.get("advice", lambda _progress: advise(self._engine))
 
     def policy(self, request: Request) -> Response:
         now = datetime.now(UTC)

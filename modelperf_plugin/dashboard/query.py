@@ -74,12 +74,13 @@ def links_of(request: Request) -> Links:
     def to(page: str) -> Callable[..., str]:
         return lambda **query: f"{page}?{urlencode({**query, **period})}"
 
-    task, model, decision, decisions = to("task"), to("model"), to("decision"), to("decisions")
+    task, model, decision, decisions, advice = map(to, ("task", "model", "decision", "decisions", "advice"))
     return Links(
         task=lambda name: task(name=name),
         model=lambda task_type, name: model(name=name, **({} if task_type is None else {"task": task_type})),
         decision=lambda decision_id: decision(id=decision_id),
         decisions=lambda **query: decisions(**{name: value for name, value in query.items() if value}),
+        advice=lambda task_type: advice(**({} if task_type is None else {"task": task_type})),
     )
 
 

@@ -13,13 +13,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from modelperf_plugin import text
+from modelperf_plugin.analysis.views.advice.values import Advice
 from modelperf_plugin.analysis.views.details import ModelRow, ModelView, TaskView
 from modelperf_plugin.analysis.views.overview import Overview
 from modelperf_plugin.analysis.views.tasks import LoggedTask, plan_text, steps_of
 from modelperf_plugin.analysis.views.trends import solved_tasks
 from modelperf_plugin.charts import views
-from modelperf_plugin.charts.scale import day_text
+from modelperf_plugin.charts.scale import day_text, moment_text
 from modelperf_plugin.charts.standalone import stylesheet
+from modelperf_plugin.dashboard.later import Computed
+from modelperf_plugin.dashboard.sums import score_sums
 from modelperf_plugin.store import LoggedDecision
 from modelperf_plugin.store.trends import MAX_SAMPLED_DECISIONS
 from modelperf_plugin.values import Tally, from_milliseconds, to_milliseconds
@@ -38,6 +41,8 @@ class Links(NamedTuple):
     decision: Callable[[str], str | None]
     decisions: Callable[..., str | None]
     """Of filters: ``task``, ``model``."""
+    advice: Callable[[str | None], str | None]
+    """Of a task type, or None for all."""
 
 
 class Drawing(NamedTuple):
@@ -110,9 +115,24 @@ def _drawn(svg: str) -> Markup:
     return Markup(svg)  # noqa: S704 - charts escape every text
 
 
+def _findings(computed: Computed | None, task_type: str | None) -> list[Advice]:
+    """Return the findings about a task type, or all; none if they are not known."""
+    found: Iterable[Advice] = () if computed is None or computed.failure else computed.value
+    return [each for each in found if task_type is None or not each.task_types or task_type in each.task_types]
+
+
+def _signed_dollars(usd: float) -> str:
+    return ("\u2212" if usd < 0 else "+") + text.dollars(abs(usd))
+
+
 def _moment(value: datetime | int) -> str:
-    moment = from_milliseconds(value) if isinstance(value, int) else value.astimezone(UTC)
-    return f"{day_text(moment.date(), year=True)}, {moment:%H:%M} UTC"
+    return moment_text(from_milliseconds(value) if isinstance(value, int) else value.astimezone(UTC))
+
+
+def _sentence(words: str, names: Iterable[str] = ()) -> str:
+    """Return a text with a capital letter, unless it begins with a name."""
+    first = words.partition(" ")[0]
+    return words[:1].upper() + words[1:] if first.isalpha() and first not in set(names) else words
 
 
 def _spent(tally: Tally, mean_cost_usd: float | None = None, prices_day: int | None = None) -> str:
@@ -151,12 +171,17 @@ def _environment() -> Environment:
         duration=_or_dash(text.duration),
         first_tries=_tries(text.first_tries), later_tries=_tries(text.later_tries),
         solved_tasks=solved_tasks, score=_or_dash(text.score),
-        ago=_or_dash(text.ago), moment=_moment,
+        ago=_or_dash(text.ago), moment=_moment, findings=_findings, sentence=_sentence,
         date=lambda moment_ms: day_text(from_milliseconds(moment_ms).date()),
         day=lambda day: day_text(day, year=True) if isinstance(day, date) else str(day),
     )  # fmt: skip
     environment.globals.update(
         zip=zip,
+        sums_of=score_sums,
+        by_model=lambda rows: {row.model_id: row for row in rows},
+        by_name=lambda rows: {name: each.row for name, each in rows.items()},
+        signed_dollars=_signed_dollars,
+        signed_points=lambda rate: text.points(rate).replace("-", "\u2212"),
         marks=views.marks,
         has_later_tries=lambda rows: text.has_later_tries(each.row.tally for each in rows),
         prices_note=_prices_note,

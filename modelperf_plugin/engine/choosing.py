@@ -343,7 +343,7 @@ def _decision(
         mode=mode,
         created_at=now,
         assignment=assignment,
-        causes=choice.causes,
+        basis=choice.basis,
     )
     if task is None or context.retry_of is None:
         return decision

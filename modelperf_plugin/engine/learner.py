@@ -46,8 +46,9 @@ DUE_SLICES: Final = 4
 """When the fit of a large table is due, this many calls advance it by a slice; the first visits the new rows."""
 HURRY_SLICES: Final = 16
 """After a change of a model, of the configuration or of the day, this many choices in a row advance the fit."""
-MAX_CELLS: Final = 750
-"""Minimum number of cells whose beliefs are kept, of the task types used last; at most twice as many are."""
+MAX_CELLS: Final = SMALL_TABLE_CELLS + 100
+"""Minimum number of cells whose beliefs are kept, of the task types used last; at most twice as many are. A small table
+is kept as a whole, or each look at all of its task types would read their counts again."""
 MAX_NEW_ROWS: Final = 64
 """Up to this many rows with new outcomes wait to be visited before the others."""
 NEW_CELLS: Final = 64

@@ -106,7 +106,7 @@ def renamed(decision: Decision, names: Mapping[str, str]) -> Decision:
         attempt=decision.attempt,
         tried=decision.tried and tuple(sorted([get(each, each) for each in decision.tried])),
         retry_of=decision.retry_of,
-        causes=decision.causes,
+        basis=decision.basis,
     )
 
 

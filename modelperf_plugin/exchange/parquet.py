@@ -25,7 +25,7 @@ def open_parquet(path: Path) -> Any:
     try:
         refuse_special(path)
         return parquet.ParquetFile(path, read_dictionary=_text_columns(parquet.read_schema(path)))
-    except (OSError, arrow.ArrowException) as error:
+    except (OSError, ValueError, arrow.ArrowException) as error:  # names that are not text are a ValueError
         raise OutcomesFileError(str(path), None, f"cannot be read as Parquet ({error})") from error
 
 

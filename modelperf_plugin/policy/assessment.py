@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from modelperf_plugin.errors import InvalidValueError
 from modelperf_plugin.policy.belief import own_belief
 from modelperf_plugin.policy.candidates import (
+    AVAILABLE,
     DEMOTED,
     DOWN,
     NOTHING,
@@ -29,7 +30,7 @@ from modelperf_plugin.policy.planning import Arm, Planner
 from modelperf_plugin.policy.price_probes import due_above, due_probes, may_probe
 from modelperf_plugin.policy.retries import Setting
 from modelperf_plugin.policy.timing import Timing
-from modelperf_plugin.values import Context, Exclusion, RankedModel, Ranking, ScoreTerms, Status, Tally
+from modelperf_plugin.values import Context, Exclusion, RankedModel, Ranking, ScoreTerms, ShareBasis, Status, Tally
 from modelperf_plugin.values.names import likely_meant
 
 _MERIT: Final = 6
@@ -60,6 +61,8 @@ class Assessment(NamedTuple):
     """The model that the conversation has used so far, if changing it costs something."""
     probes: tuple[int, ...] = ()
     """Rows that are due to be probed for a lower price."""
+    basis: ShareBasis | None = None
+    """What tells the causes of shares; None without a candidate."""
 
     @property
     def has_tied_outcomes(self) -> bool:
@@ -122,9 +125,19 @@ def assess(
     probes: tuple[int, ...] = ()
     if costs and may_probe(policy, knowledge, context):
         probes = due_probes(policy, placed, available, outcomes, knowledge)
+    basis = _basis(policy, placed, available, tied, probes) if placed else None
     return Assessment(
-        policy, task_type, placed, ranking, available, tied, excluded, pin, {}, planner, outcomes, current, probes
-    )
+        policy, task_type, placed, ranking, available, tied, excluded, pin, {}, planner, outcomes, current, probes,
+        basis,
+    )  # fmt: skip
+
+
+def _basis(
+    policy: Policy, placed: Sequence[Candidate], available: int, tied: int, probes: tuple[int, ...]
+) -> ShareBasis:
+    exploration = policy.exploration
+    is_test = exploration.strategy == "ab_test" and placed[0].group == AVAILABLE
+    return ShareBasis(available, tied, exploration.uniform / available, probes, is_test)
 
 
 def _current(policy: Policy, tallies: Sequence[Tally], knowledge: Knowledge, context: Context) -> str | None:

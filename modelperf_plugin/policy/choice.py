@@ -7,14 +7,13 @@ from typing import NamedTuple
 
 from modelperf_plugin.policy.assessment import Assessment
 from modelperf_plugin.policy.candidates import AVAILABLE, DEMOTED, DOWN, TOO_EXPENSIVE, UNAVAILABLE, beliefs_of
-from modelperf_plugin.policy.causes import causes_of
 from modelperf_plugin.policy.cost.probing import SHARE
 from modelperf_plugin.policy.exploration import ChoiceSet, Shares
 from modelperf_plugin.policy.exploration.base import best_only
 from modelperf_plugin.policy.following import follow
 from modelperf_plugin.policy.planning import Followed, Planner
 from modelperf_plugin.policy.retries import Order
-from modelperf_plugin.values import Cause, Context, Exclusion, PlannedTry, Ranking
+from modelperf_plugin.values import Context, Exclusion, PlannedTry, Ranking, ShareBasis
 
 
 class Choice(NamedTuple):
@@ -33,8 +32,8 @@ class Choice(NamedTuple):
     """The tries that are worth making, if they are planned."""
     left_out: tuple[Exclusion, ...] = ()
     """Candidates that would not be worth a further try."""
-    causes: tuple[Cause | None, ...] = ()
-    """Why each row has its probability, if an explanation was asked for."""
+    basis: ShareBasis | None = None
+    """What tells why each row has its probability; None with a pin."""
 
 
 def choose(assessment: Assessment, context: Context, number: float | None, pending: Sequence[int] = ()) -> Choice:
@@ -61,12 +60,10 @@ def choose(assessment: Assessment, context: Context, number: float | None, pendi
     explored, probed = position >= assessment.tied, position >= assessment.available
     if followed is None:
         order = _order(assessment.ranking.model_ids, position)
-        choice = Choice(order, tuple(probabilities), reason, explored, probed)
+        choice = Choice(order, tuple(probabilities), reason, explored, probed, basis=assessment.basis)
     else:
         order, left_out, tries, _ = followed
-        choice = Choice(order, tuple(probabilities), reason, explored, probed, tries, left_out)
-    if number is None:
-        choice = choice._replace(causes=causes_of(assessment, shares, probabilities))
+        choice = Choice(order, tuple(probabilities), reason, explored, probed, tries, left_out, assessment.basis)
     return _within_budget(assessment, choice) if candidates[-1].group == TOO_EXPENSIVE else choice
 
 

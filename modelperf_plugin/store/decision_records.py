@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
+from itertools import repeat
 from typing import Any, Final, NamedTuple, Self
 
-from modelperf_plugin.values import Decision, Outcome, RankedModel, to_milliseconds
+from modelperf_plugin.values import CAUSES, Cause, Decision, Outcome, RankedModel, to_milliseconds
 
 MAX_ENCODED: Final = 128
 """Number of rows of rankings whose JSON is kept: after an outcome, those of the other models are still the same."""
 
 _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_CAUSES: Final[dict[Cause | None, str]] = {None: "", **{cause: f',"cause":"{cause}"' for cause in CAUSES}}
 _number: Final = lru_cache(MAX_ENCODED)(float.__repr__)
 """The JSON of a propensity, exactly. There are few different ones, and some take longer than the rest of a row."""
 
@@ -34,7 +36,8 @@ class DecisionRecord(NamedTuple):
     """``apply``, or ``observe`` when the host was answered None."""
     policy_id: str
     record: str
-    """Everything else, as JSON: candidates with status, score, propensity and reason, excluded models, the plan."""
+    """Everything else, as JSON: candidates with status, score and its terms, propensity with its cause and reason,
+    excluded models, the plan."""
     retry_of: str | None = None
     """Id of the earlier decision for the same task, if the host named one."""
     ab_test_id: int | None = None
@@ -56,9 +59,10 @@ class DecisionRecord(NamedTuple):
             record["tried"] = decision.tried
         if decision.attempt > 1:
             record["attempt"] = decision.attempt
+        causes = decision.causes or repeat(None)
         rows = [
-            f'{_candidate(row)},"propensity":{_number(share)}}}'
-            for row, share in zip(decision.ranking.rows, decision.probabilities, strict=True)
+            f'{_candidate(row)},"propensity":{_number(share)}{_CAUSES[cause]}}}'
+            for row, share, cause in zip(decision.ranking.rows, decision.probabilities, causes)  # noqa: B905 - endless
         ]
         return cls(
             decision.decision_id,
@@ -109,11 +113,13 @@ class Joining:
 @lru_cache(MAX_ENCODED)
 def _candidate(row: RankedModel) -> str:
     """Return a row of a ranking as a JSON object, without its end: its propensity follows."""
-    text = _encode({
+    values = {
         "model_id": row.model_id, "status": row.status, "score": row.score, "interval": row.interval,
         "samples": row.tally.samples, "reason": row.reason, "expected_cost_usd": row.expected_cost_usd,
-    })  # fmt: skip
-    return text[:-1]
+    }  # fmt: skip
+    if row.terms is not None:
+        values["terms"] = row.terms.to_text()  # as one text: numbers and objects take longer to read
+    return _encode(values)[:-1]
 
 
 def _exploring(decision: Decision) -> float:

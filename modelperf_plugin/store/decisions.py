@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
@@ -11,10 +11,13 @@ from typing import Any, Final, NamedTuple, Self
 from modelperf_plugin.json_text import parse_json
 from modelperf_plugin.store.decision_records import DecisionRecord
 from modelperf_plugin.values import (
+    CAUSES,
     NANO_USD,
     Assignment,
+    Cause,
     Exclusion,
     PlannedTry,
+    ScoreTerms,
     Tried,
     check_id,
     from_milliseconds,
@@ -33,6 +36,8 @@ DECISIONS_PER_STEP: Final = 1_000
 
 
 _NUMBER: Final = attrgetter("number")
+_LEAST_FIELDS: Final = 7
+"""How many fields of a candidate every decision has."""
 
 
 class LoggedCandidate(NamedTuple):
@@ -54,9 +59,34 @@ class LoggedCandidate(NamedTuple):
     expected_cost_usd: float | None = None
     """Expected cost of a task in US dollars, if costs mattered to the decision and were known."""
 
+    terms: ScoreTerms | None = None
+    """What the score is made of, to six digits; None where that was not known or not kept."""
+    cause: Cause | None = None
+    """Why it has its propensity; None where that is 0, or the cause was not kept."""
+
+    @classmethod
+    def restore(cls, row: Mapping[str, Any]) -> Self:
+        """Return a candidate in the JSON of a decision; raise ValueError, TypeError or KeyError if it is none."""
+        values = {name: row[name] for name in cls._fields[:_LEAST_FIELDS]}
+        return cls(**values, expected_cost_usd=row.get("expected_cost_usd"))._replace(
+            interval=None if row["interval"] is None else tuple(row["interval"]),
+            terms=ScoreTerms.from_text(row["terms"]) if "terms" in row else None,
+            cause=next((each for each in CAUSES if each == row.get("cause")), None),
+        )
+
+    def as_record(self) -> dict[str, Any]:
+        """Return the candidate as the JSON of a decision has it."""
+        optional = {"terms": None if self.terms is None else self.terms.to_text(), "cause": self.cause}
+        values = {name: value for name, value in self._asdict().items() if name not in optional}
+        return {**values, **{name: value for name, value in optional.items() if value is not None}}
+
     def as_dict(self) -> dict[str, Any]:
         """Return the row as plain JSON values."""
-        return {**self._asdict(), "interval": None if self.interval is None else list(self.interval)}
+        terms = None if self.terms is None else self.terms.as_dict()
+        interval = None if self.interval is None else list(self.interval)
+        values = {**self._asdict(), "interval": interval, "terms": terms}
+        del values["cause"]  # with those of the others, as in a Decision
+        return values
 
 
 class FormerVerdict(NamedTuple):
@@ -191,14 +221,11 @@ class LoggedDecision:
             policy_id=record.policy_id,
             ranking_strategy=rest["ranking_strategy"],
             reason=rest["reason"],
-            candidates=tuple(
-                LoggedCandidate(**{**row, "interval": None if row["interval"] is None else tuple(row["interval"])})
-                for row in rest["candidates"]
-            ),
+            candidates=tuple(map(LoggedCandidate.restore, rest["candidates"])),
             excluded=tuple(Exclusion(**row) for row in rest["excluded"]),
             outcome=outcome,
             assignment=Assignment(**rest["assignment"]) if "assignment" in rest else None,
-            tries=_in_order(outcome, others),
+            tries=in_order(outcome, others),
             retry_of=record.retry_of,
             tried=tuple(check_id("tried", each) for each in rest.get("tried", ())),
             attempt=int(rest.get("attempt", 1)),
@@ -207,6 +234,7 @@ class LoggedDecision:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the decision as plain JSON values; keys as in :meth:`Decision.as_dict`."""
+        causes = [row.cause for row in self.candidates]
         return {
             "decision_id": self.decision_id,
             "task_type": self.task_type,
@@ -229,10 +257,12 @@ class LoggedDecision:
             "tried": list(self.tried),
             "retry_of": self.retry_of,
             "tries": [each.as_dict() for each in self.tries],
+            "causes": causes if any(causes) else [],
         }
 
 
-def _in_order(outcome: JoinedOutcome | None, others: Sequence[JoinedOutcome]) -> tuple[JoinedOutcome, ...]:
+def in_order(outcome: JoinedOutcome | None, others: Sequence[JoinedOutcome]) -> tuple[JoinedOutcome, ...]:
+    """Return all outcomes of a decision in the order of arrival: that in its row and ``others``."""
     if outcome is None:
         return ()
     # without one that was moved to the others after the decision was read

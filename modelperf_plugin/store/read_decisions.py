@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from modelperf_plugin.store.decision_records import DecisionOutcome
@@ -47,6 +47,13 @@ class ReadDecisions:
             "decisions", _BEFORE_ALL_MS if since_ms is None else since_ms, task_type, task_type, limit
         )
 
+    def last_number(self) -> int:
+        ((number,),) = self._reader.fetch(self._sql["last_logged"])
+        return number or 0
+
+    def further_outcomes(self, decision_ids: Sequence[str]) -> Mapping[str, Sequence[JoinedOutcome]]:
+        return further_outcomes(self._reader, self._sql, decision_ids)
+
     def summary(self, now_ms: int) -> DecisionSummary:
         since_ms = overdue_since(now_ms)
         rows = self._reader.fetch(self._sql["decision_summary"], since_ms, since_ms)
@@ -75,10 +82,7 @@ class ReadUnmatchedOutcomes:
 
 def restored(reader: Reading, sql: dict[str, str], rows: Sequence[Sequence[Any]]) -> list[LoggedDecision]:
     """Return the decisions in ``rows``, with all their outcomes; rows that hold none are left out."""
-    ids = json.dumps([row[0] for row in rows if isinstance(row[0], str)])
-    attempts: dict[str, list[JoinedOutcome]] = {}
-    for decision_id, *joined in reader.fetch(sql["attempts"], ids) if rows else ():
-        attempts.setdefault(decision_id, []).extend(usable(attempt_of, [joined]))
+    attempts = further_outcomes(reader, sql, [row[0] for row in rows if isinstance(row[0], str)])
     decisions = usable(lambda row: decision_of(row, attempts.get(row[0], ())), rows)
     refs = [each.ref for decision in decisions for each in decision.tries if isinstance(each.ref, (int, str))]
     former: dict[int | str, list[FormerVerdict]] = {}
@@ -86,6 +90,16 @@ def restored(reader: Reading, sql: dict[str, str], rows: Sequence[Sequence[Any]]
         former.setdefault(ref, []).extend(usable(former_of, [verdict]))
     served = dict(usable(served_of, reader.fetch(sql["served_models"], json.dumps(refs)) if refs else ()))
     return [with_details(each, former, served) for each in decisions] if former or served else decisions
+
+
+def further_outcomes(
+    reader: Reading, sql: dict[str, str], decision_ids: Sequence[str]
+) -> dict[str, list[JoinedOutcome]]:
+    """Return the outcomes of each decision besides the one in its row, in the order of arrival."""
+    found: dict[str, list[JoinedOutcome]] = {}
+    for decision_id, *joined in reader.fetch(sql["attempts"], json.dumps(decision_ids)) if decision_ids else ():
+        found.setdefault(decision_id, []).extend(usable(attempt_of, [joined]))
+    return found
 
 
 def overdue_since(now_ms: int) -> int:

@@ -50,12 +50,24 @@ class TallyCache:
     The contents change only under the write lock.
     """
 
-    __slots__ = ("before", "by_task_type", "cleared", "doubtful", "fresh", "others_version", "read_version", "room")
+    __slots__ = (
+        "added",
+        "before",
+        "by_task_type",
+        "cleared",
+        "doubtful",
+        "fresh",
+        "others_version",
+        "read_version",
+        "room",
+    )
 
     def __init__(self) -> None:
         self.by_task_type: dict[str, Counts] = {}
         self.before: dict[str, Counts] = {}
         """What it held before it was cleared."""
+        self.added = 0
+        """How many committed outcomes it was told of."""
         self.cleared = 0
         """How often it was cleared."""
         self.room = MAX_TALLIES
@@ -71,6 +83,7 @@ class TallyCache:
 
     def add(self, entry: Entry) -> None:
         """Take in a committed outcome."""
+        self.added += 1
         if len(self.fresh) >= MAX_FRESH_OUTCOMES:
             self.clear()
         if self.by_task_type:

@@ -4,8 +4,9 @@ All are frozen. Constructing one from an invalid value raises an :class:`~modelp
 that names field and value.
 """
 
+from modelperf_plugin.values.causes import CAUSES, Cause, ShareBasis
 from modelperf_plugin.values.context import MAX_ATTEMPTS, NO_CONTEXT, Context
-from modelperf_plugin.values.decision import Assignment, Cause, Decision, Exclusion, Mode, PlannedTry
+from modelperf_plugin.values.decision import Assignment, Decision, Exclusion, Mode, PlannedTry
 from modelperf_plugin.values.durations import Durations
 from modelperf_plugin.values.failures import Failure, error_kind_of, failure_of
 from modelperf_plugin.values.ids import MAX_ID_LENGTH, check_amount, check_id, check_ids
@@ -46,6 +47,7 @@ from modelperf_plugin.values.tries import (
 
 __all__ = [
     "BLAMES",
+    "CAUSES",
     "DAY_MS",
     "DEFAULT_PASS_SCORE",
     "EPOCH_UNITS",
@@ -78,6 +80,7 @@ __all__ = [
     "Ranking",
     "ScorePart",
     "ScoreTerms",
+    "ShareBasis",
     "Source",
     "Status",
     "Tally",

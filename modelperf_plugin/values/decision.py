@@ -7,14 +7,11 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, overload
 
+from modelperf_plugin.values.causes import Cause, ShareBasis
 from modelperf_plugin.values.ranking import Ranking
 from modelperf_plugin.values.tries import Tried
 
 Mode = Literal["apply", "observe", "off"]
-Cause = Literal["best", "might be best", "floor", "probe", "price probe", "test"]
-"""Why a candidate has its share of the decisions: it is ranked first; it is uncertain and might be best; it has no more
-than the share that all have; it is demoted, or excluded by its price, and tried all the same; its price may have
-fallen; an A/B test says so."""
 
 
 class Assignment(NamedTuple):
@@ -89,8 +86,8 @@ class Decision(Sequence[str]):
     """The models that had failed on this task before, by ``context["retry_of"]``: sorted, with repeats."""
     retry_of: str | None = None
     """Id of the earlier decision for the same task, if the host named one."""
-    causes: tuple[Cause | None, ...] = ()
-    """Why each row of the ranking has its probability, in an explanation; empty in a choice for a host."""
+    basis: ShareBasis | None = None
+    """What :attr:`causes` are found from; None if there is nothing to find: the host has pinned the model."""
 
     def __setstate__(self, state: Sequence[Any]) -> None:
         # pickled by an earlier version, in a queue of the host for example, it has fewer fields
@@ -111,6 +108,11 @@ class Decision(Sequence[str]):
     def propensity(self) -> float:
         """The probability with which this policy chose this model: above 0, at most 1."""
         return self.probabilities[self.ranking.model_ids.index(self.order[0])]
+
+    @property
+    def causes(self) -> tuple[Cause | None, ...]:
+        """Why each row of the ranking has its probability, None where that is 0; empty if the host pinned the model."""
+        return () if self.basis is None else self.basis.causes(self.probabilities)
 
     @overload
     def __getitem__(self, index: int) -> str: ...

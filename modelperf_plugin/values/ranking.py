@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import FrozenInstanceError
-from typing import Any, Literal, NamedTuple, Self, overload
+from typing import Any, Final, Literal, NamedTuple, Self, get_args, overload
 
 from modelperf_plugin.values.tally import Tally
 
@@ -12,6 +12,7 @@ Status = Literal["ranked", "unproven", "demoted", "probe", "unavailable", "pinne
 
 
 Source = Literal["own", "later tries", "since a change", "merged sources", "other task types", "prior"]
+_SOURCES: Final[tuple[Source, ...]] = get_args(Source)
 
 
 class ScorePart(NamedTuple):
@@ -47,6 +48,33 @@ class ScoreTerms(NamedTuple):
 
     def as_dict(self) -> dict[str, Any]:
         return {**self._asdict(), "parts": [part.as_dict() for part in self.parts]}
+
+    def to_text(self) -> str:
+        """Return the terms as the decision log keeps them.
+
+        >>> ScoreTerms((ScorePart("own", 16.84, 0.669), ScorePart("prior", 2, 0.5)), availability=0.97).to_text()
+        'own 16.84 0.669; prior 2 0.5; availability 0.97'
+        """
+        terms = [f"{source} {outcomes:.6g} {rate:.6g}" for source, outcomes, rate in self.parts]
+        chances = {"availability": self.availability, "in time": self.in_time}
+        return "; ".join([*terms, *[f"{name} {chance:.6g}" for name, chance in chances.items() if chance != 1.0]])
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Return the terms that :meth:`to_text` has written; raise ValueError if it has not."""
+        parts: list[ScorePart] = []
+        chances = {"availability": 1.0, "in time": 1.0}
+        for term in text.split("; "):
+            name, last = term.rsplit(" ", 1)
+            if name in chances:
+                chances[name] = float(last)
+                continue
+            name, outcomes = name.rsplit(" ", 1)
+            source = next((each for each in _SOURCES if each == name), None)
+            if source is None:
+                raise ValueError(f"unknown part of a score: {name!r}")
+            parts.append(ScorePart(source, float(outcomes), float(last)))
+        return cls(tuple(parts), *chances.values())
 
 
 class RankedModel(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -35,10 +36,12 @@ class Clock:
         return self.now
 
 
-def live(path: str, config: dict[str, Any], count: int = 600, candidates: tuple[str, ...] = MODELS) -> None:
+def live(
+    path: str, config: dict[str, Any], count: int = 600, candidates: tuple[str, ...] = MODELS, *, seed: int = 0
+) -> None:
     """Let a policy decide ``count`` tasks; a minute passes with each."""
-    clock, rng = Clock(), Random(0)
-    with mp.ModelPerf(config, store=path, clock=clock, seed=0) as engine:
+    clock, rng = Clock(), Random(seed)
+    with mp.ModelPerf(config, store=path, clock=clock, seed=seed) as engine:
         for _ in range(count):
             task_type = rng.choice(sorted(RATES))
             decision = engine.select(task_type, candidates)
@@ -201,8 +204,28 @@ def test_the_best_single_model_allows_for_having_been_picked() -> None:
     assert found.interval[0] < low <= 0.75 <= high < found.interval[1]
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_refusal_says_what_would_tell(seed: int) -> None:
+    """As many decisions with the evaluation share that a refusal names do answer the question."""
+    live("log.db", {}, 300, seed=seed)
+    with mp.ModelPerf({}, store="log.db") as perf:
+        log = read_log(perf.store)
+    refusal = Judge(log).judge("always c", constant(log, "c")).refusal
+    assert refusal is not None
+    named = re.search(
+        r"about (?:\S+ more decisions like the newest or )?(\S+) decisions with (.+) = (\S+) would", refusal
+    )
+    assert named is not None, refusal
+    number, share = int(named[1].replace(",", "")), float(named[3])
+    live("more.db", {"exploration": {named[2]: share}}, number, seed=seed + 1)
+    with mp.ModelPerf({}, store="more.db") as perf:
+        log = read_log(perf.store)
+    judged = Judge(log).judge("always c", constant(log, "c"))
+    assert judged.success is not None, (refusal, judged.refusal)
+
+
 def test_a_model_that_was_never_tried_is_refused_by_name() -> None:
-    """No answer about a model that the log never chose, and the reason names it."""
+    """No answer about a model that the log never chose, and the reason names it and what would give one."""
     config = {"exploration": {"strategy": "never"}}
     with mp.ModelPerf({}, store="log.db") as perf:  # so that a and b are known, and nothing of c
         for model_id in ("a", "b"):
@@ -215,7 +238,7 @@ def test_a_model_that_was_never_tried_is_refused_by_name() -> None:
         log = read_log(perf.store)
     judged = Judge(log).judge("always c", constant(log, "c"))
     assert judged.success is None
-    assert judged.refusal == "c was never tried"
+    assert judged.refusal == "c was never tried; about 130 decisions with evaluation_share = 0.5 would tell"
 
 
 def test_a_log_that_explores_too_little_is_refused() -> None:

@@ -22,7 +22,8 @@ from modelperf_plugin.analysis import (
     value_interval,
     weights,
 )
-from modelperf_plugin.analysis.off_policy.estimators import Floats, _control, _level, degrees_of_freedom
+from modelperf_plugin.analysis.off_policy.bounds import _control, _level, degrees_of_freedom
+from modelperf_plugin.analysis.off_policy.estimators import Floats
 
 PROPENSITIES = np.array([[0.7, 0.3], [0.2, 0.8], [0.5, 0.5]])
 TARGET = np.array([[0.1, 0.9], [1.0, 0.0], [0.5, 0.5]])
@@ -181,8 +182,10 @@ def test_an_interval_is_no_wider_than_necessary() -> None:
 
 def test_few_decisions_that_count_widen_an_interval() -> None:
     """The fewer decisions carry the weight, the fewer degrees of freedom, and the higher the level of a bound."""
-    assert degrees_of_freedom(np.array([100.0, 1.0, 1.0])) == pytest.approx(1.0, abs=0.01)
-    assert degrees_of_freedom(np.ones(9)) == pytest.approx(9.0)
+    for weights_, expected in (([100.0, 1.0, 1.0], 1.0), (np.ones(9), 9.0)):
+        squares = np.square(weights_)
+        (freedom,) = degrees_of_freedom(np.array([squares.sum()]), np.array([np.square(squares).sum()]))
+        assert freedom == pytest.approx(expected, abs=0.01)
     levels = [_level(freedom, 0.025) for freedom in (3, 10, 100, 1e9)]
     assert levels == sorted(levels, reverse=True)
     assert (2.0 * levels[-1]) ** 0.5 == pytest.approx(1.96, abs=0.001)
@@ -193,8 +196,8 @@ def test_a_long_log_is_judged_in_two_parts(monkeypatch: pytest.MonkeyPatch) -> N
     log, potential = adaptive_log(3, 4000)
     target = always(1, 4000)
     all_bets = lower_bound(log, target, 0.025)
-    monkeypatch.setattr("modelperf_plugin.analysis.off_policy.estimators._MAX_MIXED", 1000)
-    monkeypatch.setattr("modelperf_plugin.analysis.off_policy.estimators._HEAD_SIZE", 400)
+    monkeypatch.setattr("modelperf_plugin.analysis.off_policy.bounds._MAX_MIXED", 1000)
+    monkeypatch.setattr("modelperf_plugin.analysis.off_policy.bounds._HEAD_SIZE", 400)
     two_parts = lower_bound(log, target, 0.025)
     assert two_parts <= potential[:, 1].mean()
     assert two_parts == pytest.approx(all_bets, abs=0.08)

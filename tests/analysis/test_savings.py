@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -13,9 +14,10 @@ import modelperf_plugin as mp
 from modelperf_plugin.analysis.off_policy.decision_log import DecisionLog
 from modelperf_plugin.analysis.off_policy.estimators import Logged
 from modelperf_plugin.analysis.off_policy.same_dollars import dollars_of
-from modelperf_plugin.analysis.off_policy.same_tasks import on_same_tasks
+from modelperf_plugin.analysis.off_policy.same_tasks import always
 from modelperf_plugin.analysis.off_policy.savings import objection_to, savings
 from modelperf_plugin.analysis.off_policy.task_log import UNFINISHED, UNREPORTED, TaskLog, read_tasks
+from modelperf_plugin.analysis.views.savings import savings_of
 from modelperf_plugin.values import to_milliseconds
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -90,6 +92,28 @@ def test_a_task_is_all_its_tries(host: Host) -> None:
     assert tasks.later_usd == pytest.approx([0.10, 0.10, 0.0])
 
 
+def test_only_the_newest_decisions_are_read_on_request(host: Host) -> None:
+    """Of a longer log the newest decisions are read, and the savings say so; a shorter log is read as a whole."""
+    host.live(80)
+    for newest, expected in ((None, None), (80, None), (60, 60)):
+        tasks = host.tasks(newest=newest)
+        assert len(tasks) == (expected or 80)
+        assert savings(tasks).as_dict()["newest_only"] == expected
+    assert host.tasks(newest=60).log.made_ms[-1] == host.tasks().log.made_ms[-1]
+
+
+def test_savings_can_be_worked_out_in_another_thread(host: Host) -> None:
+    """What another thread finds while the host decides is what is found here, for the same decisions."""
+    host.live(200)
+    expected = host.tasks()
+    with ThreadPoolExecutor(1) as executor:
+        found = executor.submit(savings_of, host.engine, until_ms=to_milliseconds(host.now) + 1)
+        host.live(50)
+        view = found.result()
+    assert view.savings is not None
+    assert view.savings.as_dict()["against"] == savings(expected).as_dict()["against"]
+
+
 def test_what_has_not_been_reported_is_counted(host: Host) -> None:
     """An old decision without an outcome is unreported, a young one not finished; so are tasks that are retried."""
     host.choose()
@@ -159,7 +183,7 @@ def test_intervals_hold_on_the_same_tasks(floor: float) -> None:
                 rewards=rewards[np.arange(count), chosen], chosen=chosen, propensities=propensities, forecasts=own
             )
             for model in (0, 1):
-                found = on_same_tasks(log, np.full(count, model))
+                found = always(log, np.full(count, model))
                 held.append(found.low <= rewards[:, model].mean() <= found.high)
     assert np.mean(held) >= 0.95
 
@@ -198,8 +222,8 @@ def test_nothing_is_uncertain_about_what_was_certain() -> None:
         propensities=np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]),
         forecasts=np.full((3, 2), 0.5),
     )
-    assert on_same_tasks(log, np.array([0, 0, -1])) == pytest.approx((2 / 3, 2 / 3, 2 / 3))
-    low, high = on_same_tasks(log, np.array([0, 0, 0]))[1:]
+    assert always(log, np.array([0, 0, -1])) == pytest.approx((2 / 3, 2 / 3, 2 / 3))
+    low, high = always(log, np.array([0, 0, 0]))[1:]
     assert (low, high) == pytest.approx((1 / 3, 2 / 3))
 
 

@@ -41,6 +41,11 @@ OVERLAPS = """() => {
 """Finds texts that overlap, by the boxes that the browser drew them in; boxes of lines may touch."""
 
 
+def settle(page: Page) -> None:
+    """Wait until everything is computed that takes long; what is still pending is replaced, with all that is there."""
+    page.locator(".pending").first.wait_for(state="detached", timeout=60_000)
+
+
 def violations(page: Page) -> list[str]:
     """Return what axe finds wrong with a page, with the elements at fault."""
     from axe_playwright_python.sync_playwright import Axe

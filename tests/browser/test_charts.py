@@ -109,6 +109,14 @@ def test_the_report_prints(browser: Browser, engine: mp.ModelPerf, tmp_path: Pat
         assert page.evaluate("getComputedStyle(document.querySelector('h1')).color") == "rgb(29, 30, 32)"
         pages = page.pdf(format="A4", prefer_css_page_size=True).count(b"/Type /Page\n")
         assert 1 <= pages <= 6
+        for each in page.locator("details > :not(summary)").all():
+            assert each.is_visible()
         page.emulate_media(media="screen")
+        page.set_viewport_size({"width": 390, "height": 844})
+        assert page.evaluate("document.documentElement.scrollHeight") < 6000
+        chapter = page.locator("section.task").first
+        assert not chapter.get_by_text("Cost against success").is_visible()
+        chapter.get_by_text("Ranking, charts and changes").click()
+        assert chapter.get_by_text("Cost against success").is_visible()
         page.set_viewport_size({"width": 1440, "height": 900})
         assert page.evaluate("document.documentElement.scrollHeight") < 7000

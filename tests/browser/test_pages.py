@@ -11,7 +11,7 @@ import pytest
 import modelperf_plugin as mp
 from modelperf_plugin.dashboard import make_report
 from tests.browser.chromium import Colours, open_page, serving
-from tests.browser.looking import LOOKS, OVERLAPS, Watched, violations
+from tests.browser.looking import LOOKS, OVERLAPS, Watched, settle, violations
 from tests.dashboard.conftest import HOSTILE, HOSTILE_TASK
 from tests.retrying import TASK_TYPE, Retried
 
@@ -30,6 +30,7 @@ PAGES = {
     "decisions": "decisions",
     "found": "decisions?task=write-code&outcome=succeeded&sort=rarest&page=2",
     "not found": "decisions?q=nothing-of-that-name",
+    "advice": "advice",
     "policy": "policy",
     "missing": "task?name=nobody",
 }
@@ -42,6 +43,9 @@ def test_every_page_is_sound_and_accessible(watched: Watched, address: str, fill
     for width, colours in LOOKS:
         with watched(address, width=width, colours=colours, bypass_csp=True) as page:
             page.goto(f"{address}{target}")
+            settle(page)
+            for each in page.locator("details:not([open]) > summary:visible").all():
+                each.click()
             assert page.locator("h1").count() == 1
             assert violations(page) == []
             assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -116,6 +120,7 @@ def test_the_answer_comes_first(watched: Watched, address: str) -> None:
     for width in (390, 1440):
         with watched(address, width=width) as page:
             page.goto(address)
+            settle(page)
             rows = page.locator("main table").first.locator("tbody tr")
             assert rows.count() == 3
             said = rows.filter(has_text="write-code").inner_text()
@@ -246,6 +251,37 @@ def test_the_report_is_sound_and_accessible(watched: Watched, engine: mp.ModelPe
         with watched(file.as_uri(), width=width, colours=colours, bypass_csp=True) as page:
             page.goto(file.as_uri())
             assert violations(page) == []
+
+
+@pytest.mark.parametrize("name", ["task", "everywhere", "decision", "overview"])
+def test_rankings_and_sums_fit_a_phone(watched: Watched, address: str, filled: tuple[str, str], name: str) -> None:
+    """No table with scores, sums or savings has to be moved sideways to be read."""
+    with watched(address, width=390) as page:
+        page.goto(f"{address}{PAGES[name].format(decision=filled[1])}")
+        settle(page)
+        for each in page.locator("details:not([open]) > summary:visible").all():
+            each.click()
+        tables = page.locator("table.stack").all()
+        assert tables
+        for table in tables:
+            box = table.bounding_box()
+            assert box is not None
+            assert box["x"] + box["width"] <= 390
+
+
+def test_what_takes_long_appears_by_itself(watched: Watched, address: str) -> None:
+    """The page is there at once, says what it waits for, and shows it without a click; open details stay open."""
+    with watched(address) as page:
+        page.goto(address)
+        assert page.get_by_text("Comparing with what single models would have cost").count() == 1
+        assert page.locator("main table").first.is_visible()
+        settle(page)
+        assert page.get_by_text("against always").is_visible()
+        page.goto(f"{address}task?name=write-code")
+        page.get_by_text("How each score is made up").click()
+        page.evaluate("document.querySelector('main h1').textContent = 'old'")
+        page.get_by_role("heading", name="write-code", level=1).wait_for(timeout=60_000)
+        assert page.get_by_text("own outcomes today").is_visible()
 
 
 def test_a_page_says_that_it_may_be_old(watched: Watched, address: str) -> None:

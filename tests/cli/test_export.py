@@ -59,7 +59,7 @@ def test_a_leaderboard_is_a_prior(run: Run, run_json: RunJson, store: str, tmp_p
     (source,) = run_json("merged", "list", "--store", store)["sources"]
     assert (source["pairs"], source["strength"]) == (3, 30.0)
     assert run("merge", *board, "--alias", "GPT-4o").exit_code == 2
-    on_a_task = run("merge", *board, "--task-type", "plan-slice", "--strength", "3").stdout
+    on_a_task = run("merge", *board, "--task", "plan-slice", "--strength", "3").stdout
     assert on_a_task.startswith("scores of 3 pairs merged as board, replacing board")
 
 

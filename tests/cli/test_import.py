@@ -66,7 +66,7 @@ def test_the_configured_score_is_the_bar_of_imported_scores(run: Run, run_json: 
         (["import", "csv", "none.csv"], "none.csv: cannot be read"),
         (["import", "csv", "a.csv", "--column", "success"], "must be OURS=THEIRS"),
         (["import", "csv", "a.csv", "--column", "colour=x"], "must be OURS=THEIRS with one of task_type"),
-        (["import", "litellm", "a.csv", "--success-field", "ok"], "give --task-type or --task-field"),
+        (["import", "litellm", "a.csv", "--success-field", "ok"], "give --task or --task-field"),
         (["import", "modelperf", "a.csv"], "a.csv: cannot be read as an SQLite database"),
         (["federate", "attach", "none.db"], "none.db does not exist"),
         (["federate", "attach", "a.csv", "--column", "x=y"], "must be OURS=THEIRS with one of task_type"),

@@ -93,7 +93,7 @@ def test_an_array_of_calls_is_read_in_parts(tmp_path: Path) -> None:
             row = {"request_id": str(number), "model": "m", "metadata": {"ok": True}, "messages": "x" * 2000}
             file.write(("," if number else "") + json.dumps(row))
         file.write("]")
-    options = ["--task-type", "plan", "--success-field", "metadata.ok", "--json", "--dry-run"]
+    options = ["--task", "plan", "--success-field", "metadata.ok", "--json", "--dry-run"]
     limited = ["prlimit", "--as=700000000", *COMMAND, "import", "litellm", "log.json", *options]
     ended = subprocess.run(limited, capture_output=True, text=True, timeout=SECONDS, check=True)
     assert json.loads(ended.stdout)["outcomes"] == 60_000

@@ -28,6 +28,8 @@ def test_why_shows_choice_candidates_and_outcome(run: Run, store: str, choose: C
     assert "failed, timed out, other, 7.2 s, 1.2k tokens, $0.0120" in result.stdout
     for row in decision.ranking:
         assert row.reason in result.stdout
+    assert "because" in result.stdout
+    assert set(decision.causes) <= {None, *re.findall("best|might be best|floor|test|probe", result.stdout)}
     assert "llama-70b  excluded by the host" in result.stdout
 
 
@@ -35,7 +37,17 @@ def test_why_in_json_is_the_decision_that_the_host_got(run_json: RunJson, store:
     """The keys are those of Decision.as_dict, plus the outcome."""
     decision = choose(Outcome(success=True, cost_usd=0.5))
     said = run_json("why", decision.decision_id, "--store", store)["decision"]
-    for key in ("decision_id", "model_id", "propensity", "propensities", "reason", "explored", "policy_id", "excluded"):
+    for key in (
+        "decision_id",
+        "model_id",
+        "propensity",
+        "propensities",
+        "reason",
+        "explored",
+        "policy_id",
+        "excluded",
+        "causes",
+    ):
         assert said[key] == decision.as_dict()[key]
     assert [row["model_id"] for row in said["ranking"]] == [row.model_id for row in decision.ranking]
     assert (said["outcome"]["success"], said["outcome"]["cost_usd"]) == (True, 0.5)
@@ -112,3 +124,13 @@ def test_decisions_of_one_task_are_shown_together(run: Run, run_json: RunJson, r
         assert [each["decision_id"] for each in said["task"]["tries"]] == [ids.first, ids.first, ids.second]
         assert said["task"]["duration_seconds"] == 37.5
     assert f"retry of {ids.first}" in run("why", ids.second, "--store", store).stdout
+
+
+def test_without_an_id_the_newest_decision_is_shown(run: Run, run_json: RunJson, store: str, choose: Choose) -> None:
+    """What a host has just decided needs no id to be copied; an empty log is a negative finding."""
+    empty = run("why", "--store", store)
+    assert empty.exit_code == 1
+    assert empty.stderr.startswith("no decisions in the log; ")
+    older, newest = choose(ago=timedelta(minutes=5)), choose()
+    assert older.decision_id != newest.decision_id
+    assert run_json("why", "--store", store)["decision"]["decision_id"] == newest.decision_id

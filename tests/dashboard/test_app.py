@@ -76,7 +76,7 @@ def test_links_lead_to_pages_that_are_there(engine: mp.ModelPerf) -> None:
             waiting += [urljoin(target, link) for link in links if not link.startswith("#")]
     assert failed == []
     assert {target.partition("?")[0] for target in seen} == {
-        "/", "/task", "/model", "/decision", "/decisions", "/policy",
+        "/", "/task", "/model", "/decision", "/decisions", "/advice", "/policy",
     }  # fmt: skip
 
 
@@ -88,7 +88,7 @@ def test_a_decision_says_why(engine: mp.ModelPerf, filled: tuple[str, str]) -> N
         text = get(engine, f"/decision?id={given}").text
         assert f"Why {decision.model_id}?".replace("<", "&lt;")[:5] in text
         assert decision.policy_id in text
-        assert text.count("<tr") == len(decision.candidates) + 1
+        assert text.count("<tr") == 2 * (len(decision.candidates) + 1)  # what was chosen, and what scores are made of
     assert get(engine, "/decision?id=nothing").status == 404
 
 
@@ -139,7 +139,8 @@ def test_the_overview_says_what_it_compares_with_the_best_single_model(tmp_path:
             if number < 3:
                 perf.record("t", decision[1], mp.Outcome(success=True), decision)
         text = get(perf, "/").text
-    assert "First tries against the best single model" in text
+    assert "Against the best model" in text
+    assert "first tries; " in text
     assert "expected; not counted: 3 tasks that later tries solved" in text
 
 

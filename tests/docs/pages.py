@@ -113,3 +113,14 @@ def anchors(page: Path) -> set[str]:
         slugs.add(f"{slug}-{seen[slug]}" if seen[slug] else slug)
         seen[slug] += 1
     return slugs
+
+
+def plain_text(printed: str) -> str:
+    """Return what was printed without column widths, and with every time of a few minutes as "now"."""
+    printed = re.sub(r"\b\d+ (s|min) ago\b", "now", printed)
+    return "\n".join(" ".join(line.split()) for line in printed.strip().splitlines())
+
+
+def plain_pattern(shown: str) -> str:
+    """Return a pattern for :func:`plain_text` of what a page shows, in which ``...`` stands for anything."""
+    return re.escape(plain_text(shown)).replace(re.escape("..."), ".*")

@@ -20,14 +20,14 @@ from click.testing import CliRunner
 
 from modelperf_plugin.cli import modelperf
 from modelperf_plugin.config import load
-from modelperf_plugin.demo.orchestrator import run_demo
 from modelperf_plugin.engine.core import ModelPerf
-from tests.docs.pages import DOCS, PAGES, README, Block, blocks_of, name_of
+from tests.docs.pages import DOCS, PAGES, README, Block, blocks_of, name_of, plain_pattern, plain_text
 
-FROM_NOTHING = {README, DOCS / "tutorial.md"}
-"""Pages that start in an empty folder; all others find a demo's outcomes there and in the default store."""
-INSTALLING = ("python3 -m venv ", "../first-host/.venv/bin/pip install ", "cd ../first-host", ". .venv/bin/activate")
+PREPARED = {DOCS / "reference" / "database.md"}
+"""Pages that find a demo's outcomes in the default store; all others start in an empty folder."""
+INSTALLING = ("mkdir first-host", "cd first-host", "python3 -m venv ", ". .venv/bin/activate", "pip install ")
 """Lines of the tutorial that create its environment; the tests already have one."""
+TUTORIAL = DOCS / "tutorial.md"
 SUPPLIED: dict[Path, dict[str, Any]] = {README: {"run": lambda _task, model_id: model_id == "claude-opus"}}
 """Names that a page expects its reader to define."""
 FRAMEWORKS = {
@@ -35,8 +35,8 @@ FRAMEWORKS = {
     "openai-agents": "agents", "pydantic-ai": "pydantic_ai",
 }  # fmt: skip
 """What a page about a framework needs, by its name."""
-RUN_ELSEWHERE = {DOCS / "how-to" / "frameworks" / "recipes.md"}
-"""Pages whose blocks are independent of each other; tests/adapters/recipes runs them."""
+RUN_ELSEWHERE = {DOCS / "how-to" / "frameworks" / "recipes.md", DOCS / "how-to" / "install.md"}
+"""Pages whose blocks are independent of each other; tests/adapters/recipes and test_install.py run them."""
 PARAMETERS = {"task_type = ?": "write-code", "model_id = ?": "o3", ">= ?": 3, "> ?": "2020-01-01"}
 """The value for each ``?`` of a query, by the text before it."""
 
@@ -44,8 +44,9 @@ PARAMETERS = {"task_type = ?": "write-code", "model_id = ?": "o3", ">= ?": 3, ">
 class Reader:
     """Follows a page in a folder."""
 
-    def __init__(self, page: Path, folder: Path) -> None:
+    def __init__(self, page: Path, folder: Path, demo: Path) -> None:
         self.folder = folder
+        self.demo = demo
         self.page = page
         self.namespace: dict[str, Any] = {"__name__": "__main__", **SUPPLIED.get(page, {})}
         self.printed: str | None = None
@@ -98,7 +99,7 @@ class Reader:
         """Run commands; each exits with 0, or with the exit code in its comment."""
         self.printed = ""
         for line in block.text.splitlines():
-            if line.startswith(INSTALLING) and self.page in FROM_NOTHING:
+            if line.startswith(INSTALLING) and self.page == TUTORIAL:
                 continue
             command, _, expected = line.partition("  # exit code ")
             program, *arguments = command.split()
@@ -111,8 +112,7 @@ class Reader:
     def compare(self, block: Block, printed: str | None) -> None:
         """Compare what the commands above have printed with what the page says; ``...`` stands for anything."""
         if block.follows and printed is not None:
-            wanted = re.escape(_plain(block.text)).replace(re.escape("..."), ".*")
-            assert re.fullmatch(wanted, _plain(printed), re.DOTALL), printed
+            assert re.fullmatch(plain_pattern(block.text), plain_text(printed), re.DOTALL), printed
 
     def query(self, block: Block) -> None:
         """Run a query on the default store; a SELECT must return rows."""
@@ -129,6 +129,9 @@ class Reader:
         assert block.saved_as is not None
 
     def _run_modelperf(self, arguments: list[str]) -> tuple[int, str]:
+        if arguments[0] == "demo":  # the same every time
+            copy_demo(self.demo, self.folder, "".join(arguments[2:]))
+            return 0, ""
         result = CliRunner().invoke(modelperf, arguments, prog_name="modelperf", catch_exceptions=False)
         return result.exit_code, result.output
 
@@ -148,13 +151,6 @@ def ignore(_: Block) -> None:
     """Accept a block that no test can follow: a difference, or commands of another program."""
 
 
-def _plain(text: str) -> str:
-    """Return ``text`` without what varies between runs: times, policy fingerprints, column widths."""
-    text = re.sub(r"\b[0-9a-f]{12}\b", "…", re.sub(r"\b\d+ (s|min) ago\b", "now", text))
-    lines = text.strip().splitlines()
-    return "\n".join(" ".join(line.split()) for line in lines)
-
-
 def _parameters(query: str) -> Iterator[Any]:
     """Yield the value of each ``?``."""
     for match in re.finditer(r"\?", query):
@@ -170,12 +166,23 @@ def _pages() -> Iterator[Any]:
             yield pytest.param(page, id=name_of(page), marks=marks)
 
 
+def copy_demo(demo: Path, folder: Path, store: str = "") -> None:
+    """Put the files of a demo where the command puts them; ``store`` is the file named with ``--store``."""
+    for file in demo.iterdir():
+        target = folder / (store if store and file.name == "demo.db" else f".sf/{file.name}")
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy(file, target)
+
+
 @pytest.fixture(scope="module")
-def demo_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a store with a demo's outcomes."""
-    path = tmp_path_factory.mktemp("demo") / "demo.db"
-    run_demo({}, path, tasks=600)
-    return path
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with what ``modelperf demo`` writes."""
+    folder = tmp_path_factory.mktemp("demo")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("HOME", str(folder))
+        assert CliRunner().invoke(modelperf, ["demo"], catch_exceptions=False).exit_code == 0
+    return folder / ".sf"
 
 
 @pytest.fixture
@@ -201,7 +208,7 @@ def seeded_choices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("quiet_logging", "seeded_choices")
 @pytest.mark.parametrize("page", list(_pages()))
-def test_a_page_works_as_printed(page: Path, tmp_path: Path, demo_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_works_as_printed(page: Path, tmp_path: Path, demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader who follows a page in order gets the results that it shows."""
     if page.parent.name == "frameworks":
         monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else its import downloads a price list
@@ -209,9 +216,7 @@ def test_a_page_works_as_printed(page: Path, tmp_path: Path, demo_store: Path, m
     folder = tmp_path / "reader"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    if page not in FROM_NOTHING:
-        (folder / ".sf").mkdir()
-        for name in ("demo.db", "model-performance.db"):
-            shutil.copy(demo_store, folder / ".sf" / name)
-    Reader(page, folder).read()
+    if page in PREPARED:
+        copy_demo(demo, folder, ".sf/model-performance.db")
+    Reader(page, folder, demo).read()
     gc.collect()  # what a framework leaves open is its own, and not of the next test

@@ -16,7 +16,7 @@ import modelperf_plugin as mp
 from modelperf_plugin.config import watch
 from modelperf_plugin.engine.ab_verdicts import state_of
 from modelperf_plugin.engine.spelling import renamed
-from modelperf_plugin.values import Assignment, Exclusion, PlannedTry, Tally
+from modelperf_plugin.values import Assignment, Exclusion, PlannedTry, ShareBasis, Tally
 from tests.clocks import FakeClock
 
 NAMES = {
@@ -60,7 +60,7 @@ def test_other_names_change_nothing_else_of_a_decision() -> None:
         decision = replace(
             choose(perf, ["gpt-4o", "b"]), explored=True, excluded=(Exclusion("gpt-4o", "too slow"),), mode="observe",
             assignment=Assignment(3, 7), plan=(PlannedTry("gpt-4o", 1.0, 0.7, 0.01),), attempt=3,
-            tried=("gpt-4o", "haiku"), retry_of="other", causes=("best", "floor"),
+            tried=("gpt-4o", "haiku"), retry_of="other", basis=ShareBasis(2, 1, 0.0),
         )  # fmt: skip
     assert not [each.name for each in fields(decision) if getattr(decision, each.name) == each.default]
     there = renamed(decision, {"gpt-4o": "openai/gpt-4o"})

@@ -1,4 +1,4 @@
-"""Fuzzes one way in, guided by coverage of the package: ``python -m tests.fuzz.guided WAY SECONDS FOLDER``.
+"""Fuzzes one way in, guided by coverage of the package: ``python -m tests.fuzz.guided WAY SECONDS SEED FOLDER``.
 
 An input that does harm is written to FOLDER.
 """
@@ -20,13 +20,14 @@ MEMORY_MB: Final = 2_048
 SECONDS_PER_INPUT: Final = 60
 
 
-def main(name: str, seconds: str, folder: str) -> None:
+def main(name: str, seconds: str, seed: str, folder: str) -> None:
     """Fuzz until an input does harm or the time is over, and end the process."""
     with tempfile.TemporaryDirectory() as corpus:
         for number, data in enumerate(starting_points(name)):
             Path(corpus, str(number)).write_bytes(data)
         options = {
             "max_total_time": seconds,
+            "seed": seed,
             "timeout": SECONDS_PER_INPUT,
             "rss_limit_mb": MEMORY_MB,
             "max_len": 200_000,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
@@ -336,3 +337,21 @@ def test_interrupts_lose_nothing_that_was_acknowledged(store: PostgresStore) -> 
     expected = {*acknowledged, *(each.outcome.tokens_used for _, each in doubtful)}
     assert len(found) == len(set(found))
     assert expected <= set(found) <= expected | unknown
+
+
+def test_an_interrupt_while_a_connection_is_opened_leaves_none_behind(url: str) -> None:
+    """The next caller gets that connection; none is forgotten, to be closed when memory is tidied up."""
+    before = signal.signal(signal.SIGALRM, _Alarm.ring)
+    end = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = %s"
+    try:
+        with (
+            psycopg.connect(url, autocommit=True) as other,
+            closing(open_postgres(f"{url}&application_name={url[-12:]}")) as store,
+        ):
+            for _ in range(40):
+                other.execute(end, (url[-12:],))
+                strike(lambda: store.outcomes.record(entry()), random.uniform(1e-4, 1e-2))
+            store.outcomes.record(entry())
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    gc.collect()  # warns of forgotten connections

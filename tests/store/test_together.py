@@ -412,3 +412,28 @@ def test_a_stopped_holder_of_the_lock(store: SqliteStore, monkeypatch: pytest.Mo
         process.kill()
         process.wait()
     assert store.outcomes.record(GOOD)
+
+
+@pytest.mark.parametrize("clears", [False, True])
+def test_counts_that_are_being_read_are_not_kept_if_a_handler_records_meanwhile(
+    store: SqliteStore, *, clears: bool
+) -> None:
+    """What a signal handler records between the reading of counts and the end of that is in the next answer."""
+    connection = store.connection
+    outcome = Outcome(success=False, outcome_id="known")
+    store.outcomes.record(Entry("t", "m", outcome, 1))
+    connection.cache.clear()
+
+    def handle(_: object, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len(row) == 1:
+            return row  # the version of the file
+        connection.reader.row_factory = None
+        changed = Outcome(success=True, outcome_id="known") if clears else Outcome(success=True)
+        store.outcomes.record(Entry("t", "m", changed, 2))
+        return row
+
+    connection.reader.row_factory = handle
+    store.tallies.of("t")
+    assert connection.reader.row_factory is None
+    found = store.tallies.of("t")["m"]
+    assert (found.successes, found.samples) == ((2, 2) if clears else (2, 3))

@@ -29,6 +29,8 @@ _STATUS: Final = {"demoted": DEMOTED, "probe": DEMOTED, "unavailable": UNAVAILAB
 _MAX_POSITION: Final = 2**15 - 1
 _MODEL_PSEUDO_OUTCOMES, _PAIR_PSEUDO_OUTCOMES = 4.0, 4.0
 """Weight of all models' mean in one model's forecast, and of the model's mean in that of a pair."""
+_MEMORY: Final = 50.0
+"""About as many of the newest outcomes of a pair count in its forecast."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,14 +278,20 @@ def _objection(record: DecisionRecord, outcome: JoinedOutcome) -> str | None:
 
 
 def _forecasts(log: DecisionLog, rewards: Floats) -> Floats:
-    """Return for each decision and model the pair's mean reward so far, shrunk towards the model's overall mean."""
+    """Return for each decision and model the pair's mean reward so far, shrunk towards the model's overall mean.
+
+    Rewards count the less, the more of the same pair came later: models change.
+    """
     shape = (len(log.task_types), len(log.models))
     sums, counts = np.zeros(shape), np.zeros(shape)
     forecasts = np.empty((len(log), len(log.models)), np.float32)
     for block in log.blocks():
         forecasts[block] = mean_rewards(sums, counts)[log.task[block]]
-        np.add.at(sums, (log.task[block], log.chosen[block]), rewards[block])
-        np.add.at(counts, (log.task[block], log.chosen[block]), 1.0)
+        new, number = np.zeros(shape), np.zeros(shape)
+        np.add.at(new, (log.task[block], log.chosen[block]), rewards[block])
+        np.add.at(number, (log.task[block], log.chosen[block]), 1.0)
+        left = (1.0 - 1.0 / _MEMORY) ** number
+        sums, counts = sums * left + new, counts * left + number
     return forecasts
 
 

@@ -9,8 +9,11 @@ from typing import Any, Final
 import numpy as np
 
 from modelperf_plugin.analysis.off_policy import estimators
+from modelperf_plugin.analysis.off_policy.bounds import gain_interval
 from modelperf_plugin.analysis.off_policy.decision_log import DecisionLog
+from modelperf_plugin.analysis.off_policy.enough import MIN_SPREAD, what_would_tell
 from modelperf_plugin.analysis.off_policy.estimators import Floats, Integers, Interval, Logged
+from modelperf_plugin.analysis.off_policy.same_tasks import on_same_tasks
 
 MIN_DECISIONS: Final = 50
 MAX_INTERVAL_WIDTH: Final = 0.5
@@ -95,7 +98,7 @@ class Judge:
         answered = refusal is None
         return Judgement(
             name=name, success=Estimate.within(interval) if answered else None, refusal=refusal,
-            gain=Estimate.within(estimators.gain_interval(logged, target, alpha)) if answered else None,
+            gain=Estimate.within(gain_interval(logged, target, alpha)) if answered else None,
             cost_usd=self._cost_of(target, alpha) if answered else None, ips=estimators.ips(logged.rewards, own),
             snips=estimators.snips(logged.rewards, own), dr=estimators.doubly_robust(logged, target),
             interval=(interval.low, interval.high), effective_sample_size=effective, agreement=_agreement(log, target),
@@ -106,7 +109,7 @@ class Judge:
         if self._cost is None:
             return None
         logged, highest = self._cost
-        return Estimate.within(estimators.value_interval(logged, target, alpha), highest)
+        return Estimate.within(on_same_tasks(logged, target, alpha), highest)
 
     def _task_types(self, target: Floats, alpha: float) -> Iterator[TaskTypeJudgement]:
         counts = np.bincount(self.log.task, minlength=len(self.log.task_types))
@@ -128,7 +131,7 @@ def _assess(
     log: DecisionLog, logged: Logged, target: Floats, own: Floats, alpha: float
 ) -> tuple[Interval, float, str | None]:
     """Return the interval, the effective sample size, and why they are not sufficient for an answer."""
-    interval = estimators.value_interval(logged, target, alpha)
+    interval = on_same_tasks(logged, target, alpha)
     effective = estimators.effective_sample_size(own)
     return interval, effective, next(_objections(log, target, effective, interval), None)
 
@@ -138,7 +141,15 @@ def _agreement(log: DecisionLog, target: Floats) -> float:
 
 
 def _objections(log: DecisionLog, target: Floats, effective: float, interval: Interval) -> Iterator[str]:
-    """Yield the reasons why the log is not sufficient for a policy, the most telling first."""
+    """Yield the reasons why the log is not sufficient for a policy, the most telling first, and what would be."""
+    for reason in _reasons(log, target, effective, interval):
+        mean = float(log.grade.mean()) if len(log) else 0.5
+        spread = max(mean * (1.0 - mean), MIN_SPREAD)
+        enough = what_would_tell(log, target, MAX_INTERVAL_WIDTH / 2, spread) if len(log) else ""
+        yield f"{reason}; {enough}" if enough else reason
+
+
+def _reasons(log: DecisionLog, target: Floats, effective: float, interval: Interval) -> Iterator[str]:
     if len(log) < MIN_DECISIONS:
         yield f"{len(log)} decisions are too few: {MIN_DECISIONS} are needed"
     use = target.mean(axis=0)

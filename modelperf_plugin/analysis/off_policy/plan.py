@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil
-from statistics import NormalDist
-from typing import Final
 
 import numpy as np
 
 from modelperf_plugin.analysis.off_policy.decision_log import DecisionLog
+from modelperf_plugin.analysis.off_policy.enough import EVALUATION_SHARES, decisions_for, variance_of, with_share
 from modelperf_plugin.analysis.off_policy.estimators import Floats, Logged
 from modelperf_plugin.analysis.off_policy.targets import uniform
 
-EVALUATION_SHARES: Final = (0.02, 0.05, 0.1, 0.2, 0.5)
 ROUGH_HALF_WIDTH, PRECISE_HALF_WIDTH = 0.12, 0.05
 """Half the width of the interval of a rough and of a precise answer: 12 and 5 percentage points."""
 
@@ -47,14 +45,10 @@ def plan(decisions: DecisionLog, logged: Logged, target: Floats) -> tuple[Plan, 
     random, latest = uniform(decisions), _latest(decisions, logged)
     spread = np.clip(latest * (1.0 - latest), 0.05, 0.25)
     gap = max(0.0, float(((logged.propensities - random) * latest).sum(axis=1).mean()))
-    z = NormalDist().inv_cdf(0.975)
     plans = []
     for share in EVALUATION_SHARES:
-        chances = share * random + (1.0 - share) * logged.propensities
-        with np.errstate(divide="ignore", invalid="ignore"):
-            terms = np.where(target > 0.0, np.square(target) / chances * spread, 0.0)
-        variance = float(terms.sum(axis=1).mean())
-        needed, precise = (ceil(z**2 * variance / half**2) for half in (ROUGH_HALF_WIDTH, PRECISE_HALF_WIDTH))
+        variance = variance_of(with_share(decisions, share), target, spread)
+        needed, precise = (ceil(decisions_for(variance, half)) for half in (ROUGH_HALF_WIDTH, PRECISE_HALF_WIDTH))
         lost = 1000.0 * share * gap
         plans.append(Plan(evaluation_share=share, decisions=needed, decisions_precise=precise, lost_per_1000=lost))
     return tuple(plans)

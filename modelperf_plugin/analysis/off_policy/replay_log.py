@@ -19,8 +19,9 @@ from typing import Final
 
 import numpy as np
 
+from modelperf_plugin.analysis.off_policy.bounds import value_interval
 from modelperf_plugin.analysis.off_policy.decision_log import DecisionLog
-from modelperf_plugin.analysis.off_policy.estimators import Floats, Logged, value_interval
+from modelperf_plugin.analysis.off_policy.estimators import Floats, Logged
 from modelperf_plugin.analysis.off_policy.judgement import Estimate
 from modelperf_plugin.analysis.simulation.play import Progress, fresh_engine
 from modelperf_plugin.config import Config

@@ -9,23 +9,26 @@ import numpy as np
 
 from modelperf_plugin.analysis.off_policy.decision_log import DecisionLog, Flags
 from modelperf_plugin.analysis.off_policy.estimators import Floats, Integers
-from modelperf_plugin.analysis.off_policy.same_tasks import SameTasks, on_same_tasks
+from modelperf_plugin.analysis.off_policy.same_tasks import SameTasks, always
 from modelperf_plugin.analysis.off_policy.task_log import TaskLog
 from modelperf_plugin.values import NANO_USD
 
-HIGH_QUANTILE: Final = 0.95
-MIN_COSTS: Final = 50
-"""Minimum number of costs of a model, or of a task type, to take a quantile of them."""
+HIGH_QUANTILE: Final = 0.85
+PARTS: Final = 4
+"""Into as many parts of equal length the log is divided, as prices and models change."""
+MIN_COSTS, MIN_COSTS_IN_PART, MIN_HINTS = 50, 20, 5
+"""Minimum number of costs to take a quantile of them alone: of a task type, and of one in a part of the log; and to
+take the quantile if it is higher than that of a larger group."""
 _Z: Final = NormalDist().inv_cdf(0.975)
 
 
 def dollars_of(tasks: TaskLog, period: Flags, wanted: Integers) -> SameTasks:
     """Return the dollars of all tasks of ``period``, had each begun with the model in column ``wanted``.
 
-    A cost has no upper limit, which :func:`.on_same_tasks` needs. So costs are cut at a high value: the 95 % quantile
-    of first tries with the wanted models plus that of later tries, of the task type where there are enough. What the
-    tasks that were seen cost beyond that is added to the others in proportion, with its own 95 % interval. So the means
-    of tasks that were not seen may be anything up to the high value.
+    A cost has no upper limit, which :func:`.always` needs. So costs are cut at a high value: the 85 % quantile of
+    first tries with the wanted models plus that of later tries, in each task type and part of the log. What the tasks
+    that were seen cost beyond that, weighted by 1/π, is added to the others in proportion, with its own 95 % interval.
+    So the mean of what tasks that were not seen cost up to the high value may be anything.
 
     Sources: J. Tukey, "The Future of Data Analysis", 1962 (costs cut at a quantile); W. Cochran, "Sampling Techniques",
     1977, chapter 6 (the ratio and its variance).
@@ -34,13 +37,14 @@ def dollars_of(tasks: TaskLog, period: Flags, wanted: Integers) -> SameTasks:
     priced = np.isfinite(log.cost_usd)
     own = priced & np.isin(log.chosen, np.unique(wanted[wanted >= 0]))
     high = _high(tasks, own if own.sum() >= MIN_COSTS else priced)
-    least, ratio, most = _beyond(log.cost_usd[own], high[log.task[own]])
+    chances = log.propensities[np.arange(len(log)), log.chosen].astype(np.float64)
+    least, ratio, most = _beyond(log.cost_usd[own], high[own], 1.0 / chances[own])
     rows = priced & period
-    known, units = log.only(priced), high[log.task[rows]]
-    cut = np.minimum(known.cost_usd / high[known.task], 1.0)
+    known, units = log.only(priced), high[rows]
+    cut = np.minimum(known.cost_usd / high[priced], 1.0)
     logged = known.with_rewards(cut).only(period[priced])
     part = wanted[priced[period]]
-    found = on_same_tasks(logged, part, units=units)
+    found = always(logged, part, units=units)
     is_seen = (part < 0) | (part == logged.chosen)
     seen, seen_cut = float(log.cost_usd[rows][is_seen].sum()), float((units * logged.rewards)[is_seen].sum())
     # tasks with an unknown cost are taken to cost what the others do
@@ -52,38 +56,70 @@ def dollars_of(tasks: TaskLog, period: Flags, wanted: Integers) -> SameTasks:
 
 
 def _high(tasks: TaskLog, own: Flags) -> Floats:
-    """Return for each task type the high value of the cost of a task.
+    """Return for each task the high value of its cost.
 
-    Where few tasks of a type were retried, a later try may cost there what first ones do, if that is more.
+    Where few tasks were retried, a later try may cost what first ones do, if that is more.
     """
     log, later = tasks.log, tasks.later_usd
     first = log.cost_usd - later
-    high, _ = _quantiles(log, own, first)
+    every = _Quantiles(log, np.isfinite(first), first)
+    high = _Quantiles(log, own, first).at_least(every)
     retried = np.isfinite(later) & (tasks.tries > 1)
     if retried.any():
-        of_later, is_few = _quantiles(log, retried, later)
-        of_first, _ = _quantiles(log, np.isfinite(first), first)
-        high += np.where(is_few, np.maximum(of_later, of_first), of_later)
-    return np.maximum(high, 1.0 / NANO_USD)
+        of_later = _Quantiles(log, retried, later)
+        usd = of_later.at_least(every)
+        high += np.where(of_later.is_few, np.maximum(usd, every.at_least(every)), usd)
+    return np.maximum(high[log.task, _part(log)], 1.0 / NANO_USD)
 
 
-def _quantiles(log: DecisionLog, rows: Flags, usd: Floats) -> tuple[Floats, Flags]:
-    """Return the high quantile for each task type, that of all types where there are few; and where there are few."""
-    task, amounts = log.task[rows], usd[rows]
-    is_few = np.bincount(task, minlength=len(log.task_types)) < MIN_COSTS
-    high = np.full(len(is_few), np.quantile(amounts, HIGH_QUANTILE))
-    for position in np.flatnonzero(~is_few).tolist():
-        high[position] = np.quantile(amounts[task == position], HIGH_QUANTILE)
-    return high, is_few
+def _part(log: DecisionLog) -> Integers:
+    return np.arange(len(log)) * PARTS // len(log)
 
 
-def _beyond(usd: Floats, high: Floats) -> tuple[float, float, float]:
+class _Quantiles:
+    """High quantiles of some amounts: of all, by task type, and by task type and part of the log."""
+
+    def __init__(self, log: DecisionLog, rows: Flags, usd: Floats) -> None:
+        amounts, task, part = usd[rows], log.task[rows], _part(log)[rows]
+        shape = (len(log.task_types), PARTS)
+        self._in_part, self._of_type = np.zeros(shape), np.zeros(len(log.task_types))
+        self._counts = np.zeros(shape, int)
+        np.add.at(self._counts, (task, part), 1)
+        self._all = float(np.quantile(amounts, HIGH_QUANTILE))
+        for position in np.flatnonzero(self._counts.any(axis=1)).tolist():
+            of_type, parts = amounts[task == position], part[task == position]
+            self._of_type[position] = np.quantile(of_type, HIGH_QUANTILE)
+            for number in np.flatnonzero(self._counts[position]).tolist():
+                self._in_part[position, number] = np.quantile(of_type[parts == number], HIGH_QUANTILE)
+
+    @property
+    def is_few(self) -> Flags:
+        """Whether there are few amounts, for each task type and part of the log."""
+        few: Flags = self._counts < MIN_COSTS_IN_PART
+        return few
+
+    def at_least(self, every: _Quantiles) -> Floats:
+        """Return the high value for each task type and part of the log.
+
+        It is the quantile in that part, else the higher one of that and the quantile of the task type, else of all. A
+        task type that costs more than others in ``every`` amount does so here, too.
+        """
+        of_types = self._counts.sum(axis=1)
+        known = (every._counts.sum(axis=1) >= MIN_COSTS) & (every._all > 0.0)
+        dearer = np.divide(every._of_type, every._all, out=np.ones(len(known)), where=known)
+        rest = np.maximum(self._all * np.maximum(1.0, dearer), np.where(of_types >= MIN_HINTS, self._of_type, 0.0))
+        of_type = np.where(of_types >= MIN_COSTS, self._of_type, rest)[:, None]
+        hint = np.where(self._counts >= MIN_HINTS, self._in_part, 0.0)
+        return np.where(self.is_few, np.maximum(of_type, hint), self._in_part)
+
+
+def _beyond(usd: Floats, high: Floats, weights: Floats) -> tuple[float, float, float]:
     """Return the sum beyond ``high`` as a multiple of that up to it, between the ends of its interval."""
     cut = np.minimum(usd, high)
-    total = float(cut.sum())
+    total = float((weights * cut).sum())
     if total <= 0.0:
         return 0.0, 0.0, 0.0
     beyond = usd - cut
-    ratio = float(beyond.sum()) / total
-    error = _Z * float(np.square(beyond - ratio * cut).sum()) ** 0.5 / total
+    ratio = float((weights * beyond).sum()) / total
+    error = _Z * float(np.square(weights * (beyond - ratio * cut)).sum()) ** 0.5 / total
     return max(0.0, ratio - error), ratio, ratio + error

@@ -3,7 +3,7 @@
 A task is what it was for the host: its dollars are those of all its tries, and it is solved if any of them was a
 success. The comparison is with the same tasks, had each begun with another model and gone on as the host does after a
 failure. Only first choices have known probabilities, so only they are replaced. What happened is known exactly, tasks
-that explored included; the other side is estimated (:func:`.on_same_tasks`).
+that explored included; the other side is estimated (:func:`.always`).
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from typing import Any, Final, Literal, NamedTuple
 import numpy as np
 
 from modelperf_plugin.analysis.off_policy.decision_log import DecisionLog, Flags, mean_rewards
+from modelperf_plugin.analysis.off_policy.enough import MIN_SPREAD, what_would_tell
 from modelperf_plugin.analysis.off_policy.estimators import Integers
 from modelperf_plugin.analysis.off_policy.judgement import MAX_INTERVAL_WIDTH, MIN_DECISIONS, Estimate
 from modelperf_plugin.analysis.off_policy.same_dollars import dollars_of
-from modelperf_plugin.analysis.off_policy.same_tasks import SameTasks, on_same_tasks
+from modelperf_plugin.analysis.off_policy.same_tasks import SameTasks, always
 from modelperf_plugin.analysis.off_policy.task_log import MIN_REPORTED_SHARE, TaskLog
 from modelperf_plugin.text import count, dollars, percent
 from modelperf_plugin.values import from_milliseconds
@@ -93,6 +94,8 @@ class Savings:
     against: tuple[Difference, ...]
     left_out: Mapping[str, int]
     """Number of further tasks, by the reason for leaving them out."""
+    newest_only: int | None
+    """If older decisions were not read, how many of the newest were; None: the whole log was read."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the savings as plain JSON values."""
@@ -133,7 +136,7 @@ def savings(tasks: TaskLog, since_ms: int | None = None, against: str | None = N
         explored=int((log.chosen != comparison.first).sum()),
         exploration=comparison.difference(Against(NOT_EXPLORING, None), comparison.first),
         against=tuple(comparison.against(each) for each in ([against] if against else all_names)),
-        left_out=log.left_out,
+        left_out=log.left_out, newest_only=tasks.newest_only,
     )  # fmt: skip
 
 
@@ -169,6 +172,8 @@ class _Comparison:
         self.log = tasks.log.only(period)
         self._before = tasks.log.only(~period & (tasks.log.ended_ms < self.log.made_ms[0]))
         self._success = tasks.log.of_success().only(period)
+        mean = float(self.log.grade.mean())
+        self._spread = max(mean * (1.0 - mean), MIN_SPREAD)
         self._priced = np.isfinite(self.log.cost_usd)
         ranked = np.where(self.log.offered, self.log.position, np.iinfo(self.log.position.dtype).max)
         self.first: Integers = np.argmin(ranked, axis=1)
@@ -198,10 +203,11 @@ class _Comparison:
         refusal = next(self._objections(what, wanted), None)
         success, narrow = None, refusal
         if refusal is None:
-            success = on_same_tasks(self._success, wanted)
+            success = always(self._success, wanted)
             if success.high - success.low > MAX_INTERVAL_WIDTH:
                 low, high = (f"{100 * each:.0f}" for each in success[1:])
-                success, narrow = None, f"too few tasks began with it: its success could be {low} to {high} %"
+                reason = f"too few tasks began with it: its success could be {low} to {high} %"
+                success, narrow = None, self._with_what_would_tell(reason, wanted, MAX_INTERVAL_WIDTH / 2, self._spread)
         usd, cost_refusal = (None, refusal) if refusal else self._usd(wanted)
         actual = float(self.log.grade.mean())
         return Difference(
@@ -224,7 +230,8 @@ class _Comparison:
                 yield f"it was offered for only {percent(offered)} of the tasks: {needed} are needed"
         seen = int((wanted == self.log.chosen).sum())
         if seen < MIN_OWN_TASKS:
-            yield f"{count(seen, 'task')} began with it: {MIN_OWN_TASKS} are needed"
+            reason = f"{count(seen, 'task')} began with it: {MIN_OWN_TASKS} are needed"
+            yield self._with_what_would_tell(reason, wanted, MAX_INTERVAL_WIDTH / 2, self._spread)
 
     def _usd(self, wanted: Integers) -> tuple[SameTasks | None, str | None]:
         """Return the dollars of all tasks on the other side, or the reason if they cannot be told."""
@@ -235,10 +242,19 @@ class _Comparison:
         if unknown > 1.0 - MIN_REPORTED_SHARE:
             return None, f"{percent(unknown)} of the tasks that began with it have an unknown cost"
         found = dollars_of(self._tasks, self._period, wanted)
-        if found.high - found.low > max(self.actual_usd, found.value):
-            low, high = dollars(found.low), dollars(found.high)
-            return None, f"too few tasks began with it: they could have cost {low} to {high}"
+        widest = max(self.actual_usd, found.value)
+        if found.high - found.low > widest:
+            reason = f"too few tasks began with it: they could have cost {dollars(found.low)} to {dollars(found.high)}"
+            spread = float(np.var(self.log.cost_usd[own & self._priced]))
+            return None, self._with_what_would_tell(reason, wanted, widest / 2 / len(self.log), spread)
         return found, None
+
+    def _with_what_would_tell(self, reason: str, wanted: Integers, half_width: float, spread: float) -> str:
+        target = np.zeros(self.log.offered.shape)
+        rows = np.flatnonzero(wanted >= 0)
+        target[rows, wanted[rows]] = 1.0
+        enough = what_would_tell(self.log, target, half_width, spread, least=MIN_OWN_TASKS)
+        return f"{reason}; {enough}" if enough else reason
 
 
 def _less(actual: float, other: SameTasks) -> Estimate:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -14,7 +14,7 @@ from modelperf_plugin.analysis.off_policy.estimators import Floats, Integers
 from modelperf_plugin.analysis.simulation.play import Progress
 from modelperf_plugin.store import JoinedOutcome, Store
 from modelperf_plugin.store.decision_records import DecisionRecord
-from modelperf_plugin.store.decisions import OVERDUE_MS
+from modelperf_plugin.store.decisions import OVERDUE_MS, in_order
 from modelperf_plugin.values import NANO_USD, blame_of
 
 MIN_REPORTED_SHARE: Final = 0.95
@@ -36,6 +36,8 @@ class TaskLog:
     """Number of outcomes of each task."""
     later_usd: Floats
     """US dollars of the tries after the first one; NaN if unknown."""
+    newest_only: int | None = None
+    """If older decisions were not read, how many of the newest were; None: the whole log was read."""
 
     def __len__(self) -> int:
         return len(self.log)
@@ -52,7 +54,7 @@ class TaskLog:
 
     def only(self, rows: Flags) -> TaskLog:
         """Return the tasks in ``rows``, a mask."""
-        return TaskLog(log=self.log.only(rows), tries=self.tries[rows], later_usd=self.later_usd[rows])
+        return replace(self, log=self.log.only(rows), tries=self.tries[rows], later_usd=self.later_usd[rows])
 
 
 def read_tasks(
@@ -63,23 +65,26 @@ def read_tasks(
     until_ms: int | None = None,
     since_ms: int | None = None,
     prices: Mapping[str, float] | None = None,
+    newest: int | None = None,
     progress: Progress | None = None,
 ) -> TaskLog:
     """Read the tasks for which a host asked for a model, and which have ended at ``now_ms``.
 
     A task is a decision that retries no other one, with its own tries and those of the decisions that retry it. What is
     left out is counted from ``since_ms`` on; tasks before that are read, too. ``prices`` are the dollars of a try for
-    models whose costs are not reported.
+    models whose costs are not reported. With ``newest`` at most so many decisions are read, the newest ones.
     """
     reader = _TaskReader(store, now_ms, task_type, since_ms, until_ms, prices or {})
-    number, seen = 0, 0
+    number = 0 if newest is None else max(0, store.decisions.last_number() - newest)
+    older, seen = store.decisions.after(0, 1) if number else [], 0
+    is_whole = not older or older[0][0] > number
     while page := store.decisions.after(number, PAGE_SIZE):
-        for number, record, outcome in page:  # noqa: B007 - the last one is where the next page starts
-            reader.take(record, outcome)
+        number = page[-1][0]
+        reader.take([(record, outcome) for _, record, outcome in page])
         seen += len(page)
         if progress is not None:
             progress(seen, seen)
-    return reader.tasks()
+    return replace(reader.tasks(), newest_only=None if is_whole else seen)
 
 
 @dataclass(slots=True)
@@ -117,8 +122,15 @@ class _TaskReader:
         self._tasks: list[_Task] = []
         self._of: dict[str, _Task] = {}
 
-    def take(self, record: DecisionRecord, outcome: JoinedOutcome | None) -> None:
-        """Add a decision of the log with its outcome."""
+    def take(self, page: Sequence[tuple[DecisionRecord, JoinedOutcome | None]]) -> None:
+        """Add decisions of the log with their outcomes."""
+        further = self._decisions.further_outcomes(
+            [record.decision_id for record, outcome in page if outcome is not None and _may_have_more(outcome)]
+        )
+        for record, outcome in page:
+            self._add(record, outcome, further.get(record.decision_id, ()))
+
+    def _add(self, record: DecisionRecord, outcome: JoinedOutcome | None, further: Sequence[JoinedOutcome]) -> None:
         task = None
         if record.retry_of is not None:
             task = self._of.get(record.retry_of)
@@ -134,7 +146,7 @@ class _TaskReader:
                 self._tasks.append(task)
         if task is not None:
             self._of[record.decision_id] = task
-            for each in self._tries(record, outcome):
+            for each in () if outcome is None else in_order(outcome, further):
                 task.add(each, self._usd(each))
 
     def tasks(self) -> TaskLog:
@@ -153,15 +165,13 @@ class _TaskReader:
         if self._since_ms is None or record.made_ms >= self._since_ms:
             self._reader.leave_out(record, reason)
 
-    def _tries(self, record: DecisionRecord, outcome: JoinedOutcome | None) -> Iterable[JoinedOutcome]:
-        """Return the outcomes of a decision; nothing is tried after a success."""
-        if outcome is None or (outcome.success and outcome.number == 1):
-            return () if outcome is None else (outcome,)
-        decision = self._decisions.get(record.decision_id)
-        return (outcome,) if decision is None else decision.tries
-
     def _usd(self, outcome: JoinedOutcome) -> float:
         if outcome.cost_nano_usd:
             return outcome.cost_nano_usd / NANO_USD
         is_outage = blame_of(outcome.success, outcome.error_kind) == "provider"
         return self._prices.get(outcome.model_id, 0.0 if is_outage else float("nan"))
+
+
+def _may_have_more(outcome: JoinedOutcome) -> bool:
+    """Return whether the decision may have further outcomes: nothing is tried after a success."""
+    return not outcome.success or outcome.number > 1

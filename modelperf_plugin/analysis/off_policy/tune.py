@@ -18,8 +18,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from modelperf_plugin.analysis.off_policy.bounds import gain_interval
 from modelperf_plugin.analysis.off_policy.decision_log import DecisionLog
-from modelperf_plugin.analysis.off_policy.estimators import gain_interval
 from modelperf_plugin.analysis.off_policy.judgement import Estimate
 from modelperf_plugin.analysis.off_policy.targets import Configured
 from modelperf_plugin.analysis.simulation.play import Progress

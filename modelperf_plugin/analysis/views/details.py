@@ -14,7 +14,7 @@ from modelperf_plugin.analysis.views.timings import timings_of
 from modelperf_plugin.analysis.views.trends import Period, Trend, trend_of, trends_of
 from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.store import Change, Demotion
-from modelperf_plugin.values import Decision, Durations, RankedModel, mean_costs, to_milliseconds
+from modelperf_plugin.values import Cause, Decision, Durations, RankedModel, mean_costs, to_milliseconds
 
 MAX_MODELS: Final = 50
 """Default number of models shown for a task type, best first."""
@@ -29,6 +29,8 @@ class ModelRow:
     row: RankedModel
     share: float
     """The probability that it would be chosen now."""
+    cause: Cause | None
+    """Why; None if that is 0."""
     trend: Trend | None
     """None without outcomes in the period."""
     mean_cost_usd: float | None
@@ -101,8 +103,8 @@ def task_view(
     decision = engine.explain(task_type)
     if decision is None:
         return None
-    ranked = list(zip(decision.ranking, decision.probabilities, strict=True))[:most]
-    shown = [row.model_id for row, _ in ranked]
+    ranked = list(zip(decision.ranking, decision.probabilities, decision.causes, strict=True))[:most]
+    shown = [row.model_id for row, *_ in ranked]
     before = store.trends.totals(period.before, task_type)
     steps = store.trends.series(period.days, task_type, shown if len(shown) < len(decision.ranking) else None)
     trends = trends_of(period, steps, before, by="model_id")
@@ -122,12 +124,13 @@ def task_view(
             ModelRow(
                 row=row,
                 share=share,
+                cause=cause,
                 trend=trends.get(row.model_id),
                 mean_cost_usd=means.get(row.model_id),
                 durations=timings.get((task_type, row.model_id)),
                 prices_day=days.get(row.model_id),
             )
-            for row, share in ranked
+            for row, share, cause in ranked
         ),
         hidden=len(known) - len(shown),
         exploration=exploration_of([each for each in sums if each.task_type == task_type]),
@@ -162,6 +165,7 @@ def model_view(engine: ModelPerf, model_id: str, period: Period, *, task_type: s
             name: ModelRow(
                 row=decision.ranking.of(model_id),
                 share=decision.propensities[model_id],
+                cause=decision.causes[decision.ranking.model_ids.index(model_id)],
                 trend=trends.get(name),
                 mean_cost_usd=mean,
                 durations=timings.get((name, model_id)),

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from modelperf_plugin.analysis.off_policy.bounds import gain_interval
 from modelperf_plugin.analysis.off_policy.decision_log import DecisionLog
-from modelperf_plugin.analysis.off_policy.estimators import Floats, gain_interval
+from modelperf_plugin.analysis.off_policy.estimators import Floats
 from modelperf_plugin.analysis.off_policy.judgement import MAX_INTERVAL_WIDTH, Estimate
 from modelperf_plugin.analysis.off_policy.targets import Configured
 from modelperf_plugin.analysis.simulation.play import Progress

@@ -71,7 +71,7 @@ def dashboard(
         query = "" if token is None else f"?{urlencode({'token': token})}"
         answer.print_line(
             "serving ", (engine.store.location, "bold"), " at ",
-            (f"http://{address}:{listener.getsockname()[1]}/{query}", "cyan"), "; Ctrl-C ends",
+            (f"http://{address}:{listener.getsockname()[1]}/{query}", "cyan"), " (Ctrl-C ends it)",
         )  # fmt: skip
         server = uvicorn.Config(
             app, log_level="warning", access_log=False, server_header=False, proxy_headers=False, lifespan="off"

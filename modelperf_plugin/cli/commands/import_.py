@@ -34,7 +34,7 @@ _NO_VERDICT: Final = (
     "program writes that into it, say where with --success-field"
 )
 _task_type_option = click.option(
-    "--task-type", metavar="TASK", help="Task type of all outcomes, if the file does not name it."
+    "--task", "task_type", metavar="TASK", help="Task type of all outcomes, if the file does not name it."
 )
 _ROW_OPTIONS = (
     click.option(
@@ -178,7 +178,7 @@ def _csv(file: Path, columns: tuple[str, ...], task_type: str | None) -> Source:
     return CsvFile(file, _mapping(columns), task_type)
 
 
-@_source_command("jsonl", *_ROW_OPTIONS, example="history.jsonl.gz --task-type code-review")
+@_source_command("jsonl", *_ROW_OPTIONS, example="history.jsonl.gz --task code-review")
 def _jsonl(file: Path, columns: tuple[str, ...], task_type: str | None) -> Source:
     """Import outcomes from a JSON Lines file, plain or gzipped."""
     from modelperf_plugin.exchange.importing.text_files import JsonLinesFile
@@ -231,7 +231,7 @@ def _litellm(file: Path, **fields: str | None) -> Source:
     return LiteLLMLog(file, _noted(**fields))
 
 
-@_source_command("llm", *_LOG_OPTIONS, log="llm", example="logs.db --success-field options_json.ok --task-type chat")
+@_source_command("llm", *_LOG_OPTIONS, log="llm", example="logs.db --success-field options_json.ok --task chat")
 def _llm(file: Path, **fields: str | None) -> Source:
     """Import the log of the command llm (logs.db), if it says how tasks ended."""
     from modelperf_plugin.exchange.importing.call_logs import LlmLog
@@ -243,5 +243,5 @@ def _noted(task_type: str | None, task_field: str | None, success_field: str | N
     from modelperf_plugin.exchange.importing.call_logs import VerdictFields
 
     if success_field is not None and task_type is None and task_field is None:
-        raise click.UsageError("the log has no task types: give --task-type or --task-field")
+        raise click.UsageError("the log has no task types: give --task or --task-field")
     return VerdictFields(task_type, task_field, success_field)

@@ -35,7 +35,7 @@ class _Reading:
     aliases: dict[str, str]
 
 
-@command("learned.json", "leaderboard.csv --task-type code-review --dry-run")
+@command("learned.json", "leaderboard.csv --task code-review --dry-run")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--strength", metavar="N", type=click.FloatRange(0),
@@ -58,7 +58,7 @@ class _Reading:
     help="Unit of a leaderboard's scores. Default: by their size.",
 )  # fmt: skip
 @click.option(
-    "--task-type", metavar="TASK",
+    "--task", "task_type", metavar="TASK",
     help="Task type that a leaderboard is about. Default: none in particular.",
 )  # fmt: skip
 @dry_run_option
@@ -113,7 +113,7 @@ def _read(file: Path, name: str, reading: _Reading) -> Export:
 
     if not is_leaderboard(file, reading.columns):
         if reading.columns or reading.unit or reading.task_type:
-            raise Refusal(f"{file} is no leaderboard: --column, --scores and --task-type are for one with a model "
+            raise Refusal(f"{file} is no leaderboard: --column, --scores and --task are for one with a model "
                           "and a score, or successes and n")  # fmt: skip
         return read_export(file)
     board = read_leaderboard(file, reading.columns, unit=reading.unit, task_type=reading.task_type or GENERAL)

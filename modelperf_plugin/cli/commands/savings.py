@@ -10,7 +10,7 @@ import click
 from modelperf_plugin.cli import completing
 from modelperf_plugin.cli.answer import Answer
 from modelperf_plugin.cli.help import command
-from modelperf_plugin.cli.options import Common, common_options, json_option, moment_ms
+from modelperf_plugin.cli.options import Common, common_options, json_option, moment_ms, task_option
 from modelperf_plugin.cli.progress import progress_stages
 from modelperf_plugin.cli.tables import Cell, Column, named, number, prose
 from modelperf_plugin.text import UNKNOWN, count, dollars, moment_text, percent, points
@@ -68,14 +68,7 @@ _EMPTY: Final[dict[str, Any]] = {"tasks": 0, "against": []}
     help="A model, or best-before: the model that was best before --since, by what was known then; current: the model "
     "chosen most often for the newest 200 tasks. [default: all of these]",
 )  # fmt: skip
-@click.option(
-    "--task",
-    "--task-type",
-    "task_type",
-    metavar="TASK",
-    shell_complete=completing.task_types,
-    help="This task type only.",
-)
+@task_option
 @click.option("--since", callback=moment_ms, metavar="TIME", help="Tasks from this day or time on.")
 @click.option("--until", callback=moment_ms, metavar="TIME", help="Tasks up to this day, or before this time.")
 @json_option

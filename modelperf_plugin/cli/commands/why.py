@@ -31,14 +31,15 @@ _MIN_PREFIX_LENGTH: Final = 6
 _MAX_LISTED_MATCHES: Final = 5
 
 
-@command("69f14e7557f2")
-@click.argument("decision_id", metavar="DECISION_ID", shell_complete=completing.decision_ids)
+@command("", "69f14e7557f2")
+@click.argument("decision_id", metavar="[DECISION_ID]", required=False, shell_complete=completing.decision_ids)
 @json_option
 @common_options
-def why(common: Common, answer: Answer, decision_id: str) -> None:
+def why(common: Common, answer: Answer, decision_id: str | None) -> None:
     """Show why a decision was made, and how the task ended.
 
-    DECISION_ID is the id of the Decision that the host got; its first six or more characters are enough.
+    DECISION_ID is the id of the Decision that the host got; its first six or more characters are enough. Without it,
+    the newest decision is shown.
     """
     from modelperf_plugin.analysis.views.tasks import task_of
 
@@ -56,7 +57,9 @@ def why(common: Common, answer: Answer, decision_id: str) -> None:
         _show(answer, decision, task, location)
 
 
-def _find(engine: ModelPerf, decision_id: str) -> list[LoggedDecision]:
+def _find(engine: ModelPerf, decision_id: str | None) -> list[LoggedDecision]:
+    if decision_id is None:
+        return engine.store.decisions.newest(limit=1)
     exact = engine.store.decisions.get(decision_id)
     if exact is not None:
         return [exact]
@@ -65,7 +68,9 @@ def _find(engine: ModelPerf, decision_id: str) -> list[LoggedDecision]:
     return engine.store.decisions.starting_with(decision_id, _MAX_LISTED_MATCHES + 1)
 
 
-def _note(decision_id: str, matches: list[LoggedDecision], log: LogConfig) -> str:
+def _note(decision_id: str | None, matches: list[LoggedDecision], log: LogConfig) -> str:
+    if decision_id is None:
+        return f"no decisions in the log; {log_retention(log)}"
     if matches:
         named = ", ".join(decision.decision_id for decision in matches[:_MAX_LISTED_MATCHES])
         more = " …" if len(matches) > _MAX_LISTED_MATCHES else ""
@@ -90,5 +95,6 @@ def _show(answer: Answer, decision: LoggedDecision, task: LoggedTask, location: 
     if len(decision.plan) > 1:
         print_plan(answer, steps_of(decision, task))
     answer.print_line()
-    print_candidates(answer, decision.candidates, lambda row: row.propensity, lambda row: row.samples)
+    causes = {row.model_id: row.cause for row in decision.candidates if row.cause is not None}
+    print_candidates(answer, decision.candidates, lambda row: row.propensity, lambda row: row.samples, causes)
     print_excluded(answer, decision.excluded)

@@ -2,6 +2,7 @@
 "use strict";
 
 const EVERY_MS = 5000;
+const PENDING_MS = 1000;
 const button = document.getElementById("live");
 let on = sessionStorage.getItem("live") !== "off";
 
@@ -36,8 +37,10 @@ async function refresh() {
       if (!next || old.innerHTML === next.innerHTML) continue;
       const links = [...old.querySelectorAll("a, button")];
       const place = links.indexOf(document.activeElement);
+      const opened = [...old.querySelectorAll("details")].map((each) => each.open);
       const scrolled = [...old.querySelectorAll(".scroll")].map((each) => each.scrollLeft);
       old.replaceChildren(...next.childNodes);
+      old.querySelectorAll("details").forEach((each, number) => { each.open = opened[number] ?? each.open; });
       old.querySelectorAll(".scroll").forEach((each, number) => { each.scrollLeft = scrolled[number] || 0; });
       if (place >= 0) [...old.querySelectorAll("a, button")][place]?.focus({ preventScroll: true });
     }
@@ -57,4 +60,9 @@ button.addEventListener("click", () => {
 addEventListener("pagehide", () => document.body.classList.remove("loading"));
 addEventListener("beforeunload", () => document.body.classList.add("loading"));
 show();
-setInterval(refresh, EVERY_MS);
+function keepUp() {
+  const isPending = document.querySelector(".pending") !== null;
+  setTimeout(async () => { await refresh(); keepUp(); }, isPending ? PENDING_MS : EVERY_MS);
+}
+
+keepUp();

@@ -45,6 +45,12 @@ class RenamedDecisions(Renamed):
             for each, row, outcome in own
         ]
 
+    def further_outcomes(self, decision_ids: Sequence[str]) -> Mapping[str, Sequence[JoinedOutcome]]:
+        """Return the outcomes of decisions besides the one that :meth:`after` returns, in the order of arrival."""
+        own: Mapping[str, Sequence[JoinedOutcome]] = self._own.further_outcomes(decision_ids)
+        ids = self._aliases.ids
+        return {name: [values.named(each, ids) for each in rows] for name, rows in own.items()} if ids else own
+
     def _renamed(self, decisions: list[LoggedDecision]) -> list[LoggedDecision]:
         ids = self._aliases.ids
         return [values.decision(each, ids) for each in decisions] if ids else decisions

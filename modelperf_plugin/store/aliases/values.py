@@ -111,7 +111,7 @@ def record(each: DecisionRecord, ids: CanonicalIds) -> DecisionRecord:
         return each
     restored = decision(LoggedDecision.restore(each, None), ids)
     rest = parse_json(each.record, well_formed=True)
-    rest["candidates"] = [row._asdict() for row in restored.candidates]
+    rest["candidates"] = [row.as_record() for row in restored.candidates]
     rest |= {key: getattr(restored, key) for key in ("plan", "tried") if key in rest}
     propensity = next(row.propensity for row in restored.candidates if row.model_id == restored.model_id)
     return each._replace(model_id=restored.model_id, propensity=propensity, record=json.dumps(rest, ensure_ascii=False))
@@ -158,7 +158,7 @@ def drawn(each: DrawnDecisions, ids: CanonicalIds) -> DrawnDecisions:
 
 def _both(one: LoggedCandidate, other: LoggedCandidate) -> LoggedCandidate:
     """Return the row of a model that was a candidate under two names: the first row, chosen if either was."""
-    return one._replace(propensity=one.propensity + other.propensity)
+    return one._replace(propensity=one.propensity + other.propensity, cause=one.cause or other.cause)
 
 
 def _plus(mine: Any, theirs: Any) -> Any:

@@ -210,6 +210,12 @@ class FallbackDecisionLog(Role):
     def after(self, number: int, limit: int) -> list[tuple[int, DecisionRecord, JoinedOutcome | None]]:
         return self._switch.ask(lambda store: store.decisions.after(number, limit))
 
+    def last_number(self) -> int:
+        return self._switch.ask(lambda store: store.decisions.last_number())
+
+    def further_outcomes(self, decision_ids: Sequence[str]) -> Mapping[str, Sequence[JoinedOutcome]]:
+        return self._switch.ask(lambda store: store.decisions.further_outcomes(decision_ids))
+
     def summary(self, now_ms: int) -> DecisionSummary:
         return self._switch.ask(lambda store: store.decisions.summary(now_ms))
 

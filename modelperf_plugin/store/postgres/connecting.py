@@ -22,7 +22,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from modelperf_plugin.errors import StoreBusyError, StoreError, StoreFailedError
 from modelperf_plugin.store.entries import Entry
-from modelperf_plugin.store.postgres.asking import ServerSilentError
+from modelperf_plugin.store.postgres.asking import ServerSilentError, readable
 
 _T = TypeVar("_T")
 
@@ -93,6 +93,11 @@ class PatientConnection(psycopg.Connection[Any]):
     def sender_number(self) -> int:
         """The name as a number of 64 bits."""
         return _number_of(self.sender)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it is idle and cannot be used: what a server says unasked is, as a rule, its farewell."""
+        return self.closed or readable(self, 0.0)
 
     def wait(self, gen: Generator[Any, Any, _T], *args: Any, **kwargs: Any) -> _T:
         """Consume a generator that operates on the connection; raise ServerSilentError if no answer comes in time."""
@@ -182,8 +187,13 @@ class Connector:
             psycopg.Error: it cannot be had.
         """
         attempt = self._take() or _Attempt(self._open)
-        if attempt.done.wait(max(seconds - _SPARE_SECONDS, SHORTEST_SECONDS)):
-            return attempt.result()
+        try:
+            attempt.start()
+            if attempt.done.wait(max(seconds - _SPARE_SECONDS, SHORTEST_SECONDS)):
+                return attempt.result()
+        except BaseException:  # an interrupt, or there is no connection
+            self._leave(attempt)
+            raise
         self._leave(attempt)
         if seconds < patience:
             raise StoreBusyError(f"{self._location}: a connection is still being opened")
@@ -204,12 +214,13 @@ class Connector:
                 attempt.connection.abandon()
 
     def _take(self) -> _Attempt | None:
-        """Return an attempt that was left and is under way or has succeeded; forget those that have failed."""
+        """Return an attempt that was left and is under way or has succeeded; forget what cannot be used."""
         with suppress(IndexError):
             while True:
                 attempt = self._left.pop()
-                if attempt.error is None:
+                if attempt.is_usable:
                     return attempt
+                attempt.discard()
         return None
 
     def _leave(self, attempt: _Attempt) -> None:
@@ -231,7 +242,12 @@ class _Attempt:
         self.error: BaseException | None = None
         self._open = open_one
         self._lock = RLock()  # a signal handler may close the store, too
-        self._is_discarded = False
+        self._has_begun = self._is_discarded = False
+
+    def start(self) -> None:
+        """Begin, unless that was done; whoever is interrupted here may call it again."""
+        if self._has_begun:
+            return
         try:
             Thread(target=self._run, name="modelperf connecting", daemon=True).start()
         except RuntimeError:  # the interpreter is shutting down, and starts no threads any more
@@ -243,6 +259,11 @@ class _Attempt:
             raise self.error or StoreFailedError("no connection was opened")
         return self.connection
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether there is a connection, or there may be one soon."""
+        return self.error is None and (self.connection is None or not self.connection.is_lost)
+
     def discard(self) -> None:
         """Close the connection, now or once it is open."""
         with self._lock:
@@ -251,6 +272,10 @@ class _Attempt:
                 self.connection.close()
 
     def _run(self) -> None:
+        with self._lock:
+            if self._has_begun:
+                return
+            self._has_begun = True
         try:
             connection = self._open()
             with self._lock:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import time
 from collections.abc import Callable, Sequence
 from math import inf
@@ -16,6 +15,7 @@ from modelperf_plugin.store import forks
 from modelperf_plugin.store.background import Background
 from modelperf_plugin.store.local import LocalRead
 from modelperf_plugin.store.postgres.answers import CURRENT_SECONDS, Answers
+from modelperf_plugin.store.postgres.asking import readable
 from modelperf_plugin.store.postgres.connecting import PatientConnection
 from modelperf_plugin.store.postgres.local_counts import Covered, LocalCounts
 from modelperf_plugin.store.postgres.reading import read_counts
@@ -55,6 +55,7 @@ class Follower:
         self._location = location
         self._connect = connect
         self._sql = load_queries("postgres", "following.sql")
+        self._is_closed = False
         self._background = Background(self, Follower._step, name="modelperf following", on_error=Follower._on_error)
         self._begin()
         forks.renew(self, Follower._begin_again)
@@ -118,6 +119,7 @@ class Follower:
 
     def close(self, seconds: float) -> None:
         """End the thread, and wait up to ``seconds`` for it."""
+        self._is_closed = True
         self._background.close(seconds)
         self._disconnect()
 
@@ -131,7 +133,8 @@ class Follower:
             return LOOK_SECONDS
         try:
             if self._connection is None:
-                self._connection = self._opened()
+                self._connection = self._connect()
+                self._listen(self._connection)
             self._look(self._connection)
             if now >= self._look_again_at:
                 self._has_news, self._look_again_at = True, inf
@@ -140,20 +143,20 @@ class Follower:
                 self._read(self._connection, everything=everything)
         except (StoreError, psycopg.Error, OSError) as error:
             self._fail(error)
+        if self._is_closed:  # while this step connected, which may take longer than closing waits
+            self._disconnect()
         return LOOK_SECONDS
 
-    def _opened(self) -> PatientConnection:
-        connection = self._connect()
+    def _listen(self, connection: PatientConnection) -> None:
         self._poll_at = 0.0
         if connection.is_pooled:
-            return connection  # a session of its own is what it takes to listen
+            return  # a session of its own is what it takes to listen
         (channel,) = connection.execute(self._sql["channel"]).fetchone() or ("",)
         connection.execute(f'LISTEN "{channel}"'.encode())
-        return connection
 
     def _look(self, connection: PatientConnection) -> None:
         """Find out what the database has told."""
-        if select.select([connection], [], [], 0)[0]:
+        if readable(connection, 0.0):
             connection.pgconn.consume_input()
             while (told := connection.pgconn.notifies()) is not None:
                 self._has_news, self._look_again_at = True, time.monotonic() + LATER_SECONDS

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import select
 import time
 from collections.abc import Callable
 from threading import Lock
@@ -119,7 +118,7 @@ class Pool:
         self._ensure_open()
         connection = slot.connection
         wait, seconds = remaining(self.patience), self._seconds(least_seconds(_LEAST_SECONDS))
-        if connection is None or _is_lost(connection):
+        if connection is None or connection.is_lost:
             self._slots.drop(slot)
             try:
                 connection = slot.connection = self._connector.connect(wait, self.patience)
@@ -157,8 +156,3 @@ class Pool:
     def _set_up(self, connection: PatientConnection, seconds: float) -> None:
         connection.silence = seconds - _SPARE_SECONDS
         set_up(connection, self.location, durability=self._durability, read_only=self._read_only)
-
-
-def _is_lost(connection: psycopg.Connection) -> bool:
-    """Return whether an idle connection cannot be used: what a server says unasked is, as a rule, its farewell."""
-    return connection.closed or bool(select.select([connection], [], [], 0)[0])

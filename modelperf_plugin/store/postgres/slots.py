@@ -35,9 +35,9 @@ class Slot:
 
     def close(self) -> None:
         """Close the connection; the next user opens another one."""
-        connection, self.connection = self.connection, None
-        if connection is not None:
-            connection.close()
+        if self.connection is not None:
+            self.connection.close()  # first: an interrupt leaves no open connection behind that nobody knows
+            self.connection = None
 
     def abandon(self) -> None:
         """Close a connection that the parent of this process uses, without a word to the server."""

@@ -36,6 +36,15 @@ class DecisionHistory(Protocol):
         Meant for reading a large log in batches.
         """
 
+    def last_number(self) -> int:
+        """Return the number of the decision stored last; 0 if there is none."""
+
+    def further_outcomes(self, decision_ids: Sequence[str]) -> Mapping[str, Sequence[JoinedOutcome]]:
+        """Return the outcomes of decisions besides the one that :meth:`after` returns, in the order of arrival.
+
+        Decisions with no further outcome are missing.
+        """
+
     def summary(self, now_ms: int) -> DecisionSummary:
         """Return how many decisions there are, have their outcome, wait for it, or are overdue at ``now_ms``."""
 

@@ -117,12 +117,19 @@ class SqliteTallies(UncachedTallies):
                 cache.read_version = version
             cache.absorb()
             counts = cache.by_task_type.get(task_type)
-            if counts is None:
-                counts = self._load(task_type)
-                # unless a signal handler has recorded meanwhile; a host may ask about any number of unknown task types
-                if counts.tallies and not cache.fresh and not cache.doubtful:
-                    cache.keep(task_type, counts)
-            return counts
+            return self._loaded(task_type) if counts is None else counts
+
+    def _loaded(self, task_type: str) -> Counts:
+        """Read counts, and keep them unless a signal handler has recorded meanwhile."""
+        cache = self._connection.cache
+        before = cache.added, cache.cleared
+        counts = self._load(task_type)
+        # a host may ask about any number of unknown task types
+        if counts.tallies and not cache.fresh and not cache.doubtful:
+            cache.keep(task_type, counts)
+            if (cache.added, cache.cleared) != before:
+                cache.clear()
+        return counts
 
 
 def _sets_of(later: Mapping[str, Mapping[str, Mapping[Tried, LaterTries]]]) -> set[Tried]:

@@ -30,6 +30,9 @@ from modelperf_plugin.values import (
     PlannedTry,
     RankedModel,
     Ranking,
+    ScorePart,
+    ScoreTerms,
+    ShareBasis,
     Status,
     Tally,
     to_milliseconds,
@@ -102,15 +105,46 @@ def test_a_decision_is_read_as_it_was_made(store: Store) -> None:
     assert [row["reason"] for row in rows] == [row["reason"] for row in meant["ranking"]]
     for row, original, share in zip(rows, meant.pop("ranking"), made.probabilities, strict=True):
         tally = original.pop("tally")
-        assert original.pop("terms") is None  # they are made for explanations
         assert row == {**original, "samples": tally["successes"] + tally["failures"], "propensity": share}
     assert said.pop("outcome") is None
     assert said.pop("tries") == []
     assert said.pop("exploring") == pytest.approx(0.7)
     meant.pop("order")
-    assert meant.pop("causes") == []  # likewise
     assert said == meant
     json.dumps(kept.as_dict(), allow_nan=False)
+
+
+def test_a_decision_keeps_what_its_scores_and_shares_come_from(store: Store) -> None:
+    """The score is the sum of its terms, to six digits; a share that is 0 has no cause."""
+    terms = ScoreTerms((ScorePart("own", 16.8412345, 2 / 3), ScorePart("other task types", 4.2, 0.841)), 0.97, 0.5)
+    best, *others = (candidate(name, terms.score) for name in ("best", "other", "third"))
+    made = replace(
+        decided("d1", rows=(best._replace(terms=terms), *others), probabilities=(0.98, 0.02, 0.0)),
+        basis=ShareBasis(3, 1, 0.001),
+    )
+    keep(store, made)
+    kept = store.decisions.get("d1")
+    assert kept is not None
+    first, *rest = kept.candidates
+    assert first.terms is not None
+    assert first.terms.score == pytest.approx(first.score, rel=1e-5)
+    assert [part.source for part in first.terms.parts] == ["own", "other task types"]
+    assert [row.terms for row in rest] == [None, None]
+    assert [row.cause for row in kept.candidates] == list(made.causes) == ["best", "might be best", None]
+    assert kept.as_dict()["ranking"][0]["terms"] == first.terms.as_dict()
+    assert kept.as_dict()["causes"] == made.as_dict()["causes"]
+
+
+@pytest.mark.parametrize("lost", [',"terms":"own 3 0.5"', ',"cause":"best"'])
+def test_a_decision_of_an_earlier_version_is_read(store: Store, lost: str) -> None:
+    """One without terms or causes is read with what it has."""
+    row = candidate("best")._replace(terms=ScoreTerms((ScorePart("own", 3, 0.5),)))
+    made = DecisionRecord.of(replace(decided("d1", rows=(row,), probabilities=(1.0,)), basis=ShareBasis(1, 1, 0.0)))
+    assert lost in made.record
+    store.decisions.write([made._replace(record=made.record.replace(lost, ""))], [])
+    kept = store.decisions.get("d1")
+    assert kept is not None
+    assert (kept.candidates[0].terms is None, kept.candidates[0].cause is None).count(True) == 1
 
 
 def test_a_decision_is_kept_once(store: Store) -> None:
@@ -452,6 +486,26 @@ def test_a_try_is_kept_with_all_that_was_reported(store: Store) -> None:
     first, second, _ = kept.as_dict()["tries"]
     assert (first["duration_seconds"], first["error_kind"], first["tokens_used"]) == (1.5, "other", 7)
     assert (second["duration_seconds"], second["timeout"]) == (2.25, True)
+
+
+def test_further_outcomes_of_many_decisions_are_read_at_once(store: Store) -> None:
+    """Those besides the outcome that a page of the log has, in order; decisions that have none are missing."""
+    assert store.decisions.last_number() == 0
+    keep(store, *(decided(each) for each in ("d1", "d2", "d3", "d4")))
+    for decision_id, model_id in (("d1", "other"), ("d1", "best"), ("d1", "other"), ("d2", "best"), ("d3", "best")):
+        end(store, decision_id, model_id, success=False)
+    end(store, "d3", "other")
+    found = store.decisions.further_outcomes(["d1", "d2", "d3", "d4", "d5"])
+    page = store.decisions.after(0, 10)
+    assert page[-1][0] == store.decisions.last_number()
+    assert {decision_id: [each.number for each in rows] for decision_id, rows in found.items()} == {
+        "d1": [1, 3], "d3": [2]
+    }  # fmt: skip
+    for _, record, outcome in page:
+        kept = store.decisions.get(record.decision_id)
+        assert kept is not None
+        assert decisions.in_order(outcome, found.get(record.decision_id, ())) == kept.tries
+    assert store.decisions.further_outcomes([]) == {}
 
 
 def test_tries_of_a_decision_are_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,6 +87,10 @@ SELECT
     outcome_ref, outcome_number
 FROM decision WHERE number > %s ORDER BY number LIMIT %s;
 
+-- last_logged --
+-- The number of the decision stored last.
+SELECT max(number) FROM decision;
+
 -- decision_summary --
 -- For each mode: how many decisions, with and without outcome (made after and before a moment), and what was explored.
 SELECT

@@ -773,6 +773,10 @@ FROM decision WHERE rowid > ? ORDER BY rowid LIMIT ?;
 -- The last decision of such a page, readable or not.
 SELECT max(number) FROM (SELECT rowid AS number FROM decision WHERE rowid > ? ORDER BY rowid LIMIT ?);
 
+-- last_logged --
+-- The number of the decision stored last.
+SELECT max(rowid) FROM decision;
+
 -- decision_summary --
 -- For each mode: how many decisions, with and without outcome (made after and before a moment), and what was explored.
 SELECT
