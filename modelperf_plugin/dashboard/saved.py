@@ -35,6 +35,15 @@ class SavedRow(NamedTuple):
     """Share of the tasks that began with it anyway, or for which it was not offered."""
 
 
+class Unanswered(NamedTuple):
+    """A comparison that the log does not permit."""
+
+    name: str
+    """A model, or what it would be."""
+    note: str
+    reason: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saved:
     """The savings of a period, or why there are none to show."""
@@ -43,8 +52,8 @@ class Saved:
     rows: tuple[SavedRow, ...] = ()
     hidden: int = 0
     """Number of further models."""
-    unanswered: tuple[tuple[str, str], ...] = ()
-    """Models that there is no answer for, or only one half of it, each with the reason."""
+    unanswered: tuple[Unanswered, ...] = ()
+    """Models that there is no answer for, or only one half of it."""
     note: str | None = None
     """Why there are no savings."""
 
@@ -68,8 +77,8 @@ def saved_in(engine: ModelPerf, period: Period, newest: int | None = None, progr
         SavedRow(each.model_id or "", notes.get(each.model_id or "", ""), each.saved_usd, each.gained, each.share)
         for each in answered
     ]
-    reasons = [(name, _reason(each)) for name, each in differences.items()]
-    unanswered = [(name, reason) for name, reason in reasons if reason]
+    reasons = [Unanswered(name, notes.get(name, ""), _reason(each)) for name, each in differences.items()]
+    unanswered = [each for each in reasons if each.reason]
     return Saved(
         savings=savings, rows=tuple(rows[:MAX_ROWS]), hidden=max(0, len(rows) - MAX_ROWS), unanswered=tuple(unanswered)
     )

@@ -212,9 +212,7 @@ def test_a_refusal_says_what_would_tell(seed: int) -> None:
         log = read_log(perf.store)
     refusal = Judge(log).judge("always c", constant(log, "c")).refusal
     assert refusal is not None
-    named = re.search(
-        r"about (?:\S+ more decisions like the newest or )?(\S+) decisions with (.+) = (\S+) would", refusal
-    )
+    named = re.search(r"(\S+)(?: decisions)? with (evaluation_share) = (\S+) would tell", refusal)
     assert named is not None, refusal
     number, share = int(named[1].replace(",", "")), float(named[3])
     live("more.db", {"exploration": {named[2]: share}}, number, seed=seed + 1)

@@ -12,7 +12,7 @@ import modelperf_plugin as mp
 from modelperf_plugin.analysis.views.details import model_view, task_view
 from modelperf_plugin.analysis.views.overview import overview
 from modelperf_plugin.analysis.views.trends import Period
-from modelperf_plugin.store import DecisionRecord, Entry
+from modelperf_plugin.store import DecisionRecord
 from modelperf_plugin.values import to_milliseconds
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -81,37 +81,11 @@ def test_charts_mark_models_prices_and_policies(tmp_path: Path) -> None:
         assert [each.text for each in build.moments] == ["new price of good"]
 
 
-def test_regret_is_against_a_model_that_has_outcomes_everywhere(engine: mp.ModelPerf) -> None:
-    """Only "good" worked on both task types; the achieved rate is compared with what is expected of it."""
-    comparison = overview(engine, PERIOD, now=NOW).comparison
-    assert comparison is not None
-    assert comparison.model_id == "good"
-    assert comparison.achieved == pytest.approx(59 / 80)
-    assert 0.7 < comparison.expected < 0.9
-    assert comparison.difference == comparison.achieved - comparison.expected
-    engine.record("third", "new", mp.Outcome(success=True, timestamp=NOW))
-    assert overview(engine, PERIOD, now=NOW).comparison is None
-
-
-def test_a_comparison_is_about_first_tries(engine: mp.ModelPerf) -> None:
-    """Later tries take nothing from what was achieved and add nothing; what they solve is counted apart."""
-    before = overview(engine, PERIOD, now=NOW).comparison
-    for number in range(20):
-        entry = Entry("plan", "bad", mp.Outcome(success=number < 3), to_milliseconds(NOW), tried=("good",))
-        engine.store.outcomes.record(entry)
-    after = overview(engine, PERIOD, now=NOW)
-    assert before is not None
-    assert after.comparison is not None
-    assert after.comparison.achieved == before.achieved
-    assert (before.solved_later, after.comparison.solved_later) == (0, 3)
-    assert after.trend.total.samples == 100
-
-
 def test_an_empty_store_has_an_overview() -> None:
     """Nothing is known, and nothing fails."""
     with mp.ModelPerf({}, store=":memory:") as empty:
         seen = overview(empty, PERIOD, now=NOW)
-        assert (seen.task_types, seen.comparison, seen.quality.newest) == ((), None, None)
+        assert (seen.task_types, seen.quality.newest) == ((), None)
         assert seen.trend.total.success_rate is None
         assert task_view(empty, "plan", PERIOD) is None
         assert model_view(empty, "good", PERIOD) is None
@@ -122,14 +96,12 @@ def test_outcomes_before_the_period_leave_no_task_types(engine: mp.ModelPerf) ->
     seen = overview(engine, Period.last(7, now=NOW + timedelta(days=60)), now=NOW)
     assert seen.task_types == ()
     assert seen.quality.newest == NOW
-    assert seen.comparison is None
 
 
 def test_only_the_busiest_task_types_are_shown(engine: mp.ModelPerf) -> None:
-    """The rest is counted, and in the totals; a comparison over a part would be none."""
+    """The rest is counted, and in the totals."""
     seen = overview(engine, PERIOD, now=NOW, most=1)
     assert (len(seen.task_types), seen.hidden, seen.trend.total.samples) == (1, 1, 80)
-    assert seen.comparison is None
 
 
 def test_a_task_view_has_its_models_best_first(engine: mp.ModelPerf) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -243,6 +244,24 @@ def test_a_log_that_cannot_tell_says_why(host: Host) -> None:
         host.choose()
     host.now += timedelta(hours=2)
     assert (objection_to(host.tasks()) or "").startswith("the outcome of 4 of 68 tasks was not reported")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_refusal_says_what_would_tell(seed: int) -> None:
+    """As many tasks with the evaluation share that a refusal names do tell dollars and success."""
+    host = Host({"exploration": {"strategy": "never"}}, seed)
+    host.live(200, retries=True)
+    refused = [row for row in savings(host.tasks()).against if row.cost_refusal and row.name in USD]
+    host.engine.close()
+    assert len(refused) == 1
+    named = re.search(r"(\S+)(?: decisions)? with evaluation_share = (\S+) would tell", refused[0].cost_refusal or "")
+    assert named is not None, refused[0]
+    host = Host({"exploration": {"evaluation_share": float(named[2])}}, seed + 10)
+    host.live(int(named[1].replace(",", "")), retries=True)
+    (row,) = savings(host.tasks(), against=refused[0].name).against
+    host.engine.close()
+    assert row.gained is not None, (refused[0], row.refusal)
+    assert row.saved_usd is not None, (refused[0], row.cost_refusal)
 
 
 def test_a_policy_that_never_explores_leaves_the_other_side_open() -> None:

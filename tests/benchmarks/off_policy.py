@@ -40,7 +40,9 @@ DECISIONS: Final = 2000
 REPETITIONS: Final = 200
 """For each log and world."""
 POOL: Final = 7
-WORLDS: Final = ("metr_runs_2025_01", "swebench_pro", "swebench_bash_only", "llmdrift, changed halfway")
+WORLDS: Final = (
+    "metr_runs_2025_01", "swebench_pro", "swebench_bash_only", "paretobandit_k4", "llmdrift, changed halfway"
+)  # fmt: skip
 LOGS: Final[Mapping[str, Mapping[str, Any]]] = {
     "default": {},
     "evaluation_share .05": {"exploration": {"evaluation_share": 0.05}},

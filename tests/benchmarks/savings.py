@@ -33,7 +33,10 @@ from tests.benchmarks.timing import verdict
 
 REPLAYS: Final = 200
 TASKS, POOL, MINUTES = 1500, 5, 1
-WORLDS: Final = ("llmdrift_2023", "paretobandit_k4", "metr_runs_2025_01", "swebench_pro", "swebench_bash_only")
+WORLDS: Final = (
+    "llmdrift_2023", "paretobandit_k4", "metr_runs_2025_01", "swebench_pro", "swebench_bash_only",
+    "swebench_pro, changed halfway", "paretobandit_k4, changed halfway",
+)  # fmt: skip
 POLICIES: Final[Mapping[str, Mapping[str, Any]]] = {
     "default": {},
     "cheapest_within": {"cost": {"objective": "cheapest_within", "margin": 0.03}},
@@ -176,15 +179,18 @@ def _live(
 
 
 def _draw(world: str, rng: Random) -> list[_Task]:
-    """Return tasks of a world; those of llmdrift change halfway."""
+    """Return tasks of a world; the models of llmdrift change halfway, others become other ones where it says so."""
+    world, _, changes = world.partition(", ")
     if world == "llmdrift_2023":
         halves = [{now: names[half] for now, names in CHANGED.items()} for half in (0, 1)]
         known = _instances(world)
         return [_task(rng.choice(known), halves[2 * row >= TASKS]) for row in range(TASKS)]
     known = _instances(world)
     models = sorted(known[0].outcomes)
-    pool = {model_id: model_id for model_id in rng.sample(models, min(POOL, len(models)))}
-    return [_task(rng.choice(known), pool) for _ in range(TASKS)]
+    pool = rng.sample(models, min(POOL, len(models)))
+    later = rng.sample(models, len(pool)) if changes else pool
+    names = [dict(zip(pool, recorded, strict=True)) for recorded in (pool, later)]
+    return [_task(rng.choice(known), names[2 * row >= TASKS]) for row in range(TASKS)]
 
 
 def _task(instance: Any, names: Mapping[str, str]) -> _Task:

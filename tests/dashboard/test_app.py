@@ -129,21 +129,6 @@ def test_first_and_later_tries_are_shown_apart(retrying: mp.ModelPerf, engine: m
     assert ">first tries</th>" not in get(engine, f"/task?name={TESTED}").text
 
 
-def test_the_overview_says_what_it_compares_with_the_best_single_model(tmp_path: Path) -> None:
-    """It compares first tries; what later tries solve is not hidden, but named beside it."""
-    with mp.ModelPerf({}, store=tmp_path / "x.db", seed=0) as perf:
-        for number in range(20):
-            decision = perf.select("t", ["a", "b"])
-            assert decision is not None
-            perf.record("t", decision[0], mp.Outcome(success=number >= 3), decision)
-            if number < 3:
-                perf.record("t", decision[1], mp.Outcome(success=True), decision)
-        text = get(perf, "/").text
-    assert "Against the best model" in text
-    assert "first tries; " in text
-    assert "expected; not counted: 3 tasks that later tries solved" in text
-
-
 def test_an_ab_test_shows_its_evidence(engine: mp.ModelPerf) -> None:
     """Both sides, how far the evidence has come, the verdict: on the overview and on the page of the task type."""
     for target in ("/", f"/task?name={TESTED}"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil, isfinite
+from math import ceil
 from statistics import NormalDist
 from typing import Final
 
@@ -46,7 +46,8 @@ def what_would_tell(log: DecisionLog, target: Floats, half_width: float, spread:
     """Return how many decisions would give an interval of ± ``half_width`` for the policy with these probabilities.
 
     ``spread`` is the variance of a reward; ``least`` is how many decisions must make the target's choice. Names the
-    lowest evaluation share of :data:`EVALUATION_SHARES` that takes no more decisions than there are in the log.
+    lowest evaluation share of :data:`EVALUATION_SHARES` that takes no more decisions than there are in the log. What
+    the log says so far is not counted: it is about another time, when other models may have been offered.
     """
     newest = np.arange(len(log)) >= len(log) - max(_MIN_NEWEST, int(_NEWEST_SHARE * len(log)))
     part, wanted = log.only(newest), target[newest] * log.offered[newest]
@@ -55,12 +56,12 @@ def what_would_tell(log: DecisionLog, target: Floats, half_width: float, spread:
         number = _needed(with_share(part, share), wanted, half_width, spread, least)
         if number <= len(log):
             break
-    more = _needed(part.propensities.astype(np.float64), wanted, half_width, spread, least) - len(log)
+    alike = _needed(part.propensities.astype(np.float64), wanted, half_width, spread, least)
     texts = []
-    if 0.0 < more <= _MAX_DECISIONS:
-        texts.append(f"{_rounded(more):,} more decisions like the newest")
-    if isfinite(number) and not 0.0 < more <= number:
-        texts.append(f"{_rounded(number):,} decisions with evaluation_share = {share:g}")
+    if alike <= _MAX_DECISIONS:
+        texts.append(f"{_rounded(alike):,} more decisions like the newest")
+    if number < alike:
+        texts.append(f"{_rounded(number):,}{'' if texts else ' decisions'} with evaluation_share = {share:g}")
     return f"about {' or '.join(texts)} would tell" if texts else ""
 
 

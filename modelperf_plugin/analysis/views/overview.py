@@ -57,28 +57,6 @@ class Exploration:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """The success of first tries in the period against the best single model's, as estimated now.
-
-    Outages, the caller's own errors and later tries are left out on both sides: how often a single model would solve
-    what it has failed before is not known.
-    """
-
-    model_id: str
-    """The model with the highest expected success rate, among those with outcomes on every task type."""
-    expected: float
-    """Its expected success rate on the same mix of tasks."""
-    achieved: float
-    solved_later: int
-    """Number of tasks that later tries solved: no part of ``achieved``."""
-
-    @property
-    def difference(self) -> float:
-        """The achieved rate less the expected one; below 0 it is regret."""
-        return self.achieved - self.expected
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DataQuality:
     """Reasons to trust or distrust the figures of a period."""
 
@@ -111,8 +89,6 @@ class Overview:
     hidden: int
     """Number of further task types."""
     exploration: Exploration
-    comparison: Comparison | None
-    """None if no model has outcomes on every task type."""
     trials: tuple[Trial, ...]
     """Every challenger of an A/B test, newest test first."""
     demotions: tuple[Demotion, ...]
@@ -148,8 +124,7 @@ def overview(
     return Overview(
         store=store.location, mode=engine.config.mode, period=period, trend=trend, task_types=rows,
         hidden=len(by_task_type) - len(rows), exploration=exploration_of(sums),
-        comparison=_compare(rows) if len(rows) == len(by_task_type) else None, trials=trials(engine, now=now),
-        demotions=demotions, changes=changes, moments=moments(engine, period, changes),
+        trials=trials(engine, now=now), demotions=demotions, changes=changes, moments=moments(engine, period, changes),
         gone=tuple(Availability.read(store.events, engine.config, to_milliseconds(now)).gone()),
         quality=_quality(trend.total, sums, store.problems.all(), tallies),
         budgets=tuple(engine.budgets()), pairs=len(tallies), models=len({tally.model_id for tally in tallies}),
@@ -195,23 +170,6 @@ def _rows(
         choice = None if decision is None else choices.of(name, decision)
         rows.append(TaskRow(task_type=name, trend=trends[name], ranking=ranking, demoted=demoted[name], choice=choice))
     return tuple(rows)
-
-
-def _compare(rows: Sequence[TaskRow]) -> Comparison | None:
-    weights = [row.trend.total.first_successes + row.trend.total.first_failures for row in rows]
-    scores = [{model.model_id: model.score for model in row.ranking} for row in rows]
-    judged = sum(weights)
-    expected: dict[str, float] = {}
-    for model_id in set[str]().union(*scores):
-        known = [score.get(model_id) for score in scores]
-        if judged and all(each is not None for each in known):
-            expected[model_id] = sum(w * (s or 0.0) for w, s in zip(weights, known, strict=True)) / judged
-    if not expected:
-        return None
-    best = min(expected, key=lambda model_id: (-expected[model_id], model_id))
-    achieved = sum(row.trend.total.first_successes for row in rows) / judged
-    solved_later = sum(row.trend.total.later_successes for row in rows)
-    return Comparison(model_id=best, expected=expected[best], achieved=achieved, solved_later=solved_later)
 
 
 def _quality(
