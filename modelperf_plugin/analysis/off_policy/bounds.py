@@ -141,9 +141,9 @@ class _Process:
             self._add(logged, shares, slice(start, start + _CHUNK_SIZE))
 
     def levels(self, alpha: float) -> Floats:
-        """Return the level that the logarithm of each bet must reach."""
+        """Return the level that the logarithm of each bet must reach: at most that of Ville's inequality for all."""
         freedom = degrees_of_freedom(self._squares, self._fourths)
-        return np.array([_level(each, alpha) for each in freedom.tolist()])
+        return np.array([min(_level(each, alpha), log(BETS / alpha)) for each in freedom.tolist()])
 
     def totals(self, alpha: float) -> Floats:
         """Return the total at which each bet reaches its level."""

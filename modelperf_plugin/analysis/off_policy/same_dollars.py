@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import hypot
 from statistics import NormalDist
 from typing import Final
 
@@ -47,12 +48,14 @@ def dollars_of(tasks: TaskLog, period: Flags, wanted: Integers) -> SameTasks:
     found = always(logged, part, units=units)
     is_seen = (part < 0) | (part == logged.chosen)
     seen, seen_cut = float(log.cost_usd[rows][is_seen].sum()), float((units * logged.rewards)[is_seen].sum())
+    value, least_cut, most_cut = (len(logged) * each - seen_cut for each in found)
+    # the two errors are independent: one is of the draws, one of how far high costs go
+    below = hypot((value - least_cut) * (1.0 + ratio), value * (ratio - least))
+    above = hypot((most_cut - value) * (1.0 + ratio), value * (most - ratio))
+    middle = seen + value * (1.0 + ratio)
     # tasks with an unknown cost are taken to cost what the others do
-    scale, count = int(period.sum()) / len(logged), len(logged)
-    low, high_end = (scale * (seen + (count * end - seen_cut) * (1.0 + beyond))
-                     for end, beyond in ((found.low, least), (found.high, most)))  # fmt: skip
-    value = scale * (seen + (count * found.value - seen_cut) * (1.0 + ratio))
-    return SameTasks(value, low, high_end)
+    scale = int(period.sum()) / len(logged)
+    return SameTasks(scale * middle, scale * max(seen, middle - below), scale * (middle + above))
 
 
 def _high(tasks: TaskLog, own: Flags) -> Floats:

@@ -9,7 +9,7 @@ that explored included; the other side is estimated (:func:`.always`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 
@@ -169,6 +169,8 @@ class _Comparison:
 
     def __init__(self, tasks: TaskLog, period: Flags) -> None:
         self._tasks, self._period = tasks, period
+        self._differences: dict[str, Difference] = {}
+        """By model: two rules often name one that is compared with anyway."""
         self.log = tasks.log.only(period)
         self._before = tasks.log.only(~period & (tasks.log.ended_ms < self.log.made_ms[0]))
         self._success = tasks.log.of_success().only(period)
@@ -195,8 +197,11 @@ class _Comparison:
                 name=what.name, model_id=what.model_id, share=0.0, success=None, gained=None, refusal=reason,
                 cost_usd=None, saved_usd=None, cost_refusal=reason,
             )  # fmt: skip
-        column = self.log.models.index(what.model_id)
-        return self.difference(what, np.where(self.log.offered[:, column], column, -1))
+        if what.model_id not in self._differences:
+            column = self.log.models.index(what.model_id)
+            wanted = np.where(self.log.offered[:, column], column, -1)
+            self._differences[what.model_id] = self.difference(what, wanted)
+        return replace(self._differences[what.model_id], name=what.name)
 
     def difference(self, what: Against, wanted: Integers) -> Difference:
         """Return the difference to beginning with the models in the columns ``wanted``."""
