@@ -16,7 +16,7 @@ from modelperf_plugin.log import logger
 from modelperf_plugin.store.background import Background
 
 MAX_KEPT: Final = 16
-"""Values kept, those used last."""
+"""Values kept, those used last, and values that wait to be computed, those asked for last."""
 FRESH_SECONDS: Final = 60.0
 MIN_REST: Final = 20.0
 """A value is computed again after so many seconds at the earliest, and this many times as long as it took."""
@@ -61,7 +61,9 @@ class Later:
                 self._kept[key] = found  # the last one used
             is_due = (found is None or found.stale_at <= time.monotonic()) and key != self._computing
             if is_due:
-                self._wanted[key] = make
+                self._wanted.pop(key, None)
+                self._wanted[key] = make  # the first one to be computed
+                _shorten(self._wanted)
         if is_due:
             self._background.wake()
         return found
@@ -102,8 +104,7 @@ class Later:
         with self._lock:
             self._computing = None
             self._kept[key] = computed
-            while len(self._kept) > MAX_KEPT:
-                del self._kept[next(iter(self._kept))]
+            _shorten(self._kept)
         return 0.0
 
     def _rest(self, done: int = 0, total: int = 0) -> None:  # noqa: ARG002 - called with the progress
@@ -116,6 +117,11 @@ class Later:
 
     def _fail(self, error: Exception) -> None:
         logger.error("computing for the dashboard failed: %s", error)
+
+
+def _shorten(values: dict[Hashable, Any]) -> None:
+    while len(values) > MAX_KEPT:
+        del values[next(iter(values))]
 
 
 class _StoppedError(Exception):

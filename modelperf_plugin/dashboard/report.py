@@ -51,7 +51,7 @@ def make_report(engine: ModelPerf, period: Period | None = None, *, now: datetim
             chapters.append({"name": name, "anchor": anchor, "body": body})
     page = render(
         "report.html",
-        title="Which model for which task",
+        title="Model report",
         style=Markup(style()),  # noqa: S704 - a file of this package
         style_hash=b64encode(style_digest()).decode(),
         period=period,

@@ -205,8 +205,9 @@ def _recount_baselines(sql: Statements, model_id: str) -> None:
 
 def _restore_rates(sql: Statements, model_id: str) -> None:
     """Let what was expected since the last change of a model be expected again."""
-    for (rates,) in sql.rows("rates_of_change", model_id=model_id):
-        for task_type, rate in json.loads(rates or "{}").items():
+    for (text,) in sql.rows("rates_of_change", model_id=model_id):
+        rates = json.loads(text) if text else {}
+        for task_type, rate in rates.items():
             sql.run("restore_rate", task_type=task_type, model_id=model_id, rate=rate)
 
 

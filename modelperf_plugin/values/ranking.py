@@ -55,9 +55,10 @@ class ScoreTerms(NamedTuple):
         >>> ScoreTerms((ScorePart("own", 16.84, 0.669), ScorePart("prior", 2, 0.5)), availability=0.97).to_text()
         'own 16.84 0.669; prior 2 0.5; availability 0.97'
         """
-        terms = [f"{source} {outcomes:.6g} {rate:.6g}" for source, outcomes, rate in self.parts]
-        chances = {"availability": self.availability, "in time": self.in_time}
-        return "; ".join([*terms, *[f"{name} {chance:.6g}" for name, chance in chances.items() if chance != 1.0]])
+        text = "; ".join([f"{source} {outcomes:.6g} {rate:.6g}" for source, outcomes, rate in self.parts])
+        if self.availability != 1.0:
+            text += f"; availability {self.availability:.6g}"
+        return text if self.in_time == 1.0 else f"{text}; in time {self.in_time:.6g}"
 
     @classmethod
     def from_text(cls, text: str) -> Self:

@@ -101,6 +101,24 @@ def test_only_the_values_used_last_are_kept() -> None:
     assert later.get(MAX_KEPT + 4, lambda _: "again") is not None
 
 
+def test_what_was_asked_for_last_is_computed_first() -> None:
+    """A visitor does not wait for the periods that others have looked at; of those, only the last ones are computed."""
+    later, has_begun, may_end, done = Later(), threading.Event(), threading.Event(), []
+
+    def block(_: object) -> None:
+        has_begun.set()
+        assert may_end.wait(PATIENCE_SECONDS)
+
+    assert later.get("first", block) is None
+    assert has_begun.wait(PATIENCE_SECONDS)
+    for key in (*range(MAX_KEPT + 5), 10):
+        assert later.get(key, partial(lambda key, _: done.append(key), key)) is None
+    may_end.set()
+    eventually(lambda: later.get(5, lambda _: None) if len(done) == MAX_KEPT else None)
+    assert done[:3] == [10, MAX_KEPT + 4, MAX_KEPT + 3]
+    assert sorted(done) == list(range(5, MAX_KEPT + 5))
+
+
 def test_a_computation_rests_while_requests_are_answered() -> None:
     """It continues once they are, or after some seconds."""
     later, is_resting, rested = Later(), threading.Event(), threading.Event()

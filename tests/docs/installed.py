@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from tests.docs.pages import Block, blocks_of, plain_pattern, plain_text
 
-LONGEST_SECONDS: Final = 120
+LONGEST_SECONDS: Final = 600
 """After so many seconds without an end, a block of a page is given up."""
 LIBRARY: Final = Path(__file__).with_name("session.py")
 

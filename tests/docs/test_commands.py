@@ -143,6 +143,7 @@ ARGUMENTS: dict[str, list[list[str]]] = {
     "modelperf import litellm": [["calls.json"]],
     "modelperf import llm": [["logs.db"]],
     "modelperf federate list": [[]],
+    "modelperf import list": [[]],
     "modelperf merged list": [[]],
     "modelperf move": [[".sf/demo.db", "moved.db"]],
     "modelperf config diff": [["a.toml", "b.toml"]],

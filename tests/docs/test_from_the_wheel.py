@@ -16,7 +16,7 @@ import pytest
 
 from tests.docs.installed import Installation, Newcomer
 from tests.docs.pages import DOCS, PAGES, README, ROOT, name_of
-from tests.docs.test_walkthrough import FRAMEWORKS, RUN_ELSEWHERE
+from tests.docs.test_walkthrough import FRAMEWORKS, PREPARED, RUN_ELSEWHERE
 
 PYTHON = os.environ.get("WALK_WITH")
 EXTRAS = os.environ.get("WALK_EXTRAS", "analysis,dashboard,otel,parquet,plot,prices")
@@ -53,4 +53,7 @@ def test_a_newcomer_is_not_surprised(page: Path, tmp_path: Path, installation: I
             pytest.skip(f"{FRAMEWORKS[page.stem]} is not among the extras {EXTRAS}")
     folder = tmp_path / "home" / "reader"
     folder.mkdir(parents=True)
-    Newcomer(page, folder, installation).read()
+    newcomer = Newcomer(page, folder, installation)
+    if page in PREPARED:
+        newcomer.type("modelperf demo --store .sf/model-performance.db")
+    newcomer.read()

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.docs.pages import DOCS, ROOT, Block, blocks_of, first_column, section
+from tests.docs.pages import DOCS, README, ROOT, Block, blocks_of, first_column, section
 
 PAGE = DOCS / "how-to" / "install.md"
 GIT = "https://git.example.com/modelperf_plugin.git@main"
@@ -154,3 +154,10 @@ def test_the_wheel_on_the_page_is_of_this_version() -> None:
     assert set(re.findall(r"modelperf_plugin-([\d.]+)-py3", text)) == {project["version"]}
     needed = project["requires-python"].removeprefix(">=")
     assert f"Python {needed} or newer with SQLite {'.'.join(map(str, OLDEST_SQLITE[:2]))} or newer" in text
+
+
+def test_the_readme_shows_what_the_page_shows() -> None:
+    """The README has one command to install the package elsewhere, from the address that stands for the reader's."""
+    shown = [block.text.strip() for block in blocks_of(README) if block.language == "console"]
+    (from_git,) = commands_of("From git")
+    assert shown == [from_git.replace("modelperf-plugin", "modelperf-plugin[dashboard]", 1)]

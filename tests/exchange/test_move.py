@@ -14,8 +14,9 @@ import pytest
 
 from modelperf_plugin.errors import StoreError
 from modelperf_plugin.exchange.moving.run import Move, Report, preview
-from modelperf_plugin.store import Entry, open_store
+from modelperf_plugin.store import Entry, Step, open_store
 from modelperf_plugin.store.decision_records import DecisionOutcome, DecisionRecord, Joining
+from modelperf_plugin.store.edits import Selection
 from modelperf_plugin.store.opening import open_archive, open_archive_to_read
 from modelperf_plugin.values import Outcome
 from tests.exchange.answers import answers, ranks
@@ -154,6 +155,31 @@ def test_an_outcome_finds_its_decision_in_the_target(locations: tuple[str, str])
 
 def _entries(name: str, number: int) -> list[Entry]:
     return [Entry("plan", "a", Outcome(success=True, outcome_id=f"{name}-{each}"), NOON_MS) for each in range(number)]
+
+
+def test_an_import_can_be_forgotten_in_the_target(locations: tuple[str, str]) -> None:
+    """It is known there by what it has brought; what the target's own hosts have recorded in between stays."""
+    source, target = locations
+    step, numbers = Step("csv", "one.csv", "1", 10, 0, 0, NOON_MS), []
+    for each in (step, step._replace(source="two.csv", digest="2", newest=9)):
+        with closing(open_store(source)) as store:
+            row = (store.imports.pair_id("plan", "a"), NOON_MS, 1, 0, 7, 0, None, None, None, ())
+            added = store.imports.add_events(each, [row] * 5)
+            assert added is not None
+            numbers.append(added[0])
+        move(source, target)
+        with closing(open_store(target)) as store:
+            store.outcomes.record_many(_entries(each.source, 3))
+    with closing(open_store(source)) as store:  # the first one grows
+        more = step._replace(digest="3", position=20, from_position=10, import_id=numbers[0])
+        assert store.imports.add_events(more, [row] * 5) == (numbers[0], 5)
+    move(source, target)
+    with closing(open_store(target)) as store:
+        before, sources = counted(target), {each.source: each.import_id for each in store.imports.all()}
+        assert store.editing.forget(Selection(import_id=sources["two.csv"]), 1).outcomes == 5
+        assert store.editing.forget(Selection(import_id=sources["one.csv"]), 1).outcomes in {5, 10}
+        assert 6 <= counted(target) <= before - 10
+    assert_sound(target)
 
 
 def test_dropped_events_stay_counted(locations: tuple[str, str]) -> None:

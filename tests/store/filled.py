@@ -49,9 +49,8 @@ def fill(path: Path) -> None:
         store.ab_tests.begin(test)
         store.imports.add_sums(Step("json", "old.json", "d", 1, 0, 0, NOON_MS), [Sums("plan", "x", 7, 3)])
         store.imports.add_sums(Step("json", "more.json", "e", 1, 0, 0, NOON_MS), [Sums("plan", "y", 7, 3)])
-        for model_id in ("x", "y"):
-            row = (store.imports.pair_id("plan", model_id), NOON_MS, 1, 0, 5, 0, None, None, None, ())
-            store.imports.add_events(Step("csv", f"{model_id}.csv", model_id, 1, 0, 0, NOON_MS, newest=9), [row])
+        row = (store.imports.pair_id("plan", "b"), NOON_MS, 1, 0, 5, 0, None, None, None, ())
+        store.imports.add_events(Step("csv", "history.csv", "f", 1, 0, 0, NOON_MS), [row])
         store.attachments.add(Attached(str(path.with_name("none.db")), "outcomes", {}, NOON_MS))
         merged = Merged(0, "theirs", "0123", "d", 10.0, NOON_MS, 0, 0)
         store.merged.add(merged, [Tally("plan", "a", 5, 5), Tally("plan", "x", 5, 5)])

@@ -19,8 +19,9 @@ from modelperf_plugin.errors import (
     StoreOutdatedError,
     StoreVersionError,
 )
-from modelperf_plugin.store import Store, open_store, open_to_read, open_with_fallback
+from modelperf_plugin.store import Step, Store, open_store, open_to_read, open_with_fallback
 from modelperf_plugin.store.deadline import within
+from modelperf_plugin.store.edits import Selection
 from tests.postgres import Server
 from tests.store.contract.examples import NEW_YEAR_MS, entry, unsound
 
@@ -325,4 +326,31 @@ def test_a_verdict_on_a_dropped_outcome_is_logged(store: PostgresStore, caplog: 
     assert not store.outcomes.record(entry(outcome_id="a", success=False))
     assert "the outcome a came after its details were dropped" in caplog.text
     assert store.tallies.of("execute-task")["gpt-4o"].successes == 2
+    assert unsound(store) == []
+
+
+def test_an_import_is_told_from_what_is_recorded_meanwhile(store: PostgresStore, url: str) -> None:
+    """Forgetting it leaves all that others have recorded between its outcomes, and nothing else."""
+    recorded: list[None] = []
+    is_over = threading.Event()
+
+    def record() -> None:
+        with closing(open_store(url)) as own:
+            while not is_over.is_set():
+                own.outcomes.record(entry("host", task_type="t"))
+                recorded.append(None)
+
+    thread = threading.Thread(target=record, daemon=True)
+    thread.start()
+    row = (store.imports.pair_id("t", "host"), 5, 1, 0, 7, 0, None, None, None, ())
+    step, import_id = Step("csv", "history.csv", "0", 0, 0, 0, 1000), None
+    for number in range(1, 20):
+        step = step._replace(digest=str(number), position=number, from_position=step.position, import_id=import_id)
+        added = store.imports.add_events(step, [row] * 300)
+        assert added is not None
+        import_id = added[0]
+    is_over.set()
+    thread.join()
+    assert store.editing.forget(Selection(import_id=import_id), 1).outcomes == 19 * 300
+    assert store.tallies.of("t")["host"].samples == len(recorded) > 0
     assert unsound(store) == []

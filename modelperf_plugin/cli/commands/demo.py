@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from modelperf_plugin.demo.report import DemoReport, DemoTask, Lived
     from modelperf_plugin.engine.core import ModelPerf
 
-SEED: Final = 15
+SEED: Final = 3
 """A run in which all that happens shows: chosen from the 20 seeds with which the demo was developed."""
 _TOP_MODELS: Final = 3
 _BAR_LENGTH: Final = 20

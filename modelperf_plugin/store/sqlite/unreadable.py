@@ -18,7 +18,7 @@ from modelperf_plugin.values.locks import Guard, Undo
 
 _JSON: Final = {
     ("decision", "record"), ("attached", "columns"), ("watch", "state"), ("ab_challenger", "state"),
-    ("ab_bet", "state"),
+    ("ab_bet", "state"), ("change", "rates"),
 }  # fmt: skip
 """Columns whose text is JSON."""
 _SET: Final = ("tried", "models")

@@ -17,7 +17,7 @@ WHERE (%(task_type)s::text IS NULL OR tally.task_type = %(task_type)s::text)
 
 -- count_sums --
 -- How many outcomes of some pairs are known as sums only: those that retention has dropped, and imported ones.
-SELECT coalesce(sum(parts.successes + parts.failures), 0)
+SELECT coalesce(sum(parts.successes + parts.failures), 0)::bigint
 FROM (
     SELECT tally_id, successes, failures FROM dropped
     UNION ALL
@@ -775,7 +775,7 @@ WHERE id = %(import_id)s::bigint AND NOT EXISTS (
 
 -- count_imported --
 -- How many outcomes the sums of an import have, in how many pairs.
-SELECT coalesce(sum(imported.successes + imported.failures), 0), count(*)
+SELECT coalesce(sum(imported.successes + imported.failures), 0)::bigint, count(*)
 FROM imported JOIN tally ON tally.id = imported.tally_id
 WHERE digest_of(imported.source) = digest_of(%(source)s::text)
     AND (%(task_type)s::text IS NULL OR tally.task_type = %(task_type)s::text)

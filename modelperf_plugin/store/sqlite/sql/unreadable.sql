@@ -151,8 +151,8 @@ UPDATE ab_test SET ended_ms = coalesce(ended_ms, started_ms) WHERE id = :test_id
 DELETE FROM ab_challenger WHERE test_id = :test_id AND position = :position;
 
 -- escape_change --
--- A change keeps its counts: only the name of the model is escaped.
-UPDATE change SET model_id = :model_id_escaped WHERE id = :id;
+-- A change keeps its counts: only the name of the model is escaped, and rates are given up that cannot be read.
+UPDATE change SET model_id = :model_id_escaped, rates = NULL WHERE id = :id;
 
 -- escape_demotion --
 -- A demotion stays in force.
