@@ -305,8 +305,7 @@ class Chooser:
             costs = unless_late(lambda: self._learner.costs(task_type, evidence), NO_PAIR_COSTS)
         knowledge = Knowledge(
             tallies, beliefs, demotions, unavailable, costs.models, tried, self._learner.difficulty(task_type),
-            self._plans, availability, costs.records, costs.waiting, down=down,
-            estimated=estimated,
+            self._plans, availability, costs.records, costs.waiting, down=down, estimated=estimated,
         )  # fmt: skip
         if context.max_seconds is not None or policy.cost.usd_per_minute:
             knowledge = knowledge._replace(durations=self._durations(task_type, evidence))
