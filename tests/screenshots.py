@@ -1,4 +1,4 @@
-"""Makes the pictures of the documentation: ``python -m tests.screenshots``, from a demo, with a real browser.
+"""Makes the pictures of the documentation: ``python -m tests.screenshots``, from the demo, with a real browser.
 
 Needs the extra ``browser`` and Chromium. The demo is the same for everybody, so the pictures change when the pages do.
 """
@@ -10,9 +10,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import tomli
+
 from modelperf_plugin.analysis.views.trends import Period
+from modelperf_plugin.cli.commands.demo import SEED
 from modelperf_plugin.dashboard import make_report
-from modelperf_plugin.demo.orchestrator import run_demo
+from modelperf_plugin.demo.orchestrator import POLICY, run_demo
 from modelperf_plugin.engine.core import ModelPerf
 from tests.browser.chromium import Colours, open_page, running, serving
 from tests.browser.looking import settle
@@ -36,8 +39,9 @@ def main() -> int:
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "demo.db"
-        run_demo({}, store, 3000, seed=0)
-        with ModelPerf({}, store=store) as engine, serving(engine) as address, running() as browser:
+        policy = tomli.loads(POLICY)
+        run_demo(policy, store, seed=SEED)
+        with ModelPerf(policy, store=store) as engine, serving(engine) as address, running() as browser:
             report = Path(folder) / "report.html"
             report.write_text(make_report(engine, Period.last(15)).replace(folder, ".sf"), encoding="utf-8")
             for name, (page, width, height, colours) in PICTURES.items():
