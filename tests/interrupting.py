@@ -81,17 +81,17 @@ class _Alarm:
         if not cls.on or cls.looking:
             return
         cls.looking = True
-        lost = _is_in_a_fork_hook_of_logging(frame)
+        lost = _would_be_lost(frame)
         cls.looking = False
         if not lost:
             raise KeyboardInterrupt
 
 
-def _is_in_a_fork_hook_of_logging(frame: FrameType | None) -> bool:
-    """Return whether the standard library is there where an interrupt leaves its own lock taken."""
+def _would_be_lost(frame: FrameType | None) -> bool:
+    """Return whether Python is in a ``__del__``, which nothing leaves, or where an interrupt leaves its own lock taken."""
     while frame is not None:
         code = frame.f_code
-        if code.co_filename == logging.__file__ and code.co_name in _FORK_HOOKS:
+        if code.co_name == "__del__" or (code.co_filename == logging.__file__ and code.co_name in _FORK_HOOKS):
             return True
         frame = frame.f_back
     return False

@@ -29,8 +29,8 @@ class Prepared(NamedTuple):
     statement: bytes
 
 
-Query = tuple[Prepared, Sequence[bytes | None]]
-"""A statement with the values of its parameters, as the server reads them."""
+Query = tuple[Prepared, list[bytes | None]]
+"""A statement with the values of its parameters, as the server reads them; psycopg before 3.3 takes lists only."""
 
 
 class ServerSilentError(psycopg.OperationalError):

@@ -57,7 +57,7 @@ def note(connection: PatientConnection, entry: Entry, tally_id: int | None, trie
 
 def query(connection: PatientConnection, sent: int, values: tuple[bytes | None, ...]) -> Query:
     """Return what records one such outcome."""
-    return RECORD, (b"%d" % connection.sender_number, b"%d" % sent, *values)
+    return RECORD, [b"%d" % connection.sender_number, b"%d" % sent, *values]
 
 
 def _number(value: int | None) -> bytes | None:
