@@ -88,7 +88,7 @@ class _Alarm:
 
 
 def _would_be_lost(frame: FrameType | None) -> bool:
-    """Return whether Python is in a ``__del__``, which nothing leaves, or where an interrupt leaves its own lock taken."""
+    """Return whether Python is in a ``__del__``, which nothing leaves, or where its own lock would stay taken."""
     while frame is not None:
         code = frame.f_code
         if code.co_name == "__del__" or (code.co_filename == logging.__file__ and code.co_name in _FORK_HOOKS):
