@@ -26,7 +26,7 @@ def test_an_interrupt_breaks_nothing(count: int) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not list open files")
-@pytest.mark.parametrize("count", [30, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [30, pytest.param(100, marks=pytest.mark.slow)])
 def test_an_interrupted_fork_shares_no_connection(count: int) -> None:
     """However often a fork is interrupted, no connection is open in it: parent and child both lose nothing."""
     command = [sys.executable, "-m", "tests.forking", str(count)]
