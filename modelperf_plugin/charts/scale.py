@@ -58,10 +58,10 @@ def spread(places: list[float], gap: float, low: float, high: float) -> list[flo
     return moved
 
 
-def moment_text(moment: datetime) -> str:
-    """Return a moment in UTC for people.
+def day_and_minute(moment: datetime) -> str:
+    """Return a moment in UTC to the minute, as charts and pages show it.
 
-    >>> moment_text(datetime(2026, 1, 5, 9, 30))
+    >>> day_and_minute(datetime(2026, 1, 5, 9, 30))
     '5 Jan 2026, 09:30 UTC'
     """
     return f"{day_text(moment.date(), year=True)}, {moment:%H:%M} UTC"

@@ -13,7 +13,7 @@ from modelperf_plugin.analysis.views.trends import Period, Trend
 from modelperf_plugin.charts.frame import Mark
 from modelperf_plugin.charts.glyphs import interval_glyph, progress_bar, sparkline
 from modelperf_plugin.charts.lines import MAX_LINES, Line, lines_chart
-from modelperf_plugin.charts.scale import moment_text
+from modelperf_plugin.charts.scale import day_and_minute
 from modelperf_plugin.charts.scatter import Dot, scatter_chart
 from modelperf_plugin.charts.trend import trend_chart
 from modelperf_plugin.policy.intervals import wilson_interval
@@ -118,7 +118,7 @@ def marks(view: Overview | TaskView | ModelView) -> list[Mark]:
 
 
 def _said(moment: Moment) -> str:
-    return f"{moment.text} since {moment_text(from_milliseconds(moment.since_ms))}"
+    return f"{moment.text} since {day_and_minute(from_milliseconds(moment.since_ms))}"
 
 
 def _kind(group: Sequence[Moment]) -> str:

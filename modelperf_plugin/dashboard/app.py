@@ -202,11 +202,12 @@ class _Pages:
         store, configured = self._engine.store.location, loaded.config.store
         key = "store.url" if configured.url else "store.path"
         named = urls.without_secrets(configured.url) if configured.url else str(configured.path)
-        meaning = meanings(loaded.rows())
+        settings = loaded.rows()
+        meaning = meanings(settings)
         rows = [
             (path, json.dumps(store if path == key else value, ensure_ascii=False),
              "argument" if path == key and store != named else origin, meaning[path])
-            for path, value, origin in loaded.rows()
+            for path, value, origin in settings
         ]  # fmt: skip
         fingerprints = [("every task type", loaded.config.policy_for("").policy_id)]
         fingerprints += [(name, loaded.config.policy_for(name).policy_id) for name in loaded.config.task_types]

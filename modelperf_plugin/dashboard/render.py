@@ -19,7 +19,7 @@ from modelperf_plugin.analysis.views.overview import Overview
 from modelperf_plugin.analysis.views.tasks import LoggedTask, plan_text, steps_of
 from modelperf_plugin.analysis.views.trends import solved_tasks
 from modelperf_plugin.charts import views
-from modelperf_plugin.charts.scale import day_text, moment_text
+from modelperf_plugin.charts.scale import day_and_minute, day_text
 from modelperf_plugin.charts.standalone import stylesheet
 from modelperf_plugin.dashboard.later import Computed
 from modelperf_plugin.dashboard.sums import score_sums
@@ -126,7 +126,7 @@ def _signed_dollars(usd: float) -> str:
 
 
 def _moment(value: datetime | int) -> str:
-    return moment_text(from_milliseconds(value) if isinstance(value, int) else value.astimezone(UTC))
+    return day_and_minute(from_milliseconds(value) if isinstance(value, int) else value.astimezone(UTC))
 
 
 def _sentence(words: str, names: Iterable[str] = ()) -> str:

@@ -230,6 +230,5 @@ def _samples(used: RankedModel, challenger: RankedModel) -> int:
 
 
 def _prices(task: TaskFacts, one: RankedModel, other: RankedModel) -> str:
-    return enumerated(
-        [dollars(task.cost(each)) if task.cost(each) is not None else "an unknown cost" for each in (one, other)]
-    )
+    costs = [task.cost(each) for each in (one, other)]
+    return enumerated(["an unknown cost" if cost is None else dollars(cost) for cost in costs])
