@@ -186,6 +186,7 @@ class PostgresConnection:
                 recorded = record(connection, connection.sent)
             except psycopg.OperationalError as error:
                 if not is_answered(error, connection):
+                    connection.close()  # a later statement would pass for this one
                     raise DoubtError(receipt_id(connection.sender, first)) from error
                 raise
             connection.remember(entries)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from threading import Lock, get_ident
 from typing import Final
 
-from modelperf_plugin.errors import StoreBusyError
+from modelperf_plugin.errors import StoreBusyError, StoreFailedError
 from modelperf_plugin.store import forks
 from modelperf_plugin.store.commit_queue import LOOK_SECONDS, CommitBatch, CommitQueue, Ticket
 from modelperf_plugin.store.deadline import remaining
@@ -21,6 +22,9 @@ from modelperf_plugin.values.locks import attempt
 
 _LONG_SECONDS: Final = 0.25
 """How long an outcome waits for those under way, before it is sent beside them: one of them may wait for others."""
+
+_INTERRUPTED: Final = StoreFailedError("an interrupt has come between an outcome and its answer")
+"""Settles an outcome whose own thread was interrupted: nobody else may record it again."""
 
 
 class ApartError(Exception):
@@ -92,7 +96,7 @@ class GroupCommit:
         """Wait until a ticket is served, by this thread or another one; False if it is better recorded alone."""
         queue, started = self._queue, time.monotonic()
         queue.join(ticket)
-        while not ticket.served and not attempt(self._lock, self._serve):
+        while not ticket.served and not attempt(self._lock, partial(self._serve, ticket)):
             waited = time.monotonic() - started
             left = min(seconds, _LONG_SECONDS) - waited
             ticket.wait(left if left > 0 else LOOK_SECONDS)
@@ -102,8 +106,8 @@ class GroupCommit:
                 return False
         return ticket.served
 
-    def _serve(self) -> None:
-        """Record the outcomes of all waiting threads, under the lock."""
+    def _serve(self, own: Ticket | None = None) -> None:
+        """Record the outcomes of all waiting threads, under the lock; ``own`` is that of this one."""
         queue = self._queue
         try:
             self._holder = get_ident()
@@ -111,17 +115,18 @@ class GroupCommit:
             if queue.waiting:
                 queue.gather(self._seconds / 2)
                 started = time.monotonic()
-                self._write(queue.take())
+                self._write(queue.take(), own)
                 self._seconds = time.monotonic() - started
         finally:
             self._holder = 0
             queue.done()
 
-    def _write(self, batch: CommitBatch) -> None:
+    def _write(self, batch: CommitBatch, own: Ticket | None) -> None:
         tickets = batch.tickets
         try:
-            if len(tickets) == 1:
-                tickets[0].answer = self._alone(tickets[0].entry, tickets[0].joining)
+            if own is not None and tickets == [own]:
+                own.doubt = _INTERRUPTED
+                own.answer = self._alone(own.entry, own.joining)
             else:
                 self._together(tickets)
             batch.complete = True

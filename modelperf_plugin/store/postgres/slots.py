@@ -32,12 +32,15 @@ class Slot:
     def __init__(self) -> None:
         self.lock = Lock()
         self.connection: PatientConnection | None = None
+        self.is_doubtful = False
+        """Whether a thread uses the connection, or an interrupt has ended that: nobody knows then what was sent."""
 
     def close(self) -> None:
         """Close the connection; the next user opens another one."""
         if self.connection is not None:
             self.connection.close()  # first: an interrupt leaves no open connection behind that nobody knows
             self.connection = None
+        self.is_doubtful = False
 
     def abandon(self) -> None:
         """Close a connection that the parent of this process uses, without a word to the server."""
@@ -72,15 +75,23 @@ class Slots:
         """Return what ``action`` returns for a free slot; None if none is free within ``seconds``.
 
         With ``open_ones`` only slots count whose connection is open.
-        A connection on which a transaction is left over, for example by an interrupt, is closed.
+        A connection on which an interrupt has come, or on which a transaction is left over, is closed: what it says of
+        itself, such as how many statements it has sent, need not be true.
         """
         found: list[_T] = []
 
         def run(slot: Slot) -> None:
+            if slot.is_doubtful:
+                self.drop(slot)
             try:
+                slot.is_doubtful = True
                 found.append(action(slot))
+                slot.is_doubtful = False
+            except Exception:
+                slot.is_doubtful = False
+                raise
             finally:
-                if self._are_closed or not slot.is_at_rest:
+                if self._are_closed or slot.is_doubtful or not slot.is_at_rest:
                     self.drop(slot)
 
         slots = [slot for slot in self._slots if slot.connection is not None or not open_ones]

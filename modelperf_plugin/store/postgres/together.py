@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
+
+import psycopg
 
 from modelperf_plugin.errors import StoreBusyError, StoreError, StoreFailedError
 from modelperf_plugin.store.commit_queue import Ticket
@@ -15,7 +18,7 @@ from modelperf_plugin.store.postgres.connecting import PatientConnection
 from modelperf_plugin.store.postgres.connection import PostgresConnection
 from modelperf_plugin.store.postgres.groups import ApartError
 from modelperf_plugin.store.postgres.parameters import FIELDS, row_of
-from modelperf_plugin.store.postgres.receipts import receipt_id
+from modelperf_plugin.store.postgres.receipts import is_answered, receipt_id
 
 _GROUP: Final = known.prepared("record_group")
 _LIMITS: Final = [b"%d" % limit for limit in decisions.limits_of_log()]
@@ -26,32 +29,43 @@ def record(store: PostgresConnection, tickets: Sequence[Ticket]) -> None:
 
     Each has a receipt of its own: its thread may spool it by itself, if nobody knows what became of them.
     """
-
-    def send(connection: PatientConnection, sent: int) -> None:
-        if connection.is_pooled:
-            raise ApartError
-        receipts = range(sent - len(tickets) + 1, sent + 1)
-        for ticket, number in zip(tickets, receipts, strict=True):
-            failure = StoreFailedError(f"{store.location}: an interrupt has come between outcomes and their answer")
-            failure.receipt = receipt_id(connection.sender, number)
-            ticket.doubt = failure
-        _send(connection, tickets, receipts)
-
     try:
-        store.once([ticket.entry for ticket in tickets], send, receipts=len(tickets))
+        store.once([each.entry for each in tickets], partial(_send, store.location, tickets), receipts=len(tickets))
         store.follower.counts.void({each.entry.task_type for each in tickets if each.error is not None})
     except StoreFailedError as error:
         for ticket in tickets:
-            ticket.error = failure = StoreFailedError(str(error))
-            if error.receipt is not None and isinstance(ticket.doubt, StoreFailedError):
-                failure.receipt = ticket.doubt.receipt
+            doubt = ticket.doubt if error.receipt is not None else None
+            ticket.error = _failed(str(error), doubt.receipt if isinstance(doubt, StoreFailedError) else None)
     except StoreBusyError:
         raise
     except StoreError as error:  # because of one of them
         raise ApartError from error
 
 
-def _send(connection: PatientConnection, tickets: Sequence[Ticket], receipts: range) -> None:
+def _send(location: str, tickets: Sequence[Ticket], connection: PatientConnection, sent: int) -> None:
+    """Record outcomes by the statements whose numbers end with ``sent``."""
+    if connection.is_pooled:
+        raise ApartError
+    receipts = range(sent - len(tickets) + 1, sent + 1)
+    failure = f"{location}: an interrupt has come between outcomes and their answer"
+    for ticket, number in zip(tickets, receipts, strict=True):
+        ticket.doubt = _failed(failure, receipt_id(connection.sender, number))
+    try:
+        _execute(connection, tickets, receipts)
+    except psycopg.Error as error:
+        if is_answered(error, connection):  # and this may be called again, with another connection
+            for ticket in tickets:
+                ticket.doubt = None
+        raise
+
+
+def _failed(message: str, receipt: str | None) -> StoreFailedError:
+    failure = StoreFailedError(message)
+    failure.receipt = receipt
+    return failure
+
+
+def _execute(connection: PatientConnection, tickets: Sequence[Ticket], receipts: range) -> None:
     queries: list[Query] = []
     others: list[Ticket] = []
     for ticket, number in zip(tickets, receipts, strict=True):
