@@ -65,14 +65,14 @@ class BudgetState(NamedTuple):
 
     @property
     def rest_in_words(self) -> str:
-        """How much is left of which budget until when, and for how many outcomes."""
+        """How much is left of which budget until when, and how many outcomes are to come."""
         left = f"${max(0.0, self.outlook.left_usd):.3g} left of {self.budget.in_words}"
         left += f" for {self.scope.name}" if self.scope.name else ""
         if not self.budget.rolling:
             left += f" until {from_milliseconds(self.outlook.until_ms):%Y-%m-%d %H:%M} UTC"
         if self.scope.kind == "model":
             return left
-        return f"{left}, for about {count(round(self.outlook.tasks), 'outcome')}"
+        return f"{left}, about {count(round(self.outlook.tasks), 'outcome')} to come"
 
 
 class Standing:

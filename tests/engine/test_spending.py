@@ -185,7 +185,7 @@ def test_the_price_is_in_the_reason_and_in_the_state(clock: FakeClock) -> None:
         assert decision is not None
         (state,) = perf.budgets()
         assert state.usd_per_success is not None
-        assert " of $20 a day until 2026-03-03 00:00 UTC, for about " in decision.reason
+        assert " of $20 a day until 2026-03-03 00:00 UTC, about " in decision.reason
         assert ": one more success may cost $" in decision.reason
         assert state.as_dict()["left_usd"] == pytest.approx(20.0 - spent(perf))
 
