@@ -118,6 +118,7 @@ def test_the_control_keeps_every_bet_alive(u: float, forecast: float) -> None:
     assert control + u * control * (1.0 - control) == pytest.approx(forecast, rel=1e-6, abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("floor", [0.02, 0.1])
 @pytest.mark.parametrize("model", [0, 1, 2])
 def test_intervals_hold_on_the_log_of_a_policy_that_learns(model: int, floor: float) -> None:

@@ -301,6 +301,7 @@ def test_recorded_outcomes_give_the_published_bounds() -> None:
     assert (report.unpriced, report.cheapest) == (7 * 587, None)
 
 
+@pytest.mark.slow
 @needs_outcomes
 @pytest.mark.parametrize("name", ["metr_runs_2025_01", "llmdrift_2023", "swebench_pro", "swebench_bash_only"])
 def test_the_default_policy_beats_chance_and_the_migration_guide_rule(name: str) -> None:

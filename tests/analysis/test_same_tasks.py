@@ -90,6 +90,7 @@ def test_more_tasks_make_it_narrower(seed: int, floor: float) -> None:
     assert on_same_tasks(log, target).width < 0.6 * part.width
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["one", "mixed", "logged"])
 def test_intervals_hold_for_any_policy(kind: str) -> None:
     """At least 95 % hold what the same tasks would have got, whether the misses of models agree or are opposed."""

@@ -161,6 +161,7 @@ def test_the_figures_of_what_happened_are_exact(host: Host) -> None:
     assert found.retries_usd > 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("floor", [0.05, 0.3])
 def test_intervals_hold_on_the_same_tasks(floor: float) -> None:
     """Where a policy learns, a model breaks and costs are skewed, at least 95 % of the intervals hold the truth."""

@@ -53,6 +53,7 @@ def test_the_demo_shows_what_it_learned_beside_the_truth(run: Run) -> None:
     assert result.stdout.count("★") == len(WORLD.task_types) + 1
 
 
+@pytest.mark.slow
 def test_every_command_has_something_to_show_on_a_demo(run: Run) -> None:
     """A demo with its default seed has a change, a demotion, decisions, a budget, savings and advice."""
     assert run("demo").exit_code == 0

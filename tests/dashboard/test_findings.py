@@ -16,6 +16,7 @@ import pytest
 import modelperf_plugin as mp
 from modelperf_plugin.analysis.views.advice.gather import advise
 from modelperf_plugin.dashboard import create_app, make_report
+from modelperf_plugin.dashboard import later as computing
 from modelperf_plugin.dashboard.later import MAX_KEPT, Computed, Later
 from modelperf_plugin.dashboard.sums import score_sums
 from modelperf_plugin.errors import MissingExtraError
@@ -62,8 +63,8 @@ def test_a_value_is_computed_beside_the_call() -> None:
 
 def test_an_old_value_is_shown_until_there_is_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """A page that had something to show never goes back to waiting."""
-    monkeypatch.setattr("modelperf_plugin.dashboard.later.FRESH_SECONDS", 0.0)
-    monkeypatch.setattr("modelperf_plugin.dashboard.later.MIN_REST", 0.0)
+    monkeypatch.setattr(computing, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(computing, "MIN_REST", 0.0)
     later = Later()
     numbers = iter(range(1_000_000))
     first = eventually(lambda: later.get("key", lambda _: next(numbers)))

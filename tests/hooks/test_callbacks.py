@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -78,11 +78,17 @@ def announce(operator: mp.ModelPerf, model_id: str) -> None:
     assert operator.store.changes.add(model_id, "announced", (newest, newest), (SINCE_MS, SINCE_MS), None, {})
 
 
+def wait_until(is_true: Callable[[], bool]) -> None:
+    """Wait until something is true."""
+    deadline = time.monotonic() + 20
+    while not is_true() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert is_true()
+
+
 def wait_for(listener: Listener, number: int) -> list[tuple[Any, ...]]:
     """Return what a listener was told, once that is ``number`` findings."""
-    deadline = time.monotonic() + 20
-    while len(listener.told) < number and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: len(listener.told) >= number)
     assert len(listener.told) == number
     return listener.told
 
@@ -193,8 +199,10 @@ def test_an_operators_edit_is_not_a_finding(
     wait_for(listener, 1)
     with mp.ModelPerf({}, store=path) as operator:
         operator.store.editing.rename_task_type("plan", "planning", SINCE_MS)
-    plugin.engine().findings._read_at = 0.0
+    findings, edit = plugin.engine().findings, plugin.engine().store.editing.last_edit()
+    findings._read_at = 0.0
     complete(pm)
+    wait_until(lambda: findings._edit == edit)
     with mp.ModelPerf({}, store=path) as operator:
         announce(operator, "gpt-4o")
     plugin.close()

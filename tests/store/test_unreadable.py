@@ -109,6 +109,7 @@ def _pair(row: Any) -> tuple[str, str]:
     return tally.task_type, tally.model_id
 
 
+@pytest.mark.slow
 def test_every_column_of_text_has_a_remedy(template: Path, tmp_path: Path) -> None:
     """There is a row in every table, and text that is not UTF-8 is found in every column, named and set aside."""
     for table, column in columns_of(template, "TEXT"):
@@ -132,6 +133,7 @@ def test_every_column_of_text_has_a_remedy(template: Path, tmp_path: Path) -> No
         aside.unlink()
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(data=st.data(), content=BYTES)
 def test_no_bytes_in_any_column_harm_a_host(
