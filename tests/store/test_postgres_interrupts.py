@@ -15,6 +15,7 @@ from modelperf_plugin.store import Entry, Recorded
 from modelperf_plugin.store.commit_queue import Ticket
 from modelperf_plugin.values import Outcome
 from modelperf_plugin.values.locks import attempt
+from tests.interrupting import _would_be_lost
 from tests.postgres import Server
 from tests.store.contract.examples import unsound
 from tests.store.contract.test_decisions import NOON_MS
@@ -51,8 +52,9 @@ class InterruptAtLine:
         return self._left <= 0
 
     def _trace(self, frame: FrameType, event: str, _: Any) -> Callable[..., Any] | None:
-        if "/modelperf_plugin/store/" not in frame.f_code.co_filename:
-            return None
+        code = frame.f_code
+        if "/modelperf_plugin/store/" not in code.co_filename or code.co_name == "result" or _would_be_lost(frame):
+            return None  # `result` calls nothing after it has begun, so no signal is looked for
         if event == "line":
             self._left -= 1
             if self._left == 0:
@@ -67,11 +69,12 @@ def entry(number: int) -> Entry:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("is_connected", [True, False])
 @pytest.mark.parametrize(("others", "has_own"), [(0, True), (1, False), (2, True)])
-def test_at_any_line(store: PostgresStore, others: int, has_own: bool) -> None:
+def test_at_any_line(store: PostgresStore, others: int, has_own: bool, is_connected: bool) -> None:
     """Interrupted at any line, it leaves each outcome of others recorded, or waiting for the next, or a receipt for it.
 
-    Its own, if it writes one, is recorded at most once.
+    Its own, if it writes one, is recorded at most once. All this holds if it has to connect before, too.
     """
     groups = store.outcomes._groups
     store.outcomes.record(entry(0))
@@ -84,6 +87,9 @@ def test_at_any_line(store: PostgresStore, others: int, has_own: bool) -> None:
         for ticket in tickets:
             groups._queue.join(ticket)
         groups._queue.crowded = True
+        if not is_connected:
+            for slot in store.connection._pool._slots._slots:
+                slot.close()
         line += 1
         interrupt = InterruptAtLine(line)
         with interrupt:

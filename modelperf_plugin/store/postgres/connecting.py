@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 import os
 import time
+from _thread import start_new_thread
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from secrets import token_hex
-from threading import Event, RLock, Thread
+from threading import RLock
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -189,7 +191,7 @@ class Connector:
         attempt = self._take() or _Attempt(self._open)
         try:
             attempt.start()
-            if attempt.done.wait(max(seconds - _SPARE_SECONDS, SHORTEST_SECONDS)):
+            if attempt.wait(max(seconds - _SPARE_SECONDS, SHORTEST_SECONDS)):
                 return attempt.result()
         except BaseException:  # an interrupt, or there is no connection
             self._leave(attempt)
@@ -234,11 +236,17 @@ class Connector:
 
 
 class _Attempt:
-    """One attempt to open a connection, in a thread of its own."""
+    """One attempt to open a connection, in a thread of its own.
+
+    The thread and the wait for it are functions in C: those in Python turn an interrupt into another error, or lose it.
+    """
+
+    connection: PatientConnection | None = None
+    """What was opened and not handed over."""
 
     def __init__(self, open_one: Callable[[], PatientConnection]) -> None:
-        self.done = Event()
-        self.connection: PatientConnection | None = None
+        self.is_done = False
+        self._alarm: SimpleQueue[None] = SimpleQueue()
         self.error: BaseException | None = None
         self._open = open_one
         self._lock = RLock()  # a signal handler may close the store, too
@@ -249,20 +257,28 @@ class _Attempt:
         if self._has_begun:
             return
         try:
-            Thread(target=self._run, name="modelperf connecting", daemon=True).start()
+            start_new_thread(self._run, ())
         except RuntimeError:  # the interpreter is shutting down, and starts no threads any more
             self._run()
 
+    def wait(self, seconds: float) -> bool:
+        """Wait until it has ended, for up to ``seconds``; return whether it has."""
+        if not self.is_done:
+            with suppress(Empty):
+                self._alarm.get(timeout=seconds)
+        return self.is_done
+
     def result(self) -> PatientConnection:
-        """Return the connection, or raise what was raised instead."""
-        if self.connection is None:
+        """Hand over the connection, or raise what was raised instead; no interrupt comes between its statements."""
+        connection, self.connection = self.connection, None
+        if connection is None:
             raise self.error or StoreFailedError("no connection was opened")
-        return self.connection
+        return connection
 
     @property
     def is_usable(self) -> bool:
         """Whether there is a connection, or there may be one soon."""
-        return self.error is None and (self.connection is None or not self.connection.is_lost)
+        return not self.is_done or (self.connection is not None and not self.connection.is_lost)
 
     def discard(self) -> None:
         """Close the connection, now or once it is open."""
@@ -270,6 +286,11 @@ class _Attempt:
             self._is_discarded = True
             if self.connection is not None:
                 self.connection.close()
+
+    def __del__(self) -> None:
+        """Close a connection that an interrupt has kept from its caller."""
+        if self.connection is not None:
+            self.connection.close()
 
     def _run(self) -> None:
         with self._lock:
@@ -285,4 +306,5 @@ class _Attempt:
         except Exception as error:  # noqa: BLE001 - raised again where it is waited for
             self.error = error
         finally:
-            self.done.set()
+            self.is_done = True
+            self._alarm.put(None)

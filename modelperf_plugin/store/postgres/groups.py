@@ -12,7 +12,7 @@ from functools import partial
 from threading import Lock, get_ident
 from typing import Final
 
-from modelperf_plugin.errors import StoreBusyError, StoreFailedError
+from modelperf_plugin.errors import StoreBusyError, StoreError, StoreFailedError
 from modelperf_plugin.store import forks
 from modelperf_plugin.store.commit_queue import LOOK_SECONDS, CommitBatch, CommitQueue, Ticket
 from modelperf_plugin.store.deadline import remaining
@@ -27,7 +27,7 @@ _INTERRUPTED: Final = StoreFailedError("an interrupt has come between an outcome
 """Settles an outcome whose own thread was interrupted: nobody else may record it again."""
 
 
-class ApartError(Exception):
+class ApartError(StoreError):
     """An outcome is to be recorded alone."""
 
 

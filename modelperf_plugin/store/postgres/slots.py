@@ -13,8 +13,10 @@ from functools import partial
 from threading import Lock
 from typing import Final, TypeVar
 
+import psycopg
 from psycopg.pq import PipelineStatus, TransactionStatus
 
+from modelperf_plugin.errors import ModelPerfError
 from modelperf_plugin.store.postgres.connecting import PatientConnection
 from modelperf_plugin.values.locks import attempt
 
@@ -40,7 +42,6 @@ class Slot:
         if self.connection is not None:
             self.connection.close()  # first: an interrupt leaves no open connection behind that nobody knows
             self.connection = None
-        self.is_doubtful = False
 
     def abandon(self) -> None:
         """Close a connection that the parent of this process uses, without a word to the server."""
@@ -87,7 +88,7 @@ class Slots:
                 slot.is_doubtful = True
                 found.append(action(slot))
                 slot.is_doubtful = False
-            except Exception:
+            except (psycopg.Error, ModelPerfError, UnicodeError):  # others may stand for an interrupt
                 slot.is_doubtful = False
                 raise
             finally:
