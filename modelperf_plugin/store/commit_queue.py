@@ -10,6 +10,7 @@ import threading
 from contextlib import suppress
 from typing import Final
 
+from modelperf_plugin.errors import StoreFailedError
 from modelperf_plugin.store.decision_records import Joining
 from modelperf_plugin.store.entries import Entry, Recorded
 
@@ -44,7 +45,7 @@ class Ticket:
         self.answer = Recorded.NOTHING
         """What recording it has changed; valid once the batch is committed."""
         self.error: Exception | None = None
-        self.doubt: Exception | None = None
+        self.doubt: StoreFailedError | None = None
         """The error if the thread that writes is interrupted from now on: nobody would know what was committed then."""
         self._turn = threading.Lock()
         self._turn.acquire()

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,9 +18,11 @@ import modelperf_plugin as mp
 from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.store.local import LocalRead, locally
 from modelperf_plugin.values import Tally
+from tests import waiting
 from tests.postgres import OwnServer
 
 SOON = 60.0
+wait_until = partial(waiting.wait_until, seconds=SOON)
 MODELS = ["a", "b"]
 
 
@@ -53,14 +56,6 @@ POLICIES: dict[str, dict[str, object]] = {
         "exploration": {"strategy": "ab_test", "incumbent": "a", "challenger": "b", "share": 0.5, "min_samples": 5}
     },
 }
-
-
-def wait_until(is_true: Callable[[], bool]) -> None:
-    """Wait until something is true."""
-    until = time.monotonic() + SOON
-    while not is_true():
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 def known(host: ModelPerf, task_type: str = "t") -> Mapping[str, Tally]:

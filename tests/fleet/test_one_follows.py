@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,11 @@ import pytest
 import modelperf_plugin as mp
 from modelperf_plugin.engine import lease
 from modelperf_plugin.engine.core import ModelPerf
+from tests import waiting
 from tests.postgres import Server
 
 SOON = 60.0
+wait_until = partial(waiting.wait_until, seconds=SOON)
 
 
 @pytest.fixture
@@ -29,14 +32,6 @@ def open_host(postgres: Server, tmp_path: Path) -> Iterator[Callable[[], ModelPe
     yield open_one
     for host in hosts:
         host.close()
-
-
-def wait_until(is_true: Callable[[], bool]) -> None:
-    """Wait until something is true."""
-    until = time.monotonic() + SOON
-    while not is_true():
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 def saved(host: ModelPerf) -> int:

@@ -8,8 +8,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,12 +21,14 @@ import modelperf_plugin as mp
 from modelperf_plugin.engine.core import ModelPerf
 from modelperf_plugin.errors import StoreVersionError
 from modelperf_plugin.store import open_store, open_to_read
+from tests import waiting
 from tests.hooks.hosts import CANDIDATES, choose, complete, samples
 from tests.postgres import OwnServer
 from tests.store.contract.examples import unsound
 from tests.store.faults import check_now, switch_of
 
 SOON = 60.0
+wait_until = partial(waiting.wait_until, seconds=SOON)
 PASSWORD = "not-to-be-seen"  # noqa: S105 - of a server of this test
 RECORDER = """
 import os, sys, time
@@ -81,14 +84,6 @@ def engine_of(pm: pluggy.PluginManager) -> ModelPerf:
     plugin = pm.get_plugin("modelperf")
     assert isinstance(plugin, mp.Plugin)
     return plugin.engine()
-
-
-def wait_until(is_true: Callable[[], bool]) -> None:
-    """Wait until something is true."""
-    until = time.monotonic() + SOON
-    while not is_true():
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 def is_back(engine: ModelPerf) -> bool:

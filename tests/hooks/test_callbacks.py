@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import modelperf_plugin as mp
 from modelperf_plugin.hooks import hookspecs
 from tests.hooks.conftest import Register
 from tests.hooks.hosts import choose, complete, declare
+from tests.waiting import wait_until
 
 hookimpl = pluggy.HookimplMarker("somehost")
 DEMOTIONS = {"demotion": {"threshold": 0.5}}
@@ -76,14 +77,6 @@ def announce(operator: mp.ModelPerf, model_id: str) -> None:
     """Announce a change as ``modelperf announce`` does."""
     newest = operator.store.events.last_id()
     assert operator.store.changes.add(model_id, "announced", (newest, newest), (SINCE_MS, SINCE_MS), None, {})
-
-
-def wait_until(is_true: Callable[[], bool]) -> None:
-    """Wait until something is true."""
-    deadline = time.monotonic() + 20
-    while not is_true() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert is_true()
 
 
 def wait_for(listener: Listener, number: int) -> list[tuple[Any, ...]]:

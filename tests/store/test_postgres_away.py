@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from modelperf_plugin.values import Outcome
 from tests.postgres import Server
 from tests.store.contract.examples import unsound
 from tests.store.faults import check_now, switch_of
+from tests.waiting import SOON, wait_until
 
 pytest.importorskip("psycopg", reason="the extra postgres is not installed")
 
@@ -28,8 +29,6 @@ from modelperf_plugin.store.postgres.store import open_postgres
 from tests.store.cutting import Line, line_to
 
 PATIENCE = 0.5
-SOON = 20.0
-"""No test waits so long unless it fails."""
 
 
 def entry(model_id: str = "a", *, success: bool = True, outcome_id: str | None = None) -> Entry:
@@ -40,14 +39,6 @@ def entry(model_id: str = "a", *, success: bool = True, outcome_id: str | None =
 def counts(store: Store) -> dict[str, int]:
     """Return the number of outcomes of each model, as choices see it."""
     return {model_id: tally.samples for model_id, tally in store.tallies.of("t").items()}
-
-
-def wait_until(is_true: Callable[[], bool]) -> None:
-    """Wait until something is true."""
-    until = time.monotonic() + SOON
-    while not is_true():
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 def come_back(store: Store) -> None:

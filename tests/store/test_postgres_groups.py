@@ -25,6 +25,7 @@ from tests.interrupting import _Alarm, strike
 from tests.postgres import Server
 from tests.store.contract.examples import unsound
 from tests.store.contract.test_decisions import NOON_MS, decided
+from tests.waiting import SOON, wait_until
 
 psycopg = pytest.importorskip("psycopg", reason="the extra postgres is not installed")
 
@@ -33,8 +34,6 @@ from tests.store.cutting import Line, line_to  # noqa: E402
 from tests.store.test_postgres_away import come_back  # noqa: E402
 
 THREADS = 6
-SOON = 20.0
-"""No test waits so long unless it fails."""
 
 
 @pytest.fixture
@@ -60,14 +59,6 @@ def line(url: str) -> Iterator[Line]:
 def entry(model_id: str = "m", number: int = 0, *, success: bool = True, outcome_id: str | None = None) -> Entry:
     """Return an outcome; its tokens are its number."""
     return Entry("t", model_id, Outcome(success=success, tokens_used=number, outcome_id=outcome_id), NOON_MS)
-
-
-def wait_until(is_true: Callable[[], bool]) -> None:
-    """Wait until something is true."""
-    until = time.monotonic() + SOON
-    while not is_true():
-        assert time.monotonic() < until
-        time.sleep(0.005)
 
 
 def waiting(store: PostgresStore) -> int:

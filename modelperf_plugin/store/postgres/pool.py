@@ -11,13 +11,13 @@ from typing import Final, NoReturn, TypeVar
 import psycopg
 from psycopg import errors
 
-from modelperf_plugin.errors import StoreBusyError, StoreFailedError
+from modelperf_plugin.errors import StoreBusyError
 from modelperf_plugin.store.deadline import remaining
 from modelperf_plugin.store.durability import Durability
 from modelperf_plugin.store.local import least_seconds
 from modelperf_plugin.store.postgres.connecting import Connector, PatientConnection
 from modelperf_plugin.store.postgres.errors import translate
-from modelperf_plugin.store.postgres.receipts import DoubtError, NoConnectionError
+from modelperf_plugin.store.postgres.receipts import DoubtError, NoConnectionError, failed
 from modelperf_plugin.store.postgres.sessions import limit, set_up
 from modelperf_plugin.store.postgres.slots import Slot, Slots
 from modelperf_plugin.values.locks import attempt
@@ -107,9 +107,7 @@ class Pool:
 
     def _fail(self, error: Exception) -> NoReturn:
         if isinstance(error, DoubtError):  # also if the store was closed meanwhile
-            failure = StoreFailedError(str(translate(error.cause, self.location, self.patience)))
-            failure.receipt = error.receipt
-            raise failure from error.cause
+            raise failed(str(translate(error.cause, self.location, self.patience)), error.receipt) from error.cause
         self._ensure_open()
         raise translate(error, self.location, self.patience) from error
 

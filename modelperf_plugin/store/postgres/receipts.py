@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import psycopg
 
+from modelperf_plugin.errors import StoreFailedError
+
 
 class _CausedError(psycopg.OperationalError):
     """An error that says more of another one."""
@@ -24,6 +26,13 @@ class DoubtError(_CausedError):
 
 class NoConnectionError(_CausedError):
     """The server has accepted connections, but not one more."""
+
+
+def failed(message: str, receipt: str | None) -> StoreFailedError:
+    """Return an error for callers, with the receipt of what may be stored."""
+    error = StoreFailedError(message)
+    error.receipt = receipt
+    return error
 
 
 def receipt_id(sender: str, sent: int) -> str:

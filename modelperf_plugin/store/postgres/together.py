@@ -18,7 +18,7 @@ from modelperf_plugin.store.postgres.connecting import PatientConnection
 from modelperf_plugin.store.postgres.connection import PostgresConnection
 from modelperf_plugin.store.postgres.groups import ApartError
 from modelperf_plugin.store.postgres.parameters import FIELDS, row_of
-from modelperf_plugin.store.postgres.receipts import is_answered, receipt_id
+from modelperf_plugin.store.postgres.receipts import failed, is_answered, receipt_id
 
 _GROUP: Final = known.prepared("record_group")
 _LIMITS: Final = [b"%d" % limit for limit in decisions.limits_of_log()]
@@ -35,7 +35,7 @@ def record(store: PostgresConnection, tickets: Sequence[Ticket]) -> None:
     except StoreFailedError as error:
         for ticket in tickets:
             doubt = ticket.doubt if error.receipt is not None else None
-            ticket.error = _failed(str(error), doubt.receipt if isinstance(doubt, StoreFailedError) else None)
+            ticket.error = failed(str(error), doubt.receipt if doubt is not None else None)
     except StoreBusyError:
         raise
     except StoreError as error:  # because of one of them
@@ -49,7 +49,7 @@ def _send(location: str, tickets: Sequence[Ticket], connection: PatientConnectio
     receipts = range(sent - len(tickets) + 1, sent + 1)
     failure = f"{location}: an interrupt has come between outcomes and their answer"
     for ticket, number in zip(tickets, receipts, strict=True):
-        ticket.doubt = _failed(failure, receipt_id(connection.sender, number))
+        ticket.doubt = failed(failure, receipt_id(connection.sender, number))
     try:
         _execute(connection, tickets, receipts)
     except psycopg.Error as error:
@@ -57,12 +57,6 @@ def _send(location: str, tickets: Sequence[Ticket], connection: PatientConnectio
             for ticket in tickets:
                 ticket.doubt = None
         raise
-
-
-def _failed(message: str, receipt: str | None) -> StoreFailedError:
-    failure = StoreFailedError(message)
-    failure.receipt = receipt
-    return failure
 
 
 def _execute(connection: PatientConnection, tickets: Sequence[Ticket], receipts: range) -> None:
